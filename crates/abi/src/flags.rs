@@ -1,0 +1,37 @@
+//! Names of bits and of enumerated values, from `include/uapi/linux`.
+
+/// A set of named bits, or of named values when [`Flags::one_of`] is set.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Flags {
+    /// What the set is called (`O_`).
+    pub name: &'static str,
+    /// Values and names; of overlapping ones the wider first.
+    pub bits: &'static [(u64, &'static str)],
+    /// An enumeration: the whole value has one name.
+    pub one_of: bool,
+    /// The bits that are compared as a number of their own before the others (`O_ACCMODE`), with their names.
+    pub field: Option<(u64, &'static [(u64, &'static str)])>,
+    /// The bit that asks for close-on-exec, or 0.
+    pub cloexec: u64,
+}
+
+impl Flags {
+    /// A set of bits.
+    pub const fn bits(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
+        Self { name, bits, one_of: false, field: None, cloexec: 0 }
+    }
+    /// An enumeration.
+    pub const fn one_of(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
+        Self { name, bits, one_of: true, field: None, cloexec: 0 }
+    }
+    /// Adds a numeric field under `mask`.
+    pub const fn with_field(mut self, mask: u64, names: &'static [(u64, &'static str)]) -> Self {
+        self.field = Some((mask, names));
+        self
+    }
+    /// Says which bit means close-on-exec.
+    pub const fn with_cloexec(mut self, bit: u64) -> Self {
+        self.cloexec = bit;
+        self
+    }
+}

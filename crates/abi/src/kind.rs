@@ -1,0 +1,151 @@
+//! What an argument means. Everything that the project does with a call follows from these kinds.
+
+use crate::{Flags, Layout};
+
+/// Where the length of a buffer comes from, in bytes once multiplied by its unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Len {
+    /// A fixed number of bytes.
+    Fixed(u32),
+    /// Argument `n`, in units of `unit` bytes.
+    Arg { n: u8, unit: u32 },
+    /// The call's result in units of `unit` bytes, at most argument `max` (same unit) where there is one.
+    Ret { max: Option<u8>, unit: u32 },
+    /// The `u32` that argument `n` points to (a `socklen_t *`), in units of `unit` bytes, read when the buffer is read.
+    Deref { n: u8, unit: u32 },
+    /// `base` bytes and the buffer's own `u32` at byte `at`, in units of `unit` bytes (`struct file_handle`, `struct fiemap`).
+    Head { at: u8, base: u32, unit: u32 },
+}
+
+/// What a path argument does to the name it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The name is looked up; on success it exists.
+    Lookup,
+    /// The name is opened, and created if the flags say so.
+    Open(OpenFlags),
+    /// The name comes into being (mkdir, mknod, the new name of link and symlink).
+    Create,
+    /// The name goes (unlink, rmdir).
+    Remove,
+    /// The old name of a rename.
+    Source,
+    /// The new name of a rename.
+    Target,
+}
+
+/// Where the `O_*` flags of an open stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenFlags {
+    /// In argument `n`.
+    Arg(u8),
+    /// In the first `u64` of the struct that argument `n` points to (`struct open_how`).
+    InStruct(u8),
+    /// Always these (creat).
+    Implied(u32),
+}
+
+/// Whether a symbolic link in the last component is followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follow {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// Unless argument `arg` has `bit` (`AT_SYMLINK_NOFOLLOW`, `O_NOFOLLOW`).
+    Unless { arg: u8, bit: u64 },
+    /// Only if argument `arg` has `bit` (`AT_SYMLINK_FOLLOW`).
+    If { arg: u8, bit: u64 },
+}
+
+/// How a path argument is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathUse {
+    /// The argument with the directory descriptor that a relative path starts from; the working directory if there is none.
+    pub dir: Option<u8>,
+    /// What happens to the name.
+    pub role: Role,
+    /// Whether a link in the last component is followed.
+    pub follow: Follow,
+}
+
+/// What an argument means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A signed number (`int`, `long`).
+    Int,
+    /// An unsigned number.
+    Uint,
+    /// A number that reads best in hexadecimal.
+    Hex,
+    /// A signed offset that is not where data moves (lseek).
+    Off,
+    /// The byte of the file where the call's data move or its work starts (`loff_t pos`); -1 means the descriptor's own offset where the call allows it.
+    Pos,
+    /// The high half of a [`Kind::Pos`] on 32-bit kernels; ignored on 64-bit ones.
+    PosHigh,
+    /// A number of bytes or of elements.
+    Size,
+    /// A file's length (truncate).
+    Length,
+    /// A file descriptor.
+    Fd,
+    /// A directory descriptor or `AT_FDCWD`.
+    DirFd,
+    /// A process or thread.
+    Pid,
+    /// A user id.
+    Uid,
+    /// A group id.
+    Gid,
+    /// A file's mode (`mode_t`), to which the umask applies where the call creates something.
+    Mode,
+    /// A device number.
+    Dev,
+    /// A signal number.
+    Signal,
+    /// An address that is not followed.
+    Addr,
+    /// A set of bits, or one value of an enumeration.
+    Flags(&'static Flags),
+    /// A path, NUL-terminated.
+    Path(PathUse),
+    /// A NUL-terminated string that is no path (an attribute's name, a link's target, a file system type).
+    Str,
+    /// A NULL-terminated vector of strings (argv, envp).
+    StrVec,
+    /// Bytes going in, read at entry, or at exit where they are bulk data and the call does not change them.
+    In(Len, &'static Layout),
+    /// Bytes coming out, read at exit.
+    Out(Len, &'static Layout),
+    /// Bytes going in and out: read at both ends.
+    InOut(Len, &'static Layout),
+    /// Vectors of buffers going in (`struct iovec[count]`); how many bytes moved is the result, or all of them.
+    InIov { count: u8 },
+    /// Vectors of buffers coming out; the result says how many bytes.
+    OutIov { count: u8 },
+    /// A `struct msghdr` going in: name, vectors, control.
+    InMsg,
+    /// A `struct msghdr` coming out.
+    OutMsg,
+    /// `struct mmsghdr[count]` going in; the result says how many were sent.
+    InMsgs { count: u8 },
+    /// `struct mmsghdr[count]` coming out; the result says how many were received.
+    OutMsgs { count: u8 },
+    /// `struct iocb *[count]`, and the buffers of those that write.
+    Iocbs { count: u8 },
+    /// Present in the kernel's signature, without meaning.
+    Unused,
+}
+
+impl Kind {
+    /// Whether the argument is a pointer in the kernel's signature that the capture plan follows.
+    pub const fn is_followed(self) -> bool {
+        match self {
+            Self::Path(_) | Self::Str | Self::StrVec | Self::In(..) | Self::Out(..) | Self::InOut(..) | Self::InIov { .. } | Self::OutIov { .. } => true,
+            Self::InMsg | Self::OutMsg | Self::InMsgs { .. } | Self::OutMsgs { .. } | Self::Iocbs { .. } => true,
+            Self::Int | Self::Uint | Self::Hex | Self::Off | Self::Pos | Self::PosHigh | Self::Size | Self::Length | Self::Fd | Self::DirFd => false,
+            Self::Pid | Self::Uid | Self::Gid | Self::Mode | Self::Dev | Self::Signal | Self::Addr | Self::Flags(_) | Self::Unused => false,
+        }
+    }
+}

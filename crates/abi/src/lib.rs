@@ -1,0 +1,23 @@
+//! What a Linux system call is: one table, from which capture, storage, printing, replay and verification all follow.
+//!
+//! Behaviour hangs on an argument's [`Kind`], never on a call's name: whoever consumes the table matches on the kind, totally, so that a new kind
+//! fails to compile in each place that must learn it, and a new call is one row. No I/O, no unsafe.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod flags;
+pub mod kind;
+pub mod layout;
+pub mod plan;
+pub mod row;
+pub mod table;
+
+pub use flags::Flags;
+pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
+pub use layout::{Field, Form, Is, Layout};
+pub use plan::{Plan, Step};
+pub use row::{Arg, Class, Copies, Effect, Groups, Replay, Ret, Row, Shape};
+pub use table::{by_name, by_number, shape, table};
+
+/// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).
+pub const AT_FDCWD: i32 = -100;

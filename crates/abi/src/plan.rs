@@ -1,0 +1,166 @@
+//! The capture plan of a call: what to copy, when, and how much, derived from its kinds. Every engine interprets these steps and nothing else.
+
+use crate::{Effect, Form, Kind, Len, Ret, Shape};
+
+/// What a step copies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum What {
+    /// The bytes that the argument points to.
+    Bytes = 0,
+    /// The string that the argument points to, without its NUL.
+    String = 1,
+    /// The strings of a NULL-terminated vector of pointers.
+    StrVec = 2,
+    /// A vector of buffers: its `struct iovec`s, and the data.
+    Iov = 3,
+    /// A `struct msghdr`, and what it points to.
+    Msg = 4,
+    /// An array of `struct mmsghdr`, likewise.
+    Msgs = 5,
+    /// An array of pointers to `struct iocb`, and the buffers of those that write.
+    Iocbs = 6,
+    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset that argument `len_arg2` pointed to before the call.
+    File = 7,
+    /// What a descriptor is: `arg` is an argument, [`RESULT`] or [`WORKING_DIRECTORY`].
+    Identity = 8,
+}
+
+/// When a step is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum When {
+    /// Before the call.
+    Entry = 0,
+    /// After it, if it succeeded.
+    Exit = 1,
+    /// After it, also if it failed.
+    ExitAlways = 2,
+}
+
+/// Where a step's length comes from; the numbers are [`Len`]'s, flat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum From {
+    /// `unit` bytes.
+    Fixed = 0,
+    /// Argument `len_arg` times `unit`.
+    Arg = 1,
+    /// The result times `unit`, at most argument `len_arg` times `unit` unless that is [`NONE`].
+    Ret = 2,
+    /// The `u32` at the address in argument `len_arg`, times `unit`.
+    Deref = 3,
+    /// `base` and the buffer's own `u32` at byte `len_arg` times `unit`.
+    Head = 4,
+}
+
+/// No such argument.
+pub const NONE: u8 = 255;
+/// In [`Step::arg`]: the call's result.
+pub const RESULT: u8 = 254;
+/// In [`Step::arg`]: the working directory after the call.
+pub const WORKING_DIRECTORY: u8 = 253;
+/// In [`Step::arg`]: the root directory after the call.
+pub const ROOT_DIRECTORY: u8 = 252;
+
+/// The step's bytes are the data that the call moves.
+pub const DATA: u8 = 1;
+/// The step is at most as long as the result says (a write's data).
+pub const CLAMP: u8 = 2;
+
+/// One step: 16 bytes, the same in a BPF map and in user space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Step {
+    /// What to copy.
+    pub what: What,
+    /// When.
+    pub when: When,
+    /// The argument that leads to it.
+    pub arg: u8,
+    /// Where the length comes from.
+    pub from: From,
+    /// The argument that `from` means.
+    pub len_arg: u8,
+    /// A second argument: the offset of [`What::File`].
+    pub arg2: u8,
+    /// [`DATA`], [`CLAMP`].
+    pub flags: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Bytes per unit, or the fixed number of bytes.
+    pub unit: u32,
+    /// Bytes before the counted ones ([`From::Head`]).
+    pub base: u32,
+}
+
+/// The steps of one shape, in argument order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// Taken at entry.
+    pub entry: Vec<Step>,
+    /// Taken at exit.
+    pub exit: Vec<Step>,
+}
+
+impl Plan {
+    /// Derives the plan of `shape`.
+    pub fn of(shape: &Shape) -> Self {
+        let mut plan = Self::default();
+        let moved = matches!(shape.ret, Ret::Bytes);
+        for (i, a) in shape.args.iter().enumerate() {
+            let arg = i as u8;
+            let counted = |count: u8| Len::Arg { n: count, unit: 1 };
+            let clamp = if moved { CLAMP } else { 0 };
+            match a.kind {
+                Kind::Path(_) | Kind::Str => plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0)),
+                Kind::StrVec => plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0)),
+                Kind::In(len, layout) if layout.form == Form::Data => plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp)),
+                Kind::In(len, _) => plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
+                Kind::Out(len, layout) => plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form))),
+                Kind::InOut(len, layout) => {
+                    plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
+                    plan.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
+                }
+                Kind::InIov { count } | Kind::OutIov { count } => plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP)),
+                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), DATA | CLAMP)),
+                Kind::InMsgs { count } | Kind::OutMsgs { count } => {
+                    plan.exit.push(step(What::Msgs, When::Exit, arg, Len::Ret { max: Some(count), unit: 1 }, DATA));
+                }
+                Kind::Iocbs { count } => plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA)),
+                Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Fd | Kind::DirFd => {}
+                Kind::Pid | Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Addr | Kind::Flags(_) | Kind::Unused => {}
+            }
+        }
+        if let Some(c) = shape.copies {
+            let mut s = step(What::File, When::Exit, c.fd, c.len, DATA);
+            s.arg2 = c.off.unwrap_or(NONE);
+            plan.exit.push(s);
+        }
+        if shape.ret == Ret::Fd {
+            plan.exit.push(step(What::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
+        }
+        match shape.effect {
+            Effect::Chdir | Effect::Fchdir => plan.exit.push(step(What::Identity, When::Exit, WORKING_DIRECTORY, Len::Fixed(0), 0)),
+            Effect::Chroot => plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0)),
+            _ => {}
+        }
+        plan
+    }
+}
+
+const fn data(form: Form) -> u8 {
+    if matches!(form, Form::Data) { DATA } else { 0 }
+}
+
+const fn step(what: What, when: When, arg: u8, len: Len, flags: u8) -> Step {
+    let (from, len_arg, unit, base) = match len {
+        Len::Fixed(n) => (From::Fixed, NONE, n, 0),
+        Len::Arg { n, unit } => (From::Arg, n, unit, 0),
+        Len::Ret { max: Some(n), unit } => (From::Ret, n, unit, 0),
+        Len::Ret { max: None, unit } => (From::Ret, NONE, unit, 0),
+        Len::Deref { n, unit } => (From::Deref, n, unit, 0),
+        Len::Head { at, base, unit } => (From::Head, at, unit, base),
+    };
+    Step { what, when, arg, from, len_arg, arg2: NONE, flags, pad: 0, unit, base }
+}

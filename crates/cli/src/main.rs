@@ -1,0 +1,2 @@
+//! The program `reanimator`.
+fn main() {}

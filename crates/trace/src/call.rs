@@ -1,0 +1,117 @@
+//! What a reader gives: calls and events in the order of their entry.
+
+use crate::record::{Identity, NO_EXIT, PieceKind, RecordKind};
+use abi::Shape;
+use arrow::buffer::Buffer;
+use zerocopy::FromBytes;
+
+/// A captured piece of memory. The bytes are shared with the segment that they were read from: cloning is cheap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// The argument that led to it, or `RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY` of `abi::plan`.
+    pub arg: u8,
+    /// What it holds.
+    pub kind: PieceKind,
+    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::record`].
+    pub flags: u8,
+    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PieceKind::Data`] piece is empty but `len` is not 0.
+    pub len: u64,
+    /// Bytes that were due.
+    pub wanted: u64,
+    /// The bytes.
+    pub bytes: Buffer,
+}
+
+/// One call: its row in the trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The row's number in the trace, which names the call in messages.
+    pub seq: u64,
+    /// Entry: nanoseconds of the recorded machine's `CLOCK_MONOTONIC`.
+    pub entered: u64,
+    /// Return; `None` if it never did.
+    pub left: Option<u64>,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// x86-64 number.
+    pub nr: u32,
+    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT` of [`crate::record`].
+    pub flags: u8,
+    /// Argument registers.
+    pub args: [u64; 6],
+    /// Result; means nothing without `left`.
+    pub ret: i64,
+    /// What was captured, in plan order.
+    pub pieces: Vec<Piece>,
+}
+
+/// Something that happened to a process and is no call. `args` as [`RecordKind`] says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub time: u64,
+    /// What happened.
+    pub kind: RecordKind,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Particulars.
+    pub args: [u64; 6],
+    /// Texts and identities.
+    pub pieces: Vec<Piece>,
+}
+
+/// What a reader gives next. Events come before the calls that were entered at the same nanosecond.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A call.
+    Call(Call),
+    /// An event.
+    Event(Event),
+}
+
+impl Call {
+    /// The table's shape for it, unless the table does not know it or it came through a 32-bit entry.
+    pub fn shape(&self) -> Option<&'static Shape> {
+        if self.flags & crate::record::COMPAT != 0 { None } else { abi::shape(self.nr, &self.args) }
+    }
+    /// Whether it returned.
+    pub fn returned(&self) -> bool {
+        self.flags & NO_EXIT == 0 && self.left.is_some()
+    }
+    /// The errno of a failed call.
+    pub fn errno(&self) -> Option<i32> {
+        (self.returned() && (-4095..0).contains(&self.ret)).then_some(-self.ret as i32)
+    }
+    /// Whether it returned and did not fail.
+    pub fn succeeded(&self) -> bool {
+        self.returned() && self.errno().is_none()
+    }
+    /// The first piece of this argument and kind (for one that is read at both ends, the entry's).
+    pub fn piece(&self, arg: u8, kind: PieceKind) -> Option<&Piece> {
+        self.pieces.iter().find(|p| p.arg == arg && p.kind == kind)
+    }
+    /// The path or string of argument `arg`.
+    pub fn string(&self, arg: u8) -> Option<&[u8]> {
+        self.piece(arg, PieceKind::String).map(|p| p.bytes.as_slice())
+    }
+    /// What the engine found out about the result or directory `arg`, with its path.
+    pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
+        identity(&self.pieces, arg)
+    }
+}
+
+impl Event {
+    /// What the engine found out about `arg`, with its path.
+    pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
+        identity(&self.pieces, arg)
+    }
+}
+
+fn identity(pieces: &[Piece], arg: u8) -> Option<(Identity, &[u8])> {
+    let piece = pieces.iter().find(|p| p.arg == arg && p.kind == PieceKind::Identity)?;
+    Identity::read_from_prefix(piece.bytes.as_slice()).ok()
+}

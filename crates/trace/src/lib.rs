@@ -1,0 +1,9 @@
+//! How a trace is kept: records, the journal, sealed segments, recovery, reading back.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod record;
+pub mod world;
+
+pub use call::{Call, Event, Item, Piece};
+pub use record::{Identity, RecordKind};

@@ -1,0 +1,198 @@
+//! The record: what an engine emits for one call or one event, and what the journal holds.
+//!
+//! A record is a [`Header`], then [`Header::pieces`] pieces, each a [`PieceHeader`], [`PieceHeader::len`] bytes, and zeros up to a multiple of 8. All numbers
+//! are little-endian. Every record of a stream carries the stream's next sequence number, so that a gap shows.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a record tells of, in [`Header::kind`]. For events, `entered` is the time, `left` equals it, `nr` and `ret` are 0, and `args` hold what is said here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A call.
+    Call = 0,
+    /// Pieces of a call whose `Call` record follows (same tid and `entered`): a piece longer than [`PART_BYTES`] comes in several, in order.
+    Part = 1,
+    /// A thread begins: args = parent pid, parent tid, clone flags, 1 if it is a new process. Parent 0: it was there when recording began.
+    Start = 2,
+    /// A thread's process replaced its program: args = the tid that called (it now has `tid` = `pid`). The other threads are gone. Piece: String (executable).
+    Exec = 3,
+    /// A thread ended: args = wait status (as `waitpid` gives it), 1 if it was the process's last.
+    Exit = 4,
+    /// A signal was delivered: args = signal, `si_code`, sender pid.
+    Signal = 5,
+    /// A descriptor that was open when recording began: args = descriptor, `FD_CLOEXEC`, open file key (equal for descriptors that share an offset). Piece: Identity.
+    Descriptor = 6,
+    /// What a process was when recording began: args = umask, uid, gid, euid, egid, 1 if fsuid is not root. Pieces: Identity with argument
+    /// `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, StrVec (argument 0: the command line; 1: supplementary groups in decimal), String (the executable).
+    State = 7,
+    /// Records were lost here: args = first missing sequence number, how many, CPU.
+    Gap = 8,
+    /// The engine says something to the user: args = a code. Piece: String.
+    Note = 9,
+}
+
+impl RecordKind {
+    /// The kind with this number.
+    pub const fn from_number(n: u8) -> Option<Self> {
+        Some(match n {
+            0 => Self::Call,
+            1 => Self::Part,
+            2 => Self::Start,
+            3 => Self::Exec,
+            4 => Self::Exit,
+            5 => Self::Signal,
+            6 => Self::Descriptor,
+            7 => Self::State,
+            8 => Self::Gap,
+            9 => Self::Note,
+            _ => return None,
+        })
+    }
+}
+
+/// Engines split a piece that is longer than this into [`RecordKind::Part`] records.
+pub const PART_BYTES: usize = 8 << 20;
+
+/// [`Header::flags`]: the call did not return while we watched (its process died, or we left); `left` and `ret` mean nothing.
+pub const NO_EXIT: u8 = 1;
+/// [`Header::flags`]: the call was already under way when we came; `entered` is when we came.
+pub const NO_ENTRY: u8 = 2;
+/// [`Header::flags`]: made through a 32-bit entry; `nr` is of that table and nothing was decoded.
+pub const COMPAT: u8 = 4;
+
+/// The fixed part of a record: 104 bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[repr(C)]
+pub struct Header {
+    /// Bytes of the whole record, a multiple of 8.
+    pub len: u32,
+    /// A [`RecordKind`].
+    pub kind: u8,
+    /// [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`].
+    pub flags: u8,
+    /// How many pieces follow.
+    pub pieces: u16,
+    /// Position in its stream, from 0, without gaps.
+    pub seq: u64,
+    /// The process (thread group) in the recorder's pid namespace.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// The call's x86-64 number (above the kernel's for operations that are no system calls).
+    pub nr: u32,
+    /// The CPU, or the number of the stream.
+    pub cpu: u32,
+    /// When it was entered: nanoseconds of `CLOCK_MONOTONIC`.
+    pub entered: u64,
+    /// When it returned.
+    pub left: u64,
+    /// The result: negative errno from -4095.
+    pub ret: i64,
+    /// The six argument registers at entry.
+    pub args: [u64; 6],
+}
+
+/// What a piece holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum PieceKind {
+    /// Bulk data that the call moved (for vectors: the buffers one after the other, as many bytes as moved).
+    Data = 0,
+    /// The bytes of a struct or of another buffer that the argument points to.
+    Bytes = 1,
+    /// A string without its NUL.
+    String = 2,
+    /// Strings, each with its NUL.
+    StrVec = 3,
+    /// `struct iovec[]` as the program gave them (addresses and lengths), 16 bytes each.
+    Iovecs = 4,
+    /// `struct msghdr` (56 bytes), or `struct mmsghdr[]` (64 bytes each).
+    Msg = 5,
+    /// The `msg_name`s, one after the other.
+    Name = 6,
+    /// The `msg_control`s, one after the other.
+    Control = 7,
+    /// `struct iocb[]`, 64 bytes each.
+    Iocbs = 8,
+    /// An [`Identity`], then the path as `/proc/PID/fd/N` shows it to the recorder.
+    Identity = 9,
+}
+
+impl PieceKind {
+    /// The kind with this number.
+    pub const fn from_number(n: u8) -> Option<Self> {
+        Some(match n {
+            0 => Self::Data,
+            1 => Self::Bytes,
+            2 => Self::String,
+            3 => Self::StrVec,
+            4 => Self::Iovecs,
+            5 => Self::Msg,
+            6 => Self::Name,
+            7 => Self::Control,
+            8 => Self::Iocbs,
+            9 => Self::Identity,
+            _ => return None,
+        })
+    }
+}
+
+/// [`PieceHeader::flags`]: read after the call (else before it).
+pub const AT_EXIT: u8 = 1;
+/// [`PieceHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never zero-filled.
+pub const UNREADABLE: u8 = 2;
+/// [`PieceHeader::flags`]: cut on request (`--data N`); `wanted` were there.
+pub const CUT: u8 = 4;
+/// [`PieceHeader::flags`]: read from the source file, as the kernel moved the data itself.
+pub const FROM_FILE: u8 = 8;
+
+/// The head of a piece: 16 bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[repr(C)]
+pub struct PieceHeader {
+    /// The argument that led to it, or `abi::plan::RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY`.
+    pub arg: u8,
+    /// A [`PieceKind`].
+    pub kind: u8,
+    /// [`AT_EXIT`], [`UNREADABLE`], [`CUT`], [`FROM_FILE`].
+    pub flags: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Bytes that follow.
+    pub len: u32,
+    /// Bytes that were due.
+    pub wanted: u64,
+}
+
+/// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[repr(C)]
+pub struct Identity {
+    /// Device (`makedev` form).
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// The descriptor's offset.
+    pub offset: u64,
+    /// Birth: nanoseconds of `CLOCK_REALTIME`, 0 if the file system does not say.
+    pub born: u64,
+    /// `struct file`'s flags (`O_*`), from `/proc/PID/fdinfo`; for descriptors present at the start only, else 0.
+    pub status: u32,
+    /// Type and mode (`st_mode`); 0: could not be found out.
+    pub mode: u32,
+    /// Links.
+    pub links: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// File system type (`statfs.f_type`), 0 if unknown.
+    pub magic: u32,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// Reserved, zero.
+    pub spare: [u64; 2],
+}

@@ -1,0 +1,1 @@
+//! The world: what a trace tells of its processes at each moment (descriptor tables, directories, umasks).
