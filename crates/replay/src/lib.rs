@@ -1,1 +1,4 @@
 //! replay
+
+pub mod prepare;
+pub mod state;

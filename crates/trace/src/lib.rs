@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod files;
 pub mod record;
 pub mod world;
 
