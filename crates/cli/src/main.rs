@@ -1,2 +1,45 @@
-//! The program `reanimator`.
-fn main() {}
+//! The program `reanimator`: reads what the user typed, hands it to one subcommand, ends as the subcommand says.
+//!
+//! stdout is data, stderr is talk. Nothing here decides anything about system calls, traces or replay: the crates below do.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "this is the one crate whose business is to print")]
+
+mod args;
+mod doctor;
+mod failure;
+mod filter;
+mod generate;
+mod info;
+mod naming;
+mod outcome;
+mod print;
+mod record;
+mod recover;
+mod replay;
+mod stdout;
+mod sudo;
+mod syscalls;
+mod talk;
+mod units;
+
+use args::Command;
+use outcome::Outcome;
+
+fn main() -> ! {
+    failure::install_panic_hook();
+    let args = args::parse();
+    let talk = talk::Talk::new(&args.talk);
+    let outcome: Outcome = match args.command {
+        Command::Record(a) => record::run(&a, &talk),
+        Command::Replay(a) => replay::run(&a, &talk),
+        Command::Print(a) => print::run(&a, &talk).into(),
+        Command::Info(a) => info::run(&a, &talk).into(),
+        Command::Recover(a) => recover::run(&a, &talk).into(),
+        Command::Syscalls(a) => syscalls::run(&a).into(),
+        Command::Doctor(a) => doctor::run(&a).into(),
+        Command::Man(a) => generate::man(&a).into(),
+        Command::Completions(a) => generate::completions(&a).into(),
+        Command::Probe(a) => doctor::probe(&a),
+    };
+    outcome.end(&talk)
+}

@@ -1,0 +1,99 @@
+//! What the user can type. Each subcommand's options stand beside its code; here they come together.
+
+use crate::{doctor, generate, info, print, record, recover, replay, syscalls};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::exit;
+
+/// Record every storage-related system call of a program with all its bytes, and perform the calls again elsewhere.
+#[derive(Parser, Debug)]
+#[command(name = "reanimator", version, max_term_width = 110, infer_subcommands = false, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  reanimator record -- sqlite3 app.db .dump    record a program (and what it forks) into sqlite3.ra
+  reanimator replay                            perform the newest trace again elsewhere, and compare
+  reanimator print -e %file sqlite3.ra         read it as strace would print it
+  reanimator doctor                            find out what this machine allows
+
+Each command explains itself: reanimator record --help")]
+pub struct Args {
+    #[command(flatten)]
+    pub talk: TalkArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How much the program says on stderr.
+#[derive(clap::Args, Debug, Default)]
+pub struct TalkArgs {
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, display_order = 900)]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Record(record::Args),
+    Replay(replay::Args),
+    Print(print::Args),
+    Info(info::Args),
+    Recover(recover::Args),
+    Syscalls(syscalls::Args),
+    Doctor(doctor::Args),
+    Man(generate::ManArgs),
+    Completions(generate::CompletionsArgs),
+    #[command(hide = true)]
+    Probe(doctor::ProbeArgs),
+}
+
+/// Reads the command line; prints help, version or what is wrong with it, and ends, if that is what it asks for.
+///
+/// A command line that cannot be read ends `record` with 125, because any other status could be the command's own; everything else ends with 2.
+pub fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|error| {
+        let status = match error.use_stderr() {
+            false => 0,
+            true if crate::failure::is_record() => 125,
+            true => 2,
+        };
+        // The reader of help may have gone (`| head`): nothing to say about that.
+        let _gone = error.print();
+        exit(status)
+    })
+}
+
+/// The whole command line as clap knows it, for man pages and completions.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+/// The trace that a reading command reads.
+#[derive(clap::Args, Debug)]
+pub struct TraceArg {
+    /// A trace (a directory NAME.ra); without one, the newest in the current directory
+    #[arg(value_name = "TRACE")]
+    pub trace: Option<std::path::PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn the_front_page() {
+        insta::assert_snapshot!(super::command().term_width(110).render_help());
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for sub in super::command().get_subcommands().filter(|s| !s.is_hide_set()) {
+            let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("reanimator "), "{} shows no example", sub.get_name());
+        }
+    }
+}

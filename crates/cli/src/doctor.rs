@@ -1,0 +1,82 @@
+//! `reanimator doctor`: finds out what this machine allows, by doing it, and says what mends each failure.
+
+mod probes;
+
+use crate::outcome::Outcome;
+use crate::stdout;
+use anyhow::{Result, bail};
+use probes::{Finding, Found};
+use serde_json::json;
+use std::fmt::Write;
+
+/// Find out, by trying, what this machine allows, and print the command that mends each failure
+///
+/// Exit status: 0 recording and replaying will work, 2 one of them will not.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  reanimator doctor
+  reanimator doctor --json | jq '.checks[] | select(.found != \"ok\")'")]
+pub struct Args {
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The part of a check that must happen in a process of its own.
+#[derive(clap::Args, Debug)]
+pub struct ProbeArgs {
+    /// Which.
+    pub probe: probes::Probe,
+}
+
+/// `reanimator doctor`.
+pub fn run(a: &Args) -> Result<()> {
+    let findings = probes::all();
+    let broken = findings.iter().filter(|f| f.found == Found::Broken).count();
+    if a.json {
+        let checks: Vec<_> = findings.iter().map(|f| json!({"check": f.check, "found": f.found.word(), "says": f.says, "mend": f.mend})).collect();
+        stdout::json(&json!({"works": broken == 0, "checks": checks}))?;
+    } else {
+        stdout::text(&table(&findings)?)?;
+    }
+    if broken > 0 {
+        bail!("{broken} of {} checks failed, and recording or replaying will too", findings.len());
+    }
+    Ok(())
+}
+
+/// `reanimator probe`.
+pub fn probe(a: &ProbeArgs) -> Outcome {
+    probes::act(a.probe).into()
+}
+
+fn table(findings: &[Finding]) -> Result<String, std::fmt::Error> {
+    let width = findings.iter().map(|f| f.check.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for f in findings {
+        writeln!(text, "{:<7} {:<width$}  {}", f.found.word(), f.check, f.says)?;
+        if let Some(mend) = &f.mend {
+            writeln!(text, "{:7} {:width$}  mend: {mend}", "", "")?;
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_come_with_their_mending() {
+        let findings = [
+            Finding { check: "seize a child", found: Found::Ok, says: "works".to_owned(), mend: None },
+            Finding { check: "Landlock", found: Found::Limited, says: "not there".to_owned(), mend: Some("boot with lsm=landlock".to_owned()) },
+        ];
+        insta::assert_snapshot!(table(&findings).expect("a string takes it"), @r#"
+        ok      seize a child  works
+        limited Landlock       not there
+                               mend: boot with lsm=landlock
+        "#);
+    }
+}

@@ -1,0 +1,108 @@
+//! How trouble is told: one line `error: what: cause`, then what to do next. Never a panic's own words.
+
+use std::fmt;
+use std::process::exit;
+
+/// An error with the advice that goes with it, printed on a line of its own.
+#[derive(Debug)]
+pub struct Advised {
+    error: anyhow::Error,
+    advice: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Adds what to do next to an error.
+pub trait Advise<T> {
+    /// `advice` reads on after "next: ".
+    fn advise(self, advice: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
+    fn advise(self, advice: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|error| Advised { error: error.into(), advice: advice.into() }.into())
+    }
+}
+
+/// The error's text: its message, then each cause that the text does not repeat.
+pub fn text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let next = without_number(&cause.to_string());
+        if text.is_empty() {
+            text = next;
+        } else if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+    }
+    text
+}
+
+/// The standard library adds " (os error 2)" to what it says in words already.
+fn without_number(text: &str) -> String {
+    match text.split_once(" (os error ") {
+        Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
+        None => text.to_owned(),
+    }
+}
+
+/// The advice that some part of the error carries.
+pub fn advice(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Advised>()).map(|advised| advised.advice.as_str())
+}
+
+/// Whether the command line asks for `record`: its own troubles end with 125, all others' with 2.
+pub fn is_record() -> bool {
+    std::env::args_os().skip(1).find(|a| !a.as_encoded_bytes().starts_with(b"-")).is_some_and(|a| a == "record")
+}
+
+/// The status of a failure that is ours.
+pub fn status() -> i32 {
+    if is_record() { 125 } else { 2 }
+}
+
+/// A broken invariant ends the program at once with a line that says what to do, not with a backtrace. A program that was being recorded runs on: its
+/// tracer's end detaches from it.
+pub fn install_panic_hook() {
+    let backtrace = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let what = panic.payload_as_str().unwrap_or("unknown");
+        let place = panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        eprintln!("error: reanimator broke one of its own invariants{place}: {what}");
+        if is_record() {
+            eprintln!("  next: the recorded program runs on; `reanimator recover` makes a trace of what was written; please report the line above");
+        } else {
+            eprintln!("  next: please report the line above, with the trace if you can share it (RUST_BACKTRACE=1 shows where it came from)");
+        }
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            backtrace(panic);
+        }
+        exit(status())
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn one_line_with_every_cause_once() {
+        let io: Result<(), _> = Err(std::io::Error::other("disk on fire"));
+        let error = io.advise("call the fire brigade").context("cannot read x.ra").expect_err("it is an error");
+        assert_eq!(text(&error), "cannot read x.ra: disk on fire");
+        assert_eq!(advice(&error), Some("call the fire brigade"));
+        let missing = anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("cannot open x");
+        assert_eq!(text(&missing), "cannot open x: No such file or directory");
+    }
+}

@@ -1,0 +1,166 @@
+//! The filter expressions of `-e`, strace's grammar, one parser for every command.
+//!
+//! An expression is a set of calls (`read,write`, `!futex`, `%file`, `/^f?stat`, also written `trace=...`), a set of outcomes (`status=failed`), or a
+//! pattern of paths (`path=*.db`). As in strace, a later set of calls or outcomes replaces an earlier one, and several patterns add up. A call passes when it
+//! passes every sort that was given.
+
+mod parse;
+
+pub use parse::Error;
+
+use globset::GlobMatcher;
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use trace::Call;
+
+/// What passes.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    calls: Calls,
+    statuses: Option<BTreeSet<Status>>,
+    paths: Vec<GlobMatcher>,
+}
+
+/// A set of calls: the numbers listed, or all but those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Calls {
+    listed: BTreeSet<u32>,
+    all_but: bool,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { listed: BTreeSet::new(), all_but: true }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Returned without an error.
+    Successful,
+    /// Returned an error.
+    Failed,
+    /// Never returned.
+    Unfinished,
+}
+
+impl Status {
+    /// What this call's was.
+    pub fn of(call: &Call) -> Self {
+        match (call.returned(), call.errno()) {
+            (false, _) => Self::Unfinished,
+            (true, Some(_)) => Self::Failed,
+            (true, None) => Self::Successful,
+        }
+    }
+}
+
+impl Filter {
+    /// Reads the expressions in the order in which they were typed.
+    pub fn parse(expressions: &[String]) -> Result<Self, Error> {
+        let mut filter = Self::default();
+        for expression in expressions {
+            parse::apply(&mut filter, expression)?;
+        }
+        Ok(filter)
+    }
+    /// Whether calls with this number pass, as far as the number says.
+    pub fn has_number(&self, nr: u32) -> bool {
+        self.calls.listed.contains(&nr) != self.calls.all_but
+    }
+    /// Whether every number passes.
+    pub fn has_all_numbers(&self) -> bool {
+        self.calls == Calls::default()
+    }
+    /// Whether outcomes or paths matter, which only a finished call tells.
+    pub fn needs_more_than_numbers(&self) -> bool {
+        self.statuses.is_some() || self.needs_paths()
+    }
+    /// Whether `paths` of [`Filter::passes`] matters.
+    pub fn needs_paths(&self) -> bool {
+        !self.paths.is_empty()
+    }
+    /// Whether the call passes; `paths` are those of its path arguments and descriptors.
+    pub fn passes(&self, call: &Call, paths: &[&[u8]]) -> bool {
+        self.has_number(call.nr)
+            && self.statuses.as_ref().is_none_or(|s| s.contains(&Status::of(call)))
+            && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
+    }
+    fn has_path(&self, path: &[u8]) -> bool {
+        let path = std::ffi::OsStr::from_bytes(path);
+        self.paths.iter().any(|glob| glob.is_match(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(expressions: &[&str]) -> Filter {
+        let owned: Vec<String> = expressions.iter().map(ToString::to_string).collect();
+        Filter::parse(&owned).expect("a valid expression")
+    }
+    fn names(expressions: &[&str]) -> Vec<&'static str> {
+        let filter = filter(expressions);
+        abi::table().iter().filter(|r| filter.has_number(r.number)).map(abi::Row::name).collect()
+    }
+    fn refusal(expression: &str) -> String {
+        Filter::parse(&[expression.to_owned()]).expect_err("not a valid expression").to_string()
+    }
+    fn call(name: &str, ret: i64) -> Call {
+        let nr = abi::by_name(name).expect("a call of the table").number;
+        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args: [0; 6], ret, pieces: Vec::new() }
+    }
+
+    #[test]
+    fn sets_of_calls() {
+        assert!(filter(&[]).has_all_numbers());
+        assert_eq!(names(&["read,write"]), ["read", "write"]);
+        assert_eq!(names(&["trace=read"]), ["read"]);
+        assert_eq!(names(&["read", "close"]), ["close"], "the later set replaces the earlier one");
+        assert!(!names(&["!read,write"]).contains(&"write"));
+        assert!(names(&["!read,write"]).contains(&"close"));
+        assert!(names(&["%file"]).contains(&"openat"));
+        assert!(!names(&["%file"]).contains(&"read"));
+        assert_eq!(names(&["/^(read|write)$"]), ["read", "write"]);
+        assert_eq!(names(&["none"]), [""; 0]);
+        assert!(filter(&["all"]).has_all_numbers());
+        assert_eq!(names(&["?no_such_call,read"]), ["read"]);
+        assert!(filter(&["!read"]).has_number(100_000), "what the table does not know is not excluded");
+        assert!(!filter(&["read"]).has_number(100_000));
+        assert!(filter(&["read"]).has_number(0) && filter(&["0"]).has_number(0), "numbers are names too");
+    }
+
+    #[test]
+    fn outcomes_and_paths() {
+        let failed = filter(&["status=failed"]);
+        assert!(failed.passes(&call("read", -2), &[]) && !failed.passes(&call("read", 2), &[]));
+        let not_failed = filter(&["status=!failed"]);
+        assert!(!not_failed.passes(&call("read", -2), &[]) && not_failed.passes(&call("read", 2), &[]));
+        let db = filter(&["path=/tmp/*.db", "path=*.wal", "read"]);
+        assert!(db.passes(&call("read", 2), &[b"/tmp/a/b.db"]), "a star spans directories");
+        assert!(db.passes(&call("read", 2), &[b"/x", b"/x/y.wal"]));
+        assert!(!db.passes(&call("read", 2), &[b"/x", b"/tmp/y.txt"]));
+        assert!(!db.passes(&call("close", 2), &[b"/tmp/b.db"]));
+        assert!(!db.passes(&call("read", 2), &[]));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let mistakes = ["raed", "file", "%fiel", "/((", "/zzz", "status=broken", "signal=none", "", "read,,write", "path=[a"];
+        let told: Vec<String> = mistakes.iter().map(|m| refusal(m)).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        no system call is called "raed"; did you mean read?
+        no system call is called "file"; the group is written %file
+        no group of calls is called "%fiel"; there are %desc %file %net %network %memory %process %signal %ipc %creds %clock %stat %xattr %aio %system
+        "/((" does not work as a regular expression: unclosed group
+        "/zzz" does not work as a regular expression: it matches no system call
+        no call ends "broken"; there are successful, failed, unfinished
+        "signal=" is not something to filter by; there are trace=, status= and path=
+        an empty name in "-e "
+        an empty name in "-e read,,write"
+        "[a" is not a pattern of paths: unclosed character class; missing ']'
+        "#);
+    }
+}

@@ -1,0 +1,168 @@
+//! From text to a filter; mistakes are told with what was probably meant.
+
+use super::{Calls, Filter, Status};
+use abi::Groups;
+use std::collections::BTreeSet;
+
+/// Why an expression cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing between commas, or nothing at all.
+    #[error("an empty name in \"-e {0}\"")]
+    Empty(String),
+    /// Not a call.
+    #[error("no system call is called \"{name}\"{hint}")]
+    Call {
+        /// What was typed.
+        name: String,
+        /// What was probably meant.
+        hint: String,
+    },
+    /// Not a group.
+    #[error("no group of calls is called \"%{name}\"; there are {known}")]
+    Group {
+        /// What was typed.
+        name: String,
+        /// What could have been.
+        known: String,
+    },
+    /// Not a regular expression.
+    #[error("\"/{text}\" does not work as a regular expression: {why}")]
+    Regex {
+        /// What was typed.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Not a pattern.
+    #[error("\"{text}\" is not a pattern of paths: {why}")]
+    Glob {
+        /// What was typed.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Not an outcome.
+    #[error("no call ends \"{0}\"; there are successful, failed, unfinished")]
+    Status(String),
+    /// One of strace's qualifiers that we do not have.
+    #[error("\"{0}=\" is not something to filter by; there are trace=, status= and path=")]
+    Qualifier(String),
+}
+
+/// Adds one expression to the filter.
+pub fn apply(filter: &mut Filter, expression: &str) -> Result<(), Error> {
+    // A regular expression may contain anything, `=` too.
+    let qualified = if expression.starts_with(['/', '!']) { None } else { expression.split_once('=') };
+    match qualified {
+        None | Some(("trace" | "t", _)) => filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?,
+        Some(("status", set)) => filter.statuses = Some(statuses(set)?),
+        Some(("path", pattern)) => filter.paths.push(glob(pattern)?),
+        Some((other, _)) => return Err(Error::Qualifier(other.to_owned())),
+    }
+    Ok(())
+}
+
+/// A leading `!` and the rest.
+fn negation(set: &str) -> (bool, &str) {
+    set.strip_prefix('!').map_or((false, set), |rest| (true, rest))
+}
+
+fn calls(set: &str) -> Result<Calls, Error> {
+    let (negated, names) = negation(set);
+    if names == "all" || names == "none" {
+        return Ok(Calls { listed: BTreeSet::new(), all_but: negated != (names == "all") });
+    }
+    let mut listed = BTreeSet::new();
+    for name in names.split(',') {
+        match name.as_bytes().first() {
+            None => return Err(Error::Empty(set.to_owned())),
+            Some(b'%') => listed.extend(group(&name[1..])?),
+            Some(b'/') => listed.extend(matching(&name[1..])?),
+            Some(b'?') => listed.extend(named(&name[1..]).ok()),
+            Some(_) => {
+                listed.insert(named(name)?);
+            }
+        }
+    }
+    Ok(Calls { listed, all_but: negated })
+}
+
+fn named(name: &str) -> Result<u32, Error> {
+    if let Some(row) = abi::by_name(name) {
+        return Ok(row.number);
+    }
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let hint = if Groups::NAMES.iter().any(|(group, _)| *group == name) {
+        format!("; the group is written %{name}")
+    } else {
+        closest(name).map(|c| format!("; did you mean {c}?")).unwrap_or_default()
+    };
+    Err(Error::Call { name: name.to_owned(), hint })
+}
+
+fn group(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
+    let Some((_, bits)) = Groups::NAMES.iter().find(|(group, _)| *group == name) else {
+        let known: Vec<String> = Groups::NAMES.iter().map(|(group, _)| format!("%{group}")).collect();
+        return Err(Error::Group { name: name.to_owned(), known: known.join(" ") });
+    };
+    Ok(abi::table().iter().filter(|row| row.groups.has(*bits)).map(|row| row.number))
+}
+
+fn matching(text: &str) -> Result<Vec<u32>, Error> {
+    let regex = regex::Regex::new(text).map_err(|e| {
+        let why = e.to_string();
+        let why = why.rsplit("error: ").next().unwrap_or(&why).trim().to_owned();
+        Error::Regex { text: text.to_owned(), why }
+    })?;
+    let found: Vec<u32> = abi::table().iter().filter(|row| regex.is_match(row.name())).map(|row| row.number).collect();
+    if found.is_empty() {
+        return Err(Error::Regex { text: text.to_owned(), why: "it matches no system call".to_owned() });
+    }
+    Ok(found)
+}
+
+fn glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
+    if pattern.is_empty() {
+        return Err(Error::Empty("path=".to_owned()));
+    }
+    let glob = globset::Glob::new(pattern).map_err(|e| Error::Glob { text: pattern.to_owned(), why: e.kind().to_string() })?;
+    Ok(glob.compile_matcher())
+}
+
+fn statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
+    const ALL: [(&str, Status); 3] = [("successful", Status::Successful), ("failed", Status::Failed), ("unfinished", Status::Unfinished)];
+    let (negated, names) = negation(set);
+    let mut listed = BTreeSet::new();
+    for name in names.split(',') {
+        let known = ALL.iter().find(|(n, _)| *n == name).ok_or_else(|| Error::Status(name.to_owned()))?;
+        listed.insert(known.1);
+    }
+    Ok(ALL.iter().map(|(_, s)| *s).filter(|s| listed.contains(s) != negated).collect())
+}
+
+/// The call whose name differs least, if it differs little.
+fn closest(name: &str) -> Option<&'static str> {
+    let (distance, best) = abi::table().iter().map(|row| (distance(name, row.name()), row.name())).min()?;
+    (distance <= 2 && distance < name.len()).then_some(best)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(rows[i - 2][j - 2] + 1);
+            }
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}

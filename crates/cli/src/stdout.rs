@@ -1,0 +1,24 @@
+//! stdout: data, buffered, checked. A reader that has gone is found by [`crate::outcome::Outcome::end`], which ends quietly.
+
+use serde::Serialize;
+use std::io::{BufWriter, StdoutLock, Write, stdout};
+
+/// stdout, locked and buffered: flush it when done, for its errors.
+pub fn writer() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, stdout().lock())
+}
+
+/// Prints a text.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    let mut out = writer();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Prints one JSON document.
+pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = writer();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,187 @@
+//! `reanimator syscalls`: the table, as people or programs read it.
+
+use crate::filter::Filter;
+use crate::stdout;
+use abi::{Arg, Class, Groups, Kind, Replay, Ret, Row, Shape};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Print the table of system calls: what each takes, returns, and how replay treats it
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  reanimator syscalls                          all of them
+  reanimator syscalls -e %xattr                a group
+  reanimator syscalls -e fcntl --variants      with the variants of multiplexed calls
+  reanimator syscalls --json | jq '.[].name'")]
+pub struct Args {
+    /// Which calls: names, !set, %group, /regex
+    #[arg(short = 'e', value_name = "EXPR")]
+    pub filter: Vec<String>,
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// With the variants of multiplexed calls (fcntl, ioctl, prctl)
+    #[arg(long)]
+    pub variants: bool,
+}
+
+/// `reanimator syscalls`.
+pub fn run(a: &Args) -> Result<()> {
+    let filter = Filter::parse(&a.filter)?;
+    let rows = abi::table().iter().filter(|row| filter.has_number(row.number));
+    if a.json {
+        return stdout::json(&rows.map(as_json).collect::<Vec<_>>());
+    }
+    let mut text = String::new();
+    for row in rows {
+        line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
+        if a.variants {
+            for (value, shape) in row.variants {
+                line(&mut text, "", shape, &format!("{} = {value}", row.shape.args[row.by as usize].name))?;
+            }
+        }
+    }
+    stdout::text(&text)
+}
+
+fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
+    let signature = format!("{}{} -> {}", if number.is_empty() { "  " } else { "" }, signature(shape), result(shape.ret));
+    let line = format!("{number:>4}  {signature:<90} {:<22} {remark}", treatment(shape.replay));
+    writeln!(text, "{}", line.trim_end())
+}
+
+fn signature(shape: &Shape) -> String {
+    let args: Vec<String> = shape.args.iter().map(|a| format!("{}: {}", a.name, kind(a.kind))).collect();
+    format!("{}({})", shape.name, args.join(", "))
+}
+
+fn groups(groups: Groups) -> Vec<String> {
+    let mut names: Vec<(u32, String)> = Vec::new();
+    for (name, bits) in Groups::NAMES {
+        if groups.has(*bits) && !names.iter().any(|(b, _)| *b == bits.0) {
+            names.push((bits.0, format!("%{name}")));
+        }
+    }
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn as_json(row: &Row) -> Value {
+    let variants: Vec<Value> = row
+        .variants
+        .iter()
+        .map(|(value, shape)| {
+            let mut variant = shape_json(shape);
+            variant["value"] = json!(value);
+            variant
+        })
+        .collect();
+    let mut call = shape_json(&row.shape);
+    call["number"] = json!(row.number);
+    call["groups"] = json!(groups(row.groups));
+    if !variants.is_empty() {
+        call["by"] = json!(row.shape.args[row.by as usize].name);
+        call["variants"] = json!(variants);
+    }
+    call
+}
+
+fn shape_json(shape: &Shape) -> Value {
+    let arg = |a: &Arg| json!({"name": a.name, "kind": kind(a.kind)});
+    json!({
+        "name": shape.name,
+        "args": shape.args.iter().map(arg).collect::<Vec<_>>(),
+        "returns": result(shape.ret),
+        "replay": treatment(shape.replay),
+    })
+}
+
+fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Flags(set) => return format!("{}*", set.name),
+        Kind::In(_, layout) => return format!("in {}", layout.name),
+        Kind::Out(_, layout) => return format!("out {}", layout.name),
+        Kind::InOut(_, layout) => return format!("inout {}", layout.name),
+        Kind::Int => "int",
+        Kind::Uint => "uint",
+        Kind::Hex => "hex",
+        Kind::Off => "offset",
+        Kind::Pos => "position",
+        Kind::PosHigh => "position-high",
+        Kind::Size => "size",
+        Kind::Length => "length",
+        Kind::Fd => "fd",
+        Kind::DirFd => "dirfd",
+        Kind::Pid => "pid",
+        Kind::Uid => "uid",
+        Kind::Gid => "gid",
+        Kind::Mode => "mode",
+        Kind::Dev => "dev",
+        Kind::Signal => "signal",
+        Kind::Addr => "address",
+        Kind::Path(_) => "path",
+        Kind::Str => "string",
+        Kind::StrVec => "strings",
+        Kind::InIov { .. } => "in iovec[]",
+        Kind::OutIov { .. } => "out iovec[]",
+        Kind::InMsg => "in msghdr",
+        Kind::OutMsg => "out msghdr",
+        Kind::InMsgs { .. } => "in mmsghdr[]",
+        Kind::OutMsgs { .. } => "out mmsghdr[]",
+        Kind::Iocbs { .. } => "iocb*[]",
+        Kind::Unused => "unused",
+    }
+    .to_owned()
+}
+
+const fn result(ret: Ret) -> &'static str {
+    match ret {
+        Ret::Zero => "0",
+        Ret::Bytes => "bytes",
+        Ret::Count => "count",
+        Ret::Fd => "fd",
+        Ret::Off => "offset",
+        Ret::Pid => "pid",
+        Ret::Addr => "address",
+        Ret::Int => "int",
+        Ret::Host => "host's own",
+        Ret::Never => "never",
+    }
+}
+
+/// How replay treats a call, in words.
+pub fn treatment(replay: Replay) -> &'static str {
+    match replay {
+        Replay::Issue => "performed",
+        Replay::Skip(class) => match class {
+            Class::Memory => "skipped: memory",
+            Class::Network => "skipped: network",
+            Class::Ipc => "skipped: ipc",
+            Class::Signal => "skipped: signals",
+            Class::Process => "skipped: processes",
+            Class::Wait => "skipped: waiting",
+            Class::Credentials => "skipped: credentials",
+            Class::Mounts => "skipped: mounts",
+            Class::System => "skipped: system",
+            Class::Watch => "skipped: watching",
+            Class::Async => "skipped: async",
+            Class::Unknown => "skipped: unknown",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_what_a_row_says() {
+        let mut text = String::new();
+        let row = abi::by_name("read").expect("read is in the table");
+        line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
+        insta::assert_snapshot!(text, @r#"
+           0  read(fd: fd, buf: out data, count: size) -> bytes                                          performed              %desc
+        "#);
+    }
+}

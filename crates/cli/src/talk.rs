@@ -1,0 +1,87 @@
+//! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
+
+use crate::args::TalkArgs;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr};
+
+/// How much is said, and how.
+#[derive(Debug)]
+pub struct Talk {
+    quiet: bool,
+    verbose: bool,
+    colour: bool,
+}
+
+impl Talk {
+    /// From what the user typed and what the terminal is.
+    pub fn new(args: &TalkArgs) -> Self {
+        let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        Self { quiet: args.quiet, verbose: args.verbose > 0, colour }
+    }
+    /// A line that everybody sees unless they asked for silence.
+    pub fn say(&self, line: impl Display) {
+        if !self.quiet {
+            put(&format!("{line}\n"));
+        }
+    }
+    /// A line for those who asked for more.
+    pub fn detail(&self, line: impl Display) {
+        if self.verbose {
+            self.say(line);
+        }
+    }
+    /// Something that is not as it should be, though work goes on; `-q` does not silence it.
+    pub fn warn(&self, line: impl Display) {
+        put(&format!("{} {line}\n", self.paint("33;1", "warning:")));
+    }
+    /// An error and what to do next.
+    pub fn error(&self, line: &str, advice: Option<&str>) {
+        put(&format!("{} {line}\n", self.paint("31;1", "error:")));
+        if let Some(advice) = advice {
+            put(&format!("  next: {advice}\n"));
+        }
+    }
+    /// A progress bar over `what`, drawn only where somebody can see it. It draws when it is told to move and starts no thread, since replay must
+    /// begin single-threaded.
+    pub fn progress(&self, what: &'static str) -> Progress {
+        Progress::new(what, !self.quiet && stderr().is_terminal())
+    }
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A progress bar, or nothing.
+#[derive(Debug)]
+pub struct Progress {
+    bar: indicatif::ProgressBar,
+}
+
+impl Progress {
+    fn new(what: &'static str, visible: bool) -> Self {
+        use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_message(what);
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent}% {eta}").expect("the template is a constant");
+        bar.set_style(style.progress_chars("=> "));
+        Self { bar }
+    }
+    /// `done` of `of`, in whatever unit.
+    pub fn at(&self, done: u64, of: u64) {
+        if self.bar.length() != Some(of) {
+            self.bar.set_length(of);
+        }
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A closed stderr is no reason to end otherwise than we would.
+fn put(text: &str) {
+    let _gone = stderr().lock().write_all(text.as_bytes());
+}

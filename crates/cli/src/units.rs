@@ -1,0 +1,55 @@
+//! Numbers as people read them.
+
+/// `1204` as `1,204`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1` as `1 call`, `3` as `3 calls`.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// `88123` as `88 kB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit > 0 && value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+}
+
+/// Nanoseconds as `1.24 s`, `13 ms`, `820 us`.
+pub fn duration(nanos: u64) -> String {
+    match nanos {
+        0..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{} us", nanos / 1_000),
+        1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
+        1_000_000_000..120_000_000_000 => format!("{:.2} s", nanos as f64 / 1e9),
+        _ => format!("{} min {} s", nanos / 60_000_000_000, nanos / 1_000_000_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_people_read_them() {
+        assert_eq!([count(0), count(999), count(1204), count(1_000_000)], ["0", "999", "1,204", "1,000,000"]);
+        assert_eq!([bytes(0), bytes(999), bytes(1500), bytes(88_123), bytes(999_600)], ["0 B", "999 B", "1.5 kB", "88 kB", "1.0 MB"]);
+        assert_eq!([duration(20), duration(1_240_000_000), duration(125_000_000_000)], ["20 ns", "1.24 s", "2 min 5 s"]);
+        assert_eq!([counted(1, "call", "calls"), counted(0, "call", "calls")], ["1 call", "0 calls"]);
+    }
+}
