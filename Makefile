@@ -1,0 +1,49 @@
+# demo · test · bench · install: the only commands a newcomer needs. They want Rust (rustup.rs), and install with apt whatever else is missing.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+RA     := target/release/reanimator
+SHARE  := $(DESTDIR)$(PREFIX)/share
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: demo test bench install build build-needs
+
+demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove it the same
+	@tests/need.sh sqlite3
+	tests/demo.sh $(RA)
+
+test: build-needs  ## Everything that must hold before a change lands
+	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps tar findutils dash make
+	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
+	$(CARGO) build --release --locked --workspace
+	@if ! $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    echo "test: installing cargo-nextest with cargo (it is missing)"; \
+	    $(CARGO) install --locked cargo-nextest || echo "test: cargo-nextest cannot be installed here: cargo test will do"; \
+	fi
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    set -x; $(CARGO) nextest run --release --locked --workspace; \
+	else \
+	    set -x; $(CARGO) test --release --locked --workspace -- --test-threads=1; \
+	fi
+
+bench: build  ## Compare with strace, side by side
+	@tests/need.sh gcc libc6-dev sqlite3 strace
+	bench/run.sh $(RA)
+
+install: build  ## Program, man pages and completions under PREFIX
+	install -D -m 755 $(RA) $(DESTDIR)$(PREFIX)/bin/reanimator
+	$(RA) man $(SHARE)/man/man1
+	@mkdir -p $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(RA) completions bash >$(SHARE)/bash-completion/completions/reanimator
+	$(RA) completions zsh >$(SHARE)/zsh/site-functions/_reanimator
+	$(RA) completions fish >$(SHARE)/fish/vendor_completions.d/reanimator.fish
+
+build: build-needs
+	$(CARGO) build --release --locked
+
+build-needs:
+	@command -v $(CARGO) >/dev/null || { echo "make: there is no cargo: install Rust from https://rustup.rs" >&2; exit 1; }
+	@tests/need.sh gcc libc6-dev
