@@ -1,1 +1,113 @@
-//! The world: what a trace tells of its processes at each moment (descriptor tables, directories, umasks).
+//! The world of the traced processes: their descriptor tables, working directories, roots and umasks, moved on by the trace's calls and events.
+//!
+//! Calls go in twice, in the order of time: at their entry ([`World::enter`]), which says what their arguments mean then, and at their exit
+//! ([`World::leave`]), which applies what they did. [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to a [`Bound`] is what the kernel's
+//! tables held while the call ran, as far as entries, exits and results prove it.
+//!
+//! The kernel frees a descriptor's number early in a close and installs a new one late in an open, so closes act at their entry and everything else at its exit. A
+//! call whose descriptor was closed or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
+//!
+//! Paths are joined, not resolved: `..` and links are left for those who know the file system ([`lexical`] cleans a path for people). Refuses nothing: a trace with
+//! gaps or nonsense gives arguments that mean nothing (`None`).
+
+mod bound;
+mod effects;
+mod enter;
+mod event;
+mod file;
+mod mounts;
+mod path;
+mod table;
+mod timeline;
+
+pub use bound::Bound;
+pub use file::{Descriptor, Directory, Inode, OpenFile};
+pub use mounts::Mounts;
+pub use path::{lexical, parent};
+pub use timeline::{Moment, Timeline};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use table::{Closing, Fs, Table};
+
+/// Who a process is: what its files' permissions are checked against.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Effective group.
+    pub egid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+struct Thread {
+    pid: u32,
+    table: u32,
+    fs: u32,
+    credentials: Option<Arc<Credentials>>,
+}
+
+/// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its real descriptor.
+pub struct World<T = ()> {
+    threads: HashMap<u32, Thread>,
+    tables: HashMap<u32, Table<T>>,
+    groups: HashMap<u32, Fs<T>>,
+    /// Descriptors that a call still under way is closing.
+    closing: Vec<Closing<T>>,
+    /// Open files that were there at the start, by the engine's key.
+    present: HashMap<u64, Arc<OpenFile>>,
+    inodes: HashMap<(u64, u64), Weak<Inode>>,
+    next: u64,
+}
+
+impl<T: Default> Default for World<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Default> World<T> {
+    /// A world without processes.
+    pub fn new() -> Self {
+        Self {
+            threads: HashMap::new(),
+            tables: HashMap::new(),
+            groups: HashMap::new(),
+            closing: Vec::new(),
+            present: HashMap::new(),
+            inodes: HashMap::new(),
+            next: 1,
+        }
+    }
+
+    /// The descriptor `fd` of thread `tid` now.
+    pub fn descriptor(&self, tid: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
+        let thread = self.threads.get(&tid)?;
+        self.tables.get(&thread.table)?.get(fd)
+    }
+
+    /// The working directory of thread `tid` now.
+    pub fn directory(&self, tid: u32) -> Option<&Arc<Directory<T>>> {
+        Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
+    }
+
+    /// Who thread `tid` acts as, if the trace says so.
+    pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
+        self.threads.get(&tid)?.credentials.as_ref()
+    }
+
+    /// How many threads live.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}

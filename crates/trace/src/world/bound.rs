@@ -1,0 +1,46 @@
+//! What a call's arguments mean in its process.
+
+use super::file::{Descriptor, Directory};
+use std::sync::Arc;
+
+/// What a call's arguments meant, and what it changed.
+#[derive(Debug)]
+pub struct Bound<T> {
+    /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for `AT_FDCWD` and for numbers that mean nothing.
+    pub fds: [Option<Arc<Descriptor<T>>>; 6],
+    /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
+    pub paths: [Option<Box<[u8]>>; 6],
+    /// Descriptors inside structs that go in: argument, offset of the field, meaning.
+    pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
+    /// The working directory that it started from; only of calls with paths.
+    pub cwd: Option<Arc<Directory<T>>>,
+    /// The root directory that it started from, unless that is `/`; only of calls with paths.
+    pub root: Option<Arc<Directory<T>>>,
+    /// The umask at its entry.
+    pub umask: u32,
+    /// Where in the file the data moved: its own position, or the descriptor's offset (after `leave`: before the call advanced it).
+    pub offset: Option<u64>,
+    /// After `leave`: descriptors that came into being.
+    pub opened: Vec<(i32, Arc<Descriptor<T>>)>,
+    /// Descriptors taken out of the caller's table: those of a close from its entry on, the others after `leave`. Others may share them.
+    pub closed: Vec<Arc<Descriptor<T>>>,
+    /// After `leave`: the new working directory.
+    pub directory: Option<Arc<Directory<T>>>,
+}
+
+impl<T> Default for Bound<T> {
+    fn default() -> Self {
+        Self {
+            fds: Default::default(),
+            paths: Default::default(),
+            inner: Vec::new(),
+            cwd: None,
+            root: None,
+            umask: 0o022,
+            offset: None,
+            opened: Vec::new(),
+            closed: Vec::new(),
+            directory: None,
+        }
+    }
+}

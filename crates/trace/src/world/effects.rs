@@ -1,0 +1,286 @@
+//! What a call did, applied when it returns.
+
+use super::World;
+use super::bound::Bound;
+use super::event::{CLONE_FILES, CLONE_FS};
+use super::file::{Descriptor, Directory};
+use super::table::Slot;
+use crate::call::Call;
+use crate::record::{Identity, PieceKind};
+use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
+use abi::{Effect, Form, Kind, OpenFlags, Ret, Role, Shape};
+use std::sync::Arc;
+
+const O_CLOEXEC: u32 = 0o2_000_000;
+const CLOSE_RANGE_UNSHARE: u64 = 2;
+const CLOSE_RANGE_CLOEXEC: u64 = 4;
+const FALLOC_FL_KEEP_SIZE: u64 = 1;
+
+impl<T: Default> World<T> {
+    /// Applies what a call did that returns now, and completes `bound`.
+    pub fn leave(&mut self, call: &Call, bound: &mut Bound<T>) {
+        let Some(shape) = call.shape() else { return };
+        if let Effect::Close { fd } = shape.effect {
+            let number = call.args[fd as usize] as i32;
+            if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number) {
+                self.closing.swap_remove(at);
+            }
+        }
+        // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
+        self.bind(call, shape, bound);
+        if !call.succeeded() {
+            return;
+        }
+        self.advance(call, shape, bound);
+        match shape.effect {
+            Effect::None if shape.ret == Ret::Fd => self.opened(call, shape, bound),
+            Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
+            Effect::DupTo { old, new } if call.args[old as usize] as i32 != call.args[new as usize] as i32 => {
+                self.duplicate(call, shape, bound, old, call.args[new as usize] as i32);
+            }
+            Effect::CloseRange => self.close_range(call, bound),
+            Effect::Chdir | Effect::Fchdir => self.change_directory(call, bound),
+            Effect::Chroot => {
+                let path = call.identity(ROOT_DIRECTORY).map(|(_, p)| p.to_vec()).or_else(|| bound.paths[0].as_deref().map(super::lexical));
+                if let (Some(path), Some(fs)) = (path, self.fs(call.tid)) {
+                    fs.root = (path != b"/").then(|| Arc::new(Directory { path: path.into(), real: T::default() }));
+                }
+            }
+            Effect::Umask => {
+                if let Some(fs) = self.fs(call.tid) {
+                    fs.umask = call.args[0] as u32 & 0o777;
+                }
+            }
+            Effect::Seek => {
+                if let Some(d) = &bound.fds[0] {
+                    d.file.set_offset(call.ret as u64);
+                }
+            }
+            Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = call.args[2] & 1 != 0),
+            Effect::SetStatusFlags => {
+                if let Some(d) = &bound.fds[0] {
+                    // Access mode and creation flags stay (fcntl(2)).
+                    const CHANGES: u32 = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1_000_000;
+                    d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
+                }
+            }
+            Effect::Pair { fds, flags } => self.pair(call, shape, bound, fds, flags),
+            Effect::Receive => self.receive(call, bound),
+            Effect::Unshare => {
+                if call.args[0] & CLONE_FILES != 0 {
+                    self.own_table(call.tid);
+                }
+                if call.args[0] & CLONE_FS != 0 {
+                    self.own_fs(call.tid);
+                }
+            }
+            Effect::Truncate => {
+                let length = shape.args.iter().position(|a| a.kind == Kind::Length);
+                if let (Some(d), Some(length)) = (&bound.fds[0], length) {
+                    d.file.inode.set_size(call.args[length]);
+                }
+            }
+            Effect::Allocate => {
+                if let Some(d) = bound.fds[0].as_ref().filter(|_| call.args[1] & FALLOC_FL_KEEP_SIZE == 0) {
+                    d.file.inode.grow(call.args[2].saturating_add(call.args[3]));
+                }
+            }
+            Effect::None | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
+            Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
+        }
+    }
+
+    fn fs(&mut self, tid: u32) -> Option<&mut super::table::Fs<T>> {
+        let fs = self.threads.get(&tid)?.fs;
+        self.groups.get_mut(&fs)
+    }
+
+    fn with_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
+        let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
+        if let Some(slot) = self.tables.get_mut(&table).and_then(|t| t.slots.get_mut(&fd)) {
+            change(slot);
+        }
+    }
+
+    fn install(&mut self, call: &Call, bound: &mut Bound<T>, fd: i32, descriptor: Arc<Descriptor<T>>, cloexec: bool) {
+        let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
+        if fd < 0 {
+            return;
+        }
+        bound.opened.push((fd, descriptor.clone()));
+        if let Some(table) = self.tables.get_mut(&table)
+            && let Some(old) = table.slots.insert(fd, Slot { descriptor, cloexec })
+        {
+            bound.closed.push(old.descriptor);
+        }
+    }
+
+    fn opened(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+        let (mut identity, shown) = call.identity(RESULT).unwrap_or_default();
+        let mut status = 0;
+        let mut named = None;
+        for (i, arg) in shape.args.iter().enumerate() {
+            if let Kind::Path(way) = arg.kind
+                && let Role::Open(flags) = way.role
+            {
+                status = open_flags(call, flags);
+                named = bound.paths[i].as_deref();
+                // A name that somebody opened and nobody could look at is most likely a file.
+                if identity.mode == 0 && call.identity(RESULT).is_none() {
+                    identity = Identity { mode: 0o100_000, ..Identity::default() };
+                }
+            }
+        }
+        let path = match named {
+            // The kernel shows where the name led, unless the file lost its name meanwhile.
+            Some(named) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => super::lexical(named),
+            _ => shown.to_vec(),
+        };
+        identity.offset = 0;
+        let file = self.file(&path, identity, status);
+        let descriptor = self.describe(file);
+        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, shape);
+        self.install(call, bound, call.ret as i32, descriptor, cloexec);
+    }
+
+    fn duplicate(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, old: u8, new: i32) {
+        let file = match &bound.fds[old as usize] {
+            Some(d) => d.file.clone(),
+            None => self.file(b"", Identity::default(), 0),
+        };
+        let descriptor = self.describe(file);
+        self.install(call, bound, new, descriptor, asks_cloexec(call, shape));
+    }
+
+    fn close_range(&mut self, call: &Call, bound: &mut Bound<T>) {
+        let [first, last, flags, ..] = call.args;
+        let (first, last) = (first as u32, last as u32);
+        if flags & CLOSE_RANGE_UNSHARE != 0 {
+            self.own_table(call.tid);
+        }
+        let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table)) else { return };
+        let in_range = |fd: i32| (first..=last).contains(&(fd as u32));
+        if flags & CLOSE_RANGE_CLOEXEC != 0 {
+            table.slots.iter_mut().filter(|(fd, _)| in_range(**fd)).for_each(|(_, slot)| slot.cloexec = true);
+            return;
+        }
+        table.slots.retain(|fd, slot| {
+            if in_range(*fd) {
+                bound.closed.push(slot.descriptor.clone());
+            }
+            !in_range(*fd)
+        });
+    }
+
+    fn change_directory(&mut self, call: &Call, bound: &mut Bound<T>) {
+        let path = match call.identity(WORKING_DIRECTORY) {
+            Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
+            _ => match (&bound.paths[0], &bound.fds[0]) {
+                (Some(path), _) => super::lexical(path),
+                (None, Some(d)) => d.file.path.to_vec(),
+                (None, None) => return,
+            },
+        };
+        let directory = Arc::new(Directory { path: path.into(), real: T::default() });
+        if let Some(fs) = self.fs(call.tid) {
+            fs.cwd = directory.clone();
+            bound.directory = Some(directory);
+        }
+    }
+
+    fn pair(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, fds: u8, flags: Option<u8>) {
+        let Some(piece) = call.piece(fds, PieceKind::Bytes) else { return };
+        let bytes = piece.bytes.as_slice();
+        let cloexec = flags.is_some_and(|f| call.args[f as usize] as u32 & O_CLOEXEC != 0) || asks_cloexec(call, shape);
+        for number in bytes.chunks_exact(4).take(2) {
+            let fd = i32::from_le_bytes(number.try_into().expect("chunks of four"));
+            let file = self.file(b"pipe or socket", Identity { mode: 0o010_000, ..Identity::default() }, 0);
+            let descriptor = self.describe(file);
+            self.install(call, bound, fd, descriptor, cloexec);
+        }
+    }
+
+    /// Descriptors that came by message: nobody knows what they are, but their numbers are taken.
+    fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
+        for piece in call.pieces.iter().filter(|p| p.kind == PieceKind::Control) {
+            for fd in rights(piece.bytes.as_slice()) {
+                let file = self.file(b"received", Identity::default(), 0);
+                let descriptor = self.describe(file);
+                self.install(call, bound, fd, descriptor, false);
+            }
+        }
+    }
+
+    /// Moves the offsets and sizes of the files that data moved in.
+    fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
+        if shape.ret != Ret::Bytes || call.ret <= 0 {
+            return;
+        }
+        let moved = call.ret as u64;
+        if let Some(copies) = shape.copies {
+            for (i, arg) in shape.args.iter().enumerate() {
+                let (Kind::Fd, Some(d)) = (arg.kind, &bound.fds[i]) else { continue };
+                let source = i as u8 == copies.fd;
+                let pointer = if source {
+                    copies.off.map(usize::from)
+                } else {
+                    shape.args.iter().enumerate().position(|(j, a)| matches!(a.kind, Kind::InOut(..) | Kind::In(..)) && copies.off != Some(j as u8))
+                };
+                match pointer.filter(|p| call.args[*p] != 0) {
+                    None => {
+                        let end = d.file.offset().saturating_add(moved);
+                        d.file.set_offset(end);
+                        if !source {
+                            d.file.inode.grow(end);
+                        }
+                    }
+                    Some(p) => {
+                        let start = call.piece(p as u8, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes);
+                        if !source {
+                            d.file.inode.grow(start.saturating_add(moved));
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        let Some(start) = bound.offset else { return };
+        let Some(d) = shape.args.iter().position(|a| a.kind == Kind::Fd).and_then(|i| bound.fds[i].as_ref()) else { return };
+        let own = !shape.args.iter().zip(call.args).any(|(a, value)| a.kind == Kind::Pos && value as i64 != -1);
+        let writes = shape.args.iter().any(|a| matches!(a.kind, Kind::InIov { .. }) || matches!(a.kind, Kind::In(_, l) if l.form == Form::Data));
+        let end = start.saturating_add(moved);
+        if own {
+            d.file.set_offset(end);
+        }
+        if writes {
+            d.file.inode.grow(end);
+        }
+    }
+}
+
+fn open_flags(call: &Call, flags: OpenFlags) -> u32 {
+    match flags {
+        OpenFlags::Arg(n) => call.args[n as usize] as u32,
+        OpenFlags::InStruct(n) => call.piece(n, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().first_chunk()).map_or(0, |b| u64::from_le_bytes(*b) as u32),
+        OpenFlags::Implied(flags) => flags,
+    }
+}
+
+/// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
+fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
+    shape.name.ends_with("_CLOEXEC") || shape.args.iter().zip(call.args).any(|(a, value)| matches!(a.kind, Kind::Flags(set) if value & set.cloexec != 0))
+}
+
+/// The descriptors in `SCM_RIGHTS` messages (cmsg(3)).
+fn rights(mut control: &[u8]) -> Vec<i32> {
+    let mut fds = Vec::new();
+    while let Some((head, _)) = control.split_first_chunk::<16>() {
+        let word = |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let len = (word(0) as u32 as usize).clamp(16, control.len());
+        if (word(8), word(12)) == (1, 1) {
+            fds.extend(control[16..len].chunks_exact(4).map(|n| i32::from_le_bytes(n.try_into().expect("chunks of four"))));
+        }
+        control = control.get(len.next_multiple_of(8)..).unwrap_or_default();
+    }
+    fds
+}

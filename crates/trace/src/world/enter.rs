@@ -1,0 +1,116 @@
+//! What a call's arguments mean when it is entered.
+
+use super::World;
+use super::bound::Bound;
+use super::file::Descriptor;
+use super::path::join;
+use super::table::Closing;
+use crate::call::Call;
+use crate::record::PieceKind;
+use abi::{AT_FDCWD, Effect, Form, Is, Kind, Shape};
+use std::sync::Arc;
+
+const EBADF: i32 = 9;
+
+impl<T: Default> World<T> {
+    /// Says what the arguments of a call that is being entered mean. A close takes its descriptor out of the table now.
+    pub fn enter(&mut self, call: &Call) -> Bound<T> {
+        self.know(call.pid, call.tid);
+        let mut bound = Bound::default();
+        let Some(shape) = call.shape() else { return bound };
+        self.bind(call, shape, &mut bound);
+        if let Effect::Close { fd } = shape.effect {
+            let number = call.args[fd as usize] as i32;
+            let Some(thread) = self.threads.get(&call.tid) else { return bound };
+            if call.errno() != Some(EBADF)
+                && let Some(slot) = self.tables.get_mut(&thread.table).and_then(|t| t.slots.remove(&number))
+            {
+                self.closing.push(Closing { tid: call.tid, table: thread.table, fd: number, descriptor: slot.descriptor.clone() });
+                bound.closed.push(slot.descriptor);
+            }
+        }
+        bound
+    }
+
+    /// Fills in what is still missing: descriptors, then the paths that start from them.
+    pub(super) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+        let Some(thread) = self.threads.get(&call.tid) else { return };
+        for (i, arg) in shape.args.iter().enumerate() {
+            match arg.kind {
+                Kind::Fd | Kind::DirFd if bound.fds[i].is_none() => bound.fds[i] = self.find(thread.table, call, call.args[i] as i32),
+                Kind::In(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Struct && bound.inner.is_empty() => {
+                    for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
+                        let bytes = call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+                        let number = bytes.get(field.at as usize..field.at as usize + 4).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
+                        if let Some(descriptor) = number.and_then(|n| self.find(thread.table, call, n)) {
+                            bound.inner.push((i as u8, field.at, descriptor));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Some(fs) = self.groups.get(&thread.fs) else { return };
+        bound.umask = fs.umask;
+        for (i, arg) in shape.args.iter().enumerate() {
+            let Kind::Path(way) = arg.kind else { continue };
+            if bound.paths[i].is_some() {
+                continue;
+            }
+            if bound.cwd.is_none() {
+                bound.cwd = Some(fs.cwd.clone());
+                bound.root.clone_from(&fs.root);
+            }
+            let Some(path) = call.string(i as u8) else { continue };
+            let root = fs.root.as_ref().map(|r| &*r.path);
+            let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
+                None => &*fs.cwd.path,
+                Some(d) => match &bound.fds[d as usize] {
+                    Some(descriptor) => &*descriptor.file.path,
+                    None if path.first() == Some(&b'/') => b"/",
+                    None => continue,
+                },
+            };
+            bound.paths[i] = Some(join(root, base, path));
+        }
+        bound.offset = offset(call, shape, bound);
+    }
+
+    /// A descriptor in the table, or one that a call under way is closing, unless the result says that there was none.
+    fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+        if number < 0 {
+            return None;
+        }
+        if let Some(descriptor) = self.tables.get(&table).and_then(|t| t.get(number)) {
+            return Some(descriptor.clone());
+        }
+        if call.errno() == Some(EBADF) {
+            return None;
+        }
+        self.closing.iter().rev().find(|c| c.table == table && c.fd == number).map(|c| c.descriptor.clone())
+    }
+}
+
+/// Where the call's data move: its own position, or the offset of its first descriptor if the call moves data.
+fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
+    let position = shape.args.iter().position(|a| a.kind == Kind::Pos);
+    if let Some(i) = position
+        && call.args[i] as i64 != -1
+    {
+        return Some(call.args[i]);
+    }
+    let moves = position.is_some()
+        || shape.args.iter().any(|a| match a.kind {
+            Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) => l.form == Form::Data,
+            Kind::InIov { .. } | Kind::OutIov { .. } => true,
+            _ => false,
+        });
+    let first = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
+    let file = &bound.fds[first].as_ref()?.file;
+    let writes = shape.args.iter().any(|a| matches!(a.kind, Kind::In(..) | Kind::InIov { .. }));
+    match moves && file.file_type() == 0o100_000 {
+        true if writes && file.appends() => Some(file.inode.size()),
+        true => Some(file.offset()),
+        false => None,
+    }
+}

@@ -1,0 +1,100 @@
+//! What descriptors lead to.
+
+use crate::record::Identity;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// What all open files of one inode share.
+#[derive(Debug, Default)]
+pub struct Inode {
+    /// Device and inode number on the recorded machine; (0, 0) if they are not known.
+    pub key: (u64, u64),
+    /// The file's size as the trace tells it: at its latest open, moved on by writes and truncations since.
+    size: AtomicU64,
+}
+
+impl Inode {
+    pub(super) fn new(key: (u64, u64), size: u64) -> Self {
+        Self { key, size: AtomicU64::new(size) }
+    }
+    /// The size.
+    pub fn size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+    pub(super) fn set_size(&self, size: u64) {
+        self.size.store(size, Relaxed);
+    }
+    pub(super) fn grow(&self, size: u64) {
+        self.size.fetch_max(size, Relaxed);
+    }
+}
+
+/// An open file: what the kernel calls `struct file`. Duplicates and forked copies of a descriptor share one, with its offset.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// Unique in a world.
+    pub id: u64,
+    /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has none.
+    pub path: Box<[u8]>,
+    /// What it is; all zeros if nobody knows.
+    pub identity: Identity,
+    /// Its inode.
+    pub inode: Arc<Inode>,
+    offset: AtomicU64,
+    status: AtomicU32,
+}
+
+const S_IFMT: u32 = 0o170_000;
+const O_APPEND: u32 = 0o2000;
+
+impl OpenFile {
+    pub(super) fn new(id: u64, path: &[u8], identity: Identity, inode: Arc<Inode>, status: u32) -> Self {
+        Self { id, path: path.into(), identity, inode, offset: AtomicU64::new(identity.offset), status: AtomicU32::new(status) }
+    }
+    /// The offset that calls without a position of their own use.
+    pub fn offset(&self) -> u64 {
+        self.offset.load(Relaxed)
+    }
+    pub(super) fn set_offset(&self, offset: u64) {
+        self.offset.store(offset, Relaxed);
+    }
+    /// `O_*` flags as far as they are known: those of its open and of later `F_SETFL`.
+    pub fn status(&self) -> u32 {
+        self.status.load(Relaxed)
+    }
+    pub(super) fn set_status(&self, status: u32) {
+        self.status.store(status, Relaxed);
+    }
+    /// Whether writes go to the file's end.
+    pub fn appends(&self) -> bool {
+        self.status() & O_APPEND != 0
+    }
+    /// `S_IFREG`, `S_IFDIR`, ...; 0 if it is not known, or an anonymous inode.
+    pub fn file_type(&self) -> u32 {
+        self.identity.mode & S_IFMT
+    }
+    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like): what a replay can perform calls on.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.file_type(), 0o100_000 | 0o040_000 | 0o120_000) && !super::mounts::is_virtual_magic(self.identity.magic)
+    }
+}
+
+/// One descriptor, from the call that made it until it is closed in all tables that inherited it.
+#[derive(Debug)]
+pub struct Descriptor<T> {
+    /// Unique in a world.
+    pub id: u64,
+    /// Where it leads.
+    pub file: Arc<OpenFile>,
+    /// What the world's user attaches.
+    pub real: T,
+}
+
+/// A working directory or root.
+#[derive(Debug)]
+pub struct Directory<T> {
+    /// Its absolute path, as the recorder saw it.
+    pub path: Box<[u8]>,
+    /// What the world's user attaches.
+    pub real: T,
+}
