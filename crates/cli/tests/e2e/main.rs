@@ -1,0 +1,20 @@
+//! End to end: real programs run bare and recorded, their traces replayed into empty directories, everything compared.
+//!
+//! A test that needs something this machine does not have fails and says what: nothing is skipped.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod attach;
+mod duckdb;
+mod endings;
+mod failing;
+mod hostile;
+mod killed;
+mod memory;
+mod one_row;
+mod place;
+mod proof;
+mod real;
+mod run;
+mod tracee;
+mod tree;

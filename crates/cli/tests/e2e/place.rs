@@ -1,0 +1,140 @@
+//! A place of its own for each test: where the program works, where its trace goes, where it is performed again.
+
+use crate::run::{Ran, run};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The program under test.
+pub const REANIMATOR: &str = env!("CARGO_BIN_EXE_reanimator");
+
+/// Whom a program runs as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// Whoever runs the tests.
+    Me,
+    /// Someone who may not do everything: `nobody` when the tests run as root.
+    Ordinary,
+}
+
+const NOBODY: u32 = 65534;
+
+/// A directory that goes away with the test.
+pub struct Place {
+    top: tempfile::TempDir,
+    who: Who,
+    reanimator: PathBuf,
+}
+
+impl Place {
+    /// An empty place, where programs run as `who`.
+    pub fn of(who: Who) -> Self {
+        let top = tempfile::Builder::new().prefix("reanimator-e2e-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(top.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut place = Self { top, who, reanimator: PathBuf::from(REANIMATOR) };
+        if place.switches() {
+            // The build directory may be out of an ordinary user's reach.
+            place.reanimator = place.path("reanimator");
+            fs::copy(REANIMATOR, &place.reanimator).unwrap();
+        }
+        place.directory("work");
+        place.directory("traces");
+        place
+    }
+    /// An empty place, where programs run as we do.
+    pub fn new() -> Self {
+        Self::of(Who::Me)
+    }
+    /// A name in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.top.path().join(name)
+    }
+    /// Where the program works.
+    pub fn work(&self) -> PathBuf {
+        self.path("work")
+    }
+    /// Where a trace goes.
+    pub fn trace(&self, name: &str) -> PathBuf {
+        self.path("traces").join(format!("{name}.ra"))
+    }
+    /// A new directory of the user that programs run as.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir(&path).unwrap();
+        if self.switches() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        path
+    }
+    /// Writes a file that programs read from outside their directory.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+    fn switches(&self) -> bool {
+        self.who == Who::Ordinary && nix::unistd::Uid::effective().is_root()
+    }
+    /// A command that runs in the work directory with a small, fixed environment.
+    pub fn command<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Command {
+        let mut argv = argv.into_iter();
+        let mut command = if self.switches() {
+            let mut c = Command::new("/usr/bin/setpriv");
+            c.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+            c
+        } else {
+            Command::new(argv.next().expect("a command has a name"))
+        };
+        command.args(argv).current_dir(self.work()).stdin(Stdio::null()).env_clear();
+        command.envs([("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"), ("LC_ALL", "C"), ("TZ", "UTC"), ("USER", "someone")]).env("HOME", self.work());
+        command
+    }
+    /// `reanimator ARG..`, as the user that programs run as.
+    pub fn reanimator<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.command([self.reanimator.as_os_str()]);
+        command.args(args);
+        command
+    }
+    /// `reanimator -q record -o TRACE OPTION.. -- ARG..`
+    pub fn record<S: AsRef<OsStr>>(&self, trace: &Path, options: &[&str], argv: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.reanimator(["-q", "record", "-o"]);
+        command.arg(trace).args(options).arg("--").args(argv);
+        command
+    }
+    /// What `reanimator info --json` says.
+    #[track_caller]
+    pub fn info(&self, trace: &Path) -> Value {
+        let ran = run(self.reanimator(["info", "--json"]).arg(trace)).ok("info");
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("info --json: {e}: {}", ran.stdout))
+    }
+    /// Performs the trace in the empty directory `root`.
+    #[track_caller]
+    pub fn replay(&self, trace: &Path, root: &Path) -> (Ran, Value) {
+        let ran = run(self.reanimator(["replay", "--json", "--root"]).arg(root).arg(trace));
+        let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
+        (ran, report)
+    }
+    /// The rows of `reanimator print --format json`.
+    #[track_caller]
+    pub fn rows(&self, trace: &Path, options: &[&str]) -> Vec<Value> {
+        let ran = run(self.reanimator(["print", "--format", "json"]).args(options).arg(trace)).ok("print");
+        ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("print --format json: {e}: {l}"))).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Directories that their owner locked must open again before they can be removed.
+        let _best = Command::new("chmod").args(["-R", "u+rwX"]).arg(self.top.path()).stderr(Stdio::null()).status();
+    }
+}
+
+/// A number in a report.
+#[track_caller]
+pub fn number(report: &Value, name: &str) -> u64 {
+    let value = name.split('.').try_fold(report, |v, key| v.get(key));
+    value.and_then(Value::as_u64).unwrap_or_else(|| panic!("no number {name} in {report}"))
+}
