@@ -13,7 +13,7 @@ demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove
 	tests/demo.sh $(RA)
 
 test: build-needs  ## Everything that must hold before a change lands
-	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps tar findutils dash make
+	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
@@ -30,8 +30,8 @@ test: build-needs  ## Everything that must hold before a change lands
 	fi
 
 bench: build  ## Compare with strace, side by side
-	@tests/need.sh gcc libc6-dev sqlite3 strace
-	bench/run.sh $(RA)
+	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux
+	bench/compare.py
 
 install: build  ## Program, man pages and completions under PREFIX
 	install -D -m 755 $(RA) $(DESTDIR)$(PREFIX)/bin/reanimator

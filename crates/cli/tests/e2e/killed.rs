@@ -1,1 +1,183 @@
-//! To be written.
+//! The recorder is killed, or its disk is full: the program does not notice, and the trace says what it holds.
+
+use crate::place::{Place, REANIMATOR, number};
+use crate::run::{finish, run, start, wait_for};
+use crate::tracee::tracee;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+use trace::{Item, Trace};
+
+const THREADS: u64 = 2;
+const WRITES: u64 = 6000;
+
+/// What `count` has written according to the trace: each thread's writes in their order, with their bytes.
+#[track_caller]
+fn check_writes(trace: &Path, when: &str) -> u64 {
+    let opened = Trace::open(trace).unwrap_or_else(|e| panic!("{when}: {e}"));
+    let mut next: BTreeMap<u32, Option<u64>> = BTreeMap::new();
+    let mut calls = 0;
+    for item in opened.read(trace::Want { data: true }) {
+        let Item::Call(call) = item.unwrap_or_else(|e| panic!("{when}: {e}")) else { continue };
+        calls += 1;
+        if call.nr != syscalls::x86_64::Sysno::pwrite64 as u32 {
+            continue;
+        }
+        let number = call.args[3] / 64;
+        let due = next.entry(call.tid).or_insert(None);
+        assert!(due.is_none_or(|due| due == number), "{when}: thread {} wrote {number}, and the trace has no {due:?}", call.tid);
+        assert!(due.is_some() || number < THREADS, "{when}: the first writes are missing");
+        *due = Some(number + THREADS);
+        let data = call.pieces.iter().find(|p| p.kind == trace::record::PieceKind::Data);
+        if call.returned() {
+            let data = data.unwrap_or_else(|| panic!("{when}: write {number} has no data"));
+            assert_eq!((data.bytes.len(), &data.bytes[..8]), (64, &number.to_le_bytes()[..]), "{when}: write {number}");
+        }
+    }
+    calls
+}
+
+/// One moment: kills the recorder `after` the program has begun, and looks at what is left.
+#[track_caller]
+fn kill_at(after: Duration) -> &'static str {
+    let when = format!("killed after {after:?}");
+    let place = Place::new();
+    let trace = place.trace("t");
+    let argv = [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), WRITES.to_string(), THREADS.to_string()];
+    let mut recorder = start(&mut place.record(&trace, &[], &argv));
+    wait_for("the program", || place.work().join("out").exists());
+    std::thread::sleep(after);
+    let over = fs::metadata(place.work().join("out")).unwrap().len() == WRITES * 64;
+    recorder.kill().unwrap();
+    // The program holds the other end of our pipe: this ends when it has ended.
+    let ran = finish(recorder, "the program");
+    assert_eq!(ran.stdout, format!("{WRITES} writes, 0 failed\n"), "{when}: {ran:?}");
+    if ran.code == Some(0) {
+        return "was done";
+    }
+    let kept = journal_calls(&trace);
+    let info = place.info(&trace);
+    let verdict = info["verdict"].as_str().unwrap();
+    assert!(verdict == "incomplete" || over, "{when}: {info}");
+    let calls = check_writes(&trace, &when);
+    assert_eq!(calls, number(&info, "calls"), "{when}");
+    if let Some(kept) = kept {
+        assert_eq!(calls, kept, "{when}: calls in the trace, calls in the journal's frames");
+    }
+    if over { "sealing" } else { "recording" }
+}
+
+#[test]
+fn the_recorder_is_killed_at_fifty_moments() {
+    // How long it takes when nobody is killed bounds the moments.
+    let begun = SystemTime::now();
+    kill_at(Duration::from_secs(60).min(Duration::from_millis(1)));
+    let place = Place::new();
+    let argv = [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), WRITES.to_string(), THREADS.to_string()];
+    let timed = SystemTime::now();
+    run(&mut place.record(&place.trace("t"), &[], &argv)).ok("record");
+    let longest = timed.elapsed().unwrap();
+    let mut random = u64::try_from(begun.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() & u128::from(u64::MAX)).unwrap();
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for _ in 0..50 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let share = (random >> 33) as f64 / f64::from(1u32 << 31);
+        *seen.entry(kill_at(longest.mul_f64(share * 0.8))).or_default() += 1;
+    }
+    assert!(seen.get("recording").is_some_and(|&n| n >= 25), "most moments are to be while recording: {seen:?}");
+}
+
+/// What can be recorded is what is written: the trace of a killed recorder can still be performed.
+#[test]
+fn what_is_left_can_be_replayed() {
+    let place = Place::new();
+    let trace = place.trace("t");
+    let script = "i=0; while [ $i -lt 300 ]; do echo $i >> log; cp log copy$i; i=$((i + 1)); done; echo done";
+    let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
+    wait_for("the program", || place.work().join("copy100").exists());
+    recorder.kill().unwrap();
+    let ran = finish(recorder, "the program");
+    assert_eq!(ran.stdout, "done\n");
+    run(place.reanimator(["recover"]).arg(&trace)).ok("recover");
+    assert_eq!(place.info(&trace)["verdict"], "incomplete");
+    let (ran, report) = place.replay(&trace, &place.directory("root"));
+    assert_eq!(number(&report, "divergences"), 0, "{report:#}\n{}", ran.stderr);
+    assert!(number(&report, "issued") > 500, "{report:#}");
+}
+
+/// The trace's disk is full: said clearly, and nothing happens to the program.
+#[test]
+fn the_disk_is_full() {
+    let place = Place::new();
+    let small = place.directory("small");
+    let (program, small) = (tracee("count"), small.display().to_string());
+    let script = format!(
+        "mount -t tmpfs -o size=1m none {small}
+         {REANIMATOR} record -o {small}/t.ra -- {} out 20000 2
+         echo \"status $?\"
+         mount -o remount,size=64m {small}
+         {REANIMATOR} -q info --json {small}/t.ra",
+        program.display()
+    );
+    let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
+    let ran = run(&mut place.command(["unshare", namespace, "/bin/sh", "-c", &script]));
+    let mut lines = ran.stdout.lines();
+    assert_eq!(lines.next(), Some("20000 writes, 0 failed"), "{ran:?}");
+    let status = lines.next();
+    assert!(status == Some("status 0") || status == Some("status 125"), "{ran:?}");
+    assert!(ran.stderr.contains("o space left"), "the message names the reason: {ran:?}");
+    let info: serde_json::Value = serde_json::from_str(&lines.collect::<String>()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    assert_eq!(info["verdict"], "incomplete", "{info}");
+    assert!(number(&info, "calls") > 1000, "{info}");
+}
+
+/// The kernel has room for the trace's directory and nothing else.
+#[test]
+fn the_disk_is_full_from_the_start() {
+    let place = Place::new();
+    let small = place.directory("small").display().to_string();
+    let script = format!(
+        "mount -t tmpfs -o size=4k,nr_inodes=4 none {small}; {REANIMATOR} record -o {small}/t.ra -- {} out 5000 1; echo \"status $?\"",
+        tracee("count").display()
+    );
+    let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
+    let ran = run(&mut place.command(["unshare", namespace, "/bin/sh", "-c", &script]));
+    let started = ran.stdout.contains("writes");
+    assert!(!started || ran.stdout.contains("5000 writes, 0 failed"), "{ran:?}");
+    assert!(started || ran.stdout.contains("status 125"), "{ran:?}");
+    assert!(ran.stderr.contains("o space left"), "the message names the reason: {ran:?}");
+}
+
+/// How many calls the journal's intact frames hold, counted from its bytes alone; `None` if there is no journal any more.
+fn journal_calls(trace: &Path) -> Option<u64> {
+    let mut calls = 0;
+    for entry in fs::read_dir(trace.join("journal")).ok()? {
+        calls += stream_calls(&fs::read(entry.ok()?.path()).ok()?);
+    }
+    Some(calls)
+}
+
+/// A journal file is frames: `RAJ1`, the CRC-32C of all that follows it, the length of the records, stream, sequence number, first record; then the records.
+fn stream_calls(mut bytes: &[u8]) -> u64 {
+    let word = |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;
+    let mut calls = 0;
+    while bytes.len() >= 32 && &bytes[..4] == b"RAJ1" {
+        let end = 32 + word(bytes, 8);
+        if bytes.len() < end || crc32c(&bytes[8..end]) as usize != word(bytes, 4) {
+            break;
+        }
+        let mut records = &bytes[32..end];
+        while !records.is_empty() {
+            calls += u64::from(records[4] == 0);
+            records = &records[word(records, 0)..];
+        }
+        bytes = &bytes[end..];
+    }
+    calls
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 }))
+}
