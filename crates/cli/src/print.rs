@@ -1,5 +1,9 @@
 //! `reanimator print`: a trace as strace would have printed it, or as JSON lines.
 
+mod bytes;
+mod clock;
+mod event;
+
 use crate::args::TraceArg;
 use crate::talk::Talk;
 use anyhow::Result;

@@ -1,0 +1,124 @@
+//! What happened to processes, as strace tells it.
+
+use trace::{Event, RecordKind};
+
+/// The line for an event; none for what only `-v` shows, unless `verbose`.
+pub fn line(event: &Event, verbose: bool) -> Option<String> {
+    let [a, b, c, ..] = event.args;
+    Some(match event.kind {
+        RecordKind::Exit => format!("+++ {} +++", ending(a)),
+        RecordKind::Signal => signal(a, b as i32, c),
+        RecordKind::Exec if a != u64::from(event.tid) => format!("+++ superseded by execve in pid {a} +++"),
+        RecordKind::Start if a != 0 => format!("+++ {} started by {b} +++", if is_process(event) { "process" } else { "thread" }),
+        RecordKind::Gap => format!("+++ {b} records were lost here (from number {a}, CPU {c}) +++"),
+        RecordKind::Note => format!("+++ {} +++", text(event)),
+        RecordKind::Start if verbose => "+++ was running when recording began +++".to_owned(),
+        RecordKind::Descriptor if verbose => {
+            let path = event.identity(0).map(|(_, path)| String::from_utf8_lossy(path).into_owned()).unwrap_or_default();
+            format!("+++ descriptor {a} was open: {path} +++")
+        }
+        RecordKind::State if verbose => {
+            let dir = event.identity(abi::plan::WORKING_DIRECTORY).map(|(_, path)| String::from_utf8_lossy(path).into_owned());
+            format!("+++ umask {a:03o}, uid {b}, gid {c}, working directory {} +++", dir.unwrap_or_default())
+        }
+        RecordKind::Call | RecordKind::Part | RecordKind::Start | RecordKind::Exec | RecordKind::Descriptor | RecordKind::State => return None,
+    })
+}
+
+const fn is_process(event: &Event) -> bool {
+    event.args[3] == 1
+}
+
+/// The first text that came with the event.
+pub fn text(event: &Event) -> String {
+    let piece = event.pieces.iter().find(|p| p.kind == trace::record::PieceKind::String);
+    piece.map(|p| String::from_utf8_lossy(p.bytes.as_slice()).into_owned()).unwrap_or_default()
+}
+
+/// A wait status in words.
+pub fn ending(status: u64) -> String {
+    let signal = status & 0x7f;
+    match signal {
+        0 => format!("exited with {}", status >> 8 & 0xff),
+        _ => format!("killed by {}{}", signal_name(signal), if status & 0x80 != 0 { " (core dumped)" } else { "" }),
+    }
+}
+
+fn signal(number: u64, code: i32, sender: u64) -> String {
+    let name = signal_name(number);
+    let code = code_name(number, code);
+    let sender = if sender == 0 { String::new() } else { format!(", si_pid={sender}") };
+    format!("--- {name} {{si_signo={name}, si_code={code}{sender}}} ---")
+}
+
+/// `SIGCHLD` for 17.
+pub fn signal_name(number: u64) -> String {
+    let known = i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
+    match known {
+        Some(signal) => signal.as_str().to_owned(),
+        None if (32..=64).contains(&number) => format!("SIGRT_{}", number - 32),
+        None => format!("signal {number}"),
+    }
+}
+
+/// `CLD_EXITED` for 1 of SIGCHLD (`include/uapi/asm-generic/siginfo.h`).
+fn code_name(signal: u64, code: i32) -> String {
+    let of_any = ["SI_USER", "SI_QUEUE", "SI_TIMER", "SI_MESGQ", "SI_ASYNCIO", "SI_SIGIO", "SI_TKILL"];
+    if code == 0x80 {
+        return "SI_KERNEL".to_owned();
+    }
+    if (-6..=0).contains(&code) {
+        return of_any[code.unsigned_abs() as usize].to_owned();
+    }
+    let of_this: &[&str] = match signal {
+        4 => &["ILL_ILLOPC", "ILL_ILLOPN", "ILL_ILLADR", "ILL_ILLTRP", "ILL_PRVOPC", "ILL_PRVREG", "ILL_COPROC", "ILL_BADSTK"],
+        5 => &["TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"],
+        7 => &["BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"],
+        8 => &["FPE_INTDIV", "FPE_INTOVF", "FPE_FLTDIV", "FPE_FLTOVF", "FPE_FLTUND", "FPE_FLTRES", "FPE_FLTINV", "FPE_FLTSUB"],
+        11 => &["SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"],
+        17 => &["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"],
+        29 => &["POLL_IN", "POLL_OUT", "POLL_MSG", "POLL_ERR", "POLL_PRI", "POLL_HUP"],
+        31 => &["SYS_SECCOMP"],
+        _ => &[],
+    };
+    let index = usize::try_from(code).ok().and_then(|c| c.checked_sub(1));
+    index.and_then(|i| of_this.get(i)).map_or_else(|| code.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: RecordKind, args: [u64; 6]) -> Event {
+        Event { time: 0, kind, pid: 7, tid: 7, args, pieces: Vec::new() }
+    }
+
+    #[test]
+    fn as_strace_tells_it() {
+        let events = [
+            event(RecordKind::Exit, [0, 1, 0, 0, 0, 0]),
+            event(RecordKind::Exit, [3 << 8, 1, 0, 0, 0, 0]),
+            event(RecordKind::Exit, [9, 1, 0, 0, 0, 0]),
+            event(RecordKind::Exit, [11 | 0x80, 1, 0, 0, 0, 0]),
+            event(RecordKind::Signal, [17, 1, 4711, 0, 0, 0]),
+            event(RecordKind::Signal, [34, -6i64 as u64, 4711, 0, 0, 0]),
+            event(RecordKind::Signal, [11, 1, 0, 0, 0, 0]),
+            event(RecordKind::Start, [6, 8, 0, 1, 0, 0]),
+            event(RecordKind::Exec, [8, 0, 0, 0, 0, 0]),
+            event(RecordKind::Gap, [100, 12, 1, 0, 0, 0]),
+        ];
+        let lines: Vec<String> = events.iter().filter_map(|e| line(e, false)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        +++ exited with 0 +++
+        +++ exited with 3 +++
+        +++ killed by SIGKILL +++
+        +++ killed by SIGSEGV (core dumped) +++
+        --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=4711} ---
+        --- SIGRT_2 {si_signo=SIGRT_2, si_code=SI_TKILL, si_pid=4711} ---
+        --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---
+        +++ process started by 8 +++
+        +++ superseded by execve in pid 8 +++
+        +++ 12 records were lost here (from number 100, CPU 1) +++
+        "#);
+    }
+}
