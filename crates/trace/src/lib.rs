@@ -2,9 +2,22 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod document;
+pub mod error;
 pub mod files;
+pub mod journal;
 pub mod record;
+pub mod recording;
+mod seal;
+pub mod storage;
+pub mod text;
+pub mod trace;
 pub mod world;
 
 pub use call::{Call, Event, Item, Piece};
+pub use document::{About, End, Mount, Summary, Verdict};
+pub use error::Error;
+pub use journal::Journal;
 pub use record::{Identity, RecordKind};
+pub use recording::{Recording, recover};
+pub use trace::{Reader, Trace, Want};

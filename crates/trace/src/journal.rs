@@ -1,0 +1,226 @@
+//! The journal: the append-only log that engines write records into while recording. One stream, one file.
+//!
+//! A file is a row of frames. A frame is a [`Frame`] head, then whole records. Its CRC covers the rest of the head and the records, so that what a crash tore is told
+//! from what is whole; frames of a stream are numbered without gaps, and so are the records in them. A journal takes a record as it is: nothing is parsed,
+//! compressed or allocated per record. After a write error it stays failed: half a frame may be on the disk, and a reader would stop there.
+
+mod read;
+
+pub(crate) use read::{Damage, Records};
+
+use crate::error::Error;
+use crate::record::{Header, PieceHeader};
+use crate::storage::{Disk, Sink, Storage};
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The first four bytes of a frame; the last is the journal format's number.
+pub const MAGIC: [u8; 4] = *b"RAJ1";
+/// A frame is written when so many bytes are waiting.
+pub const FRAME_BYTES: usize = 256 << 10;
+/// The longest record.
+pub const RECORD_BYTES: usize = 64 << 20;
+
+/// The head of a frame: 40 bytes, little-endian.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Frame {
+    /// [`MAGIC`].
+    pub magic: [u8; 4],
+    /// CRC-32C of the remaining 32 bytes of the head and of the records.
+    pub crc: u32,
+    /// Bytes of records.
+    pub len: u32,
+    /// The stream's number.
+    pub stream: u32,
+    /// The recording's random number: a frame that a recorded program wrote (it may have been a recorder itself) is not taken for one of ours.
+    pub recording: u64,
+    /// Position in the stream, from 0.
+    pub seq: u64,
+    /// [`Header::seq`] of the first record.
+    pub first: u64,
+}
+
+/// Where an engine's records go.
+pub struct Journal {
+    sink: Box<dyn Sink>,
+    path: PathBuf,
+    stream: u32,
+    recording: u64,
+    /// Head of the coming frame, then committed records, then the record under way. Longer than `used`, so that reserving space need not clear it.
+    buffer: Vec<u8>,
+    used: usize,
+    committed: usize,
+    /// Head of the piece that [`Journal::space`] reserved.
+    reserved: Option<(usize, PieceHeader)>,
+    pieces: u16,
+    pending: u64,
+    frames: u64,
+    first: u64,
+    records: u64,
+    bytes: u64,
+    captured: u64,
+    failed: bool,
+}
+
+const HEAD: usize = size_of::<Frame>();
+
+impl Journal {
+    /// A new journal of stream number `stream`: the file `NNNNN` in the directory `dir`. Engines take theirs from [`crate::Recording::journal`].
+    pub fn create(dir: &Path, stream: u32) -> Result<Self, Error> {
+        Self::create_on(&Disk, dir, stream, 0)
+    }
+
+    /// The same on other storage, for a recording with this random number.
+    pub fn create_on(storage: &dyn Storage, dir: &Path, stream: u32, recording: u64) -> Result<Self, Error> {
+        let name = format!("{stream:05}");
+        let path = dir.join(&name);
+        let open = || storage.create(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name);
+        let sink = open().map_err(Error::io("create", &path))?;
+        let buffer = vec![0; 2 * FRAME_BYTES];
+        Ok(Self {
+            sink,
+            path,
+            stream,
+            recording,
+            buffer,
+            used: HEAD,
+            committed: HEAD,
+            reserved: None,
+            pieces: 0,
+            pending: 0,
+            frames: 0,
+            first: 0,
+            records: 0,
+            bytes: 0,
+            captured: 0,
+            failed: false,
+        })
+    }
+
+    /// Begins a record; `len`, `pieces` and `seq` are filled in by [`Journal::commit`]. One that was begun and not committed is forgotten.
+    pub fn begin(&mut self, header: Header) {
+        self.used = self.committed;
+        self.pieces = 0;
+        self.pending = 0;
+        self.reserved = None;
+        self.put(header.as_bytes());
+    }
+
+    /// Adds a piece; `head.len` is set from `bytes`.
+    pub fn piece(&mut self, mut head: PieceHeader, bytes: &[u8]) {
+        head.len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.put(head.as_bytes());
+        self.put(bytes);
+        self.pad();
+        self.pieces += 1;
+        self.pending += bytes.len() as u64;
+    }
+
+    /// Reserves `max` bytes for a piece, to be read into; they hold anything. [`Journal::keep`] must follow.
+    pub fn space(&mut self, head: PieceHeader, max: usize) -> &mut [u8] {
+        self.reserved = Some((self.used, head));
+        let from = self.used + size_of::<PieceHeader>();
+        self.room(from + max + 8);
+        &mut self.buffer[from..from + max]
+    }
+
+    /// The first `n` of the reserved bytes are the piece; `flags` are added to its head's.
+    pub fn keep(&mut self, n: usize, flags: u8) {
+        let Some((at, mut head)) = self.reserved.take() else { return };
+        head.len = u32::try_from(n).unwrap_or(u32::MAX);
+        head.flags |= flags;
+        self.used = at;
+        self.put(head.as_bytes());
+        self.used += n;
+        self.pad();
+        self.pieces += 1;
+        self.pending += n as u64;
+    }
+
+    /// Ends the record, and writes a frame if enough is waiting.
+    pub fn commit(&mut self) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::JournalFailed);
+        }
+        let len = self.used - self.committed;
+        if len > RECORD_BYTES {
+            self.used = self.committed;
+            return Err(Error::RecordTooLong(len));
+        }
+        let record = &mut self.buffer[self.committed..self.used];
+        record[offset_of!(Header, len)..][..4].copy_from_slice(&(len as u32).to_le_bytes());
+        record[offset_of!(Header, pieces)..][..2].copy_from_slice(&self.pieces.to_le_bytes());
+        record[offset_of!(Header, seq)..][..8].copy_from_slice(&self.records.to_le_bytes());
+        self.captured += self.pending;
+        self.records += 1;
+        self.committed = self.used;
+        if self.committed - HEAD >= FRAME_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what is waiting as a frame. Engines call it every 50 ms or so: what is not written is lost if the recorder dies.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::JournalFailed);
+        }
+        if self.committed == HEAD {
+            return Ok(());
+        }
+        let len = (self.committed - HEAD) as u32;
+        let mut frame = Frame { magic: MAGIC, crc: 0, len, stream: self.stream, recording: self.recording, seq: self.frames, first: self.first };
+        self.buffer[..HEAD].copy_from_slice(frame.as_bytes());
+        frame.crc = crc_fast::crc32_iscsi(&self.buffer[8..self.committed]);
+        self.buffer[..HEAD].copy_from_slice(frame.as_bytes());
+        if let Err(e) = self.sink.write_all(&self.buffer[..self.committed]) {
+            self.failed = true;
+            return Err(Error::io("write", &self.path)(e));
+        }
+        self.bytes += self.committed as u64;
+        self.frames += 1;
+        self.first = self.records;
+        // A record under way moves to the front.
+        self.buffer.copy_within(self.committed..self.used, HEAD);
+        if let Some((at, _)) = &mut self.reserved {
+            *at = *at - self.committed + HEAD;
+        }
+        self.used = self.used - self.committed + HEAD;
+        self.committed = HEAD;
+        Ok(())
+    }
+
+    /// Writes what is waiting and makes all of it durable.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.sink.sync().map_err(Error::io("write", &self.path))
+    }
+
+    /// Bytes written to the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    /// Records committed.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+    /// Bytes of pieces committed.
+    pub fn captured(&self) -> u64 {
+        self.captured
+    }
+
+    fn room(&mut self, len: usize) {
+        if self.buffer.len() < len {
+            self.buffer.resize(len.next_power_of_two(), 0);
+        }
+    }
+    fn put(&mut self, bytes: &[u8]) {
+        self.room(self.used + bytes.len() + 8);
+        self.buffer[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+    }
+    fn pad(&mut self) {
+        let end = self.used.next_multiple_of(8);
+        self.buffer[self.used..end].fill(0);
+        self.used = end;
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading a journal back, whatever happened to it: every whole frame counts, what is damaged is stepped over and counted.
+//!
+//! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
+//! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
+
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES};
+use crate::record::{Header, PieceHeader};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use zerocopy::FromBytes;
+
+/// The longest frame: what was waiting, and one record.
+const MOST: usize = super::FRAME_BYTES + RECORD_BYTES;
+
+/// What was wrong with a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Bytes that belong to no whole frame.
+    pub bytes: u64,
+    /// Records missing between those that are there. What was lost at the end cannot be known.
+    pub records: u64,
+    /// Bytes at the end that are the beginning of a frame: the recorder was killed while it wrote.
+    pub torn: u64,
+}
+
+/// The records of one stream, in order.
+pub(crate) struct Records {
+    file: File,
+    stream: u32,
+    recording: u64,
+    /// Bytes of the file before `buffer`.
+    base: u64,
+    /// A window of the file: consumed up to `at`, filled up to `end`.
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+    /// Records of the current frame lie before this; 0: there is none.
+    frame: usize,
+    next: u64,
+    damage: Damage,
+    ended: bool,
+}
+
+/// A record: its head, and its pieces as they lie in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub header: Header,
+    pub body: &'a [u8],
+}
+
+impl Records {
+    /// Reads `file`, the journal of stream number `stream` of the recording with this random number.
+    pub fn new(file: File, stream: u32, recording: u64) -> Self {
+        Self { file, stream, recording, base: 0, buffer: Vec::new(), at: 0, end: 0, frame: 0, next: 0, damage: Damage::default(), ended: false }
+    }
+
+    /// What was wrong so far.
+    pub fn damage(&self) -> Damage {
+        self.damage
+    }
+
+    /// Bytes of the file behind us.
+    pub fn position(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
+    /// Head of the record that [`Records::take`] gives next; `None` at the end.
+    pub fn peek(&mut self) -> io::Result<Option<Header>> {
+        loop {
+            if self.at < self.frame {
+                if let Some(header) = self.whole_record() {
+                    return Ok(Some(header));
+                }
+                // The CRC was right and the records are not: a writer's mistake. The frame's rest is lost.
+                self.damage.bytes += (self.frame - self.at) as u64;
+                self.at = self.frame;
+            }
+            if self.ended || !self.next_frame()? {
+                self.ended = true;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The record that [`Records::peek`] told of.
+    pub fn take(&mut self) -> Record<'_> {
+        let (header, _) = Header::read_from_prefix(&self.buffer[self.at..self.frame]).expect("peek has seen this record");
+        let body = self.at + size_of::<Header>()..self.at + header.len as usize;
+        self.at = body.end;
+        self.damage.records += header.seq.saturating_sub(self.next);
+        self.next = header.seq + 1;
+        Record { header, body: &self.buffer[body] }
+    }
+
+    fn whole_record(&self) -> Option<Header> {
+        let rest = &self.buffer[self.at..self.frame];
+        let (header, _) = Header::read_from_prefix(rest).ok()?;
+        let len = header.len as usize;
+        let fits = len % 8 == 0 && len <= rest.len() && header.seq >= self.next && header.seq < u64::MAX;
+        (fits && len >= size_of::<Header>() && Pieces::new(&rest[size_of::<Header>()..len]).count_whole() == Some(usize::from(header.pieces))).then_some(header)
+    }
+
+    /// Goes to the next whole frame. False: there is none.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        self.frame = 0;
+        let mut searching = false;
+        loop {
+            if !self.fill(HEAD)? {
+                let rest = (self.end - self.at) as u64;
+                self.damage.torn += rest;
+                self.at = self.end;
+                return Ok(false);
+            }
+            let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
+            let len = frame.len as usize;
+            if frame.magic == MAGIC && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
+                if self.fill(HEAD + len)? {
+                    let whole = &self.buffer[self.at..self.at + HEAD + len];
+                    if crc_fast::crc32_iscsi(&whole[8..]) == frame.crc {
+                        self.frame = self.at + HEAD + len;
+                        self.at += HEAD;
+                        return Ok(true);
+                    }
+                } else if !searching && !self.another_frame_follows() {
+                    self.damage.torn += (self.end - self.at) as u64;
+                    self.at = self.end;
+                    return Ok(false);
+                }
+            }
+            searching = true;
+            let step = self.buffer[self.at + 1..self.end].windows(4).position(|w| w == MAGIC).map_or(self.end - self.at - 3, |n| n + 1);
+            self.damage.bytes += step as u64;
+            self.at += step;
+        }
+    }
+
+    /// Whether the head of a frame stands in what is left: then the length before it was damaged, and not the file cut.
+    fn another_frame_follows(&self) -> bool {
+        self.buffer[self.at + 1..self.end].windows(4).any(|w| w == MAGIC)
+    }
+
+    /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
+    fn fill(&mut self, n: usize) -> io::Result<bool> {
+        if self.end - self.at >= n {
+            return Ok(true);
+        }
+        self.buffer.copy_within(self.at..self.end, 0);
+        self.base += self.at as u64;
+        self.end -= self.at;
+        self.at = 0;
+        let want = n.max(2 * super::FRAME_BYTES);
+        // What a length promises need not be there: grow with what comes.
+        let left = self.file.metadata()?.len().saturating_sub(self.base) as usize;
+        let size = want.min(left.max(self.end)).max(n.min(left.max(self.end)));
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
+        }
+        self.file.seek(SeekFrom::Start(self.base + self.end as u64))?;
+        while self.end < size {
+            match self.file.read(&mut self.buffer[self.end..size]) {
+                Ok(0) => break,
+                Ok(got) => self.end += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(self.end - self.at >= n)
+    }
+}
+
+/// The pieces of a record, as they lie in its body.
+#[derive(Clone, Copy)]
+pub(crate) struct Pieces<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Pieces<'a> {
+    /// Pieces in `body`.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+    /// How many, if they fill the body exactly.
+    fn count_whole(mut self) -> Option<usize> {
+        let n = self.by_ref().count();
+        self.rest.is_empty().then_some(n)
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (PieceHeader, &'a [u8]);
+    fn next(&mut self) -> Option<Self::Item> {
+        let (head, rest) = PieceHeader::read_from_prefix(self.rest).ok()?;
+        let len = head.len as usize;
+        let bytes = rest.get(..len)?;
+        self.rest = rest.get(len.next_multiple_of(8)..)?;
+        Some((head, bytes))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

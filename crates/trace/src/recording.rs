@@ -1,0 +1,100 @@
+//! A trace that is being written.
+//!
+//! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: who finds a trace in state `recording` and can lock it knows that its
+//! recorder is dead. Journals are not known to the recording: what lies in `T.ra/journal/` when sealing begins counts, so nothing that an engine wrote can be forgotten.
+
+use crate::document::{About, Document, End, State, Summary};
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::storage::{Disk, Storage, directory};
+use std::hash::{BuildHasher, Hasher};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How sealing reports: bytes of journal done, of how many.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// A trace that is being written.
+pub struct Recording {
+    path: PathBuf,
+    dir: OwnedFd,
+    document: Document,
+    storage: Arc<dyn Storage>,
+}
+
+impl Recording {
+    /// Makes the directory `path` and its `trace.json`, for the owner alone.
+    pub fn create(path: &Path, about: About) -> Result<Self, Error> {
+        Self::create_on(Arc::new(Disk), path, about)
+    }
+
+    /// The same on other storage.
+    pub fn create_on(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
+        match make_directory(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::Exists(path.to_owned())),
+            other => other.map_err(Error::io("create", path))?,
+        }
+        let dir = directory(path).map_err(Error::io("open", path))?;
+        lock(&dir, path)?;
+        make_directory(&path.join("journal")).map_err(Error::io("create", path.join("journal")))?;
+        let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
+        let document = Document { state: State::Recording, recording, about, ..Document::default() };
+        document.store(&*storage, dir.as_fd(), path)?;
+        Ok(Self { path: path.to_owned(), dir, document, storage })
+    }
+
+    /// The journal of stream number `stream`; each number once.
+    pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
+        Journal::create_on(&*self.storage, &self.path.join("journal"), stream, self.document.recording())
+    }
+
+    /// The trace's directory.
+    pub fn dir(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes segments of the journals, infers the files' states, and then removes the journals. If this fails, or the process dies, the journals are whole and
+    /// [`recover`] does it again. All journals must be finished or dropped.
+    pub fn seal(mut self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
+        self.document.state = State::Sealing;
+        self.document.end = Some(end);
+        // On a full disk the note that the recording has ended in order is lost, and the recording is not.
+        let _ = self.document.store(&*self.storage, self.dir.as_fd(), &self.path);
+        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, true, progress).map(|d| d.summary)
+    }
+}
+
+/// Seals a trace whose recorder has died. Its verdict is `incomplete` unless the recording had ended in order.
+pub fn recover(path: &Path, progress: Progress<'_>) -> Result<Summary, Error> {
+    recover_on(&Disk, path, progress)
+}
+
+/// The same on other storage.
+pub fn recover_on(storage: &dyn Storage, path: &Path, progress: Progress<'_>) -> Result<Summary, Error> {
+    let dir = directory(path).map_err(Error::io("open", path))?;
+    recover_at(storage, &dir, path, progress).map(|d| d.summary)
+}
+
+/// The same through a held directory. A sealed trace is given back as it is.
+pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, progress: Progress<'_>) -> Result<Document, Error> {
+    lock(dir, path)?;
+    // Read under the lock: another process may have sealed it in the meantime.
+    let document = Document::load(dir.as_fd(), path)?;
+    let sealed = if document.state == State::Sealed { Ok(document) } else { crate::seal::seal(storage, dir, path, document, false, progress) };
+    let _ = rustix::fs::flock(dir, rustix::fs::FlockOperation::Unlock);
+    sealed
+}
+
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+fn lock(dir: &OwnedFd, path: &Path) -> Result<(), Error> {
+    match rustix::fs::flock(dir, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(path.to_owned())),
+        Err(e) => Err(Error::io("lock", path)(e.into())),
+    }
+}

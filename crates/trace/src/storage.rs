@@ -1,0 +1,76 @@
+//! Where a trace's bytes go: the few operations on a directory that writing one needs, each through a held descriptor of the directory.
+//!
+//! Everything that writes goes through [`Storage`], so that a test can make the n-th operation fail. New files are created anew (`O_EXCL`, never through a link) and
+//! readable by their owner alone: a trace holds the data of the program.
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A file that is being written.
+pub trait Sink: Write + Send {
+    /// Makes what was written durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The operations on a directory.
+pub trait Storage: Send + Sync {
+    /// A new file; one of that name goes first.
+    fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>>;
+    /// `from` becomes `to`, at once and durably.
+    fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file; that there is none is no error.
+    fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()>;
+    /// Makes names durable.
+    fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// The file system.
+pub struct Disk;
+
+impl Storage for Disk {
+    fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
+        self.remove(dir, name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Box::new(File::from(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?)))
+    }
+    fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+        rustix::fs::renameat(dir, from, dir, to)?;
+        self.sync_dir(dir)
+    }
+    fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+    fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(rustix::fs::fsync(dir)?)
+    }
+}
+
+/// Opens a directory by path, to go on through the descriptor.
+pub(crate) fn directory(path: &std::path::Path) -> io::Result<std::os::fd::OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a directory within a directory, not through a link.
+pub(crate) fn directory_at(dir: impl AsFd, name: &str) -> io::Result<std::os::fd::OwnedFd> {
+    Ok(rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a regular file within a directory, not through a link; anything else (a pipe would block) is refused.
+pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
+    let file = File::from(rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}

@@ -1,0 +1,75 @@
+//! A sealed trace, opened for reading.
+//!
+//! Everything is opened through one descriptor of the trace's directory, held from the beginning: replay changes its root, and the trace stays where it was.
+
+mod read;
+
+pub use read::{Reader, Want};
+
+use crate::document::{About, Document, Segment, State, Summary};
+use crate::error::Error;
+use crate::recording::{Progress, recover_at};
+use crate::storage::{Disk, directory};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A sealed trace.
+#[derive(Clone)]
+pub struct Trace {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    dir: OwnedFd,
+    document: Document,
+    recovered: bool,
+}
+
+impl Trace {
+    /// Opens the trace `path`. One whose recorder has died is recovered first; see [`Trace::was_recovered`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, &mut |_, _| {})
+    }
+
+    /// The same, with reports should it have to be recovered.
+    pub fn open_with(path: &Path, progress: Progress<'_>) -> Result<Self, Error> {
+        let dir = directory(path).map_err(Error::io("open", path))?;
+        let mut document = Document::load(dir.as_fd(), path)?;
+        let recovered = document.state != State::Sealed;
+        if recovered {
+            document = recover_at(&Disk, &dir, path, progress)?;
+        }
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, recovered }) })
+    }
+
+    /// Where it was opened; of no use after a change of root.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+    /// Its directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.inner.dir.as_fd()
+    }
+    /// Opening it sealed it: its recorder had died. The user wants to know.
+    pub fn was_recovered(&self) -> bool {
+        self.inner.recovered
+    }
+    /// What was known when recording began.
+    pub fn about(&self) -> &About {
+        &self.inner.document.about
+    }
+    /// What it holds.
+    pub fn summary(&self) -> &Summary {
+        &self.inner.document.summary
+    }
+    /// Its files with calls.
+    pub fn segments(&self) -> &[Segment] {
+        &self.inner.document.segments
+    }
+    /// All calls and events in the order of entry, in bounded memory.
+    pub fn read(&self, want: Want) -> Reader {
+        Reader::new(self.clone(), want)
+    }
+}
