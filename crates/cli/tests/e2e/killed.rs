@@ -6,7 +6,6 @@ use crate::tracee::tracee;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 use trace::{Item, Trace};
 
@@ -159,16 +158,17 @@ fn journal_calls(trace: &Path) -> Option<u64> {
     Some(calls)
 }
 
-/// A journal file is frames: `RAJ1`, the CRC-32C of all that follows it, the length of the records, stream, sequence number, first record; then the records.
+/// A journal file is frames: `RAJ1`, the CRC-32C of all that follows it, the length of the records, stream, recording, sequence number, first
+/// record: 40 bytes; then the records.
 fn stream_calls(mut bytes: &[u8]) -> u64 {
     let word = |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;
     let mut calls = 0;
-    while bytes.len() >= 32 && &bytes[..4] == b"RAJ1" {
-        let end = 32 + word(bytes, 8);
+    while bytes.len() >= 40 && &bytes[..4] == b"RAJ1" {
+        let end = 40 + word(bytes, 8);
         if bytes.len() < end || crc32c(&bytes[8..end]) as usize != word(bytes, 4) {
             break;
         }
-        let mut records = &bytes[32..end];
+        let mut records = &bytes[40..end];
         while !records.is_empty() {
             calls += u64::from(records[4] == 0);
             records = &records[word(records, 0)..];

@@ -23,7 +23,7 @@ impl Forge {
         self.call(PID, nr as u32, args, ret, parts);
     }
     /// Opens a path for writing, writes to it, and cuts it.
-    fn spoil(&mut self, path: &[u8], flags: u64, fd: u64) {
+    pub fn spoil(&mut self, path: &[u8], flags: u64, fd: u64) {
         let identity = opened(path, 0o100_644);
         self.nr(X::openat, [CWD, 1, flags, 0o644, 0, 0], fd as i64, &[string(1, path), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)]);
         self.nr(X::write, [fd, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
