@@ -1,23 +1,45 @@
 //! Makes the initial state of a trace's files under the replay's root.
 //!
-//! Every name is reached through descriptors of directories that were made here, never through a link: a trace cannot lead out of the root.
+//! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices and sockets are not made. Attributes are set last,
+//! children before their directories, so that no permission is in the way. Memory does not grow with the content: one buffer of the trace at a time.
 
+use crate::tree::Tree;
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
+};
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::Item;
-use trace::files::{Origin, Row};
+use trace::files::{FileType, Origin, Row, State};
+use trace::record::PieceKind;
+
+/// Files kept open while content is written.
+const OPEN_FILES: usize = 64;
 
 /// What was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prepared {
     /// Names, directories included.
     pub names: u64,
+    /// Names of devices and sockets, which were not made.
+    pub skipped: u64,
     /// Bytes of content written.
     pub bytes: u64,
+    /// Owners and attributes that this file system or this user could not set.
+    pub refused: u64,
 }
 
 /// Why a state could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
+    /// The root could not be opened.
+    #[error("opening the root {0}")]
+    Root(String, #[source] io::Error),
     /// A file or directory could not be made.
     #[error("{what} {path}")]
     Make {
@@ -26,20 +48,242 @@ pub enum PrepareError {
         /// The name, under the root.
         path: String,
         /// The cause.
-        source: std::io::Error,
+        #[source]
+        source: io::Error,
     },
     /// The trace could not be read.
     #[error("reading the trace")]
     Trace(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The trace does not hold the bytes that it refers to.
+    #[error("initial content of file {file} is not in the data of call {seq}")]
+    Content {
+        /// [`Row::file`].
+        file: u32,
+        /// The call.
+        seq: u64,
+    },
 }
 
 /// Makes what stood at first under `root`, an empty directory. `origins` are the rows of `initial.parquet`, in their order; `items` is the trace in reading order
 /// with its data, of which no more is read than the origins need.
 pub fn prepare<E: std::error::Error + Send + Sync + 'static>(
-    _rows: &[Row],
-    _origins: impl Iterator<Item = Result<Origin, E>>,
-    _items: impl Iterator<Item = Result<Item, E>>,
-    _root: &Path,
+    rows: &[Row],
+    origins: impl Iterator<Item = Result<Origin, E>>,
+    items: impl Iterator<Item = Result<Item, E>>,
+    root: &Path,
 ) -> Result<Prepared, PrepareError> {
-    Err(PrepareError::Trace("preparing the initial state is not built yet".into()))
+    let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
+    let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::new(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
+    for row in rows {
+        if let Some(state) = &row.initial {
+            maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
+        }
+    }
+    maker.fill(origins, items)?;
+    maker.open.clear();
+    for row in rows.iter().rev() {
+        if let Some(state) = &row.initial {
+            maker.dress(row, state).map_err(|source| failed("setting the attributes of", &row.path, source))?;
+        }
+    }
+    Ok(maker.done)
+}
+
+fn failed(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
+    PrepareError::Make { what, path: String::from_utf8_lossy(path).into_owned(), source }
+}
+
+struct Maker<'a> {
+    tree: Tree,
+    rows: &'a [Row],
+    done: Prepared,
+    /// The first name of each link group.
+    groups: HashMap<u32, &'a Row>,
+    open: VecDeque<(u32, OwnedFd)>,
+    zeros: Vec<u8>,
+}
+
+impl<'a> Maker<'a> {
+    fn make(&mut self, row: &'a Row, state: &State) -> Result<(), (&'static str, io::Error)> {
+        if row.path == b"/" {
+            return Ok(());
+        }
+        let first = state.group.and_then(|group| self.groups.get(&group).copied());
+        if let Some(first) = first {
+            let old = self.tree.get(&first.path, OFlags::PATH).map_err(|e| ("linking", e))?;
+            let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+            linkat(&old, c"", dir, name, AtFlags::EMPTY_PATH)
+                .or_else(|_| {
+                    // AT_EMPTY_PATH asks for CAP_DAC_READ_SEARCH.
+                    use rustix::fd::AsRawFd;
+                    linkat(rustix::fs::CWD, format!("/proc/self/fd/{}", old.as_raw_fd()), dir, name, AtFlags::SYMLINK_FOLLOW)
+                })
+                .map_err(|e| ("linking", e.into()))?;
+            self.done.names += 1;
+            return Ok(());
+        }
+        if let Some(group) = state.group {
+            self.groups.insert(group, row);
+        }
+        let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+        match state.kind {
+            FileType::Directory => match mkdirat(dir, name, Mode::RWXU) {
+                Err(rustix::io::Errno::EXIST) => {
+                    self.tree.get(&row.path, OFlags::PATH | OFlags::DIRECTORY).map_err(|e| ("making directory", e))?;
+                }
+                other => other.map_err(|e| ("making directory", e.into()))?,
+            },
+            FileType::Link => {
+                let target = state.target.as_deref().filter(|t| !t.is_empty()).unwrap_or(b"?");
+                symlinkat(OsStr::from_bytes(target), dir, name).map_err(|e| ("making symlink", e.into()))?;
+            }
+            FileType::Fifo => mknodat(dir, name, Type::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(|e| ("making fifo", e.into()))?,
+            FileType::Regular | FileType::Unknown => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| ("making file", e.into()))?;
+                ftruncate(&file, state.size.unwrap_or(0)).map_err(|e| ("setting the size of", e.into()))?;
+                for &(offset, len) in &row.allocated {
+                    let end = offset.saturating_add(len).min(state.size.unwrap_or(0));
+                    self.done.bytes += end.saturating_sub(offset);
+                    write_zeros(&file, &self.zeros, offset, end).map_err(|e| ("allocating blocks of", e))?;
+                }
+            }
+            FileType::Char | FileType::Block | FileType::Socket => {
+                self.done.skipped += 1;
+                return Ok(());
+            }
+        }
+        self.done.names += 1;
+        Ok(())
+    }
+
+    /// Copies the initial content out of the trace: both come in the same order.
+    fn fill<E: std::error::Error + Send + Sync + 'static>(
+        &mut self,
+        origins: impl Iterator<Item = Result<Origin, E>>,
+        items: impl Iterator<Item = Result<Item, E>>,
+    ) -> Result<(), PrepareError> {
+        let rows: &'a [Row] = self.rows;
+        let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
+        let mut origins = origins.peekable();
+        let mut calls = items.filter_map(|item| match item {
+            Ok(Item::Call(call)) => Some(Ok(call)),
+            Ok(Item::Event(_)) => None,
+            Err(e) => Some(Err(PrepareError::Trace(Box::new(e)))),
+        });
+        let mut call = None;
+        while let Some(origin) = origins.next() {
+            let origin = origin.map_err(|e| PrepareError::Trace(Box::new(e)))?;
+            let missing = || PrepareError::Content { file: origin.file, seq: origin.seq };
+            while call.as_ref().is_none_or(|c: &trace::Call| c.seq != origin.seq) {
+                call = Some(calls.next().ok_or_else(missing)??);
+            }
+            let (Some(call), Some(row)) = (&call, by_file.get(&origin.file)) else { return Err(missing()) };
+            if row.initial.as_ref().is_none_or(|s| s.kind != FileType::Regular) {
+                continue;
+            }
+            let mut at = origin.at;
+            let mut offset = origin.offset;
+            let mut left = origin.len;
+            for piece in call.pieces.iter().filter(|p| p.kind == PieceKind::Data) {
+                if left == 0 {
+                    break;
+                }
+                let bytes = piece.bytes.as_slice();
+                let Some(part) = usize::try_from(at).ok().and_then(|at| bytes.get(at..)) else {
+                    at -= bytes.len() as u64;
+                    continue;
+                };
+                let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+                self.put(row, origin.file, offset, part).map_err(|e| failed("writing the initial content of", &row.path, e))?;
+                offset += part.len() as u64;
+                left -= part.len() as u64;
+                at = 0;
+            }
+            if left > 0 {
+                return Err(missing());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes`, leaving out what must stay a hole.
+    fn put(&mut self, row: &Row, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let index = match self.open.iter().position(|(f, _)| *f == file) {
+            Some(index) => index,
+            None => {
+                if self.open.len() >= OPEN_FILES {
+                    self.open.pop_front();
+                }
+                self.open.push_back((file, self.tree.get(&row.path, OFlags::WRONLY)?));
+                self.open.len() - 1
+            }
+        };
+        let fd = &self.open[index].1;
+        let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
+        let mut from = offset;
+        for (start, stop) in row.holes.iter().map(|&(s, n)| (s, s.saturating_add(n))).chain([(end, end)]) {
+            let until = start.min(end);
+            if from < until {
+                write_at(fd, &bytes[(from - offset) as usize..(until - offset) as usize], from)?;
+                self.done.bytes += until - from;
+            }
+            from = from.max(stop.min(end));
+        }
+        Ok(())
+    }
+
+    fn dress(&mut self, row: &'a Row, state: &State) -> io::Result<()> {
+        if !state.kind.performed() && state.kind != FileType::Unknown {
+            return Ok(());
+        }
+        let owner = (state.uid.map(Uid::from_raw), state.gid.map(Gid::from_raw));
+        let root = rustix::process::geteuid().is_root();
+        if state.kind == FileType::Link || state.kind == FileType::Fifo {
+            let (dir, name) = self.tree.parent(&row.path)?;
+            if root && (owner.0.is_some() || owner.1.is_some()) && chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+                self.done.refused += 1;
+            }
+            if let (FileType::Fifo, Some(mode)) = (state.kind, state.mode) {
+                rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+            }
+            return Ok(());
+        }
+        if state.group.is_some_and(|g| self.groups.get(&g).is_some_and(|first| first.path != row.path)) {
+            return Ok(()); // dressed under its first name
+        }
+        let fd = self.tree.get(&row.path, OFlags::RDONLY)?;
+        if root && (owner.0.is_some() || owner.1.is_some()) && fchown(&fd, owner.0, owner.1).is_err() {
+            self.done.refused += 1;
+        }
+        for (name, value) in &state.xattrs {
+            if fsetxattr(&fd, OsStr::from_bytes(name), value, XattrFlags::empty()).is_err() {
+                self.done.refused += 1;
+            }
+        }
+        let default = if state.kind == FileType::Directory { 0o755 } else { 0o644 };
+        fchmod(&fd, Mode::from_raw_mode(state.mode.unwrap_or(default)))?;
+        Ok(())
+    }
+}
+
+fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let n = rustix::io::pwrite(fd, bytes, offset)?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[n..];
+        offset += n as u64;
+    }
+    Ok(())
+}
+
+fn write_zeros(fd: &OwnedFd, zeros: &[u8], mut offset: u64, end: u64) -> io::Result<()> {
+    while offset < end {
+        let n = (end - offset).min(zeros.len() as u64);
+        write_at(fd, &zeros[..n as usize], offset)?;
+        offset += n;
+    }
+    Ok(())
 }

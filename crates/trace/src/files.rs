@@ -4,9 +4,21 @@
 //! the initial content; their places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the trace left unchanged (its change time
 //! lies before the recording) is looked up there. The state after is what the file system shows at the end. Nothing here follows a link out of where it looks.
 
+pub mod facts;
+mod layouts;
+pub mod live;
+mod manifest;
+pub mod names;
+pub mod node;
+pub mod ranges;
 mod row;
+mod scan;
+pub mod scene;
+mod table;
 
 pub use row::{Content, FileType, Final, Known, Origin, Row, State};
+pub use scan::{compared_xattr, content_hash};
+pub use table::{Origins, read_rows};
 
 use crate::call::Item;
 use std::path::Path;

@@ -125,6 +125,10 @@ pub struct Row {
     pub file: Option<u32>,
     /// What stood here at first; `None`: nothing.
     pub initial: Option<State>,
+    /// Of its bytes, as (offset, bytes): shown to be holes.
+    pub holes: Vec<(u64, u64)>,
+    /// Of its bytes, as (offset, bytes): shown to be allocated.
+    pub allocated: Vec<(u64, u64)>,
     /// What stood here at last.
     pub last: Final,
 }

@@ -1,0 +1,80 @@
+//! A directory tree under a root: every name is reached from the root's descriptor without following a link, whatever the name says.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
+const PIECE: usize = 2048;
+
+/// An open root.
+pub struct Tree {
+    root: OwnedFd,
+    /// The directory used last, with its path.
+    last: Option<(Vec<u8>, OwnedFd)>,
+}
+
+impl Tree {
+    /// Opens `root`.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?, last: None })
+    }
+
+    /// The root's descriptor.
+    pub fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// The directory that holds `path`, and the name in it. `path` is absolute, as in the manifest; the root has no name.
+    pub fn parent<'a>(&mut self, path: &'a [u8]) -> io::Result<(&OwnedFd, &'a OsStr)> {
+        let slash = path.iter().rposition(|&b| b == b'/').ok_or(io::ErrorKind::InvalidInput)?;
+        let (dir, name) = (&path[..slash], &path[slash + 1..]);
+        if name.is_empty() || name == b"." || name == b".." {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if dir.is_empty() {
+            return Ok((&self.root, OsStr::from_bytes(name)));
+        }
+        if self.last.as_ref().is_none_or(|(last, _)| last != dir) {
+            let fd = self.descend(dir)?;
+            self.last = Some((dir.to_vec(), fd));
+        }
+        match &self.last {
+            Some((_, fd)) => Ok((fd, OsStr::from_bytes(name))),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn descend(&self, dir: &[u8]) -> io::Result<OwnedFd> {
+        let mut at: Option<OwnedFd> = None;
+        let mut rest = dir;
+        while let Some(start) = rest.iter().position(|&b| b != b'/') {
+            rest = &rest[start..];
+            let mut end = rest.len().min(PIECE);
+            if end < rest.len() {
+                end = rest[..end].iter().rposition(|&b| b == b'/').unwrap_or_else(|| rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()));
+            }
+            at = Some(below(at.as_ref().unwrap_or(&self.root), OsStr::from_bytes(&rest[..end]), OFlags::PATH | OFlags::DIRECTORY)?);
+            rest = &rest[end..];
+        }
+        at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// Opens what stands under `path` itself, never what a link there leads to.
+    pub fn get(&mut self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+        if path == b"/" {
+            return below(&self.root, OsStr::new("."), flags);
+        }
+        let (dir, name) = self.parent(path)?;
+        below(dir, name, flags)
+    }
+}
+
+fn below(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty(), resolve)?)
+}

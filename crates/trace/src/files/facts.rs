@@ -1,0 +1,675 @@
+//! From calls to facts: what each call's result proves about files, by the kinds, roles, layouts and effects of its row.
+//!
+//! Calls come in the order of their exits. Nothing here knows a call's name.
+
+use super::layouts;
+use super::names::{Names, Place, ROOT, Slot, Walk};
+use super::node::{NodeId, Seen};
+use super::row::{FileType, Origin};
+use super::scene::{Descriptor, Scene};
+use crate::call::Call;
+use crate::record::{FROM_FILE, Identity, PieceKind};
+use abi::plan::RESULT;
+use abi::{Effect, Follow, Form, Groups, Kind, Layout, OpenFlags, PathUse, Ret, Role, Shape};
+use std::collections::HashMap;
+
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+const O_TRUNC: u64 = 0o1000;
+const O_DIRECTORY: u64 = 0o200_000;
+const O_NOFOLLOW: u64 = 0o400_000;
+const O_TMPFILE: u64 = 0o20_200_000;
+const AT_REMOVEDIR: u64 = 0x200;
+const RENAME_EXCHANGE: u64 = 2;
+const S_ISVTX: u32 = 0o1000;
+const ENOENT: i32 = 2;
+const ENXIO: i32 = 6;
+const EEXIST: i32 = 17;
+const EISDIR: i32 = 21;
+const ENOTEMPTY: i32 = 39;
+const ELOOP: i32 = 40;
+const SEEK_DATA: u64 = 3;
+const SEEK_HOLE: u64 = 4;
+
+/// The model of the recorded files.
+pub struct Facts {
+    /// The name space.
+    pub names: Names,
+    /// Files behind open file descriptions.
+    open: HashMap<u64, NodeId>,
+    /// When the recording began, less a clock tick.
+    began: u64,
+    /// Initial content found and not yet taken away.
+    pub origins: Vec<Origin>,
+}
+
+/// A path argument and where it leads.
+struct Led {
+    arg: u8,
+    used: PathUse,
+    walk: Walk,
+}
+
+impl Facts {
+    /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
+    pub fn new(names: Names, began: u64) -> Self {
+        Self { names, open: HashMap::new(), began: began.saturating_sub(10_000_000), origins: Vec::new() }
+    }
+
+    /// A directory that a process has as its root or working directory, or a file that was open, at the start.
+    pub fn stood(&mut self, path: &[u8], identity: &Identity, file: Option<u64>) {
+        let seen = seen_of(identity);
+        let node = match self.names.walk(ROOT, ROOT, path, false, true) {
+            Walk::Place(place) if place.slot == Slot::Unknown || seen.id.is_none_or(|id| self.names.named(id).is_some()) || deleted(path).is_none() => {
+                Some(self.names.present(&place, &seen))
+            }
+            Walk::Place(_) => Some(self.names.nameless(true, &seen)),
+            Walk::At(node) => Some(node),
+            Walk::Virtual | Walk::Blocked => None,
+        };
+        if let (Some(file), Some(node)) = (file, node) {
+            self.open.insert(file, node);
+        }
+    }
+
+    /// An open file is closed for good.
+    pub fn closed(&mut self, file: u64) {
+        self.open.remove(&file);
+    }
+
+    /// The file behind a descriptor.
+    fn behind(&mut self, fd: &Descriptor) -> Option<NodeId> {
+        if !fd.performed {
+            return None;
+        }
+        if let Some(&node) = self.open.get(&fd.file) {
+            return Some(node);
+        }
+        let node = match self.names.walk(ROOT, ROOT, &fd.path, false, true) {
+            Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Unknown)),
+            Walk::At(node) => node,
+            Walk::Virtual | Walk::Blocked => return None,
+        };
+        self.open.insert(fd.file, node);
+        Some(node)
+    }
+
+    fn at(&mut self, path: &[u8]) -> NodeId {
+        match self.names.walk(ROOT, ROOT, path, true, true) {
+            Walk::At(node) => node,
+            Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
+            Walk::Virtual | Walk::Blocked => ROOT,
+        }
+    }
+
+    fn fd(&mut self, scene: &Scene, arg: u8) -> Option<NodeId> {
+        let fd = scene.fds.get(usize::from(arg))?.as_ref()?;
+        self.behind(fd)
+    }
+
+    /// A call returned.
+    pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        let mut led = Vec::new();
+        for (i, a) in shape.args.iter().enumerate() {
+            if let Kind::Path(used) = a.kind {
+                let walk = self.lead(call, shape, scene, i as u8, used);
+                led.push(Led { arg: i as u8, used, walk });
+            }
+        }
+        match call.errno() {
+            None => self.succeeded(call, shape, scene, &led),
+            Some(errno) => {
+                self.failed(call, errno, &led);
+                self.layout(call, shape, scene);
+            }
+        }
+    }
+
+    /// A call that may have changed files never returned: nobody knows how far it got.
+    pub fn vanished(&mut self, shape: &Shape, scene: &Scene) {
+        if shape.changes {
+            for (i, a) in shape.args.iter().enumerate() {
+                if let (Kind::Fd, Some(node)) = (a.kind, self.fd(scene, i as u8)) {
+                    self.names.node_mut(node).uncertain = Some("a call that changes it never returned");
+                }
+            }
+        }
+    }
+
+    fn lead(&mut self, call: &Call, shape: &Shape, scene: &Scene, arg: u8, used: PathUse) -> Walk {
+        let ok = call.succeeded();
+        if let Some(fd) = &scene.magic[usize::from(arg)] {
+            return self.behind(fd).map_or(Walk::Virtual, |node| self.named(node));
+        }
+        let path = call.string(arg).unwrap_or_default();
+        let base = used.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
+        if path.is_empty() {
+            // AT_EMPTY_PATH, or a null path: the descriptor itself.
+            let node = if !ok {
+                None
+            } else if let Some(dir) = base {
+                self.fd(scene, dir)
+            } else {
+                Some(self.at(&scene.cwd))
+            };
+            return node.map_or(Walk::Blocked, |node| self.named(node));
+        }
+        let root = if scene.root.is_empty() || scene.root == b"/" { ROOT } else { self.at(&scene.root) };
+        let base = match base {
+            _ if path[0] == b'/' => root,
+            Some(dir) => match self.fd(scene, dir) {
+                Some(node) => node,
+                None => return Walk::Blocked,
+            },
+            None => self.at(&scene.cwd),
+        };
+        let follow = match used.role {
+            Role::Open(from) => {
+                let flags = open_flags(call, from);
+                flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
+            }
+            _ => match used.follow {
+                Follow::Always => true,
+                Follow::Never => false,
+                Follow::Unless { arg, bit } => call.args[usize::from(arg)] & bit == 0,
+                Follow::If { arg, bit } => call.args[usize::from(arg)] & bit != 0,
+            },
+        };
+        let proven = ok || matches!(call.errno(), Some(EEXIST | ENOTEMPTY | EISDIR));
+        let walk = self.names.walk(root, base, path, follow, proven);
+        match (&walk, call.identity(RESULT)) {
+            // A link that we do not know of led elsewhere: the kernel says where.
+            (Walk::Virtual | Walk::Blocked, Some((_, real))) if ok && shape.ret == Ret::Fd && real.first() == Some(&b'/') && deleted(real).is_none() => {
+                self.names.walk(ROOT, ROOT, real, false, true)
+            }
+            _ => walk,
+        }
+    }
+
+    /// A file as a walk's outcome: under one of its names, if it has any.
+    fn named(&self, node: NodeId) -> Walk {
+        match self.names.node(node).names.first() {
+            Some((dir, name)) => Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) }),
+            None => Walk::At(node),
+        }
+    }
+
+    fn succeeded(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
+        let mut subject = None;
+        let source = led.iter().find(|l| l.used.role == Role::Source);
+        for l in led {
+            match (&l.used.role, &l.walk) {
+                (Role::Lookup, Walk::Place(place)) => {
+                    let kind = if matches!(shape.effect, Effect::Chdir | Effect::Chroot) { FileType::Directory } else { FileType::Unknown };
+                    let seen = stat_result(call, shape).unwrap_or_else(|| Seen::kind(kind));
+                    subject = Some(self.names.present(place, &seen));
+                }
+                (Role::Lookup, Walk::At(node)) => {
+                    subject = Some(*node);
+                    if let Some(seen) = stat_result(call, shape) {
+                        self.names.node_mut(*node).observe(&seen);
+                    }
+                }
+                (Role::Open(from), walk) => self.opened(call, scene, open_flags(call, *from), walk),
+                (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
+                (Role::Remove, Walk::Place(place)) => {
+                    let directory = flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
+                    let seen = Seen::kind(FileType::Unknown);
+                    let node = self.names.remove(place, &seen);
+                    let node = self.names.node_mut(node);
+                    if node.kind == FileType::Unknown {
+                        node.guess = if directory { FileType::Directory } else { FileType::Regular };
+                    }
+                }
+                (Role::Target, Walk::Place(to)) => {
+                    if let Some(Led { walk: Walk::Place(from), .. }) = source {
+                        if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
+                            self.names.exchange(from, to);
+                        } else {
+                            self.names.rename(from, to, &Seen::kind(FileType::Unknown));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let opens = led.iter().any(|l| matches!(l.used.role, Role::Open(_)));
+        let makes = led.iter().any(|l| matches!(l.used.role, Role::Create | Role::Remove | Role::Source | Role::Target));
+        if opens || makes {
+            return;
+        }
+        if shape.ret == Ret::Fd {
+            self.obtained(call, scene);
+            return;
+        }
+        if subject.is_none() && led.is_empty() {
+            let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+            subject = fd.and_then(|i| self.fd(scene, i as u8));
+        }
+        let Some(node) = subject else {
+            self.copied(call, shape, scene);
+            return;
+        };
+        self.described(call, shape, node);
+        self.attributes(call, shape, node);
+        self.moved(call, shape, scene);
+        self.copied(call, shape, scene);
+        self.resized(call, shape, node);
+        self.layout(call, shape, scene);
+    }
+
+    /// An open by path.
+    fn opened(&mut self, call: &Call, scene: &Scene, flags: u64, walk: &Walk) {
+        let identity = call.identity(RESULT).map(|(identity, _)| identity);
+        let mut seen = identity.as_ref().map_or_else(|| Seen::kind(FileType::Unknown), seen_of);
+        if flags & O_DIRECTORY != 0 && flags & O_TMPFILE != O_TMPFILE && seen.kind == FileType::Unknown {
+            seen.kind = FileType::Directory;
+        }
+        let node = match walk {
+            _ if flags & O_TMPFILE == O_TMPFILE => {
+                if let Walk::Place(dir) = walk {
+                    self.names.present(dir, &Seen::kind(FileType::Directory));
+                }
+                seen.kind = FileType::Regular;
+                self.names.nameless(false, &seen)
+            }
+            Walk::Place(place) => {
+                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen) {
+                    seen.kind = FileType::Regular;
+                    self.names.create(place, &seen)
+                } else {
+                    let mut found = seen.clone();
+                    if flags & O_TRUNC != 0 {
+                        found.attributes.size = None;
+                    }
+                    let node = self.names.present(place, &found);
+                    if flags & O_TRUNC != 0 && matches!(self.names.node(node).kind, FileType::Regular | FileType::Unknown) {
+                        self.names.node_mut(node).kind = FileType::Regular;
+                        self.names.node_mut(node).truncate(0);
+                    }
+                    node
+                }
+            }
+            Walk::At(node) => {
+                self.names.node_mut(*node).observe(&seen);
+                *node
+            }
+            Walk::Virtual | Walk::Blocked => return,
+        };
+        if let Some(file) = scene.opened {
+            self.open.insert(file, node);
+        }
+    }
+
+    /// Whether an open with `O_CREAT` made the file.
+    fn was_created(&self, place: &Place, flags: u64, identity: Option<&Identity>, seen: &Seen) -> bool {
+        match place.slot {
+            _ if flags & O_EXCL != 0 => true,
+            Slot::Node(_) => false,
+            // A file born in the recording that stands under another name already is a link that we did not see being made.
+            _ if seen.id.is_some_and(|id| self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)) && seen.links != Some(1) => {
+                false
+            }
+            Slot::Absent => true,
+            Slot::Unknown => match identity {
+                Some(identity) if identity.born != 0 => identity.born >= self.began,
+                // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
+                Some(identity) => identity.size == 0 && identity.links <= 1,
+                None => true,
+            },
+        }
+    }
+
+    /// A descriptor that came in another way than by a path.
+    fn obtained(&mut self, call: &Call, scene: &Scene) {
+        let (Some(file), Some((identity, path))) = (scene.opened, call.identity(RESULT)) else { return };
+        if self.open.contains_key(&file) || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link) {
+            return;
+        }
+        let seen = seen_of(&identity);
+        let known = seen.id.and_then(|id| self.names.named(id));
+        let node = match known {
+            Some(node) => node,
+            None if path.first() != Some(&b'/') || deleted(path).is_some() => self.names.nameless(identity.born != 0 && identity.born < self.began, &seen),
+            None => match self.names.walk(ROOT, ROOT, path, false, true) {
+                Walk::Place(place) => self.names.present(&place, &seen),
+                Walk::At(node) => node,
+                Walk::Virtual | Walk::Blocked => return,
+            },
+        };
+        self.open.insert(file, node);
+    }
+
+    /// A name came into being.
+    fn created(&mut self, call: &Call, shape: &Shape, scene: &Scene, place: &Place, led: &[Led]) {
+        if let Some(old) = led.iter().find(|l| l.used.role == Role::Lookup) {
+            let node = match &old.walk {
+                Walk::Place(place) => self.names.present(place, &Seen::kind(FileType::Unknown)),
+                Walk::At(node) => *node,
+                Walk::Virtual | Walk::Blocked => return,
+            };
+            if self.names.node(node).kind == FileType::Unknown {
+                self.names.node_mut(node).guess = FileType::Regular;
+            }
+            self.names.link(place, node);
+            return;
+        }
+        let string = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode = shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
+        let kind = match (string, mode) {
+            (Some(_), _) => FileType::Link,
+            (None, Some(mode)) if device => match FileType::of_mode(mode) {
+                FileType::Unknown => FileType::Regular,
+                kind => kind,
+            },
+            (None, _) => FileType::Directory,
+        };
+        let mut seen = Seen::kind(kind);
+        seen.target = string.map(<[u8]>::to_vec);
+        seen.attributes.mode = mode.map(|m| m & (0o777 | S_ISVTX) & !scene.umask);
+        if kind == FileType::Regular {
+            seen.attributes.size = Some(0);
+        }
+        self.names.create(place, &seen);
+    }
+
+    /// Text, listings and structs that the call returned about the file.
+    fn described(&mut self, call: &Call, shape: &Shape, node: NodeId) {
+        if let Some(seen) = stat_result(call, shape) {
+            if shape.args.iter().all(|a| !matches!(a.kind, Kind::Path(_))) {
+                self.names.node_mut(node).observe(&seen);
+            }
+        }
+        for (i, a) in shape.args.iter().enumerate() {
+            let Kind::Out(_, layout) = a.kind else { continue };
+            let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { continue };
+            match layout.form {
+                Form::Text if matches!(self.names.node(node).kind, FileType::Link | FileType::Unknown) => {
+                    let room = shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
+                    let node = self.names.node_mut(node);
+                    node.kind = FileType::Link;
+                    if node.target.is_none() && (call.ret as u64) < room {
+                        node.target = Some(piece.bytes.as_slice().to_vec());
+                    }
+                }
+                Form::Dirents | Form::Dirents64 => {
+                    self.names.node_mut(node).kind = FileType::Directory;
+                    for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
+                        if !self.names.node(node).entries.contains_key(name) && self.names.node(node).initial && !self.names.node(node).is_virtual {
+                            let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
+                            self.names.listed(&place, kind);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Permissions, owners, extended attributes.
+    fn attributes(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+        let node = self.names.node_mut(id);
+        for (i, a) in shape.args.iter().enumerate() {
+            let value = call.args[i] as u32;
+            match a.kind {
+                Kind::Mode if shape.changes => {
+                    node.now.mode = Some(value & 0o7777);
+                    node.changed.0 = true;
+                }
+                Kind::Uid | Kind::Gid if shape.changes => {
+                    node.changed.1 = true;
+                    if value != u32::MAX {
+                        *(if a.kind == Kind::Uid { &mut node.now.uid } else { &mut node.now.gid }) = Some(value);
+                    }
+                    if node.kind != FileType::Directory && node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
+                        node.now.mode = None; // the kernel takes set-id bits away
+                        node.changed.0 = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !abi::by_number(call.nr).is_some_and(|row| row.groups.has(Groups::XATTR)) {
+            return;
+        }
+        let name = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let value = shape.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
+        match (name, value) {
+            (Some(name), _) if shape.changes => {
+                node.xattrs_changed.insert(name.to_vec());
+            }
+            (Some(name), Some(value)) => {
+                let piece = call.pieces.iter().find(|p| usize::from(p.arg) == value && matches!(p.kind, PieceKind::Bytes | PieceKind::Data));
+                if let Some(piece) = piece.filter(|p| p.bytes.len() as i64 == call.ret && node.initial && !node.xattrs_changed.contains(name)) {
+                    node.xattrs.insert(name.to_vec(), piece.bytes.as_slice().to_vec());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Data moved between the program's memory and a file.
+    fn moved(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.ret != Ret::Bytes || call.ret <= 0 {
+            return;
+        }
+        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else { return };
+        let moved = call.ret as u64;
+        for (i, a) in shape.args.iter().enumerate() {
+            let held: u64 =
+                call.pieces.iter().filter(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0).map(|p| p.len).sum();
+            match a.kind {
+                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), call.seq),
+                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), call.seq),
+                Kind::In(_, layout) if is_data(layout) => self.written(id, at.offset, moved, held.min(moved)),
+                Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, seq: u64) {
+        let node = self.names.node_mut(id);
+        if node.kind == FileType::Unknown {
+            node.kind = FileType::Regular;
+        }
+        let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
+        for (start, end) in node.read(offset, held) {
+            self.origins.push(Origin { file: id, offset: start, len: end - start, seq, at: start - offset });
+        }
+    }
+
+    fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
+        let node = self.names.node_mut(id);
+        let Some(offset) = offset else {
+            node.uncertain = Some("nobody knows at which offset it was written");
+            node.changed.2 = true;
+            return;
+        };
+        node.write(offset, moved, held);
+        if node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
+            node.changed.0 = true; // file_remove_privs
+        }
+    }
+
+    /// Data that the kernel moved from one file to another.
+    fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        let Some(copies) = shape.copies else { return };
+        let clones = matches!(shape.effect, Effect::Clone { .. });
+        let held: u64 = call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(|p| p.len).sum();
+        let moved = if clones { held.max(call.pieces.iter().filter(|p| p.flags & FROM_FILE != 0).map(|p| p.wanted).sum()) } else { call.ret.max(0) as u64 };
+        let pointed = |arg: u8| {
+            let bytes = call.piece(arg, PieceKind::Bytes)?.bytes.as_slice();
+            bytes.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
+        };
+        let from = match copies.off {
+            Some(arg) if call.args[usize::from(arg)] != 0 => pointed(arg),
+            Some(_) => scene.fds[usize::from(copies.fd)].as_ref().and_then(|fd| fd.offset),
+            None => Some(0),
+        };
+        if let Some(source) = self.fd(scene, copies.fd) {
+            self.read(source, from, held.min(moved), call.seq);
+        }
+        for (i, a) in shape.args.iter().enumerate() {
+            if a.kind != Kind::Fd || i == usize::from(copies.fd) {
+                continue;
+            }
+            let Some(target) = self.fd(scene, i as u8) else { continue };
+            let pointer = i + 1;
+            let own = shape.args.get(pointer).is_some_and(|a| matches!(a.kind, Kind::InOut(..)) && copies.off != Some(pointer as u8));
+            let to = match (clones, own && call.args[pointer] != 0) {
+                (true, _) => Some(0),
+                (false, true) => pointed(pointer as u8),
+                (false, false) => scene.fds[i].as_ref().and_then(|fd| fd.offset),
+            };
+            self.written(target, to, moved, held.min(moved));
+        }
+    }
+
+    /// Lengths, allocation, mappings.
+    fn resized(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+        let node = self.names.node_mut(id);
+        match shape.effect {
+            Effect::Truncate => {
+                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
+                    if node.kind == FileType::Unknown {
+                        node.kind = FileType::Regular;
+                    }
+                    node.truncate(call.args[i]);
+                }
+            }
+            Effect::Allocate => {
+                let (mode, start, len) = (call.args[1], call.args[2], call.args[3]);
+                let end = start.saturating_add(len);
+                const KEEP_SIZE: u64 = 1;
+                const ZEROES: u64 = 0x12; // FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+                const MOVES: u64 = 0x28; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
+                if mode & MOVES != 0 {
+                    node.write(0, u64::MAX, u64::MAX);
+                    node.now.size = None;
+                    node.uncertain = Some("ranges of it were moved");
+                } else if mode & ZEROES != 0 {
+                    let size = node.now.size;
+                    node.write(start, len, len);
+                    if mode & KEEP_SIZE != 0 {
+                        node.now.size = size;
+                    }
+                } else if mode & KEEP_SIZE == 0 {
+                    node.extend(end);
+                }
+            }
+            Effect::Map => {
+                const PROT_WRITE: u64 = 2;
+                const MAP_SHARED: u64 = 1; // and MAP_SHARED_VALIDATE, 3
+                if call.args[2] & PROT_WRITE != 0 && call.args[3] & MAP_SHARED != 0 && node.kind == FileType::Regular {
+                    node.uncertain = Some("it was written through a shared mapping");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Holes and data that a seek found.
+    fn layout(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.effect != Effect::Seek {
+            return;
+        }
+        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
+        let Some(id) = self.fd(scene, fd as u8) else { return };
+        let node = self.names.node_mut(id);
+        let found = call.ret.max(0) as u64;
+        match (call.errno(), whence) {
+            (None, SEEK_DATA) => {
+                node.lay_out(from, found, true);
+                node.lay_out(found, found + 1, false);
+            }
+            (None, SEEK_HOLE) => node.lay_out(from, found, false),
+            (Some(ENXIO), SEEK_DATA) => node.lay_out(from, node.now.size.unwrap_or(from), true),
+            _ => {}
+        }
+    }
+
+    /// What an error proves.
+    fn failed(&mut self, call: &Call, errno: i32, led: &[Led]) {
+        for l in led {
+            let Walk::Place(place) = &l.walk else { continue };
+            let flags = if let Role::Open(from) = l.used.role { open_flags(call, from) } else { 0 };
+            match (errno, l.used.role) {
+                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
+                    // A link that leads nowhere fails alike.
+                    if l.used.follow == Follow::Never {
+                        self.names.absent(place);
+                    }
+                }
+                (EEXIST, Role::Create | Role::Open(_)) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                    let node = self.names.node_mut(node);
+                    if node.likely_kind() == FileType::Unknown {
+                        node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
+                    }
+                }
+                (ENOTEMPTY, Role::Remove) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.inhabit(node);
+                }
+                (EISDIR, Role::Open(_) | Role::Remove) => {
+                    self.names.present(place, &Seen::kind(FileType::Directory));
+                }
+                (ELOOP, Role::Open(_)) if flags & O_NOFOLLOW != 0 => {
+                    self.names.present(place, &Seen::kind(FileType::Link));
+                }
+                _ => {}
+            }
+            let _ = l.arg;
+        }
+    }
+}
+
+fn is_data(layout: &Layout) -> bool {
+    layout.form == Form::Data
+}
+
+/// The path before ` (deleted)`.
+fn deleted(path: &[u8]) -> Option<&[u8]> {
+    path.strip_suffix(b" (deleted)")
+}
+
+fn open_flags(call: &Call, from: OpenFlags) -> u64 {
+    match from {
+        OpenFlags::Arg(n) => call.args[usize::from(n)] & 0xffff_ffff,
+        OpenFlags::Implied(flags) => u64::from(flags),
+        OpenFlags::InStruct(n) => {
+            let bytes = call.piece(n, PieceKind::Bytes).map(|p| p.bytes.as_slice());
+            bytes.and_then(|b| b.get(..8)).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+        }
+    }
+}
+
+fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a {
+    shape.args.iter().zip(call.args).filter(|(a, _)| matches!(a.kind, Kind::Flags(_))).map(|(_, v)| v)
+}
+
+fn stat_result(call: &Call, shape: &Shape) -> Option<Seen> {
+    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+        Kind::Out(_, layout) => layouts::seen(layout, call.piece(i as u8, PieceKind::Bytes)?.bytes.as_slice()),
+        _ => None,
+    })
+}
+
+/// What an identity says.
+pub fn seen_of(identity: &Identity) -> Seen {
+    let mut seen = Seen::kind(FileType::of_mode(identity.mode));
+    if identity.mode != 0 {
+        seen.attributes.mode = Some(identity.mode & 0o7777);
+        seen.attributes.uid = Some(identity.uid);
+        seen.attributes.gid = Some(identity.gid);
+        seen.attributes.size = Some(identity.size);
+        seen.links = Some(identity.links);
+        seen.id = Some((identity.dev, identity.ino)).filter(|id| id.1 != 0);
+    }
+    seen
+}

@@ -1,0 +1,218 @@
+//! From the model to the manifest's rows, with a look at the live file system for what stands there now.
+
+use super::live;
+use super::names::Names;
+use super::node::{Node, NodeId};
+use super::row::{Content, FileType, Final, Known, Row, State};
+use super::scan::{compared_xattr, content_hash};
+use rustix::fd::OwnedFd;
+use rustix::fs::{OFlags, fgetxattr, flistxattr};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the live file system shows under a name.
+struct Live {
+    state: State,
+    id: (u64, u64),
+}
+
+/// The rows of a finished model.
+pub struct Manifest {
+    /// In the order of their paths.
+    pub rows: Vec<Row>,
+    /// Names of which the final state could not be read.
+    pub unreadable: u64,
+}
+
+/// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown.
+pub fn build(names: &mut Names, look: bool) -> Manifest {
+    let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
+    let mut now: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
+    names.visit(true, &mut |path, id| drop(first.insert(path.to_vec(), id)));
+    names.visit(false, &mut |path, id| drop(now.insert(path.to_vec(), id)));
+    let mut paths: Vec<Vec<u8>> = first.keys().chain(now.keys()).cloned().collect();
+    paths.sort_unstable();
+    paths.dedup();
+
+    let mut lasts = Vec::with_capacity(paths.len());
+    let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::new();
+    let mut same: HashMap<NodeId, NodeId> = HashMap::new();
+    for path in &paths {
+        let node = now.get(path).copied();
+        let last = if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
+        if let (Ok(Some(live)), Some(node)) = (&last, node) {
+            fill(names.node_mut(node), live);
+            if live.state.kind != FileType::Directory {
+                same.insert(node, *by_live.entry(live.id).or_insert(node));
+            }
+        }
+        lasts.push(last);
+    }
+
+    let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
+    let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::new();
+    for &id in first.values() {
+        counts.entry(file(id)).or_default().0 += 1;
+    }
+    for (path, &id) in &now {
+        // A name that is not there at last counts for nothing.
+        if names.node(id).likely_kind() != FileType::Directory && paths.binary_search(path).is_ok_and(|i| matches!(lasts[i], Ok(Some(_)) | Err(_))) {
+            counts.entry(file(id)).or_default().1 += 1;
+        }
+    }
+
+    let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0 };
+    let mut hashes: HashMap<NodeId, Content> = HashMap::new();
+    for (path, last) in paths.into_iter().zip(lasts) {
+        let initial = first.get(&path).map(|&id| (id, names.node(id)));
+        let current = now.get(&path).copied();
+        let last = match last {
+            Err(reason) => {
+                manifest.unreadable += u64::from(look);
+                Final::Unknown(reason)
+            }
+            Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => Final::Unknown("on a virtual file system".to_owned()),
+            Ok(None) => Final::Absent,
+            Ok(Some(mut live)) => {
+                let count = current.map_or(0, |id| counts.get(&file(id)).map_or(0, |c| c.1));
+                live.state.group = current.filter(|_| count > 1).map(file);
+                live.state.links = live.state.links.filter(|&l| l == count);
+                let content = match current {
+                    Some(id) if live.state.kind == FileType::Regular => {
+                        let content = hashes.entry(file(id)).or_insert_with(|| content(&path, names.node(id), live.state.size.unwrap_or(0)));
+                        content.clone()
+                    }
+                    None if live.state.kind == FileType::Regular => Content::Not("the trace does not tell of this file".to_owned()),
+                    _ => Content::None,
+                };
+                manifest.unreadable += u64::from(matches!(&content, Content::Not(reason) if reason.starts_with("cannot be read")));
+                Final::Present(live.state, content)
+            }
+        };
+        let group = initial.and_then(|(id, _)| Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1)));
+        let state = initial.map(|(_, node)| at_first(node, group));
+        let is_file = state.as_ref().is_some_and(|s| s.kind == FileType::Regular);
+        let (holes, allocated) = initial.filter(|_| is_file).map_or_else(Default::default, |(_, node)| layout(node));
+        let number = initial.filter(|_| is_file).map(|(id, _)| id);
+        manifest.rows.push(Row { path, file: number, initial: state, holes, allocated, last });
+    }
+    manifest
+}
+
+/// What the trace did not change and did not tell was at first as it is at last.
+fn fill(node: &mut Node, live: &Live) {
+    if node.kind == FileType::Unknown {
+        node.kind = live.state.kind;
+    }
+    if node.kind != live.state.kind || !node.initial {
+        return;
+    }
+    let (mode, owner, size) = node.changed;
+    let first = &mut node.first;
+    let missing = |value: &mut Option<u32>, changed: bool, found: Option<u32>| {
+        if value.is_none() && !changed {
+            *value = found;
+        }
+    };
+    missing(&mut first.mode, mode, live.state.mode);
+    missing(&mut first.uid, owner, live.state.uid);
+    missing(&mut first.gid, owner, live.state.gid);
+    if first.size.is_none() && !size {
+        first.size = live.state.size;
+    }
+    if node.target.is_none() {
+        node.target.clone_from(&live.state.target);
+    }
+    for (name, value) in &live.state.xattrs {
+        if !node.xattrs_changed.contains(name) {
+            node.xattrs.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+fn at_first(node: &Node, group: Option<u32>) -> State {
+    let mut kind = node.likely_kind();
+    if kind == FileType::Unknown {
+        kind = if node.entries.values().any(|e| e.first.is_some()) { FileType::Directory } else { FileType::Regular };
+    }
+    let regular = kind == FileType::Regular;
+    let read = node.bytes.as_ref().map_or(0, |b| b.settled.within(0, u64::MAX).iter().filter(|r| r.1 != u64::MAX).map(|r| r.1).max().unwrap_or(0));
+    State {
+        kind,
+        mode: node.first.mode,
+        uid: node.first.uid,
+        gid: node.first.gid,
+        size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { 0 } else { read })),
+        links: None,
+        target: if kind == FileType::Link { node.target.clone() } else { None },
+        group: if kind == FileType::Directory { None } else { group },
+        xattrs: node.xattrs.iter().filter(|(name, _)| compared_xattr(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
+    }
+}
+
+type Extents = Vec<(u64, u64)>;
+
+fn layout(node: &Node) -> (Extents, Extents) {
+    let Some(bytes) = &node.bytes else { return Default::default() };
+    let end = node.first.size.unwrap_or(0);
+    let plain = |ranges: &super::ranges::Ranges| ranges.within(0, end).into_iter().map(|(s, e)| (s, e - s)).collect();
+    (plain(&bytes.holes), plain(&bytes.allocated))
+}
+
+fn seen(path: &[u8]) -> Result<Option<Live>, String> {
+    use rustix::io::Errno;
+    let fd = match live::open(path, OFlags::PATH) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(None),
+        Err(Errno::LOOP) => return Err("a symbolic link stands in its path".to_owned()),
+        Err(e) => return Err(format!("cannot be looked at: {e}")),
+    };
+    let found = live::inspect(&fd).map_err(|e| format!("cannot be looked at: {e}"))?.seen;
+    let regular = found.kind == FileType::Regular;
+    let xattrs =
+        if regular || found.kind == FileType::Directory { live::open(path, OFlags::RDONLY).map(|fd| xattrs(&fd)).unwrap_or_default() } else { Vec::new() };
+    let attributes = found.attributes;
+    Ok(Some(Live {
+        id: found.id.unwrap_or_default(),
+        state: State {
+            kind: found.kind,
+            mode: attributes.mode.filter(|_| found.kind != FileType::Link),
+            uid: attributes.uid,
+            gid: attributes.gid,
+            size: attributes.size.filter(|_| regular),
+            links: found.links.filter(|_| found.kind != FileType::Directory),
+            target: found.target,
+            group: None,
+            xattrs,
+        },
+    }))
+}
+
+fn xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut list = vec![0u8; 1 << 16];
+    let Ok(n) = flistxattr(fd, &mut list[..]) else { return Vec::new() };
+    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for name in list[..n].split(|&b| b == 0).filter(|name| compared_xattr(name)) {
+        let mut value = vec![0u8; 1 << 16];
+        if let Ok(n) = fgetxattr(fd, name, &mut value[..]) {
+            value.truncate(n);
+            found.push((name.to_vec(), value));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+fn content(path: &[u8], node: &Node, size: u64) -> Content {
+    if let Some(reason) = node.uncertain {
+        return Content::Not(reason.to_owned());
+    }
+    let known = node.known(size);
+    if matches!(&known, Known::Extents(extents) if extents.is_empty()) {
+        return Content::Not("the trace holds none of its bytes".to_owned());
+    }
+    let hash = live::open(path, OFlags::RDONLY).map_err(std::io::Error::from).and_then(|file| content_hash(&file, &known, size));
+    match hash {
+        Ok(hash) => Content::Hash(known, hash),
+        Err(e) => Content::Not(format!("cannot be read: {e}")),
+    }
+}

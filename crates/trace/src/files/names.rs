@@ -1,0 +1,410 @@
+//! The name space: which names lead to which files, at first and now. It is learned name by name from what calls find, make and remove.
+//!
+//! Invariant: an entry that is not there has not been touched, so that what is found under it now stood there at first, if its directory did. Directories move
+//! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood. Paths are walked as the kernel walks
+//! them, links and `..` included; names under virtual file systems are refused ([`Walk::Virtual`]).
+
+use super::live::Look;
+use super::node::{Entry, Node, NodeId, Seen};
+use super::row::FileType;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+/// The root of the recorder's view.
+pub const ROOT: NodeId = 0;
+/// Links followed in one path (`MAXSYMLINKS`).
+const LINKS: u32 = 40;
+/// No name is that long: the depth of a tree that a hostile trace can build.
+const PATH_BYTES: usize = 16 * 4096;
+
+/// What is known of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Nothing yet.
+    Unknown,
+    /// It does not exist.
+    Absent,
+    /// It leads here.
+    Node(NodeId),
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The directory.
+    pub dir: NodeId,
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What is known of it.
+    pub slot: Slot,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// To a name.
+    Place(Place),
+    /// To a directory, without a name (`/`, `..`, `.`).
+    At(NodeId),
+    /// Into a virtual file system.
+    Virtual,
+    /// Nobody knows: the walk stopped before the last component.
+    Blocked,
+}
+
+/// The name space.
+pub struct Names {
+    nodes: Vec<Node>,
+    by_id: HashMap<(u64, u64), NodeId>,
+    /// Mount points of interest: whether what is mounted there is virtual.
+    mounts: BTreeMap<Vec<u8>, bool>,
+    live: Box<dyn Look>,
+}
+
+impl Names {
+    /// An unknown name space with these mount points.
+    pub fn new(mounts: &[(Vec<u8>, String)], live: Box<dyn Look>) -> Self {
+        let mounts = mounts.iter().map(|(path, kind)| (path.clone(), is_virtual(kind))).collect();
+        let mut names = Self { nodes: vec![Node::new(FileType::Directory, true)], by_id: HashMap::new(), mounts, live };
+        if let Some(seen) = names.live.unchanged(b"/") {
+            names.observe(ROOT, &seen);
+        }
+        names
+    }
+
+    /// A file.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+    /// A file.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id as usize]
+    }
+    /// The live file system.
+    pub fn live(&mut self) -> &mut dyn Look {
+        &mut *self.live
+    }
+
+    /// Where a file stands now; `None` if it has no name any more.
+    pub fn path(&self, mut id: NodeId) -> Option<Vec<u8>> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        while id != ROOT {
+            let (dir, name) = self.node(id).names.first()?;
+            parts.push(name);
+            id = *dir;
+            if parts.len() > 4096 {
+                return None;
+            }
+        }
+        let mut path = Vec::new();
+        for part in parts.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(part);
+        }
+        Some(if path.is_empty() { b"/".to_vec() } else { path })
+    }
+
+    fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
+        let mut path = self.path(dir)?;
+        if path != b"/" {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Some(path)
+    }
+
+    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too. `proven`: the call got as far as the last component, so that all
+    /// before it are directories.
+    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, proven: bool) -> Walk {
+        let mut at = if path.first() == Some(&b'/') { root } else { base };
+        let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
+        let follow = follow || path.last() == Some(&b'/');
+        let mut links = 0;
+        while let Some(name) = rest.pop_front() {
+            if &*name == b"." {
+                continue;
+            }
+            if &*name == b".." {
+                if at != root && at != ROOT {
+                    let Some((dir, _)) = self.node(at).names.first() else { return Walk::Blocked };
+                    at = *dir;
+                }
+                continue;
+            }
+            if self.node(at).is_virtual && !self.leads_to_mount(at, &name) {
+                return Walk::Virtual;
+            }
+            let last = rest.is_empty();
+            let mut slot = self.look(at, &name);
+            if slot == Slot::Unknown && (!last || follow) {
+                slot = self.look_closer(at, &name, !last);
+            }
+            let node = match slot {
+                Slot::Node(node) if last && !(follow && self.node(node).kind == FileType::Link) => {
+                    return Walk::Place(Place { dir: at, name, slot });
+                }
+                Slot::Node(node) => node,
+                Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
+                Slot::Unknown | Slot::Absent if proven => self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory)),
+                Slot::Unknown | Slot::Absent => return Walk::Blocked,
+            };
+            match self.node(node).kind {
+                FileType::Directory => at = node,
+                FileType::Link => {
+                    links += 1;
+                    let Some(target) = self.node(node).target.clone() else { return Walk::Blocked };
+                    if links > LINKS || target.is_empty() {
+                        return Walk::Blocked;
+                    }
+                    if target[0] == b'/' {
+                        at = root;
+                    }
+                    for part in split(&target).collect::<Vec<_>>().into_iter().rev() {
+                        rest.push_front(part);
+                    }
+                }
+                FileType::Unknown if proven => {
+                    self.node_mut(node).kind = FileType::Directory;
+                    at = node;
+                }
+                _ => return Walk::Blocked,
+            }
+        }
+        Walk::At(at)
+    }
+
+    /// Whether a name in a virtual directory is on the way to a mount point.
+    fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
+        let Some(path) = self.path_in(dir, name) else { return false };
+        let below = [&path[..], b"/"].concat();
+        self.mounts.contains_key(&path) || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
+    }
+
+    /// What is known of a name, from the trace or because the live file system has not changed it since.
+    fn look(&mut self, dir: NodeId, name: &[u8]) -> Slot {
+        if let Some(entry) = self.node(dir).entries.get(name) {
+            return entry.now.map_or(Slot::Absent, Slot::Node);
+        }
+        if !self.node(dir).initial {
+            return Slot::Absent;
+        }
+        let seen = if self.node(dir).is_virtual { None } else { self.path_in(dir, name).and_then(|path| self.live.unchanged(&path)) };
+        match seen {
+            Some(seen) => Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen)),
+            None => Slot::Unknown,
+        }
+    }
+
+    /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
+    fn look_closer(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
+        let Some(path) = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual) else { return Slot::Unknown };
+        match self.live.older(&path) {
+            Some(seen) if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory => {
+                let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
+                Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare))
+            }
+            _ => Slot::Unknown,
+        }
+    }
+
+    fn observe(&mut self, id: NodeId, seen: &Seen) {
+        self.node_mut(id).observe(seen);
+        if let (Some(key), true) = (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none()) {
+            self.node_mut(id).id = Some(key);
+            self.by_id.insert(key, id);
+        }
+    }
+
+    /// A file without a name (yet): created, or open when the recording began.
+    pub fn nameless(&mut self, initial: bool, seen: &Seen) -> NodeId {
+        let id = self.nodes.len() as NodeId;
+        self.nodes.push(Node::new(seen.kind, initial));
+        self.observe(id, seen);
+        id
+    }
+
+    /// The file with this identity, if it has a name.
+    pub fn named(&self, key: (u64, u64)) -> Option<NodeId> {
+        self.by_id.get(&key).copied().filter(|&n| !self.node(n).names.is_empty())
+    }
+
+    /// The name exists: a call found it. Whether it is the first name of its file, its identity tells.
+    pub fn present(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let known = seen.id.and_then(|key| self.named(key)).filter(|&n| self.node(n).kind != FileType::Directory);
+        let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
+        if let Some(Some(node)) = slot {
+            // Something that we did not see put another file here.
+            if let Some(other) = known.filter(|&k| k != node) {
+                self.unname(node, place);
+                self.attach(place, other, false);
+                return other;
+            }
+            self.observe(node, seen);
+            return node;
+        }
+        let initial = slot.is_none() && self.node(place.dir).initial;
+        if let Some(node) = known {
+            let there = initial && self.node(node).initial;
+            self.attach(place, node, there);
+            self.observe(node, seen);
+            return node;
+        }
+        let mut seen = seen.clone();
+        if seen.kind == FileType::Unknown && initial && !self.node(place.dir).is_virtual {
+            if let Some(old) = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path)) {
+                seen.kind = old.kind;
+                seen.target = old.target;
+            }
+        }
+        let id = self.nameless(initial, &seen);
+        self.attach(place, id, initial);
+        id
+    }
+
+    /// The name, never touched before, was in a listing of its directory.
+    pub fn listed(&mut self, place: &Place, kind: FileType) {
+        if self.look(place.dir, &place.name) == Slot::Unknown {
+            self.present(place, &Seen::kind(kind));
+        }
+    }
+
+    /// A directory holds something, whatever it is: a name that the live file system shows there and that is older than the recording.
+    pub fn inhabit(&mut self, dir: NodeId) {
+        if !self.node(dir).initial || self.node(dir).is_virtual || self.node(dir).entries.values().any(|e| e.now.is_some()) {
+            return;
+        }
+        let Some(path) = self.path(dir) else { return };
+        for name in self.live.list(&path) {
+            if let Slot::Node(_) = self.look(dir, &name) {
+                return;
+            }
+        }
+    }
+
+    /// The name was made now, with a new file.
+    pub fn create(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let id = self.nameless(false, seen);
+        self.link(place, id);
+        id
+    }
+
+    /// The name was made now, and leads to `node`.
+    pub fn link(&mut self, place: &Place, node: NodeId) {
+        if let Some(Some(old)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) {
+            if old == node {
+                return;
+            }
+            self.unname(old, place);
+        }
+        self.attach(place, node, false);
+    }
+
+    /// The name does not exist: a call found nothing.
+    pub fn absent(&mut self, place: &Place) {
+        let dir = self.node_mut(place.dir);
+        if !dir.entries.contains_key(&place.name) {
+            dir.entries.insert(place.name.clone(), Entry { first: None, now: None });
+        }
+    }
+
+    /// The name went now. One that nobody had seen before stood there at first, and was what `seen` says.
+    pub fn remove(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let node = self.present(place, seen);
+        self.unname(node, place);
+        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+            entry.now = None;
+        }
+        node
+    }
+
+    /// The file under `from` stands under `to` now, and what stood there is gone.
+    pub fn rename(&mut self, from: &Place, to: &Place, seen: &Seen) {
+        let node = self.present(from, seen);
+        if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
+            return; // rename(2): two links to one file stay
+        }
+        self.remove(from, seen);
+        self.link(to, node);
+    }
+
+    /// The files under both names change places.
+    pub fn exchange(&mut self, a: &Place, b: &Place) {
+        let (x, y) = (self.present(a, &Seen::kind(FileType::Unknown)), self.present(b, &Seen::kind(FileType::Unknown)));
+        self.unname(x, a);
+        self.unname(y, b);
+        self.attach(a, y, false);
+        self.attach(b, x, false);
+    }
+
+    fn unname(&mut self, node: NodeId, place: &Place) {
+        self.node_mut(node).names.retain(|(d, n)| *d != place.dir || *n != place.name);
+    }
+
+    fn attach(&mut self, place: &Place, node: NodeId, initial: bool) {
+        if self.node(node).kind == FileType::Directory {
+            // A directory has one name; a trace that says otherwise must not make a loop.
+            for (dir, name) in std::mem::take(&mut self.node_mut(node).names) {
+                if let Some(entry) = self.node_mut(dir).entries.get_mut(&name) {
+                    entry.now = None;
+                }
+            }
+        }
+        let first = initial.then_some(node);
+        let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry { first, now: None });
+        entry.now = Some(node);
+        self.node_mut(node).names.push((place.dir, place.name.clone()));
+        if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
+            let path = self.path(node);
+            let inherited = self.node(place.dir).is_virtual;
+            self.node_mut(node).is_virtual = path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);
+        }
+    }
+
+    /// Visits all names that stood there at first, or that stand there now, parents before children.
+    pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
+        let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
+        let mut entered = HashSet::new();
+        while let Some((path, id)) = stack.pop() {
+            visitor(&path, id);
+            if self.node(id).entries.is_empty() || path.len() > PATH_BYTES || !entered.insert(id) {
+                continue;
+            }
+            for (name, entry) in self.node(id).entries.iter().rev() {
+                let Some(child) = (if first { entry.first } else { entry.now }) else { continue };
+                let slash: &[u8] = if path == b"/" { b"" } else { b"/" };
+                stack.push(([&path[..], slash, name].concat(), child));
+            }
+        }
+    }
+}
+
+fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
+    path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
+}
+
+/// File systems without files of their own: what they hold is made by the kernel as it is read.
+pub fn is_virtual(fs_type: &str) -> bool {
+    const VIRTUAL: &[&str] = &[
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "devpts",
+        "cgroup",
+        "cgroup2",
+        "debugfs",
+        "tracefs",
+        "securityfs",
+        "pstore",
+        "bpf",
+        "configfs",
+        "mqueue",
+        "hugetlbfs",
+        "efivarfs",
+        "binfmt_misc",
+        "fusectl",
+        "autofs",
+        "nsfs",
+        "selinuxfs",
+        "rpc_pipefs",
+    ];
+    VIRTUAL.contains(&fs_type)
+}

@@ -1,0 +1,244 @@
+//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace tells.
+
+use super::ranges::Ranges;
+use super::row::{FileType, Known};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A file's number in [`super::names::Names`].
+pub type NodeId = u32;
+
+/// What is known of a file's attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permissions.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Bytes, of a regular file.
+    pub size: Option<u64>,
+}
+
+/// What somebody saw of a file: a stat result, an identity, the live file system.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its type, if it was told.
+    pub kind: FileType,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Device and inode.
+    pub id: Option<(u64, u64)>,
+    /// Links.
+    pub links: Option<u32>,
+    /// Where a symbolic link leads.
+    pub target: Option<Vec<u8>>,
+}
+
+impl Seen {
+    /// Nothing but that it exists, and perhaps its type.
+    pub fn kind(kind: FileType) -> Self {
+        Self { kind, attributes: Attributes::default(), id: None, links: None, target: None }
+    }
+}
+
+/// One thing that stood under a name: at first, and now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// At the start.
+    pub first: Option<NodeId>,
+    /// Now.
+    pub now: Option<NodeId>,
+}
+
+/// The bytes of a regular file.
+#[derive(Clone, Debug, Default)]
+pub struct Bytes {
+    /// What the trace determines: it was read, written, or lies beyond the end.
+    pub settled: Ranges,
+    /// Of these, what was written with bytes that the trace does not hold.
+    pub lost: Ranges,
+    /// Written by the trace, or beyond an end that it set.
+    pub written: Ranges,
+    /// Shown to be holes at first.
+    pub holes: Ranges,
+    /// Shown to be allocated at first.
+    pub allocated: Ranges,
+}
+
+/// A file.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is; a type never changes.
+    pub kind: FileType,
+    /// What it seems to be, as long as nothing proves it.
+    pub guess: FileType,
+    /// It was there when the recording began.
+    pub initial: bool,
+    /// Its attributes then.
+    pub first: Attributes,
+    /// Its attributes now.
+    pub now: Attributes,
+    /// The trace changed its permissions, its owner, its size.
+    pub changed: (bool, bool, bool),
+    /// Where a symbolic link leads.
+    pub target: Option<Vec<u8>>,
+    /// What a directory is known to hold or not to hold, at first or now.
+    pub entries: BTreeMap<Box<[u8]>, Entry>,
+    /// The directories and names under which it stands now.
+    pub names: Vec<(NodeId, Box<[u8]>)>,
+    /// Device and inode.
+    pub id: Option<(u64, u64)>,
+    /// On a file system without files of its own (proc, sys, dev).
+    pub is_virtual: bool,
+    /// The content of a regular file.
+    pub bytes: Option<Box<Bytes>>,
+    /// Attributes that it had at first.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Attributes that the trace has set or removed.
+    pub xattrs_changed: BTreeSet<Vec<u8>>,
+    /// Why its content cannot be compared.
+    pub uncertain: Option<&'static str>,
+}
+
+impl Node {
+    /// A file of which nothing is known.
+    pub fn new(kind: FileType, initial: bool) -> Self {
+        Self {
+            kind,
+            guess: kind,
+            initial,
+            first: Attributes::default(),
+            now: Attributes::default(),
+            changed: (false, false, false),
+            target: None,
+            entries: BTreeMap::new(),
+            names: Vec::new(),
+            id: None,
+            is_virtual: false,
+            bytes: None,
+            xattrs: BTreeMap::new(),
+            xattrs_changed: BTreeSet::new(),
+            uncertain: None,
+        }
+    }
+
+    /// The type, proven or guessed.
+    pub fn likely_kind(&self) -> FileType {
+        if self.kind == FileType::Unknown { self.guess } else { self.kind }
+    }
+
+    /// Takes in what somebody sees of it now. What the trace has not changed was so at first.
+    pub fn observe(&mut self, seen: &Seen) {
+        if self.kind == FileType::Unknown {
+            self.kind = seen.kind;
+        }
+        let see = &seen.attributes;
+        let learn = |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
+            if value.is_some() {
+                *now = value;
+                if !changed && first.is_none() {
+                    *first = value;
+                }
+            }
+        };
+        learn(&mut self.first.mode, &mut self.now.mode, self.changed.0, see.mode);
+        learn(&mut self.first.uid, &mut self.now.uid, self.changed.1, see.uid);
+        learn(&mut self.first.gid, &mut self.now.gid, self.changed.1, see.gid);
+        if let (FileType::Regular, Some(size)) = (self.kind, see.size) {
+            self.observe_size(size);
+        }
+        if self.target.is_none() && self.kind == FileType::Link {
+            self.target.clone_from(&seen.target);
+        }
+    }
+
+    /// Its size is this.
+    pub fn observe_size(&mut self, size: u64) {
+        self.now.size = Some(size);
+        if !self.changed.2 && self.initial && self.first.size.is_none() {
+            self.first.size = Some(size);
+            self.bytes_mut().settled.insert(size, u64::MAX);
+        }
+    }
+
+    /// The content. That of a new file is settled from the start.
+    pub fn bytes_mut(&mut self) -> &mut Bytes {
+        let initial = self.initial;
+        self.bytes.get_or_insert_with(|| {
+            let mut bytes = Box::<Bytes>::default();
+            if !initial {
+                bytes.settled.insert(0, u64::MAX);
+            }
+            bytes
+        })
+    }
+
+    /// Bytes `start..start + len` were seen: which of them were there at first and had not been seen before.
+    pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
+        let end = start.saturating_add(len);
+        let bytes = self.bytes_mut();
+        let fresh = bytes.settled.gaps(start, end);
+        bytes.settled.insert(start, end);
+        fresh
+    }
+
+    /// `len` bytes were written from `start`; the trace holds the first `held` of them.
+    pub fn write(&mut self, start: u64, len: u64, held: u64) {
+        let end = start.saturating_add(len);
+        let bytes = self.bytes_mut();
+        bytes.settled.insert(start, end);
+        bytes.written.insert(start, end);
+        bytes.lost.remove(start, end);
+        bytes.lost.insert(start.saturating_add(held), end);
+        self.extend(end);
+    }
+
+    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how the file was at first.
+    pub fn lay_out(&mut self, start: u64, end: u64, hole: bool) {
+        if !self.initial {
+            return;
+        }
+        let bytes = self.bytes_mut();
+        for (s, e) in bytes.written.gaps(start, end) {
+            if hole {
+                bytes.holes.insert(s, e);
+                bytes.settled.insert(s, e);
+            } else {
+                bytes.allocated.insert(s, e);
+            }
+        }
+    }
+
+    /// It reaches at least to `end`.
+    pub fn extend(&mut self, end: u64) {
+        match self.now.size {
+            Some(size) if size >= end => {}
+            Some(_) => {
+                self.now.size = Some(end);
+                self.changed.2 = true;
+            }
+            None => self.changed.2 = true,
+        }
+    }
+
+    /// Its size is set: what lies beyond is zero from now on.
+    pub fn truncate(&mut self, size: u64) {
+        let bytes = self.bytes_mut();
+        bytes.settled.insert(size, u64::MAX);
+        bytes.written.insert(size, u64::MAX);
+        bytes.lost.remove(size, u64::MAX);
+        self.now.size = Some(size);
+        self.changed.2 = true;
+    }
+
+    /// Which of `size` bytes the trace determines.
+    pub fn known(&self, size: u64) -> Known {
+        let Some(bytes) = &self.bytes else { return if size == 0 || !self.initial { Known::Whole } else { Known::Extents(Vec::new()) } };
+        let mut known = bytes.settled.clone();
+        for (s, e) in bytes.lost.within(0, size) {
+            known.remove(s, e);
+        }
+        if known.covers(0, size) { Known::Whole } else { Known::Extents(known.within(0, size).into_iter().map(|(s, e)| (s, e - s)).collect()) }
+    }
+}

@@ -1,0 +1,333 @@
+//! `files.parquet` and `initial.parquet`: the manifest as tables that any Parquet reader understands.
+//!
+//! What is read back is checked: paths are absolute and plain, in order and without doubles, extents in order. Anything else is refused.
+
+use super::row::{Content, FileType, Final, Known, Origin, Row, State};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray, StructArray, UInt32Array, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Schema, UInt32Type, UInt64Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+/// Rows written and read at once.
+const BATCH: usize = 8192;
+/// Row groups of the tables that we write are smaller; a larger one is refused.
+const GROUP_BYTES: i64 = 256 << 20;
+
+type Columns = Vec<(String, ArrayRef)>;
+
+fn properties() -> WriterProperties {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_max_row_group_row_count(Some(BATCH * 8)).build()
+}
+
+fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, e)
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the manifest is damaged: {what}"))
+}
+
+/// Writes the manifest. Rows are in the order of their paths.
+pub fn write_rows(file: File, rows: &[Row]) -> io::Result<()> {
+    let mut writer = None;
+    let mut file = Some(file);
+    for chunk in rows.chunks(BATCH).chain(rows.is_empty().then_some(rows)) {
+        let batch = RecordBatch::try_from_iter_with_nullable(columns(chunk).into_iter().map(|(n, a)| (n, a, true))).map_err(trouble)?;
+        let writer = match (&mut writer, file.take()) {
+            (Some(writer), _) => writer,
+            (none, Some(file)) => none.insert(ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(trouble)?),
+            (None, None) => return Err(wrong("no file to write to")),
+        };
+        writer.write(&batch).map_err(trouble)?;
+    }
+    let file = writer.ok_or_else(|| wrong("no rows"))?.into_inner().map_err(trouble)?;
+    file.sync_data()
+}
+
+fn columns(rows: &[Row]) -> Columns {
+    let path: ArrayRef = Arc::new(rows.iter().map(|r| Some(&r.path[..])).collect::<BinaryArray>());
+    let file: ArrayRef = Arc::new(rows.iter().map(|r| r.file).collect::<UInt32Array>());
+    let mut all = vec![("path".to_owned(), path), ("file".to_owned(), file)];
+    state_columns("initial", rows.iter().map(|r| r.initial.as_ref()), &mut all);
+    all.push(("initial_holes".to_owned(), ranges(rows.iter().map(|r| Some(&r.holes[..])))));
+    all.push(("initial_allocated".to_owned(), ranges(rows.iter().map(|r| Some(&r.allocated[..])))));
+    let present = |r: &Row| match r.last {
+        Final::Unknown(_) => "unknown",
+        Final::Absent => "absent",
+        Final::Present(..) => "present",
+    };
+    all.push(("final".to_owned(), Arc::new(rows.iter().map(|r| Some(present(r))).collect::<StringArray>())));
+    let last = rows.iter().map(|r| if let Final::Present(state, _) = &r.last { Some(state) } else { None });
+    state_columns("final", last, &mut all);
+    let content = || rows.iter().map(|r| if let Final::Present(_, Content::Hash(known, hash)) = &r.last { Some((known, hash)) } else { None });
+    let hash: ArrayRef = Arc::new(content().map(|c| c.map(|(_, hash)| &hash[..])).collect::<BinaryArray>());
+    all.push(("final_blake3".to_owned(), hash));
+    // Null: the whole file.
+    let extents = ranges(content().map(|c| if let Some((Known::Extents(extents), _)) = c { Some(&extents[..]) } else { None }));
+    all.push(("final_extents".to_owned(), extents));
+    let reasons: StringArray = rows
+        .iter()
+        .map(|r| match &r.last {
+            Final::Unknown(reason) | Final::Present(_, Content::Not(reason)) => Some(reason.as_str()),
+            _ => None,
+        })
+        .collect();
+    all.push(("not_compared".to_owned(), Arc::new(reasons)));
+    all
+}
+
+fn state_columns<'a>(prefix: &str, states: impl Iterator<Item = Option<&'a State>> + Clone, all: &mut Columns) {
+    let number = |get: fn(&State) -> Option<u32>| -> ArrayRef { Arc::new(states.clone().map(|s| s.and_then(get)).collect::<UInt32Array>()) };
+    let kind: ArrayRef = Arc::new(states.clone().map(|s| s.map(|s| s.kind.name())).collect::<StringArray>());
+    let size: ArrayRef = Arc::new(states.clone().map(|s| s.and_then(|s| s.size)).collect::<UInt64Array>());
+    let target: ArrayRef = Arc::new(states.clone().map(|s| s.and_then(|s| s.target.as_deref())).collect::<BinaryArray>());
+    let columns = [
+        ("type", kind),
+        ("mode", number(|s| s.mode)),
+        ("uid", number(|s| s.uid)),
+        ("gid", number(|s| s.gid)),
+        ("size", size),
+        ("links", number(|s| s.links)),
+        ("target", target),
+        ("group", number(|s| s.group)),
+        ("xattrs", attributes(states.clone().map(|s| s.map(|s| &s.xattrs[..])))),
+    ];
+    all.extend(columns.into_iter().map(|(name, array)| (format!("{prefix}_{name}"), array)));
+}
+
+fn list<'a, T: 'a>(lists: impl Iterator<Item = Option<&'a [T]>> + Clone, fields: Fields, children: Vec<ArrayRef>) -> ArrayRef {
+    let offsets = OffsetBuffer::from_lengths(lists.clone().map(|l| l.map_or(0, <[T]>::len)));
+    let nulls = lists.map(|l| l.is_some()).collect();
+    let values = StructArray::new(fields.clone(), children, None);
+    Arc::new(ListArray::new(Arc::new(Field::new("item", DataType::Struct(fields), false)), offsets, Arc::new(values), Some(nulls)))
+}
+
+fn ranges<'a>(lists: impl Iterator<Item = Option<&'a [(u64, u64)]>> + Clone) -> ArrayRef {
+    let fields = Fields::from(vec![Field::new("offset", DataType::UInt64, false), Field::new("len", DataType::UInt64, false)]);
+    let all = || lists.clone().flatten().flatten();
+    let children: Vec<ArrayRef> =
+        vec![Arc::new(all().map(|r| Some(r.0)).collect::<UInt64Array>()), Arc::new(all().map(|r| Some(r.1)).collect::<UInt64Array>())];
+    list(lists, fields, children)
+}
+
+fn attributes<'a>(lists: impl Iterator<Item = Option<&'a [(Vec<u8>, Vec<u8>)]>> + Clone) -> ArrayRef {
+    let fields = Fields::from(vec![Field::new("name", DataType::Binary, false), Field::new("value", DataType::Binary, false)]);
+    let all = || lists.clone().flatten().flatten();
+    let children: Vec<ArrayRef> =
+        vec![Arc::new(all().map(|a| Some(&a.0[..])).collect::<BinaryArray>()), Arc::new(all().map(|a| Some(&a.1[..])).collect::<BinaryArray>())];
+    list(lists, fields, children)
+}
+
+fn reader(file: File) -> io::Result<ParquetRecordBatchReader> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(trouble)?;
+    if builder.metadata().row_groups().iter().any(|g| g.total_byte_size() > GROUP_BYTES) {
+        return Err(wrong("a row group is too large"));
+    }
+    builder.with_batch_size(BATCH).build().map_err(trouble)
+}
+
+/// Reads the manifest.
+pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    for batch in reader(file)? {
+        let batch = batch.map_err(trouble)?;
+        let table = Table { batch: &batch };
+        for i in 0..batch.num_rows() {
+            let row = table.row(i)?;
+            if !plain(&row.path) || rows.last().is_some_and(|last| last.path >= row.path) {
+                return Err(wrong("a path is not plain or out of order"));
+            }
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// Absolute, and made of names only.
+fn plain(path: &[u8]) -> bool {
+    let parts = |p: &[u8]| p.split(|&b| b == b'/').all(|part| !part.is_empty() && part != b"." && part != b".." && !part.contains(&0));
+    path == b"/" || path.strip_prefix(b"/").is_some_and(parts)
+}
+
+struct Table<'a> {
+    batch: &'a RecordBatch,
+}
+
+impl Table<'_> {
+    fn column(&self, name: &str, kind: &DataType) -> io::Result<&ArrayRef> {
+        let column = self.batch.column_by_name(name).ok_or_else(|| wrong("a column is missing"))?;
+        if column.data_type() == kind { Ok(column) } else { Err(wrong("a column has another type")) }
+    }
+    fn u32(&self, name: &str, i: usize) -> io::Result<Option<u32>> {
+        let column = self.column(name, &DataType::UInt32)?;
+        Ok(column.is_valid(i).then(|| column.as_primitive::<UInt32Type>().value(i)))
+    }
+    fn u64(&self, name: &str, i: usize) -> io::Result<Option<u64>> {
+        let column = self.column(name, &DataType::UInt64)?;
+        Ok(column.is_valid(i).then(|| column.as_primitive::<UInt64Type>().value(i)))
+    }
+    fn bytes(&self, name: &str, i: usize) -> io::Result<Option<&[u8]>> {
+        let column = self.column(name, &DataType::Binary)?;
+        Ok(column.is_valid(i).then(|| column.as_binary::<i32>().value(i)))
+    }
+    fn text(&self, name: &str, i: usize) -> io::Result<Option<&str>> {
+        let column = self.column(name, &DataType::Utf8)?;
+        Ok(column.is_valid(i).then(|| column.as_string::<i32>().value(i)))
+    }
+    /// The two columns of one row's list of pairs.
+    fn pairs(&self, name: &str, i: usize, kind: &DataType) -> io::Result<Option<(ArrayRef, ArrayRef)>> {
+        let column = self.batch.column_by_name(name).and_then(|c| c.as_list_opt::<i32>()).ok_or_else(|| wrong("a list column is missing"))?;
+        if column.is_null(i) {
+            return Ok(None);
+        }
+        let items = column.value(i);
+        let pair = items.as_struct_opt().filter(|s| s.num_columns() == 2 && s.columns().iter().all(|c| c.data_type() == kind && c.null_count() == 0));
+        let pair = pair.ok_or_else(|| wrong("a list column has another type"))?;
+        Ok(Some((pair.column(0).clone(), pair.column(1).clone())))
+    }
+    fn ranges(&self, name: &str, i: usize) -> io::Result<Option<Vec<(u64, u64)>>> {
+        let Some((offsets, lens)) = self.pairs(name, i, &DataType::UInt64)? else { return Ok(None) };
+        let (offsets, lens) = (offsets.as_primitive::<UInt64Type>().values(), lens.as_primitive::<UInt64Type>().values());
+        let ranges: Vec<(u64, u64)> = offsets.iter().copied().zip(lens.iter().copied()).collect();
+        let ends = ranges.iter().map(|r| r.0.checked_add(r.1));
+        if ends.clone().any(|e| e.is_none()) || ranges.iter().skip(1).zip(ends).any(|(next, end)| end.is_some_and(|e| e > next.0)) {
+            return Err(wrong("extents out of order"));
+        }
+        Ok(Some(ranges))
+    }
+    fn state(&self, prefix: &str, i: usize) -> io::Result<Option<State>> {
+        let Some(kind) = self.text(&format!("{prefix}_type"), i)? else { return Ok(None) };
+        let number = |what: &str| self.u32(&format!("{prefix}_{what}"), i);
+        let xattrs = self.pairs(&format!("{prefix}_xattrs"), i, &DataType::Binary)?;
+        let xattrs = xattrs.map_or_else(Vec::new, |(names, values)| {
+            let (names, values) = (names.as_binary::<i32>(), values.as_binary::<i32>());
+            (0..names.len()).map(|i| (names.value(i).to_vec(), values.value(i).to_vec())).collect()
+        });
+        Ok(Some(State {
+            kind: FileType::by_name(kind),
+            mode: number("mode")?.map(|m| m & 0o7777),
+            uid: number("uid")?,
+            gid: number("gid")?,
+            size: self.u64(&format!("{prefix}_size"), i)?,
+            links: number("links")?,
+            target: self.bytes(&format!("{prefix}_target"), i)?.map(<[u8]>::to_vec),
+            group: number("group")?,
+            xattrs,
+        }))
+    }
+    fn row(&self, i: usize) -> io::Result<Row> {
+        let reason = self.text("not_compared", i)?.map(str::to_owned);
+        let last = match (self.text("final", i)?, self.state("final", i)?) {
+            (Some("absent"), _) => Final::Absent,
+            (Some("present"), Some(state)) => {
+                let content = match (self.bytes("final_blake3", i)?.map(TryInto::try_into), reason) {
+                    (Some(Ok(hash)), _) => Content::Hash(self.ranges("final_extents", i)?.map_or(Known::Whole, Known::Extents), hash),
+                    (Some(Err(_)), _) => return Err(wrong("a hash is not 32 bytes long")),
+                    (None, Some(reason)) => Content::Not(reason),
+                    (None, None) => Content::None,
+                };
+                Final::Present(state, content)
+            }
+            _ => Final::Unknown(reason.unwrap_or_default()),
+        };
+        Ok(Row {
+            path: self.bytes("path", i)?.ok_or_else(|| wrong("a row without a path"))?.to_vec(),
+            file: self.u32("file", i)?,
+            initial: self.state("initial", i)?,
+            holes: self.ranges("initial_holes", i)?.unwrap_or_default(),
+            allocated: self.ranges("initial_allocated", i)?.unwrap_or_default(),
+            last,
+        })
+    }
+}
+
+/// Writes `initial.parquet`, row by row.
+pub struct OriginWriter {
+    writer: ArrowWriter<File>,
+    buffer: Vec<Origin>,
+}
+
+impl OriginWriter {
+    /// Begins the table.
+    pub fn new(file: File) -> io::Result<Self> {
+        let field = |name: &str, kind: DataType| Field::new(name, kind, false);
+        let schema = Schema::new(vec![
+            field("file", DataType::UInt32),
+            field("offset", DataType::UInt64),
+            field("len", DataType::UInt64),
+            field("seq", DataType::UInt64),
+            field("at", DataType::UInt64),
+        ]);
+        Ok(Self { writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties())).map_err(trouble)?, buffer: Vec::new() })
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, origin: Origin) -> io::Result<()> {
+        self.buffer.push(origin);
+        if self.buffer.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let wide = |get: fn(&Origin) -> u64| -> ArrayRef { Arc::new(self.buffer.iter().map(get).collect::<UInt64Array>()) };
+        let file: ArrayRef = Arc::new(self.buffer.iter().map(|o| o.file).collect::<UInt32Array>());
+        let batch = [("file", file), ("offset", wide(|o| o.offset)), ("len", wide(|o| o.len)), ("seq", wide(|o| o.seq)), ("at", wide(|o| o.at))];
+        let batch = RecordBatch::try_from_iter(batch).map_err(trouble)?;
+        self.writer.write(&batch).map_err(trouble)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the table and makes it durable.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.writer.into_inner().map_err(trouble)?.sync_data()
+    }
+}
+
+/// Reads `initial.parquet`, in its order, in bounded memory.
+pub struct Origins {
+    batches: ParquetRecordBatchReader,
+    batch: std::vec::IntoIter<Origin>,
+}
+
+impl Origins {
+    /// Opens the table.
+    pub fn open(file: File) -> io::Result<Self> {
+        Ok(Self { batches: reader(file)?, batch: Vec::new().into_iter() })
+    }
+
+    fn next_batch(&mut self) -> io::Result<bool> {
+        let Some(batch) = self.batches.next() else { return Ok(false) };
+        let batch = batch.map_err(trouble)?;
+        let table = Table { batch: &batch };
+        let file = table.column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>().values().clone();
+        let wide = |name| Ok::<_, io::Error>(table.column(name, &DataType::UInt64)?.as_primitive::<UInt64Type>().values().clone());
+        let (offset, len, seq, at) = (wide("offset")?, wide("len")?, wide("seq")?, wide("at")?);
+        let rows: Vec<Origin> = (0..batch.num_rows()).map(|i| Origin { file: file[i], offset: offset[i], len: len[i], seq: seq[i], at: at[i] }).collect();
+        self.batch = rows.into_iter();
+        Ok(true)
+    }
+}
+
+impl Iterator for Origins {
+    type Item = io::Result<Origin>;
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(origin) = self.batch.next() {
+                return Some(Ok(origin));
+            }
+            match self.next_batch() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+}
