@@ -178,7 +178,8 @@ impl<'a> Maker<'a> {
             while call.as_ref().is_none_or(|c: &trace::Call| c.seq != origin.seq) {
                 call = Some(calls.next().ok_or_else(missing)??);
             }
-            let (Some(call), Some(row)) = (&call, by_file.get(&origin.file)) else { return Err(missing()) };
+            // A file that had lost its name when the recording began has no row.
+            let (Some(call), Some(row)) = (&call, by_file.get(&origin.file)) else { continue };
             if row.initial.as_ref().is_none_or(|s| s.kind != FileType::Regular) {
                 continue;
             }

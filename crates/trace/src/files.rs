@@ -4,24 +4,38 @@
 //! the initial content; their places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the trace left unchanged (its change time
 //! lies before the recording) is looked up there. The state after is what the file system shows at the end. Nothing here follows a link out of where it looks.
 
-pub mod facts;
+mod facts;
 mod layouts;
-pub mod live;
+mod live;
 mod manifest;
-pub mod names;
-pub mod node;
-pub mod ranges;
+mod names;
+mod node;
+mod ranges;
 mod row;
 mod scan;
-pub mod scene;
+mod scene;
 mod table;
 
 pub use row::{Content, FileType, Final, Known, Origin, Row, State};
 pub use scan::{compared_xattr, content_hash};
 pub use table::{Origins, read_rows};
 
-use crate::call::Item;
+use crate::call::{Call, Event, Item};
+use crate::record::{PieceKind, RecordKind};
+use crate::world::{Bound, Directory, Moment, Timeline};
+use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use facts::Facts;
+use live::{Blind, Here, Look};
+use names::Names;
+use node::NodeId;
+use scene::{Processes, Scene};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use table::OriginWriter;
 
 /// What inference must know besides the calls.
 #[derive(Clone, Debug, Default)]
@@ -49,12 +63,149 @@ pub struct Summary {
 
 /// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into `dir`. Data pieces may come without bytes.
 /// Memory is proportional to the files touched.
-pub fn infer<E>(_dir: &Path, items: impl Iterator<Item = Result<Item, E>>, _about: &Circumstances) -> Result<Summary, E>
+pub fn infer<E>(dir: &Path, items: impl Iterator<Item = Result<Item, E>>, about: &Circumstances) -> Result<Summary, E>
 where
-    E: From<std::io::Error>,
+    E: From<io::Error>,
 {
-    for item in items {
-        item?;
+    let mut origins = Origination::new(OriginWriter::new(create(dir, "initial.parquet")?)?);
+    let mut facts = follow(items, about, &mut origins)?;
+    let initial_bytes = origins.finish()?;
+    let manifest = manifest::build(&mut facts.names, about.final_state && about.live);
+    table::write_rows(create(dir, "files.parquet")?, &manifest.rows)?;
+    Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable })
+}
+
+fn create(dir: &Path, name: &str) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join(name))
+}
+
+/// Runs the trace through world and model.
+fn follow<E>(items: impl Iterator<Item = Result<Item, E>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, E>
+where
+    E: From<io::Error>,
+{
+    let live: Box<dyn Look> = if about.live { Box::new(Here::new(about.began)) } else { Box::new(Blind) };
+    let mut facts = Facts::new(Names::new(&about.mounts, live), about.began);
+    let mut world = Processes::new();
+    let mut under_way = HashMap::new();
+    for moment in Timeline::new(items) {
+        match moment? {
+            Moment::Event(event) => happened(&event, &mut world, &mut facts),
+            Moment::Enter(number, call) => {
+                let index = origins.enter(&call);
+                under_way.insert(number, (index, world.enter(&call)));
+            }
+            Moment::Leave(number, call) => {
+                let Some((index, mut bound)) = under_way.remove(&number) else { continue };
+                world.leave(&call, &mut bound);
+                if let Some(shape) = call.shape() {
+                    let scene = scene(&call, shape, &bound, &world, &mut facts);
+                    let subject = facts.returned(&call, shape, &scene);
+                    if let (Some(directory), Some(_)) = (&bound.directory, subject) {
+                        directory.real.set(subject);
+                    }
+                }
+                origins.leave(index, facts.origins.drain(..))?;
+            }
+            Moment::Lost(number, call) => {
+                let Some((_, bound)) = under_way.remove(&number) else { continue };
+                if let Some(shape) = call.shape() {
+                    facts.vanished(shape, &Scene::of(&call, shape, &bound, &world));
+                }
+            }
+        }
     }
-    Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "inference of the initial state is not built yet").into())
+    Ok(facts)
+}
+
+fn scene(call: &Call, shape: &abi::Shape, bound: &Bound<Cell<Option<NodeId>>>, world: &Processes, facts: &mut Facts) -> Scene {
+    let mut scene = Scene::of(call, shape, bound, world);
+    let mut node = |directory: &Option<Arc<Directory<Cell<Option<NodeId>>>>>| {
+        let directory = directory.as_ref()?;
+        if directory.real.get().is_none() {
+            directory.real.set(Some(facts.at(&directory.path)));
+        }
+        directory.real.get()
+    };
+    scene.cwd = node(&bound.cwd);
+    scene.root = node(&bound.root);
+    scene
+}
+
+fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
+    world.event(event);
+    match event.kind {
+        RecordKind::State => {
+            let stood = |arg, facts: &mut Facts| event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity));
+            stood(ROOT_DIRECTORY, facts);
+            let cwd = stood(WORKING_DIRECTORY, facts);
+            if let (Some(directory), Some(_)) = (world.directory(event.tid), cwd) {
+                directory.real.set(cwd);
+            }
+        }
+        RecordKind::Descriptor => {
+            if let Some(descriptor) = world.descriptor(event.tid, event.args[0] as i32).filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/")) {
+                if let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity) {
+                    facts.leads(&descriptor.file, node);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Brings origins, which are found in the order of exits, into the order in which the trace is read. Holds back only what follows a call with data that is still
+/// under way.
+struct Origination {
+    writer: OriginWriter,
+    /// The place of the next call in reading order.
+    next: u64,
+    /// Calls with data that are under way.
+    open: BTreeSet<u64>,
+    waiting: BTreeMap<u64, Vec<Origin>>,
+    bytes: u64,
+}
+
+impl Origination {
+    fn new(writer: OriginWriter) -> Self {
+        Self { writer, next: 0, open: BTreeSet::new(), waiting: BTreeMap::new(), bytes: 0 }
+    }
+
+    fn enter(&mut self, call: &Call) -> u64 {
+        let index = self.next;
+        self.next += 1;
+        if call.returned() && call.pieces.iter().any(|p| p.kind == PieceKind::Data) {
+            self.open.insert(index);
+        }
+        index
+    }
+
+    fn leave(&mut self, index: u64, found: impl Iterator<Item = Origin>) -> io::Result<()> {
+        let found: Vec<Origin> = found.collect();
+        if !found.is_empty() {
+            self.waiting.insert(index, found);
+        }
+        if self.open.remove(&index) {
+            let until = self.open.first().copied().unwrap_or(u64::MAX);
+            while let Some(entry) = self.waiting.first_entry().filter(|e| *e.key() < until) {
+                for origin in entry.remove() {
+                    self.bytes += origin.len;
+                    self.writer.push(origin)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<u64> {
+        let mut writer = self.writer;
+        let mut bytes = self.bytes;
+        for origin in self.waiting.into_values().flatten() {
+            bytes += origin.len;
+            writer.push(origin)?;
+        }
+        writer.finish()?;
+        Ok(bytes)
+    }
 }

@@ -6,12 +6,14 @@ use super::layouts;
 use super::names::{Names, Place, ROOT, Slot, Walk};
 use super::node::{NodeId, Seen};
 use super::row::{FileType, Origin};
-use super::scene::{Descriptor, Scene};
+use super::scene::{Given, Scene};
 use crate::call::Call;
 use crate::record::{FROM_FILE, Identity, PieceKind};
+use crate::world::OpenFile;
 use abi::plan::RESULT;
 use abi::{Effect, Follow, Form, Groups, Kind, Layout, OpenFlags, PathUse, Ret, Role, Shape};
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 const O_CREAT: u64 = 0o100;
 const O_EXCL: u64 = 0o200;
@@ -36,7 +38,9 @@ pub struct Facts {
     /// The name space.
     pub names: Names,
     /// Files behind open file descriptions.
-    open: HashMap<u64, NodeId>,
+    open: HashMap<u64, (Weak<OpenFile>, NodeId)>,
+    /// When to look for open files that are gone.
+    sweep: usize,
     /// When the recording began, less a clock tick.
     began: u64,
     /// Initial content found and not yet taken away.
@@ -45,56 +49,58 @@ pub struct Facts {
 
 /// A path argument and where it leads.
 struct Led {
-    arg: u8,
     used: PathUse,
+    follow: bool,
     walk: Walk,
 }
 
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self { names, open: HashMap::new(), began: began.saturating_sub(10_000_000), origins: Vec::new() }
+        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(10_000_000), origins: Vec::new() }
     }
 
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
-    pub fn stood(&mut self, path: &[u8], identity: &Identity, file: Option<u64>) {
+    pub fn stood(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = seen_of(identity);
-        let node = match self.names.walk(ROOT, ROOT, path, false, true) {
-            Walk::Place(place) if place.slot == Slot::Unknown || seen.id.is_none_or(|id| self.names.named(id).is_some()) || deleted(path).is_none() => {
-                Some(self.names.present(&place, &seen))
-            }
+        match self.names.walk(ROOT, ROOT, path, false, true) {
+            Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => Some(self.names.present(&place, &seen)),
             Walk::Place(_) => Some(self.names.nameless(true, &seen)),
             Walk::At(node) => Some(node),
             Walk::Virtual | Walk::Blocked => None,
-        };
-        if let (Some(file), Some(node)) = (file, node) {
-            self.open.insert(file, node);
         }
     }
 
-    /// An open file is closed for good.
-    pub fn closed(&mut self, file: u64) {
-        self.open.remove(&file);
+    /// An open file leads to this.
+    pub fn leads(&mut self, file: &Arc<OpenFile>, node: NodeId) {
+        if self.open.len() >= self.sweep {
+            self.open.retain(|_, (file, _)| file.strong_count() > 0);
+            self.sweep = (self.open.len() * 2).max(1024);
+        }
+        self.open.insert(file.id, (Arc::downgrade(file), node));
     }
 
     /// The file behind a descriptor.
-    fn behind(&mut self, fd: &Descriptor) -> Option<NodeId> {
-        if !fd.performed {
-            return None;
-        }
-        if let Some(&node) = self.open.get(&fd.file) {
+    fn behind(&mut self, given: &Given) -> Option<NodeId> {
+        let file = &given.file;
+        if let Some(&(_, node)) = self.open.get(&file.id) {
             return Some(node);
         }
-        let node = match self.names.walk(ROOT, ROOT, &fd.path, false, true) {
-            Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Unknown)),
+        if !file.is_stored() || file.path.first() != Some(&b'/') {
+            return None;
+        }
+        let seen = seen_of(&file.identity);
+        let node = match self.names.walk(ROOT, ROOT, &file.path, false, true) {
+            Walk::Place(place) => self.names.present(&place, &Seen { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Blocked => return None,
         };
-        self.open.insert(fd.file, node);
+        self.leads(file, node);
         Some(node)
     }
 
-    fn at(&mut self, path: &[u8]) -> NodeId {
+    /// The directory that stands under this path now.
+    pub fn at(&mut self, path: &[u8]) -> NodeId {
         match self.names.walk(ROOT, ROOT, path, true, true) {
             Walk::At(node) => node,
             Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
@@ -107,20 +113,21 @@ impl Facts {
         self.behind(fd)
     }
 
-    /// A call returned.
-    pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+    /// A call returned. The file that it was about, if it was about one that stays where it is.
+    pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) -> Option<NodeId> {
         let mut led = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
             if let Kind::Path(used) = a.kind {
                 let walk = self.lead(call, shape, scene, i as u8, used);
-                led.push(Led { arg: i as u8, used, walk });
+                led.push(Led { used, follow: follows(call, used), walk });
             }
         }
         match call.errno() {
             None => self.succeeded(call, shape, scene, &led),
             Some(errno) => {
-                self.failed(call, errno, &led);
+                self.failed(errno, &led);
                 self.layout(call, shape, scene);
+                None
             }
         }
     }
@@ -150,31 +157,20 @@ impl Facts {
             } else if let Some(dir) = base {
                 self.fd(scene, dir)
             } else {
-                Some(self.at(&scene.cwd))
+                scene.cwd
             };
             return node.map_or(Walk::Blocked, |node| self.named(node));
         }
-        let root = if scene.root.is_empty() || scene.root == b"/" { ROOT } else { self.at(&scene.root) };
+        let root = scene.root.unwrap_or(ROOT);
         let base = match base {
             _ if path[0] == b'/' => root,
             Some(dir) => match self.fd(scene, dir) {
                 Some(node) => node,
                 None => return Walk::Blocked,
             },
-            None => self.at(&scene.cwd),
+            None => scene.cwd.unwrap_or(ROOT),
         };
-        let follow = match used.role {
-            Role::Open(from) => {
-                let flags = open_flags(call, from);
-                flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
-            }
-            _ => match used.follow {
-                Follow::Always => true,
-                Follow::Never => false,
-                Follow::Unless { arg, bit } => call.args[usize::from(arg)] & bit == 0,
-                Follow::If { arg, bit } => call.args[usize::from(arg)] & bit != 0,
-            },
-        };
+        let follow = follows(call, used);
         let proven = ok || matches!(call.errno(), Some(EEXIST | ENOTEMPTY | EISDIR));
         let walk = self.names.walk(root, base, path, follow, proven);
         match (&walk, call.identity(RESULT)) {
@@ -194,7 +190,7 @@ impl Facts {
         }
     }
 
-    fn succeeded(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
+    fn succeeded(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) -> Option<NodeId> {
         let mut subject = None;
         let source = led.iter().find(|l| l.used.role == Role::Source);
         for l in led {
@@ -236,11 +232,11 @@ impl Facts {
         let opens = led.iter().any(|l| matches!(l.used.role, Role::Open(_)));
         let makes = led.iter().any(|l| matches!(l.used.role, Role::Create | Role::Remove | Role::Source | Role::Target));
         if opens || makes {
-            return;
+            return None;
         }
         if shape.ret == Ret::Fd {
             self.obtained(call, scene);
-            return;
+            return None;
         }
         if subject.is_none() && led.is_empty() {
             let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
@@ -248,7 +244,7 @@ impl Facts {
         }
         let Some(node) = subject else {
             self.copied(call, shape, scene);
-            return;
+            return None;
         };
         self.described(call, shape, node);
         self.attributes(call, shape, node);
@@ -256,6 +252,7 @@ impl Facts {
         self.copied(call, shape, scene);
         self.resized(call, shape, node);
         self.layout(call, shape, scene);
+        Some(node)
     }
 
     /// An open by path.
@@ -296,8 +293,8 @@ impl Facts {
             }
             Walk::Virtual | Walk::Blocked => return,
         };
-        if let Some(file) = scene.opened {
-            self.open.insert(file, node);
+        if let Some(file) = &scene.opened {
+            self.leads(file, node);
         }
     }
 
@@ -322,8 +319,11 @@ impl Facts {
 
     /// A descriptor that came in another way than by a path.
     fn obtained(&mut self, call: &Call, scene: &Scene) {
-        let (Some(file), Some((identity, path))) = (scene.opened, call.identity(RESULT)) else { return };
-        if self.open.contains_key(&file) || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link) {
+        let (Some(file), Some((identity, path))) = (&scene.opened, call.identity(RESULT)) else { return };
+        if self.open.contains_key(&file.id)
+            || !file.is_stored()
+            || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link)
+        {
             return;
         }
         let seen = seen_of(&identity);
@@ -337,7 +337,7 @@ impl Facts {
                 Walk::Virtual | Walk::Blocked => return,
             },
         };
-        self.open.insert(file, node);
+        self.leads(file, node);
     }
 
     /// A name came into being.
@@ -594,14 +594,13 @@ impl Facts {
     }
 
     /// What an error proves.
-    fn failed(&mut self, call: &Call, errno: i32, led: &[Led]) {
+    fn failed(&mut self, errno: i32, led: &[Led]) {
         for l in led {
             let Walk::Place(place) = &l.walk else { continue };
-            let flags = if let Role::Open(from) = l.used.role { open_flags(call, from) } else { 0 };
             match (errno, l.used.role) {
                 (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
                     // A link that leads nowhere fails alike.
-                    if l.used.follow == Follow::Never {
+                    if !l.follow {
                         self.names.absent(place);
                     }
                 }
@@ -619,12 +618,11 @@ impl Facts {
                 (EISDIR, Role::Open(_) | Role::Remove) => {
                     self.names.present(place, &Seen::kind(FileType::Directory));
                 }
-                (ELOOP, Role::Open(_)) if flags & O_NOFOLLOW != 0 => {
+                (ELOOP, Role::Open(_)) if !l.follow => {
                     self.names.present(place, &Seen::kind(FileType::Link));
                 }
                 _ => {}
             }
-            let _ = l.arg;
         }
     }
 }
@@ -636,6 +634,20 @@ fn is_data(layout: &Layout) -> bool {
 /// The path before ` (deleted)`.
 fn deleted(path: &[u8]) -> Option<&[u8]> {
     path.strip_suffix(b" (deleted)")
+}
+
+/// Whether a link in the last component is followed.
+fn follows(call: &Call, used: PathUse) -> bool {
+    match (used.role, used.follow) {
+        (Role::Open(from), _) => {
+            let flags = open_flags(call, from);
+            flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
+        }
+        (_, Follow::Always) => true,
+        (_, Follow::Never) => false,
+        (_, Follow::Unless { arg, bit }) => call.args[usize::from(arg)] & bit == 0,
+        (_, Follow::If { arg, bit }) => call.args[usize::from(arg)] & bit != 0,
+    }
 }
 
 fn open_flags(call: &Call, from: OpenFlags) -> u64 {

@@ -27,8 +27,12 @@ pub struct Manifest {
 pub fn build(names: &mut Names, look: bool) -> Manifest {
     let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
     let mut now: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
-    names.visit(true, &mut |path, id| drop(first.insert(path.to_vec(), id)));
-    names.visit(false, &mut |path, id| drop(now.insert(path.to_vec(), id)));
+    names.visit(true, &mut |path, id| {
+        first.insert(path.to_vec(), id);
+    });
+    names.visit(false, &mut |path, id| {
+        now.insert(path.to_vec(), id);
+    });
     let mut paths: Vec<Vec<u8>> = first.keys().chain(now.keys()).cloned().collect();
     paths.sort_unstable();
     paths.dedup();

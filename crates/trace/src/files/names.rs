@@ -7,6 +7,7 @@
 use super::live::Look;
 use super::node::{Entry, Node, NodeId, Seen};
 use super::row::FileType;
+use crate::world::Mounts;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// The root of the recorder's view.
@@ -63,7 +64,7 @@ pub struct Names {
 impl Names {
     /// An unknown name space with these mount points.
     pub fn new(mounts: &[(Vec<u8>, String)], live: Box<dyn Look>) -> Self {
-        let mounts = mounts.iter().map(|(path, kind)| (path.clone(), is_virtual(kind))).collect();
+        let mounts = mounts.iter().map(|(path, kind)| (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))).collect();
         let mut names = Self { nodes: vec![Node::new(FileType::Directory, true)], by_id: HashMap::new(), mounts, live };
         if let Some(seen) = names.live.unchanged(b"/") {
             names.observe(ROOT, &seen);
@@ -78,10 +79,6 @@ impl Names {
     /// A file.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id as usize]
-    }
-    /// The live file system.
-    pub fn live(&mut self) -> &mut dyn Look {
-        &mut *self.live
     }
 
     /// Where a file stands now; `None` if it has no name any more.
@@ -379,32 +376,4 @@ impl Names {
 
 fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
     path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
-}
-
-/// File systems without files of their own: what they hold is made by the kernel as it is read.
-pub fn is_virtual(fs_type: &str) -> bool {
-    const VIRTUAL: &[&str] = &[
-        "proc",
-        "sysfs",
-        "devtmpfs",
-        "devpts",
-        "cgroup",
-        "cgroup2",
-        "debugfs",
-        "tracefs",
-        "securityfs",
-        "pstore",
-        "bpf",
-        "configfs",
-        "mqueue",
-        "hugetlbfs",
-        "efivarfs",
-        "binfmt_misc",
-        "fusectl",
-        "autofs",
-        "nsfs",
-        "selinuxfs",
-        "rpc_pipefs",
-    ];
-    VIRTUAL.contains(&fs_type)
 }

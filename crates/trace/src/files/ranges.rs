@@ -84,11 +84,6 @@ impl Ranges {
     pub fn covers(&self, start: u64, end: u64) -> bool {
         start >= end || self.gaps(start, end).is_empty()
     }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.by_start.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -1,31 +1,77 @@
 //! What the world says of one call's descriptors and directories: all that the model needs of it.
 
+use super::node::NodeId;
+use crate::call::Call;
+use crate::world::{Bound, Descriptor, OpenFile, World};
+use abi::{Ret, Shape};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// The world, with the model's file attached to each working and root directory.
+pub type Processes = World<Cell<Option<NodeId>>>;
+
 /// A descriptor that a call was given.
-#[derive(Clone, Debug, Default)]
-pub struct Descriptor {
+#[derive(Clone, Debug)]
+pub struct Given {
     /// The open file.
-    pub file: u64,
+    pub file: Arc<OpenFile>,
     /// Where data move: the call's own offset, or the descriptor's; `None` if nobody knows.
     pub offset: Option<u64>,
-    /// Its path when it was opened.
-    pub path: Vec<u8>,
-    /// It is a file on a real file system.
-    pub performed: bool,
 }
 
 /// The surroundings of one call.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The descriptors among the arguments.
-    pub fds: [Option<Descriptor>; 6],
+    pub fds: [Option<Given>; 6],
     /// Descriptors that path arguments mean (`/proc/self/fd/3`, `/dev/stdin`).
-    pub magic: [Option<Descriptor>; 6],
+    pub magic: [Option<Given>; 6],
     /// The open file behind the resulting descriptor.
-    pub opened: Option<u64>,
-    /// The working directory.
-    pub cwd: Vec<u8>,
-    /// The root directory.
-    pub root: Vec<u8>,
+    pub opened: Option<Arc<OpenFile>>,
+    /// The working directory, of calls with paths.
+    pub cwd: Option<NodeId>,
+    /// The root directory, unless it is the recorder's.
+    pub root: Option<NodeId>,
     /// The umask.
     pub umask: u32,
+}
+
+impl Scene {
+    /// The surroundings of a call that has just been left, except its directories.
+    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Cell<Option<NodeId>>>, world: &Processes) -> Self {
+        let given = |descriptor: &Arc<Descriptor<_>>| {
+            let offset = match shape.copies {
+                // The world has moved the offsets on.
+                Some(_) => Some(descriptor.file.offset().saturating_sub(call.ret.max(0) as u64)),
+                None => bound.offset,
+            };
+            Given { file: descriptor.file.clone(), offset }
+        };
+        let mut scene = Self { umask: bound.umask, ..Self::default() };
+        for (slot, descriptor) in scene.fds.iter_mut().zip(&bound.fds) {
+            *slot = descriptor.as_ref().map(given);
+        }
+        for (slot, path) in scene.magic.iter_mut().zip(&bound.paths) {
+            let number = path.as_deref().and_then(|path| magic(path, call.pid));
+            *slot = number.and_then(|fd| world.descriptor(call.tid, fd)).map(given);
+        }
+        if shape.ret == Ret::Fd && call.succeeded() {
+            scene.opened = bound.opened.iter().find(|(fd, _)| i64::from(*fd) == call.ret).map(|(_, d)| d.file.clone());
+        }
+        scene
+    }
+}
+
+/// The descriptor of the calling process that a path means by the magic of procfs.
+fn magic(path: &[u8], pid: u32) -> Option<i32> {
+    let path = std::str::from_utf8(path).ok()?;
+    match path {
+        "/dev/stdin" => return Some(0),
+        "/dev/stdout" => return Some(1),
+        "/dev/stderr" => return Some(2),
+        _ => {}
+    }
+    let own = format!("/proc/{pid}/fd/");
+    let number = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/", &own].into_iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    number.parse().ok()
 }
