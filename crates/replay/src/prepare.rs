@@ -165,14 +165,13 @@ impl<'a> Maker<'a> {
     ) -> Result<(), PrepareError> {
         let rows: &'a [Row] = self.rows;
         let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
-        let mut origins = origins.peekable();
         let mut calls = items.filter_map(|item| match item {
             Ok(Item::Call(call)) => Some(Ok(call)),
             Ok(Item::Event(_)) => None,
             Err(e) => Some(Err(PrepareError::Trace(Box::new(e)))),
         });
         let mut call = None;
-        while let Some(origin) = origins.next() {
+        for origin in origins {
             let origin = origin.map_err(|e| PrepareError::Trace(Box::new(e)))?;
             let missing = || PrepareError::Content { file: origin.file, seq: origin.seq };
             while call.as_ref().is_none_or(|c: &trace::Call| c.seq != origin.seq) {

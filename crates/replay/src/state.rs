@@ -8,6 +8,7 @@ use crate::tree::Tree;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use trace::files::{Content, FileType, Final, Known, Row, State, compared_xattr, content_hash};
@@ -43,8 +44,8 @@ pub struct StateReport {
 }
 
 impl StateReport {
-    fn differ(&mut self, path: &[u8], what: &str, expected: impl ToString, got: impl ToString) {
-        let (expected, got) = (expected.to_string(), got.to_string());
+    fn differ(&mut self, path: &[u8], what: &str, expected: impl Display, got: impl Display) {
+        let (expected, got) = (format!("{expected}"), format!("{got}"));
         self.differences.push(Difference { path: path.to_vec(), what: what.to_owned(), expected, got });
     }
     fn exclude(&mut self, path: &[u8], reason: impl Into<String>) {

@@ -145,10 +145,10 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             }
         }
         RecordKind::Descriptor => {
-            if let Some(descriptor) = world.descriptor(event.tid, event.args[0] as i32).filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/")) {
-                if let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity) {
-                    facts.leads(&descriptor.file, node);
-                }
+            if let Some(descriptor) = world.descriptor(event.tid, event.args[0] as i32).filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
+                && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
+            {
+                facts.leads(&descriptor.file, node);
             }
         }
         _ => {}

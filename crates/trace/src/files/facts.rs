@@ -2,16 +2,19 @@
 //!
 //! Calls come in the order of their exits. Nothing here knows a call's name.
 
-use super::layouts;
+mod about;
+mod data;
+
 use super::names::{Names, Place, ROOT, Slot, Walk};
 use super::node::{NodeId, Seen};
 use super::row::{FileType, Origin};
 use super::scene::{Given, Scene};
 use crate::call::Call;
-use crate::record::{FROM_FILE, Identity, PieceKind};
+use crate::record::{Identity, PieceKind};
 use crate::world::OpenFile;
 use abi::plan::RESULT;
-use abi::{Effect, Follow, Form, Groups, Kind, Layout, OpenFlags, PathUse, Ret, Role, Shape};
+use abi::{Effect, Follow, Kind, OpenFlags, PathUse, Ret, Role, Shape};
+use about::stat_result;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
@@ -25,13 +28,10 @@ const AT_REMOVEDIR: u64 = 0x200;
 const RENAME_EXCHANGE: u64 = 2;
 const S_ISVTX: u32 = 0o1000;
 const ENOENT: i32 = 2;
-const ENXIO: i32 = 6;
 const EEXIST: i32 = 17;
 const EISDIR: i32 = 21;
 const ENOTEMPTY: i32 = 39;
 const ELOOP: i32 = 40;
-const SEEK_DATA: u64 = 3;
-const SEEK_HOLE: u64 = 4;
 
 /// The model of the recorded files.
 pub struct Facts {
@@ -108,7 +108,7 @@ impl Facts {
         }
     }
 
-    fn fd(&mut self, scene: &Scene, arg: u8) -> Option<NodeId> {
+    pub(super) fn fd(&mut self, scene: &Scene, arg: u8) -> Option<NodeId> {
         let fd = scene.fds.get(usize::from(arg))?.as_ref()?;
         self.behind(fd)
     }
@@ -374,235 +374,17 @@ impl Facts {
         self.names.create(place, &seen);
     }
 
-    /// Text, listings and structs that the call returned about the file.
-    fn described(&mut self, call: &Call, shape: &Shape, node: NodeId) {
-        if let Some(seen) = stat_result(call, shape) {
-            if shape.args.iter().all(|a| !matches!(a.kind, Kind::Path(_))) {
-                self.names.node_mut(node).observe(&seen);
-            }
-        }
-        for (i, a) in shape.args.iter().enumerate() {
-            let Kind::Out(_, layout) = a.kind else { continue };
-            let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { continue };
-            match layout.form {
-                Form::Text if matches!(self.names.node(node).kind, FileType::Link | FileType::Unknown) => {
-                    let room = shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
-                    let node = self.names.node_mut(node);
-                    node.kind = FileType::Link;
-                    if node.target.is_none() && (call.ret as u64) < room {
-                        node.target = Some(piece.bytes.as_slice().to_vec());
-                    }
-                }
-                Form::Dirents | Form::Dirents64 => {
-                    self.names.node_mut(node).kind = FileType::Directory;
-                    for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
-                        if !self.names.node(node).entries.contains_key(name) && self.names.node(node).initial && !self.names.node(node).is_virtual {
-                            let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
-                            self.names.listed(&place, kind);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Permissions, owners, extended attributes.
-    fn attributes(&mut self, call: &Call, shape: &Shape, id: NodeId) {
-        let node = self.names.node_mut(id);
-        for (i, a) in shape.args.iter().enumerate() {
-            let value = call.args[i] as u32;
-            match a.kind {
-                Kind::Mode if shape.changes => {
-                    node.now.mode = Some(value & 0o7777);
-                    node.changed.0 = true;
-                }
-                Kind::Uid | Kind::Gid if shape.changes => {
-                    node.changed.1 = true;
-                    if value != u32::MAX {
-                        *(if a.kind == Kind::Uid { &mut node.now.uid } else { &mut node.now.gid }) = Some(value);
-                    }
-                    if node.kind != FileType::Directory && node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
-                        node.now.mode = None; // the kernel takes set-id bits away
-                        node.changed.0 = true;
-                    }
-                }
-                _ => {}
-            }
-        }
-        if !abi::by_number(call.nr).is_some_and(|row| row.groups.has(Groups::XATTR)) {
-            return;
-        }
-        let name = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
-        let value = shape.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
-        match (name, value) {
-            (Some(name), _) if shape.changes => {
-                node.xattrs_changed.insert(name.to_vec());
-            }
-            (Some(name), Some(value)) => {
-                let piece = call.pieces.iter().find(|p| usize::from(p.arg) == value && matches!(p.kind, PieceKind::Bytes | PieceKind::Data));
-                if let Some(piece) = piece.filter(|p| p.bytes.len() as i64 == call.ret && node.initial && !node.xattrs_changed.contains(name)) {
-                    node.xattrs.insert(name.to_vec(), piece.bytes.as_slice().to_vec());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Data moved between the program's memory and a file.
-    fn moved(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
-        if shape.ret != Ret::Bytes || call.ret <= 0 {
-            return;
-        }
-        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
-        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else { return };
-        let moved = call.ret as u64;
-        for (i, a) in shape.args.iter().enumerate() {
-            let held: u64 =
-                call.pieces.iter().filter(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0).map(|p| p.len).sum();
-            match a.kind {
-                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), call.seq),
-                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), call.seq),
-                Kind::In(_, layout) if is_data(layout) => self.written(id, at.offset, moved, held.min(moved)),
-                Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
-                _ => {}
-            }
-        }
-    }
-
-    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, seq: u64) {
-        let node = self.names.node_mut(id);
-        if node.kind == FileType::Unknown {
-            node.kind = FileType::Regular;
-        }
-        let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
-        for (start, end) in node.read(offset, held) {
-            self.origins.push(Origin { file: id, offset: start, len: end - start, seq, at: start - offset });
-        }
-    }
-
-    fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
-        let node = self.names.node_mut(id);
-        let Some(offset) = offset else {
-            node.uncertain = Some("nobody knows at which offset it was written");
-            node.changed.2 = true;
-            return;
-        };
-        node.write(offset, moved, held);
-        if node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
-            node.changed.0 = true; // file_remove_privs
-        }
-    }
-
-    /// Data that the kernel moved from one file to another.
-    fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
-        let Some(copies) = shape.copies else { return };
-        let clones = matches!(shape.effect, Effect::Clone { .. });
-        let held: u64 = call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(|p| p.len).sum();
-        let moved = if clones { held.max(call.pieces.iter().filter(|p| p.flags & FROM_FILE != 0).map(|p| p.wanted).sum()) } else { call.ret.max(0) as u64 };
-        let pointed = |arg: u8| {
-            let bytes = call.piece(arg, PieceKind::Bytes)?.bytes.as_slice();
-            bytes.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
-        };
-        let from = match copies.off {
-            Some(arg) if call.args[usize::from(arg)] != 0 => pointed(arg),
-            Some(_) => scene.fds[usize::from(copies.fd)].as_ref().and_then(|fd| fd.offset),
-            None => Some(0),
-        };
-        if let Some(source) = self.fd(scene, copies.fd) {
-            self.read(source, from, held.min(moved), call.seq);
-        }
-        for (i, a) in shape.args.iter().enumerate() {
-            if a.kind != Kind::Fd || i == usize::from(copies.fd) {
-                continue;
-            }
-            let Some(target) = self.fd(scene, i as u8) else { continue };
-            let pointer = i + 1;
-            let own = shape.args.get(pointer).is_some_and(|a| matches!(a.kind, Kind::InOut(..)) && copies.off != Some(pointer as u8));
-            let to = match (clones, own && call.args[pointer] != 0) {
-                (true, _) => Some(0),
-                (false, true) => pointed(pointer as u8),
-                (false, false) => scene.fds[i].as_ref().and_then(|fd| fd.offset),
-            };
-            self.written(target, to, moved, held.min(moved));
-        }
-    }
-
-    /// Lengths, allocation, mappings.
-    fn resized(&mut self, call: &Call, shape: &Shape, id: NodeId) {
-        let node = self.names.node_mut(id);
-        match shape.effect {
-            Effect::Truncate => {
-                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
-                    if node.kind == FileType::Unknown {
-                        node.kind = FileType::Regular;
-                    }
-                    node.truncate(call.args[i]);
-                }
-            }
-            Effect::Allocate => {
-                let (mode, start, len) = (call.args[1], call.args[2], call.args[3]);
-                let end = start.saturating_add(len);
-                const KEEP_SIZE: u64 = 1;
-                const ZEROES: u64 = 0x12; // FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-                const MOVES: u64 = 0x28; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
-                if mode & MOVES != 0 {
-                    node.write(0, u64::MAX, u64::MAX);
-                    node.now.size = None;
-                    node.uncertain = Some("ranges of it were moved");
-                } else if mode & ZEROES != 0 {
-                    let size = node.now.size;
-                    node.write(start, len, len);
-                    if mode & KEEP_SIZE != 0 {
-                        node.now.size = size;
-                    }
-                } else if mode & KEEP_SIZE == 0 {
-                    node.extend(end);
-                }
-            }
-            Effect::Map => {
-                const PROT_WRITE: u64 = 2;
-                const MAP_SHARED: u64 = 1; // and MAP_SHARED_VALIDATE, 3
-                if call.args[2] & PROT_WRITE != 0 && call.args[3] & MAP_SHARED != 0 && node.kind == FileType::Regular {
-                    node.uncertain = Some("it was written through a shared mapping");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Holes and data that a seek found.
-    fn layout(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
-        if shape.effect != Effect::Seek {
-            return;
-        }
-        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
-        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
-        let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
-        let Some(id) = self.fd(scene, fd as u8) else { return };
-        let node = self.names.node_mut(id);
-        let found = call.ret.max(0) as u64;
-        match (call.errno(), whence) {
-            (None, SEEK_DATA) => {
-                node.lay_out(from, found, true);
-                node.lay_out(found, found + 1, false);
-            }
-            (None, SEEK_HOLE) => node.lay_out(from, found, false),
-            (Some(ENXIO), SEEK_DATA) => node.lay_out(from, node.now.size.unwrap_or(from), true),
-            _ => {}
-        }
-    }
-
     /// What an error proves.
     fn failed(&mut self, errno: i32, led: &[Led]) {
         for l in led {
             let Walk::Place(place) = &l.walk else { continue };
             match (errno, l.used.role) {
-                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
+                (ENOENT, _)
+                    if led.len() == 1 && place.slot == Slot::Unknown
                     // A link that leads nowhere fails alike.
-                    if !l.follow {
-                        self.names.absent(place);
-                    }
+                    && !l.follow =>
+                {
+                    self.names.absent(place);
                 }
                 (EEXIST, Role::Create | Role::Open(_)) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));
@@ -625,10 +407,6 @@ impl Facts {
             }
         }
     }
-}
-
-fn is_data(layout: &Layout) -> bool {
-    layout.form == Form::Data
 }
 
 /// The path before ` (deleted)`.
@@ -663,13 +441,6 @@ fn open_flags(call: &Call, from: OpenFlags) -> u64 {
 
 fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a {
     shape.args.iter().zip(call.args).filter(|(a, _)| matches!(a.kind, Kind::Flags(_))).map(|(_, v)| v)
-}
-
-fn stat_result(call: &Call, shape: &Shape) -> Option<Seen> {
-    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
-        Kind::Out(_, layout) => layouts::seen(layout, call.piece(i as u8, PieceKind::Bytes)?.bytes.as_slice()),
-        _ => None,
-    })
 }
 
 /// What an identity says.

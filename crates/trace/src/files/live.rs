@@ -59,10 +59,10 @@ impl Here {
     }
 
     fn find(&mut self, path: &[u8]) -> Option<Found> {
-        if let Some((last, found)) = &self.last {
-            if last == path {
-                return found.clone();
-            }
+        if let Some((last, found)) = &self.last
+            && last == path
+        {
+            return found.clone();
         }
         let found = open(path, OFlags::PATH).ok().and_then(|fd| inspect(&fd).ok());
         self.last = Some((path.to_vec(), found.clone()));

@@ -246,11 +246,13 @@ impl Names {
             return node;
         }
         let mut seen = seen.clone();
-        if seen.kind == FileType::Unknown && initial && !self.node(place.dir).is_virtual {
-            if let Some(old) = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path)) {
-                seen.kind = old.kind;
-                seen.target = old.target;
-            }
+        if seen.kind == FileType::Unknown
+            && initial
+            && !self.node(place.dir).is_virtual
+            && let Some(old) = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path))
+        {
+            seen.kind = old.kind;
+            seen.target = old.target;
         }
         let id = self.nameless(initial, &seen);
         self.attach(place, id, initial);

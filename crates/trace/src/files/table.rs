@@ -55,7 +55,7 @@ fn columns(rows: &[Row]) -> Columns {
     let path: ArrayRef = Arc::new(rows.iter().map(|r| Some(&r.path[..])).collect::<BinaryArray>());
     let file: ArrayRef = Arc::new(rows.iter().map(|r| r.file).collect::<UInt32Array>());
     let mut all = vec![("path".to_owned(), path), ("file".to_owned(), file)];
-    state_columns("initial", rows.iter().map(|r| r.initial.as_ref()), &mut all);
+    state_columns("initial", &rows.iter().map(|r| r.initial.as_ref()), &mut all);
     all.push(("initial_holes".to_owned(), ranges(rows.iter().map(|r| Some(&r.holes[..])))));
     all.push(("initial_allocated".to_owned(), ranges(rows.iter().map(|r| Some(&r.allocated[..])))));
     let present = |r: &Row| match r.last {
@@ -65,7 +65,7 @@ fn columns(rows: &[Row]) -> Columns {
     };
     all.push(("final".to_owned(), Arc::new(rows.iter().map(|r| Some(present(r))).collect::<StringArray>())));
     let last = rows.iter().map(|r| if let Final::Present(state, _) = &r.last { Some(state) } else { None });
-    state_columns("final", last, &mut all);
+    state_columns("final", &last, &mut all);
     let content = || rows.iter().map(|r| if let Final::Present(_, Content::Hash(known, hash)) = &r.last { Some((known, hash)) } else { None });
     let hash: ArrayRef = Arc::new(content().map(|c| c.map(|(_, hash)| &hash[..])).collect::<BinaryArray>());
     all.push(("final_blake3".to_owned(), hash));
@@ -83,7 +83,7 @@ fn columns(rows: &[Row]) -> Columns {
     all
 }
 
-fn state_columns<'a>(prefix: &str, states: impl Iterator<Item = Option<&'a State>> + Clone, all: &mut Columns) {
+fn state_columns<'a>(prefix: &str, states: &(impl Iterator<Item = Option<&'a State>> + Clone), all: &mut Columns) {
     let number = |get: fn(&State) -> Option<u32>| -> ArrayRef { Arc::new(states.clone().map(|s| s.and_then(get)).collect::<UInt32Array>()) };
     let kind: ArrayRef = Arc::new(states.clone().map(|s| s.map(|s| s.kind.name())).collect::<StringArray>());
     let size: ArrayRef = Arc::new(states.clone().map(|s| s.and_then(|s| s.size)).collect::<UInt64Array>());

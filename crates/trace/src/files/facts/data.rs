@@ -1,0 +1,163 @@
+//! What calls do with a file's bytes: reads, writes, copies within the kernel, lengths, holes.
+
+use super::Facts;
+use crate::call::Call;
+use crate::files::node::NodeId;
+use crate::files::row::{FileType, Origin};
+use crate::files::scene::Scene;
+use crate::record::{FROM_FILE, PieceKind};
+use abi::{Effect, Form, Kind, Layout, Ret, Shape};
+
+const ENXIO: i32 = 6;
+const SEEK_DATA: u64 = 3;
+const SEEK_HOLE: u64 = 4;
+
+impl Facts {
+    /// Data moved between the program's memory and a file.
+    pub(super) fn moved(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.ret != Ret::Bytes || call.ret <= 0 {
+            return;
+        }
+        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else { return };
+        let moved = call.ret as u64;
+        for (i, a) in shape.args.iter().enumerate() {
+            let held: u64 =
+                call.pieces.iter().filter(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0).map(|p| p.len).sum();
+            match a.kind {
+                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), call.seq),
+                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), call.seq),
+                Kind::In(_, layout) if is_data(layout) => self.written(id, at.offset, moved, held.min(moved)),
+                Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, seq: u64) {
+        let node = self.names.node_mut(id);
+        if node.kind == FileType::Unknown {
+            node.kind = FileType::Regular;
+        }
+        let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
+        for (start, end) in node.read(offset, held) {
+            self.origins.push(Origin { file: id, offset: start, len: end - start, seq, at: start - offset });
+        }
+    }
+
+    fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
+        let node = self.names.node_mut(id);
+        let Some(offset) = offset else {
+            node.uncertain = Some("nobody knows at which offset it was written");
+            node.changed.2 = true;
+            return;
+        };
+        node.write(offset, moved, held);
+        if node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
+            node.changed.0 = true; // file_remove_privs
+        }
+    }
+
+    /// Data that the kernel moved from one file to another.
+    pub(super) fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        let Some(copies) = shape.copies else { return };
+        let clones = matches!(shape.effect, Effect::Clone { .. });
+        let held: u64 = call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(|p| p.len).sum();
+        let moved = if clones { held.max(call.pieces.iter().filter(|p| p.flags & FROM_FILE != 0).map(|p| p.wanted).sum()) } else { call.ret.max(0) as u64 };
+        let pointed = |arg: u8| {
+            let bytes = call.piece(arg, PieceKind::Bytes)?.bytes.as_slice();
+            bytes.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
+        };
+        let from = match copies.off {
+            Some(arg) if call.args[usize::from(arg)] != 0 => pointed(arg),
+            Some(_) => scene.fds[usize::from(copies.fd)].as_ref().and_then(|fd| fd.offset),
+            None => Some(0),
+        };
+        if let Some(source) = self.fd(scene, copies.fd) {
+            self.read(source, from, held.min(moved), call.seq);
+        }
+        for (i, a) in shape.args.iter().enumerate() {
+            if a.kind != Kind::Fd || i == usize::from(copies.fd) {
+                continue;
+            }
+            let Some(target) = self.fd(scene, i as u8) else { continue };
+            let pointer = i + 1;
+            let own = shape.args.get(pointer).is_some_and(|a| matches!(a.kind, Kind::InOut(..)) && copies.off != Some(pointer as u8));
+            let to = match (clones, own && call.args[pointer] != 0) {
+                (true, _) => Some(0),
+                (false, true) => pointed(pointer as u8),
+                (false, false) => scene.fds[i].as_ref().and_then(|fd| fd.offset),
+            };
+            self.written(target, to, moved, held.min(moved));
+        }
+    }
+
+    /// Lengths, allocation, mappings.
+    pub(super) fn resized(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+        let node = self.names.node_mut(id);
+        match shape.effect {
+            Effect::Truncate => {
+                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
+                    if node.kind == FileType::Unknown {
+                        node.kind = FileType::Regular;
+                    }
+                    node.truncate(call.args[i]);
+                }
+            }
+            Effect::Allocate => {
+                let (mode, start, len) = (call.args[1], call.args[2], call.args[3]);
+                let end = start.saturating_add(len);
+                const KEEP_SIZE: u64 = 1;
+                const ZEROES: u64 = 0x12; // FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+                const MOVES: u64 = 0x28; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
+                if mode & MOVES != 0 {
+                    node.write(0, u64::MAX, u64::MAX);
+                    node.now.size = None;
+                    node.uncertain = Some("ranges of it were moved");
+                } else if mode & ZEROES != 0 {
+                    let size = node.now.size;
+                    node.write(start, len, len);
+                    if mode & KEEP_SIZE != 0 {
+                        node.now.size = size;
+                    }
+                } else if mode & KEEP_SIZE == 0 {
+                    node.extend(end);
+                }
+            }
+            Effect::Map => {
+                const PROT_WRITE: u64 = 2;
+                const MAP_SHARED: u64 = 1; // and MAP_SHARED_VALIDATE, 3
+                if call.args[2] & PROT_WRITE != 0 && call.args[3] & MAP_SHARED != 0 && node.kind == FileType::Regular {
+                    node.uncertain = Some("it was written through a shared mapping");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Holes and data that a seek found.
+    pub(super) fn layout(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.effect != Effect::Seek {
+            return;
+        }
+        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
+        let Some(id) = self.fd(scene, fd as u8) else { return };
+        let node = self.names.node_mut(id);
+        let found = call.ret.max(0) as u64;
+        match (call.errno(), whence) {
+            (None, SEEK_DATA) => {
+                node.lay_out(from, found, true);
+                node.lay_out(found, found + 1, false);
+            }
+            (None, SEEK_HOLE) => node.lay_out(from, found, false),
+            (Some(ENXIO), SEEK_DATA) => node.lay_out(from, node.now.size.unwrap_or(from), true),
+            _ => {}
+        }
+    }
+}
+
+fn is_data(layout: &Layout) -> bool {
+    layout.form == Form::Data
+}
