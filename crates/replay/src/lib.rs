@@ -1,5 +1,102 @@
-//! replay
+//! How a trace is performed again: world, order, issue, verification, state.
+//!
+//! One dispatcher reads the trace in the order of time, moves the traced world on and hands each call, when it returns there, to the executor of its thread;
+//! executors issue the calls inside the root and compare what comes back. `docs/replay-semantics.md` says what is performed and what is compared.
+//!
+//! Invariants: nothing outside the root is touched; every call of the trace is counted once, as issued or as skipped with its reason; no call waits for one that
+//! returned later, so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
+#![deny(unsafe_code)]
 
 pub mod prepare;
+pub mod report;
+pub mod source;
 pub mod state;
 pub mod tree;
+
+pub use report::{Divergence, Report, State};
+pub use source::Source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory in which everything happens; must exist.
+    pub root: PathBuf,
+    /// Replay even if the root is not empty.
+    pub not_empty: bool,
+    /// How many divergences, and lines on the final state, the report keeps.
+    pub show: usize,
+    /// Compare results, bytes and the final tree; else only perform.
+    pub verify: bool,
+    /// Give up when no call finishes for so long.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// The defaults, in `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), not_empty: false, show: 20, verify: true, patience: Duration::from_secs(60) }
+    }
+}
+
+/// Hears how far a replay is.
+pub trait Progress: Sync {
+    /// The initial state is made.
+    fn prepared(&self, _prepared: &prepare::Prepared) {}
+    /// So many of the trace's calls have been read; called every few thousand.
+    fn calls(&self, _done: u64) {}
+    /// All calls are done; the tree is being compared.
+    fn comparing(&self) {}
+}
+
+/// Says nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+impl Progress for Quiet {}
+
+/// Why a replay could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The root cannot be used.
+    #[error("{} cannot be the root", .0.display())]
+    Root(PathBuf, #[source] std::io::Error),
+    /// There is something in the root.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// The namespaces or Landlock cannot be set up.
+    #[error("{0}")]
+    Sandbox(&'static str, #[source] std::io::Error),
+    /// The initial state cannot be made.
+    #[error("making the initial state")]
+    Prepare(#[from] prepare::PrepareError),
+    /// The trace cannot be read.
+    #[error("reading the trace")]
+    Trace(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The final tree cannot be read.
+    #[error("comparing the final state")]
+    State(#[source] std::io::Error),
+    /// No call finished for [`Options::patience`].
+    #[error("stuck at call {seq} ({call} by thread {tid}): it has not returned for {waited_s} seconds")]
+    Stuck {
+        /// The oldest call that is not done.
+        seq: u64,
+        /// Its name.
+        call: &'static str,
+        /// Its thread in the recording.
+        tid: u32,
+        /// How long nothing moved.
+        waited_s: u64,
+    },
+    /// A defect of this program.
+    #[error("replay failed inside: {0}")]
+    Inside(String),
+}
+
+/// Performs `source` again in `options.root`, and compares.
+///
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+pub fn replay_source(_source: &dyn Source, _options: &Options, _progress: &dyn Progress) -> Result<Report, Error> {
+    Err(Error::Inside("replay is not built yet".into()))
+}

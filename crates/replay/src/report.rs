@@ -1,0 +1,97 @@
+//! The outcome of a replay.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A difference between what a call did when it was recorded and when it was replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Divergence {
+    /// The call's number in the trace.
+    pub seq: u64,
+    /// Its thread in the recording.
+    pub tid: u32,
+    /// Its name.
+    pub call: &'static str,
+    /// The file it was about, as recorded; empty if none.
+    pub file: String,
+    /// What differs: `result`, `data`, or a field.
+    pub what: String,
+    /// What was recorded.
+    pub expected: String,
+    /// What came back.
+    pub got: String,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seq, tid, call, file, what, expected, got } = self;
+        write!(f, "#{seq} [{tid}] {call}")?;
+        if !file.is_empty() {
+            write!(f, " {file}")?;
+        }
+        write!(f, ": {what}: expected {expected}, got {got}")
+    }
+}
+
+/// The comparison of the final tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// Names compared.
+    pub compared: u64,
+    /// Names that differ.
+    pub different: u64,
+    /// The first differences, a line each.
+    pub lines: Vec<String>,
+    /// Names of which something could not be compared.
+    pub excluded: u64,
+    /// The first of those, with the reason.
+    pub excluded_lines: Vec<String>,
+}
+
+/// What was made before the first call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// Names, directories included.
+    pub files: u64,
+    /// Bytes of content.
+    pub bytes: u64,
+}
+
+/// What a replay did and found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Calls in the trace: all were issued or skipped.
+    pub calls: u64,
+    /// Calls performed.
+    pub issued: u64,
+    /// Calls performed by no one.
+    pub skipped: u64,
+    /// Those, by reason.
+    pub skipped_by: BTreeMap<&'static str, u64>,
+    /// Calls that came out differently, races left aside.
+    pub divergences: u64,
+    /// The first of them.
+    pub shown: Vec<Divergence>,
+    /// Calls that came out differently and whose order the recording does not determine: they overlapped a call that they conflict with.
+    pub races: u64,
+    /// The first of those.
+    pub races_shown: Vec<Divergence>,
+    /// The final tree.
+    pub state: State,
+    /// What was made before the first call.
+    pub prepared: Prepared,
+    /// From the first call to the last, in replay.
+    pub elapsed_s: f64,
+    /// From the first call to the last, when recorded.
+    pub recorded_s: f64,
+    /// Things a reader should know.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// 0: all the same; 1: something differs.
+    pub fn exit_code(&self) -> i32 {
+        i32::from(self.divergences > 0 || self.state.different > 0)
+    }
+}

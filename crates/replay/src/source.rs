@@ -1,0 +1,26 @@
+//! What is replayed: a trace, or items made by hand.
+
+use std::os::fd::BorrowedFd;
+use trace::files::{Origin, Row};
+use trace::{Item, world::Mounts};
+
+/// A boxed cause.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// An iterator over what may fail to be read.
+pub type Reading<'a, T> = Box<dyn Iterator<Item = Result<T, Cause>> + 'a>;
+
+/// A trace, as replay needs it. Everything is read after the process has lost sight of the file system outside the root: implementations hold descriptors.
+pub trait Source: Sync {
+    /// All calls and events in the order of entry, with their data.
+    fn items(&self) -> Result<Reading<'_, Item>, Cause>;
+    /// The manifest.
+    fn rows(&self) -> Result<Vec<Row>, Cause>;
+    /// Where initial content stands.
+    fn origins(&self) -> Result<Reading<'_, Origin>, Cause>;
+    /// The recorded machine's mounts.
+    fn mounts(&self) -> Mounts;
+    /// The directory that is read from, if any.
+    fn directory(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether the final state was recorded.
+    fn has_final_state(&self) -> bool;
+}
