@@ -14,9 +14,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use trace::Item;
 use trace::files::{FileType, Origin, Row, State};
 use trace::record::PieceKind;
+use trace::{Item, Trace, Want};
 
 /// Files kept open while content is written.
 const OPEN_FILES: usize = 64;
@@ -64,14 +64,19 @@ pub enum PrepareError {
     },
 }
 
-/// Makes what stood at first under `root`, an empty directory. `origins` are the rows of `initial.parquet`, in their order; `items` is the trace in reading order
-/// with its data, of which no more is read than the origins need.
-pub fn prepare<E: std::error::Error + Send + Sync + 'static>(
-    rows: &[Row],
-    origins: impl Iterator<Item = Result<Origin, E>>,
-    items: impl Iterator<Item = Result<Item, E>>,
-    root: &Path,
-) -> Result<Prepared, PrepareError> {
+/// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
+pub fn prepare(trace: &Trace, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+    let whole = |e| PrepareError::Trace(Box::new(e));
+    prepare_from(rows, trace.origins().map_err(whole)?, || trace.read(Want { data: true }), root)
+}
+
+/// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
+/// read than the origins need.
+fn prepare_from<I, E>(rows: &[Row], origins: impl Iterator<Item = Result<Origin, E>>, items: impl FnOnce() -> I, root: &Path) -> Result<Prepared, PrepareError>
+where
+    I: Iterator<Item = Result<Item, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
     let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::new(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
     for row in rows {
@@ -79,7 +84,10 @@ pub fn prepare<E: std::error::Error + Send + Sync + 'static>(
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
         }
     }
-    maker.fill(origins, items)?;
+    let mut origins = origins.peekable();
+    if origins.peek().is_some() {
+        maker.fill(origins, items())?;
+    }
     maker.open.clear();
     for row in rows.iter().rev() {
         if let Some(state) = &row.initial {

@@ -18,10 +18,14 @@ mod table;
 
 pub use row::{Content, FileType, Final, Known, Origin, Row, State};
 pub use scan::{compared_xattr, content_hash};
-pub use table::{Origins, read_rows};
+use table::{Origins, read_rows};
 
 use crate::call::{Call, Event, Item};
+use crate::document::About;
+use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
+use crate::storage::{Storage, file_at};
+use crate::trace::Trace;
 use crate::world::{Bound, Directory, Moment, Timeline};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use facts::Facts;
@@ -31,9 +35,8 @@ use node::NodeId;
 use scene::{Processes, Scene};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use table::OriginWriter;
 
@@ -61,30 +64,49 @@ pub struct Summary {
     pub unreadable: u64,
 }
 
-/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into `dir`. Data pieces may come without bytes.
-/// Memory is proportional to the files touched.
-pub fn infer<E>(dir: &Path, items: impl Iterator<Item = Result<Item, E>>, about: &Circumstances) -> Result<Summary, E>
-where
-    E: From<io::Error>,
-{
-    let mut origins = Origination::new(OriginWriter::new(create(dir, "initial.parquet")?)?);
+impl Circumstances {
+    /// Those of a recording. `live`: its machine is this one; `final_state`: it has just ended, in order.
+    pub fn of(about: &About, live: bool, final_state: bool) -> Self {
+        Self {
+            began: about.began.saturating_add_signed(about.clock_offset),
+            mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
+            live,
+            final_state,
+        }
+    }
+}
+
+/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data pieces may come without
+/// bytes. Memory is proportional to the files touched.
+pub fn infer(storage: &dyn Storage, dir: BorrowedFd<'_>, items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances) -> Result<Summary, Error> {
+    let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?)?);
     let mut facts = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
     let manifest = manifest::build(&mut facts.names, about.final_state && about.live);
-    table::write_rows(create(dir, "files.parquet")?, &manifest.rows)?;
+    table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
     Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable })
 }
 
-fn create(dir: &Path, name: &str) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join(name))
+const FILES: &str = "files.parquet";
+const INITIAL: &str = "initial.parquet";
+
+impl Trace {
+    /// The manifest: all names that the trace touched, in the order of their paths.
+    pub fn files(&self) -> Result<Vec<Row>, Error> {
+        let file = file_at(self.dir(), FILES).map_err(Error::io("open", self.path().join(FILES)))?;
+        read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string()))
+    }
+
+    /// Where the initial content stands in the trace, in the order in which the trace is read.
+    pub fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<>, Error> {
+        let file = file_at(self.dir(), INITIAL).map_err(Error::io("open", self.path().join(INITIAL)))?;
+        let origins = Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string()))?;
+        Ok(origins.map(|o| o.map_err(|e| Error::damaged(INITIAL, e.to_string()))))
+    }
 }
 
 /// Runs the trace through world and model.
-fn follow<E>(items: impl Iterator<Item = Result<Item, E>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, E>
-where
-    E: From<io::Error>,
-{
+fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, Error> {
     let live: Box<dyn Look> = if about.live { Box::new(Here::new(about.began)) } else { Box::new(Blind) };
     let mut facts = Facts::new(Names::new(&about.mounts, live), about.began);
     let mut world = Processes::new();

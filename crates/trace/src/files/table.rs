@@ -3,12 +3,14 @@
 //! What is read back is checked: paths are absolute and plain, in order and without doubles, extents in order. Anything else is refused.
 
 use super::row::{Content, FileType, Final, Known, Origin, Row, State};
+use crate::storage::Sink;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray, StructArray, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, UInt32Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::io;
@@ -30,25 +32,36 @@ fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, e)
 }
 
+/// A failure of writing keeps its kind: a full disk must be told.
+fn written(e: ParquetError) -> io::Error {
+    match e {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(io) => *io,
+            Err(other) => io::Error::other(other),
+        },
+        e => io::Error::other(e),
+    }
+}
+
 fn wrong(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the manifest is damaged: {what}"))
 }
 
 /// Writes the manifest. Rows are in the order of their paths.
-pub fn write_rows(file: File, rows: &[Row]) -> io::Result<()> {
+pub fn write_rows(file: Box<dyn Sink>, rows: &[Row]) -> io::Result<()> {
     let mut writer = None;
     let mut file = Some(file);
     for chunk in rows.chunks(BATCH).chain(rows.is_empty().then_some(rows)) {
         let batch = RecordBatch::try_from_iter_with_nullable(columns(chunk).into_iter().map(|(n, a)| (n, a, true))).map_err(trouble)?;
         let writer = match (&mut writer, file.take()) {
             (Some(writer), _) => writer,
-            (none, Some(file)) => none.insert(ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(trouble)?),
+            (none, Some(file)) => none.insert(ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(written)?),
             (None, None) => return Err(wrong("no file to write to")),
         };
-        writer.write(&batch).map_err(trouble)?;
+        writer.write(&batch).map_err(written)?;
     }
-    let file = writer.ok_or_else(|| wrong("no rows"))?.into_inner().map_err(trouble)?;
-    file.sync_data()
+    let mut file = writer.ok_or_else(|| wrong("no rows"))?.into_inner().map_err(written)?;
+    file.sync()
 }
 
 fn columns(rows: &[Row]) -> Columns {
@@ -250,13 +263,13 @@ impl Table<'_> {
 
 /// Writes `initial.parquet`, row by row.
 pub struct OriginWriter {
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Box<dyn Sink>>,
     buffer: Vec<Origin>,
 }
 
 impl OriginWriter {
     /// Begins the table.
-    pub fn new(file: File) -> io::Result<Self> {
+    pub fn new(file: Box<dyn Sink>) -> io::Result<Self> {
         let field = |name: &str, kind: DataType| Field::new(name, kind, false);
         let schema = Schema::new(vec![
             field("file", DataType::UInt32),
@@ -265,7 +278,7 @@ impl OriginWriter {
             field("seq", DataType::UInt64),
             field("at", DataType::UInt64),
         ]);
-        Ok(Self { writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties())).map_err(trouble)?, buffer: Vec::new() })
+        Ok(Self { writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties())).map_err(written)?, buffer: Vec::new() })
     }
 
     /// Adds a row.
@@ -279,7 +292,7 @@ impl OriginWriter {
         let file: ArrayRef = Arc::new(self.buffer.iter().map(|o| o.file).collect::<UInt32Array>());
         let batch = [("file", file), ("offset", wide(|o| o.offset)), ("len", wide(|o| o.len)), ("seq", wide(|o| o.seq)), ("at", wide(|o| o.at))];
         let batch = RecordBatch::try_from_iter(batch).map_err(trouble)?;
-        self.writer.write(&batch).map_err(trouble)?;
+        self.writer.write(&batch).map_err(written)?;
         self.buffer.clear();
         Ok(())
     }
@@ -287,7 +300,7 @@ impl OriginWriter {
     /// Ends the table and makes it durable.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
-        self.writer.into_inner().map_err(trouble)?.sync_data()
+        self.writer.into_inner().map_err(written)?.sync()
     }
 }
 
