@@ -13,12 +13,12 @@ use anyhow::Result;
 #[command(after_help = "\
 Examples:
   reanimator print ls.ra                       everything
-  reanimator print -y -T -e %file ls.ra        calls that take a path, with paths of descriptors and durations
+  reanimator print -y -T -e %file ls.ra        paths only, and how long each call took
   reanimator print -e status=failed ls.ra      what went wrong
   reanimator print -e 'path=*.db-wal' -s 16    the newest trace, one file
   reanimator print --format json ls.ra | jq -r 'select(.call == \"openat\").args.filename'
 
-In JSON, bytes are text with \\xNN for every byte that is not printable ASCII, and \\\\ for a backslash.")]
+In JSON, bytes are text, with \\xNN for every byte that is not printable ASCII, and \\\\ for a backslash.")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
