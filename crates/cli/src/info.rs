@@ -2,7 +2,16 @@
 
 use crate::args::TraceArg;
 use crate::talk::Talk;
+use crate::units::{bytes, count, duration};
+use crate::{clock, reading, stdout};
 use anyhow::Result;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use trace::text::escape;
+use trace::{About, Summary, Trace};
 
 /// Say what a trace holds: command, verdict, how many calls, processes and bytes
 #[derive(clap::Args, Debug)]
@@ -19,6 +28,136 @@ pub struct Args {
 }
 
 /// `reanimator info`.
-pub fn run(_: &Args, _: &Talk) -> Result<()> {
-    anyhow::bail!("info is not built yet")
+pub fn run(a: &Args, talk: &Talk) -> Result<()> {
+    let trace = reading::open(&a.trace, talk)?;
+    if a.json { stdout::json(&document(&trace)) } else { stdout::text(&table(trace.path(), trace.about(), trace.summary())?) }
+}
+
+/// What `--json` prints.
+pub fn document(trace: &Trace) -> Value {
+    let (about, s) = (trace.about(), trace.summary());
+    json!({
+        "trace": escape(trace.path().as_os_str().as_bytes()),
+        "command": about.command.iter().map(|a| escape(a.as_bytes())).collect::<Vec<_>>(),
+        "joined": about.joined,
+        "directory": escape(&about.directory),
+        "engine": about.engine,
+        "filter": about.filter,
+        "data": about.data,
+        "verdict": s.verdict,
+        "reasons": s.reasons,
+        "notes": s.notes,
+        "calls": s.calls,
+        "events": s.events,
+        "lost": s.lost,
+        "unreadable": s.unreadable,
+        "cut": s.cut,
+        "unreturned": s.unreturned,
+        "processes": s.processes,
+        "threads": s.threads,
+        "files": s.files,
+        "bytes_captured": s.bytes_captured,
+        "bytes_on_disk": s.bytes_on_disk,
+        "began": clock::rfc3339(began(about)),
+        "seconds": passed(s) as f64 / 1e9,
+        "recovered": s.recovered,
+        "host": about.host,
+        "kernel": about.kernel,
+        "machine": about.machine,
+        "cpus": about.cpus,
+        "uid": about.uid,
+        "version": about.version,
+    })
+}
+
+fn began(about: &About) -> i64 {
+    about.clock_offset.saturating_add_unsigned(about.began)
+}
+
+/// From the first entry to the last return, in nanoseconds.
+pub fn passed(s: &Summary) -> u64 {
+    s.last.unwrap_or(0).saturating_sub(s.first.unwrap_or(0))
+}
+
+fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") };
+    row("trace", &path.display().to_string())?;
+    row("command", &shell(&about.command))?;
+    row("joined", &about.joined.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;
+    row("directory", &escape(&about.directory))?;
+    row("recorded", &format!("{}, for {}", &clock::rfc3339(began(about))[..19].replace('T', " "), duration(passed(s))))?;
+    row("on", &format!("{}, Linux {} {}, {} CPUs", about.host, about.kernel, about.machine, about.cpus))?;
+    row("by", &format!("reanimator {}, engine {}", about.version, about.engine))?;
+    row("filter", &about.filter)?;
+    row("data", if about.data == "all" { "" } else { &about.data })?;
+    row("verdict", &s.verdict.to_string())?;
+    for reason in &s.reasons {
+        row("", &format!("- {reason}"))?;
+    }
+    for note in &s.notes {
+        row("note", note)?;
+    }
+    row("calls", &calls(s))?;
+    row("processes", &format!("{}, {} threads", count(s.processes), count(s.threads)))?;
+    row("files", &count(s.files))?;
+    row("captured", &bytes(s.bytes_captured))?;
+    row("on disk", &bytes(s.bytes_on_disk))?;
+    Ok(text)
+}
+
+/// The number of calls, and of what is wrong with some.
+fn calls(s: &Summary) -> String {
+    let mut text = count(s.calls);
+    for (n, what) in [(s.lost, "lost"), (s.unreturned, "that never returned"), (s.unreadable, "buffers unreadable"), (s.cut, "buffers cut")] {
+        if n > 0 {
+            text.push_str(&format!(", {} {what}", count(n)));
+        }
+    }
+    text
+}
+
+/// A command as one could type it.
+fn shell(command: &[OsString]) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(b);
+    let quote = |word: &OsString| {
+        let bytes = word.as_bytes();
+        if !bytes.is_empty() && bytes.iter().all(plain) { escape(bytes) } else { format!("'{}'", escape(bytes).replace('\'', r"'\''")) }
+    };
+    command.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_in_its_row() {
+        let about = About {
+            command: ["sh", "-c", "echo 'a b'"].map(OsString::from).to_vec(),
+            directory: b"/home/ada".to_vec(),
+            engine: "ptrace".to_owned(),
+            data: "all".to_owned(),
+            version: "0.1.0".to_owned(),
+            clock_offset: 1_795_378_979_000_000_000,
+            host: "ada".to_owned(),
+            kernel: "6.18.44".to_owned(),
+            machine: "x86_64".to_owned(),
+            cpus: 2,
+            ..About::default()
+        };
+        let summary = Summary {
+            reasons: vec!["the recorder died".to_owned()],
+            calls: 1204,
+            unreturned: 1,
+            processes: 3,
+            threads: 4,
+            bytes_captured: 88_123,
+            bytes_on_disk: 4_096,
+            first: Some(5),
+            last: Some(1_240_000_005),
+            ..Summary::default()
+        };
+        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes it"), @"");
+    }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "this is the one crate whose business is to print")]
 
 mod args;
+mod clock;
 mod doctor;
 mod failure;
 mod filter;
@@ -13,6 +14,7 @@ mod info;
 mod naming;
 mod outcome;
 mod print;
+mod reading;
 mod record;
 mod recover;
 mod replay;

@@ -1,7 +1,5 @@
 //! `reanimator print`: a trace as strace would have printed it, or as JSON lines.
 
-mod bytes;
-mod clock;
 mod event;
 
 use crate::args::TraceArg;

@@ -2,6 +2,8 @@
 
 use crate::args::TraceArg;
 use crate::talk::Talk;
+use crate::units::{bytes, counted};
+use crate::{info, reading, stdout};
 use anyhow::Result;
 
 /// Finish a trace whose recording did not end in order (every reading command does this by itself)
@@ -21,6 +23,19 @@ pub struct Args {
 }
 
 /// `reanimator recover`.
-pub fn run(_: &Args, _: &Talk) -> Result<()> {
-    anyhow::bail!("recover is not built yet")
+pub fn run(a: &Args, talk: &Talk) -> Result<()> {
+    let trace = reading::open(&a.trace, talk)?;
+    let summary = trace.summary();
+    if !trace.was_recovered() {
+        talk.say(format_args!("nothing to do: {} was finished before", trace.path().display()));
+    }
+    if a.json {
+        return stdout::json(&info::document(&trace));
+    }
+    let (calls, bytes) = (counted(summary.calls, "call", "calls"), bytes(summary.bytes_on_disk));
+    stdout::text(&format!("{}  {calls}  {bytes}  {}\n", trace.path().display(), summary.verdict))?;
+    for reason in &summary.reasons {
+        talk.say(format_args!("  {reason}"));
+    }
+    Ok(())
 }

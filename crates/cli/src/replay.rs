@@ -1,9 +1,18 @@
 //! `reanimator replay`: perform a trace again, and say what was different.
 
+mod report;
+
 use crate::args::TraceArg;
+use crate::failure::Advise;
 use crate::outcome::Outcome;
-use crate::talk::Talk;
-use std::path::PathBuf;
+use crate::talk::{Progress, Talk};
+use crate::{reading, stdout};
+use ::replay::{Error, Options, replay};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use trace::Trace;
 
 /// Perform a trace again in a directory, and compare all results, all bytes, the final tree
 ///
@@ -21,6 +30,9 @@ pub struct Args {
     /// Perform it inside this directory, which must be empty or not exist [default: a fresh one, which is named]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Only perform it: compare nothing
+    #[arg(long)]
+    pub no_verify: bool,
     /// Print at most so many divergences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
@@ -29,7 +41,130 @@ pub struct Args {
     pub json: bool,
 }
 
-/// `reanimator replay`.
-pub fn run(_: &Args, _: &Talk) -> Outcome {
-    Outcome::Failed(anyhow::anyhow!("replay is not built yet"), 2)
+/// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user namespace, which only a process with one thread can do.
+pub fn run(a: &Args, talk: &Talk) -> Outcome {
+    perform(a, talk).into()
+}
+
+fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
+    let trace = reading::open(&a.trace, talk)?;
+    let root = root(a.root.as_deref(), trace.path())?;
+    let shown = root.display().to_string();
+    // Before anything can go wrong inside: whoever has to look at the tree must know where it is.
+    talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
+    warn(&trace, talk);
+
+    let options = Options { show: a.show, verify: !a.no_verify, ..Options::new(&root) };
+    let report = explained(replay(&trace, &options, &Bar::new(talk, trace.summary().calls)))?;
+
+    for divergence in &report.shown {
+        talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
+    }
+    for line in &report.state.lines {
+        talk_or_print(a.json, talk, &format!("state: {line}"))?;
+    }
+    for note in &report.notes {
+        talk.say(format_args!("note: {note}"));
+    }
+    if a.json {
+        let mut document = serde_json::to_value(&report)?;
+        document["root"] = shown.into();
+        stdout::json(&document)?;
+    } else {
+        stdout::text(&report::table(&report)?)?;
+    }
+    Ok(Outcome::Status(report.exit_code()))
+}
+
+/// Lines about differences are data where people read, and talk where a program reads the document.
+fn talk_or_print(json: bool, talk: &Talk, line: &str) -> Result<()> {
+    if json {
+        talk.say(line);
+        Ok(())
+    } else {
+        stdout::text(&format!("{line}\n"))
+    }
+}
+
+/// Traces that were not made to be replayed can be, but the result will disappoint.
+fn warn(trace: &Trace, talk: &Talk) {
+    let about = trace.about();
+    if !about.filter.is_empty() {
+        talk.warn(format_args!("recorded with -e {}: the calls that it left out are not performed", about.filter));
+    }
+    if !matches!(about.data.as_str(), "" | "all") {
+        talk.warn(format_args!("recorded with --data {}: what was not kept cannot be written again", about.data));
+    }
+}
+
+/// The directory to replay in, made if it is not there; without a name, a fresh one.
+fn root(named: Option<&Path>, trace: &Path) -> Result<PathBuf> {
+    let Some(root) = named else { return fresh(trace) };
+    let shown = root.display();
+    fs::create_dir_all(root).with_context(|| format!("cannot make {shown}"))?;
+    let mut entries = fs::read_dir(root).with_context(|| format!("cannot list {shown}"))?;
+    if entries.next().is_some() {
+        let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
+        result.advise("name an empty directory, or one that does not exist yet; without --root a fresh one is made")?;
+    }
+    fs::canonicalize(root).with_context(|| format!("cannot find {shown}"))
+}
+
+fn fresh(trace: &Path) -> Result<PathBuf> {
+    let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
+    let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = fs::canonicalize(std::env::temp_dir()).context("cannot find the directory for temporary files (TMPDIR)")?;
+    for n in 0..100_000 {
+        let path = parent.join(format!("{stem}.replay.{}{}", std::process::id(), if n == 0 { String::new() } else { format!(".{n}") }));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot make {}", path.display())).advise("name a directory with --root"),
+        }
+    }
+    bail!("no free name for a directory in {}", parent.display())
+}
+
+fn explained<T>(result: Result<T, Error>) -> Result<T> {
+    let advice = match &result {
+        Err(Error::Sandbox(..)) => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
+        Err(Error::Prepare(_) | Error::State(_) | Error::Root(..)) => "look at the disk that the directory is on: it may be full, or read-only; --root names another",
+        Err(Error::Stuck { .. } | Error::Inside(_)) => "this should not happen: please report it, with the trace if you can share it",
+        Err(Error::NotEmpty(_)) => "name an empty directory with --root",
+        Err(Error::Trace(_)) | Ok(_) => return Ok(result?),
+    };
+    result.advise(advice)
+}
+
+/// Replay's progress as a bar.
+struct Bar {
+    bar: Progress,
+    calls: u64,
+}
+
+impl Bar {
+    fn new(talk: &Talk, calls: u64) -> Self {
+        Self { bar: talk.progress("replaying"), calls }
+    }
+}
+
+impl ::replay::Progress for Bar {
+    fn calls(&self, done: u64) {
+        self.bar.at(done, self.calls);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_empty_or_made() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let made = root(Some(&dir.path().join("a/b")), Path::new("x.ra")).expect("made");
+        assert!(made.is_dir());
+        assert!(root(Some(&made), Path::new("x.ra")).is_ok(), "an empty one will do");
+        fs::write(made.join("precious"), "").expect("writable");
+        assert!(root(Some(&made), Path::new("x.ra")).is_err());
+    }
 }

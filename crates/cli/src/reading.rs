@@ -1,0 +1,43 @@
+//! Opening a trace to read it: the one named or the newest, recovered first if its recorder had died.
+
+use crate::args::TraceArg;
+use crate::failure::Advise;
+use crate::naming;
+use crate::talk::Talk;
+use anyhow::Result;
+use std::path::Path;
+use trace::{Error, Trace, Verdict};
+
+/// The trace that the user means.
+pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
+    let path = naming::input(named, talk)?;
+    let progress = talk.progress("recovering");
+    let opened = explained(Trace::open_with(&path, &mut |done, of| progress.at(done, of)), &path)?;
+    drop(progress);
+    if opened.was_recovered() {
+        talk.say(format_args!("recovered {}, whose recorder had died", path.display()));
+    }
+    let summary = opened.summary();
+    if summary.verdict == Verdict::Incomplete {
+        talk.detail(format_args!("{} is incomplete: {}", path.display(), summary.reasons.join("; ")));
+    }
+    Ok(opened)
+}
+
+/// Adds what to do to the errors of a trace that do not say it themselves.
+pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
+    let advice = match &result {
+        Ok(_) | Err(Error::Busy(_) | Error::Full { .. } | Error::Newer { .. }) => None,
+        Err(Error::NotATrace { .. }) => Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned()),
+        Err(Error::Damaged { .. }) => Some(format!("restore {} from a copy: what its files should hold is in its trace.json, by BLAKE3", path.display())),
+        Err(e) if e.is_full() => Some("free some space, or move the trace to another disk".to_owned()),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some("a trace belongs to who recorded it: read it as that user, or as root".to_owned())
+        }
+        Err(_) => None,
+    };
+    match advice {
+        Some(advice) => result.advise(advice),
+        None => Ok(result?),
+    }
+}

@@ -1,0 +1,60 @@
+//! A replay's outcome as a table.
+
+use crate::units::{bytes, count};
+use ::replay::Report;
+use std::fmt::Write;
+
+/// The table, which ends with the answer.
+pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
+    let Report { calls, issued, skipped, divergences, races, state, prepared, .. } = report;
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| writeln!(text, "{name:<12} {value}");
+    row("prepared", &format!("{} names, {}", count(prepared.files), bytes(prepared.bytes)))?;
+    row("calls", &format!("{} in {:.2} s (recorded in {:.2} s)", count(*calls), report.elapsed_s, report.recorded_s))?;
+    row("performed", &count(*issued))?;
+    let reasons: Vec<String> = report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
+    row("skipped", &format!("{}{}", count(*skipped), if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }))?;
+    row("divergences", &count(*divergences))?;
+    if *races > 0 {
+        row("races", &format!("{} calls came out differently in an order that the recording does not determine", count(*races)))?;
+    }
+    let excluded = if state.excluded == 0 { String::new() } else { format!(", {} only in part", count(state.excluded)) };
+    row("final tree", &format!("{} names compared, {} different{excluded}", count(state.compared), count(state.different)))?;
+    row("outcome", if report.exit_code() == 0 { "the same" } else { "different" })?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::replay::report::{Prepared, State};
+
+    fn report() -> Report {
+        Report {
+            calls: 45_210,
+            issued: 44_000,
+            skipped: 1_210,
+            skipped_by: [("memory", 1_000), ("pipes", 210)].into(),
+            state: State { compared: 14, ..State::default() },
+            prepared: Prepared { files: 12, bytes: 2_345_678 },
+            elapsed_s: 1.238,
+            recorded_s: 3.0,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn the_same() {
+        insta::assert_snapshot!(table(&report()).expect("a string takes it"), @"");
+    }
+
+    #[test]
+    fn different() {
+        let mut report = report();
+        report.divergences = 3;
+        report.races = 1;
+        report.state.different = 1;
+        report.state.excluded = 2;
+        insta::assert_snapshot!(table(&report).expect("a string takes it"), @"");
+    }
+}
