@@ -158,6 +158,20 @@ mod tests {
             last: Some(1_240_000_005),
             ..Summary::default()
         };
-        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes it"), @"");
+        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes it"), @r#"
+        trace      sh.ra
+        command    sh -c 'echo '\''a b'\'''
+        directory  /home/ada
+        recorded   2026-11-22 20:22:59, for 1.24 s
+        on         ada, Linux 6.18.44 x86_64, 2 CPUs
+        by         reanimator 0.1.0, engine ptrace
+        verdict    incomplete
+                   - the recorder died
+        calls      1,204, 1 that never returned
+        processes  3, 4 threads
+        files      0
+        captured   88 kB
+        on disk    4.1 kB
+        "#);
     }
 }

@@ -43,11 +43,13 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 2
 
     $ reanimator info
-    error: info is not built yet
+    error: there is no trace (*.ra) in the current directory
+      next: name a trace, or make one: reanimator record -- CMD
     -> 2
 
     $ reanimator info thing.ra
-    error: info is not built yet
+    error: thing.ra is not a trace: it has neither trace.json nor a journal
+      next: a trace is the directory NAME.ra that `reanimator record` made
     -> 2
 
     $ reanimator print -e opne thing.ra
@@ -83,7 +85,8 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 125
 
     $ reanimator recover thing.ra
-    error: recover is not built yet
+    error: thing.ra is not a trace: it has neither trace.json nor a journal
+      next: a trace is the directory NAME.ra that `reanimator record` made
     -> 2
     "#);
 }

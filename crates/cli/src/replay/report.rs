@@ -45,7 +45,15 @@ mod tests {
 
     #[test]
     fn the_same() {
-        insta::assert_snapshot!(table(&report()).expect("a string takes it"), @"");
+        insta::assert_snapshot!(table(&report()).expect("a string takes it"), @r#"
+        prepared     12 names, 2.3 MB
+        calls        45,210 in 1.24 s (recorded in 3.00 s)
+        performed    44,000
+        skipped      1,210: 1,000 memory, 210 pipes
+        divergences  0
+        final tree   14 names compared, 0 different
+        outcome      the same
+        "#);
     }
 
     #[test]
@@ -55,6 +63,15 @@ mod tests {
         report.races = 1;
         report.state.different = 1;
         report.state.excluded = 2;
-        insta::assert_snapshot!(table(&report).expect("a string takes it"), @"");
+        insta::assert_snapshot!(table(&report).expect("a string takes it"), @r#"
+        prepared     12 names, 2.3 MB
+        calls        45,210 in 1.24 s (recorded in 3.00 s)
+        performed    44,000
+        skipped      1,210: 1,000 memory, 210 pipes
+        divergences  3
+        races        1 calls came out differently in an order that the recording does not determine
+        final tree   14 names compared, 1 different, 2 only in part
+        outcome      different
+        "#);
     }
 }
