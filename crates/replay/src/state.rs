@@ -252,3 +252,6 @@ fn extras(tree: &mut Tree, expected: &BTreeMap<&[u8], bool>, report: &mut StateR
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

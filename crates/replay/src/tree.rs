@@ -76,5 +76,7 @@ impl Tree {
 
 fn below(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    Ok(openat2(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty(), resolve)?)
+    // openat2(2) refuses flags that mean nothing together.
+    let harmless = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK | OFlags::NOCTTY };
+    Ok(openat2(dir, name, flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
