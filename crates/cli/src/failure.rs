@@ -49,7 +49,7 @@ pub fn text(error: &anyhow::Error) -> String {
 }
 
 /// The standard library adds " (os error 2)" to what it says in words already.
-fn without_number(text: &str) -> String {
+pub fn without_number(text: &str) -> String {
     match text.split_once(" (os error ") {
         Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
         None => text.to_owned(),

@@ -1,10 +1,21 @@
 //! `reanimator print`: a trace as strace would have printed it, or as JSON lines.
 
 mod event;
+mod json;
+mod line;
+mod quote;
+mod value;
 
 use crate::args::TraceArg;
+use crate::clock::{Clock, Style};
+use crate::filter::Filter;
 use crate::talk::Talk;
-use anyhow::Result;
+use crate::{reading, stdout};
+use anyhow::{Context, Result};
+use quote::Hex;
+use std::io::Write;
+use trace::world::{Bound, Moment, Timeline, World, lexical};
+use trace::{Call, Trace, Want};
 
 /// Print a trace's calls as strace would, or as JSON, one line each
 #[derive(clap::Args, Debug)]
@@ -16,7 +27,7 @@ Examples:
   reanimator print -e 'path=*.db-wal' -s 16    the newest trace, one file
   reanimator print --format json ls.ra | jq -r 'select(.call == \"openat\").args.filename'
 
-In JSON, bytes are text, with \\xNN for every byte that is not printable ASCII, and \\\\ for a backslash.")]
+Lines stand in the order in which the calls were entered. In JSON, bytes are text, with \\xNN for what is not printable UTF-8, and \\\\ for a backslash.")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
@@ -29,7 +40,7 @@ pub struct Args {
     /// The same as --format json
     #[arg(long)]
     pub json: bool,
-    /// Time of day before each line; twice: with microseconds; three times: seconds since 1970
+    /// Time of day (UTC) before each line; twice: with microseconds; three times: seconds since 1970
     #[arg(short = 't', action = clap::ArgAction::Count)]
     pub time: u8,
     /// Time since the line before
@@ -44,9 +55,9 @@ pub struct Args {
     /// Strings in hexadecimal where they are not ASCII; twice: always
     #[arg(short = 'x', action = clap::ArgAction::Count)]
     pub hex: u8,
-    /// Print at most so many bytes of a string
-    #[arg(short = 's', value_name = "N", default_value_t = 32)]
-    pub strings: usize,
+    /// Print at most so many bytes of a string [default: 32; in JSON, all]
+    #[arg(short = 's', value_name = "N")]
+    pub strings: Option<usize>,
 }
 
 /// How to print.
@@ -58,7 +69,134 @@ pub enum Format {
     Json,
 }
 
+/// A call, and what its arguments meant.
+pub struct Seen<'a> {
+    /// The call.
+    pub call: &'a Call,
+    /// Its arguments, where it began.
+    pub bound: &'a Bound<()>,
+}
+
+impl Seen<'_> {
+    /// The path of the descriptor in argument `arg`.
+    pub fn descriptor(&self, arg: u8) -> Option<&[u8]> {
+        self.bound.fds.get(usize::from(arg))?.as_ref().map(|d| &*d.file.path).filter(|p| !p.is_empty())
+    }
+    /// The path of the descriptor that the call made.
+    pub fn made(&self) -> Option<&[u8]> {
+        self.call.identity(abi::plan::RESULT).map(|(_, path)| path).filter(|p| !p.is_empty())
+    }
+    /// The paths that the call is about: of its path arguments, of its descriptors, of its result.
+    pub fn paths(&self) -> Vec<Vec<u8>> {
+        let named = self.bound.paths.iter().flatten().map(|p| lexical(p));
+        let open = (0..6).filter_map(|arg| self.descriptor(arg)).map(<[u8]>::to_vec);
+        named.chain(open).chain(self.made().map(<[u8]>::to_vec)).collect()
+    }
+}
+
 /// `reanimator print`.
-pub fn run(_: &Args, _: &Talk) -> Result<()> {
-    anyhow::bail!("print is not built yet")
+pub fn run(a: &Args, talk: &Talk) -> Result<()> {
+    let filter = Filter::parse(&a.filter)?;
+    let trace = reading::open(&a.trace, talk)?;
+    let mut printer = Printer::new(a, talk, &trace);
+    let mut out = stdout::writer();
+    let mut world = World::new();
+    let mut open = std::collections::HashMap::new();
+    for moment in Timeline::new(trace.read(Want { data: true })) {
+        match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
+            Moment::Event(event) => {
+                printer.event(&mut out, &event)?;
+                world.event(&event);
+            }
+            Moment::Enter(number, call) => {
+                let bound = world.enter(&call);
+                let seen = Seen { call: &call, bound: &bound };
+                let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
+                let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+                if filter.passes(&call, &paths) {
+                    printer.call(&mut out, &seen)?;
+                }
+                open.insert(number, bound);
+            }
+            Moment::Leave(number, call) => {
+                if let Some(mut bound) = open.remove(&number) {
+                    world.leave(&call, &mut bound);
+                }
+            }
+            Moment::Lost(number, _) => {
+                open.remove(&number);
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// What stands on each line.
+struct Printer {
+    json: bool,
+    clock: Clock,
+    line: line::Options,
+    spent: bool,
+    many: bool,
+    verbose: bool,
+}
+
+impl Printer {
+    fn new(a: &Args, talk: &Talk, trace: &Trace) -> Self {
+        let style = match a.time {
+            0 if a.relative => Style::Relative,
+            0 => Style::No,
+            1 => Style::Day,
+            2 => Style::DayMicros,
+            _ => Style::Epoch,
+        };
+        let json = a.json || a.format == Format::Json;
+        let hex = [Hex::Never, Hex::Binary][usize::from(a.hex.min(1))];
+        Self {
+            json,
+            clock: Clock::new(style, trace.about().clock_offset),
+            line: line::Options {
+                paths: a.paths,
+                verbose: talk.is_verbose(),
+                hex: if a.hex > 1 { Hex::Always } else { hex },
+                strings: a.strings.unwrap_or(if json { usize::MAX } else { 32 }),
+            },
+            spent: a.spent,
+            many: trace.summary().threads > 1,
+            verbose: talk.is_verbose(),
+        }
+    }
+    fn prefix(&mut self, tid: u32, time: u64) -> String {
+        let who = if self.many { format!("[pid {tid:>5}] ") } else { String::new() };
+        who + &self.clock.prefix(time)
+    }
+    fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
+        if self.json {
+            return json_line(out, &json::call(seen, &self.clock, self.line.strings));
+        }
+        let prefix = self.prefix(seen.call.tid, seen.call.entered);
+        let spent = match seen.call.left {
+            Some(left) if self.spent && seen.call.returned() => {
+                let micros = left.saturating_sub(seen.call.entered) / 1000;
+                format!(" <{}.{:06}>", micros / 1_000_000, micros % 1_000_000)
+            }
+            _ => String::new(),
+        };
+        Ok(writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line))?)
+    }
+    fn event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
+        if self.json {
+            return json_line(out, &json::event(event, &self.clock));
+        }
+        if let Some(line) = event::line(event, self.verbose) {
+            let prefix = self.prefix(event.tid, event.time);
+            writeln!(out, "{prefix}{line}")?;
+        }
+        Ok(())
+    }
+}
+
+fn json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    Ok(out.write_all(b"\n")?)
 }

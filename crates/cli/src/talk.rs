@@ -30,6 +30,10 @@ impl Talk {
             self.say(line);
         }
     }
+    /// Whether they asked for more.
+    pub const fn is_verbose(&self) -> bool {
+        self.verbose
+    }
     /// Something that is not as it should be, though work goes on; `-q` does not silence it.
     pub fn warn(&self, line: impl Display) {
         put(&format!("{} {line}\n", self.paint("33;1", "warning:")));

@@ -39,7 +39,8 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     .collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
     $ reanimator print no.ra
-    error: print is not built yet
+    error: no trace at no.ra
+      next: `ls -d *.ra` shows the traces here; `reanimator record -o no.ra -- CMD` makes one
     -> 2
 
     $ reanimator info
@@ -53,7 +54,7 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 2
 
     $ reanimator print -e opne thing.ra
-    error: print is not built yet
+    error: no system call is called "opne"
     -> 2
 
     $ reanimator record -e opne true

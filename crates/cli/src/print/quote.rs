@@ -1,0 +1,66 @@
+//! Strings as strace prints them: C escapes, octal for other bytes, or hexadecimal on request; `...` where they are cut.
+
+use std::fmt::Write;
+
+/// Which strings stand in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hex {
+    /// None.
+    Never,
+    /// Those with bytes that are not printable ASCII.
+    Binary,
+    /// All.
+    Always,
+}
+
+/// `bytes` in quotes, the first `most` of them; `more`: there were more than these.
+pub fn quote(bytes: &[u8], most: usize, more: bool, hex: Hex) -> String {
+    let cut = more || bytes.len() > most;
+    let bytes = &bytes[..bytes.len().min(most)];
+    let mut text = String::with_capacity(bytes.len() + 5);
+    text.push('"');
+    let readable = |b: &u8| (b' '..=b'~').contains(b) || (b'\t'..=b'\r').contains(b);
+    if hex == Hex::Always || (hex == Hex::Binary && !bytes.iter().all(readable)) {
+        for byte in bytes {
+            write!(text, "\\x{byte:02x}").expect("a string takes it");
+        }
+    } else {
+        for (i, &byte) in bytes.iter().enumerate() {
+            escape(&mut text, byte, bytes.get(i + 1).copied());
+        }
+    }
+    text.push_str(if cut { "\"..." } else { "\"" });
+    text
+}
+
+fn escape(text: &mut String, byte: u8, next: Option<u8>) {
+    match byte {
+        b'"' => text.push_str("\\\""),
+        b'\\' => text.push_str("\\\\"),
+        b'\t' => text.push_str("\\t"),
+        b'\n' => text.push_str("\\n"),
+        0x0b => text.push_str("\\v"),
+        0x0c => text.push_str("\\f"),
+        b'\r' => text.push_str("\\r"),
+        b' '..=b'~' => text.push(char::from(byte)),
+        // A digit after a short octal escape would belong to it.
+        _ if next.is_some_and(|n| n.is_ascii_digit()) => write!(text, "\\{byte:03o}").expect("a string takes it"),
+        _ => write!(text, "\\{byte:o}").expect("a string takes it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_strace_prints_them() {
+        let quoted = |bytes: &[u8]| quote(bytes, 32, false, Hex::Never);
+        assert_eq!(quoted(b"a\"b\\c\n\t\x00\x1f7\xff"), r#""a\"b\\c\n\t\0\0377\377""#);
+        assert_eq!(quote(b"abcd", 3, false, Hex::Never), "\"abc\"...");
+        assert_eq!(quote(b"abc", 3, true, Hex::Never), "\"abc\"...");
+        assert_eq!(quote(b"ab\n", 9, false, Hex::Binary), "\"ab\\n\"");
+        assert_eq!(quote(b"ab\0", 9, false, Hex::Binary), "\"\\x61\\x62\\x00\"");
+        assert_eq!(quote(b"ab", 9, false, Hex::Always), "\"\\x61\\x62\"");
+    }
+}
