@@ -1,5 +1,16 @@
 //! Names of bits and of enumerated values, from `include/uapi/linux`.
 
+pub mod file;
+pub mod io;
+pub mod net;
+pub mod process;
+
+/// Pairs the constants of `linux-raw-sys` with their names, so that each architecture has its own values.
+macro_rules! names {
+    ($($name:ident),* $(,)?) => { &[$(($name as u64, stringify!($name))),*] };
+}
+use names;
+
 /// A set of named bits, or of named values when [`Flags::one_of`] is set.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Flags {

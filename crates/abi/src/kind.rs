@@ -4,6 +4,7 @@ use crate::{Flags, Layout};
 
 /// Where the length of a buffer comes from, in bytes once multiplied by its unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Len {
     /// A fixed number of bytes.
     Fixed(u32),
@@ -15,6 +16,8 @@ pub enum Len {
     Deref { n: u8, unit: u32 },
     /// `base` bytes and the buffer's own `u32` at byte `at`, in units of `unit` bytes (`struct file_handle`, `struct fiemap`).
     Head { at: u8, base: u32, unit: u32 },
+    /// As many bits as argument `n` says, in whole words of 8 bytes (`fd_set`, node masks).
+    Bits { n: u8 },
 }
 
 /// What a path argument does to the name it names.
@@ -47,6 +50,7 @@ pub enum OpenFlags {
 
 /// Whether a symbolic link in the last component is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Follow {
     /// Always.
     Always,
@@ -58,7 +62,7 @@ pub enum Follow {
     If { arg: u8, bit: u64 },
 }
 
-/// How a path argument is used.
+/// How a path argument is used. A null path, or an empty one where the call succeeds (`AT_EMPTY_PATH`), means what the directory descriptor itself is open on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PathUse {
     /// The argument with the directory descriptor that a relative path starts from; the working directory if there is none.
@@ -71,6 +75,7 @@ pub struct PathUse {
 
 /// What an argument means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Kind {
     /// A signed number (`int`, `long`).
     Int,
@@ -147,5 +152,24 @@ impl Kind {
             Self::Int | Self::Uint | Self::Hex | Self::Off | Self::Pos | Self::PosHigh | Self::Size | Self::Length | Self::Fd | Self::DirFd => false,
             Self::Pid | Self::Uid | Self::Gid | Self::Mode | Self::Dev | Self::Signal | Self::Addr | Self::Flags(_) | Self::Unused => false,
         }
+    }
+}
+
+impl PathUse {
+    /// Whether a link in the last component is followed, given the call's arguments and, for an open, its flags (wherever they stand): `O_NOFOLLOW` and
+    /// `O_CREAT | O_EXCL` take the link itself.
+    pub fn follows(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
+        let bits = |arg: u8| args[arg as usize];
+        let opened_itself = open_flags.is_some_and(|f| {
+            let exclusive = u64::from(linux_raw_sys::general::O_CREAT | linux_raw_sys::general::O_EXCL);
+            f & u64::from(linux_raw_sys::general::O_NOFOLLOW) != 0 || f & exclusive == exclusive
+        });
+        !opened_itself
+            && match self.follow {
+                Follow::Always => true,
+                Follow::Never => false,
+                Follow::Unless { arg, bit } => bits(arg) & bit == 0,
+                Follow::If { arg, bit } => bits(arg) & bit != 0,
+            }
     }
 }

@@ -2,6 +2,16 @@
 
 use crate::Flags;
 
+pub mod file;
+pub mod io;
+pub mod net;
+pub mod process;
+
+pub use file::*;
+pub use io::*;
+pub use net::*;
+pub use process::*;
+
 /// What a field of a struct means; what cannot be equal on another file system is told by this, not by the struct's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Is {
@@ -37,9 +47,11 @@ pub enum Is {
     Addr,
     /// Padding.
     Pad,
+    /// Characters up to a NUL or to the field's end (`sockaddr_un.sun_path`, `utsname.release`), compared; any width.
+    Text,
 }
 
-/// One field: `size` bytes (1, 2, 4 or 8, little-endian on the architectures supported) at byte `at`.
+/// One field: `size` bytes (1, 2, 4 or 8, little-endian on the architectures supported; any number for [`Is::Text`]) at byte `at`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Field {
     /// The kernel's name for it.
@@ -75,6 +87,10 @@ pub enum Form {
     Text,
     /// An array of `int` descriptors.
     Fds,
+    /// A `struct sockaddr` of whatever family its first two bytes say.
+    Sockaddr,
+    /// A bit set, lowest bit first (`fd_set`, `cpu_set_t`).
+    BitSet,
 }
 
 /// A named layout.
@@ -97,6 +113,35 @@ impl Layout {
     }
 }
 
+/// Width of a field, from the type of a reference to it.
+const fn width<T, F>(_: fn(&T) -> &F) -> u8 {
+    size_of::<F>() as u8
+}
+
+/// A layout out of a struct of `linux-raw-sys`: offsets and widths are the architecture's own. What is left out is padding.
+macro_rules! layout {
+    ($(#[$doc:meta])* $id:ident = $form:ident $name:literal $t:path { $($field:ident $(. $sub:ident)* : $is:expr),* $(,)? }) => {
+        $(#[$doc])*
+        pub static $id: crate::layout::Layout = crate::layout::Layout {
+            name: $name,
+            size: size_of::<$t>() as u32,
+            form: crate::layout::Form::$form,
+            fields: &[$(crate::layout::Field {
+                name: concat!(stringify!($field) $(, ".", stringify!($sub))*),
+                at: core::mem::offset_of!($t, $field $(. $sub)*) as u32,
+                size: crate::layout::width::<$t, _>(|s| &s.$field $(. $sub)*),
+                is: $is,
+            }),*],
+        };
+    };
+}
+use layout;
+
+/// A layout of one nameless number, or of an array of them.
+const fn number(name: &'static str, size: u8, form: Form, is: &'static [Field; 1]) -> Layout {
+    Layout { name, size: size as u32, form, fields: is }
+}
+
 /// The bytes that a call moves.
 pub static DATA: Layout = Layout::plain("data", Form::Data);
 /// Bytes compared but not decoded.
@@ -113,3 +158,23 @@ pub static DIRENTS: Layout = Layout::plain("struct linux_dirent", Form::Dirents)
 pub static DIRENTS64: Layout = Layout::plain("struct linux_dirent64", Form::Dirents64);
 /// `int[]` of descriptors.
 pub static FDS: Layout = Layout::plain("int", Form::Fds);
+/// A `struct sockaddr`.
+pub static SOCKADDR: Layout = Layout::plain("struct sockaddr", Form::Sockaddr);
+/// A bit set.
+pub static BITS: Layout = Layout::plain("bits", Form::BitSet);
+/// `int`, compared.
+pub static INT: Layout = number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Int }]);
+/// `unsigned int`, compared.
+pub static UINT: Layout = number("unsigned int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Uint }]);
+/// `int` that the system gives as it likes.
+pub static HOST_INT: Layout = number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+/// `__u64`, compared.
+pub static U64: Layout = number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Uint }]);
+/// `__u64` or `long` that the system gives as it likes.
+pub static HOST_U64: Layout = number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
+/// `loff_t`, compared.
+pub static LOFF: Layout = number("loff_t", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Int }]);
+/// `int[]`, never compared.
+pub static HOST_INTS: Layout = number("int", 4, Form::Array, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+/// `__u64[]`, never compared.
+pub static HOST_U64S: Layout = number("__u64", 8, Form::Array, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);

@@ -1,4 +1,6 @@
 //! The capture plan of a call: what to copy, when, and how much, derived from its kinds. Every engine interprets these steps and nothing else.
+//!
+//! A step whose pointer is null yields no piece: the program passed nothing.
 
 use crate::{Effect, Form, Kind, Len, Ret, Shape};
 
@@ -52,6 +54,8 @@ pub enum From {
     Deref = 3,
     /// `base` and the buffer's own `u32` at byte `len_arg` times `unit`.
     Head = 4,
+    /// Argument `len_arg` bits, in whole words of 8 bytes.
+    Bits = 5,
 }
 
 /// No such argument.
@@ -161,6 +165,7 @@ const fn step(what: What, when: When, arg: u8, len: Len, flags: u8) -> Step {
         Len::Ret { max: None, unit } => (From::Ret, NONE, unit, 0),
         Len::Deref { n, unit } => (From::Deref, n, unit, 0),
         Len::Head { at, base, unit } => (From::Head, at, unit, base),
+        Len::Bits { n } => (From::Bits, n, 0, 0),
     };
     Step { what, when, arg, from, len_arg, arg2: NONE, flags, pad: 0, unit, base }
 }

@@ -39,6 +39,7 @@ pub enum Ret {
 
 /// What a successful call does to the traced process's world, beyond what its kinds tell (`Ret::Fd`, path roles).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Effect {
     /// Nothing.
     None,
@@ -70,6 +71,8 @@ pub enum Effect {
     Seek,
     /// Close-on-exec of argument 0 becomes bit 0 of argument 2 (fcntl F_SETFD).
     SetFdFlags,
+    /// Close-on-exec of argument 0 becomes `on` (ioctl FIOCLEX and FIONCLEX).
+    Cloexec { on: bool },
     /// Status flags of argument 0 become argument 2 (fcntl F_SETFL).
     SetStatusFlags,
     /// Two new descriptors stand in the array of argument `fds`; flags in argument `flags` if any.
@@ -228,6 +231,8 @@ pub struct Row {
     pub groups: Groups,
     /// Which argument's value chooses a variant.
     pub by: u8,
+    /// The bits of that value that count.
+    pub mask: u32,
     /// The variants of a multiplexed call; values that are not listed take the row's own shape.
     pub variants: &'static [(u64, Shape)],
 }
@@ -267,7 +272,7 @@ impl Shape {
 impl Row {
     /// A row whose shape is named after the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
-        Self { number: sysno as u32, shape: Shape::new(sysno.name(), args), groups: Groups::NONE, by: 0, variants: &[] }
+        Self { number: sysno as u32, shape: Shape::new(sysno.name(), args), groups: Groups::NONE, by: 0, mask: u32::MAX, variants: &[] }
     }
     /// Sets the result's meaning.
     pub const fn returns(mut self, ret: Ret) -> Self {
@@ -305,6 +310,11 @@ impl Row {
         self.variants = variants;
         self
     }
+    /// Lets only these bits of the choosing value count (futex without its modifiers).
+    pub const fn masked(mut self, mask: u32) -> Self {
+        self.mask = mask;
+        self
+    }
     /// The call's name.
     pub const fn name(&self) -> &'static str {
         self.shape.name
@@ -314,7 +324,7 @@ impl Row {
         if self.variants.is_empty() {
             return &self.shape;
         }
-        let value = args[self.by as usize] & 0xffff_ffff;
+        let value = args[self.by as usize] & u64::from(self.mask);
         self.variants.iter().find(|(v, _)| *v == value).map_or(&self.shape, |(_, s)| s)
     }
 }
