@@ -1,1 +1,40 @@
-//! capture
+//! How a running program is watched.
+//!
+//! An engine watches a program and puts what it sees into a journal, as the plans of `abi` say. There is one way in for every engine, [`Engine`]; what they
+//! emit is the same, so that nothing behind the journal knows which one it was. A program that is watched behaves as if it were not: its output, its
+//! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
+
+mod command;
+mod error;
+mod options;
+mod outcome;
+mod plans;
+mod ptrace;
+
+pub use command::{Command, Credentials, resolve};
+pub use error::Error;
+pub use options::{DataLimit, Options, Wanted};
+pub use outcome::{End, Outcome};
+pub use ptrace::Ptrace;
+
+use trace::journal::Journal;
+
+/// A way of watching.
+pub trait Engine {
+    /// Its name, as `--engine` and traces have it.
+    fn name(&self) -> &'static str;
+    /// Runs a command and watches it until it and all its descendants have ended, or until the user interrupts twice.
+    fn record_command(&self, command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error>;
+    /// Watches running processes until they have ended, or until the user interrupts.
+    fn record_attach(&self, pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error>;
+}
+
+/// [`Engine::record_command`] of the ptrace engine.
+pub fn record_command(command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    Ptrace.record_command(command, options, journal)
+}
+
+/// [`Engine::record_attach`] of the ptrace engine.
+pub fn record_attach(pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    Ptrace.record_attach(pids, options, journal)
+}

@@ -1,0 +1,85 @@
+//! The program to run. It is found before a trace is made, so that a mistyped name leaves nothing behind.
+
+use crate::Error;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A program, its arguments, and as whom it runs.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The file to execute; see [`resolve`].
+    pub program: PathBuf,
+    /// All of its arguments, the first of which is its name.
+    pub argv: Vec<OsString>,
+    /// Its environment, if it is not ours.
+    pub environment: Option<Vec<(OsString, OsString)>>,
+    /// As whom it runs, if not as we do.
+    pub credentials: Option<Credentials>,
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Command {
+    /// A command as it was typed: the program first, looked up in our `PATH`.
+    pub fn new(typed: &[OsString]) -> Result<Self, Error> {
+        let name = typed.first().ok_or_else(|| Error::NotFound(String::new()))?;
+        let program = resolve(name, std::env::var_os("PATH").as_deref())?;
+        Ok(Self { program, argv: typed.to_vec(), environment: None, credentials: None })
+    }
+}
+
+/// The file that `name` means, as execvp(3) looks for it in `path` (by default `/bin:/usr/bin`).
+pub fn resolve(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
+    if name.as_bytes().contains(&b'/') {
+        return executable(Path::new(name)).map(|()| PathBuf::from(name));
+    }
+    let mut refused = None;
+    let default = OsStr::new("/bin:/usr/bin");
+    for directory in path.unwrap_or(default).as_bytes().split(|b| *b == b':') {
+        let directory = if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
+        let program = directory.join(name);
+        match executable(&program) {
+            Ok(()) if !name.is_empty() => return Ok(program),
+            Err(e @ Error::NotExecutable { .. }) => refused = refused.or(Some(e)),
+            _ => {}
+        }
+    }
+    Err(refused.unwrap_or_else(|| Error::NotFound(name.to_string_lossy().into_owned())))
+}
+
+fn executable(program: &Path) -> Result<(), Error> {
+    let refuse = |source| Err(Error::NotExecutable { program: program.to_owned(), source });
+    match std::fs::metadata(program) {
+        Ok(m) if m.is_dir() => refuse(io::Error::from_raw_os_error(nix::libc::EISDIR)),
+        Ok(m) if m.mode() & 0o111 == 0 => refuse(io::ErrorKind::PermissionDenied.into()),
+        Ok(_) => Ok(()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(Error::NotFound(program.display().to_string())),
+        Err(source) => refuse(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        assert!(resolve(OsStr::new("sh"), Some(OsStr::new("/nowhere:/bin"))).is_ok_and(|p| p == Path::new("/bin/sh")));
+        assert_eq!(resolve(OsStr::new("no-such-program"), None).map_err(|e| e.status()), Err(127));
+        assert_eq!(resolve(OsStr::new("/etc/passwd"), None).map_err(|e| e.status()), Err(126));
+        assert_eq!(resolve(OsStr::new("/etc"), None).map_err(|e| e.status()), Err(126));
+        assert_eq!(resolve(OsStr::new(""), None).map_err(|e| e.status()), Err(127));
+    }
+}

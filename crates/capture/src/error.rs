@@ -1,0 +1,51 @@
+//! What can go wrong before a program is watched.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No such program.
+    #[error("{0}: command not found")]
+    NotFound(String),
+    /// It is there and cannot be executed.
+    #[error("cannot execute {}", program.display())]
+    NotExecutable {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A process could not be joined.
+    #[error("cannot join process {pid}")]
+    Join {
+        /// The process.
+        pid: i32,
+        /// Why.
+        source: io::Error,
+    },
+    /// The machine refuses to let one process watch another.
+    #[error("cannot {doing}")]
+    Refused {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn refused(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Refused { doing, source }
+    }
+    /// The exit status that shells give in this case: 127 not found, 126 not executable, 125 otherwise.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => 127,
+            Self::NotExecutable { .. } => 126,
+            Self::Join { .. } | Self::Refused { .. } => 125,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What an engine is asked to keep.
+
+/// How much of the data that calls move is kept. Paths, structs and whatever else is no data are always kept whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DataLimit {
+    /// All of it.
+    #[default]
+    All,
+    /// What the program writes.
+    Writes,
+    /// None.
+    None,
+    /// So many bytes of each buffer.
+    Bytes(u64),
+}
+
+/// The set of calls to record, by number.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    known: Vec<bool>,
+    /// Whether numbers beyond the set are in it.
+    beyond: bool,
+}
+
+/// One more than the greatest number that a filter distinguishes.
+pub(crate) const NUMBERS: u32 = 1024;
+
+impl Wanted {
+    /// Every call.
+    pub fn all() -> Self {
+        Self { known: Vec::new(), beyond: true }
+    }
+    /// The calls for which `test` of the number says so.
+    pub fn new(test: impl Fn(u32) -> bool) -> Self {
+        Self { known: (0..NUMBERS).map(&test).collect(), beyond: test(u32::MAX) }
+    }
+    /// Whether the call with this number is wanted.
+    pub fn has(&self, number: u32) -> bool {
+        self.known.get(number as usize).copied().unwrap_or(self.beyond)
+    }
+    /// Whether all are.
+    pub fn is_all(&self) -> bool {
+        self.beyond && self.known.iter().all(|w| *w)
+    }
+}
+
+/// What to record, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How much data.
+    pub data: DataLimit,
+    /// Which calls.
+    pub wanted: Wanted,
+    /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the recorder die, the wanted calls fail with ENOSYS.
+    pub seccomp: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false }
+    }
+}

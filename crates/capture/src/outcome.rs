@@ -1,0 +1,29 @@
+//! How a recording went.
+
+/// How the main program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Signaled(i32),
+    /// It goes on: we left it, or it was one of several that we joined.
+    Running,
+}
+
+/// What an engine tells when it is done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How the command ended (with several processes joined: [`End::Running`]).
+    pub end: End,
+    /// What the user should know, once each.
+    pub notes: Vec<String>,
+    /// Pieces of memory that could not be read.
+    pub unreadable: u64,
+    /// Records lost.
+    pub lost: u64,
+    /// Whether we left while something was still running.
+    pub detached: bool,
+    /// Why the journal could not be written; the program was left to itself then.
+    pub journal_error: Option<trace::Error>,
+}
