@@ -39,17 +39,16 @@ pub fn run(a: &Args) -> Result<()> {
         line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
         if a.variants {
             for (value, shape) in row.variants {
-                line(&mut text, "", shape, &format!("{} = {value}", row.shape.args[row.by as usize].name))?;
+                line(&mut text, "", shape, &format!("{} {value:#x}", row.shape.args[row.by as usize].name))?;
             }
         }
     }
     stdout::text(&text)
 }
 
+/// The signature comes last, as it may be as long as it likes.
 fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
-    let signature = format!("{}{} -> {}", if number.is_empty() { "  " } else { "" }, signature(shape), result(shape.ret));
-    let line = format!("{number:>4}  {signature:<90} {:<22} {remark}", treatment(shape.replay));
-    writeln!(text, "{}", line.trim_end())
+    writeln!(text, "{number:>4}  {:<20}  {remark:<16}  {} -> {}", treatment(shape.replay), signature(shape), result(shape.ret))
 }
 
 fn signature(shape: &Shape) -> String {
@@ -181,7 +180,7 @@ mod tests {
         let row = abi::by_name("read").expect("read is in the table");
         line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
         insta::assert_snapshot!(text, @r#"
-           0  read(fd: fd, buf: out data, count: size) -> bytes                                          performed              %desc
+           0  performed             %desc             read(fd: fd, buf: out data, count: size) -> bytes
         "#);
     }
 }

@@ -54,7 +54,7 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 2
 
     $ reanimator print -e opne thing.ra
-    error: no system call is called "opne"
+    error: no system call is called "opne"; did you mean open?
     -> 2
 
     $ reanimator record -e opne true
