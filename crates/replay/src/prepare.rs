@@ -3,6 +3,7 @@
 //! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices and sockets are not made. Attributes are set last,
 //! children before their directories, so that no permission is in the way. Memory does not grow with the content: one buffer of the trace at a time.
 
+use crate::source::{Cause, Source};
 use crate::tree::Tree;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
@@ -14,9 +15,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use trace::Item;
 use trace::files::{FileType, Origin, Row, State};
 use trace::record::PieceKind;
-use trace::{Item, Trace, Want};
 
 /// Files kept open while content is written.
 const OPEN_FILES: usize = 64;
@@ -53,7 +54,7 @@ pub enum PrepareError {
     },
     /// The trace could not be read.
     #[error("reading the trace")]
-    Trace(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Trace(#[source] Cause),
     /// The trace does not hold the bytes that it refers to.
     #[error("initial content of file {file} is not in the data of call {seq}")]
     Content {
@@ -65,17 +66,20 @@ pub enum PrepareError {
 }
 
 /// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
-pub fn prepare(trace: &Trace, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
-    let whole = |e| PrepareError::Trace(Box::new(e));
-    prepare_from(rows, trace.origins().map_err(whole)?, || trace.read(Want { data: true }), root)
+pub fn prepare(source: &dyn Source, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+    prepare_from(rows, source.origins().map_err(PrepareError::Trace)?, || source.items(), root)
 }
 
 /// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
 /// read than the origins need.
-fn prepare_from<I, E>(rows: &[Row], origins: impl Iterator<Item = Result<Origin, E>>, items: impl FnOnce() -> I, root: &Path) -> Result<Prepared, PrepareError>
+fn prepare_from<I>(
+    rows: &[Row],
+    origins: impl Iterator<Item = Result<Origin, Cause>>,
+    items: impl FnOnce() -> Result<I, Cause>,
+    root: &Path,
+) -> Result<Prepared, PrepareError>
 where
-    I: Iterator<Item = Result<Item, E>>,
-    E: std::error::Error + Send + Sync + 'static,
+    I: Iterator<Item = Result<Item, Cause>>,
 {
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
     let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::new(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
@@ -86,7 +90,7 @@ where
     }
     let mut origins = origins.peekable();
     if origins.peek().is_some() {
-        maker.fill(origins, items())?;
+        maker.fill(origins, items().map_err(PrepareError::Trace)?)?;
     }
     maker.open.clear();
     for row in rows.iter().rev() {
@@ -118,15 +122,10 @@ impl<'a> Maker<'a> {
         }
         let first = state.group.and_then(|group| self.groups.get(&group).copied());
         if let Some(first) = first {
-            let old = self.tree.get(&first.path, OFlags::PATH).map_err(|e| ("linking", e))?;
+            let (old, name) = self.tree.parent(&first.path).map_err(|e| ("linking", e))?;
+            let (old, old_name) = (old.try_clone().map_err(|e| ("linking", e))?, name);
             let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
-            linkat(&old, c"", dir, name, AtFlags::EMPTY_PATH)
-                .or_else(|_| {
-                    // AT_EMPTY_PATH asks for CAP_DAC_READ_SEARCH.
-                    use rustix::fd::AsRawFd;
-                    linkat(rustix::fs::CWD, format!("/proc/self/fd/{}", old.as_raw_fd()), dir, name, AtFlags::SYMLINK_FOLLOW)
-                })
-                .map_err(|e| ("linking", e.into()))?;
+            linkat(&old, old_name, dir, name, AtFlags::empty()).map_err(|e| ("linking", e.into()))?;
             self.done.names += 1;
             return Ok(());
         }
@@ -166,21 +165,17 @@ impl<'a> Maker<'a> {
     }
 
     /// Copies the initial content out of the trace: both come in the same order.
-    fn fill<E: std::error::Error + Send + Sync + 'static>(
-        &mut self,
-        origins: impl Iterator<Item = Result<Origin, E>>,
-        items: impl Iterator<Item = Result<Item, E>>,
-    ) -> Result<(), PrepareError> {
+    fn fill(&mut self, origins: impl Iterator<Item = Result<Origin, Cause>>, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), PrepareError> {
         let rows: &'a [Row] = self.rows;
         let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
         let mut calls = items.filter_map(|item| match item {
             Ok(Item::Call(call)) => Some(Ok(call)),
             Ok(Item::Event(_)) => None,
-            Err(e) => Some(Err(PrepareError::Trace(Box::new(e)))),
+            Err(e) => Some(Err(PrepareError::Trace(e))),
         });
         let mut call = None;
         for origin in origins {
-            let origin = origin.map_err(|e| PrepareError::Trace(Box::new(e)))?;
+            let origin = origin.map_err(|e| PrepareError::Trace(e))?;
             let missing = || PrepareError::Content { file: origin.file, seq: origin.seq };
             while call.as_ref().is_none_or(|c: &trace::Call| c.seq != origin.seq) {
                 call = Some(calls.next().ok_or_else(missing)??);
