@@ -4,6 +4,7 @@
 //! fails to compile in each place that must learn it, and a new call is one row. No I/O, no unsafe.
 #![forbid(unsafe_code)]
 
+pub mod arch;
 pub mod check;
 pub mod flags;
 pub mod kind;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod row;
 pub mod table;
 
+pub use arch::Arch;
 pub use flags::Flags;
 pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};

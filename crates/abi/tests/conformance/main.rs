@@ -1,0 +1,8 @@
+//! The table against other tellings of the same facts: the running kernel's own, and those of the crates that list calls and structs.
+
+extern crate reanimator_abi as abi;
+
+mod aarch64;
+mod btf;
+mod calls;
+mod structs;
