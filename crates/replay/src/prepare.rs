@@ -292,6 +292,8 @@ fn write_zeros(fd: &OwnedFd, zeros: &[u8], mut offset: u64, end: u64) -> io::Res
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 pub(crate) mod tests_support;

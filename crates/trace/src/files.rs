@@ -18,7 +18,7 @@ mod table;
 
 pub use row::{Content, FileType, Final, Known, Origin, Row, State};
 pub use scan::{compared_xattr, content_hash};
-use table::{Origins, read_rows};
+pub use table::{Origins, read_rows};
 
 use crate::call::{Call, Event, Item};
 use crate::document::About;

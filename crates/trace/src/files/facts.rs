@@ -5,7 +5,7 @@
 mod about;
 mod data;
 
-use super::names::{Names, Place, ROOT, Slot, Walk};
+use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
 use super::row::{FileType, Origin};
 use super::scene::{Given, Scene};
@@ -51,6 +51,8 @@ pub struct Facts {
 struct Led {
     used: PathUse,
     follow: bool,
+    /// It ends in a slash.
+    slash: bool,
     walk: Walk,
 }
 
@@ -63,7 +65,7 @@ impl Facts {
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
     pub fn stood(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = seen_of(identity);
-        match self.names.walk(ROOT, ROOT, path, false, true) {
+        match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
             Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => Some(self.names.present(&place, &seen)),
             Walk::Place(_) => Some(self.names.nameless(true, &seen)),
             Walk::At(node) => Some(node),
@@ -90,7 +92,7 @@ impl Facts {
             return None;
         }
         let seen = seen_of(&file.identity);
-        let node = match self.names.walk(ROOT, ROOT, &file.path, false, true) {
+        let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
             Walk::Place(place) => self.names.present(&place, &Seen { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Blocked => return None,
@@ -101,7 +103,7 @@ impl Facts {
 
     /// The directory that stands under this path now.
     pub fn at(&mut self, path: &[u8]) -> NodeId {
-        match self.names.walk(ROOT, ROOT, path, true, true) {
+        match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => node,
             Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
             Walk::Virtual | Walk::Blocked => ROOT,
@@ -119,7 +121,8 @@ impl Facts {
         for (i, a) in shape.args.iter().enumerate() {
             if let Kind::Path(used) = a.kind {
                 let walk = self.lead(call, shape, scene, i as u8, used);
-                led.push(Led { used, follow: follows(call, used), walk });
+                let slash = call.string(i as u8).is_some_and(|path| path.ends_with(b"/"));
+                led.push(Led { used, follow: follows(call, used), slash, walk });
             }
         }
         match call.errno() {
@@ -170,13 +173,19 @@ impl Facts {
             },
             None => scene.cwd.unwrap_or(ROOT),
         };
-        let follow = follows(call, used);
-        let proven = ok || matches!(call.errno(), Some(EEXIST | ENOTEMPTY | EISDIR));
-        let walk = self.names.walk(root, base, path, follow, proven);
+        // A slash at the end follows, too, where the whole path is looked up and not its directory alone.
+        let slash = path.ends_with(b"/") && matches!(used.role, Role::Lookup | Role::Open(_));
+        let follow = slash || follows(call, used);
+        let reach = match call.errno() {
+            None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
+            Some(errno) if proves_nothing(errno) => Reach::Nowhere,
+            Some(_) => Reach::Partly,
+        };
+        let walk = self.names.walk(root, base, path, follow, reach);
         match (&walk, call.identity(RESULT)) {
             // A link that we do not know of led elsewhere: the kernel says where.
             (Walk::Virtual | Walk::Blocked, Some((_, real))) if ok && shape.ret == Ret::Fd && real.first() == Some(&b'/') && deleted(real).is_none() => {
-                self.names.walk(ROOT, ROOT, real, false, true)
+                self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
         }
@@ -331,7 +340,7 @@ impl Facts {
         let node = match known {
             Some(node) => node,
             None if path.first() != Some(&b'/') || deleted(path).is_some() => self.names.nameless(identity.born != 0 && identity.born < self.began, &seen),
-            None => match self.names.walk(ROOT, ROOT, path, false, true) {
+            None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
                 Walk::Place(place) => self.names.present(&place, &seen),
                 Walk::At(node) => node,
                 Walk::Virtual | Walk::Blocked => return,
@@ -397,16 +406,24 @@ impl Facts {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
                     self.names.inhabit(node);
                 }
-                (EISDIR, Role::Open(_) | Role::Remove) => {
+                // With a slash at its end, a name that must not be a directory fails so whatever it is.
+                (EISDIR, Role::Open(_) | Role::Remove) if !l.slash => {
                     self.names.present(place, &Seen::kind(FileType::Directory));
                 }
                 (ELOOP, Role::Open(_)) if !l.follow => {
                     self.names.present(place, &Seen::kind(FileType::Link));
                 }
+                // Something is in the way, most likely what stands there.
+                (errno, Role::Lookup | Role::Open(_) | Role::Remove) if !proves_nothing(errno) => self.names.presume(place),
                 _ => {}
             }
         }
     }
+}
+
+/// Errors that come whether a name exists or not: ENOENT, EINTR, EBADF, ENOMEM, EFAULT, ENFILE, EMFILE, ENOSPC, ENAMETOOLONG, EDQUOT.
+fn proves_nothing(errno: i32) -> bool {
+    matches!(errno, ENOENT | 4 | 9 | 12 | 14 | 23 | 24 | 28 | 36 | 122)
 }
 
 /// The path before ` (deleted)`.

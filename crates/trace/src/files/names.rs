@@ -52,6 +52,17 @@ pub enum Walk {
     Blocked,
 }
 
+/// How far the kernel got on a path, by the call's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the last component: all before it are directories.
+    Proven,
+    /// To something that was in the way.
+    Partly,
+    /// Perhaps nowhere: some component does not exist.
+    Nowhere,
+}
+
 /// The name space.
 pub struct Names {
     nodes: Vec<Node>,
@@ -109,12 +120,11 @@ impl Names {
         Some(path)
     }
 
-    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too. `proven`: the call got as far as the last component, so that all
-    /// before it are directories.
-    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, proven: bool) -> Walk {
+    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
+    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, reach: Reach) -> Walk {
+        let proven = reach == Reach::Proven;
         let mut at = if path.first() == Some(&b'/') { root } else { base };
         let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
-        let follow = follow || path.last() == Some(&b'/');
         let mut links = 0;
         while let Some(name) = rest.pop_front() {
             if &*name == b"." {
@@ -132,7 +142,7 @@ impl Names {
             }
             let last = rest.is_empty();
             let mut slot = self.look(at, &name);
-            if slot == Slot::Unknown && (!last || follow) {
+            if slot == Slot::Unknown && (!last || follow) && reach != Reach::Nowhere {
                 slot = self.look_closer(at, &name, !last);
             }
             let node = match slot {
@@ -263,6 +273,16 @@ impl Names {
     pub fn listed(&mut self, place: &Place, kind: FileType) {
         if self.look(place.dir, &place.name) == Slot::Unknown {
             self.present(place, &Seen::kind(kind));
+        }
+    }
+
+    /// The name probably exists: it does if the live file system shows something there that is older than the recording.
+    pub fn presume(&mut self, place: &Place) {
+        if place.slot == Slot::Unknown && !self.node(place.dir).is_virtual && !self.node(place.dir).entries.contains_key(&place.name) {
+            let seen = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path));
+            if let Some(seen) = seen {
+                self.present(place, &Seen { target: seen.target, ..Seen::kind(seen.kind) });
+            }
         }
     }
 
