@@ -36,8 +36,17 @@ impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
 
 /// The error's text: its message, then each cause that the text does not repeat.
 pub fn text(error: &anyhow::Error) -> String {
+    joined(error.chain())
+}
+
+/// The same of an error that is no [`anyhow::Error`].
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    joined(std::iter::successors(Some(error), |e| e.source()))
+}
+
+fn joined<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
     let mut text = String::new();
-    for cause in error.chain() {
+    for cause in chain {
         let next = without_number(&cause.to_string());
         if text.is_empty() {
             text = next;

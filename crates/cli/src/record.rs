@@ -1,9 +1,17 @@
 //! `reanimator record`: run a program, or join one, and write what it does into a trace.
 
+use crate::failure::{self, Advise};
+use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::Talk;
+use crate::units::{bytes, count, counted};
+use crate::{naming, reading, sudo};
+use anyhow::{Context, Result, bail};
+use capture::{DataLimit, Wanted};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use trace::{About, Recording, Summary, Verdict};
 
 /// Run a program and record its system calls, with all the bytes they move, into a trace
 ///
@@ -34,8 +42,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
     /// How much data to keep: all, writes, none, or at most N bytes of each buffer
-    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = Data::parse)]
-    pub data: Data,
+    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = data_limit)]
+    pub data: DataLimit,
     /// Do not stop the program for calls that -e leaves out. Faster, but should reanimator be killed, the calls that -e selects fail with ENOSYS from then
     /// on: a seccomp filter cannot be taken back
     #[arg(long)]
@@ -60,31 +68,170 @@ pub enum Engine {
     Ptrace,
 }
 
-/// How much data is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// All of it.
-    All,
-    /// What the program writes.
-    Writes,
-    /// None.
-    None,
-    /// So many bytes of each buffer.
-    Upto(u64),
+fn data_limit(text: &str) -> Result<DataLimit, String> {
+    Ok(match text {
+        "all" => DataLimit::All,
+        "writes" => DataLimit::Writes,
+        "none" => DataLimit::None,
+        number => DataLimit::Bytes(number.parse().map_err(|_| "say all, writes, none, or a number of bytes".to_owned())?),
+    })
 }
 
-impl Data {
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "all" => Self::All,
-            "writes" => Self::Writes,
-            "none" => Self::None,
-            number => Self::Upto(number.parse().map_err(|_| "say all, writes, none, or a number of bytes".to_owned())?),
-        })
-    }
+/// What is recorded.
+enum Target {
+    Command(Box<capture::Command>),
+    Processes(Vec<i32>),
 }
 
 /// `reanimator record`.
-pub fn run(_: &Args, _: &Talk) -> Outcome {
-    Outcome::Failed(anyhow::anyhow!("recording is not built yet"), 125)
+pub fn run(a: &Args, talk: &Talk) -> Outcome {
+    record(a, talk).unwrap_or_else(|error| {
+        let status = error.chain().find_map(|cause| cause.downcast_ref::<capture::Error>()).map_or(125, |e| i32::from(e.status()));
+        Outcome::Failed(error, status)
+    })
+}
+
+fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
+    let options = options(a)?;
+    let caller = sudo::caller();
+    let target = target(a, caller.as_ref(), talk)?;
+    let path = naming::output(a.output.as_deref(), &program(&target), a.force)?;
+
+    let recording = reading::explained(Recording::create(&path, about(a, &target)), &path)?;
+    let watched = match watch(&target, &options, &recording) {
+        Ok(watched) => watched,
+        Err(error) => {
+            // Nothing ran: nothing is left behind.
+            drop(recording);
+            let _best = fs::remove_dir_all(&path);
+            return Err(error);
+        }
+    };
+    let summary = seal(recording, &watched, &path, talk)?;
+    if let Some(caller) = &caller
+        && let Err(error) = caller.own(&path)
+    {
+        talk.warn(failure::text(&error));
+    }
+    close(&path, &summary, &watched, talk);
+    Ok(match watched.end {
+        _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
+        capture::End::Exited(status) => Outcome::Status(status),
+        capture::End::Signaled(signal) => Outcome::Signal(signal),
+        capture::End::Running => Outcome::Status(0),
+    })
+}
+
+fn options(a: &Args) -> Result<capture::Options> {
+    let filter = Filter::parse(&a.filter)?;
+    if filter.needs_more_than_numbers() {
+        let refused: Result<()> = Err(anyhow::anyhow!("record takes sets of calls only, not status= or path="));
+        refused.advise("record all calls, and choose among them afterwards: reanimator print -e 'path=GLOB'")?;
+    }
+    if a.seccomp && filter.has_all_numbers() {
+        bail!("--seccomp does nothing without -e: every call is wanted");
+    }
+    Ok(capture::Options { data: a.data, wanted: Wanted::new(|number| filter.has_number(number)), seccomp: a.seccomp })
+}
+
+/// The command, as the user who called sudo if somebody did; or the processes.
+fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target> {
+    if !a.pid.is_empty() {
+        let pids = a.pid.iter().map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
+        return Ok(Target::Processes(pids.collect::<Result<_>>()?));
+    }
+    let mut command = capture::Command::new(&a.command)?;
+    if let Some(caller) = caller {
+        talk.detail(format_args!("running {} as user {}, who called sudo", command.program.display(), caller.uid));
+        command.credentials = Some(capture::Credentials { uid: caller.uid, gid: caller.gid, groups: caller.groups.clone() });
+        command.environment = Some(caller.environment());
+    }
+    Ok(Target::Command(Box::new(command)))
+}
+
+/// What the trace is named after.
+fn program(target: &Target) -> OsString {
+    match target {
+        Target::Command(command) => command.argv.first().cloned().unwrap_or_default(),
+        Target::Processes(pids) => {
+            let pid = pids.first().copied().unwrap_or_default();
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let name = name.trim().replace('/', "_");
+            if name.is_empty() { pid.to_string().into() } else { name.into() }
+        }
+    }
+}
+
+fn about(a: &Args, target: &Target) -> About {
+    let (command, joined) = match target {
+        Target::Command(command) => (command.argv.clone(), Vec::new()),
+        Target::Processes(_) => (Vec::new(), a.pid.clone()),
+    };
+    About {
+        command,
+        joined,
+        engine: "ptrace".to_owned(),
+        filter: a.filter.join(" -e "),
+        data: match a.data {
+            DataLimit::All => "all".to_owned(),
+            DataLimit::Writes => "writes".to_owned(),
+            DataLimit::None => "none".to_owned(),
+            DataLimit::Bytes(n) => n.to_string(),
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..About::here()
+    }
+}
+
+fn watch(target: &Target, options: &capture::Options, recording: &Recording) -> Result<capture::Outcome> {
+    let journal = reading::explained(recording.journal(0), recording.dir())?;
+    let watched = match target {
+        Target::Command(command) => capture::record_command(command, options, journal),
+        Target::Processes(pids) => capture::record_attach(pids, options, journal),
+    };
+    let advice = match &watched {
+        Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
+        Err(capture::Error::NotExecutable { .. }) => "chmod +x makes a program of a file; a script needs a #! line",
+        Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::ESRCH) => "there is no such process: `pgrep -a NAME` finds it",
+        _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
+    };
+    watched.advise(advice)
+}
+
+fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Talk) -> Result<Summary> {
+    if let Some(error) = &watched.journal_error {
+        talk.warn(format_args!("the trace could not be written any more, and the program was left alone: {}", failure::causes(error)));
+    }
+    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: true, notes: watched.notes.clone() };
+    let progress = talk.progress("sealing");
+    let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
+    drop(progress);
+    reading::explained(sealed, path).with_context(|| match watched.end {
+        capture::End::Exited(status) => format!("the program exited with {status}, but its trace is not finished"),
+        capture::End::Signaled(signal) => format!("the program died of signal {signal}, but its trace is not finished"),
+        capture::End::Running => "the trace is not finished".to_owned(),
+    })
+}
+
+/// The closing line; if something is missing, it is the loud one.
+fn close(path: &Path, summary: &Summary, watched: &capture::Outcome, talk: &Talk) {
+    for note in &watched.notes {
+        talk.say(format_args!("note: {note}"));
+    }
+    if watched.detached {
+        talk.say("left the program running");
+    }
+    let line = format!(
+        "wrote {}  {}  {}  {}  {}  (ptrace)",
+        path.display(),
+        counted(summary.calls, "call", "calls"),
+        counted(summary.processes, "process", "processes"),
+        bytes(summary.bytes_on_disk),
+        summary.verdict
+    );
+    talk.say(line);
+    if summary.verdict == Verdict::Incomplete {
+        let lost = if summary.lost > 0 { format!("{} calls were lost; ", count(summary.lost)) } else { String::new() };
+        talk.warn(format_args!("{} is INCOMPLETE: {lost}{}", path.display(), summary.reasons.join("; ")));
+    }
 }

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use std::ffi::CString;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// The user who called sudo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Caller {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// Name and home directory, if the user database knows them.
+    known: Option<(String, PathBuf)>,
 }
 
 /// The user who called sudo, if we are root because of it.
@@ -26,15 +29,27 @@ pub fn caller() -> Option<Caller> {
     if uid == 0 {
         return None;
     }
-    let groups = User::from_uid(Uid::from_raw(uid)).ok().flatten().and_then(|user| {
-        let name = CString::new(user.name).ok()?;
-        getgrouplist(&name, Gid::from_raw(gid)).ok()
-    });
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let groups = user.as_ref().and_then(|user| getgrouplist(&CString::new(user.name.as_str()).ok()?, Gid::from_raw(gid)).ok());
     let groups = groups.map_or(vec![gid], |groups| groups.into_iter().map(Gid::as_raw).collect());
-    Some(Caller { uid, gid, groups })
+    Some(Caller { uid, gid, groups, known: user.map(|user| (user.name, user.dir)) })
 }
 
 impl Caller {
+    /// Our environment, with the caller's name and home in place of root's.
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
+        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        if let Some((name, home)) = &self.known {
+            for (key, value) in &mut environment {
+                match key.to_str() {
+                    Some("USER" | "LOGNAME") => *value = name.into(),
+                    Some("HOME") => *value = home.into(),
+                    _ => {}
+                }
+            }
+        }
+        environment
+    }
     /// Gives the caller everything under `path`, without following links.
     pub fn own(&self, path: &Path) -> Result<()> {
         let context = || format!("cannot give {} to user {}", path.display(), self.uid);
