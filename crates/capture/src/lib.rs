@@ -5,6 +5,7 @@
 //! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
 
 mod command;
+mod die;
 mod error;
 mod options;
 mod outcome;
@@ -12,6 +13,7 @@ mod plans;
 mod ptrace;
 
 pub use command::{Command, Credentials, resolve};
+pub use die::die_of;
 pub use error::Error;
 pub use options::{DataLimit, Options, Wanted};
 pub use outcome::{End, Outcome};

@@ -18,7 +18,8 @@ impl fmt::Display for Advised {
 
 impl std::error::Error for Advised {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
+        // The error itself, so that whoever walks the chain finds it.
+        Some(self.error.as_ref())
     }
 }
 

@@ -20,7 +20,7 @@ impl Outcome {
     pub fn end(self, talk: &Talk) -> ! {
         match self {
             Self::Status(status) => exit(status),
-            Self::Signal(signal) => exit(128 + signal),
+            Self::Signal(signal) => capture::die_of(signal),
             // The reader of our output has seen enough (`| head`).
             Self::Failed(error, _) if is_broken_pipe(&error) => exit(0),
             Self::Failed(error, status) => {

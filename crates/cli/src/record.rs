@@ -140,7 +140,7 @@ fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target
         let pids = a.pid.iter().map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
         return Ok(Target::Processes(pids.collect::<Result<_>>()?));
     }
-    let mut command = capture::Command::new(&a.command)?;
+    let mut command = explained(capture::Command::new(&a.command))?;
     if let Some(caller) = caller {
         talk.detail(format_args!("running {} as user {}, who called sudo", command.program.display(), caller.uid));
         command.credentials = Some(capture::Credentials { uid: caller.uid, gid: caller.gid, groups: caller.groups.clone() });
@@ -189,13 +189,17 @@ fn watch(target: &Target, options: &capture::Options, recording: &Recording) -> 
         Target::Command(command) => capture::record_command(command, options, journal),
         Target::Processes(pids) => capture::record_attach(pids, options, journal),
     };
-    let advice = match &watched {
+    explained(watched)
+}
+
+fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
+    let advice = match &result {
         Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
         Err(capture::Error::NotExecutable { .. }) => "chmod +x makes a program of a file; a script needs a #! line",
         Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::ESRCH) => "there is no such process: `pgrep -a NAME` finds it",
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
     };
-    watched.advise(advice)
+    result.advise(advice)
 }
 
 fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Talk) -> Result<Summary> {

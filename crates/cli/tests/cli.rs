@@ -58,7 +58,7 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 2
 
     $ reanimator record -e opne true
-    error: recording is not built yet
+    error: no system call is called "opne"; did you mean open?
     -> 125
 
     $ reanimator record --data some true
