@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod check;
+mod errno;
 pub mod flags;
 pub mod kind;
 pub mod layout;
@@ -14,6 +15,7 @@ pub mod row;
 pub mod table;
 
 pub use arch::Arch;
+pub use errno::errno_name;
 pub use flags::Flags;
 pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};

@@ -6,7 +6,7 @@
 
 mod read;
 
-pub(crate) use read::{Damage, Records};
+pub(crate) use read::{Damage, Pieces, Record, Records};
 
 use crate::error::Error;
 use crate::record::{Header, PieceHeader};

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+mod columns;
 pub mod document;
 pub mod error;
 pub mod files;

@@ -51,6 +51,24 @@ impl RecordKind {
     }
 }
 
+impl RecordKind {
+    /// The word for it in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Part => "part",
+            Self::Start => "start",
+            Self::Exec => "exec",
+            Self::Exit => "exit",
+            Self::Signal => "signal",
+            Self::Descriptor => "descriptor",
+            Self::State => "state",
+            Self::Gap => "gap",
+            Self::Note => "note",
+        }
+    }
+}
+
 /// Engines split a piece that is longer than this into [`RecordKind::Part`] records.
 pub const PART_BYTES: usize = 8 << 20;
 

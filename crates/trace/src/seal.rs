@@ -1,13 +1,253 @@
-//! Sealing: journals become segments.
+//! Sealing: journals become segments, in bounded memory, and may be interrupted at any moment.
+//!
+//! Invariant: until the `trace.json` that says `sealed` is durable, the journals are whole and nothing else counts; what an interrupted sealing left behind is
+//! removed by the next. After that the journals count for nothing.
 
-use crate::document::Document;
+mod census;
+mod events;
+mod merge;
+mod names;
+mod segment;
+mod table;
+mod verdict;
+mod window;
+
+use crate::document::{Document, Sealed, State};
 use crate::error::Error;
+use crate::journal::{Pieces, Record, Records};
+use crate::record::RecordKind;
 use crate::recording::Progress;
-use crate::storage::Storage;
-use std::os::fd::OwnedFd;
+use crate::storage::{Storage, directory_at, file_at};
+use census::Census;
+use events::Events;
+use merge::Streams;
+use names::Names;
+use segment::Segments;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use verdict::Findings;
+pub(crate) use window::Limits;
+use window::{Counts, Parts, Window};
 
-/// Seals the trace in `dir`. `live`: the recording has just ended here.
-pub(crate) fn seal(_: &dyn Storage, _: &OwnedFd, _: &Path, _: Document, _live: bool, _: Progress<'_>) -> Result<Document, Error> {
-    Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "sealing is not built yet").into())
+/// Where tables are written.
+struct Place<'a> {
+    storage: &'a dyn Storage,
+    dir: BorrowedFd<'a>,
+    path: &'a Path,
 }
+
+/// How to seal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    /// The recording has just ended in this process, on this machine.
+    pub live: bool,
+    /// When a segment is full.
+    pub limits: Limits,
+}
+
+/// Seals the trace in `dir`, whose lock the caller holds.
+pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut document: Document, how: How, progress: Progress<'_>) -> Result<Document, Error> {
+    let place = Place { storage, dir: dir.as_fd(), path };
+    clean(&place)?;
+    document.segments.clear();
+    document.tables.clear();
+    let sealed = Sealing::new(&place, &document).and_then(|s| s.run(&mut document, how, progress)).and_then(|()| {
+        document.state = State::Sealed;
+        document.store(storage, place.dir, path)
+    });
+    if let Err(e) = sealed {
+        // Give the space back: there may be none, and the journals hold everything.
+        let _ = clean(&place);
+        return Err(if e.is_full() { Error::Full { trace: path.to_owned() } } else { e });
+    }
+    // The trace is whole: that its journals could not be removed would be no reason to say otherwise.
+    let _ = remove_journals(storage, place.dir);
+    Ok(document)
+}
+
+/// Whether a file in a trace's directory is made by sealing.
+fn is_ours(name: &str) -> bool {
+    let table =
+        name.strip_suffix(".parquet").is_some_and(|n| n.starts_with("calls-") || ["events", "events-late", "processes", "files", "initial"].contains(&n));
+    table || name == "trace.json.new"
+}
+
+fn names_in(dir: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    let entries = rustix::fs::Dir::read_from(dir)?;
+    entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+fn clean(place: &Place<'_>) -> Result<(), Error> {
+    let names = names_in(place.dir).map_err(Error::io("read", place.path))?;
+    names.iter().filter(|n| is_ours(n)).try_for_each(|n| place.storage.remove(place.dir, n).map_err(Error::io("remove", place.path.join(n))))
+}
+
+/// Removes the journals of a sealed trace.
+pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io::Result<()> {
+    let journals = match directory_at(dir, "journal") {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for name in names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some()) {
+        storage.remove(journals.as_fd(), name)?;
+    }
+    rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?;
+    storage.sync_dir(dir)
+}
+
+fn stream_number(name: &str) -> Option<u32> {
+    (name.len() >= 5 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
+}
+
+struct Sealing<'a> {
+    place: &'a Place<'a>,
+    streams: Streams,
+    total: u64,
+    clock_offset: i64,
+    names: Names,
+    window: Window,
+    parts: Parts,
+    counts: Counts,
+    segments: Segments,
+    events: Events,
+    census: Census,
+    findings: Findings,
+}
+
+impl<'a> Sealing<'a> {
+    fn new(place: &'a Place<'a>, document: &Document) -> Result<Self, Error> {
+        let path = place.path.join("journal");
+        let open = || {
+            let dir = match directory_at(place.dir, "journal") {
+                // The recorder died before it made one.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+                other => other?,
+            };
+            let mut numbers: Vec<u32> = names_in(dir.as_fd())?.iter().filter_map(|n| stream_number(n)).collect();
+            numbers.sort_unstable();
+            let (mut streams, mut total) = (Vec::new(), 0);
+            for number in numbers {
+                let file = file_at(&dir, &format!("{number:05}"))?;
+                total += file.metadata()?.len();
+                streams.push(Records::new(file, number, document.recording()));
+            }
+            Ok((streams, total))
+        };
+        let (streams, total) = open().map_err(Error::io("open", &path))?;
+        Ok(Self {
+            place,
+            streams: Streams::new(streams).map_err(Error::io("read", &path))?,
+            total,
+            clock_offset: document.about.clock_offset,
+            names: Names::default(),
+            window: Window::default(),
+            parts: Parts::default(),
+            counts: Counts::default(),
+            segments: Segments::default(),
+            events: Events::default(),
+            census: Census::default(),
+            findings: Findings::default(),
+        })
+    }
+
+    fn run(mut self, document: &mut Document, how: How, progress: Progress<'_>) -> Result<(), Error> {
+        progress(0, self.total);
+        let mut reported = 0;
+        loop {
+            let Self { streams, window, parts, counts, events, census, findings, place, clock_offset, .. } = &mut self;
+            let more = streams.next(|record| {
+                findings.times(&record.header);
+                match RecordKind::from_number(record.header.kind) {
+                    Some(RecordKind::Call) => {
+                        let before = counts.captured;
+                        window.add(record, parts, counts);
+                        census.call(&record.header, counts.captured - before);
+                        findings.call(&record.header);
+                        Ok(())
+                    }
+                    Some(RecordKind::Part) => {
+                        parts.add(record, counts);
+                        Ok(())
+                    }
+                    _ => {
+                        census.event(&record);
+                        findings.event(&record);
+                        events.add(&record, place, *clock_offset)
+                    }
+                }
+            })?;
+            if !more {
+                break;
+            }
+            if self.window.is_full(how.limits) {
+                self.segments.write(self.place, self.clock_offset, &mut self.window, &mut self.names)?;
+            }
+            if self.streams.position() - reported > self.total / 512 {
+                reported = self.streams.position();
+                progress(reported, self.total);
+            }
+        }
+        self.segments.write(self.place, self.clock_offset, &mut self.window, &mut self.names)?;
+        self.findings.damage = self.streams.damage();
+        self.findings.orphans = self.parts.orphans();
+        let mut summary = self.findings.summary(document.end.as_ref(), &self.counts);
+        summary.events = self.events.count;
+        summary.threads = self.census.threads();
+        summary.processes = self.census.processes();
+        summary.recovered = !how.live;
+        document.tables = self.events.finish(self.place, self.clock_offset)?;
+        document.tables.push(self.census.write(self.place)?);
+        document.segments = self.segments.done;
+        document.summary = summary;
+        self.place.storage.sync_dir(self.place.dir).map_err(Error::io("write", self.place.path))?;
+        infer(self.place, document, how.live)?;
+        let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
+        document.summary.bytes_on_disk = files.map(|f| f.bytes).sum();
+        progress(self.total, self.total);
+        Ok(())
+    }
+}
+
+/// Has the files' states inferred from what was just sealed.
+fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), Error> {
+    let final_state = live && document.end.as_ref().is_some_and(|e| e.final_state);
+    let circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
+    let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
+    match crate::files::infer(place.storage, place.dir, trace.read(crate::trace::Want { data: false }), &circumstances) {
+        Ok(found) => {
+            document.summary.files = found.files;
+            if found.unreadable > 0 {
+                document.summary.notes.push(format!("the final state of {} files could not be read", found.unreadable));
+            }
+        }
+        Err(e) if e.is_full() => return Err(e),
+        Err(e) => {
+            document.summary.notes.push(format!("the files' states could not be inferred: {}", verdict::chain(&e)));
+            return Ok(());
+        }
+    }
+    for name in ["files.parquet", "initial.parquet"] {
+        document.tables.push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);
+    }
+    Ok(())
+}
+
+/// The durable file `name`, as it goes into `trace.json`.
+fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
+    let file = file_at(dir, name)?;
+    file.sync_data()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&file)?;
+    Ok(Sealed { file: name.to_owned(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+}
+
+/// Text of an event's piece.
+fn note(record: &Record<'_>) -> Option<String> {
+    let mut pieces = Pieces::new(record.body);
+    pieces.find(|(h, _)| h.kind == crate::record::PieceKind::String as u8).map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -2,7 +2,11 @@
 //!
 //! Everything is opened through one descriptor of the trace's directory, held from the beginning: replay changes its root, and the trace stays where it was.
 
+mod cursor;
+mod guard;
 mod read;
+mod source;
+mod thrift;
 
 pub use read::{Reader, Want};
 
@@ -25,6 +29,8 @@ struct Inner {
     dir: OwnedFd,
     document: Document,
     recovered: bool,
+    /// The files need no checking: they were made here.
+    checked: bool,
 }
 
 impl Trace {
@@ -41,7 +47,17 @@ impl Trace {
         if recovered {
             document = recover_at(&Disk, &dir, path, progress)?;
         }
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, recovered }) })
+        if !recovered {
+            // The recorder may have died between sealing and this.
+            let _ = crate::seal::remove_journals(&Disk, dir.as_fd());
+        }
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, recovered, checked: false }) })
+    }
+
+    /// A trace whose segments this process has just written.
+    pub(crate) fn being_sealed(dir: BorrowedFd<'_>, path: &Path, document: &Document) -> Result<Self, Error> {
+        let dir = dir.try_clone_to_owned().map_err(Error::io("open", path))?;
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document: document.clone(), recovered: false, checked: true }) })
     }
 
     /// Where it was opened; of no use after a change of root.

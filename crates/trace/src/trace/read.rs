@@ -1,8 +1,18 @@
 //! Reading calls and events in the order of their entry.
+//!
+//! Segments follow each other; late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a late file is open only
+//! from the time of its first row to that of its last, so memory depends on how many calls were under way at once, not on how long the trace is.
 
 use super::Trace;
+use super::cursor::{Cursor, Table};
 use crate::call::Item;
+use crate::document::{Sealed, Segment};
 use crate::error::Error;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Bytes of pages that late files may make us hold at once: only a forger needs more.
+const LATE_BYTES: u64 = 512 << 20;
 
 /// What a reader is to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,20 +21,114 @@ pub struct Want {
     pub data: bool,
 }
 
-/// Calls and events in the order of their entry.
+/// Calls and events in the order of their entry. After an error there is nothing more.
 pub struct Reader {
-    _trace: Trace,
+    trace: Trace,
+    want: Want,
+    /// Files to come, in the order of their first row.
+    events: VecDeque<Sealed>,
+    segments: VecDeque<Segment>,
+    late: VecDeque<Segment>,
+    open: Vec<Option<Cursor>>,
+    /// The next item of each open file: when, whose (events before calls, late calls before others), and where in `open`.
+    heap: BinaryHeap<Reverse<(u64, Rank, usize)>>,
+    time: u64,
+    begun: bool,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Rank {
+    Event,
+    Late,
+    Call,
 }
 
 impl Reader {
-    pub(super) fn new(trace: Trace, _want: Want) -> Self {
-        Self { _trace: trace }
+    pub(super) fn new(trace: Trace, want: Want) -> Self {
+        let document = &trace.inner.document;
+        let events = document.tables.iter().filter(|t| t.file.starts_with("events")).cloned().collect();
+        let segments = document.segments.iter().filter(|s| !s.late).cloned().collect();
+        let mut late: Vec<Segment> = document.segments.iter().filter(|s| s.late).cloned().collect();
+        late.sort_by_key(|s| s.first);
+        let late = late.into();
+        Self { trace, want, events, segments, late, open: Vec::new(), heap: BinaryHeap::new(), time: 0, begun: false, ended: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Item>, Error> {
+        if !self.begun {
+            self.begun = true;
+            while let Some(sealed) = self.events.pop_front() {
+                self.enter(&sealed, Table::Events, Rank::Event)?;
+            }
+            self.next_segment()?;
+        }
+        let next = self.heap.peek().map(|Reverse((time, ..))| *time);
+        while let Some(late) = self.late.front()
+            && next.is_none_or(|time| late.first <= time)
+        {
+            let sealed = late.sealed.clone();
+            self.late.pop_front();
+            self.enter(&sealed, Table::Calls, Rank::Late)?;
+            if next.is_none() {
+                break;
+            }
+        }
+        let Some(Reverse((time, rank, index))) = self.heap.pop() else { return Ok(None) };
+        if time < self.time {
+            return Err(Error::damaged(crate::document::NAME, "rows are not in the order of entry"));
+        }
+        self.time = time;
+        let cursor = self.open[index].as_mut().expect("the heap knows open files only");
+        let item = cursor.take()?;
+        match cursor.peek()? {
+            Some(time) => self.heap.push(Reverse((time, rank, index))),
+            None => {
+                self.open[index] = None;
+                if rank == Rank::Call {
+                    self.next_segment()?;
+                }
+            }
+        }
+        Ok(Some(item))
+    }
+
+    /// Goes to the next segment that has rows.
+    fn next_segment(&mut self) -> Result<(), Error> {
+        while let Some(segment) = self.segments.pop_front() {
+            if self.enter(&segment.sealed, Table::Calls, Rank::Call)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file; false if there is nothing in it.
+    fn enter(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<bool, Error> {
+        let mut cursor = Cursor::open(&self.trace, sealed, table, self.want)?;
+        let pages: u64 = self.open.iter().flatten().map(|c| c.page).sum();
+        if rank == Rank::Late && pages + cursor.page > LATE_BYTES {
+            return Err(Error::damaged(&sealed.file, "too much late data at once"));
+        }
+        let Some(time) = cursor.peek()? else { return Ok(false) };
+        let index = self.open.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.open.push(None);
+            self.open.len() - 1
+        });
+        self.open[index] = Some(cursor);
+        self.heap.push(Reverse((time, rank, index)));
+        Ok(true)
     }
 }
 
 impl Iterator for Reader {
     type Item = Result<Item, Error>;
     fn next(&mut self) -> Option<Self::Item> {
-        Some(Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "reading is not built yet").into()))
+        if self.ended {
+            return None;
+        }
+        let item = self.step().transpose();
+        self.ended = !matches!(item, Some(Ok(_)));
+        item
     }
 }

@@ -1,1 +1,115 @@
+//! Journals that something happened to.
 
+use super::*;
+use crate::journal::Journal;
+use crate::record::Header;
+use proptest::prelude::*;
+use std::path::Path;
+
+/// A journal of `frames` frames with three records each.
+fn journal(dir: &Path, frames: u64) -> Vec<u8> {
+    let mut journal = Journal::create(dir, 3).unwrap();
+    for n in 0..frames * 3 {
+        journal.begin(Header { tid: n as u32, ..Header::default() });
+        journal.piece(PieceHeader::default(), &vec![n as u8; 10 + n as usize % 90]);
+        journal.commit().unwrap();
+        if n % 3 == 2 {
+            journal.flush().unwrap();
+        }
+    }
+    journal.finish().unwrap();
+    std::fs::read(dir.join("00003")).unwrap()
+}
+
+/// Numbers of the records that are found in `bytes`, and what was wrong.
+fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
+    std::fs::write(dir.join("damaged"), bytes).unwrap();
+    let mut records = Records::new(File::open(dir.join("damaged")).unwrap(), 3, 0);
+    let mut seen = Vec::new();
+    while let Some(header) = records.peek().unwrap() {
+        let record = records.take();
+        let (_, bytes) = Pieces::new(record.body).next().unwrap();
+        assert_eq!(bytes, vec![header.seq as u8; 10 + header.seq as usize % 90]);
+        assert_eq!(u64::from(header.tid), header.seq);
+        seen.push(header.seq);
+    }
+    assert_eq!(records.position(), bytes.len() as u64);
+    (seen, records.damage())
+}
+
+fn starts(bytes: &[u8]) -> Vec<usize> {
+    bytes.windows(4).enumerate().filter(|(_, w)| *w == MAGIC).map(|(i, _)| i).collect()
+}
+
+#[test]
+fn whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = journal(dir.path(), 20);
+    assert_eq!(found(dir.path(), &bytes), ((0..60).collect(), Damage::default()));
+}
+
+#[test]
+fn cut_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = journal(dir.path(), 4);
+    let starts = starts(&bytes);
+    for cut in 0..bytes.len() {
+        let (seen, damage) = found(dir.path(), &bytes[..cut]);
+        let whole = starts.iter().skip(1).chain([&bytes.len()]).filter(|end| **end <= cut).count();
+        assert_eq!(seen, (0..whole as u64 * 3).collect::<Vec<_>>());
+        let rest = cut - starts.get(whole).copied().unwrap_or(bytes.len()).min(cut);
+        assert_eq!(damage, Damage { torn: rest as u64, ..Damage::default() }, "cut at {cut}");
+    }
+}
+
+#[test]
+fn any_flipped_byte_costs_its_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = journal(dir.path(), 4);
+    let starts = starts(&bytes);
+    for at in 0..bytes.len() {
+        let mut bad = bytes.clone();
+        bad[at] ^= 0x41;
+        let frame = starts.iter().filter(|s| **s <= at).count() as u64 - 1;
+        let (seen, damage) = found(dir.path(), &bad);
+        assert_eq!(seen, (0..12).filter(|n| n / 3 != frame).collect::<Vec<_>>(), "byte {at}");
+        assert_eq!(damage.records, if frame == 3 { 0 } else { 3 });
+        let len = starts.get(frame as usize + 1).unwrap_or(&bytes.len()) - starts[frame as usize];
+        assert_eq!(damage.bytes + damage.torn, len as u64, "byte {at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn rubbish(bytes in prop::collection::vec(any::<u8>(), 0..2000), at in 0usize..4000) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut all = journal(dir.path(), 10);
+        let at = at.min(all.len());
+        all.splice(at..at, bytes);
+        let (seen, _) = found(dir.path(), &all);
+        prop_assert!(seen.len() >= 27 && seen.windows(2).all(|w| w[0] < w[1]));
+    }
+}
+
+#[test]
+fn a_journal_within_the_data_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = journal(dir.path(), 4);
+    let recorded = |recording| {
+        let mut journal = Journal::create_on(&crate::storage::Disk, dir.path(), 3, recording).unwrap();
+        for _ in 0..2 {
+            journal.begin(Header::default());
+            journal.piece(PieceHeader::default(), &inner);
+            journal.commit().unwrap();
+            journal.flush().unwrap();
+        }
+        journal.finish().unwrap();
+        let mut bytes = std::fs::read(dir.path().join("00003")).unwrap();
+        bytes[60] ^= 1;
+        std::fs::write(dir.path().join("damaged"), bytes).unwrap();
+        let mut records = Records::new(File::open(dir.path().join("damaged")).unwrap(), 3, recording);
+        std::iter::from_fn(move || records.peek().unwrap().map(|_| records.take().header.seq)).collect::<Vec<_>>()
+    };
+    assert_eq!(recorded(99), [1]);
+}

@@ -1,0 +1,127 @@
+//! Who took part: `processes.parquet`, one row per thread, for people. Numbers of processes and threads are used again; a `Start` begins a new row.
+
+use super::Place;
+use super::table::{Table, properties};
+use crate::columns;
+use crate::document::Sealed;
+use crate::error::Error;
+use crate::journal::{Pieces, Record};
+use crate::record::{Header, PieceKind, RecordKind};
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Default)]
+struct Thread {
+    pid: u32,
+    tid: u32,
+    parent: Option<u32>,
+    new_process: bool,
+    started: u64,
+    ended: Option<u64>,
+    status: Option<u64>,
+    program: Option<String>,
+    command: Option<Vec<u8>>,
+    calls: u64,
+    bytes: u64,
+}
+
+/// The threads seen so far.
+#[derive(Default)]
+pub(super) struct Census {
+    threads: Vec<Thread>,
+    alive: HashMap<u32, usize>,
+}
+
+impl Census {
+    fn thread(&mut self, header: &Header) -> &mut Thread {
+        let index = *self.alive.entry(header.tid).or_insert_with(|| {
+            let new_process = header.pid == header.tid;
+            self.threads.push(Thread { pid: header.pid, tid: header.tid, new_process, started: header.entered, ..Thread::default() });
+            self.threads.len() - 1
+        });
+        &mut self.threads[index]
+    }
+
+    /// Counts a call.
+    pub fn call(&mut self, header: &Header, bytes: u64) {
+        let thread = self.thread(header);
+        thread.calls += 1;
+        thread.bytes += bytes;
+    }
+
+    /// Takes note of an event.
+    pub fn event(&mut self, record: &Record<'_>) {
+        let header = &record.header;
+        let text = |kind: PieceKind, arg: Option<u8>| {
+            Pieces::new(record.body).find(|(h, _)| h.kind == kind as u8 && arg.is_none_or(|a| a == h.arg)).map(|(_, bytes)| bytes.to_vec())
+        };
+        match RecordKind::from_number(header.kind) {
+            Some(RecordKind::Start) => {
+                self.alive.remove(&header.tid);
+                let thread = self.thread(header);
+                thread.parent = (header.args[0] != 0).then_some(header.args[0] as u32);
+                thread.new_process = header.args[3] != 0;
+            }
+            Some(RecordKind::Exec) => {
+                // The thread that called has become the first one of its process.
+                let caller = header.args[0] as u32;
+                if caller != header.tid
+                    && let Some(index) = self.alive.remove(&caller)
+                {
+                    self.threads[index].ended = Some(header.entered);
+                }
+                let program = text(PieceKind::String, None);
+                self.thread(header).program = program.map(|p| crate::text::escape(&p));
+            }
+            Some(RecordKind::State) => {
+                let (program, command) = (text(PieceKind::String, None), text(PieceKind::StrVec, Some(0)));
+                let thread = self.thread(header);
+                thread.program = program.map(|p| crate::text::escape(&p));
+                thread.command = command;
+            }
+            Some(RecordKind::Exit) => {
+                let thread = self.thread(header);
+                thread.ended = Some(header.entered);
+                thread.status = Some(header.args[0]);
+                self.alive.remove(&header.tid);
+            }
+            _ => {}
+        }
+    }
+
+    /// Threads.
+    pub fn threads(&self) -> u64 {
+        self.threads.len() as u64
+    }
+
+    /// Processes: threads that began one, and processes of which only other threads were seen.
+    pub fn processes(&self) -> u64 {
+        let began = self.threads.iter().filter(|t| t.new_process).count();
+        let firsts: std::collections::HashSet<u32> = self.threads.iter().filter(|t| t.new_process).map(|t| t.pid).collect();
+        let others: std::collections::HashSet<u32> = self.threads.iter().map(|t| t.pid).filter(|p| !firsts.contains(p)).collect();
+        (began + others.len()) as u64
+    }
+
+    /// Writes `processes.parquet`.
+    pub fn write(&self, place: &Place<'_>) -> Result<Sealed, Error> {
+        let t = &self.threads;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from_iter_values(t.iter().map(|t| t.pid))),
+            Arc::new(UInt32Array::from_iter_values(t.iter().map(|t| t.tid))),
+            Arc::new(UInt32Array::from_iter(t.iter().map(|t| t.parent))),
+            Arc::new(BooleanArray::from_iter(t.iter().map(|t| Some(t.new_process)))),
+            Arc::new(Int64Array::from_iter_values(t.iter().map(|t| t.started as i64))),
+            Arc::new(Int64Array::from_iter(t.iter().map(|t| t.ended.map(|e| e as i64)))),
+            Arc::new(Int64Array::from_iter(t.iter().map(|t| t.status.map(|e| e as i64)))),
+            Arc::new(StringArray::from_iter(t.iter().map(|t| t.program.as_deref()))),
+            Arc::new(BinaryArray::from_iter(t.iter().map(|t| t.command.as_deref()))),
+            Arc::new(UInt64Array::from_iter_values(t.iter().map(|t| t.calls))),
+            Arc::new(UInt64Array::from_iter_values(t.iter().map(|t| t.bytes))),
+        ];
+        let batch = RecordBatch::try_new(columns::processes(), columns).expect("the columns are those of the schema, equally long");
+        let mut table = Table::create(place.storage, place.dir, place.path, "processes.parquet", columns::processes(), properties().build())?;
+        table.write(&batch)?;
+        table.finish()
+    }
+}

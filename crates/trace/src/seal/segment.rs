@@ -1,0 +1,169 @@
+//! A window's rows become a segment, and its late rows a sibling of it.
+//!
+//! Invariant: the segments that are not late follow each other in the order of entry, in themselves and from one to the next. A call that was entered before
+//! the last row of the segment before it is late.
+
+use super::Place;
+use super::names::Names;
+use super::table::{Table, properties};
+use super::window::{Row, Window};
+use crate::columns;
+use crate::document::Segment;
+use crate::error::Error;
+use crate::record::NO_EXIT;
+use arrow::array::{
+    ArrayRef, BinaryViewBuilder, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
+};
+use arrow::buffer::Buffer;
+use arrow::datatypes::UInt32Type;
+use parquet::schema::types::ColumnPath;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Bytes of data in one page: a reader that wants one row decodes a page.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Writes the segments one after the other.
+#[derive(Default)]
+pub(super) struct Segments {
+    number: usize,
+    /// Entry of the last row that is not late.
+    last: u64,
+    seq: u64,
+    pub done: Vec<Segment>,
+}
+
+impl Segments {
+    /// Writes what is in `window`, which is empty afterwards.
+    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &mut Window, names: &mut Names) -> Result<(), Error> {
+        let Window { mut rows, data, pieces } = std::mem::take(window);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by_key(|r| r.header.entered);
+        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
+        let late = rows.partition_point(|r| r.header.entered < self.last);
+        for (rows, is_late) in [(&rows[late..], false), (&rows[..late], true)] {
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+            let name = format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
+            let data_bytes: u64 = rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
+            let bytes = data_bytes + rows.iter().map(|r| u64::from(r.pieces.1)).sum::<u64>();
+            // The writer looks at a page's length after each so many rows.
+            let step = (PAGE_BYTES / 4 * rows.len()).checked_div(bytes as usize).unwrap_or(1024).clamp(1, 1024);
+            let mut properties = properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
+            if !is_late && repeats(rows, &data) {
+                let column = ColumnPath::from("data");
+                properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
+            }
+            let mut table = Table::create(place.storage, place.dir, place.path, &name, columns::calls(), properties.build())?;
+            table.write(&batch(rows, &data, &pieces, clock_offset, self.seq, names))?;
+            let sealed = table.finish()?;
+            let (first, last) = (first.header.entered, last.header.entered);
+            self.done.push(Segment { sealed, rows: rows.len() as u64, late: is_late, seq: self.seq, first, last, data_bytes });
+            self.seq += rows.len() as u64;
+            if !is_late {
+                self.last = last;
+            }
+        }
+        self.number += 1;
+        Ok(())
+    }
+}
+
+/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes. Measured (docs/design.md, section 4), a dictionary without repetitions costs
+/// half of the writing speed.
+fn repeats(rows: &[Row], data: &Buffer) -> bool {
+    let mut seen = HashSet::with_capacity(rows.len());
+    let (mut all, mut again) = (0, 0);
+    for (start, len) in rows.iter().filter_map(|r| r.data) {
+        let cell = &data[start as usize..][..len as usize];
+        all += u64::from(len);
+        if !seen.insert((crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, cell), len)) {
+            again += u64::from(len);
+        }
+    }
+    again > 0 && again >= all / 4
+}
+
+fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u64, names: &mut Names) -> RecordBatch {
+    let n = rows.len();
+    let mut call = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut error = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut file = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut path = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut path2 = StringDictionaryBuilder::<UInt32Type>::new();
+    let mut fd = Vec::with_capacity(n);
+    let mut offset = Vec::with_capacity(n);
+    let mut bytes = Vec::with_capacity(n);
+    let mut pieces_column = Views::new(pieces, n);
+    let mut data_column = Views::new(data, n);
+    for row in rows {
+        let name = names.of(row, &pieces[row.pieces.0 as usize..][..row.pieces.1 as usize]);
+        call.append_value(name.call);
+        variant.append_option(name.variant);
+        error.append_option(name.error);
+        file.append_option(name.file);
+        path.append_option(name.path);
+        path2.append_option(name.path2);
+        fd.push(name.fd);
+        offset.push(name.offset);
+        bytes.push(name.bytes);
+        pieces_column.push(Some(row.pieces));
+        data_column.push(row.data);
+    }
+    let header = |i: usize| &rows[i].header;
+    let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
+    let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values((0..n).map(f))) };
+    let time = (0..n).map(|i| (header(i).entered as i64).wrapping_add(clock_offset));
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from_iter_values(seq..seq + n as u64)),
+        Arc::new(TimestampNanosecondArray::from_iter_values(time).with_timezone("UTC")),
+        Arc::new(Int64Array::from_iter_values((0..n).map(|i| header(i).entered as i64))),
+        Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.left.wrapping_sub(h.entered) as i64)))),
+        numbers(&|i| header(i).pid),
+        numbers(&|i| header(i).tid),
+        Arc::new(call.finish()),
+        Arc::new(variant.finish()),
+        Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.ret)))),
+        Arc::new(error.finish()),
+        Arc::new(Int32Array::from(fd)),
+        Arc::new(file.finish()),
+        Arc::new(path.finish()),
+        Arc::new(path2.finish()),
+        Arc::new(Int64Array::from(offset)),
+        Arc::new(Int64Array::from(bytes)),
+        numbers(&|i| header(i).nr),
+        Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
+        numbers(&|i| header(i).cpu),
+    ];
+    for a in 0..6 {
+        columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|i| header(i).args[a]))));
+    }
+    columns.push(pieces_column.finish());
+    columns.push(data_column.finish());
+    RecordBatch::try_new(columns::calls(), columns).expect("the columns are those of the schema, equally long")
+}
+
+/// A binary column whose values lie in an arena.
+pub(super) struct Views {
+    builder: BinaryViewBuilder,
+    block: u32,
+}
+
+impl Views {
+    pub fn new(arena: &Buffer, rows: usize) -> Self {
+        let mut builder = BinaryViewBuilder::with_capacity(rows);
+        let block = builder.append_block(arena.clone());
+        Self { builder, block }
+    }
+    pub fn push(&mut self, place: Option<(u32, u32)>) {
+        match place {
+            Some((start, len)) => self.builder.try_append_view(self.block, start, len).expect("the arena holds what its rows point to"),
+            None => self.builder.append_null(),
+        }
+    }
+    pub fn finish(mut self) -> ArrayRef {
+        Arc::new(self.builder.finish())
+    }
+}

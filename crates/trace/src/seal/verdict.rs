@@ -1,0 +1,94 @@
+//! Whether everything is there, and what is not. The verdict follows from numbers: what sequence numbers, frames and the engine itself say is missing.
+
+use super::window::Counts;
+use crate::document::{End, Summary, Verdict};
+use crate::journal::{Damage, Record};
+use crate::record::{Header, NO_EXIT, RecordKind};
+
+/// So many of an engine's notes go into `trace.json`; all of them are events.
+const NOTES: usize = 20;
+
+/// What was found on the way.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub damage: Damage,
+    pub orphans: u64,
+    calls: u64,
+    unreturned: u64,
+    gaps: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    notes: Vec<String>,
+}
+
+impl Findings {
+    pub fn times(&mut self, header: &Header) {
+        self.first = Some(self.first.map_or(header.entered, |t| t.min(header.entered)));
+        let end = if header.flags & NO_EXIT == 0 && header.kind == RecordKind::Call as u8 { header.left } else { header.entered };
+        self.last = Some(self.last.map_or(end, |t| t.max(end)));
+    }
+
+    pub fn call(&mut self, header: &Header) {
+        self.calls += 1;
+        self.unreturned += u64::from(header.flags & NO_EXIT != 0);
+    }
+
+    pub fn event(&mut self, record: &Record<'_>) {
+        match RecordKind::from_number(record.header.kind) {
+            Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
+            Some(RecordKind::Note) if self.notes.len() < NOTES => self.notes.extend(super::note(record)),
+            _ => {}
+        }
+    }
+
+    /// The summary, as far as it follows from these; `end` is what the recorder said, if it came to that.
+    pub fn summary(self, end: Option<&End>, counts: &Counts) -> Summary {
+        let mut reasons = Vec::new();
+        let lost = [self.gaps, self.damage.records, self.orphans, end.map_or(0, |e| e.lost)].into_iter().fold(0, u64::saturating_add);
+        match end {
+            None => reasons.push("the recorder was killed: what it had not written is missing".to_owned()),
+            Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),
+            Some(_) => {}
+        }
+        if lost > 0 {
+            reasons.push(format!("{lost} calls or events are missing"));
+        }
+        if self.damage.bytes > 0 {
+            reasons.push(format!("{} bytes of the journal were damaged", self.damage.bytes));
+        }
+        if self.damage.torn > 0 {
+            reasons.push(format!("the journal ends in the middle of a frame: {} bytes of it are of no use", self.damage.torn));
+        }
+        if counts.shortened > 0 {
+            reasons.push(format!("{} pieces were cut: no call may hold more than {} MiB", counts.shortened, super::window::ROW_BYTES >> 20));
+        }
+        let mut notes = end.map(|e| e.notes.clone()).unwrap_or_default();
+        notes.extend(self.notes);
+        Summary {
+            verdict: if reasons.is_empty() { Verdict::Complete } else { Verdict::Incomplete },
+            reasons,
+            notes,
+            calls: self.calls,
+            lost,
+            unreadable: counts.unreadable,
+            cut: counts.cut,
+            unreturned: self.unreturned,
+            bytes_captured: counts.captured,
+            damaged_bytes: self.damage.bytes + self.damage.torn,
+            first: self.first,
+            last: self.last,
+            ..Summary::default()
+        }
+    }
+}
+
+/// An error with its causes, as one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,169 @@
+//! The rows that are to become the next segment.
+//!
+//! A row is complete here: the pieces of its parts have been joined. Bulk data and pieces lie in two arenas, in the order of arrival; sorting moves only the rows.
+
+use crate::journal::{Pieces, Record};
+use crate::record::{CUT, Header, PieceHeader, PieceKind, UNREADABLE};
+use std::collections::HashMap;
+use zerocopy::IntoBytes;
+
+/// When a segment is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// At so many rows,
+    pub rows: usize,
+    /// or when its bulk data and pieces come to so many bytes.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rows: 64 << 10, bytes: 64 << 20 }
+    }
+}
+
+/// The bytes of one row are cut here: readers need memory for the longest row.
+pub(super) const ROW_BYTES: usize = 256 << 20;
+
+/// One call.
+pub(super) struct Row {
+    pub header: Header,
+    /// In [`Window::data`], if there was a data piece.
+    pub data: Option<(u32, u32)>,
+    /// In [`Window::pieces`].
+    pub pieces: (u32, u32),
+}
+
+/// The rows to come.
+#[derive(Default)]
+pub(super) struct Window {
+    pub rows: Vec<Row>,
+    pub data: Vec<u8>,
+    pub pieces: Vec<u8>,
+}
+
+/// What adding rows counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub captured: u64,
+    pub unreadable: u64,
+    /// Pieces cut by the engine.
+    pub cut: u64,
+    /// Pieces cut here: the row was too long.
+    pub shortened: u64,
+}
+
+/// Pieces that came before their call, by thread and entry.
+#[derive(Default)]
+pub(super) struct Parts {
+    waiting: HashMap<(u32, u64), Vec<(PieceHeader, Vec<u8>)>>,
+    bytes: usize,
+}
+
+impl Parts {
+    /// Keeps the pieces of a part until its call comes.
+    pub fn add(&mut self, record: Record<'_>, counts: &mut Counts) {
+        let waiting = self.waiting.entry((record.header.tid, record.header.entered)).or_default();
+        for (mut head, mut bytes) in Pieces::new(record.body) {
+            if self.bytes + bytes.len() > 2 * ROW_BYTES {
+                bytes = &[];
+                head.len = 0;
+                head.flags |= CUT;
+                counts.shortened += 1;
+            }
+            self.bytes += bytes.len();
+            waiting.push((head, bytes.to_vec()));
+        }
+    }
+
+    fn take(&mut self, header: &Header) -> Vec<(PieceHeader, Vec<u8>)> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let parts = self.waiting.remove(&(header.tid, header.entered)).unwrap_or_default();
+        self.bytes -= parts.iter().map(|(_, b)| b.len()).sum::<usize>();
+        parts
+    }
+
+    /// Calls of which only parts came.
+    pub fn orphans(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+}
+
+impl Window {
+    pub fn is_full(&self, limits: Limits) -> bool {
+        self.rows.len() >= limits.rows || self.data.len() + self.pieces.len() >= limits.bytes
+    }
+
+    /// Adds a call.
+    pub fn add(&mut self, record: Record<'_>, parts: &mut Parts, counts: &mut Counts) {
+        let mut row = Building { window: self, data: None, pieces: 0, head: None, counts };
+        row.begin();
+        for (head, bytes) in &parts.take(&record.header) {
+            row.piece(*head, bytes, true);
+        }
+        for (head, bytes) in Pieces::new(record.body) {
+            row.piece(head, bytes, false);
+        }
+        let (data, pieces) = (row.data, row.pieces);
+        let data = data.map(|start| (start as u32, (self.data.len() - start) as u32));
+        self.rows.push(Row { header: record.header, data, pieces: (pieces as u32, (self.pieces.len() - pieces) as u32) });
+    }
+}
+
+struct Building<'a> {
+    window: &'a mut Window,
+    data: Option<usize>,
+    pieces: usize,
+    /// Where the head of the last piece stands, if that came in a part.
+    head: Option<(usize, PieceHeader)>,
+    counts: &'a mut Counts,
+}
+
+impl Building<'_> {
+    fn begin(&mut self) {
+        self.pieces = self.window.pieces.len();
+    }
+
+    fn piece(&mut self, mut head: PieceHeader, bytes: &[u8], part: bool) {
+        let bulk = head.kind == PieceKind::Data as u8;
+        let room = (ROW_BYTES - (self.window.pieces.len() - self.pieces)).saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
+        let bytes = if bytes.len() > room {
+            head.flags |= CUT;
+            head.len = room as u32;
+            self.counts.shortened += 1;
+            &bytes[..room]
+        } else {
+            bytes
+        };
+        self.counts.captured += bytes.len() as u64;
+        self.counts.unreadable += u64::from(head.flags & UNREADABLE != 0);
+        self.counts.cut += u64::from(head.flags & CUT != 0);
+        let window = &mut *self.window;
+        if bulk {
+            self.data.get_or_insert(window.data.len());
+            window.data.extend_from_slice(bytes);
+        }
+        // A long piece of data that came in parts is one piece again.
+        if let Some((at, mut first)) = self.head.take()
+            && bulk
+            && (first.arg, first.kind) == (head.arg, head.kind)
+        {
+            first.len += head.len;
+            first.wanted += head.wanted;
+            first.flags |= head.flags;
+            window.pieces[at..at + size_of::<PieceHeader>()].copy_from_slice(first.as_bytes());
+            self.head = part.then_some((at, first));
+            return;
+        }
+        if part && bulk {
+            self.head = Some((window.pieces.len(), head));
+        }
+        window.pieces.extend_from_slice(head.as_bytes());
+        if !bulk {
+            window.pieces.extend_from_slice(bytes);
+            window.pieces.resize(window.pieces.len().next_multiple_of(8), 0);
+        }
+    }
+}

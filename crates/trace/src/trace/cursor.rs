@@ -1,0 +1,238 @@
+//! One file of a trace, row by row, decoded a batch at a time.
+
+use super::guard::{self, Checked, check_hash, guarded};
+use super::source::Source;
+use super::{Trace, Want};
+use crate::call::{Call, Event, Item, Piece};
+use crate::columns::ARGS;
+use crate::document::Sealed;
+use crate::error::Error;
+use crate::record::{NO_EXIT, PieceHeader, PieceKind, RecordKind};
+use crate::storage::file_at;
+use arrow::array::{Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::sync::Arc;
+use zerocopy::FromBytes;
+
+/// Bytes that a batch should hold.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Rows that it may hold.
+const BATCH_ROWS: u64 = 4 << 10;
+
+const OF_CALLS: [&str; 16] = ["seq", "entered", "duration", "pid", "tid", "result", "nr", "flags", "a0", "a1", "a2", "a3", "a4", "a5", "pieces", "data"];
+const OF_EVENTS: [&str; 11] = ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
+
+/// What a file holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Calls,
+    Events,
+}
+
+/// A file that is being read.
+pub(super) struct Cursor {
+    name: String,
+    table: Table,
+    want: Want,
+    reader: ParquetRecordBatchReader,
+    batch: Option<Batch>,
+    row: usize,
+    /// Bytes of its longest page.
+    pub page: u64,
+}
+
+impl Cursor {
+    /// Opens and checks a file.
+    pub fn open(trace: &Trace, sealed: &Sealed, table: Table, want: Want) -> Result<Self, Error> {
+        let name = sealed.file.clone();
+        if name.contains('/') {
+            return Err(Error::damaged(crate::document::NAME, "it names a file elsewhere"));
+        }
+        let file = file_at(trace.dir(), &name).map_err(Error::io("open", &name))?;
+        if !trace.inner.checked {
+            check_hash(&file, sealed)?;
+        }
+        let columns: &[&str] = if table == Table::Calls { &OF_CALLS } else { &OF_EVENTS };
+        let wanted = |column: &str| columns.contains(&column) && (want.data || column != "data");
+        let source = Source::new(file).map_err(Error::io("read", &name))?;
+        let Checked { source, metadata, page } = guard::check(&name, source, &wanted)?;
+        let reader = guarded(&name, || reader(&name, source, &metadata, &wanted))?;
+        Ok(Self { name, table, want, reader, batch: None, row: 0, page })
+    }
+
+    /// Time of the next item.
+    pub fn peek(&mut self) -> Result<Option<u64>, Error> {
+        loop {
+            if let Some(batch) = &self.batch
+                && self.row < batch.rows
+            {
+                return Ok(Some(batch.entered.value(self.row) as u64));
+            }
+            // The old batch goes before the next one comes.
+            self.batch = None;
+            let Self { name, reader, .. } = self;
+            let next = guarded(name, || reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string())))?;
+            let Some(next) = next else { return Ok(None) };
+            self.batch = Some(Batch::new(&next, self.table, self.want).ok_or_else(|| Error::damaged(&self.name, "a column is missing or of another type"))?);
+            self.row = 0;
+        }
+    }
+
+    /// The item that [`Cursor::peek`] told of.
+    pub fn take(&mut self) -> Result<Item, Error> {
+        let batch = self.batch.as_ref().expect("peek has seen a row");
+        self.row += 1;
+        batch.item(self.row - 1).ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
+    }
+}
+
+fn reader(name: &str, source: Source, metadata: &ArrowReaderMetadata, wanted: &dyn Fn(&str) -> bool) -> Result<ParquetRecordBatchReader, Error> {
+    let damaged = |e: parquet::errors::ParquetError| Error::damaged(name, e.to_string());
+    // Binary columns as views: a value is a piece of its page, copied by no one, and a dictionary's entry is there once.
+    let view = |f: &Arc<Field>| match f.data_type() {
+        DataType::Binary => Arc::new(f.as_ref().clone().with_data_type(DataType::BinaryView)),
+        _ => f.clone(),
+    };
+    let schema = Arc::new(Schema::new(metadata.schema().fields().iter().map(view).collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
+    let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+    let leaves = metadata.parquet_schema().columns().iter().enumerate();
+    let leaves: Vec<usize> = leaves.filter(|(_, c)| wanted(&c.path().string())).map(|(i, _)| i).collect();
+    let groups = metadata.metadata().row_groups();
+    let rows: u64 = groups.iter().map(|g| g.num_rows() as u64).sum();
+    let columns = groups.iter().flat_map(|g| g.columns()).filter(|c| wanted(&c.column_path().string()));
+    let bytes: u64 = columns.map(|c| c.uncompressed_size().unsigned_abs()).fold(0, u64::saturating_add);
+    let batch = (BATCH_BYTES * rows.min(1 << 32)).checked_div(bytes).unwrap_or(1).clamp(1, BATCH_ROWS);
+    let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
+    ParquetRecordBatchReaderBuilder::new_with_metadata(source, metadata).with_projection(mask).with_batch_size(batch as usize).build().map_err(damaged)
+}
+
+/// A decoded batch.
+struct Batch {
+    rows: usize,
+    entered: Int64Array,
+    pid: UInt32Array,
+    tid: UInt32Array,
+    args: [UInt64Array; 6],
+    pieces: BinaryViewArray,
+    data: Option<BinaryViewArray>,
+    /// Of events.
+    kind: Option<UInt8Array>,
+    call: Option<OfCalls>,
+}
+
+struct OfCalls {
+    seq: UInt64Array,
+    duration: Int64Array,
+    result: Int64Array,
+    nr: UInt32Array,
+    flags: UInt8Array,
+}
+
+fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A> {
+    batch.column_by_name(name).and_then(|c: &ArrayRef| c.as_any().downcast_ref::<A>()).cloned()
+}
+
+fn full<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A> {
+    column::<A>(batch, name).filter(|c| c.null_count() == 0)
+}
+
+impl Batch {
+    fn new(batch: &RecordBatch, table: Table, want: Want) -> Option<Self> {
+        let calls = table == Table::Calls;
+        let args = ARGS.map(|name| full::<UInt64Array>(batch, name));
+        let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else { return None };
+        let call = || {
+            Some(OfCalls {
+                seq: full(batch, "seq")?,
+                duration: column(batch, "duration")?,
+                result: column(batch, "result")?,
+                nr: full(batch, "nr")?,
+                flags: full(batch, "flags")?,
+            })
+        };
+        Some(Self {
+            rows: batch.num_rows(),
+            entered: full(batch, if calls { "entered" } else { "at" })?,
+            pid: full(batch, "pid")?,
+            tid: full(batch, "tid")?,
+            args: [a0, a1, a2, a3, a4, a5],
+            pieces: full(batch, "pieces")?,
+            data: if calls && want.data { Some(column(batch, "data")?) } else { None },
+            kind: if calls { None } else { Some(full(batch, "kind")?) },
+            call: if calls { Some(call()?) } else { None },
+        })
+    }
+
+    fn item(&self, i: usize) -> Option<Item> {
+        let entered = self.entered.value(i) as u64;
+        let (pid, tid) = (self.pid.value(i), self.tid.value(i));
+        let args = std::array::from_fn(|a| self.args[a].value(i));
+        let cell = cell(&self.pieces, i)?;
+        if let Some(kind) = &self.kind {
+            let kind = RecordKind::from_number(kind.value(i))?;
+            return Some(Item::Event(Event { time: entered, kind, pid, tid, args, pieces: pieces(&cell, Inside::Here)? }));
+        }
+        let call = self.call.as_ref()?;
+        let data = match &self.data {
+            None => Inside::Nowhere,
+            Some(column) if column.is_null(i) => Inside::There(Buffer::from(&[])),
+            Some(column) => Inside::There(self::cell(column, i)?),
+        };
+        let flags = call.flags.value(i);
+        let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i)).then(|| entered.wrapping_add(call.duration.value(i) as u64));
+        let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
+        let pieces = pieces(&cell, data)?;
+        Some(Item::Call(Call { seq: call.seq.value(i), entered, left, pid, tid, nr: call.nr.value(i), flags, args, ret, pieces }))
+    }
+}
+
+/// The value of row `i`, without a copy: short ones lie in the view itself, others in the page that they came from.
+fn cell(column: &BinaryViewArray, i: usize) -> Option<Buffer> {
+    let view = *column.views().get(i)?;
+    let len = view as u32 as usize;
+    let (buffer, offset) =
+        if len <= 12 { (column.views().inner(), i * 16 + 4) } else { (column.data_buffers().get((view >> 64) as u32 as usize)?, (view >> 96) as usize) };
+    (offset.checked_add(len)? <= buffer.len()).then(|| buffer.slice_with_length(offset, len))
+}
+
+/// Where the bytes of data pieces are.
+enum Inside {
+    /// In the cell itself, as in a record.
+    Here,
+    /// In the column `data`.
+    There(Buffer),
+    /// They were not read.
+    Nowhere,
+}
+
+/// Takes a cell of the column `pieces` apart.
+fn pieces(cell: &Buffer, mut data: Inside) -> Option<Vec<Piece>> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while at < cell.len() {
+        let (head, _) = PieceHeader::read_from_prefix(&cell[at..]).ok()?;
+        at += size_of::<PieceHeader>();
+        let len = head.len as usize;
+        let kind = PieceKind::from_number(head.kind)?;
+        let bytes = match &mut data {
+            Inside::There(rest) if kind == PieceKind::Data => {
+                let piece = (len <= rest.len()).then(|| rest.slice_with_length(0, len))?;
+                *rest = rest.slice(len);
+                piece
+            }
+            Inside::Nowhere if kind == PieceKind::Data => Buffer::from(&[]),
+            _ => {
+                let end = at.checked_add(len)?;
+                let piece = (end <= cell.len()).then(|| cell.slice_with_length(at, len))?;
+                at = end.next_multiple_of(8);
+                piece
+            }
+        };
+        all.push(Piece { arg: head.arg, kind, flags: head.flags, len: u64::from(head.len), wanted: head.wanted, bytes });
+    }
+    Some(all)
+}

@@ -1,0 +1,68 @@
+//! A file of a trace as the Parquet reader sees it: reads at offsets, so that no position is shared.
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::reader::{ChunkReader, Length};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// A file, and its length when it was opened.
+#[derive(Clone)]
+pub(super) struct Source {
+    file: Arc<File>,
+    len: u64,
+}
+
+/// Reads from an offset on.
+pub(super) struct From {
+    source: Source,
+    at: u64,
+}
+
+impl Source {
+    pub fn new(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), len })
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// `len` bytes at `start`; more than the file has is an error before any memory is taken.
+    pub fn at(&self, start: u64, len: usize) -> io::Result<Vec<u8>> {
+        if start.checked_add(len as u64).is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes)
+    }
+}
+
+impl Read for From {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<From>;
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        Ok(BufReader::with_capacity(256, From { source: self.clone(), at: start }))
+    }
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        self.at(start, length).map(Bytes::from).map_err(|e| ParquetError::External(Box::new(e)))
+    }
+}
