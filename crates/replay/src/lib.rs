@@ -7,13 +7,25 @@
 //! returned later, so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
+mod conflicts;
+mod decide;
+mod dispatch;
+mod executor;
+mod frontier;
+mod handlers;
+mod issue;
+mod job;
 pub mod prepare;
 pub mod report;
+mod run;
+mod sandbox;
 pub mod source;
 pub mod state;
 pub mod tree;
+mod verify;
 
 pub use report::{Divergence, Report, State};
+pub use run::replay_source;
 pub use source::Source;
 
 use std::path::PathBuf;
@@ -92,11 +104,4 @@ pub enum Error {
     /// A defect of this program.
     #[error("replay failed inside: {0}")]
     Inside(String),
-}
-
-/// Performs `source` again in `options.root`, and compares.
-///
-/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
-pub fn replay_source(_source: &dyn Source, _options: &Options, _progress: &dyn Progress) -> Result<Report, Error> {
-    Err(Error::Inside("replay is not built yet".into()))
 }

@@ -12,9 +12,9 @@ pub struct Bound<T> {
     pub paths: [Option<Box<[u8]>>; 6],
     /// Descriptors inside structs that go in: argument, offset of the field, meaning.
     pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
-    /// The working directory that it started from; only of calls with paths.
+    /// The working directory that it started from.
     pub cwd: Option<Arc<Directory<T>>>,
-    /// The root directory that it started from, unless that is `/`; only of calls with paths.
+    /// The root directory that it started from, unless that is `/`.
     pub root: Option<Arc<Directory<T>>>,
     /// The umask at its entry.
     pub umask: u32,

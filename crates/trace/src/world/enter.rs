@@ -52,14 +52,14 @@ impl<T: Default> World<T> {
         }
         let Some(fs) = self.groups.get(&thread.fs) else { return };
         bound.umask = fs.umask;
+        if bound.cwd.is_none() {
+            bound.cwd = Some(fs.cwd.clone());
+            bound.root.clone_from(&fs.root);
+        }
         for (i, arg) in shape.args.iter().enumerate() {
             let Kind::Path(way) = arg.kind else { continue };
             if bound.paths[i].is_some() {
                 continue;
-            }
-            if bound.cwd.is_none() {
-                bound.cwd = Some(fs.cwd.clone());
-                bound.root.clone_from(&fs.root);
             }
             let Some(path) = call.string(i as u8) else { continue };
             let root = fs.root.as_ref().map(|r| &*r.path);

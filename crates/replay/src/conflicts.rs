@@ -1,0 +1,149 @@
+//! Which overlapping calls must keep the order of their exits: those on one file, name, directory listing or offset of which at least one changes it.
+//!
+//! For each such thing the numbers of the latest calls that used and that changed it are kept, while calls that might overlap them are still under way.
+
+use crate::issue::Real;
+use abi::{Effect, Form, Kind, OpenFlags, Ret, Role, Shape};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use trace::Call;
+use trace::world::{Bound, lexical, parent};
+
+/// Bytes of a file that are ordered as one.
+const CHUNK: u64 = 256 << 10;
+/// An access to more chunks than this counts as one to the whole file.
+const CHUNKS: u64 = 8;
+const O_CREAT: u32 = 0o100;
+const O_TRUNC: u32 = 0o1000;
+
+#[derive(Clone, Copy, Default)]
+struct Last {
+    /// One more than the number of the last call that changed it; 0: none.
+    changed: u64,
+    used: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Conflicts {
+    last: HashMap<u64, Last>,
+}
+
+#[derive(Hash)]
+enum Thing<'a> {
+    Offset(u64),
+    Inode((u64, u64)),
+    Chunk((u64, u64), u64),
+    Name(&'a [u8]),
+    Members(&'a [u8]),
+    Names,
+}
+
+struct Touch {
+    key: u64,
+    changes: bool,
+}
+
+fn touch(list: &mut Vec<Touch>, thing: &Thing<'_>, changes: bool) {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    list.push(Touch { key: hasher.finish(), changes });
+}
+
+impl Conflicts {
+    /// Enters call `number`, and says how many of the calls before it must be done first, on account of conflicts: 0 if there are none after `overlapped`, the
+    /// number of calls that were done when it began.
+    pub fn enter(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> u64 {
+        let mut list = Vec::with_capacity(8);
+        touches(&mut list, call, shape, bound);
+        let mut after = 0;
+        for Touch { key, changes } in list {
+            let last = self.last.entry(key).or_default();
+            after = after.max(last.changed);
+            if changes {
+                after = after.max(last.used);
+                last.changed = number + 1;
+            } else {
+                last.used = number + 1;
+            }
+        }
+        if after > overlapped { after } else { 0 }
+    }
+
+    /// Forgets what no call can overlap any longer: everything below `number`.
+    pub fn forget(&mut self, number: u64) {
+        if self.last.len() > 1 << 14 {
+            self.last.retain(|_, last| last.changed.max(last.used) > number);
+        }
+    }
+}
+
+fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real>) {
+    for (i, arg) in shape.args.iter().enumerate() {
+        let Some(descriptor) = bound.fds[i].as_ref().filter(|_| arg.kind == Kind::Fd) else { continue };
+        let file = &descriptor.file;
+        touch(list, &Thing::Name(&file.path), false);
+        let positioned = shape.args.iter().zip(call.args).any(|(a, v)| a.kind == Kind::Pos && v as i64 != -1);
+        let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
+        let moves = bound.offset.is_some();
+        if (moves && !positioned) || lists || shape.effect == Effect::Seek || shape.copies.is_some() {
+            touch(list, &Thing::Offset(file.id), true);
+        }
+        if lists {
+            touch(list, &Thing::Members(&file.path), true);
+        }
+        data(list, call, shape, bound, file, moves);
+    }
+    let mut renames = false;
+    for (i, arg) in shape.args.iter().enumerate() {
+        let (Kind::Path(way), Some(path)) = (arg.kind, &bound.paths[i]) else { continue };
+        let path = lexical(path);
+        let (changes, members) = match way.role {
+            Role::Lookup => (shape.changes, false),
+            Role::Open(flags) => {
+                let flags = match flags {
+                    OpenFlags::Arg(n) => call.args[n as usize] as u32,
+                    OpenFlags::Implied(f) => f,
+                    OpenFlags::InStruct(_) => O_CREAT,
+                };
+                (flags & (O_CREAT | O_TRUNC) != 0, flags & O_CREAT != 0)
+            }
+            Role::Create => (true, true),
+            Role::Remove | Role::Source | Role::Target => (true, true),
+        };
+        renames |= matches!(way.role, Role::Source | Role::Target);
+        touch(list, &Thing::Name(&path), changes);
+        if changes && let Some((_, opened)) = bound.opened.first() {
+            touch(list, &Thing::Inode(opened.file.inode.key), true);
+        }
+        if members {
+            // Makers of different names do not disturb each other; a listing, or the removal of the directory, sees them all.
+            touch(list, &Thing::Members(parent(&path)), false);
+        }
+        if matches!(way.role, Role::Remove | Role::Source | Role::Target) {
+            touch(list, &Thing::Members(&path), true);
+        }
+    }
+    if bound.paths.iter().any(Option::is_some) {
+        // A rename may move everything below a directory.
+        touch(list, &Thing::Names, renames);
+    }
+}
+
+fn data(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real>, file: &trace::world::OpenFile, moves: bool) {
+    let inode = file.inode.key;
+    let moved = call.ret.max(0) as u64;
+    let (Some(start), true, Ret::Bytes) = (bound.offset, moves && call.succeeded(), shape.ret) else {
+        return touch(list, &Thing::Inode(inode), shape.changes);
+    };
+    let writes = shape.changes;
+    let end = start.saturating_add(moved);
+    // `leave` has moved the size on already: a write up to it may have made the file longer.
+    let extends = writes && end >= file.inode.size();
+    let many = end.saturating_sub(start) / CHUNK >= CHUNKS;
+    touch(list, &Thing::Inode(inode), extends || (writes && many));
+    if !many {
+        for chunk in start / CHUNK..=end.saturating_sub(1).max(start) / CHUNK {
+            touch(list, &Thing::Chunk(inode, chunk), writes);
+        }
+    }
+}

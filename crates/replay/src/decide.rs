@@ -1,0 +1,157 @@
+//! Whether a call is performed, and if not, why. The reasons are the words of the report's `skipped_by`.
+
+use crate::issue::Real;
+use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, OpenFlags, Replay, Ret, Role, Shape};
+use trace::Call;
+use trace::record::{NO_ENTRY, PieceKind};
+use trace::world::{Bound, Mounts, OpenFile};
+
+const S_IFMT: u32 = 0o170_000;
+const O_CREAT: u32 = 0o100;
+
+/// The word for a class.
+pub(crate) fn class(class: Class) -> &'static str {
+    match class {
+        Class::Memory => "memory",
+        Class::Network => "network",
+        Class::Ipc => "ipc",
+        Class::Signal => "signal",
+        Class::Process => "process",
+        Class::Wait => "wait",
+        Class::Credentials => "credentials",
+        Class::Mounts => "mounts",
+        Class::System => "system",
+        Class::Watch => "watch",
+        Class::Async => "async",
+        Class::Unknown => "unknown call",
+    }
+}
+
+/// `Err` says why it is performed by no one.
+pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts) -> Result<&'static Shape, &'static str> {
+    let shape = call.shape().ok_or("unknown call")?;
+    if let Replay::Skip(why) = shape.replay {
+        return Err(class(why));
+    }
+    if !call.returned() {
+        return Err("never returned");
+    }
+    if call.flags & NO_ENTRY != 0 {
+        return Err("begun before the recording");
+    }
+    if let Some(errno) = call.errno() {
+        machine(errno)?;
+        lock_conflict(shape, errno)?;
+    }
+    for (i, arg) in shape.args.iter().enumerate() {
+        match arg.kind {
+            Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
+            Kind::Path(way) => {
+                let Some(path) = &bound.paths[i] else { continue };
+                if mounts.is_virtual(path) {
+                    return Err("virtual file");
+                }
+                if matches!(way.role, Role::Open(_)) && call.succeeded() {
+                    opened(bound)?;
+                }
+                if let Role::Open(OpenFlags::Arg(n)) = way.role {
+                    // An open that waits for a FIFO's other end.
+                    let special = call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
+                    if special {
+                        return Err("special file");
+                    }
+                }
+            }
+            Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
+                if matches!(call.args[i] as u32 & S_IFMT, 0o020_000 | 0o060_000) {
+                    return Err("device");
+                }
+            }
+            Kind::Str => attribute(call, i)?,
+            Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
+            Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
+            Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => return Err("network"),
+            Kind::Iocbs { .. } => return Err("async"),
+            _ => {}
+        }
+    }
+    if bound.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
+        return Err("descriptor without stored state");
+    }
+    if shape.ret == Ret::Fd && shape.effect == Effect::None && !shape.args.iter().any(|a| matches!(a.kind, Kind::Path(_))) && call.succeeded() {
+        opened(bound)?;
+    }
+    Ok(shape)
+}
+
+fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<(), &'static str> {
+    match &bound.fds[i] {
+        Some(d) if d.file.is_stored() => Ok(()),
+        Some(d) => Err(unstored(&d.file)),
+        None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
+        None if (call.args[i] as i32) < 0 => Ok(()),
+        // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
+        None if kind == Kind::DirFd || call.errno() == Some(9) => Ok(()),
+        None => Err("unknown descriptor"),
+    }
+}
+
+fn unstored(file: &OpenFile) -> &'static str {
+    match file.file_type() {
+        0o100_000 | 0o040_000 | 0o120_000 => "virtual file",
+        0o020_000 | 0o060_000 => "device",
+        _ => "descriptor without stored state",
+    }
+}
+
+fn opened(bound: &Bound<Real>) -> Result<(), &'static str> {
+    match bound.opened.first() {
+        Some((_, d)) if !d.file.is_stored() => Err(unstored(&d.file)),
+        _ => Ok(()),
+    }
+}
+
+/// Errors that the recorded machine decided on, not the program or its files.
+fn machine(errno: i32) -> Result<(), &'static str> {
+    match errno {
+        4 | 512..=516 => Err("interrupted"),
+        // EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT
+        5 | 12 | 23 | 24 | 28 | 122 => Err("limit of the recorded machine"),
+        // EXDEV, ETXTBSY, EROFS, ENOSYS, EOPNOTSUPP
+        18 | 26 | 30 | 38 | 95 => Err("refused by the recorded file system"),
+        _ => Ok(()),
+    }
+}
+
+/// A POSIX lock that another process held: here all are one process.
+fn lock_conflict(shape: &Shape, errno: i32) -> Result<(), &'static str> {
+    // EAGAIN, EACCES, EDEADLK
+    match shape.name.starts_with("F_SETLK") && matches!(errno, 11 | 13 | 35) {
+        true => Err("lock held by another process"),
+        false => Ok(()),
+    }
+}
+
+/// Attributes that the recorded machine's security modules make up.
+fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
+    match call.string(i as u8) {
+        Some(name) if name.starts_with(b"security.") && name != b"security.capability" => Err("security module"),
+        _ => Ok(()),
+    }
+}
+
+/// A look at a file that replay does not make: a device or a socket. A lock that another process held.
+fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(), &'static str> {
+    if form != Form::Struct || !call.succeeded() {
+        return Ok(());
+    }
+    let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { return Ok(()) };
+    for field in fields.iter().filter(|f| f.is == Is::Mode) {
+        let bytes = piece.bytes.as_slice().get(field.at as usize..field.at as usize + 2).unwrap_or(&[0, 0]);
+        let mode = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
+        if matches!(mode & S_IFMT, 0o020_000 | 0o060_000 | 0o140_000) {
+            return Err("special file");
+        }
+    }
+    Ok(())
+}

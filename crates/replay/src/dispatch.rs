@@ -1,0 +1,316 @@
+//! The dispatcher: reads the trace in the order of time, moves the world on, and hands each call to its executor when it returns in the recording.
+//!
+//! Order `overlap`: a call starts when all calls that had returned before it began are done, and those that it conflicts with and that returned before it. What is
+//! dispatched and not done is bounded in number and in bytes.
+
+mod pool;
+
+use crate::conflicts::Conflicts;
+use crate::decide::decide;
+use crate::executor::{Shared, open_directory};
+use crate::frontier::WINDOW;
+use crate::issue::{Real, raw};
+use crate::job::{Issue, Job, Task};
+use crate::source::Cause;
+use crate::{Error, Progress};
+use abi::{Effect, Kind, Replay};
+use pool::Pool;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use trace::record::RecordKind;
+use trace::world::{Bound, Descriptor, Moment, Mounts, Timeline, World};
+use trace::{Call, Event, Item};
+
+/// Recorded bytes that dispatched calls may hold.
+const BYTES: u64 = 64 << 20;
+/// Calls remembered as races.
+const RACES: usize = 1 << 20;
+const TICK: Duration = Duration::from_millis(250);
+
+/// A call that is under way in the recording.
+struct Open {
+    bound: Bound<Real>,
+    /// Calls dispatched when it began.
+    overlapped: u64,
+    /// It may be issued, so that others may conflict with it.
+    counts: bool,
+}
+
+/// What a call in flight is, for [`Error::Stuck`].
+#[derive(Clone, Copy, Default)]
+struct Flying {
+    seq: u64,
+    tid: u32,
+    call: &'static str,
+}
+
+/// Counts.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub calls: u64,
+    pub dispatched: u64,
+    pub skipped_by: BTreeMap<&'static str, u64>,
+    pub raced: HashSet<u64>,
+    pub recorded: Option<(u64, u64)>,
+}
+
+pub(crate) struct Dispatcher<'a> {
+    shared: Arc<Shared>,
+    progress: &'a dyn Progress,
+    patience: Duration,
+    mounts: Mounts,
+    world: World<Real>,
+    pool: Pool,
+    conflicts: Conflicts,
+    open: Vec<Option<Open>>,
+    /// Calls under way that may be issued.
+    counting: usize,
+    /// Calls and releases dispatched.
+    number: u64,
+    flying: Vec<Flying>,
+    /// Files that somebody writes through a mapping.
+    mapped: HashSet<(u64, u64)>,
+    /// Listings under way: open file, and how often its directory had changed when it began.
+    listings: HashMap<u64, u64>,
+    changes: HashMap<Box<[u8]>, u64>,
+    pub tally: Tally,
+}
+
+impl<'a> Dispatcher<'a> {
+    pub fn new(shared: Arc<Shared>, mounts: Mounts, patience: Duration, progress: &'a dyn Progress) -> Self {
+        Self {
+            pool: Pool::new(shared.clone()),
+            shared,
+            progress,
+            patience,
+            mounts,
+            world: World::new(),
+            conflicts: Conflicts::default(),
+            open: Vec::new(),
+            counting: 0,
+            number: 0,
+            flying: vec![Flying::default(); WINDOW as usize],
+            mapped: HashSet::new(),
+            listings: HashMap::new(),
+            changes: HashMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Replays all items, and returns when the last call is done.
+    pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
+        for moment in Timeline::new(items) {
+            match moment.map_err(Error::Trace)? {
+                Moment::Event(event) => self.event(&event)?,
+                Moment::Enter(place, call) => self.enter(place, &call),
+                Moment::Leave(place, call) => self.leave(place, call)?,
+                Moment::Lost(place, _) => {
+                    self.close(place);
+                    self.skip("never returned");
+                }
+            }
+        }
+        self.wait(self.number)?;
+        // What was still open is closed now, by nobody's call.
+        self.world = World::new();
+        self.pool.finish();
+        self.check()
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Error> {
+        let gone = self.world.event(event);
+        match event.kind {
+            RecordKind::State => {
+                if let Some(cwd) = self.world.directory(event.tid) {
+                    let fd = open_directory(&cwd.path);
+                    if fd >= 0 {
+                        cwd.real.set(fd as i32);
+                    }
+                }
+            }
+            RecordKind::Descriptor => self.present(event),
+            _ => {}
+        }
+        self.release(event.tid, gone, self.number)?;
+        if event.kind == RecordKind::Exit {
+            self.pool.leave(event.tid);
+        }
+        Ok(())
+    }
+
+    /// Opens what was open when the recording began. Descriptors that share an offset share it here.
+    fn present(&mut self, event: &Event) {
+        /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
+        const KEPT: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
+        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else { return };
+        let file = &descriptor.file;
+        if !file.is_stored() || self.mounts.is_virtual(&file.path) {
+            return;
+        }
+        if let Some(first) = self.pool.present(file.id) {
+            let fd = raw::duplicate(first, true);
+            if fd >= 0 {
+                descriptor.real.set(fd as i32);
+            }
+            return;
+        }
+        let fd = raw::open(&file.path, file.status() & KEPT);
+        if fd >= 0 {
+            raw::seek(fd as i32, file.offset(), 0);
+            descriptor.real.set(fd as i32);
+            self.pool.remember(file.id, fd as i32);
+        }
+    }
+
+    fn enter(&mut self, place: usize, call: &Arc<Call>) {
+        self.tally.calls += 1;
+        if self.tally.calls.is_multiple_of(4096) {
+            self.progress.calls(self.tally.calls);
+        }
+        let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));
+        recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
+        let counts = call.returned() && call.shape().is_some_and(|s| s.replay == Replay::Issue);
+        self.counting += usize::from(counts);
+        let open = Open { bound: self.world.enter(call), overlapped: self.number, counts };
+        if self.open.len() <= place {
+            self.open.resize_with(place + 1, || None);
+        }
+        self.open[place] = Some(open);
+    }
+
+    fn close(&mut self, place: usize) -> Option<Open> {
+        let open = self.open.get_mut(place)?.take()?;
+        self.counting -= usize::from(open.counts);
+        Some(open)
+    }
+
+    fn skip(&mut self, why: &'static str) {
+        *self.tally.skipped_by.entry(why).or_default() += 1;
+    }
+
+    fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
+        let Some(Open { mut bound, overlapped, .. }) = self.close(place) else { return Ok(()) };
+        self.world.leave(&call, &mut bound);
+        self.note_mapping(&call, &bound);
+        let shape = match decide(&call, &bound, &self.mounts) {
+            Ok(shape) => shape,
+            Err(why) => {
+                self.skip(why);
+                let closed = std::mem::take(&mut bound.closed);
+                return self.release(call.tid, closed, overlapped);
+            }
+        };
+        let number = self.number;
+        let mut after = overlapped;
+        if self.counting > 0 || overlapped < number {
+            let conflict = self.conflicts.enter(number, overlapped, &call, shape, &bound);
+            if conflict > overlapped {
+                after = conflict;
+                if self.tally.raced.len() < RACES {
+                    self.tally.raced.extend([number, conflict - 1]);
+                }
+            }
+            self.conflicts.forget(self.shared.frontier.reached());
+        }
+        let disturbed = self.listing(&call, shape, &bound);
+        let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
+        let credentials = self.world.credentials(call.tid).cloned();
+        let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
+        let tid = call.tid;
+        let flying = Flying { seq: call.seq, tid, call: shape.name };
+        self.tally.dispatched += 1;
+        let task = Task::Call(Box::new(Issue { call, shape, bound, credentials, disturbed, mapped }));
+        self.dispatch(tid, flying, after, bytes, task)
+    }
+
+    /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
+    fn release(&mut self, tid: u32, mut gone: Vec<Arc<Descriptor<Real>>>, after: u64) -> Result<(), Error> {
+        gone.retain(|d| d.file.is_stored());
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.dispatch(tid, Flying { seq: 0, tid, call: "exit" }, after, 0, Task::Release(gone))
+    }
+
+    fn dispatch(&mut self, tid: u32, flying: Flying, after: u64, bytes: u64, task: Task) -> Result<(), Error> {
+        let number = self.number;
+        if number >= WINDOW {
+            self.wait(number + 1 - WINDOW)?;
+        }
+        while self.shared.bytes.load(Relaxed) > BYTES && self.shared.frontier.reached() < number {
+            self.wait(self.shared.frontier.reached() + 1)?;
+        }
+        self.flying[(number % WINDOW) as usize] = flying;
+        self.shared.bytes.fetch_add(bytes, Relaxed);
+        self.number += 1;
+        self.pool.send(tid, Job { number, after, bytes, task })
+    }
+
+    /// Waits until all calls below `number` are done, unless nothing moves any more.
+    fn wait(&self, number: u64) -> Result<(), Error> {
+        let mut last = (self.shared.frontier.reached(), Instant::now());
+        while !self.shared.frontier.wait_for(number, Some(TICK)) {
+            let reached = self.shared.frontier.reached();
+            if reached != last.0 {
+                last = (reached, Instant::now());
+            } else if last.1.elapsed() >= self.patience {
+                let Flying { seq, tid, call } = self.flying[(reached % WINDOW) as usize];
+                return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
+            }
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match &*self.shared.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(why) => Err(Error::Inside(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A shared writable mapping: what goes through it is in nobody's record.
+    fn note_mapping(&mut self, call: &Call, bound: &Bound<Real>) {
+        const PROT_WRITE: u64 = 2;
+        const MAP_TYPE: u64 = 3;
+        const MAP_ANONYMOUS: u64 = 0x20;
+        if !call.shape().is_some_and(|s| s.effect == Effect::Map) || !call.succeeded() {
+            return;
+        }
+        // MAP_SHARED is 1, MAP_SHARED_VALIDATE 3. A mapping may become writable later, so the descriptor's access mode decides.
+        let shared = call.args[3] & MAP_TYPE != 2 && call.args[3] & MAP_ANONYMOUS == 0;
+        if let Some(d) = bound.fds[4].as_ref().filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2)) {
+            self.mapped.insert(d.file.inode.key);
+        }
+    }
+
+    /// Keeps account of changes to directories; says whether the directory that this call lists changed since its listing began.
+    fn listing(&mut self, call: &Call, shape: &abi::Shape, bound: &Bound<Real>) -> bool {
+        use abi::Role;
+        if call.succeeded() && !self.listings.is_empty() {
+            for (i, arg) in shape.args.iter().enumerate() {
+                let (Kind::Path(way), Some(path)) = (arg.kind, &bound.paths[i]) else { continue };
+                let changes = match way.role {
+                    Role::Lookup => false,
+                    Role::Open(_) | Role::Create | Role::Remove | Role::Source | Role::Target => shape.changes,
+                };
+                if changes {
+                    let clean = trace::world::lexical(path);
+                    *self.changes.entry(trace::world::parent(&clean).into()).or_default() += 1;
+                }
+            }
+        }
+        let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, abi::Form::Dirents | abi::Form::Dirents64)));
+        let Some(file) = bound.fds[0].as_ref().filter(|_| lists && call.succeeded()).map(|d| &d.file) else { return false };
+        let now = self.changes.get(&file.path).copied().unwrap_or(0);
+        let began = *self.listings.entry(file.id).or_insert(now);
+        if call.ret == 0 {
+            self.listings.remove(&file.id);
+            if self.listings.is_empty() {
+                self.changes.clear();
+            }
+        }
+        began != now
+    }
+}

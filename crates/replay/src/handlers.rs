@@ -1,0 +1,48 @@
+//! How calls are performed. Most need nothing but their kinds ([`plain`]); those that change the process's own world have a handler, one file each.
+
+mod chdir;
+mod close;
+mod duplicate;
+mod list;
+mod open;
+mod plain;
+mod seek;
+mod umask;
+
+use crate::executor::{Executor, Outcome};
+use crate::issue::arguments::Refused;
+use crate::job::Issue;
+use abi::{Effect, Form, Kind, Ret};
+
+/// Performs a call and compares what it brings.
+pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
+    let lists = issue.shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
+    match issue.shape.effect {
+        Effect::Close { .. } => close::close(issue),
+        Effect::CloseRange => close::close_range(executor, issue),
+        Effect::Dup { old } => duplicate::duplicate(executor, issue, old, None),
+        Effect::DupTo { old, new } => duplicate::duplicate(executor, issue, old, Some(new)),
+        Effect::Chdir | Effect::Fchdir => chdir::chdir(executor, issue),
+        Effect::Umask => umask::umask(executor, issue),
+        Effect::Seek => seek::seek(executor, issue),
+        Effect::None if lists => list::list(executor, issue),
+        Effect::None if issue.shape.ret == Ret::Fd => open::open(executor, issue),
+        Effect::None | Effect::SetFdFlags | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate | Effect::Clone { .. } => {
+            plain::plain(executor, issue)
+        }
+        Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => Outcome::Skipped("process"),
+        Effect::Chroot => Outcome::Skipped("mounts"),
+        Effect::Pair { .. } => Outcome::Skipped("ipc"),
+        Effect::Receive => Outcome::Skipped("network"),
+        Effect::Map => Outcome::Skipped("memory"),
+    }
+}
+
+/// The report's words for what cannot be translated.
+pub(crate) fn refusal(why: Refused) -> Outcome {
+    Outcome::Skipped(match why {
+        Refused::Kind => "means more than files",
+        Refused::Size => "larger than any call",
+        Refused::Missing => "not a call of this machine",
+    })
+}

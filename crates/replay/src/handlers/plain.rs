@@ -1,0 +1,20 @@
+//! A call that its kinds describe wholly.
+
+use super::refusal;
+use crate::executor::{Executor, Outcome};
+use crate::issue::Arguments;
+use crate::job::Issue;
+use crate::verify::{compare_bytes, compare_result};
+
+pub(super) fn plain(executor: &mut Executor, issue: &Issue) -> Outcome {
+    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+        Ok(arguments) => arguments,
+        Err(why) => return refusal(why),
+    };
+    let got = arguments.perform();
+    if !executor.shared.verify {
+        return Outcome::Issued(None);
+    }
+    let difference = compare_result(issue, got).or_else(|| compare_bytes(issue, &arguments, &executor.scratch, got, executor.shared.rules));
+    Outcome::Issued(difference)
+}

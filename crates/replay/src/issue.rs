@@ -1,0 +1,14 @@
+//! The issue layer: from a recorded call to one system call of this process. The only place of this crate that is unsafe.
+//!
+//! The invariant that makes it sound: every pointer that the kernel gets is either one that it cannot write through (the recorded bytes, zeros, an address that
+//! faults) or the start of scratch memory that is at least as long as the lengths passed along allow it to write.
+
+pub(crate) mod arguments;
+#[allow(unsafe_code)]
+pub(crate) mod raw;
+#[allow(unsafe_code)]
+mod scratch;
+
+pub(crate) use arguments::Arguments;
+pub(crate) use raw::Real;
+pub(crate) use scratch::Scratch;

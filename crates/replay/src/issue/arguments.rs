@@ -1,0 +1,328 @@
+//! A recorded call's arguments in this process: each translated by its kind, and nothing else.
+
+use super::scratch::{MOST, Room};
+use super::{Real, Scratch, raw};
+use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
+use trace::record::PieceKind;
+use trace::world::Bound;
+use trace::{Call, Piece};
+
+/// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
+const BEYOND: usize = 64 << 10;
+/// Counts of lists (names, entries) are passed on up to this.
+const LIST: usize = 16 << 20;
+/// The most vectors that the kernel takes.
+const IOV_MAX: usize = 1024;
+const EFAULT: i32 = 14;
+/// An address that faults.
+const NOWHERE: usize = 8;
+const O_DIRECT: u32 = 0o40000;
+
+/// Why a call cannot be performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It means more than files (a kind that replay does not translate).
+    Kind,
+    /// It would need more memory than any call can move.
+    Size,
+    /// This machine does not have the call.
+    Missing,
+}
+
+/// Translated arguments, ready to be performed once.
+pub(crate) struct Arguments {
+    nr: syscalls::Sysno,
+    values: [usize; 6],
+    /// Where each argument's bytes come back.
+    rooms: [Option<Room>; 6],
+    vectors: [Vec<Room>; 6],
+}
+
+impl Arguments {
+    /// Translates the arguments of `call`.
+    pub fn build(call: &Call, shape: &Shape, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<Self, Refused> {
+        let nr = raw::native(call.nr).ok_or(Refused::Missing)?;
+        let mut this = Self { nr, values: [0; 6], rooms: [None; 6], vectors: Default::default() };
+        for i in 0..shape.args.len() {
+            this.values[i] = call.args[i] as usize;
+        }
+        for (i, arg) in shape.args.iter().enumerate() {
+            let pointer = call.args[i];
+            match arg.kind {
+                Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Mode => {}
+                Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
+                Kind::Fd => this.values[i] = bound.fds[i].as_ref().map_or(-1, |d| d.real.get()) as isize as usize,
+                Kind::DirFd if call.args[i] as i32 == AT_FDCWD => this.values[i] = AT_FDCWD as isize as usize,
+                Kind::DirFd => this.values[i] = bound.fds[i].as_ref().map_or(-1, |d| d.real.get()) as isize as usize,
+                Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => return Err(Refused::Kind),
+                Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => return Err(Refused::Kind),
+                Kind::Addr => this.values[i] = 0,
+                _ if pointer == 0 => {}
+                Kind::Path(_) | Kind::Str => this.values[i] = this.string(call, bound, i as u8, matches!(arg.kind, Kind::Path(_)), scratch)?,
+                Kind::In(len, layout) if layout.form == Form::Data => this.data(call, shape, i, len, bound, scratch)?,
+                Kind::In(len, _) => this.input(call, shape, bound, i, len, scratch)?,
+                Kind::InOut(len, _) => this.input(call, shape, bound, i, len, scratch)?,
+                Kind::Out(len, layout) => this.output(call, shape, i, len, layout.form, scratch)?,
+                Kind::InIov { count } => this.gather(call, i, count as usize, scratch)?,
+                Kind::OutIov { count } => this.scatter(call, i, count as usize, scratch)?,
+            }
+        }
+        // Data that move inside the kernel: no more than moved then.
+        if shape.copies.is_some()
+            && call.succeeded()
+            && call.ret > 0
+            && let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Size)
+        {
+            this.values[i] = call.ret as usize;
+        }
+        Ok(this)
+    }
+
+    /// Performs the call: the result, or a negative errno.
+    pub fn perform(&self) -> i64 {
+        raw::perform(self.nr, self.values)
+    }
+
+    /// The real descriptor in an argument.
+    pub fn fd(&self, i: usize) -> i32 {
+        self.values[i] as i32
+    }
+
+    /// The buffers that argument `i` brought back, in order.
+    pub fn rooms(&self, i: usize) -> &[Room] {
+        if self.vectors[i].is_empty() { self.rooms[i].as_slice() } else { &self.vectors[i] }
+    }
+
+    fn string(&self, call: &Call, bound: &Bound<Real>, arg: u8, path: bool, scratch: &mut Scratch) -> Result<usize, Refused> {
+        let Some(text) = call.string(arg) else { return Ok(NOWHERE) };
+        // A process with a root of its own: its absolute paths start there.
+        let root = bound.root.as_ref().filter(|_| path && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
+        let room = scratch.take(root.len() + text.len() + 1).ok_or(Refused::Size)?;
+        let bytes = scratch.bytes_mut(room);
+        bytes[..root.len()].copy_from_slice(root);
+        bytes[root.len()..root.len() + text.len()].copy_from_slice(text);
+        bytes[root.len() + text.len()] = 0;
+        Ok(room.address())
+    }
+
+    /// Bulk data that go in: as many bytes as moved. What was not captured is zeros.
+    fn data(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<(), Refused> {
+        let count = match len {
+            Len::Arg { n, unit: 1 } => Some(n as usize),
+            _ => None,
+        };
+        let due = self.length(call, i, len).ok_or(Refused::Size)?;
+        let (moved, failed) = match call.errno() {
+            None if shape.ret == Ret::Bytes => (due.min(call.ret.max(0) as usize), false),
+            None => (due, false),
+            Some(_) => (due.min(LIST), true),
+        };
+        if let Some(n) = count {
+            self.values[n] = moved;
+        } else if moved != due {
+            return Err(Refused::Size);
+        }
+        if failed && call.errno() == Some(EFAULT) {
+            self.values[i] = NOWHERE;
+            return Ok(());
+        }
+        let direct = bound.fds.iter().flatten().any(|d| d.file.status() & O_DIRECT != 0);
+        let mut pieces = call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data);
+        if let (Some(first), None, false) = (pieces.next(), pieces.next(), direct)
+            && first.bytes.len() >= moved
+        {
+            // The kernel only reads from it, and the piece outlives the call.
+            self.values[i] = first.bytes.as_ptr() as usize;
+            return Ok(());
+        }
+        let room = scratch.take(moved).ok_or(Refused::Size)?;
+        fill(call, i, scratch.bytes_mut(room));
+        self.values[i] = room.address();
+        Ok(())
+    }
+
+    /// A struct or another small buffer that goes in (and out).
+    fn input(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, len: Len, scratch: &mut Scratch) -> Result<(), Refused> {
+        let piece = call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data));
+        let Some(piece) = piece else {
+            self.values[i] = NOWHERE;
+            return Ok(());
+        };
+        let due = self.length(call, i, len).ok_or(Refused::Size)?;
+        let room = scratch.take(due.max(piece.bytes.len())).ok_or(Refused::Size)?;
+        let bytes = scratch.bytes_mut(room);
+        let known = piece.bytes.as_slice();
+        bytes[..known.len()].copy_from_slice(known);
+        clean(&mut bytes[known.len()..]);
+        for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
+            debug_assert!(*arg as usize == i);
+            let size = shape.args[i].kind.field_size(*at);
+            let real = (descriptor.real.get() as i64).to_le_bytes();
+            if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
+                place.copy_from_slice(&real[..size]);
+            }
+        }
+        self.values[i] = room.address();
+        self.rooms[i] = Some(room);
+        Ok(())
+    }
+
+    fn output(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, form: Form, scratch: &mut Scratch) -> Result<(), Refused> {
+        if call.errno() == Some(EFAULT) {
+            self.values[i] = NOWHERE;
+            return Ok(());
+        }
+        let mut due = self.length(call, i, len).unwrap_or(MOST).min(MOST);
+        if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
+            let recorded = call.ret.max(0) as usize;
+            let most = match (form, shape.ret) {
+                (Form::Data, Ret::Bytes) => recorded.min(MOST).next_multiple_of(4096).saturating_add(BEYOND),
+                _ => LIST,
+            };
+            let unit = unit.max(1) as usize;
+            if due > most {
+                due = most / unit * unit;
+                self.values[n as usize] = due / unit;
+            }
+        } else if self.length(call, i, len).is_none() {
+            return Err(Refused::Size);
+        }
+        let room = scratch.take(due).ok_or(Refused::Size)?;
+        if form != Form::Data {
+            let bytes = scratch.bytes_mut(room);
+            let stale = bytes.len().min(BEYOND);
+            clean(&mut bytes[..stale]);
+        }
+        self.values[i] = room.address();
+        self.rooms[i] = Some(room);
+        Ok(())
+    }
+
+    /// `iovec`s going in: one after the other in one room.
+    fn gather(&mut self, call: &Call, i: usize, count: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+        let mut lengths = lengths(call, i, call.args[count] as usize);
+        let moved = call.ret.max(0) as usize;
+        if call.errno().is_some() || lengths.is_empty() {
+            lengths = vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+        } else {
+            clip(&mut lengths, moved);
+        }
+        let total = lengths.iter().sum::<usize>();
+        let room = scratch.take(total).ok_or(Refused::Size)?;
+        fill(call, i, scratch.bytes_mut(room));
+        let mut at = room.address();
+        let mut list = Vec::with_capacity(lengths.len());
+        for len in lengths {
+            list.push((at, len));
+            at += len;
+        }
+        self.list(i, count, call, &list, scratch)
+    }
+
+    /// `iovec`s coming out: a room each.
+    fn scatter(&mut self, call: &Call, i: usize, count: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+        let mut lengths = lengths(call, i, call.args[count] as usize);
+        if lengths.is_empty() {
+            lengths = vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+        }
+        clip(&mut lengths, (call.ret.max(0) as usize).min(MOST).next_multiple_of(4096) + BEYOND);
+        let mut list = Vec::with_capacity(lengths.len());
+        for len in lengths {
+            let room = scratch.take(len).ok_or(Refused::Size)?;
+            list.push((room.address(), len));
+            self.vectors[i].push(room);
+        }
+        self.list(i, count, call, &list, scratch)
+    }
+
+    fn list(&mut self, i: usize, count: usize, call: &Call, list: &[(usize, usize)], scratch: &mut Scratch) -> Result<(), Refused> {
+        let room = scratch.take(list.len() * 16).ok_or(Refused::Size)?;
+        for ((address, len), place) in list.iter().zip(scratch.bytes_mut(room).chunks_exact_mut(16)) {
+            place[..8].copy_from_slice(&address.to_ne_bytes());
+            place[8..].copy_from_slice(&len.to_ne_bytes());
+        }
+        self.values[i] = room.address();
+        // A count that no kernel takes is passed on: it is refused before the list is read.
+        if call.args[count] as usize <= IOV_MAX {
+            self.values[count] = list.len();
+        }
+        Ok(())
+    }
+
+    /// What the kernel may read or write at argument `i`, given the values passed; `None`: more than memory.
+    fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
+        let word = |arg: usize, at: usize| {
+            let bytes = call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+        };
+        let length = match len {
+            Len::Fixed(n) => n as usize,
+            Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => self.values[n as usize].checked_mul(unit as usize)?,
+            Len::Ret { max: None, unit } => (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096),
+            Len::Deref { n, unit } => word(n as usize, 0).checked_mul(unit as usize)?,
+            Len::Head { at, base, unit } => word(i, at as usize).checked_mul(unit as usize)?.checked_add(base as usize)?,
+        };
+        Some(length)
+    }
+}
+
+/// Copies the captured data of argument `i`; the rest becomes zeros.
+fn fill(call: &Call, i: usize, bytes: &mut [u8]) {
+    let mut at = 0;
+    for piece in call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data) {
+        let n = piece.bytes.len().min(bytes.len() - at);
+        bytes[at..at + n].copy_from_slice(&piece.bytes.as_slice()[..n]);
+        at += n;
+        if short(piece) {
+            break;
+        }
+    }
+    clean(&mut bytes[at..]);
+}
+
+fn short(piece: &Piece) -> bool {
+    (piece.bytes.len() as u64) < piece.len
+}
+
+/// Zeros what may hold something of an earlier call, without touching pages that are zero already.
+fn clean(bytes: &mut [u8]) {
+    // Larger rooms are mappings of their own and fresh.
+    if bytes.len() > LIST {
+        return;
+    }
+    for page in bytes.chunks_mut(4096) {
+        if page.iter().any(|b| *b != 0) {
+            page.fill(0);
+        }
+    }
+}
+
+/// The lengths of the recorded vectors.
+fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
+    let bytes = call.piece(i as u8, PieceKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
+    let length = |v: &[u8]| usize::try_from(u64::from_le_bytes(v[8..16].try_into().expect("eight bytes"))).unwrap_or(usize::MAX).min(MOST);
+    bytes.chunks_exact(16).take(count.min(IOV_MAX)).map(length).collect()
+}
+
+/// Shortens the last vectors so that all together have at most `total` bytes.
+fn clip(lengths: &mut [usize], total: usize) {
+    let mut left = total;
+    for len in lengths {
+        *len = (*len).min(left);
+        left -= *len;
+    }
+}
+
+/// The width of the descriptor at byte `at` of a struct that goes in.
+trait FieldSize {
+    fn field_size(&self, at: u32) -> usize;
+}
+
+impl FieldSize for Kind {
+    fn field_size(&self, at: u32) -> usize {
+        match self {
+            Kind::In(_, layout) | Kind::InOut(_, layout) => layout.fields.iter().find(|f| f.at == at).map_or(4, |f| usize::from(f.size.min(8))),
+            _ => 4,
+        }
+    }
+}

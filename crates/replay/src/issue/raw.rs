@@ -1,0 +1,126 @@
+//! System calls by number, and real descriptors.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use syscalls::Sysno;
+
+/// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
+#[derive(Debug)]
+pub struct Real(AtomicI32);
+
+impl Default for Real {
+    fn default() -> Self {
+        Self(AtomicI32::new(-1))
+    }
+}
+
+impl Real {
+    /// The number; -1: none.
+    pub fn get(&self) -> i32 {
+        self.0.load(Acquire)
+    }
+    /// Takes over `fd`. One that is there already stays, and `fd` is closed.
+    pub(crate) fn set(&self, fd: i32) {
+        if self.0.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
+            close(fd);
+        }
+    }
+    /// Gives the descriptor away.
+    pub(crate) fn take(&self) -> i32 {
+        self.0.swap(-1, AcqRel)
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let fd = self.take();
+        if fd >= 0 {
+            close(fd);
+        }
+    }
+}
+
+/// This machine's number of the call that has number `nr` on x86-64; `None` if it does not have it.
+pub fn native(nr: u32) -> Option<Sysno> {
+    static NATIVE: OnceLock<Vec<Option<Sysno>>> = OnceLock::new();
+    let table = NATIVE.get_or_init(|| {
+        let rows = abi::table();
+        let last = rows.iter().map(|r| r.number).filter(|n| *n < 1024).max().unwrap_or(0);
+        let mut native = vec![None; last as usize + 1];
+        for row in rows.iter().filter(|r| r.number <= last) {
+            native[row.number as usize] = row.name().parse::<Sysno>().ok();
+        }
+        native
+    });
+    table.get(nr as usize).copied().flatten()
+}
+
+/// Performs a call whose arguments [`super::Arguments`] built: the result, or a negative errno.
+pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: `Arguments` passes only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
+    // descriptors that belong to this replay, and no call whose effect goes beyond files (`decide` refuses the others).
+    let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
+    result as i64
+}
+
+fn plain(nr: Sysno, args: [usize; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: called below with calls that take numbers, or pointers to slices that live until the call returns and that the kernel only reads.
+    let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
+    result as i64
+}
+
+/// close(2).
+pub(crate) fn close(fd: i32) -> i64 {
+    plain(Sysno::close, [fd as usize, 0, 0, 0, 0, 0])
+}
+
+/// A duplicate of `fd`; the lowest free number.
+pub(crate) fn duplicate(fd: i32, cloexec: bool) -> i64 {
+    const F_DUPFD: usize = 0;
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    plain(Sysno::fcntl, [fd as usize, if cloexec { F_DUPFD_CLOEXEC } else { F_DUPFD }, 0, 0, 0, 0])
+}
+
+/// fchdir(2) of this thread.
+pub(crate) fn fchdir(fd: i32) -> i64 {
+    plain(Sysno::fchdir, [fd as usize, 0, 0, 0, 0, 0])
+}
+
+/// umask(2) of this thread.
+pub(crate) fn umask(mask: u32) -> i64 {
+    plain(Sysno::umask, [mask as usize, 0, 0, 0, 0, 0])
+}
+
+/// lseek(2).
+pub(crate) fn seek(fd: i32, offset: u64, whence: usize) -> i64 {
+    plain(Sysno::lseek, [fd as usize, offset as usize, whence, 0, 0, 0])
+}
+
+/// openat(2) of an absolute or relative path (a NUL is added).
+pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
+    let mut name = path.to_vec();
+    name.push(0);
+    plain(Sysno::openat, [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0])
+}
+
+/// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
+pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
+    let root = plain(Sysno::setresuid, [0; 6]);
+    if root < 0 {
+        return root;
+    }
+    let groups = plain(Sysno::setgroups, [who.groups.len(), who.groups.as_ptr() as usize, 0, 0, 0, 0]);
+    let group = plain(Sysno::setresgid, [who.gid as usize, who.egid as usize, 0, 0, 0, 0]);
+    let user = plain(Sysno::setresuid, [who.uid as usize, who.euid as usize, 0, 0, 0, 0]);
+    groups.min(group).min(user)
+}
+
+/// Gives up all capabilities of this thread and of the threads it starts.
+pub(crate) fn drop_capabilities() -> i64 {
+    const VERSION_3: u32 = 0x2008_0522;
+    let head = [VERSION_3, 0];
+    let sets = [0u32; 6];
+    plain(Sysno::capset, [head.as_ptr() as usize, sets.as_ptr() as usize, 0, 0, 0, 0])
+}

@@ -1,0 +1,98 @@
+//! Memory for what calls bring back, and for inputs that must be copied: reserved once per executor, touched only as far as it is used.
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use std::ptr::NonNull;
+
+const ARENA: usize = 16 << 20;
+/// Pages beyond this are given back after each call.
+const KEEP: usize = 256 << 10;
+const PAGE: usize = 4096;
+/// The most that one buffer can have: what the kernel moves at most in one call (`MAX_RW_COUNT`).
+pub(crate) const MOST: usize = 0x7fff_f000;
+/// Spare room behind each buffer.
+const SLACK: usize = PAGE;
+
+/// Zeroed memory of one call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl Room {
+    pub fn address(self) -> usize {
+        self.start.as_ptr() as usize
+    }
+}
+
+/// An arena that is emptied between calls.
+pub(crate) struct Scratch {
+    arena: NonNull<u8>,
+    used: usize,
+    large: Vec<(NonNull<u8>, usize)>,
+}
+
+// SAFETY: the mappings belong to this value alone; nothing about them is bound to a thread.
+unsafe impl Send for Scratch {}
+
+fn map(len: usize) -> Option<NonNull<u8>> {
+    // SAFETY: a new private anonymous mapping touches no memory that exists.
+    let mapping = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE) };
+    NonNull::new(mapping.ok()?.cast())
+}
+
+impl Scratch {
+    pub fn new() -> Option<Self> {
+        Some(Self { arena: map(ARENA)?, used: 0, large: Vec::new() })
+    }
+
+    /// Room for `len` bytes, page-aligned, zeroed unless an earlier call left something; `None` if it is more than any call needs.
+    pub fn take(&mut self, len: usize) -> Option<Room> {
+        if len > MOST {
+            return None;
+        }
+        let whole = (len + SLACK).next_multiple_of(PAGE);
+        if whole <= ARENA - self.used {
+            // SAFETY: `used + whole` stays within the arena.
+            let start = unsafe { self.arena.add(self.used) };
+            self.used += whole;
+            return Some(Room { start, len });
+        }
+        let start = map(whole)?;
+        self.large.push((start, whole));
+        Some(Room { start, len })
+    }
+
+    /// The bytes of a room.
+    pub fn bytes(&self, room: Room) -> &[u8] {
+        // SAFETY: a room is a mapped, initialised part of this scratch until `clear`, which borrows it mutably and whose callers keep no room.
+        unsafe { std::slice::from_raw_parts(room.start.as_ptr(), room.len) }
+    }
+
+    /// The bytes of a room, to be written.
+    pub fn bytes_mut(&mut self, room: Room) -> &mut [u8] {
+        // SAFETY: as above; the mutable borrow keeps others away.
+        unsafe { std::slice::from_raw_parts_mut(room.start.as_ptr(), room.len) }
+    }
+
+    /// Ends all rooms.
+    pub fn clear(&mut self) {
+        for (start, len) in self.large.drain(..) {
+            // SAFETY: mapped by `take`, forgotten here.
+            let _ = unsafe { munmap(start.as_ptr().cast(), len) };
+        }
+        if self.used > KEEP {
+            // SAFETY: within the arena; pages given back read as zeros.
+            let _ = unsafe { madvise(self.arena.add(KEEP).as_ptr().cast(), self.used - KEEP, Advice::LinuxDontNeed) };
+        }
+        self.used = 0;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.clear();
+        // SAFETY: mapped by `new`, not used after.
+        let _ = unsafe { munmap(self.arena.as_ptr().cast(), ARENA) };
+    }
+}

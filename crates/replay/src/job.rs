@@ -1,0 +1,37 @@
+//! What a dispatcher hands to an executor.
+
+use crate::issue::Real;
+use abi::Shape;
+use std::sync::Arc;
+use trace::Call;
+use trace::world::{Bound, Credentials, Descriptor};
+
+/// One thing to do, in the order of its number.
+pub(crate) struct Job {
+    /// Its place in the order of exits.
+    pub number: u64,
+    /// How many of the calls before it must be done first.
+    pub after: u64,
+    /// Recorded bytes that it holds.
+    pub bytes: u64,
+    pub task: Task,
+}
+
+pub(crate) enum Task {
+    /// Issue a call.
+    Call(Box<Issue>),
+    /// Let descriptors go that a call or an event which is performed by no one has closed.
+    Release(Vec<Arc<Descriptor<Real>>>),
+}
+
+/// A call to be issued.
+pub(crate) struct Issue {
+    pub call: Arc<Call>,
+    pub shape: &'static Shape,
+    pub bound: Bound<Real>,
+    pub credentials: Option<Arc<Credentials>>,
+    /// The directory changed while it was being listed (of the last call of a listing).
+    pub disturbed: bool,
+    /// Its data are not comparable: the file is written through a mapping.
+    pub mapped: bool,
+}

@@ -1,0 +1,84 @@
+//! The walls: a mount namespace in which the root is all there is, Landlock around it, no new privileges. Only the calling thread and those that it starts are inside.
+//!
+//! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped to their own, which the kernel grants only to a process without
+//! other threads: [`enter_user_namespace`] is called before any is started.
+
+use crate::Error;
+use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, chroot, getegid, geteuid, pivot_root};
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use trace::world::Credentials;
+
+/// What the walls allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Powers {
+    /// We can act as any user, and own files as anyone.
+    pub any_user: bool,
+    /// The traced program was root: capabilities are kept.
+    pub capabilities: bool,
+}
+
+fn refused(what: &'static str) -> impl Fn(nix::Error) -> Error {
+    move |e| Error::Sandbox(what, e.into())
+}
+
+/// Whether this process may make mount namespaces as it is: tried by a thread that then ends.
+fn may_unshare() -> bool {
+    std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNS).is_ok()).join().unwrap_or(false)
+}
+
+/// The first half, in the calling thread of a process without other threads: what it takes to make a mount namespace. `recorded`: who the traced program was.
+pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Powers, Error> {
+    let was_root = recorded.is_none_or(|c| c.euid == 0);
+    if geteuid().is_root() && may_unshare() {
+        return Ok(Powers { any_user: true, capabilities: was_root });
+    }
+    let (uid, gid) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("a user namespace is refused; run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"))?;
+    let (inner_uid, inner_gid) = recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
+    let write = |path: &str, text: String| std::fs::write(path, text).map_err(|e| Error::Sandbox("the user namespace cannot be mapped", e));
+    write("/proc/self/setgroups", "deny".into())?;
+    write("/proc/self/uid_map", format!("{inner_uid} {uid} 1"))?;
+    write("/proc/self/gid_map", format!("{inner_gid} {gid} 1"))?;
+    Ok(Powers { any_user: false, capabilities: was_root })
+}
+
+/// The second half, in the thread that starts all others: `root` becomes `/`. What `source` reads stays readable through its descriptor. Returns notes for the report.
+pub(crate) fn enter(root: &Path, source: Option<BorrowedFd<'_>>) -> Result<Vec<String>, Error> {
+    let none: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).map_err(refused("a mount namespace is refused"))?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refused("mounts cannot be made private"))?;
+    mount(Some(root), root, none, MsFlags::MS_BIND, none).map_err(refused("the root cannot be bound"))?;
+    // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not be allowed to change the flags of its mounts.
+    let _ = mount(none, root, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV, none);
+    chdir(root).map_err(refused("the root cannot be entered"))?;
+    match pivot_root(".", ".") {
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?,
+        // The initial RAM file system cannot be exchanged (pivot_root(2)).
+        Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,
+    }
+    chdir("/").map_err(refused("the root cannot be entered"))?;
+    landlock(source).map_err(|e| Error::Sandbox("Landlock is refused", e))
+}
+
+fn landlock(source: Option<BorrowedFd<'_>>) -> io::Result<Vec<String>> {
+    let abi = ABI::V5;
+    let all = AccessFs::from_all(abi);
+    let root = File::open("/")?;
+    let set = || -> Result<RulesetStatus, landlock::RulesetError> {
+        let mut rules = Ruleset::default().handle_access(all)?.create()?.add_rule(PathBeneath::new(&root, all))?;
+        if let Some(source) = source {
+            rules = rules.add_rule(PathBeneath::new(source, AccessFs::from_read(abi)))?;
+        }
+        Ok(rules.restrict_self()?.ruleset)
+    };
+    Ok(match set().map_err(io::Error::other)? {
+        RulesetStatus::NotEnforced => vec!["this kernel has no Landlock: the mount namespace alone confined the replay".into()],
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Vec::new(),
+    })
+}

@@ -1,0 +1,174 @@
+//! Compares what a call brought back with what was recorded: result, errno and every byte, by kind and layout. What cannot be equal is told by the layout's fields
+//! (times, inodes, devices, ...), never by the call's name; `docs/replay-semantics.md` lists it.
+
+mod layout;
+mod listing;
+
+pub(crate) use listing::Listings;
+
+use crate::issue::{Arguments, Scratch};
+use crate::job::Issue;
+use abi::{Effect, Form, Kind, Layout, Ret, Shape};
+use trace::Call;
+use trace::record::{AT_EXIT, PieceKind};
+
+/// A difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub what: String,
+    pub expected: String,
+    pub got: String,
+}
+
+impl Difference {
+    pub fn new(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), got: got.into() }
+    }
+}
+
+/// A result as people read it.
+pub(crate) fn result(value: i64) -> String {
+    match value {
+        -4095..0 => errno(-value as i32),
+        value => value.to_string(),
+    }
+}
+
+fn errno(number: i32) -> String {
+    match nix::errno::Errno::from_raw(number) {
+        nix::errno::Errno::UnknownErrno => format!("errno {number}"),
+        known => format!("{known:?}"),
+    }
+}
+
+/// Whether the owners that the replay sees can equal the recorded ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub owners: bool,
+}
+
+/// Compares a result by its meaning.
+pub(crate) fn compare_result(issue: &Issue, got: i64) -> Option<Difference> {
+    let (call, shape) = (&issue.call, issue.shape);
+    let failed = |value: i64| (-4095..0).contains(&value);
+    let same = match (failed(call.ret), failed(got)) {
+        (true, true) => call.ret == got,
+        (false, false) => match shape.ret {
+            Ret::Zero | Ret::Off | Ret::Int => call.ret == got || reads_descriptor_flags(shape),
+            Ret::Bytes => call.ret == got || issue.mapped,
+            Ret::Count => call.ret == got || shape.args.iter().any(|a| counts_freely(a.kind)),
+            Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
+        },
+        _ => false,
+    };
+    (!same).then(|| Difference::new("result", result(call.ret), result(got)))
+}
+
+/// Close-on-exec of a descriptor belongs to each process that inherited it; replay has one descriptor for all of them.
+fn reads_descriptor_flags(shape: &Shape) -> bool {
+    shape.name == "F_GETFD"
+}
+
+/// Buffers whose contents are compared as sets: how many bytes they take is the file system's affair.
+fn counts_freely(kind: Kind) -> bool {
+    match kind {
+        Kind::Out(_, l) => matches!(l.form, Form::Dirents | Form::Dirents64 | Form::Names | Form::Host),
+        _ => false,
+    }
+}
+
+/// Compares the bytes that came back with those recorded. Listings are compared by [`Listings`].
+pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, rules: Rules) -> Option<Difference> {
+    let (call, shape) = (&issue.call, issue.shape);
+    if !call.succeeded() || got < 0 {
+        return None;
+    }
+    for (i, arg) in shape.args.iter().enumerate() {
+        let difference = match arg.kind {
+            Kind::OutIov { .. } => compare_data(issue, i, arguments, scratch, got),
+            Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(issue, i, arguments, scratch, got),
+            Kind::Out(_, layout) | Kind::InOut(_, layout) if shape.effect != Effect::Seek => {
+                compare_layout(call, shape, i, layout, arguments, scratch, got, rules)
+            }
+            _ => None,
+        };
+        if difference.is_some() {
+            return difference;
+        }
+    }
+    None
+}
+
+fn compare_data(issue: &Issue, i: usize, arguments: &Arguments, scratch: &Scratch, got: i64) -> Option<Difference> {
+    if issue.mapped {
+        return None;
+    }
+    let mut left = got as usize;
+    let mut rooms = arguments.rooms(i).iter().map(|r| scratch.bytes(*r));
+    let mut room: &[u8] = &[];
+    let mut at = 0usize;
+    let pieces = issue.call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0);
+    for piece in pieces {
+        let mut recorded = piece.bytes.as_slice();
+        while !recorded.is_empty() && left > 0 {
+            if room.is_empty() {
+                room = rooms.next()?;
+                if room.is_empty() {
+                    continue;
+                }
+            }
+            let n = recorded.len().min(room.len()).min(left);
+            if recorded[..n] != room[..n] {
+                let first = recorded[..n].iter().zip(&room[..n]).position(|(a, b)| a != b).unwrap_or(0);
+                let show = |bytes: &[u8]| bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+                return Some(Difference::new(format!("byte {} of the data", at + first), show(&recorded[..n]), show(&room[..n])));
+            }
+            recorded = &recorded[n..];
+            room = &room[n..];
+            left -= n;
+            at += n;
+        }
+        // What follows a piece that was cut short is not where the next one begins.
+        if (piece.bytes.len() as u64) < piece.wanted {
+            return None;
+        }
+    }
+    None
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of them say what is compared")]
+fn compare_layout(
+    call: &Call,
+    shape: &Shape,
+    i: usize,
+    layout: &Layout,
+    arguments: &Arguments,
+    scratch: &Scratch,
+    got: i64,
+    rules: Rules,
+) -> Option<Difference> {
+    let piece = call.pieces.iter().find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)?;
+    let recorded = piece.bytes.as_slice();
+    let room = scratch.bytes(*arguments.rooms(i).first()?);
+    let name = shape.args[i].name;
+    match layout.form {
+        Form::Data | Form::Host | Form::Fds | Form::Dirents | Form::Dirents64 => None,
+        Form::Opaque => {
+            let n = recorded.len().min(room.len());
+            (recorded[..n] != room[..n]).then(|| Difference::new(name, text(&recorded[..n]), text(&room[..n])))
+        }
+        Form::Text => {
+            let come = &room[..(got as usize).min(room.len())];
+            let recorded = &recorded[..recorded.len().min(call.ret.max(0) as usize)];
+            let come = &come[..come.len().min(recorded.len().max(come.len()))];
+            (recorded != come && piece.bytes.len() as u64 >= piece.wanted).then(|| Difference::new(name, text(recorded), text(come)))
+        }
+        Form::Names => layout::names(name, recorded, &room[..(got as usize).min(room.len())]),
+        Form::Struct | Form::Array => layout::structs(name, layout, recorded, room, rules),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let shown: String = bytes.iter().take(80).flat_map(|b| std::ascii::escape_default(*b)).map(char::from).collect();
+    format!("\"{shown}\"{}", if bytes.len() > 80 { "..." } else { "" })
+}

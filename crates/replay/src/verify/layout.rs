@@ -1,0 +1,61 @@
+//! Comparison of structs field by field, and of lists of names.
+
+use super::{Difference, Rules, text};
+use abi::{Field, Form, Is, Layout};
+use std::collections::BTreeSet;
+
+const S_IFMT: u64 = 0o170_000;
+const S_IFDIR: u64 = 0o040_000;
+
+fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
+    let at = field.at as usize;
+    let mut word = [0; 8];
+    let size = usize::from(field.size).min(8);
+    word[..size].copy_from_slice(bytes.get(at..at + size)?);
+    Some(u64::from_le_bytes(word))
+}
+
+/// Compares what both have of a struct, or of an array of structs.
+pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], rules: Rules) -> Option<Difference> {
+    let size = (layout.size as usize).max(1);
+    let several = layout.form == Form::Array;
+    let count = if several { recorded.len() / size } else { 1 };
+    for n in 0..count {
+        let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
+        let directory = layout.fields.iter().filter(|f| f.is == Is::Mode).any(|f| value(f, a).is_some_and(|m| m & S_IFMT == S_IFDIR));
+        for field in layout.fields {
+            let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else { continue };
+            let compared = match field.is {
+                Is::Int | Is::Uint | Is::Mode | Is::Flags(_) => true,
+                Is::Size | Is::Links => !directory,
+                Is::Uid | Is::Gid => rules.owners,
+                Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => false,
+            };
+            if compared && expected != found {
+                let index = if several { format!("[{n}]") } else { String::new() };
+                return Some(Difference::new(format!("{name}{index}.{}", field.name), show(field, expected), show(field, found)));
+            }
+        }
+    }
+    None
+}
+
+fn show(field: &Field, value: u64) -> String {
+    match field.is {
+        Is::Mode => format!("0{value:o}"),
+        Is::Flags(_) => format!("{value:#x}"),
+        Is::Int if field.size == 4 => (value as u32 as i32).to_string(),
+        Is::Int => (value as i64).to_string(),
+        _ => value.to_string(),
+    }
+}
+
+/// Compares NUL-terminated names as sets. Those of the recorded machine's security modules are left out.
+pub(super) fn names(name: &str, recorded: &[u8], got: &[u8]) -> Option<Difference> {
+    fn listed(bytes: &[u8]) -> BTreeSet<&[u8]> {
+        bytes.split(|b| *b == 0).filter(|n| !n.is_empty() && (!n.starts_with(b"security.") || *n == b"security.capability")).collect()
+    }
+    let (expected, found) = (listed(recorded), listed(got));
+    let line = |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
+    (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))
+}

@@ -1,0 +1,110 @@
+//! Directory listings: compared as sets of names and types over the whole listing, as every file system has its own order.
+//!
+//! The first call of a listing reads all of the directory, so that names made or removed while the program reads on do not depend on the order; later calls are
+//! issued too and find the rest.
+
+use super::{Difference, text};
+use crate::issue::{Arguments, Scratch};
+use crate::job::Issue;
+use abi::{Form, Kind};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use trace::record::PieceKind;
+
+/// Names of one directory that are held for comparison; a larger one is not compared.
+const MOST: usize = 1 << 20;
+
+#[derive(Default)]
+struct Listing {
+    /// What was found and not yet named by the recording.
+    found: HashMap<Box<[u8]>, u8>,
+    /// The first name of the recording that was not found.
+    missing: Option<Box<[u8]>>,
+    too_many: bool,
+    /// The first difference of types: name, recorded, found.
+    type_differs: Option<(Box<[u8]>, u8, u8)>,
+}
+
+/// The listings under way, by open file.
+#[derive(Default)]
+pub(crate) struct Listings(Mutex<HashMap<u64, Listing>>);
+
+impl Listings {
+    /// The program starts anew with this open file.
+    pub fn rewind(&self, file: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+    }
+
+    /// Follows one call of a listing: `got` is its first result, `again` issues it once more. Says what differs once the recorded listing ends.
+    pub fn follow(&self, issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, mut again: impl FnMut() -> i64) -> Option<Difference> {
+        let (i, form) = issue.shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+            Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
+            _ => None,
+        })?;
+        let file = issue.bound.fds[0].as_ref()?.file.id;
+        let mut listings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listing = listings.entry(file).or_default();
+        let room = *arguments.rooms(i).first()?;
+        let mut result = got;
+        while result > 0 {
+            let bytes = scratch.bytes(room);
+            for (name, kind) in entries(form, &bytes[..(result as usize).min(bytes.len())]) {
+                if listing.found.len() < MOST {
+                    listing.found.insert(name.into(), kind);
+                } else {
+                    listing.too_many = true;
+                }
+            }
+            result = again();
+        }
+        let recorded = issue.call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+        for (name, kind) in entries(form, recorded) {
+            match listing.found.remove(name) {
+                // 0: one of the file systems does not say. Devices and sockets are not made.
+                Some(found) if found != kind && found != 0 && kind != 0 => {
+                    listing.type_differs.get_or_insert((name.into(), kind, found));
+                }
+                Some(_) => {}
+                None if matches!(kind, 2 | 6 | 12) => {}
+                None => {
+                    listing.missing.get_or_insert(name.into());
+                }
+            }
+        }
+        if issue.call.ret != 0 {
+            return None;
+        }
+        let listing = listings.remove(&file)?;
+        if issue.disturbed || listing.too_many {
+            return None;
+        }
+        if let Some((name, expected, found)) = listing.type_differs {
+            return Some(Difference::new(format!("type of {}", text(&name)), kind(expected), kind(found)));
+        }
+        if let Some(name) = listing.missing {
+            return Some(Difference::new("names", text(&name), "no such name"));
+        }
+        let extra = listing.found.into_keys().min()?;
+        Some(Difference::new("names", "no such name", text(&extra)))
+    }
+}
+
+fn kind(number: u8) -> String {
+    trace::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
+}
+
+/// Names and types of the entries.
+fn entries(form: Form, mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], u8)> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_le_bytes(bytes.get(16..18)?.try_into().ok()?));
+        let entry = bytes.get(..length).filter(|e| e.len() > 19)?;
+        bytes = &bytes[length..];
+        let (name, kind) = match form {
+            // struct linux_dirent: the type is the last byte.
+            Form::Dirents => (&entry[18..entry.len() - 1], entry[entry.len() - 1]),
+            _ => (&entry[19..], entry[18]),
+        };
+        let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+        Some((&name[..end], kind))
+    })
+}
