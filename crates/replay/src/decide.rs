@@ -98,6 +98,7 @@ fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<
 
 fn unstored(file: &OpenFile) -> &'static str {
     match file.file_type() {
+        0o100_000 if file.path.starts_with(b"/memfd:") => "memory",
         0o100_000 | 0o040_000 | 0o120_000 => "virtual file",
         0o020_000 | 0o060_000 => "device",
         _ => "descriptor without stored state",
@@ -140,7 +141,7 @@ fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
     }
 }
 
-/// A look at a file that replay does not make: a device or a socket. A lock that another process held.
+/// A look at a file that replay does not make: a device or a socket.
 fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(), &'static str> {
     if form != Form::Struct || !call.succeeded() {
         return Ok(());

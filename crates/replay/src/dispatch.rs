@@ -287,12 +287,13 @@ impl<'a> Dispatcher<'a> {
 
     /// Keeps account of changes to directories; says whether the directory that this call lists changed since its listing began.
     fn listing(&mut self, call: &Call, shape: &abi::Shape, bound: &Bound<Real>) -> bool {
-        use abi::Role;
+        use abi::{OpenFlags, Role};
         if call.succeeded() && !self.listings.is_empty() {
             for (i, arg) in shape.args.iter().enumerate() {
                 let (Kind::Path(way), Some(path)) = (arg.kind, &bound.paths[i]) else { continue };
                 let changes = match way.role {
                     Role::Lookup => false,
+                    Role::Open(OpenFlags::Arg(n)) => call.args[n as usize] & 0o100 != 0,
                     Role::Open(_) | Role::Create | Role::Remove | Role::Source | Role::Target => shape.changes,
                 };
                 if changes {

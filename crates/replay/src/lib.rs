@@ -25,7 +25,7 @@ pub mod tree;
 mod verify;
 
 pub use report::{Divergence, Report, State};
-pub use run::replay_source;
+pub use run::{replay, replay_source};
 pub use source::Source;
 
 use std::path::PathBuf;

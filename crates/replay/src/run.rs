@@ -13,11 +13,19 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use trace::Item;
+use trace::files::Final;
 use trace::record::RecordKind;
 use trace::world::{Credentials, World};
 
 /// How many items are looked through for the traced program's user.
 const FIRST: usize = 4096;
+
+/// Performs `trace` again in `options.root`, and compares.
+///
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+pub fn replay(trace: &trace::Trace, options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
+    replay_source(trace, options, progress)
+}
 
 /// Performs `source` again in `options.root`, and compares.
 ///
@@ -43,7 +51,7 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     let notes = sandbox::enter(root, source.directory())?;
     let root = Path::new("/");
     let rows = source.rows().map_err(Error::Trace)?;
-    let made = prepare::prepare(&rows, source.origins().map_err(Error::Trace)?.map(stated), source.items().map_err(Error::Trace)?.map(stated), root)?;
+    let made = prepare::prepare(source, &rows, root)?;
     progress.prepared(&made);
     let shared = Arc::new(Shared {
         frontier: Frontier::new(),
@@ -86,7 +94,8 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
             shown.push(divergence);
         }
     }
-    if options.verify && source.has_final_state() {
+    let final_state = rows.iter().any(|r| !matches!(r.last, Final::Unknown(_)));
+    if options.verify && (final_state || rows.is_empty()) {
         progress.comparing();
         report.state = compare(&rows, root, powers, options.show)?;
     } else if options.verify {
@@ -108,15 +117,6 @@ fn compare(rows: &[trace::files::Row], root: &Path, powers: Powers, show: usize)
         excluded: outcome.excluded.len() as u64,
         excluded_lines: outcome.excluded.iter().take(show).map(|(path, why)| format!("{}: {why}", name(path))).collect(),
     })
-}
-
-/// Boxed errors are no errors themselves.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Stated(#[source] crate::source::Cause);
-
-fn stated<T>(result: Result<T, crate::source::Cause>) -> Result<T, Stated> {
-    result.map_err(Stated)
 }
 
 /// Who the traced program was when the recording began.

@@ -2,7 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 use trace::files::{Origin, Row};
-use trace::{Item, world::Mounts};
+use trace::world::Mounts;
+use trace::{Item, Trace, Want};
 
 /// A boxed cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -21,6 +22,22 @@ pub trait Source: Sync {
     fn mounts(&self) -> Mounts;
     /// The directory that is read from, if any.
     fn directory(&self) -> Option<BorrowedFd<'_>>;
-    /// Whether the final state was recorded.
-    fn has_final_state(&self) -> bool;
+}
+
+impl Source for Trace {
+    fn items(&self) -> Result<Reading<'_, Item>, Cause> {
+        Ok(Box::new(self.read(Want { data: true }).map(|item| item.map_err(Cause::from))))
+    }
+    fn rows(&self) -> Result<Vec<Row>, Cause> {
+        Ok(self.files()?)
+    }
+    fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
+        Ok(Box::new(Trace::origins(self)?.map(|origin| origin.map_err(Cause::from))))
+    }
+    fn mounts(&self) -> Mounts {
+        Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))
+    }
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.dir())
+    }
 }

@@ -257,6 +257,7 @@ impl Arguments {
         };
         let length = match len {
             Len::Fixed(n) => n as usize,
+            Len::Bits { n } => self.values[n as usize].div_ceil(64).checked_mul(8)?,
             Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => self.values[n as usize].checked_mul(unit as usize)?,
             Len::Ret { max: None, unit } => (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096),
             Len::Deref { n, unit } => word(n as usize, 0).checked_mul(unit as usize)?,

@@ -27,6 +27,8 @@ pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], 
             let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else { continue };
             let compared = match field.is {
                 Is::Int | Is::Uint | Is::Mode | Is::Flags(_) => true,
+                // Of network addresses and machine names, which no performed call brings back.
+                Is::Text => false,
                 Is::Size | Is::Links => !directory,
                 Is::Uid | Is::Gid => rules.owners,
                 Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => false,

@@ -73,9 +73,10 @@ impl OpenFile {
     pub fn file_type(&self) -> u32 {
         self.identity.mode & S_IFMT
     }
-    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like): what a replay can perform calls on.
+    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
     pub fn is_stored(&self) -> bool {
-        matches!(self.file_type(), 0o100_000 | 0o040_000 | 0o120_000) && !super::mounts::is_virtual_magic(self.identity.magic)
+        let memory = self.path.starts_with(b"/memfd:");
+        matches!(self.file_type(), 0o100_000 | 0o040_000 | 0o120_000) && !memory && !super::mounts::is_virtual_magic(self.identity.magic)
     }
 }
 
