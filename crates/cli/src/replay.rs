@@ -7,7 +7,7 @@ use crate::failure::Advise;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
 use crate::{reading, stdout};
-use ::replay::{Error, Options};
+use ::replay::{Error, Options, replay};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::ErrorKind;
@@ -169,8 +169,4 @@ mod tests {
         fs::write(made.join("precious"), "").expect("writable");
         assert!(root(Some(&made), Path::new("x.ra")).is_err());
     }
-}
-
-fn replay(_: &Trace, _: &Options, _: &Bar) -> Result<::replay::Report, Error> {
-    Err(Error::Inside("replay is not built yet".to_owned()))
 }
