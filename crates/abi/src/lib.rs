@@ -11,6 +11,7 @@ pub mod flags;
 pub mod kind;
 pub mod layout;
 pub mod plan;
+pub mod print;
 pub mod row;
 pub mod table;
 

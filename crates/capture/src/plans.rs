@@ -47,6 +47,7 @@ fn goes_in(kind: Kind) -> bool {
 struct Entry {
     wanted: bool,
     by: u8,
+    mask: u32,
     own: u32,
     variants: Box<[(u64, u32)]>,
 }
@@ -71,10 +72,10 @@ impl Plans {
         let by_number = (0..NUMBERS).map(|number| {
             let wanted = options.wanted.has(number);
             match abi::by_number(number) {
-                None => Entry { wanted, by: 0, own: UNKNOWN, variants: Box::default() },
+                None => Entry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() },
                 Some(row) => {
                     let own = add(&row.shape);
-                    Entry { wanted, by: row.by, own, variants: row.variants.iter().map(|(value, shape)| (*value, add(shape))).collect() }
+                    Entry { wanted, by: row.by, mask: row.mask, own, variants: row.variants.iter().map(|(value, shape)| (*value, add(shape))).collect() }
                 }
             }
         });
@@ -93,7 +94,7 @@ impl Plans {
         if entry.variants.is_empty() {
             return Some(entry.own);
         }
-        let value = args[entry.by as usize] & 0xffff_ffff;
+        let value = args[entry.by as usize] & u64::from(entry.mask);
         Some(entry.variants.iter().find(|(v, _)| *v == value).map_or(entry.own, |(_, steps)| *steps))
     }
 

@@ -3,16 +3,14 @@
 mod event;
 mod json;
 mod line;
-mod quote;
-mod value;
 
 use crate::args::TraceArg;
 use crate::clock::{Clock, Style};
 use crate::filter::Filter;
 use crate::talk::Talk;
 use crate::{reading, stdout};
+use abi::print::Hex;
 use anyhow::{Context, Result};
-use quote::Hex;
 use std::io::Write;
 use trace::world::{Bound, Moment, Timeline, World, lexical};
 use trace::{Call, Trace, Want};
@@ -157,9 +155,11 @@ impl Printer {
             clock: Clock::new(style, trace.about().clock_offset),
             line: line::Options {
                 paths: a.paths,
-                verbose: talk.is_verbose(),
-                hex: if a.hex > 1 { Hex::Always } else { hex },
-                strings: a.strings.unwrap_or(if json { usize::MAX } else { 32 }),
+                values: abi::print::Options {
+                    hex: if a.hex > 1 { Hex::Always } else { hex },
+                    strings: a.strings.unwrap_or(if json { usize::MAX } else { 32 }),
+                    elements: if talk.is_verbose() { usize::MAX } else { 32 },
+                },
             },
             spent: a.spent,
             many: trace.summary().threads > 1,
@@ -172,7 +172,7 @@ impl Printer {
     }
     fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
         if self.json {
-            return json_line(out, &json::call(seen, &self.clock, self.line.strings));
+            return json_line(out, &json::call(seen, &self.clock, self.line.values.strings));
         }
         let prefix = self.prefix(seen.call.tid, seen.call.entered);
         let spent = match seen.call.left {

@@ -2,7 +2,7 @@
 
 use crate::filter::Filter;
 use crate::stdout;
-use abi::{Arg, Class, Groups, Kind, Replay, Ret, Row, Shape};
+use abi::{Arg, Class, Groups, Replay, Row, Shape, print};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -48,12 +48,7 @@ pub fn run(a: &Args) -> Result<()> {
 
 /// The signature comes last, as it may be as long as it likes.
 fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
-    writeln!(text, "{number:>4}  {:<20}  {remark:<16}  {} -> {}", treatment(shape.replay), signature(shape), result(shape.ret))
-}
-
-fn signature(shape: &Shape) -> String {
-    let args: Vec<String> = shape.args.iter().map(|a| format!("{}: {}", a.name, kind(a.kind))).collect();
-    format!("{}({})", shape.name, args.join(", "))
+    writeln!(text, "{number:>4}  {:<20}  {remark:<16}  {}", treatment(shape.replay), print::signature(shape))
 }
 
 fn groups(groups: Groups) -> Vec<String> {
@@ -87,66 +82,13 @@ fn as_json(row: &Row) -> Value {
 }
 
 fn shape_json(shape: &Shape) -> Value {
-    let arg = |a: &Arg| json!({"name": a.name, "kind": kind(a.kind)});
+    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, shape.args)});
     json!({
         "name": shape.name,
         "args": shape.args.iter().map(arg).collect::<Vec<_>>(),
-        "returns": result(shape.ret),
+        "returns": print::ret_name(shape.ret),
         "replay": treatment(shape.replay),
     })
-}
-
-fn kind(kind: Kind) -> String {
-    match kind {
-        Kind::Flags(set) => return format!("{}*", set.name),
-        Kind::In(_, layout) => return format!("in {}", layout.name),
-        Kind::Out(_, layout) => return format!("out {}", layout.name),
-        Kind::InOut(_, layout) => return format!("inout {}", layout.name),
-        Kind::Int => "int",
-        Kind::Uint => "uint",
-        Kind::Hex => "hex",
-        Kind::Off => "offset",
-        Kind::Pos => "position",
-        Kind::PosHigh => "position-high",
-        Kind::Size => "size",
-        Kind::Length => "length",
-        Kind::Fd => "fd",
-        Kind::DirFd => "dirfd",
-        Kind::Pid => "pid",
-        Kind::Uid => "uid",
-        Kind::Gid => "gid",
-        Kind::Mode => "mode",
-        Kind::Dev => "dev",
-        Kind::Signal => "signal",
-        Kind::Addr => "address",
-        Kind::Path(_) => "path",
-        Kind::Str => "string",
-        Kind::StrVec => "strings",
-        Kind::InIov { .. } => "in iovec[]",
-        Kind::OutIov { .. } => "out iovec[]",
-        Kind::InMsg => "in msghdr",
-        Kind::OutMsg => "out msghdr",
-        Kind::InMsgs { .. } => "in mmsghdr[]",
-        Kind::OutMsgs { .. } => "out mmsghdr[]",
-        Kind::Iocbs { .. } => "iocb*[]",
-        Kind::Unused => "unused",
-    }
-    .to_owned()
-}
-
-const fn result(ret: Ret) -> &'static str {
-    match ret {
-        Ret::Zero => "0",
-        Ret::Bytes => "bytes",
-        Ret::Count => "count",
-        Ret::Fd => "fd",
-        Ret::Off => "offset",
-        Ret::Pid => "pid",
-        Ret::Addr => "address",
-        Ret::Int => "int",
-        Ret::Host => "host's own",
-        Ret::Never => "never",
-    }
 }
 
 /// How replay treats a call, in words.
@@ -180,7 +122,7 @@ mod tests {
         let row = abi::by_name("read").expect("read is in the table");
         line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
         insta::assert_snapshot!(text, @r#"
-           0  performed             %desc             read(fd: fd, buf: out data, count: size) -> bytes
+           0  performed             %desc             read(fd: fd, buf: out data[ret <= count], count: size) -> bytes
         "#);
     }
 }

@@ -5,4 +5,6 @@ extern crate reanimator_abi as abi;
 mod aarch64;
 mod btf;
 mod calls;
+mod plans;
+mod print;
 mod structs;

@@ -1,6 +1,6 @@
 //! One call or event as a JSON object. Bytes are text as [`trace::text::escape`] makes it.
 
-use super::{Seen, event as events, line, value};
+use super::{Seen, event as events, line};
 use crate::clock::{Clock, rfc3339};
 use abi::{Form, Kind, Layout};
 use serde_json::{Map, Value, json};
@@ -106,7 +106,11 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
         Kind::InIov { .. } | Kind::OutIov { .. } | Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
             any(PieceKind::Data).map_or_else(address, |p| text(p, most))
         }
-        _ => value::scalar(kind, raw).into(),
+        _ => {
+            let mut text = String::new();
+            abi::print::scalar(kind, raw, &mut text);
+            text.into()
+        }
     }
 }
 
@@ -125,7 +129,7 @@ fn words(bytes: &[u8]) -> Value {
 fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
     let bytes = piece.bytes.as_slice();
     let fields = |bytes: &[u8]| {
-        let named = layout.fields.iter().filter_map(|f| Some((f.name.to_owned(), Value::from(value::field(f, bytes)?))));
+        let named = layout.fields.iter().filter_map(|f| Some((f.name.to_owned(), Value::from(abi::print::field(f, bytes)?))));
         Value::Object(named.collect())
     };
     match layout.form {

@@ -1,6 +1,6 @@
 //! Strings as strace prints them: C escapes, octal for other bytes, or hexadecimal on request; `...` where they are cut.
 
-use std::fmt::Write;
+use super::put;
 
 /// Which strings stand in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,24 +13,23 @@ pub enum Hex {
     Always,
 }
 
-/// `bytes` in quotes, the first `most` of them; `more`: there were more than these.
-pub fn quote(bytes: &[u8], most: usize, more: bool, hex: Hex) -> String {
+/// Appends `bytes` in quotes, the first `most` of them; `more`: there were more than these.
+pub fn quote(bytes: &[u8], most: usize, more: bool, hex: Hex, text: &mut String) {
     let cut = more || bytes.len() > most;
     let bytes = &bytes[..bytes.len().min(most)];
-    let mut text = String::with_capacity(bytes.len() + 5);
+    text.reserve(bytes.len() + 5);
     text.push('"');
     let readable = |b: &u8| (b' '..=b'~').contains(b) || (b'\t'..=b'\r').contains(b);
     if hex == Hex::Always || (hex == Hex::Binary && !bytes.iter().all(readable)) {
         for byte in bytes {
-            write!(text, "\\x{byte:02x}").expect("a string takes it");
+            put!(text, "\\x{byte:02x}");
         }
     } else {
         for (i, &byte) in bytes.iter().enumerate() {
-            escape(&mut text, byte, bytes.get(i + 1).copied());
+            escape(text, byte, bytes.get(i + 1).copied());
         }
     }
     text.push_str(if cut { "\"..." } else { "\"" });
-    text
 }
 
 fn escape(text: &mut String, byte: u8, next: Option<u8>) {
@@ -44,8 +43,8 @@ fn escape(text: &mut String, byte: u8, next: Option<u8>) {
         b'\r' => text.push_str("\\r"),
         b' '..=b'~' => text.push(char::from(byte)),
         // A digit after a short octal escape would belong to it.
-        _ if next.is_some_and(|n| n.is_ascii_digit()) => write!(text, "\\{byte:03o}").expect("a string takes it"),
-        _ => write!(text, "\\{byte:o}").expect("a string takes it"),
+        _ if next.is_some_and(|n| n.is_ascii_digit()) => put!(text, "\\{byte:03o}"),
+        _ => put!(text, "\\{byte:o}"),
     }
 }
 
@@ -55,6 +54,11 @@ mod tests {
 
     #[test]
     fn as_strace_prints_them() {
+        let quote = |bytes: &[u8], most, more, hex| {
+            let mut text = String::new();
+            quote(bytes, most, more, hex, &mut text);
+            text
+        };
         let quoted = |bytes: &[u8]| quote(bytes, 32, false, Hex::Never);
         assert_eq!(quoted(b"a\"b\\c\n\t\x00\x1f7\xff"), r#""a\"b\\c\n\t\0\0377\377""#);
         assert_eq!(quote(b"abcd", 3, false, Hex::Never), "\"abc\"...");

@@ -1,0 +1,72 @@
+//! How calls are printed: as strace prints them, from the table alone.
+//!
+//! Everything takes bytes that may be anything (a trace may be damaged, a program may pass nonsense) and never panics. Nothing here knows where captured
+//! bytes come from: whoever prints a call hands in a [`Captured`].
+
+mod arguments;
+mod errno;
+mod form;
+mod message;
+mod quote;
+mod signature;
+mod value;
+
+pub use arguments::{Captured, Part, Piece, arguments, unknown};
+pub use errno::{errno_message, errno_name, restart, result};
+pub use form::formed;
+pub use quote::{Hex, quote};
+pub use signature::{kind_name, ret_name, signature};
+pub use value::{field, flags, scalar, signal_name, structure};
+
+/// What a line shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// At most so many bytes of a string that is no path.
+    pub strings: usize,
+    /// At most so many elements of an array; environments only as a number.
+    pub elements: usize,
+    /// Which strings stand in hexadecimal.
+    pub hex: Hex,
+}
+
+impl Default for Options {
+    /// As strace does: 32 bytes, 32 elements.
+    fn default() -> Self {
+        Self { strings: 32, elements: 32, hex: Hex::Never }
+    }
+}
+
+impl Options {
+    /// Everything in full.
+    pub const ALL: Self = Self { strings: usize::MAX, elements: usize::MAX, hex: Hex::Never };
+}
+
+/// Appends formatted text to a string, which always takes it.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => { std::fmt::Write::write_fmt($out, format_args!($($arg)*)).expect("a string takes all text") };
+}
+use put;
+
+/// Prints `items` with commas between and an ellipsis for those left out, in brackets.
+fn list<T>(items: impl Iterator<Item = T>, most: usize, out: &mut String, mut each: impl FnMut(T, &mut String)) {
+    out.push('[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        if i >= most {
+            out.push_str("...");
+            break;
+        }
+        each(item, out);
+    }
+    out.push(']');
+}
+
+/// The number in the first `width` bytes at `at`, little-endian; `None` if they are not all there or more than 8.
+fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let part = bytes.get(at..at.checked_add(width)?)?;
+    let mut word = [0; 8];
+    word.get_mut(..width)?.copy_from_slice(part);
+    Some(u64::from_le_bytes(word))
+}

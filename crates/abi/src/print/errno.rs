@@ -1,0 +1,70 @@
+//! Results, and what went wrong.
+
+use super::put;
+use crate::Ret;
+use syscalls::Errno;
+
+/// `ENOENT` for 2; `None` if there is no such error.
+pub fn errno_name(errno: i32) -> Option<&'static str> {
+    Errno::new(errno).name()
+}
+
+/// `No such file or directory` for 2, in the C library's words, as strace has them.
+pub fn errno_message(errno: i32) -> String {
+    let mut text = std::io::Error::from_raw_os_error(errno).to_string();
+    if let Some(at) = text.rfind(" (os error ") {
+        text.truncate(at);
+    }
+    text
+}
+
+/// Results that the program never sees, as the kernel makes the call again (`include/linux/errno.h`): name and explanation.
+pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
+    Some(match errno {
+        512 => ("ERESTARTSYS", "To be restarted if SA_RESTART is set"),
+        513 => ("ERESTARTNOINTR", "To be restarted"),
+        514 => ("ERESTARTNOHAND", "To be restarted if no handler"),
+        516 => ("ERESTART_RESTARTBLOCK", "Interrupted by signal"),
+        _ => return None,
+    })
+}
+
+/// A call's result: `3`, `-1 ENOENT (No such file or directory)`, `0x7f…`, or `?` if it never returned.
+pub fn result(ret: Ret, raw: Option<i64>, out: &mut String) {
+    match raw {
+        None => out.push('?'),
+        Some(raw @ -4095..0) => failure(-raw as i32, out),
+        Some(raw) if ret == Ret::Addr => put!(out, "{raw:#x}"),
+        Some(raw) => put!(out, "{raw}"),
+    }
+}
+
+fn failure(errno: i32, out: &mut String) {
+    if let Some((name, why)) = restart(errno) {
+        put!(out, "? {name} ({why})");
+    } else if let Some(name) = errno_name(errno) {
+        put!(out, "-1 {name} ({})", errno_message(errno));
+    } else {
+        put!(out, "-1 (errno {errno})");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_strace_prints_them() {
+        let printed = |ret, raw| {
+            let mut out = String::new();
+            result(ret, raw, &mut out);
+            out
+        };
+        assert_eq!(printed(Ret::Fd, Some(3)), "3");
+        assert_eq!(printed(Ret::Zero, Some(-2)), "-1 ENOENT (No such file or directory)");
+        assert_eq!(printed(Ret::Addr, Some(0x7f00_0000_0000)), "0x7f0000000000");
+        assert_eq!(printed(Ret::Zero, Some(-512)), "? ERESTARTSYS (To be restarted if SA_RESTART is set)");
+        assert_eq!(printed(Ret::Zero, Some(-4000)), "-1 (errno 4000)");
+        assert_eq!(printed(Ret::Never, None), "?");
+    }
+}

@@ -1,0 +1,193 @@
+//! Numbers: what an argument's kind or a field's meaning makes of them.
+
+use super::{number, put};
+use crate::{Field, Flags, Is, Kind, Layout};
+
+/// An argument that is not followed.
+pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
+    match kind {
+        Kind::Int | Kind::Fd | Kind::Pid | Kind::Uid | Kind::Gid => put!(out, "{}", raw as i32),
+        Kind::DirFd if raw as i32 == crate::AT_FDCWD => out.push_str("AT_FDCWD"),
+        Kind::DirFd => put!(out, "{}", raw as i32),
+        Kind::Off | Kind::Pos | Kind::Length => put!(out, "{}", raw.cast_signed()),
+        Kind::Uint | Kind::Size | Kind::PosHigh => put!(out, "{raw}"),
+        Kind::Mode => put!(out, "0{:02o}", raw as u32),
+        Kind::Dev => device(raw, out),
+        Kind::Signal => signal_name(raw, out),
+        Kind::Flags(set) => flags(set, raw, out),
+        Kind::Hex => put!(out, "{raw:#x}"),
+        Kind::Addr | Kind::Unused => address(raw, out),
+        Kind::Path(_) | Kind::Str | Kind::StrVec | Kind::In(..) | Kind::Out(..) | Kind::InOut(..) | Kind::InIov { .. } | Kind::OutIov { .. } => {
+            address(raw, out);
+        }
+        Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => address(raw, out),
+    }
+}
+
+fn address(raw: u64, out: &mut String) {
+    if raw == 0 { out.push_str("NULL") } else { put!(out, "{raw:#x}") }
+}
+
+/// `makedev(8, 1)` (`include/linux/kdev_t.h`: `new_encode_dev`).
+fn device(raw: u64, out: &mut String) {
+    let (major, minor) = (raw >> 8 & 0xfff, (raw & 0xff) | (raw >> 12 & 0xf_ff00));
+    put!(out, "makedev({major:#x}, {minor:#x})");
+}
+
+/// `SIGCHLD` for 17, `SIGRT_2` for 34.
+pub fn signal_name(raw: u64, out: &mut String) {
+    let number = raw & 0xffff_ffff;
+    match crate::flags::process::SIGNALS.iter().find(|(n, _)| *n == number) {
+        Some((_, name)) => out.push_str(name),
+        None if (32..=64).contains(&number) => put!(out, "SIGRT_{}", number - 32),
+        None => put!(out, "{}", number as i32),
+    }
+}
+
+/// Bits or a value by their names, and what has none as a number.
+pub fn flags(set: &Flags, raw: u64, out: &mut String) {
+    // Arguments of 32 bits may come with anything, often the sign, in the register's upper half.
+    let raw = if raw >> 32 == 0xffff_ffff { raw & 0xffff_ffff } else { raw };
+    if set.one_of {
+        let value = raw & 0xffff_ffff;
+        match set.bits.iter().find(|(v, _)| *v == value) {
+            Some((_, name)) => out.push_str(name),
+            None => put!(out, "{value:#x}"),
+        }
+        return;
+    }
+    let mut left = raw;
+    let mut any = false;
+    let mut add = |name: &str, out: &mut String| {
+        if std::mem::replace(&mut any, true) {
+            out.push('|');
+        }
+        out.push_str(name);
+    };
+    if let Some((mask, names)) = set.field {
+        if let Some((_, name)) = names.iter().find(|(v, _)| *v == raw & mask) {
+            add(name, out);
+            left &= !mask;
+        }
+    }
+    for (bits, name) in set.bits {
+        if *bits != 0 && left & bits == *bits {
+            add(name, out);
+            left &= !bits;
+        }
+    }
+    if left != 0 {
+        add(&format!("{left:#x}"), out);
+    }
+    if !any {
+        let none = set.bits.iter().find(|(v, _)| *v == 0).map_or("0", |(_, name)| name);
+        out.push_str(none);
+    }
+}
+
+/// A field's number; `None` if the bytes end before it, or it is text.
+pub fn field(f: &Field, bytes: &[u8]) -> Option<u64> {
+    number(bytes, f.at as usize, f.size as usize)
+}
+
+/// A struct as `{st_mode=S_IFREG|0644, st_size=5}`; fields that the bytes do not reach are left out, and a lone nameless number stands without braces.
+pub fn structure(layout: &Layout, bytes: &[u8], out: &mut String) {
+    if let [Field { name: "", .. }] = layout.fields {
+        return value(&layout.fields[0], bytes, out);
+    }
+    out.push('{');
+    let end = |f: &Field| f.at as usize + f.size as usize;
+    let mut shown = layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f)).peekable();
+    while let Some(f) = shown.next() {
+        put!(out, "{}=", f.name);
+        value(f, bytes, out);
+        if shown.peek().is_some() {
+            out.push_str(", ");
+        }
+    }
+    out.push('}');
+}
+
+fn value(f: &Field, bytes: &[u8], out: &mut String) {
+    if f.is == Is::Text {
+        let text = bytes.get(f.at as usize..).unwrap_or_default();
+        let text = &text[..text.len().min(f.size as usize)];
+        let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+        return super::quote(&text[..end], usize::MAX, false, super::Hex::Never, out);
+    }
+    let Some(raw) = field(f, bytes) else { return out.push('?') };
+    let unused = 64 - u32::from(f.size.clamp(1, 8)) * 8;
+    let signed = (raw << unused).cast_signed() >> unused;
+    match f.is {
+        Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
+        Is::Mode => mode(raw, out),
+        Is::Flags(set) => flags(set, raw, out),
+        Is::Addr => address(raw, out),
+        Is::Dev if f.size == 8 => device(raw, out),
+        Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => put!(out, "{raw}"),
+    }
+}
+
+/// `S_IFREG|0644`, `S_IFDIR|S_ISVTX|0777`.
+fn mode(raw: u64, out: &mut String) {
+    const TYPES: [(u64, &str); 7] = [(0o14, "S_IFSOCK"), (0o12, "S_IFLNK"), (0o10, "S_IFREG"), (6, "S_IFBLK"), (4, "S_IFDIR"), (2, "S_IFCHR"), (1, "S_IFIFO")];
+    if let Some((_, name)) = TYPES.iter().find(|(v, _)| *v == raw >> 12) {
+        put!(out, "{name}|");
+    } else if raw >> 12 != 0 {
+        put!(out, "{:#o}|", raw >> 12 << 12);
+    }
+    for (bit, name) in [(0o4000, "S_ISUID|"), (0o2000, "S_ISGID|"), (0o1000, "S_ISVTX|")] {
+        if raw & bit != 0 {
+            out.push_str(name);
+        }
+    }
+    put!(out, "0{:02o}", raw & 0o777);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(kind: Kind, raw: u64) -> String {
+        let mut out = String::new();
+        scalar(kind, raw, &mut out);
+        out
+    }
+
+    #[test]
+    fn as_strace_prints_them() {
+        let open = |raw| printed(Kind::Flags(&crate::flags::file::OPEN), raw);
+        assert_eq!(open(0), "O_RDONLY");
+        assert_eq!(open(0o1102), "O_RDWR|O_CREAT|O_TRUNC");
+        assert_eq!(open(0o2_000_003), "O_CLOEXEC|0x3");
+        assert_eq!(open(0o20_200_000), "O_RDONLY|O_TMPFILE");
+        assert_eq!(open(0x4000_0000), "O_RDONLY|0x40000000");
+        let access = |raw| printed(Kind::Flags(&crate::flags::file::ACCESS), raw);
+        assert_eq!((access(0), access(6)), ("F_OK".to_owned(), "R_OK|W_OK".to_owned()));
+        assert_eq!(printed(Kind::Flags(&crate::flags::io::WHENCE), 0xdead_0000_0002), "SEEK_END");
+        assert_eq!(printed(Kind::Flags(&crate::flags::file::AT), 0), "0");
+        assert_eq!(printed(Kind::Flags(&crate::flags::process::CLONE), 0x0120_0011), "SIGCHLD|CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID");
+        assert_eq!(printed(Kind::DirFd, -100i64 as u64), "AT_FDCWD");
+        assert_eq!(printed(Kind::DirFd, 0xffff_ff9c), "AT_FDCWD");
+        assert_eq!((printed(Kind::Mode, 0), printed(Kind::Mode, 0o644)), ("000".to_owned(), "0644".to_owned()));
+        assert_eq!(printed(Kind::Dev, 0x801), "makedev(0x8, 0x1)");
+        assert_eq!((printed(Kind::Signal, 17), printed(Kind::Signal, 34), printed(Kind::Signal, 0)), ("SIGCHLD".into(), "SIGRT_2".into(), "0".into()));
+    }
+
+    #[test]
+    fn structs() {
+        let mut stat = [0u8; 144];
+        stat[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
+        stat[48..56].copy_from_slice(&5u64.to_le_bytes());
+        let mut out = String::new();
+        structure(&crate::layout::STAT, &stat, &mut out);
+        assert!(out.starts_with("{st_dev=makedev(0, 0), st_ino=0, st_mode=S_IFREG|0644, ") || out.contains("st_mode=S_IFREG|0644"), "{out}");
+        assert!(out.contains("st_size=5, "), "{out}");
+        out.clear();
+        structure(&crate::layout::STAT, &stat[..30], &mut out);
+        assert!(out.ends_with("st_mode=S_IFREG|0644}") || out.ends_with("st_nlink=0}"), "what is not there is left out: {out}");
+        out.clear();
+        structure(&crate::layout::LOFF, &(-1i64).to_le_bytes(), &mut out);
+        assert_eq!(out, "-1");
+    }
+}

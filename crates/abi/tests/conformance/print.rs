@@ -1,0 +1,64 @@
+//! Printing takes anything: arguments and captured bytes may be garbage.
+
+use abi::print::{Captured, Hex, Options, Part, Piece, arguments, formed, result, signature};
+use proptest::prelude::*;
+
+struct Anything<'a> {
+    pieces: &'a [(u8, Vec<u8>)],
+    more: bool,
+}
+
+impl Captured for Anything<'_> {
+    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
+        let at = (arg as usize * 9 + part as usize + usize::from(after) * 5) % self.pieces.len().max(1);
+        let (kept, bytes) = self.pieces.get(at)?;
+        (kept % 3 != 0).then_some(Piece { bytes, more: self.more })
+    }
+    fn note(&self, arg: u8) -> Option<String> {
+        Some(format!("/file/{arg}"))
+    }
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let hex = prop_oneof![Just(Hex::Never), Just(Hex::Binary), Just(Hex::Always)];
+    (0usize..40, 0usize..40, hex).prop_map(|(strings, elements, hex)| Options { strings, elements, hex })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_call(
+        row in 0..abi::table().len(),
+        variant in 0usize..80,
+        args: [u64; 6],
+        small: [bool; 6],
+        ret: Option<i64>,
+        pieces in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..8),
+        more: bool,
+        o in options(),
+    ) {
+        let row = &abi::table()[row];
+        let mut args = args;
+        for (arg, small) in args.iter_mut().zip(small) {
+            *arg = if small { *arg & 0xff } else { *arg };
+        }
+        if let Some((value, _)) = row.variants.get(variant) {
+            args[row.by as usize] = *value;
+        }
+        let shape = row.shape(&args);
+        let mut out = String::new();
+        arguments(shape, &args, &Anything { pieces: &pieces, more }, &o, &mut out);
+        result(shape.ret, ret, &mut out);
+        prop_assert!(!signature(shape).is_empty());
+    }
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), more: bool, o in options()) {
+        for layout in crate::structs::layouts() {
+            let mut out = String::new();
+            formed(layout, Piece { bytes: &bytes, more }, &o, &mut out);
+            prop_assert!(!out.is_empty());
+        }
+    }
+}
