@@ -64,11 +64,11 @@ pub fn flags(set: &Flags, raw: u64, out: &mut String) {
         }
         out.push_str(name);
     };
-    if let Some((mask, names)) = set.field {
-        if let Some((_, name)) = names.iter().find(|(v, _)| *v == raw & mask) {
-            add(name, out);
-            left &= !mask;
-        }
+    if let Some((mask, names)) = set.field
+        && let Some((_, name)) = names.iter().find(|(v, _)| *v == raw & mask)
+    {
+        add(name, out);
+        left &= !mask;
     }
     for (bits, name) in set.bits {
         if *bits != 0 && left & bits == *bits {

@@ -96,7 +96,7 @@ const ELSEWHERE: &[(&str, &str, u32, u32)] = &[
 
 #[test]
 fn every_other_row_has_a_number_there() {
-    let only: Vec<&str> = abi::table().iter().filter(|r| r.number_on(Arch::Aarch64).is_none()).map(|r| r.name()).collect();
+    let only: Vec<&str> = abi::table().iter().filter(|r| r.number_on(Arch::Aarch64).is_none()).map(abi::Row::name).collect();
     assert_eq!(only, X86_ONLY);
     let number = |name: &str| abi::by_name(name).unwrap().number_on(Arch::Aarch64);
     assert_eq!((number("openat"), number("read"), number("newfstatat"), number("file_setattr")), (Some(56), Some(63), Some(79), Some(469)));
@@ -105,7 +105,7 @@ fn every_other_row_has_a_number_there() {
 #[test]
 fn structs_there() {
     let source = crate_source("linux-raw-sys");
-    let mut program = format!("#![allow(warnings)]\nmod ctypes {{ pub use core::ffi::*; }}\nuse core::mem::offset_of;\n");
+    let mut program = "#![allow(warnings)]\nmod ctypes { pub use core::ffi::*; }\nuse core::mem::offset_of;\n".to_owned();
     for module in ["general", "net", "io_uring"] {
         writeln!(program, "#[path = {:?}] mod {module};", source.join("src/aarch64").join(module).with_extension("rs")).unwrap();
     }

@@ -40,10 +40,10 @@ pub fn layouts() -> Vec<&'static Layout> {
     for row in abi::table() {
         for shape in std::iter::once(&row.shape).chain(row.variants.iter().map(|(_, s)| s)) {
             for arg in shape.args {
-                if let Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) = arg.kind {
-                    if !all.iter().any(|a| a.name == l.name && a.form == l.form) {
-                        all.push(l);
-                    }
+                if let Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) = arg.kind
+                    && !all.iter().any(|a| a.name == l.name && a.form == l.form)
+                {
+                    all.push(l);
                 }
             }
         }
