@@ -24,8 +24,8 @@ pub const PID: u32 = 1000;
 impl Forge {
     /// A new trace of one process that works in `/w`.
     pub fn new(path: &Path, threads: u32) -> Self {
-        let recording = Recording::create(path, About::default()).unwrap();
-        let journal = recording.journal(0).unwrap();
+        let recording = Recording::create(path, About::default()).expect("a trace can be made here");
+        let journal = recording.journal(0).expect("a journal can be made");
         let mut forge = Self { journal, _recording: recording, now: 1_000_000_000 };
         for tid in PID..PID + threads {
             forge.event(RecordKind::Start, tid, [0, 0, 0, u64::from(tid == PID), 0, 0], &[]);
@@ -41,7 +41,7 @@ impl Forge {
         for &(arg, kind, flags, bytes) in parts {
             self.journal.piece(PieceHeader { arg, kind: kind as u8, flags, wanted: bytes.len() as u64, ..PieceHeader::default() }, bytes);
         }
-        self.journal.commit().unwrap();
+        self.journal.commit().expect("a record can be written");
     }
     /// Something that happened.
     pub fn event(&mut self, kind: RecordKind, tid: u32, args: [u64; 6], parts: &[Part<'_>]) {
@@ -64,7 +64,7 @@ impl Forge {
     /// Ends the journal in order, unsealed.
     pub fn end(mut self) {
         self.event(RecordKind::Exit, PID, [0, 1, 0, 0, 0, 0], &[]);
-        self.journal.finish().unwrap();
+        self.journal.finish().expect("the journal can be written");
     }
 }
 

@@ -87,6 +87,34 @@ const MIXED: &str = r#"
     touch -d 2001-02-03T04:05:06Z src/a/f4 src/a
 "#;
 
+/// A repository that was there before: the trace must tell what git found in it.
+#[test]
+fn git_in_a_repository_that_was_there() {
+    let identity = "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
+        export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' GIT_CONFIG_NOSYSTEM=1";
+    let before =
+        format!("{identity}\n git init -q -b main . && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p d$i; echo $i > d$i/f; git add .; git commit -q -m $i; done");
+    let then = format!(
+        "{identity}\n git status --short; echo more >> d3/f; git rm -q d4/f; git commit -q -a -m more; git log -p --stat --format='%H %s'; git repack -q -a -d; git checkout -q HEAD~3; cat d4/f"
+    );
+    Program::script(&then).before(&before).proved();
+}
+
+#[test]
+fn sqlite_on_a_database_that_was_there() {
+    let before = "sqlite3 t.db 'CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i, hex(i * 7919) FROM n'";
+    let sql = "SELECT count(*), max(a) FROM t; UPDATE t SET b = 'x' WHERE a % 100 = 0; DELETE FROM t WHERE a > 15000; SELECT sum(a) FROM t WHERE b = 'x';\n";
+    let proved = Program::new(["/usr/bin/sqlite3", "t.db"]).input(sql).before(before).proved();
+    assert_eq!(proved.recorded.stdout, "20000|20000\n1132500\n");
+}
+
+#[test]
+fn a_tree_that_was_there() {
+    let then = "tar --xattrs --sparse -cf all.tar src; grep -r content src > found || true; sed -i s/content/CONTENT/ src/a/f7; mv src/a/f8 .; rm src/a/f9; rmdir src/empty
+        ln src/a/f1 another; chmod 600 src/a/b/hard; truncate -s 5 src/a/f10; echo x >> src/a/f11; cp -a src/a copied; ls -lR --time-style=+ src; du -a src | wc -l";
+    Program::script(then).before(MIXED).proved();
+}
+
 #[test]
 fn tar() {
     Program::script(&format!(
