@@ -55,7 +55,7 @@ fn duckdb_finds_the_same_counts_and_bytes() {
     assert_eq!(number(&found, "processes"), number(&info, "processes"), "{found} {info}");
     let mut by_name = BTreeMap::new();
     let rows = place.rows(&trace, &[]);
-    for row in rows.iter().filter(|r| r["call"].is_string()) {
+    for row in &rows {
         *by_name.entry(row["call"].as_str().unwrap().to_owned()).or_insert(0u64) += 1;
     }
     let theirs: BTreeMap<String, u64> = serde_json::from_value(found["by_name"].clone()).unwrap();

@@ -117,11 +117,15 @@ impl Place {
         let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
         (ran, report)
     }
-    /// The rows of `reanimator print --format json`.
+    /// The calls of `reanimator print --format json`.
     #[track_caller]
     pub fn rows(&self, trace: &Path, options: &[&str]) -> Vec<Value> {
         let ran = run(self.reanimator(["print", "--format", "json"]).args(options).arg(trace)).ok("print");
-        ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("print --format json: {e}: {l}"))).collect()
+        ran.stdout
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("print --format json: {e}: {l}")))
+            .filter(|row: &Value| row["call"].is_string())
+            .collect()
     }
 }
 
