@@ -2,11 +2,12 @@
 
 use crate::place::{Place, number};
 use crate::proof::same_again;
-use crate::run::{Ran, run};
+use crate::run::{Ran, run, run_for};
 use crate::tracee::{repository, tracee};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The call that the copy's table does not know at first.
 const CALL: &str = "pwrite64";
@@ -17,6 +18,9 @@ fn copy(there: &Path) {
     fs::create_dir_all(&sources).unwrap();
     let repository = repository();
     run(Command::new("cp").arg("-r").args(["Cargo.toml", "Cargo.lock", "crates"].map(|n| repository.join(n))).arg(&sources)).ok("cp");
+    fs::remove_dir_all(sources.join("crates/cli/tests")).unwrap();
+    fs::create_dir(sources.join("crates/cli/tests")).unwrap();
+    fs::write(sources.join("crates/cli/tests/empty.rs"), "").unwrap();
     // Our own crates are built quickly rather than well.
     let mut manifest = fs::read_to_string(sources.join("Cargo.toml")).unwrap();
     for member in fs::read_dir(sources.join("crates")).unwrap() {
@@ -37,11 +41,11 @@ fn build(there: &Path) -> PathBuf {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_str().is_some_and(|n| n.starts_with("CARGO_") && n != "CARGO_HOME" || n.starts_with("NEXTEST"))) {
         cargo.env_remove(name);
     }
-    run(cargo
-        .args(["build", "--release", "--offline", "--locked", "-p", "reanimator"])
-        .current_dir(there.join("sources"))
-        .env("CARGO_TARGET_DIR", there.join("target")))
-    .ok("cargo build of the copy");
+    // With a test, although it is empty: what tests need decides with which features dependencies are built, and they have been built for tests.
+    cargo.args(["build", "--release", "--offline", "--locked", "-p", "reanimator", "--bins", "--test", "empty"]);
+    cargo.current_dir(there.join("sources")).env("CARGO_TARGET_DIR", there.join("target"));
+    let built = run_for(&mut cargo, Duration::from_secs(600)).ok("cargo build of the copy");
+    assert!(!built.stderr.contains("Compiling arrow"), "dependencies are built again: {}", built.stderr);
     there.join("target/release/reanimator")
 }
 

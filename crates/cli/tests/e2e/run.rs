@@ -34,7 +34,13 @@ impl Ran {
 /// Runs it to its end.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
-    finish(start(command), &format!("{command:?}"))
+    run_for(command, PATIENCE)
+}
+
+/// The same with a deadline of its own.
+#[track_caller]
+pub fn run_for(command: &mut Command, patience: Duration) -> Ran {
+    finish_within(start(command), &format!("{command:?}"), patience)
 }
 
 /// Starts it with its output going to us.
@@ -46,12 +52,17 @@ pub fn start(command: &mut Command) -> Child {
 
 /// Waits for its end.
 #[track_caller]
-pub fn finish(mut child: Child, what: &str) -> Ran {
+pub fn finish(child: Child, what: &str) -> Ran {
+    finish_within(child, what, PATIENCE)
+}
+
+#[track_caller]
+fn finish_within(mut child: Child, what: &str, patience: Duration) -> Ran {
     let mut out = child.stdout.take().unwrap();
     let mut err = child.stderr.take().unwrap();
     let out = thread::spawn(move || read_all(&mut out));
     let err = thread::spawn(move || read_all(&mut err));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -59,7 +70,7 @@ pub fn finish(mut child: Child, what: &str) -> Ran {
         if Instant::now() > deadline {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{what} did not end within {PATIENCE:?}");
+            panic!("{what} did not end within {patience:?}");
         }
         thread::sleep(Duration::from_millis(3));
     };
