@@ -33,10 +33,8 @@ awk 'BEGIN {
 
 run record -o sqlite.ra -- sqlite3 bank.db ".read workload.sql"
 run info sqlite.ra
-step "\$ reanimator print -y -T -e %file sqlite.ra | tail -5"
-"$ra" print -y -T -e %file sqlite.ra | tail -5
-step "\$ reanimator print -y -T -s 16 -e 'path=*bank.db-journal' sqlite.ra | head -10"
-"$ra" print -y -T -s 16 -e 'path=*bank.db-journal' sqlite.ra | head -10
+step "\$ reanimator print -y -T -s 16 -e 'path=*-journal' -e '!%stat' sqlite.ra | head"
+"$ra" print -y -T -s 16 -e 'path=*-journal' -e '!%stat' sqlite.ra | head
 status=0
 run replay --root "$dir/elsewhere" sqlite.ra || status=$?
 

@@ -2,7 +2,7 @@
 
 use crate::args::TraceArg;
 use crate::talk::Talk;
-use crate::units::{bytes, count, duration};
+use crate::units::{bytes, count, counted, duration};
 use crate::{clock, reading, stdout};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
         row("note", note)?;
     }
     row("calls", &calls(s))?;
-    row("processes", &format!("{}, {} threads", count(s.processes), count(s.threads)))?;
+    row("processes", &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")))?;
     row("files", &count(s.files))?;
     row("captured", &bytes(s.bytes_captured))?;
     row("on disk", &bytes(s.bytes_on_disk))?;

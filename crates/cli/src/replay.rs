@@ -63,6 +63,9 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     for line in &report.state.lines {
         talk_or_print(a.json, talk, &format!("state: {line}"))?;
     }
+    for line in &report.state.excluded_lines {
+        talk.detail(format_args!("compared only in part: {line}"));
+    }
     for note in &report.notes {
         talk.say(format_args!("note: {note}"));
     }
