@@ -1,0 +1,247 @@
+//! Replays of traces made by hand, as root in a root of their own.
+
+use abi::plan::RESULT;
+use arrow::buffer::Buffer;
+use reanimator_replay::source::{Cause, Reading};
+use reanimator_replay::{Error, Options, Quiet, Report, Source, replay_source};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::Duration;
+use trace::files::{Origin, Row};
+use trace::record::{AT_EXIT, NO_EXIT, PieceKind};
+use trace::world::Mounts;
+use trace::{Call, Event, Identity, Item, Piece, RecordKind};
+use zerocopy::IntoBytes;
+
+struct Made(Vec<Item>);
+
+impl Source for Made {
+    fn items(&self) -> Result<Reading<'_, Item>, Cause> {
+        Ok(Box::new(self.0.iter().cloned().map(Ok)))
+    }
+    fn rows(&self) -> Result<Vec<Row>, Cause> {
+        Ok(Vec::new())
+    }
+    fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
+        Ok(Box::new(std::iter::empty()))
+    }
+    fn mounts(&self) -> Mounts {
+        Mounts::new([(&b"/"[..], "ext4"), (&b"/proc"[..], "proc")])
+    }
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
+    Piece { arg, kind, flags, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: Buffer::from(bytes) }
+}
+
+fn file(path: &str, ino: u64) -> Piece {
+    let identity = Identity { dev: 1, ino, mode: 0o100_644, links: 1, ..Identity::default() };
+    let mut bytes = identity.as_bytes().to_vec();
+    bytes.extend_from_slice(path.as_bytes());
+    piece(RESULT, PieceKind::Identity, AT_EXIT, &bytes)
+}
+
+/// A recording under construction: a call follows the other unless it is said to overlap.
+#[derive(Default)]
+struct Script {
+    items: Vec<Item>,
+    time: u64,
+}
+
+impl Script {
+    fn call(&mut self, tid: u32, name: &str, args: &[u64], ret: i64, pieces: Vec<Piece>) -> &mut Call {
+        let mut six = [0; 6];
+        six[..args.len()].copy_from_slice(args);
+        self.time += 10;
+        let row = abi::by_name(name).expect("a call of the table");
+        let (seq, entered) = (self.items.len() as u64, self.time);
+        let call = Call { seq, entered, left: Some(entered + 5), pid: tid, tid, nr: row.number, flags: 0, args: six, ret, pieces };
+        self.items.push(Item::Call(call));
+        match self.items.last_mut() {
+            Some(Item::Call(call)) => call,
+            _ => unreachable!("just pushed"),
+        }
+    }
+    fn event(&mut self, tid: u32, kind: RecordKind, args: &[u64]) {
+        let mut six = [0; 6];
+        six[..args.len()].copy_from_slice(args);
+        self.time += 10;
+        self.items.push(Item::Event(Event { time: self.time, kind, pid: tid, tid, args: six, pieces: Vec::new() }));
+    }
+    fn open(&mut self, tid: u32, path: &str, flags: u64, fd: i64, ino: u64) -> &mut Call {
+        let text = piece(1, PieceKind::String, 0, path.as_bytes());
+        self.call(tid, "openat", &[-100i64 as u64, 4096, flags, 0o644], fd, vec![text, file(path, ino)])
+    }
+    fn write(&mut self, tid: u32, fd: u64, bytes: &[u8]) -> &mut Call {
+        self.call(tid, "write", &[fd, 4096, bytes.len() as u64], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)])
+    }
+    fn read(&mut self, tid: u32, fd: u64, count: u64, bytes: &[u8]) -> &mut Call {
+        self.call(tid, "read", &[fd, 4096, count], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)])
+    }
+    fn run_in(self, root: &Path) -> Result<Report, Error> {
+        let options = Options { patience: Duration::from_secs(2), ..Options::new(root) };
+        replay_source(&Made(self.items), &options, &Quiet)
+    }
+    fn run(self) -> (tempfile::TempDir, Report) {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let report = self.run_in(root.path()).expect("replayed");
+        (root, report)
+    }
+}
+
+fn can() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("NOT RUN: replays by hand need root (a test process has threads, which rules a user namespace out)");
+    }
+    root
+}
+
+const RDWR_CREATE: u64 = 0o102;
+
+#[test]
+fn what_was_written_is_read_back() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.write(1, 3, b"hello");
+    s.call(1, "lseek", &[3, 0, 0], 0, vec![]);
+    s.read(1, 3, 100, b"hello");
+    s.read(1, 3, 100, b"");
+    s.call(1, "close", &[3], 0, vec![]);
+    s.call(1, "close", &[3], -9, vec![]);
+    let (root, report) = s.run();
+    assert_eq!((report.calls, report.issued, report.divergences), (7, 7, 0), "{report:#?}");
+    assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"hello");
+}
+
+#[test]
+fn differences_are_told() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.write(1, 3, b"hello");
+    s.call(1, "lseek", &[3, 0, 0], 0, vec![]);
+    s.read(1, 3, 100, b"hexlo");
+    s.call(1, "unlink", &[4096], 0, vec![piece(0, PieceKind::String, 0, b"/nothing")]);
+    let (_root, report) = s.run();
+    assert_eq!((report.divergences, report.exit_code()), (2, 1), "{report:#?}");
+    assert_eq!(report.shown[0].what, "byte 2 of the data");
+    assert_eq!((report.shown[1].expected.as_str(), report.shown[1].got.as_str()), ("0", "ENOENT"));
+}
+
+#[test]
+fn a_descriptor_that_a_child_inherits_outlives_the_parents_close() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.event(2, RecordKind::Start, &[1, 1, 17, 1]);
+    s.write(1, 3, b"parent ");
+    s.call(1, "close", &[3], 0, vec![]);
+    s.open(1, "/g", RDWR_CREATE, 3, 11);
+    s.write(2, 3, b"child");
+    s.write(1, 3, b"other");
+    s.event(2, RecordKind::Exit, &[0, 1]);
+    let (root, report) = s.run();
+    assert_eq!(report.divergences, 0, "{report:#?}");
+    assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"parent child");
+    assert_eq!(std::fs::read(root.path().join("g")).expect("the file"), b"other");
+}
+
+#[test]
+fn a_read_outlives_the_close_that_overlaps_it() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.write(1, 3, b"hello");
+    s.event(2, RecordKind::Start, &[1, 1, 0x10f00, 0]);
+    let begun = s.call(2, "pread64", &[3, 4096, 100, 0], 5, vec![piece(1, PieceKind::Data, AT_EXIT, b"hello")]);
+    begun.left = Some(begun.entered + 1000);
+    s.call(1, "close", &[3], 0, vec![]);
+    // It returned the number while the read was still under way.
+    s.open(1, "/g", RDWR_CREATE, 3, 11);
+    // Entered after the number was freed and taken again: this one means the new file.
+    s.write(2, 3, b"new");
+    let (root, report) = s.run();
+    assert_eq!(report.divergences + report.races, 0, "{report:#?}");
+    assert_eq!(std::fs::read(root.path().join("g")).expect("the file"), b"new");
+}
+
+#[test]
+fn nothing_leads_out() {
+    if !can() {
+        return;
+    }
+    let outside = tempfile::tempdir().expect("a temporary directory");
+    let victim = outside.path().join("victim");
+    let mut s = Script::default();
+    let target = outside.path().as_os_str().as_encoded_bytes();
+    s.call(1, "symlink", &[4096, 4096], 0, vec![piece(0, PieceKind::String, 0, target), piece(1, PieceKind::String, 0, b"/out")]);
+    s.open(1, "/out/victim", RDWR_CREATE, 3, 10);
+    s.open(1, &format!("/../../../../../..{}", victim.display()), RDWR_CREATE, 4, 11);
+    s.call(1, "mknod", &[4096, 0o020_666, 0x103], 0, vec![piece(0, PieceKind::String, 0, b"/null")]);
+    s.call(1, "chdir", &[4096], 0, vec![piece(0, PieceKind::String, 0, b"..")]);
+    s.open(1, "../victim", RDWR_CREATE, 5, 12);
+    s.write(1, 5, b"inside");
+    let (root, report) = s.run();
+    assert!(!victim.exists());
+    assert_eq!(std::fs::read(root.path().join("victim")).expect("inside"), b"inside");
+    assert_eq!(report.skipped_by.get("device"), Some(&1));
+}
+
+#[test]
+fn huge_lengths_take_no_memory() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    let mut cut = piece(1, PieceKind::Data, AT_EXIT, b"x");
+    (cut.len, cut.wanted) = (1, 1 << 20);
+    s.call(1, "write", &[3, 4096, u64::MAX], 1 << 20, vec![cut]);
+    s.call(1, "pread64", &[3, 4096, u64::MAX / 2, 0], 1 << 20, vec![piece(1, PieceKind::Data, AT_EXIT, b"x")]);
+    s.call(1, "pread64", &[3, 4096, 1 << 40, 1 << 62], 0, vec![]);
+    let (root, report) = s.run();
+    assert_eq!(report.divergences, 0, "{report:#?}");
+    assert_eq!(std::fs::metadata(root.path().join("f")).expect("the file").len(), 1 << 20);
+}
+
+#[test]
+fn a_trace_that_blocks_for_ever_is_given_up() {
+    if !can() {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.open(1, "/f", RDWR_CREATE, 4, 10);
+    s.call(1, "flock", &[3, 2], 0, vec![]);
+    s.call(1, "flock", &[4, 2], 0, vec![]);
+    match s.run_in(root.path()) {
+        Err(Error::Stuck { call: "flock", seq: 3, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn calls_that_never_returned_are_counted() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    let lost = s.call(1, "fsync", &[3], 0, vec![]);
+    (lost.left, lost.flags) = (None, NO_EXIT);
+    let (_root, report) = s.run();
+    assert_eq!((report.calls, report.skipped_by.get("never returned")), (1, Some(&1)));
+}
