@@ -84,7 +84,7 @@ impl Call {
     }
     /// The errno of a failed call.
     pub fn errno(&self) -> Option<i32> {
-        (self.returned() && (-4095..0).contains(&self.ret)).then_some(-self.ret as i32)
+        (self.returned() && (-4095..0).contains(&self.ret)).then(|| -self.ret as i32)
     }
     /// Whether it returned and did not fail.
     pub fn succeeded(&self) -> bool {
