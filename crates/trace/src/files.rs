@@ -24,8 +24,8 @@ use crate::call::{Call, Event, Item};
 use crate::document::About;
 use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
-use crate::storage::{Storage, file_at};
-use crate::trace::Trace;
+use crate::storage::Storage;
+use crate::trace::{Trace, guarded};
 use crate::world::{Bound, Directory, Moment, Timeline};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use facts::Facts;
@@ -93,15 +93,16 @@ const INITIAL: &str = "initial.parquet";
 impl Trace {
     /// The manifest: all names that the trace touched, in the order of their paths.
     pub fn files(&self) -> Result<Vec<Row>, Error> {
-        let file = file_at(self.dir(), FILES).map_err(Error::io("open", self.path().join(FILES)))?;
-        read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string()))
+        let file = self.table(FILES)?;
+        guarded(FILES, || read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string())))
     }
 
     /// Where the initial content stands in the trace, in the order in which the trace is read.
     pub fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<>, Error> {
-        let file = file_at(self.dir(), INITIAL).map_err(Error::io("open", self.path().join(INITIAL)))?;
-        let origins = Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string()))?;
-        Ok(origins.map(|o| o.map_err(|e| Error::damaged(INITIAL, e.to_string()))))
+        let file = self.table(INITIAL)?;
+        let mut origins = guarded(INITIAL, || Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string())))?;
+        let mut next = move || guarded(INITIAL, || origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))).transpose();
+        Ok(std::iter::from_fn(move || next()))
     }
 }
 

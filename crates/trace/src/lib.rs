@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+mod cell;
 mod columns;
 pub mod document;
 pub mod error;

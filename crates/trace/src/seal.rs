@@ -172,6 +172,7 @@ impl<'a> Sealing<'a> {
                     }
                     _ => {
                         census.event(&record);
+                        window.happened(&record);
                         findings.event(&record);
                         events.add(&record, place, *clock_offset)
                     }

@@ -8,12 +8,14 @@ mod read;
 mod source;
 mod thrift;
 
+pub(crate) use guard::guarded;
 pub use read::{Reader, Want};
 
 use crate::document::{About, Document, Segment, State, Summary};
 use crate::error::Error;
 use crate::recording::{Progress, recover_at};
-use crate::storage::{Disk, directory};
+use crate::storage::{Disk, directory, file_at};
+use source::Source;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +85,16 @@ impl Trace {
     /// Its files with calls.
     pub fn segments(&self) -> &[Segment] {
         &self.inner.document.segments
+    }
+    /// The table `name` (`files.parquet`, ...), checked: it is what was sealed, and decoding it takes no more memory than a table of ours.
+    pub(crate) fn table(&self, name: &'static str) -> Result<std::fs::File, Error> {
+        let sealed = self.inner.document.tables.iter().find(|t| t.file == name);
+        let sealed = sealed.ok_or_else(|| Error::damaged(name, "the trace has no such table"))?;
+        let open = || file_at(self.dir(), name).map_err(Error::io("open", name));
+        guard::check_hash(&open()?, sealed)?;
+        let source = Source::new(open()?).map_err(Error::io("read", name))?;
+        guard::check(name, source, &|_| true)?;
+        open()
     }
     /// All calls and events in the order of entry, in bounded memory.
     pub fn read(&self, want: Want) -> Reader {

@@ -1,61 +1,154 @@
 //! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths, the offset. Derived from what is stored losslessly beside them.
+//!
+//! The world is moved on window by window, with the rows and events of a window in the order of time. A call whose window ended before it returned is late, and meets
+//! the world as it is when its own window begins: of such a call the file is right as long as its descriptor was not used again meanwhile.
 
 use super::window::Row;
-use crate::journal::Pieces;
-use crate::record::{COMPAT, Header, Identity, NO_EXIT, PieceKind};
+use crate::call::{Call, Event, Item};
+use crate::cell::{Inside, pieces};
+use crate::record::{COMPAT, Header, NO_EXIT};
+use crate::world::{Bound, Moment, Timeline, World, lexical};
 use abi::{Kind, Ret, Shape};
+use arrow::array::{ArrayRef, StringArray};
+use arrow::buffer::Buffer;
+use std::borrow::Cow;
 use std::collections::HashMap;
-use zerocopy::FromBytes;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Answers about one row.
+/// What is derived for one row. Texts are numbers in the window's table of texts.
 #[derive(Default)]
-pub(super) struct Name<'a> {
-    pub call: &'a str,
-    pub variant: Option<&'a str>,
-    pub error: Option<&'a str>,
+pub(super) struct Answer {
+    pub call: Cow<'static, str>,
+    pub variant: Option<&'static str>,
+    pub error: Option<&'static str>,
     pub fd: Option<i32>,
-    pub file: Option<String>,
-    pub path: Option<String>,
-    pub path2: Option<String>,
+    pub file: Option<u32>,
+    pub paths: [Option<u32>; 2],
     pub offset: Option<i64>,
     pub bytes: Option<i64>,
+}
+
+/// The answers about a window's rows.
+pub(super) struct Answers {
+    rows: Vec<Answer>,
+    texts: ArrayRef,
+}
+
+/// Those about some of them.
+pub(super) struct Part<'a> {
+    pub rows: &'a [Answer],
+    pub texts: &'a ArrayRef,
+}
+
+impl Answers {
+    pub fn part(&self, range: Range<usize>) -> Part<'_> {
+        Part { rows: &self.rows[range], texts: &self.texts }
+    }
 }
 
 /// Finds the answers.
 #[derive(Default)]
 pub(super) struct Names {
-    unknown: HashMap<u32, String>,
+    world: World,
 }
 
-impl Names {
-    /// The answers about `row`, whose pieces are `pieces` (data pieces without their bytes).
-    pub fn of(&mut self, row: &Row, pieces: &[u8]) -> Name<'_> {
-        let header = &row.header;
-        let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
-        let Some(known) = known else {
-            let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };
-            let call = self.unknown.entry(header.nr ^ u32::from(header.flags & COMPAT) << 24).or_insert_with(|| format!("{compat}syscall_{}", header.nr));
-            return Name { call, error: error(header), ..Name::default() };
-        };
-        let shape = known.shape(&header.args);
-        let mut paths = shape.args.iter().enumerate().filter(|(_, a)| matches!(a.kind, Kind::Path(_))).map(|(i, _)| string(pieces, i as u8));
-        Name {
-            call: known.name(),
-            variant: (shape.name != known.name()).then_some(shape.name),
-            error: error(header),
-            fd: descriptor(header, shape),
-            file: file(pieces),
-            path: paths.next().flatten(),
-            path2: paths.next().flatten(),
-            offset: None,
-            bytes: (shape.ret == Ret::Bytes && header.flags & NO_EXIT == 0 && header.ret >= 0).then_some(header.ret),
+#[derive(Default)]
+struct Texts {
+    numbers: HashMap<Box<[u8]>, u32>,
+    texts: Vec<String>,
+}
+
+impl Texts {
+    fn number(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(n) = self.numbers.get(bytes) {
+            return *n;
         }
+        let n = self.texts.len() as u32;
+        self.texts.push(crate::text::escape(bytes));
+        self.numbers.insert(bytes.into(), n);
+        n
     }
 }
 
-fn error(header: &Header) -> Option<&'static str> {
-    let failed = header.flags & NO_EXIT == 0 && (-4095..0).contains(&header.ret);
-    failed.then(|| abi::errno_name(-header.ret as i32).unwrap_or("unknown"))
+impl Names {
+    /// The answers about `rows`, which are in the order of entry; `events` happened meanwhile.
+    pub fn resolve(&mut self, rows: &[Row], arena: &Buffer, mut events: Vec<Event>) -> Answers {
+        events.sort_by_key(|e| e.time);
+        let mut answers: Vec<Answer> = rows.iter().map(|r| plain(&r.header)).collect();
+        let mut texts = Texts::default();
+        let mut under_way: Vec<Option<Bound<()>>> = Vec::new();
+        for moment in Timeline::new(items(rows, arena, events)) {
+            let Ok(moment) = moment;
+            match moment {
+                Moment::Event(event) => drop(self.world.event(&event)),
+                Moment::Enter(number, call) => {
+                    under_way.resize_with(under_way.len().max(number + 1), || None);
+                    under_way[number] = Some(self.world.enter(&call));
+                }
+                Moment::Leave(number, call) => {
+                    let Some(mut bound) = under_way[number].take() else { continue };
+                    self.world.leave(&call, &mut bound);
+                    bound_to(&mut answers[call.seq as usize], &call, &bound, &mut texts);
+                }
+                Moment::Lost(number, call) => {
+                    let Some(bound) = under_way[number].take() else { continue };
+                    bound_to(&mut answers[call.seq as usize], &call, &bound, &mut texts);
+                }
+            }
+        }
+        Answers { rows: answers, texts: Arc::new(StringArray::from(texts.texts)) }
+    }
+}
+
+/// Rows and events in the order of time; a call bears its row's number.
+fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Result<Item, std::convert::Infallible>> {
+    let mut events = events.into_iter().peekable();
+    let mut rows = rows.iter().enumerate().peekable();
+    std::iter::from_fn(move || {
+        let time = rows.peek().map(|(_, r)| r.header.entered);
+        if let Some(event) = events.next_if(|e| time.is_none_or(|t| e.time <= t)) {
+            return Some(Ok(Item::Event(event)));
+        }
+        let (i, row) = rows.next()?;
+        let h = &row.header;
+        let cell = arena.slice_with_length(row.pieces.0 as usize, row.pieces.1 as usize);
+        let left = (h.flags & NO_EXIT == 0).then_some(h.left);
+        let pieces = pieces(&cell, Inside::Nowhere).unwrap_or_default();
+        Some(Ok(Item::Call(Call {
+            seq: i as u64,
+            entered: h.entered,
+            left,
+            pid: h.pid,
+            tid: h.tid,
+            nr: h.nr,
+            flags: h.flags,
+            args: h.args,
+            ret: h.ret,
+            pieces,
+        })))
+    })
+}
+
+/// What needs no world.
+fn plain(header: &Header) -> Answer {
+    let returned = header.flags & NO_EXIT == 0;
+    let failed = returned && (-4095..0).contains(&header.ret);
+    let error = failed.then(|| abi::errno_name(-header.ret as i32).unwrap_or("unknown"));
+    let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
+    let Some(known) = known else {
+        let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };
+        return Answer { call: format!("{compat}syscall_{}", header.nr).into(), error, ..Answer::default() };
+    };
+    let shape = known.shape(&header.args);
+    Answer {
+        call: known.name().into(),
+        variant: (shape.name != known.name()).then_some(shape.name),
+        error,
+        fd: descriptor(header, shape),
+        bytes: (shape.ret == Ret::Bytes && returned && header.ret >= 0).then_some(header.ret),
+        ..Answer::default()
+    }
 }
 
 /// The first descriptor among the arguments, else the one that the call returned.
@@ -64,16 +157,24 @@ fn descriptor(header: &Header, shape: &Shape) -> Option<i32> {
     argument.or_else(|| (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0).then_some(header.ret as i32))
 }
 
-/// The pieces of a row as `pieces` holds them.
-fn stored(pieces: &[u8]) -> impl Iterator<Item = (crate::record::PieceHeader, &[u8])> {
-    Pieces::without_data(pieces)
-}
-
-fn string(pieces: &[u8], arg: u8) -> Option<String> {
-    stored(pieces).find(|(h, _)| h.arg == arg && h.kind == PieceKind::String as u8).map(|(_, bytes)| crate::text::escape(bytes))
-}
-
-fn file(pieces: &[u8]) -> Option<String> {
-    let (_, bytes) = stored(pieces).find(|(h, _)| h.arg == abi::plan::RESULT && h.kind == PieceKind::Identity as u8)?;
-    Identity::read_from_prefix(bytes).ok().map(|(_, path)| crate::text::escape(path))
+/// What the world adds.
+fn bound_to(answer: &mut Answer, call: &Call, bound: &Bound<()>, texts: &mut Texts) {
+    let Some(shape) = call.shape() else { return };
+    let argument = shape.args.iter().position(|a| a.kind == Kind::Fd);
+    let descriptor = match argument {
+        Some(i) => bound.fds[i].as_ref(),
+        None => bound.opened.iter().find(|(fd, _)| Some(*fd) == answer.fd).map(|(_, d)| d),
+    };
+    answer.file = descriptor.map(|d| texts.number(&d.file.path));
+    if argument.is_none() && answer.file.is_none() {
+        answer.file = call.identity(abi::plan::RESULT).map(|(_, path)| texts.number(path));
+    }
+    let paths = shape.args.iter().enumerate().filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+    for (slot, (i, _)) in answer.paths.iter_mut().zip(paths) {
+        *slot = match &bound.paths[i] {
+            Some(path) => Some(texts.number(&lexical(path))),
+            None => call.string(i as u8).map(|text| texts.number(text)),
+        };
+    }
+    answer.offset = bound.offset.map(|o| o as i64);
 }

@@ -4,7 +4,7 @@
 //! the last row of the segment before it is late.
 
 use super::Place;
-use super::names::Names;
+use super::names::{Answer, Names, Part};
 use super::table::{Table, properties};
 use super::window::{Row, Window};
 use crate::columns;
@@ -12,7 +12,8 @@ use crate::document::Segment;
 use crate::error::Error;
 use crate::record::NO_EXIT;
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
+    ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::buffer::Buffer;
 use arrow::datatypes::UInt32Type;
@@ -36,14 +37,16 @@ pub(super) struct Segments {
 impl Segments {
     /// Writes what is in `window`, which is empty afterwards.
     pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &mut Window, names: &mut Names) -> Result<(), Error> {
-        let Window { mut rows, data, pieces } = std::mem::take(window);
+        let Window { mut rows, data, pieces, events } = std::mem::take(window);
+        rows.sort_by_key(|r| r.header.entered);
+        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
+        let answers = names.resolve(&rows, &pieces, events);
         if rows.is_empty() {
             return Ok(());
         }
-        rows.sort_by_key(|r| r.header.entered);
-        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
         let late = rows.partition_point(|r| r.header.entered < self.last);
-        for (rows, is_late) in [(&rows[late..], false), (&rows[..late], true)] {
+        for (range, is_late) in [(late..rows.len(), false), (0..late, true)] {
+            let (rows, answers) = (&rows[range.clone()], answers.part(range));
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
             let name = format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
             let data_bytes: u64 = rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
@@ -56,7 +59,7 @@ impl Segments {
                 properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
             }
             let mut table = Table::create(place.storage, place.dir, place.path, &name, columns::calls(), properties.build())?;
-            table.write(&batch(rows, &data, &pieces, clock_offset, self.seq, names))?;
+            table.write(&batch(rows, &data, &pieces, clock_offset, self.seq, &answers))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
             self.done.push(Segment { sealed, rows: rows.len() as u64, late: is_late, seq: self.seq, first, last, data_bytes });
@@ -85,33 +88,24 @@ fn repeats(rows: &[Row], data: &Buffer) -> bool {
     again > 0 && again >= all / 4
 }
 
-fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u64, names: &mut Names) -> RecordBatch {
+fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u64, answers: &Part<'_>) -> RecordBatch {
     let n = rows.len();
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
     let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
     let mut error = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut file = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut path = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut path2 = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut fd = Vec::with_capacity(n);
-    let mut offset = Vec::with_capacity(n);
-    let mut bytes = Vec::with_capacity(n);
     let mut pieces_column = Views::new(pieces, n);
     let mut data_column = Views::new(data, n);
-    for row in rows {
-        let name = names.of(row, &pieces[row.pieces.0 as usize..][..row.pieces.1 as usize]);
-        call.append_value(name.call);
-        variant.append_option(name.variant);
-        error.append_option(name.error);
-        file.append_option(name.file);
-        path.append_option(name.path);
-        path2.append_option(name.path2);
-        fd.push(name.fd);
-        offset.push(name.offset);
-        bytes.push(name.bytes);
+    for (row, answer) in rows.iter().zip(answers.rows) {
+        call.append_value(&answer.call);
+        variant.append_option(answer.variant);
+        error.append_option(answer.error);
         pieces_column.push(Some(row.pieces));
         data_column.push(row.data);
     }
+    let text = |of: fn(&Answer) -> Option<u32>| -> ArrayRef {
+        let keys = UInt32Array::from_iter(answers.rows.iter().map(of));
+        Arc::new(DictionaryArray::try_new(keys, answers.texts.clone()).expect("each answer's text is in the table of texts"))
+    };
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
     let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values((0..n).map(f))) };
@@ -127,12 +121,12 @@ fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u
         Arc::new(variant.finish()),
         Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.ret)))),
         Arc::new(error.finish()),
-        Arc::new(Int32Array::from(fd)),
-        Arc::new(file.finish()),
-        Arc::new(path.finish()),
-        Arc::new(path2.finish()),
-        Arc::new(Int64Array::from(offset)),
-        Arc::new(Int64Array::from(bytes)),
+        Arc::new(Int32Array::from_iter(answers.rows.iter().map(|a| a.fd))),
+        text(|a| a.file),
+        text(|a| a.paths[0]),
+        text(|a| a.paths[1]),
+        Arc::new(Int64Array::from_iter(answers.rows.iter().map(|a| a.offset))),
+        Arc::new(Int64Array::from_iter(answers.rows.iter().map(|a| a.bytes))),
         numbers(&|i| header(i).nr),
         Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
         numbers(&|i| header(i).cpu),

@@ -2,8 +2,11 @@
 //!
 //! A row is complete here: the pieces of its parts have been joined. Bulk data and pieces lie in two arenas, in the order of arrival; sorting moves only the rows.
 
+use crate::call::Event;
+use crate::cell::{Inside, pieces};
 use crate::journal::{Pieces, Record};
-use crate::record::{CUT, Header, PieceHeader, PieceKind, UNREADABLE};
+use crate::record::{CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
+use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use zerocopy::IntoBytes;
 
@@ -40,6 +43,8 @@ pub(super) struct Window {
     pub rows: Vec<Row>,
     pub data: Vec<u8>,
     pub pieces: Vec<u8>,
+    /// What happened meanwhile.
+    pub events: Vec<Event>,
 }
 
 /// What adding rows counted.
@@ -93,7 +98,15 @@ impl Parts {
 
 impl Window {
     pub fn is_full(&self, limits: Limits) -> bool {
-        self.rows.len() >= limits.rows || self.data.len() + self.pieces.len() >= limits.bytes
+        self.rows.len().max(self.events.len()) >= limits.rows || self.data.len() + self.pieces.len() >= limits.bytes
+    }
+
+    /// Adds an event, for the world to know.
+    pub fn happened(&mut self, record: &Record<'_>) {
+        let header = &record.header;
+        let Some(kind) = RecordKind::from_number(header.kind) else { return };
+        let pieces = pieces(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
+        self.events.push(Event { time: header.entered, kind, pid: header.pid, tid: header.tid, args: header.args, pieces });
     }
 
     /// Adds a call.

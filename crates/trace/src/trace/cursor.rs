@@ -3,11 +3,12 @@
 use super::guard::{self, Checked, check_hash, guarded};
 use super::source::Source;
 use super::{Trace, Want};
-use crate::call::{Call, Event, Item, Piece};
+use crate::call::{Call, Event, Item};
+use crate::cell::{Inside, pieces};
 use crate::columns::ARGS;
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::record::{NO_EXIT, PieceHeader, PieceKind, RecordKind};
+use crate::record::{NO_EXIT, RecordKind};
 use crate::storage::file_at;
 use arrow::array::{Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array};
 use arrow::buffer::Buffer;
@@ -15,7 +16,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::sync::Arc;
-use zerocopy::FromBytes;
 
 /// Bytes that a batch should hold.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -197,42 +197,4 @@ fn cell(column: &BinaryViewArray, i: usize) -> Option<Buffer> {
     let (buffer, offset) =
         if len <= 12 { (column.views().inner(), i * 16 + 4) } else { (column.data_buffers().get((view >> 64) as u32 as usize)?, (view >> 96) as usize) };
     (offset.checked_add(len)? <= buffer.len()).then(|| buffer.slice_with_length(offset, len))
-}
-
-/// Where the bytes of data pieces are.
-enum Inside {
-    /// In the cell itself, as in a record.
-    Here,
-    /// In the column `data`.
-    There(Buffer),
-    /// They were not read.
-    Nowhere,
-}
-
-/// Takes a cell of the column `pieces` apart.
-fn pieces(cell: &Buffer, mut data: Inside) -> Option<Vec<Piece>> {
-    let mut all = Vec::new();
-    let mut at = 0;
-    while at < cell.len() {
-        let (head, _) = PieceHeader::read_from_prefix(&cell[at..]).ok()?;
-        at += size_of::<PieceHeader>();
-        let len = head.len as usize;
-        let kind = PieceKind::from_number(head.kind)?;
-        let bytes = match &mut data {
-            Inside::There(rest) if kind == PieceKind::Data => {
-                let piece = (len <= rest.len()).then(|| rest.slice_with_length(0, len))?;
-                *rest = rest.slice(len);
-                piece
-            }
-            Inside::Nowhere if kind == PieceKind::Data => Buffer::from(&[]),
-            _ => {
-                let end = at.checked_add(len)?;
-                let piece = (end <= cell.len()).then(|| cell.slice_with_length(at, len))?;
-                at = end.next_multiple_of(8);
-                piece
-            }
-        };
-        all.push(Piece { arg: head.arg, kind, flags: head.flags, len: u64::from(head.len), wanted: head.wanted, bytes });
-    }
-    Some(all)
 }

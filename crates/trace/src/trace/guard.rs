@@ -17,6 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const FOOTER: usize = 1 << 20;
 /// Rows of a row group.
 const ROWS: i64 = 1 << 20;
+/// Elements of all lists in a column of a row group.
+const VALUES: i64 = 16 << 20;
 /// Row groups of a file.
 const GROUPS: usize = 1 << 12;
 /// Bytes of one column of one row group when decoded: the longest row and a whole window more.
@@ -53,7 +55,7 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
 }
 
 /// Runs what may panic on impossible bytes.
-pub(super) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::damaged(file, "it cannot be decoded")))
 }
 
@@ -83,10 +85,12 @@ pub(super) fn check(name: &str, source: Source, wanted: &dyn Fn(&str) -> bool) -
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let pages = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
             let (start, len) = pages.ok_or_else(|| damaged("a column has no place"))?;
-            if column.num_values() != group.num_rows() {
+            // A list has as many values as its elements.
+            let values = if column.column_path().parts().len() > 1 { VALUES } else { group.num_rows() };
+            if column.num_values() > values || (values != VALUES && column.num_values() != values) {
                 return Err(damaged("a column has not as many values as there are rows"));
             }
-            let (bytes, page) = check_pages(&source, start, len, group.num_rows()).ok_or_else(|| damaged("its pages are unsound"))?;
+            let (bytes, page) = check_pages(&source, start, len, values).ok_or_else(|| damaged("its pages are unsound"))?;
             all += bytes;
             longest = longest.max(page);
             if bytes > COLUMN || all > GROUP {
