@@ -191,7 +191,7 @@ impl<'a> Sealing<'a> {
         }
         self.segments.write(self.place, self.clock_offset, &mut self.window, &mut self.names)?;
         self.findings.damage = self.streams.damage();
-        self.findings.orphans = self.parts.orphans();
+        self.findings.orphans = self.parts.orphans() + self.events.dropped;
         let mut summary = self.findings.summary(document.end.as_ref(), &self.counts);
         summary.events = self.events.count;
         summary.threads = self.census.threads();

@@ -4,7 +4,7 @@
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
 
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES};
-use crate::record::{Header, PieceHeader, PieceKind};
+use crate::record::{Header, PieceHeader};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use zerocopy::FromBytes;
@@ -172,17 +172,12 @@ impl Records {
 #[derive(Clone, Copy)]
 pub(crate) struct Pieces<'a> {
     rest: &'a [u8],
-    data_elsewhere: bool,
 }
 
 impl<'a> Pieces<'a> {
     /// Pieces in `body`.
     pub fn new(body: &'a [u8]) -> Self {
-        Self { rest: body, data_elsewhere: false }
-    }
-    /// Pieces in a cell of the column `pieces`: the bytes of data pieces lie in the column `data`.
-    pub fn without_data(cell: &'a [u8]) -> Self {
-        Self { rest: cell, data_elsewhere: true }
+        Self { rest: body }
     }
     /// How many, if they fill the body exactly.
     pub fn count_whole(mut self) -> Option<usize> {
@@ -195,7 +190,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = (PieceHeader, &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
         let (head, rest) = PieceHeader::read_from_prefix(self.rest).ok()?;
-        let len = if self.data_elsewhere && head.kind == PieceKind::Data as u8 { 0 } else { head.len as usize };
+        let len = head.len as usize;
         let bytes = rest.get(..len)?;
         self.rest = rest.get(len.next_multiple_of(8)..)?;
         Some((head, bytes))

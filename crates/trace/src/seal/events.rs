@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Events per row group.
 const ROWS: usize = 16 << 10;
 const BYTES: usize = 16 << 20;
+/// Late events wait for the end. No engine makes so many; what a forged journal has more is counted as lost.
+const LATE_ROWS: usize = 256 << 10;
+const LATE_BYTES: usize = 64 << 20;
 
 #[derive(Default)]
 struct Waiting {
@@ -41,13 +44,20 @@ pub(super) struct Events {
     table: Option<Table>,
     late_table: Option<Table>,
     pub count: u64,
+    /// Late events beyond what memory is given to.
+    pub dropped: u64,
 }
 
 impl Events {
     /// Adds an event.
     pub fn add(&mut self, record: &Record<'_>, place: &Place<'_>, clock_offset: i64) -> Result<(), Error> {
+        let late = record.header.entered < self.last;
+        if late && (self.late.pieces.len() >= LATE_BYTES || self.late.rows.len() >= LATE_ROWS) {
+            self.dropped += 1;
+            return Ok(());
+        }
         self.count += 1;
-        let to = if record.header.entered < self.last { &mut self.late } else { &mut self.waiting };
+        let to = if late { &mut self.late } else { &mut self.waiting };
         to.add(record.header, record.body);
         if self.waiting.rows.len() >= ROWS || self.waiting.pieces.len() >= BYTES { self.flush(place, clock_offset) } else { Ok(()) }
     }

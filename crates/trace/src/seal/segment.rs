@@ -37,7 +37,7 @@ pub(super) struct Segments {
 impl Segments {
     /// Writes what is in `window`, which is empty afterwards.
     pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &mut Window, names: &mut Names) -> Result<(), Error> {
-        let Window { mut rows, data, pieces, events } = std::mem::take(window);
+        let Window { mut rows, data, pieces, events, .. } = std::mem::take(window);
         rows.sort_by_key(|r| r.header.entered);
         let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
         let answers = names.resolve(&rows, &pieces, events);

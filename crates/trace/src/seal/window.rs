@@ -45,6 +45,7 @@ pub(super) struct Window {
     pub pieces: Vec<u8>,
     /// What happened meanwhile.
     pub events: Vec<Event>,
+    event_bytes: usize,
 }
 
 /// What adding rows counted.
@@ -63,11 +64,19 @@ pub(super) struct Counts {
 pub(super) struct Parts {
     waiting: HashMap<(u32, u64), Vec<(PieceHeader, Vec<u8>)>>,
     bytes: usize,
+    dropped: u64,
 }
 
+/// Calls of which parts may be waiting.
+const CALLS: usize = 1 << 16;
+
 impl Parts {
-    /// Keeps the pieces of a part until its call comes.
+    /// Keeps the pieces of a part until its call comes. Only a forged journal has more than [`CALLS`] calls waiting.
     pub fn add(&mut self, record: Record<'_>, counts: &mut Counts) {
+        if self.waiting.len() >= CALLS {
+            self.dropped += 1;
+            return;
+        }
         let waiting = self.waiting.entry((record.header.tid, record.header.entered)).or_default();
         for (mut head, mut bytes) in Pieces::new(record.body) {
             if self.bytes + bytes.len() > 2 * ROW_BYTES {
@@ -92,19 +101,20 @@ impl Parts {
 
     /// Calls of which only parts came.
     pub fn orphans(&self) -> u64 {
-        self.waiting.len() as u64
+        self.waiting.len() as u64 + self.dropped
     }
 }
 
 impl Window {
     pub fn is_full(&self, limits: Limits) -> bool {
-        self.rows.len().max(self.events.len()) >= limits.rows || self.data.len() + self.pieces.len() >= limits.bytes
+        self.rows.len().max(self.events.len()) >= limits.rows || self.data.len() + self.pieces.len() + self.event_bytes >= limits.bytes
     }
 
     /// Adds an event, for the world to know.
     pub fn happened(&mut self, record: &Record<'_>) {
         let header = &record.header;
         let Some(kind) = RecordKind::from_number(header.kind) else { return };
+        self.event_bytes += record.body.len();
         let pieces = pieces(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
         self.events.push(Event { time: header.entered, kind, pid: header.pid, tid: header.tid, args: header.args, pieces });
     }
