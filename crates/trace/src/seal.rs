@@ -49,10 +49,9 @@ pub(crate) struct How {
 /// Seals the trace in `dir`, whose lock the caller holds.
 pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut document: Document, how: How, progress: Progress<'_>) -> Result<Document, Error> {
     let place = Place { storage, dir: dir.as_fd(), path };
-    clean(&place)?;
     document.segments.clear();
     document.tables.clear();
-    let sealed = Sealing::new(&place, &document).and_then(|s| s.run(&mut document, how, progress)).and_then(|()| {
+    let sealed = clean(&place).and_then(|()| Sealing::new(&place, &document)).and_then(|s| s.run(&mut document, how, progress)).and_then(|()| {
         document.state = State::Sealed;
         document.store(storage, place.dir, path)
     });
