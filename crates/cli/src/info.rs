@@ -167,7 +167,7 @@ mod tests {
         by         reanimator 0.1.0, engine ptrace
         verdict    incomplete
                    - the recorder died
-        calls      1,204, 1 that never returned
+        calls      1,204, 5 that never returned
         processes  3, 4 threads
         files      0
         captured   88 kB

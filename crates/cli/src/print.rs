@@ -126,7 +126,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
             }
         }
     }
-    Ok(out.flush()?)
+    out.flush().context(stdout::REFUSED)
 }
 
 /// What stands on each line.
@@ -182,7 +182,7 @@ impl Printer {
             }
             _ => String::new(),
         };
-        Ok(writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line))?)
+        writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line)).context(stdout::REFUSED)
     }
     fn event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
         if self.json {
@@ -190,13 +190,13 @@ impl Printer {
         }
         if let Some(line) = event::line(event, self.verbose) {
             let prefix = self.prefix(event.tid, event.time);
-            writeln!(out, "{prefix}{line}")?;
+            writeln!(out, "{prefix}{line}").context(stdout::REFUSED)?;
         }
         Ok(())
     }
 }
 
 fn json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    Ok(out.write_all(b"\n")?)
+    serde_json::to_writer(&mut *out, value).context(stdout::REFUSED)?;
+    out.write_all(b"\n").context(stdout::REFUSED)
 }

@@ -34,6 +34,7 @@ pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Some("a trace belongs to who recorded it: read it as that user, or as root".to_owned())
         }
+        Err(Error::Io { doing: "create", .. }) => Some("choose a directory that exists and that you may write to, with -o".to_owned()),
         Err(_) => None,
     };
     match advice {

@@ -1,5 +1,6 @@
 //! stdout: data, buffered, checked. A reader that has gone is found by [`crate::outcome::Outcome::end`], which ends quietly.
 
+use anyhow::Context;
 use serde::Serialize;
 use std::io::{BufWriter, StdoutLock, Write, stdout};
 
@@ -8,17 +9,18 @@ pub fn writer() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, stdout().lock())
 }
 
+/// What is said when stdout takes no more: a full disk, say.
+pub const REFUSED: &str = "cannot write to stdout";
+
 /// Prints a text.
 pub fn text(text: &str) -> anyhow::Result<()> {
     let mut out = writer();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(REFUSED)
 }
 
 /// Prints one JSON document.
 pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
     let mut out = writer();
-    serde_json::to_writer_pretty(&mut out, document)?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
+    serde_json::to_writer_pretty(&mut out, document).context(REFUSED)?;
+    out.write_all(b"\n").and_then(|()| out.flush()).context(REFUSED)
 }

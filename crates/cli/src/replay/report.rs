@@ -19,7 +19,8 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         row("races", &format!("{} calls came out differently in an order that the recording does not determine", count(*races)))?;
     }
     let excluded = if state.excluded == 0 { String::new() } else { format!(", {} only in part", count(state.excluded)) };
-    row("final tree", &format!("{} names compared, {} different{excluded}", count(state.compared), count(state.different)))?;
+    let compared = format!("{} names compared, {} different{excluded}", count(state.compared), count(state.different));
+    row("final tree", if state.compared == 0 { "not compared" } else { &compared })?;
     row("outcome", if report.exit_code() == 0 { "the same" } else { "different" })?;
     Ok(text)
 }
