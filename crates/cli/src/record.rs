@@ -197,6 +197,9 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
         Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
         Err(capture::Error::NotExecutable { .. }) => "chmod +x makes a program of a file; a script needs a #! line",
         Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::ESRCH) => "there is no such process: `pgrep -a NAME` finds it",
+        Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::EPERM) => {
+            "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
+        }
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
     };
     result.advise(advice)
