@@ -1,7 +1,31 @@
 //! The ptrace engine: works everywhere, stops the program twice a call.
+//!
+//! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees when that thread ends, and they go on. Every stop is handled in
+//! turn by this one thread, so that records of one recording have one order, and a call that had returned before another was entered says so.
+
+mod calls;
+mod family;
+mod identity;
+mod join;
+mod launch;
+mod memory;
+mod near;
+mod out;
+mod present;
+mod seccomp;
+mod source;
+mod steps;
+mod stopped;
+mod thread;
+mod tracer;
+mod user;
+mod vectors;
 
 use crate::{Command, Engine, Error, Options, Outcome};
+use std::io;
+use thread::Thread;
 use trace::journal::Journal;
+use tracer::Tracer;
 
 /// The ptrace engine.
 #[derive(Clone, Copy, Debug)]
@@ -12,11 +36,48 @@ impl Engine for Ptrace {
         "ptrace"
     }
     fn record_command(&self, command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
-        let _ = (command, options, journal);
-        Err(Error::Refused { doing: "record", source: std::io::ErrorKind::Unsupported.into() })
+        on_its_own_thread(|| launched(command, options, journal))
     }
     fn record_attach(&self, pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
-        let _ = (pids, options, journal);
-        Err(Error::Refused { doing: "record", source: std::io::ErrorKind::Unsupported.into() })
+        on_its_own_thread(|| joined(pids, options, journal))
     }
+}
+
+fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let engine = std::thread::Builder::new().name("ptrace".to_owned()).spawn_scoped(scope, work).map_err(Error::refused("start a thread"))?;
+        engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn launched(command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    let mut tracer = Tracer::new(options, journal);
+    let mut child = launch::fork(command, options)?;
+    let held = stopped::seize(child.pid).and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
+    if let Err(source) = held {
+        // Its pipe closes, and it ends.
+        return Err(Error::Refused { doing: "watch a process (ptrace)", source });
+    }
+    tracer.threads.insert(child.pid, Thread::new(child.pid, child.pid));
+    tracer.main = Some(child.pid);
+    tracer.ours = true;
+    tracer.launching = true;
+    tracer.near.begin();
+    child.go();
+    tracer.run();
+    if tracer.launching {
+        return Err(child.trouble(command));
+    }
+    Ok(tracer.finish())
+}
+
+fn joined(pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal);
+    tracer.main = if let [one] = pids { Some(*one) } else { None };
+    for pid in pids {
+        tracer.join(*pid)?;
+    }
+    tracer.near.begin();
+    tracer.run();
+    Ok(tracer.finish())
 }

@@ -1,0 +1,107 @@
+//! Another process's memory.
+
+use nix::libc;
+
+/// A stretch of a process's memory, or of ours: address and length.
+pub(super) type Span = libc::iovec;
+
+/// The stretch of `len` bytes at `address` in another process.
+pub(super) fn span(address: u64, len: usize) -> Span {
+    Span { iov_base: address as *mut libc::c_void, iov_len: len }
+}
+
+/// Reads the stretches one after the other into `local`; returns how many bytes could be read. At most 1024 stretches, none longer together than `local`.
+pub(super) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
+    let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
+    // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are checked by the kernel.
+    let n = unsafe { libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0) };
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Reads into `local`; returns how many bytes could be read.
+pub(super) fn read(tid: i32, address: u64, local: &mut [u8]) -> usize {
+    read_spans(tid, &[span(address, local.len())], local)
+}
+
+/// A number in another process.
+pub(super) fn read_u64(tid: i32, address: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    (address != 0 && read(tid, address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
+}
+
+/// A number in another process.
+pub(super) fn read_u32(tid: i32, address: u64) -> Option<u32> {
+    let mut bytes = [0; 4];
+    (address != 0 && read(tid, address, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
+}
+
+const PAGE: usize = 4096;
+/// Longer than the kernel takes any string (`MAX_ARG_STRLEN`).
+const STRING: usize = 256 << 10;
+
+/// Strings of a stopped process. The tail of the page that was read last is kept, as strings lie side by side; [`Strings::forget`] it when the process has run.
+pub(super) struct Strings {
+    page: u64,
+    from: usize,
+    upto: usize,
+    bytes: Box<[u8; PAGE]>,
+}
+
+impl Strings {
+    pub fn new() -> Self {
+        Self { page: u64::MAX, from: 0, upto: 0, bytes: Box::new([0; PAGE]) }
+    }
+    /// The process has run since.
+    pub fn forget(&mut self) {
+        self.page = u64::MAX;
+    }
+    /// What can be read from `address` to the end of its page. No read crosses a page: the next one may not be there.
+    fn tail(&mut self, tid: i32, address: u64) -> &[u8] {
+        let at = (address % PAGE as u64) as usize;
+        let page = address - at as u64;
+        if page != self.page || at < self.from {
+            let n = read(tid, address, &mut self.bytes[at..]);
+            (self.page, self.from, self.upto) = (page, at, at + n);
+        }
+        &self.bytes[at.min(self.upto)..self.upto]
+    }
+    /// Appends the string at `address`, without its NUL. False if a part of it could not be read.
+    pub fn append(&mut self, tid: i32, mut address: u64, to: &mut Vec<u8>) -> bool {
+        let begin = to.len();
+        while to.len() - begin < STRING {
+            let tail = self.tail(tid, address);
+            if let Some(end) = tail.iter().position(|b| *b == 0) {
+                to.extend_from_slice(&tail[..end]);
+                return true;
+            }
+            let n = tail.len();
+            to.extend_from_slice(tail);
+            let Some(next) = address.checked_add(n as u64) else { return false };
+            if n == 0 || next % PAGE as u64 != 0 {
+                return false;
+            }
+            address = next;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_across_pages() {
+        let me = std::process::id() as i32;
+        let text: Vec<u8> = (0..10_000).map(|i| b'a' + (i % 26) as u8).chain([0]).collect();
+        let mut strings = Strings::new();
+        let mut got = Vec::new();
+        assert!(strings.append(me, text.as_ptr() as u64, &mut got));
+        assert_eq!(got, &text[..10_000]);
+        got.clear();
+        assert!(strings.append(me, text[9_990..].as_ptr() as u64, &mut got) && got.len() == 10);
+        got.clear();
+        assert!(!strings.append(me, 16, &mut got) && got.is_empty());
+        assert_eq!(read_u64(me, 8), None);
+    }
+}

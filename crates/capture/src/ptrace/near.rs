@@ -1,0 +1,287 @@
+//! Being where the tracee is.
+//!
+//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom we resume on an idle CPU rather than on ours, which is
+//! busy with us. So while the program stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy SCHED_IDLE: a CPU that
+//! runs nothing else counts as idle, the tracee is woken there, takes it over at once, and gives it back at its next stop. The tracee itself is never touched:
+//! its affinity and policy are its own. The price is that anybody else who wants that CPU gets it before us, so a second thread watches: when no CPU is idle (then
+//! waking is cheap anyway), or when we get nowhere, our thread is as any other.
+//! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment instead of sleeping, which saves one of two wake-ups.
+//!
+//! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
+
+use super::stopped::Waited;
+use super::user::NUDGE;
+use nix::libc;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the second thread looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often ours is nudged.
+const NUDGE_EVERY: Duration = Duration::from_millis(50);
+/// Idle CPUs are counted over so long.
+const COUNT: Duration = Duration::from_millis(100);
+/// The next stop is polled for so long.
+const POLL: Duration = Duration::from_micros(60);
+/// So many stops in a look are often.
+const OFTEN: u64 = 40;
+
+#[derive(Default)]
+struct Shared {
+    stops: AtomicU64,
+    last: AtomicI32,
+    polls: AtomicBool,
+    live: AtomicBool,
+    done: AtomicBool,
+}
+
+/// The second thread.
+pub(super) struct Near {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Near {
+    /// Starts it, for the thread that calls.
+    pub fn start() -> Self {
+        let shared = Arc::new(Shared::default());
+        // SAFETY: takes nothing.
+        let tracer = unsafe { libc::gettid() };
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("near".to_owned()).spawn(move || watch(&theirs, tracer)).ok();
+        Self { shared, thread }
+    }
+    /// From now on our thread may be moved. Not before the command was forked: it would inherit what is ours.
+    pub fn begin(&self) {
+        self.shared.live.store(true, Ordering::Release);
+        if let Some(t) = &self.thread {
+            t.thread().unpark();
+        }
+    }
+    /// A thread stopped.
+    pub fn stop_of(&self, tid: i32) {
+        self.shared.last.store(tid, Ordering::Relaxed);
+        // Only this thread writes it.
+        self.shared.stops.store(self.shared.stops.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    /// Whether to poll before sleeping.
+    pub fn spins(&self) -> bool {
+        self.shared.polls.load(Ordering::Relaxed)
+    }
+    /// Polls for a moment.
+    pub fn spin(&self, mut poll: impl FnMut() -> Waited) -> Waited {
+        let begin = Instant::now();
+        while begin.elapsed() < POLL {
+            for _ in 0..4 {
+                match poll() {
+                    Waited::Nothing => std::hint::spin_loop(),
+                    something => return something,
+                }
+            }
+        }
+        Waited::Nothing
+    }
+}
+
+impl Drop for Near {
+    fn drop(&mut self) {
+        self.shared.done.store(true, Ordering::Release);
+        if let Some(t) = self.thread.take() {
+            t.thread().unpark();
+            // It only ends by `done`.
+            let _ = t.join();
+        }
+    }
+}
+
+fn watch(shared: &Shared, tracer: i32) {
+    let mut bed: Option<Bed> = None;
+    let mut nudged = Instant::now();
+    while !shared.done.load(Ordering::Acquire) {
+        std::thread::park_timeout(LOOK);
+        if nudged.elapsed() >= NUDGE_EVERY {
+            nudged = Instant::now();
+            // SAFETY: takes numbers.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, NUDGE) };
+        }
+        if shared.live.load(Ordering::Acquire) {
+            match &mut bed {
+                Some(bed) => bed.look(shared),
+                None => bed = Some(Bed::new(tracer)),
+            }
+        }
+    }
+    if let Some(bed) = &mut bed {
+        bed.far(shared);
+    }
+}
+
+/// Where our thread may run, and where it does.
+struct Bed {
+    tracer: i32,
+    allowed: libc::cpu_set_t,
+    /// Whether there is anything to choose.
+    possible: bool,
+    returns: bool,
+    near: bool,
+    cpu: Option<usize>,
+    seen: u64,
+    delay: u64,
+    schedstat: Option<File>,
+    uptime: Option<File>,
+    counted: Instant,
+    idle: u64,
+    /// CPUs idle on average, when last counted.
+    idle_cpus: f64,
+    rest_until: Instant,
+}
+
+impl Bed {
+    fn new(tracer: i32) -> Self {
+        // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
+        let (allowed, policy) = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            let got = libc::sched_getaffinity(tracer, size_of_val(&set), &mut set);
+            ((got == 0).then_some(set), libc::sched_getscheduler(tracer))
+        };
+        // SAFETY: counts bits of a set.
+        let choice = allowed.as_ref().is_some_and(|set| unsafe { libc::CPU_COUNT(set) } > 1);
+        let possible = choice && policy == libc::SCHED_OTHER;
+        let mut bed = Self {
+            tracer,
+            // SAFETY: all zeros is a value of the struct.
+            allowed: allowed.unwrap_or_else(|| unsafe { std::mem::zeroed() }),
+            possible,
+            returns: possible && std::thread::spawn(|| policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)).join().unwrap_or(false),
+            near: false,
+            cpu: None,
+            seen: 0,
+            delay: 0,
+            schedstat: File::open(format!("/proc/self/task/{tracer}/schedstat")).ok(),
+            uptime: File::open("/proc/uptime").ok(),
+            counted: Instant::now(),
+            idle: 0,
+            idle_cpus: 0.0,
+            rest_until: Instant::now(),
+        };
+        bed.idle = bed.idle_time();
+        // Until it can be counted: nobody runs but us, our program, and the thread that asks.
+        if runnable() <= 3 {
+            bed.idle_cpus = 1.0;
+        }
+        bed
+    }
+
+    fn look(&mut self, shared: &Shared) {
+        if !self.possible {
+            return;
+        }
+        let stops = shared.stops.load(Ordering::Relaxed);
+        let new = stops - std::mem::replace(&mut self.seen, stops);
+        let delay = field(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
+        let waited = delay.saturating_sub(std::mem::replace(&mut self.delay, delay));
+        let passed = self.counted.elapsed();
+        if passed >= COUNT {
+            let idle = self.idle_time();
+            let more = idle.saturating_sub(std::mem::replace(&mut self.idle, idle));
+            self.idle_cpus = more as f64 / 100.0 / passed.as_secs_f64();
+            self.counted = Instant::now();
+        }
+        let starved = self.near && new < OFTEN / 4 && waited > LOOK.as_nanos() as u64 / 2;
+        if starved {
+            self.rest_until = Instant::now() + 2 * COUNT;
+        }
+        if starved || self.idle_cpus < 0.3 {
+            self.far(shared);
+        } else if new >= OFTEN && self.idle_cpus > 0.5 && Instant::now() >= self.rest_until {
+            self.come(shared);
+        }
+    }
+
+    fn come(&mut self, shared: &Shared) {
+        if !self.returns {
+            shared.polls.store(true, Ordering::Relaxed);
+            self.near = true;
+            return;
+        }
+        let cpu = cpu_of(shared.last.load(Ordering::Relaxed)).filter(|c| *c < libc::CPU_SETSIZE as usize);
+        // SAFETY: `cpu` is within the set.
+        let Some(cpu) = cpu.filter(|c| unsafe { libc::CPU_ISSET(*c, &self.allowed) }) else { return };
+        if self.cpu != Some(cpu) {
+            // SAFETY: all zeros is the empty set; `cpu` is within it.
+            let one = unsafe {
+                let mut one: libc::cpu_set_t = std::mem::zeroed();
+                libc::CPU_SET(cpu, &mut one);
+                one
+            };
+            self.bind(&one);
+            self.cpu = Some(cpu);
+        }
+        if !self.near {
+            self.near = policy_of(self.tracer, libc::SCHED_IDLE);
+        }
+    }
+
+    fn far(&mut self, shared: &Shared) {
+        shared.polls.store(false, Ordering::Relaxed);
+        if std::mem::replace(&mut self.near, false) && self.returns {
+            policy_of(self.tracer, libc::SCHED_OTHER);
+        }
+        if self.cpu.take().is_some() {
+            let allowed = self.allowed;
+            self.bind(&allowed);
+        }
+    }
+
+    fn bind(&self, set: &libc::cpu_set_t) {
+        // SAFETY: `set` is a whole set.
+        unsafe { libc::sched_setaffinity(self.tracer, size_of_val(set), set) };
+    }
+
+    /// Idle time of all CPUs together, in hundredths of a second.
+    fn idle_time(&self) -> u64 {
+        field(self.uptime.as_ref(), 1).map_or(0, |seconds| (seconds * 100.0) as u64)
+    }
+}
+
+fn policy_of(tid: i32, policy: i32) -> bool {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is a whole struct.
+    unsafe { libc::sched_setscheduler(tid, policy, &parameters) == 0 }
+}
+
+/// A number in a one-line file of procfs.
+fn field(file: Option<&File>, n: usize) -> Option<f64> {
+    let mut text = [0; 128];
+    let len = file?.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
+}
+
+/// Threads that run or want to, on the whole machine.
+fn runnable() -> u32 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().nth(3).and_then(|f| f.split('/').next()?.parse().ok()).unwrap_or(u32::MAX)
+}
+
+/// The CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the name).
+fn cpu_of(tid: i32) -> Option<usize> {
+    let text = std::fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    text[text.rfind(')')? + 1..].split_whitespace().nth(36)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_procfs_tells() {
+        // SAFETY: takes nothing.
+        assert!(cpu_of(unsafe { libc::gettid() }).is_some_and(|c| c < 4096));
+        assert!(runnable() >= 1);
+        assert!(field(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
+    }
+}

@@ -1,0 +1,133 @@
+//! What is there when recording begins: what a process is, and its descriptors.
+
+use super::identity::describe;
+use super::out::Out;
+use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use nix::libc;
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use trace::record::{Identity, PieceKind, RecordKind};
+use zerocopy::IntoBytes;
+
+/// What `/proc/TID/fdinfo/FD` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Info {
+    pub position: u64,
+    pub flags: u32,
+}
+
+/// Asks procfs about a descriptor.
+pub(super) fn info(tid: i32, fd: i32) -> Option<Info> {
+    std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok().map(|text| parse(&text))
+}
+
+fn parse(text: &str) -> Info {
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+    Info { position: field("pos:").and_then(|v| v.parse().ok()).unwrap_or(0), flags: field("flags:").and_then(|v| u32::from_str_radix(v, 8).ok()).unwrap_or(0) }
+}
+
+/// Tells open files apart: descriptors of one open file share its offset.
+#[derive(Default)]
+pub(super) struct OpenFiles {
+    /// By device and inode: one descriptor of each open file, and the file's key.
+    seen: HashMap<(u64, u64), Vec<(i32, i32, Info, u64)>>,
+    next: u64,
+}
+
+/// `KCMP_FILE` (`include/uapi/linux/kcmp.h`).
+const KCMP_FILE: i32 = 0;
+
+impl OpenFiles {
+    fn key(&mut self, pid: i32, fd: i32, info: Info, inode: (u64, u64)) -> u64 {
+        let alike = self.seen.entry(inode).or_default();
+        for (other, its, was, key) in alike.iter() {
+            // SAFETY: takes numbers.
+            let order = unsafe { libc::syscall(libc::SYS_kcmp, pid, *other, KCMP_FILE, fd, *its) };
+            // Where the kernel does not compare for us, what looks the same is taken for the same.
+            if order == 0 || (order < 0 && *was == info) {
+                return *key;
+            }
+        }
+        self.next += 1;
+        alike.push((pid, fd, info, self.next));
+        self.next
+    }
+}
+
+/// Emits a `State` record and the `Descriptor` records of a process that stands still.
+pub(super) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32) {
+    state(out, time, pid, tid);
+    let Ok(listing) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return };
+    let mut descriptors: Vec<i32> = listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    descriptors.sort_unstable();
+    for fd in descriptors {
+        let Some(info) = info(tid, fd) else { continue };
+        let mut path = Vec::new();
+        let identity = describe(format_args!("/proc/{tid}/fd/{fd}"), &mut path);
+        let key = files.key(pid, fd, info, (identity.dev, identity.ino));
+        let identity = Identity { offset: info.position, status: info.flags, ..identity };
+        let closes = u64::from(info.flags & libc::O_CLOEXEC as u32 != 0);
+        let piece = [identity.as_bytes(), &path].concat();
+        out.event_with(RecordKind::Descriptor, time, pid, tid, [fd as u64, closes, key, 0, 0, 0], &[(0, PieceKind::Identity, &piece)]);
+    }
+}
+
+fn state(out: &mut Out, time: u64, pid: i32, tid: i32) {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
+    let ids = |name: &str| field(name).split_whitespace().map(|v| v.parse().unwrap_or(0)).chain([0; 4]).take(4).collect::<Vec<u64>>();
+    let umask = u64::from_str_radix(field("Umask:").trim(), 8).unwrap_or(0o022);
+    let (uid, gid) = (ids("Uid:"), ids("Gid:"));
+    let groups: Vec<u8> = field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
+    let directory = |name: &str| {
+        let mut path = Vec::new();
+        let identity = describe(format_args!("/proc/{tid}/{name}"), &mut path);
+        [identity.as_bytes(), &path].concat()
+    };
+    let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
+    let program = executable(tid);
+    out.event_with(
+        RecordKind::State,
+        time,
+        pid,
+        tid,
+        [umask, uid[0], gid[0], uid[1], gid[1], u64::from(uid[3] != 0)],
+        &[
+            (WORKING_DIRECTORY, PieceKind::Identity, &directory("cwd")),
+            (ROOT_DIRECTORY, PieceKind::Identity, &directory("root")),
+            (0, PieceKind::StrVec, &command_line),
+            (1, PieceKind::StrVec, &groups),
+            (0, PieceKind::String, &program),
+        ],
+    );
+}
+
+/// The file that a process executes.
+pub(super) fn executable(tid: i32) -> Vec<u8> {
+    std::fs::read_link(format!("/proc/{tid}/exe")).map(|p| p.as_os_str().as_bytes().to_vec()).unwrap_or_default()
+}
+
+/// A field of `/proc/TID/status`.
+pub(super) fn status_number(tid: i32, name: &str) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix(name)).and_then(|v| v.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_of_one_open_file() {
+        let info_text = "pos:\t17\nflags:\t02100001\nmnt_id:\t9\n";
+        assert_eq!(parse(info_text), Info { position: 17, flags: 0o2_100_001 });
+        let file = tempfile::tempfile().expect("a file");
+        let (again, other) = (file.try_clone().expect("a duplicate"), tempfile::tempfile().expect("another"));
+        let me = std::process::id() as i32;
+        let mut files = OpenFiles::default();
+        let mut key = |f: &std::fs::File, ino| files.key(me, std::os::fd::AsRawFd::as_raw_fd(f), Info::default(), (1, ino));
+        let first = key(&file, 1);
+        assert_eq!(key(&again, 1), first);
+        assert_ne!(key(&other, 2), first);
+    }
+}

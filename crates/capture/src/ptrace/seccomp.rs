@@ -1,0 +1,55 @@
+//! The filter of `--seccomp`: the kernel sends us wanted calls, and those by which we follow threads and programs; it lets the others pass without a stop.
+//!
+//! A filter cannot be taken back. When its tracer is gone a call that it sends to the tracer fails with ENOSYS.
+
+use crate::options::Wanted;
+use nix::libc;
+use std::io;
+
+/// `AUDIT_ARCH_X86_64`.
+pub(super) const ARCH: u32 = 0xc000_003e;
+/// Numbers from here on are of the x32 ABI.
+pub(super) const X32: u64 = 0x4000_0000;
+/// Calls that make threads and replace programs: always seen.
+const FAMILY: [i64; 6] = [libc::SYS_clone, libc::SYS_clone3, libc::SYS_fork, libc::SYS_vfork, libc::SYS_execve, libc::SYS_execveat];
+/// More calls than any kernel has.
+const NUMBERS: u32 = 512;
+
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+fn op(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// The filter's program.
+pub(super) fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
+    let trace = op(RETURN, libc::SECCOMP_RET_TRACE, 0, 0);
+    // `struct seccomp_data`: the number at byte 0, the architecture at byte 4.
+    let mut program = vec![op(LOAD, 4, 0, 0), op(EQUAL, ARCH, 1, 0), trace, op(LOAD, 0, 0, 0), op(AT_LEAST, NUMBERS, 0, 1), trace];
+    for number in (0..NUMBERS).filter(|n| wanted.has(*n) || FAMILY.contains(&i64::from(*n))) {
+        program.extend([op(EQUAL, number, 0, 1), trace]);
+    }
+    program.push(op(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
+    program
+}
+
+/// Installs the filter in the calling process. Only system calls: this runs between fork and exec.
+pub(super) fn install(program: &[libc::sock_filter]) -> io::Result<()> {
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    let set = || {
+        // SAFETY: `filter` points to a program that outlives the call.
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, &raw const filter) }
+    };
+    if set() == 0 {
+        return Ok(());
+    }
+    // Who is not privileged must renounce privileges first (seccomp(2)).
+    // SAFETY: takes numbers.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 && set() == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}

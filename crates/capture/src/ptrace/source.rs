@@ -1,0 +1,79 @@
+//! Data that the kernel moved from a file without passing the program's memory (sendfile, copy_file_range, splice): read from the file itself.
+//!
+//! Only regular files: what came through a pipe or a socket is gone. The program stands still, but others may have written to the file since; then the trace holds
+//! what is there now.
+
+use super::memory::read_u64;
+use nix::libc;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+/// A range of a regular file of another process, up to the file's end.
+pub(super) struct Source {
+    file: File,
+    from: u64,
+    end: u64,
+}
+
+impl Source {
+    /// The file of descriptor `fd`, from where `moved` bytes were taken. `offset` is the argument that pointed to the offset, NULL meaning the descriptor's own;
+    /// without such an argument the range begins at the file's first byte.
+    pub fn open(tid: i32, pid: i32, fd: i32, offset: Option<u64>, moved: u64) -> Option<Self> {
+        let file = File::from(borrow(pid, fd).or_else(|| reopen(tid, fd))?);
+        let metadata = file.metadata().ok()?;
+        if !metadata.is_file() {
+            return None;
+        }
+        let after = match offset {
+            None => moved,
+            // The position is asked of the program's descriptor: a file that was opened anew has its own.
+            Some(0) => position(tid, fd)?,
+            Some(pointer) => read_u64(tid, pointer)?,
+        };
+        Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
+    }
+    /// Bytes from here to the file's end.
+    pub fn rest(&self) -> u64 {
+        self.end.saturating_sub(self.from)
+    }
+    /// Reads at a distance from the range's beginning; how many bytes could be read.
+    pub fn read(&mut self, at: u64, into: &mut [u8]) -> usize {
+        let mut got = 0;
+        while got < into.len() {
+            match self.file.read_at(&mut into[got..], self.from + at + got as u64) {
+                Ok(n) if n > 0 => got += n,
+                _ => break,
+            }
+        }
+        got
+    }
+}
+
+/// A copy of the process's descriptor: needs no permission to open the file, which may have no name any more.
+fn borrow(pid: i32, fd: i32) -> Option<OwnedFd> {
+    // SAFETY: takes numbers; the result is a new descriptor or -1.
+    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if process < 0 {
+        return None;
+    }
+    // SAFETY: pidfd_open gave it to us.
+    let process = unsafe { OwnedFd::from_raw_fd(process as i32) };
+    // SAFETY: takes numbers; the result is a new descriptor (close-on-exec) or -1.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
+    // SAFETY: pidfd_getfd gave it to us.
+    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
+fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
+    let path = format!("/proc/{tid}/fd/{fd}");
+    // Opening a FIFO or a device could wait, or do something.
+    if !std::fs::metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    File::open(path).ok().map(OwnedFd::from)
+}
+
+fn position(tid: i32, fd: i32) -> Option<u64> {
+    super::present::info(tid, fd).map(|i| i.position)
+}

@@ -1,0 +1,198 @@
+//! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of every other engine.
+
+use super::identity::describe;
+use super::memory::{Span, Strings, read, read_u32, read_u64, span};
+use super::out::{Due, Sink};
+use super::source::Source;
+use super::vectors;
+use crate::plans::Take;
+use abi::plan::{CLAMP, DATA, From, NONE, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
+use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
+use zerocopy::IntoBytes;
+
+/// The most that one call moves (`MAX_RW_COUNT`): a greater count has not been moved, whatever the register says.
+const MOST: u64 = 0x7fff_f000;
+/// The most that a length in the program's memory is believed.
+const MOST_TOLD: u64 = 1 << 20;
+
+/// Memory for taking steps, used again and again.
+pub(super) struct Scratch {
+    pub strings: Strings,
+    pub bytes: Vec<u8>,
+    pub spans: Vec<Span>,
+    pub gathered: vectors::Gathered,
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self { strings: Strings::new(), bytes: Vec::new(), spans: Vec::new(), gathered: vectors::Gathered::default() }
+    }
+}
+
+/// One end of a call.
+pub(super) struct End<'a> {
+    pub tid: i32,
+    pub pid: i32,
+    pub args: &'a [u64; 6],
+    /// The result, at the exit.
+    pub result: Option<i64>,
+}
+
+fn whole_file(step: &Step) -> bool {
+    step.from == From::Fixed && step.unit == u32::MAX
+}
+
+impl End<'_> {
+    fn failed(&self) -> bool {
+        self.result.is_some_and(|r| (-4095..0).contains(&r))
+    }
+    fn arg(&self, n: u8) -> u64 {
+        self.args.get(n as usize).copied().unwrap_or(0)
+    }
+    fn moved(&self) -> u64 {
+        self.result.map_or(u64::MAX, |r| u64::try_from(r).unwrap_or(0))
+    }
+    fn flags(&self) -> u8 {
+        if self.result.is_some() { AT_EXIT } else { 0 }
+    }
+    /// How many bytes a step takes.
+    fn len(&self, step: &Step) -> u64 {
+        let unit = u64::from(step.unit);
+        let len = match step.from {
+            From::Fixed => unit,
+            From::Arg => self.arg(step.len_arg).saturating_mul(unit).min(MOST),
+            From::Ret => {
+                let most = if step.len_arg == NONE { MOST } else { self.arg(step.len_arg).saturating_mul(unit).min(MOST) };
+                self.moved().saturating_mul(unit).min(most)
+            }
+            From::Deref => read_u32(self.tid, self.arg(step.len_arg)).map_or(0, |n| (u64::from(n) * unit).min(MOST_TOLD)),
+            From::Head => {
+                let told = read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg))).unwrap_or(0);
+                (u64::from(step.base) + u64::from(told) * unit).min(MOST_TOLD)
+            }
+            // No set has more bits than a process may have descriptors, or a machine CPUs.
+            From::Bits => ((self.arg(step.len_arg) & 0xffff_ffff).div_ceil(64) * 8).min(MOST_TOLD),
+        };
+        if step.flags & CLAMP != 0 { len.min(self.moved()) } else { len }
+    }
+    /// Whether the record of this exit must be begun as a large one.
+    pub fn is_large(&self, steps: &[Take]) -> bool {
+        let most = PART_BYTES as u64;
+        steps.iter().any(|take| match take.step.what {
+            What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => self.len(&take.step).min(take.limit) > most,
+            What::Iov | What::Msg => self.moved().min(take.limit) > most,
+            What::File => !self.failed() && (whole_file(&take.step) || self.moved() > most),
+            // How much each message moved stands in the program's memory.
+            What::Msgs => self.moved() != 0,
+            _ => false,
+        })
+    }
+    /// Takes the steps.
+    pub fn take(&self, steps: &[Take], scratch: &mut Scratch, sink: &mut impl Sink) {
+        for take in steps {
+            if self.failed() && take.step.when == When::Exit {
+                continue;
+            }
+            self.step(take, scratch, sink);
+        }
+    }
+
+    fn step(&self, take: &Take, scratch: &mut Scratch, sink: &mut impl Sink) {
+        let Take { step, limit } = take;
+        let address = self.arg(step.arg);
+        let kind = if step.flags & DATA != 0 { PieceKind::Data } else { PieceKind::Bytes };
+        let due = |kind, wanted, limit| Due { arg: step.arg, kind, flags: self.flags(), wanted, limit };
+        let whole = |kind, wanted| due(kind, wanted, u64::MAX);
+        match step.what {
+            What::Identity => self.identity(step, scratch, sink),
+            What::File => {
+                let offset = (step.arg2 != NONE).then(|| self.arg(step.arg2));
+                let moved = self.moved();
+                let Some(mut source) = Source::open(self.tid, self.pid, address as i32, offset, moved) else { return };
+                let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
+                if wanted > 0 {
+                    let flags = self.flags() | FROM_FILE;
+                    sink.filled(Due { flags, ..due(PieceKind::Data, wanted, *limit) }, &mut |at, local| source.read(at, local));
+                }
+            }
+            _ if address == 0 => {}
+            What::Bytes => {
+                let wanted = self.len(step);
+                if wanted > 0 {
+                    sink.remote(self.tid, due(kind, wanted, *limit), &[span(address, wanted as usize)]);
+                }
+            }
+            What::String => {
+                scratch.bytes.clear();
+                let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
+                sink.local(whole(PieceKind::String, scratch.bytes.len() as u64 + u64::from(!all)), &scratch.bytes);
+            }
+            What::StrVec => self.string_vector(address, whole, scratch, sink),
+            What::Iov => {
+                let count = self.arg(step.len_arg).min(vectors::MOST) as usize;
+                vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
+                sink.local(whole(PieceKind::Iovecs, count as u64 * 16), &scratch.bytes);
+                vectors::spans(&scratch.bytes, &mut scratch.spans);
+                let all: u64 = scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
+                let wanted = if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
+                if wanted > 0 {
+                    sink.remote(self.tid, due(kind, wanted, *limit), &scratch.spans);
+                }
+            }
+            What::Msg | What::Msgs => {
+                let count = if step.what == What::Msg { 1 } else { self.len(step).min(vectors::MOST) };
+                let size = if step.what == What::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
+                let moved = (step.what == What::Msg).then(|| self.moved());
+                let Scratch { bytes, gathered, .. } = scratch;
+                bytes.resize(count as usize * size, 0);
+                let n = read(self.tid, address, bytes);
+                sink.local(whole(PieceKind::Msg, bytes.len() as u64), &bytes[..n]);
+                gathered.messages(self.tid, &bytes[..n], size, moved);
+                gathered.put(self.tid, *limit, &due, sink);
+            }
+            What::Iocbs => {
+                let Scratch { bytes, gathered, .. } = scratch;
+                let count = self.arg(step.len_arg).min(vectors::MOST);
+                gathered.control_blocks(self.tid, address, count as usize, bytes);
+                sink.local(whole(PieceKind::Iocbs, count * vectors::IOCB as u64), bytes);
+                gathered.put(self.tid, *limit, &due, sink);
+            }
+        }
+    }
+
+    fn string_vector(&self, mut address: u64, whole: impl Fn(PieceKind, u64) -> Due, scratch: &mut Scratch, sink: &mut impl Sink) {
+        scratch.bytes.clear();
+        let mut all = true;
+        // As many as the kernel takes together with their strings (a quarter of the stack, 2 MiB by default) would be at least a byte each.
+        while scratch.bytes.len() < MOST_TOLD as usize * 8 {
+            match read_u64(self.tid, address) {
+                Some(0) => break,
+                Some(string) => {
+                    all = scratch.strings.append(self.tid, string, &mut scratch.bytes);
+                    scratch.bytes.push(0);
+                }
+                None => all = false,
+            }
+            if !all {
+                break;
+            }
+            address = address.wrapping_add(8);
+        }
+        sink.local(whole(PieceKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)), &scratch.bytes);
+    }
+
+    fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl Sink) {
+        let fd = if step.arg == RESULT { self.result.unwrap_or(-1) } else { self.arg(step.arg) as i32 as i64 };
+        scratch.bytes.clear();
+        let identity = match step.arg {
+            WORKING_DIRECTORY => describe(format_args!("/proc/{}/cwd", self.tid), &mut scratch.bytes),
+            ROOT_DIRECTORY => describe(format_args!("/proc/{}/root", self.tid), &mut scratch.bytes),
+            _ if fd < 0 => return,
+            _ => describe(format_args!("/proc/{}/fd/{fd}", self.tid), &mut scratch.bytes),
+        };
+        let head = size_of_val(&identity);
+        scratch.bytes.splice(0..0, identity.as_bytes().iter().copied());
+        debug_assert!(scratch.bytes.len() >= head);
+        sink.local(Due { arg: step.arg, kind: PieceKind::Identity, flags: AT_EXIT, wanted: scratch.bytes.len() as u64, limit: u64::MAX }, &scratch.bytes);
+    }
+}

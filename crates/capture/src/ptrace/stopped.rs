@@ -1,0 +1,216 @@
+//! A stopped thread, and why it stopped.
+//!
+//! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on. While it exists the thread stands still, unless it was killed:
+//! then every request answers [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
+
+use nix::libc;
+use std::io;
+
+/// The thread died under our hands, or is no longer ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
+/// A thread that stands still until this value is used up.
+#[derive(Debug)]
+#[must_use = "a stopped thread stands still until it is resumed"]
+pub(super) struct Stopped(i32);
+
+/// Why a thread stopped (ptrace(2), "Stopped states").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At the entry or the exit of a call; [`CallInfo::op`] says at which.
+    Call,
+    /// At the entry of a call that the seccomp filter sends to us.
+    Seccomp,
+    /// It made a thread or a process; [`Stopped::message`] is its tid.
+    Fork,
+    /// It runs a new program; [`Stopped::message`] is the tid that it had before.
+    Exec,
+    /// It is about to end.
+    Ending,
+    /// Its vforked child has let go of its memory.
+    VforkDone,
+    /// This signal stopped its whole process.
+    Group(i32),
+    /// It was interrupted by us, has just been born, or its process was continued.
+    Trap,
+    /// It is about to receive this signal.
+    Signal(i32),
+}
+
+/// What [`wait`] tells.
+#[derive(Debug)]
+pub(super) enum Waited {
+    /// A thread stopped.
+    Stopped(Stopped, Stop),
+    /// A thread ended, with this wait status.
+    Ended(i32, i32),
+    /// A signal came for us.
+    Interrupted,
+    /// Nothing has changed (only when we do not wait).
+    Nothing,
+    /// There is nobody left to wait for.
+    Nobody,
+}
+
+/// How a thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To the next call's entry or exit.
+    Call,
+    /// To the next event.
+    Event,
+}
+
+/// `struct ptrace_syscall_info` (`include/uapi/linux/ptrace.h`): 88 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(super) struct CallInfo {
+    pub op: u8,
+    pad: [u8; 3],
+    pub arch: u32,
+    ip: u64,
+    sp: u64,
+    /// At entry: number, six arguments. At exit: result.
+    pub words: [u64; 8],
+}
+
+/// [`CallInfo::op`] at entry.
+pub(super) const ENTRY: u8 = 1;
+/// [`CallInfo::op`] at exit.
+pub(super) const EXIT: u8 = 2;
+/// [`CallInfo::op`] at a seccomp stop.
+pub(super) const SECCOMP: u8 = 3;
+
+/// The requests with which we take hold of a thread.
+pub(super) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACEEXIT
+    | libc::PTRACE_O_TRACESECCOMP;
+
+fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i64> {
+    // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its caller owns and that is as large as the request writes.
+    let result = unsafe { libc::ptrace(request, tid, address, data) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it goes on.
+pub(super) fn seize(tid: i32) -> io::Result<()> {
+    request(libc::PTRACE_SEIZE, tid, 0, HOLD as usize).map(drop)
+}
+
+/// Asks a thread to stop.
+pub(super) fn interrupt(tid: i32) -> Result<(), Gone> {
+    request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
+}
+
+/// Waits for any of our threads; with `block` until something happens.
+pub(super) fn wait(block: bool) -> Waited {
+    let mut status = 0;
+    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    // SAFETY: `status` is a valid place for the status; no usage is asked for.
+    let tid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
+    match tid {
+        0 => Waited::Nothing,
+        -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => Waited::Interrupted,
+        -1 => Waited::Nobody,
+        tid if libc::WIFSTOPPED(status) => Waited::Stopped(Stopped(tid), Stop::from_status(status)),
+        tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => Waited::Ended(tid, status),
+        // Continued: only reported to who asks for it.
+        _ => Waited::Nothing,
+    }
+}
+
+impl Stop {
+    fn from_status(status: i32) -> Self {
+        let signal = libc::WSTOPSIG(status);
+        // "Syscall-stops can be distinguished if PTRACE_O_TRACESYSGOOD is set: bit 7 of the signal number."
+        if signal == libc::SIGTRAP | 0x80 {
+            return Self::Call;
+        }
+        match status >> 16 {
+            // "Signal-delivery-stop": nothing in the upper half.
+            0 => Self::Signal(signal),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Self::Fork,
+            libc::PTRACE_EVENT_EXEC => Self::Exec,
+            libc::PTRACE_EVENT_EXIT => Self::Ending,
+            libc::PTRACE_EVENT_VFORK_DONE => Self::VforkDone,
+            libc::PTRACE_EVENT_SECCOMP => Self::Seccomp,
+            // "If PTRACE_SEIZE was used: PTRACE_EVENT_STOP. Group-stop if the signal is a stopping one", else SIGTRAP: PTRACE_INTERRUPT, a new child, or the end of a group-stop.
+            libc::PTRACE_EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => Self::Group(signal),
+            _ => Self::Trap,
+        }
+    }
+}
+
+impl Stopped {
+    /// The thread.
+    pub fn tid(&self) -> i32 {
+        self.0
+    }
+    /// Fills in what the thread is calling.
+    pub fn call_info(&self, info: &mut CallInfo) -> Result<(), Gone> {
+        // The answer's size is in `address`, as ptrace(2) says of PTRACE_GET_SYSCALL_INFO.
+        request(libc::PTRACE_GET_SYSCALL_INFO as _, self.0, size_of::<CallInfo>(), std::ptr::from_mut(info) as usize).map(drop).or(Err(Gone))
+    }
+    /// The number that an event carries.
+    pub fn message(&self) -> Result<i32, Gone> {
+        let mut message: libc::c_ulong = 0;
+        request(libc::PTRACE_GETEVENTMSG, self.0, 0, std::ptr::from_mut(&mut message) as usize).or(Err(Gone))?;
+        Ok(message as i32)
+    }
+    /// Number and arguments of the call that the thread is in, from its registers.
+    #[cfg(target_arch = "x86_64")]
+    pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
+        // SAFETY: all zeros is a value of the struct.
+        let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        request(libc::PTRACE_GETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize).or(Err(Gone))?;
+        Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
+    }
+    /// `si_code` and the sender of the signal that is being delivered.
+    pub fn sender(&self) -> Result<(i32, i32), Gone> {
+        // SAFETY: all zeros is a value of the struct.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        request(libc::PTRACE_GETSIGINFO, self.0, 0, std::ptr::from_mut(&mut info) as usize).or(Err(Gone))?;
+        // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD; else the field is some other number, which is not used.
+        let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD { unsafe { info.si_pid() } } else { 0 };
+        Ok((info.si_code, sender))
+    }
+    /// Lets it go on, and delivers `signal` unless that is 0.
+    pub fn resume(self, until: Until, signal: i32) {
+        let how = match until {
+            Until::Call => libc::PTRACE_SYSCALL,
+            Until::Event => libc::PTRACE_CONT,
+        };
+        // If it has died meanwhile, its end is reported by `wait`.
+        let _ = request(how, self.0, 0, signal as usize);
+    }
+    /// Leaves it stopped with its process, and is told when that is continued.
+    pub fn listen(self) {
+        let _ = request(libc::PTRACE_LISTEN, self.0, 0, 0);
+    }
+    /// Lets go of it for good.
+    pub fn detach(self, signal: i32) {
+        let _ = request(libc::PTRACE_DETACH, self.0, 0, signal as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses() {
+        let stopped = |signal: i32, event: i32| Stop::from_status(event << 16 | signal << 8 | 0x7f);
+        assert_eq!(stopped(libc::SIGTRAP | 0x80, 0), Stop::Call);
+        assert_eq!(stopped(libc::SIGTRAP, 0), Stop::Signal(libc::SIGTRAP));
+        assert_eq!(stopped(libc::SIGTRAP, libc::PTRACE_EVENT_STOP), Stop::Trap);
+        assert_eq!(stopped(libc::SIGTTIN, libc::PTRACE_EVENT_STOP), Stop::Group(libc::SIGTTIN));
+        assert_eq!(stopped(libc::SIGSTOP, 0), Stop::Signal(libc::SIGSTOP));
+        assert_eq!(stopped(libc::SIGTRAP, libc::PTRACE_EVENT_VFORK), Stop::Fork);
+        assert_eq!(size_of::<CallInfo>(), 88);
+    }
+}

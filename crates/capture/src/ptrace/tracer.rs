@@ -1,0 +1,258 @@
+//! The loop: wait for a stop, understand it, record it, let the thread go on.
+
+use super::join::Joining;
+use super::near::Near;
+use super::out::{Out, now};
+use super::present::OpenFiles;
+use super::steps::Scratch;
+use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
+use super::thread::Thread;
+use super::user::{self, Handlers};
+use crate::plans::Plans;
+use crate::{End, Options, Outcome};
+use nix::libc;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use trace::journal::Journal;
+use trace::record::RecordKind;
+
+/// Everything that the engine knows.
+pub(super) struct Tracer {
+    pub threads: HashMap<i32, Thread>,
+    /// Children that stopped before their parent's stop told us of them.
+    pub early: Vec<(Stopped, Stop, Instant)>,
+    pub joining: HashMap<i32, Joining>,
+    pub out: Out,
+    pub plans: Plans,
+    pub scratch: Scratch,
+    pub info: CallInfo,
+    pub files: OpenFiles,
+    pub near: Near,
+    handlers: Handlers,
+    /// How a thread goes on that is in its own code.
+    pub until: Until,
+    /// The command's process, or the only one that we joined.
+    pub main: Option<i32>,
+    /// Whether it is our child: signals to us are meant for it.
+    pub ours: bool,
+    /// The command has not been executed yet.
+    pub launching: bool,
+    /// How it ended.
+    pub end: End,
+    pub notes: Vec<String>,
+    /// We are letting go of everybody, until then.
+    leaving: Option<Instant>,
+    pub detached: bool,
+    asked: u32,
+    stop_asked: Option<Instant>,
+}
+
+/// After this long we no longer wait for a thread that does not stop: the kernel lets go of it when our thread ends.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Tracer {
+    pub fn new(options: &Options, journal: Journal) -> Self {
+        Self {
+            threads: HashMap::new(),
+            early: Vec::new(),
+            joining: HashMap::new(),
+            out: Out::new(journal),
+            plans: Plans::new(options),
+            scratch: Scratch::new(),
+            info: CallInfo::default(),
+            files: OpenFiles::default(),
+            near: Near::start(),
+            handlers: Handlers::install(),
+            until: if options.seccomp { Until::Event } else { Until::Call },
+            main: None,
+            ours: false,
+            launching: false,
+            end: End::Running,
+            notes: Vec::new(),
+            leaving: None,
+            detached: false,
+            asked: 0,
+            stop_asked: None,
+        }
+    }
+
+    /// Watches until nobody is left, or until we are to leave.
+    pub fn run(&mut self) {
+        loop {
+            if self.handlers.any() {
+                self.tick();
+            }
+            if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
+                self.detached |= !self.threads.is_empty();
+                return;
+            }
+            match self.wait() {
+                Waited::Stopped(stopped, stop) => self.stopped(stopped, stop),
+                Waited::Ended(tid, status) => self.ended(tid, status),
+                Waited::Interrupted | Waited::Nothing => {}
+                Waited::Nobody => return,
+            }
+        }
+    }
+
+    fn wait(&self) -> Waited {
+        if self.near.spins() {
+            match self.near.spin(|| wait(false)) {
+                Waited::Nothing => {}
+                something => return something,
+            }
+        }
+        wait(true)
+    }
+
+    pub fn stopped(&mut self, stopped: Stopped, stop: Stop) {
+        self.near.stop_of(stopped.tid());
+        self.scratch.strings.forget();
+        let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
+            // "The new child may stop before the parent's event is reported": hold it until we know whose child it is.
+            return if self.leaving.is_some() { stopped.detach(0) } else { self.early.push((stopped, stop, Instant::now())) };
+        };
+        if self.joining.contains_key(&thread.pid) {
+            let pid = thread.pid;
+            return self.joined(pid, stopped, stop);
+        }
+        let was_stopped = std::mem::replace(&mut thread.stopped, matches!(stop, Stop::Group(_)));
+        if self.leaving.is_some() {
+            return self.leave_one(stopped, stop);
+        }
+        let until = self.until;
+        match stop {
+            Stop::Call | Stop::Seccomp => self.call(stopped),
+            Stop::Fork => self.fork(stopped),
+            Stop::Exec => self.exec(stopped),
+            Stop::Ending => self.ending(stopped),
+            Stop::Group(_) => {
+                let main = self.main == Some(thread.pid);
+                stopped.listen();
+                if main && !was_stopped {
+                    self.stop_with_the_command();
+                }
+            }
+            Stop::Signal(signal) => {
+                let (code, sender) = stopped.sender().unwrap_or((0, 0));
+                let args = [signal as u64, code as i64 as u64, sender as u64, 0, 0, 0];
+                self.out.event(RecordKind::Signal, now(), thread.pid, thread.tid, args);
+                let until = self.inside(stopped.tid());
+                stopped.resume(until, signal);
+            }
+            Stop::VforkDone | Stop::Trap => {
+                let _ = until;
+                let until = self.inside(stopped.tid());
+                stopped.resume(until, 0);
+            }
+        }
+    }
+
+    /// How a thread goes on from where it is: one that is in a call that we record stops at its exit.
+    pub fn inside(&self, tid: i32) -> Until {
+        match self.threads.get(&tid).map(|t| &t.phase) {
+            Some(super::thread::Phase::In(_)) => Until::Call,
+            _ => self.until,
+        }
+    }
+
+    /// Something happened outside: time has passed, or the user wants something.
+    fn tick(&mut self) {
+        let news = self.handlers.take();
+        self.out.flush();
+        if self.out.failed() {
+            self.leave();
+        }
+        self.asked += news.interrupts;
+        if let Some(signal) = news.terminate {
+            self.asked += 1;
+            if let (1, true, Some(main)) = (self.asked, self.ours, self.main) {
+                user::send(main, signal);
+            }
+        }
+        // Without a command that would hear it, the first request is for us.
+        let heard = self.ours && matches!(self.end, End::Running);
+        if self.asked > u32::from(heard) {
+            self.leave();
+        }
+        if news.stop {
+            self.stop_asked = Some(Instant::now());
+            self.stop_with_the_command();
+        }
+        self.release_orphans();
+        self.hurry_joining();
+    }
+
+    /// When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
+    fn stop_with_the_command(&mut self) {
+        let recent = self.stop_asked.is_some_and(|t| t.elapsed() < Duration::from_secs(1));
+        let stopped = self.main.and_then(|m| self.threads.get(&m)).is_some_and(|t| t.stopped);
+        if recent && stopped && self.ours {
+            self.stop_asked = None;
+            self.out.flush();
+            user::stop_ourselves();
+        }
+    }
+
+    /// Begins to let go of everybody.
+    pub fn leave(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(Instant::now() + PATIENCE);
+        for (stopped, _, _) in self.early.drain(..) {
+            stopped.detach(0);
+        }
+        for joining in std::mem::take(&mut self.joining).into_values() {
+            for (stopped, stop) in joining.held {
+                self.leave_one(stopped, stop);
+            }
+        }
+        for tid in self.threads.keys() {
+            let _ = super::stopped::interrupt(*tid);
+        }
+    }
+
+    fn leave_one(&mut self, stopped: Stopped, stop: Stop) {
+        if stop == Stop::Fork
+            && let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&stopped.tid()))
+        {
+            // It is watched from its birth, and stops by itself.
+            let child = Thread::new(parent.pid, child);
+            self.threads.insert(child.tid, child);
+        }
+        if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
+            if matches!(stop, Stop::Call) {
+                self.call_before_leaving(&stopped, &mut thread);
+            }
+            self.unfinished(&mut thread);
+            self.detached = true;
+        }
+        stopped.detach(if let Stop::Signal(signal) = stop { signal } else { 0 });
+    }
+
+    /// Ends the recording.
+    pub fn finish(mut self) -> Outcome {
+        for mut thread in std::mem::take(&mut self.threads).into_values() {
+            self.unfinished(&mut thread);
+        }
+        drop(self.near);
+        drop(self.handlers);
+        let unreadable = self.out.unreadable();
+        let journal_error = self.out.finish();
+        Outcome { end: self.end, notes: self.notes, unreadable, lost: 0, detached: self.detached, journal_error }
+    }
+
+    /// Says something to the user, once.
+    pub fn note(&mut self, pid: i32, tid: i32, text: String) {
+        if !self.notes.contains(&text) {
+            self.out.event_with(RecordKind::Note, now(), pid, tid, [0; 6], &[(0, trace::record::PieceKind::String, text.as_bytes())]);
+            self.notes.push(text);
+        }
+    }
+
+    /// The wait status of the main program becomes ours.
+    pub fn main_ended(&mut self, status: i32) {
+        self.end = if libc::WIFEXITED(status) { End::Exited(libc::WEXITSTATUS(status)) } else { End::Signaled(libc::WTERMSIG(status)) };
+    }
+}
