@@ -29,7 +29,7 @@ use crate::trace::{Trace, guarded};
 use crate::world::{Bound, Directory, Moment, Timeline};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use facts::Facts;
-use live::{Blind, Here, Look};
+use live::{Here, Look};
 use names::Names;
 use node::NodeId;
 use scene::{Processes, Scene};
@@ -108,7 +108,7 @@ impl Trace {
 
 /// Runs the trace through world and model.
 fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, Error> {
-    let live: Box<dyn Look> = if about.live { Box::new(Here::new(about.began)) } else { Box::new(Blind) };
+    let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live), about.began);
     let mut world = Processes::new();
     let mut under_way = HashMap::new();

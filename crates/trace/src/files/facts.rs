@@ -4,6 +4,7 @@
 
 mod about;
 mod data;
+mod errors;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -27,11 +28,6 @@ const O_TMPFILE: u64 = 0o20_200_000;
 const AT_REMOVEDIR: u64 = 0x200;
 const RENAME_EXCHANGE: u64 = 2;
 const S_ISVTX: u32 = 0o1000;
-const ENOENT: i32 = 2;
-const EEXIST: i32 = 17;
-const EISDIR: i32 = 21;
-const ENOTEMPTY: i32 = 39;
-const ELOOP: i32 = 40;
 
 /// The model of the recorded files.
 pub struct Facts {
@@ -51,6 +47,8 @@ pub struct Facts {
 struct Led {
     used: PathUse,
     follow: bool,
+    /// It is created if it does not exist.
+    creates: bool,
     /// It ends in a slash.
     slash: bool,
     walk: Walk,
@@ -69,7 +67,7 @@ impl Facts {
             Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => Some(self.names.present(&place, &seen)),
             Walk::Place(_) => Some(self.names.nameless(true, &seen)),
             Walk::At(node) => Some(node),
-            Walk::Virtual | Walk::Blocked => None,
+            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => None,
         }
     }
 
@@ -95,7 +93,7 @@ impl Facts {
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
             Walk::Place(place) => self.names.present(&place, &Seen { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
-            Walk::Virtual | Walk::Blocked => return None,
+            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return None,
         };
         self.leads(file, node);
         Some(node)
@@ -106,7 +104,7 @@ impl Facts {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => node,
             Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
-            Walk::Virtual | Walk::Blocked => ROOT,
+            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => ROOT,
         }
     }
 
@@ -122,13 +120,14 @@ impl Facts {
             if let Kind::Path(used) = a.kind {
                 let walk = self.lead(call, shape, scene, i as u8, used);
                 let slash = call.string(i as u8).is_some_and(|path| path.ends_with(b"/"));
-                led.push(Led { used, follow: follows(call, used), slash, walk });
+                let creates = matches!(used.role, Role::Open(from) if open_flags(call, from) & O_CREAT != 0);
+                led.push(Led { used, follow: follows(call, used), creates, slash, walk });
             }
         }
         match call.errno() {
             None => self.succeeded(call, shape, scene, &led),
             Some(errno) => {
-                self.failed(errno, &led);
+                self.failed(shape, errno, &led);
                 self.layout(call, shape, scene);
                 None
             }
@@ -176,15 +175,13 @@ impl Facts {
         // A slash at the end follows, too, where the whole path is looked up and not its directory alone.
         let slash = path.ends_with(b"/") && matches!(used.role, Role::Lookup | Role::Open(_));
         let follow = slash || follows(call, used);
-        let reach = match call.errno() {
-            None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
-            Some(errno) if proves_nothing(errno) => Reach::Nowhere,
-            Some(_) => Reach::Partly,
-        };
+        let reach = errors::reach(call.errno(), shape);
         let walk = self.names.walk(root, base, path, follow, reach);
         match (&walk, call.identity(RESULT)) {
             // A link that we do not know of led elsewhere: the kernel says where.
-            (Walk::Virtual | Walk::Blocked, Some((_, real))) if ok && shape.ret == Ret::Fd && real.first() == Some(&b'/') && deleted(real).is_none() => {
+            (Walk::Virtual | Walk::Stopped(_) | Walk::Blocked, Some((_, real)))
+                if ok && shape.ret == Ret::Fd && real.first() == Some(&b'/') && deleted(real).is_none() =>
+            {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
@@ -300,7 +297,7 @@ impl Facts {
                 self.names.node_mut(*node).observe(&seen);
                 *node
             }
-            Walk::Virtual | Walk::Blocked => return,
+            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
         };
         if let Some(file) = &scene.opened {
             self.leads(file, node);
@@ -343,7 +340,7 @@ impl Facts {
             None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
                 Walk::Place(place) => self.names.present(&place, &seen),
                 Walk::At(node) => node,
-                Walk::Virtual | Walk::Blocked => return,
+                Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
             },
         };
         self.leads(file, node);
@@ -355,7 +352,7 @@ impl Facts {
             let node = match &old.walk {
                 Walk::Place(place) => self.names.present(place, &Seen::kind(FileType::Unknown)),
                 Walk::At(node) => *node,
-                Walk::Virtual | Walk::Blocked => return,
+                Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
             };
             if self.names.node(node).kind == FileType::Unknown {
                 self.names.node_mut(node).guess = FileType::Regular;
@@ -382,48 +379,6 @@ impl Facts {
         }
         self.names.create(place, &seen);
     }
-
-    /// What an error proves.
-    fn failed(&mut self, errno: i32, led: &[Led]) {
-        for l in led {
-            let Walk::Place(place) = &l.walk else { continue };
-            match (errno, l.used.role) {
-                (ENOENT, _)
-                    if led.len() == 1 && place.slot == Slot::Unknown
-                    // A link that leads nowhere fails alike.
-                    && !l.follow =>
-                {
-                    self.names.absent(place);
-                }
-                (EEXIST, Role::Create | Role::Open(_)) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                    let node = self.names.node_mut(node);
-                    if node.likely_kind() == FileType::Unknown {
-                        node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
-                    }
-                }
-                (ENOTEMPTY, Role::Remove) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    self.names.inhabit(node);
-                }
-                // With a slash at its end, a name that must not be a directory fails so whatever it is.
-                (EISDIR, Role::Open(_) | Role::Remove) if !l.slash => {
-                    self.names.present(place, &Seen::kind(FileType::Directory));
-                }
-                (ELOOP, Role::Open(_)) if !l.follow => {
-                    self.names.present(place, &Seen::kind(FileType::Link));
-                }
-                // Something is in the way, most likely what stands there.
-                (errno, Role::Lookup | Role::Open(_) | Role::Remove) if !proves_nothing(errno) => self.names.presume(place),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Errors that come whether a name exists or not: ENOENT, EINTR, EBADF, ENOMEM, EFAULT, ENFILE, EMFILE, ENOSPC, ENAMETOOLONG, EDQUOT.
-fn proves_nothing(errno: i32) -> bool {
-    matches!(errno, ENOENT | 4 | 9 | 12 | 14 | 23 | 24 | 28 | 36 | 122)
 }
 
 /// The path before ` (deleted)`.

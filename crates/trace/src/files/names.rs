@@ -4,7 +4,7 @@
 //! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood. Paths are walked as the kernel walks
 //! them, links and `..` included; names under virtual file systems are refused ([`Walk::Virtual`]).
 
-use super::live::Look;
+use super::live::{Blind, Look};
 use super::node::{Entry, Node, NodeId, Seen};
 use super::row::FileType;
 use crate::world::Mounts;
@@ -48,7 +48,9 @@ pub enum Walk {
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
-    /// Nobody knows: the walk stopped before the last component.
+    /// Nobody knows: the walk stopped here, before the last component.
+    Stopped(Place),
+    /// Nobody knows: the walk lost its way.
     Blocked,
 }
 
@@ -59,7 +61,9 @@ pub enum Reach {
     Proven,
     /// To something that was in the way.
     Partly,
-    /// Perhaps nowhere: some component does not exist.
+    /// To the first component that does not exist; what exists of those before the last is a directory.
+    Missing,
+    /// Perhaps nowhere.
     Nowhere,
 }
 
@@ -70,13 +74,21 @@ pub struct Names {
     /// Mount points of interest: whether what is mounted there is virtual.
     mounts: BTreeMap<Vec<u8>, bool>,
     live: Box<dyn Look>,
+    /// There is no live file system to look at.
+    pub blind: bool,
 }
 
 impl Names {
     /// An unknown name space with these mount points.
-    pub fn new(mounts: &[(Vec<u8>, String)], live: Box<dyn Look>) -> Self {
+    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>) -> Self {
         let mounts = mounts.iter().map(|(path, kind)| (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))).collect();
-        let mut names = Self { nodes: vec![Node::new(FileType::Directory, true)], by_id: HashMap::new(), mounts, live };
+        let mut names = Self {
+            nodes: vec![Node::new(FileType::Directory, true)],
+            by_id: HashMap::new(),
+            mounts,
+            blind: live.is_none(),
+            live: live.unwrap_or(Box::new(Blind)),
+        };
         if let Some(seen) = names.live.unchanged(b"/") {
             names.observe(ROOT, &seen);
         }
@@ -141,8 +153,9 @@ impl Names {
                 return Walk::Virtual;
             }
             let last = rest.is_empty();
+            let here = name.clone();
             let mut slot = self.look(at, &name);
-            if slot == Slot::Unknown && (!last || follow) && reach != Reach::Nowhere {
+            if slot == Slot::Unknown && (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly) {
                 slot = self.look_closer(at, &name, !last);
             }
             let node = match slot {
@@ -152,7 +165,8 @@ impl Names {
                 Slot::Node(node) => node,
                 Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
                 Slot::Unknown | Slot::Absent if proven => self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory)),
-                Slot::Unknown | Slot::Absent => return Walk::Blocked,
+                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }),
+                Slot::Absent => return Walk::Blocked,
             };
             match self.node(node).kind {
                 FileType::Directory => at = node,
@@ -169,11 +183,11 @@ impl Names {
                         rest.push_front(part);
                     }
                 }
-                FileType::Unknown if proven => {
+                FileType::Unknown if proven || reach == Reach::Missing => {
                     self.node_mut(node).kind = FileType::Directory;
                     at = node;
                 }
-                _ => return Walk::Blocked,
+                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }),
             }
         }
         Walk::At(at)
@@ -297,6 +311,9 @@ impl Names {
                 return;
             }
         }
+        if self.blind {
+            self.present(&Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown }, &Seen::kind(FileType::Regular));
+        }
     }
 
     /// The name was made now, with a new file.
@@ -340,6 +357,14 @@ impl Names {
         let node = self.present(from, seen);
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
             return; // rename(2): two links to one file stay
+        }
+        if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
+            // Only a directory replaces a directory.
+            match (self.node(node).kind, self.node(old).kind) {
+                (FileType::Directory, FileType::Unknown) => self.node_mut(old).kind = FileType::Directory,
+                (FileType::Unknown, FileType::Directory) => self.node_mut(node).kind = FileType::Directory,
+                _ => {}
+            }
         }
         self.remove(from, seen);
         self.link(to, node);

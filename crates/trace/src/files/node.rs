@@ -97,6 +97,8 @@ pub struct Node {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Attributes that the trace has set or removed.
     pub xattrs_changed: BTreeSet<Vec<u8>>,
+    /// It refused somebody, as far as we know without its permissions.
+    pub denied: bool,
     /// Why its content cannot be compared.
     pub uncertain: Option<&'static str>,
 }
@@ -119,6 +121,7 @@ impl Node {
             bytes: None,
             xattrs: BTreeMap::new(),
             xattrs_changed: BTreeSet::new(),
+            denied: false,
             uncertain: None,
         }
     }

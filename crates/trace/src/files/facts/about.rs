@@ -25,7 +25,7 @@ impl Facts {
                     let room = shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
                     let node = self.names.node_mut(node);
                     node.kind = FileType::Link;
-                    if node.target.is_none() && (call.ret as u64) < room {
+                    if (call.ret as u64) < room {
                         node.target = Some(piece.bytes.as_slice().to_vec());
                     }
                 }

@@ -1,0 +1,122 @@
+//! What errors prove: how far a path was followed, and what stood in the way.
+
+use super::{Facts, Led};
+use crate::files::names::{Place, Reach, Slot, Walk};
+use crate::files::node::Seen;
+use crate::files::row::FileType;
+use abi::{Form, Kind, Role, Shape};
+
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+const EEXIST: i32 = 17;
+const ENOTDIR: i32 = 20;
+const EISDIR: i32 = 21;
+const EINVAL: i32 = 22;
+const ENOTEMPTY: i32 = 39;
+const ELOOP: i32 = 40;
+
+/// How far the kernel got on a path.
+pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
+    match errno {
+        None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
+        Some(EINVAL) if reads_link(shape) => Reach::Proven,
+        Some(ENOENT) => Reach::Missing,
+        Some(errno) if proves_nothing(errno) => Reach::Nowhere,
+        Some(_) => Reach::Partly,
+    }
+}
+
+fn reads_link(shape: &Shape) -> bool {
+    shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))
+}
+
+/// Errors that come whether a name exists or not: ENOENT, EINTR, EBADF, ENOMEM, EFAULT, ENFILE, EMFILE, ENOSPC, ENAMETOOLONG, EDQUOT.
+fn proves_nothing(errno: i32) -> bool {
+    matches!(errno, ENOENT | 4 | 9 | 12 | 14 | 23 | 24 | 28 | 36 | 122)
+}
+
+impl Facts {
+    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing that fails alike. What later calls prove counts for more.
+    fn in_the_way(&mut self, place: &Place, errno: i32, refuses: FileType) {
+        if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none()) || self.names.node(place.dir).is_virtual {
+            return;
+        }
+        let known = self.names.node(place.dir).entries.contains_key(&place.name);
+        match errno {
+            ENOTDIR => {
+                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                self.names.node_mut(node).guess = FileType::Regular;
+            }
+            EACCES if self.names.blind => {
+                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                let node = self.names.node_mut(node);
+                node.denied = true;
+                if node.likely_kind() == FileType::Unknown {
+                    node.guess = refuses;
+                }
+            }
+            ELOOP if !known => {
+                self.names.present(place, &Seen { target: Some(place.name.to_vec()), ..Seen::kind(FileType::Link) });
+            }
+            _ => {}
+        }
+    }
+
+    /// What an error proves.
+    pub(super) fn failed(&mut self, shape: &Shape, errno: i32, led: &[Led]) {
+        for l in led {
+            let place = match &l.walk {
+                Walk::Place(place) => place,
+                Walk::Stopped(place) if led.len() == 1 => {
+                    self.in_the_way(place, errno, FileType::Directory);
+                    continue;
+                }
+                _ => continue,
+            };
+            match (errno, l.used.role) {
+                (ENOENT, _)
+                    if led.len() == 1 && place.slot == Slot::Unknown
+                    // A link that leads nowhere fails alike.
+                    && !l.follow =>
+                {
+                    self.names.absent(place);
+                }
+                (EEXIST, Role::Create | Role::Open(_)) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                    let node = self.names.node_mut(node);
+                    if node.likely_kind() == FileType::Unknown {
+                        node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
+                    }
+                }
+                (ENOTEMPTY, Role::Remove | Role::Target) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.inhabit(node);
+                }
+                // The old name is looked at before the new one.
+                (ENOTEMPTY | EEXIST, Role::Source) => {
+                    self.names.present(place, &Seen::kind(FileType::Unknown));
+                }
+                // With a slash at its end, a name that must not be a directory fails so whatever it is.
+                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !l.slash => {
+                    self.names.present(place, &Seen::kind(FileType::Directory));
+                }
+                (ELOOP, Role::Open(_)) if !l.follow => {
+                    self.names.present(place, &Seen::kind(FileType::Link));
+                }
+                // A link that leads in a circle; the simplest one will do.
+                (ELOOP | EACCES, Role::Lookup | Role::Open(_)) if led.len() == 1 && !l.creates => {
+                    self.names.presume(place);
+                    self.in_the_way(place, errno, FileType::Regular);
+                }
+                // Whatever it is, it is no link.
+                (EINVAL, Role::Lookup) if place.slot == Slot::Unknown && reads_link(shape) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                    self.names.node_mut(node).guess = FileType::Regular;
+                }
+                // Something is in the way, most likely what stands there.
+                (errno, Role::Lookup | Role::Open(_) | Role::Remove) if !proves_nothing(errno) => self.names.presume(place),
+                _ => {}
+            }
+        }
+    }
+}
