@@ -376,6 +376,8 @@ proptest! {
     /// Without a look at the recorded machine afterwards, what a program has seen is all that is known.
     #[test]
     fn the_trace_alone_is_enough(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {
+        // A link that is only ever followed leaves no trace of itself.
+        let before: Vec<Op> = before.into_iter().filter(|op| !matches!(op, Op::Symlink(..))).collect();
         run(&before, &ops, false)?;
     }
 }

@@ -228,7 +228,9 @@ impl Facts {
                         if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
                             self.names.exchange(from, to);
                         } else {
-                            self.names.rename(from, to, &Seen::kind(FileType::Unknown));
+                            let directory = led.iter().any(|l| l.slash);
+                            let kind = if directory { FileType::Directory } else { FileType::Unknown };
+                            self.names.rename(from, to, &Seen::kind(kind));
                         }
                     }
                 }

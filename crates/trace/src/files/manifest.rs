@@ -147,10 +147,20 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
         gid: node.first.gid,
         size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { 0 } else { read })),
         links: None,
-        target: if kind == FileType::Link { node.target.clone() } else { None },
+        // Of a target that nobody read, the size is all that can show.
+        target: (kind == FileType::Link).then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),
         group: if kind == FileType::Directory { None } else { group },
         xattrs: node.xattrs.iter().filter(|(name, _)| compared_xattr(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
     }
+}
+
+/// A target of this size that does not exist, and cannot be created.
+fn nowhere(size: Option<u64>) -> Vec<u8> {
+    let mut target = vec![b'?'; size.unwrap_or(3).clamp(1, 4095) as usize];
+    if target.len() > 2 {
+        target[1] = b'/';
+    }
+    target
 }
 
 type Extents = Vec<(u64, u64)>;

@@ -168,6 +168,9 @@ impl Names {
                 Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }),
                 Slot::Absent => return Walk::Blocked,
             };
+            if self.node(node).kind == FileType::Unknown {
+                self.look_again(at, &here, node);
+            }
             match self.node(node).kind {
                 FileType::Directory => at = node,
                 FileType::Link => {
@@ -227,6 +230,21 @@ impl Names {
         }
     }
 
+    /// Nothing was found where the name leads: it does not exist, or is a link that leads nowhere.
+    pub fn missing(&mut self, place: &Place) {
+        if self.node(place.dir).initial && !self.node(place.dir).is_virtual {
+            self.node_mut(place.dir).missing.insert(place.name.clone());
+        }
+    }
+
+    /// A file that is known to exist and of which nothing else is known.
+    fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
+        let path = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual && self.node(node).initial);
+        if let Some(seen) = path.and_then(|path| self.live.older(&path)) {
+            self.node_mut(node).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
+        }
+    }
+
     fn observe(&mut self, id: NodeId, seen: &Seen) {
         self.node_mut(id).observe(seen);
         if let (Some(key), true) = (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none()) {
@@ -277,6 +295,10 @@ impl Names {
         {
             seen.kind = old.kind;
             seen.target = old.target;
+        }
+        // It exists after all, and following it led nowhere.
+        if seen.kind == FileType::Unknown && initial && self.node(place.dir).missing.contains(&place.name) {
+            seen.kind = FileType::Link;
         }
         let id = self.nameless(initial, &seen);
         self.attach(place, id, initial);

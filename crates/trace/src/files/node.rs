@@ -85,6 +85,8 @@ pub struct Node {
     pub target: Option<Vec<u8>>,
     /// What a directory is known to hold or not to hold, at first or now.
     pub entries: BTreeMap<Box<[u8]>, Entry>,
+    /// Names under which a call that follows links found nothing, of a directory that was there at first.
+    pub missing: BTreeSet<Box<[u8]>>,
     /// The directories and names under which it stands now.
     pub names: Vec<(NodeId, Box<[u8]>)>,
     /// Device and inode.
@@ -115,6 +117,7 @@ impl Node {
             changed: (false, false, false),
             target: None,
             entries: BTreeMap::new(),
+            missing: BTreeSet::new(),
             names: Vec::new(),
             id: None,
             is_virtual: false,
@@ -151,8 +154,11 @@ impl Node {
         if let (FileType::Regular, Some(size)) = (self.kind, see.size) {
             self.observe_size(size);
         }
-        if self.target.is_none() && self.kind == FileType::Link {
-            self.target.clone_from(&seen.target);
+        if self.kind == FileType::Link {
+            self.first.size = self.first.size.or(see.size);
+            if self.target.is_none() {
+                self.target.clone_from(&seen.target);
+            }
         }
     }
 

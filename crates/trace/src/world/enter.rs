@@ -91,14 +91,11 @@ impl<T: Default> World<T> {
     }
 }
 
-/// Where the call's data move: its own position, or the offset of its first descriptor if the call moves data.
+/// Where the call's data move: its own position, or the offset of its first descriptor if the call moves data. Writes to a descriptor that appends go to the end,
+/// whatever position they name (pwrite(2), BUGS).
 fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
     let position = shape.args.iter().position(|a| a.kind == Kind::Pos);
-    if let Some(i) = position
-        && call.args[i] as i64 != -1
-    {
-        return Some(call.args[i]);
-    }
+    let named = position.map(|i| call.args[i]).filter(|&at| at as i64 != -1);
     let moves = position.is_some()
         || shape.args.iter().any(|a| match a.kind {
             Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) => l.form == Form::Data,
@@ -106,11 +103,11 @@ fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
             _ => false,
         });
     let first = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
-    let file = &bound.fds[first].as_ref()?.file;
+    let Some(file) = bound.fds[first].as_ref().map(|d| &d.file) else { return named };
     let writes = shape.args.iter().any(|a| matches!(a.kind, Kind::In(..) | Kind::InIov { .. }));
     match moves && file.file_type() == 0o100_000 {
         true if writes && file.appends() => Some(file.inode.size()),
-        true => Some(file.offset()),
-        false => None,
+        true => Some(named.unwrap_or_else(|| file.offset())),
+        false => named,
     }
 }

@@ -74,13 +74,9 @@ impl Facts {
                 _ => continue,
             };
             match (errno, l.used.role) {
-                (ENOENT, _)
-                    if led.len() == 1 && place.slot == Slot::Unknown
-                    // A link that leads nowhere fails alike.
-                    && !l.follow =>
-                {
-                    self.names.absent(place);
-                }
+                // A link that leads nowhere fails alike.
+                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => self.names.missing(place),
+                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => self.names.absent(place),
                 (EEXIST, Role::Create | Role::Open(_)) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));
                     let node = self.names.node_mut(node);
@@ -92,6 +88,7 @@ impl Facts {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
                     self.names.inhabit(node);
                 }
+                (ENOTDIR, Role::Remove) if place.slot == Slot::Unknown && !l.slash => self.in_the_way(place, errno, FileType::Regular),
                 // The old name is looked at before the new one.
                 (ENOTEMPTY | EEXIST, Role::Source) => {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
