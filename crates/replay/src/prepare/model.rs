@@ -366,7 +366,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_prepared_lets_everything_come_out_the_same(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {

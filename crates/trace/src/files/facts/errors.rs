@@ -20,7 +20,8 @@ pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
     match errno {
         None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
         Some(EINVAL) if reads_link(shape) => Reach::Proven,
-        Some(ENOENT) => Reach::Missing,
+        // Of two paths, the other one may be to blame.
+        Some(ENOENT) if shape.args.iter().filter(|a| matches!(a.kind, Kind::Path(_))).count() == 1 => Reach::Missing,
         Some(errno) if proves_nothing(errno) => Reach::Nowhere,
         Some(_) => Reach::Partly,
     }
