@@ -175,7 +175,7 @@ impl<'a> Maker<'a> {
         });
         let mut call = None;
         for origin in origins {
-            let origin = origin.map_err(|e| PrepareError::Trace(e))?;
+            let origin = origin.map_err(PrepareError::Trace)?;
             let missing = || PrepareError::Content { file: origin.file, seq: origin.seq };
             while call.as_ref().is_none_or(|c: &trace::Call| c.seq != origin.seq) {
                 call = Some(calls.next().ok_or_else(missing)??);
