@@ -96,7 +96,7 @@ static TABLE: &[Row] = &[
         .does(Effect::Pair { fds: 3, flags: Some(1) }),
     net(X::setsockopt, &[fd("fd"), fl("level", &fnet::LEVEL), int("optname"), input("optval", by(4), &OPAQUE), int("optlen")]),
     net(X::getsockopt, &[fd("fd"), fl("level", &fnet::LEVEL), int("optname"), output("optval", deref(4), &OPAQUE), inouts("optlen", &INT)]),
-    process(X::clone, &[fl("clone_flags", &fp::CLONE), addr("newsp"), outs("parent_tidptr", &HOST_INT), addr("child_tidptr"), addr("tls")])
+    process(X::clone, &[fl("clone_flags", &fp::CLONE), addr("newsp"), addr("parent_tidptr"), addr("child_tidptr"), addr("tls")])
         .returns(Ret::Pid)
         .does(Effect::Fork),
     process(X::fork, &[]).returns(Ret::Pid).does(Effect::Fork),

@@ -43,6 +43,7 @@ const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
     ("shmdt", "shmaddr", "where it is mapped"),
     ("shmctl", "buf", "what it is depends on cmd; nothing on disk"),
     ("msgctl", "buf", "what it is depends on cmd; nothing on disk"),
+    ("clone", "parent_tidptr", "written only with CLONE_PARENT_SETTID; else the register may hold anything"),
     ("clone", "child_tidptr", "the child's memory"),
     ("modify_ldt", "ptr", "depends on func"),
     ("mount", "data", "depends on the file system's type"),
