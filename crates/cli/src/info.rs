@@ -149,7 +149,7 @@ mod tests {
         let summary = Summary {
             reasons: vec!["the recorder died".to_owned()],
             calls: 1204,
-            unreturned: 1,
+            unreturned: 5,
             processes: 3,
             threads: 4,
             bytes_captured: 88_123,
