@@ -52,7 +52,16 @@ fn show(mut file: &[u8]) {
             let shape = abi::shape(h.nr, &h.args);
             let kind = RecordKind::from_number(h.kind).unwrap();
             let name = if matches!(kind, RecordKind::Call | RecordKind::Part) { shape.map_or("?", |s| s.name) } else { "" };
-            eprintln!("{} {}/{} {kind:?} {name} {:x?} = {} flags {} {}us", h.entered, h.pid, h.tid, h.args, h.ret, h.flags, h.left.saturating_sub(h.entered) / 1000);
+            eprintln!(
+                "{} {}/{} {kind:?} {name} {:x?} = {} flags {} {}us",
+                h.entered,
+                h.pid,
+                h.tid,
+                h.args,
+                h.ret,
+                h.flags,
+                h.left.saturating_sub(h.entered) / 1000
+            );
             let mut pieces = body;
             for _ in 0..h.pieces {
                 let (p, bytes) = PieceHeader::read_from_prefix(pieces).unwrap();

@@ -23,7 +23,7 @@ use trace::record::PieceKind;
 const OPEN_FILES: usize = 64;
 
 /// What was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prepared {
     /// Names, directories included.
     pub names: u64,
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub bytes: u64,
     /// Owners and attributes that this file system or this user could not set.
     pub refused: u64,
+    /// By inode: links that a file had under names that the trace does not know, and which it therefore does not have here.
+    pub links_elsewhere: HashMap<u64, u64>,
 }
 
 /// Why a state could not be made.
@@ -256,6 +258,14 @@ impl<'a> Maker<'a> {
             return Ok(()); // dressed under its first name
         }
         let fd = self.tree.get(&row.path, OFlags::RDONLY)?;
+        if state.kind != FileType::Directory
+            && let Some(links) = state.links
+        {
+            let stat = rustix::fs::fstat(&fd)?;
+            if let Some(elsewhere @ 1..) = u64::from(links).checked_sub(stat.st_nlink) {
+                self.done.links_elsewhere.insert(stat.st_ino, elsewhere);
+            }
+        }
         if root && (owner.0.is_some() || owner.1.is_some()) && fchown(&fd, owner.0, owner.1).is_err() {
             self.done.refused += 1;
         }

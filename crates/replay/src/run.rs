@@ -53,11 +53,12 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     let rows = source.rows().map_err(Error::Trace)?;
     let made = prepare::prepare(source, &rows, root)?;
     progress.prepared(&made);
+    let prepared = Prepared { files: made.names, bytes: made.bytes };
     let shared = Arc::new(Shared {
         frontier: Frontier::new(),
         listings: Listings::default(),
         bytes: AtomicU64::new(0),
-        rules: Rules { owners: powers.any_user },
+        rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
         powers,
         verify: options.verify,
         found: Mutex::default(),
@@ -80,7 +81,7 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     report.issued = tally.dispatched - refused;
     report.skipped = report.skipped_by.values().sum();
     report.recorded_s = tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
-    report.prepared = Prepared { files: made.names, bytes: made.bytes };
+    report.prepared = prepared;
     let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.0.sort_by_key(|(number, _)| *number);
     report.divergences = found.1;

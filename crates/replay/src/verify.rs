@@ -9,6 +9,7 @@ pub(crate) use listing::Listings;
 use crate::issue::{Arguments, Scratch};
 use crate::job::Issue;
 use abi::{Effect, Form, Kind, Layout, Ret, Shape};
+use std::collections::HashMap;
 use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
 
@@ -41,10 +42,13 @@ fn errno(number: i32) -> String {
     }
 }
 
-/// Whether the owners that the replay sees can equal the recorded ones.
-#[derive(Clone, Copy, Debug)]
+/// What of the recorded machine can be equal here.
+#[derive(Clone, Debug)]
 pub(crate) struct Rules {
+    /// Owners and groups.
     pub owners: bool,
+    /// By inode: links under names that the trace does not know, which a file does not have here.
+    pub links_elsewhere: HashMap<u64, u64>,
 }
 
 /// Compares a result by its meaning.
@@ -78,7 +82,7 @@ fn counts_freely(kind: Kind) -> bool {
 }
 
 /// Compares the bytes that came back with those recorded. Listings are compared by [`Listings`].
-pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, rules: Rules) -> Option<Difference> {
+pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, rules: &Rules) -> Option<Difference> {
     let (call, shape) = (&issue.call, issue.shape);
     if !call.succeeded() || got < 0 {
         return None;
@@ -145,7 +149,7 @@ fn compare_layout(
     arguments: &Arguments,
     scratch: &Scratch,
     got: i64,
-    rules: Rules,
+    rules: &Rules,
 ) -> Option<Difference> {
     let piece = call.pieces.iter().find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)?;
     let recorded = piece.bytes.as_slice();

@@ -15,6 +15,6 @@ pub(super) fn plain(executor: &mut Executor, issue: &Issue) -> Outcome {
     if !executor.shared.verify {
         return Outcome::Issued(None);
     }
-    let difference = compare_result(issue, got).or_else(|| compare_bytes(issue, &arguments, &executor.scratch, got, executor.shared.rules));
+    let difference = compare_result(issue, got).or_else(|| compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules));
     Outcome::Issued(difference)
 }

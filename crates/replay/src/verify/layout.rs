@@ -16,13 +16,15 @@ fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
 }
 
 /// Compares what both have of a struct, or of an array of structs.
-pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], rules: Rules) -> Option<Difference> {
+pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
     let size = (layout.size as usize).max(1);
     let several = layout.form == Form::Array;
     let count = if several { recorded.len() / size } else { 1 };
     for n in 0..count {
         let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
         let directory = layout.fields.iter().filter(|f| f.is == Is::Mode).any(|f| value(f, a).is_some_and(|m| m & S_IFMT == S_IFDIR));
+        let inode = layout.fields.iter().find(|f| f.is == Is::Ino).and_then(|f| value(f, b));
+        let elsewhere = inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
         for field in layout.fields {
             let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else { continue };
             let compared = match field.is {
@@ -33,6 +35,7 @@ pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], 
                 Is::Uid | Is::Gid => rules.owners,
                 Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => false,
             };
+            let found = if field.is == Is::Links { found + elsewhere } else { found };
             if compared && expected != found {
                 let index = if several { format!("[{n}]") } else { String::new() };
                 return Some(Difference::new(format!("{name}{index}.{}", field.name), show(field, expected), show(field, found)));
