@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod io;
+pub mod ioctl;
 pub mod net;
 pub mod process;
 

@@ -35,7 +35,7 @@ static TABLE: &[Row] = &[
     signal(X::rt_sigaction, &[sig("sig"), ins("act", &SIGACTION), outs("oact", &SIGACTION), size("sigsetsize")]),
     signal(X::rt_sigprocmask, &[fl("how", &fp::SIG_HOW), input("nset", by(3), &SIGSET), output("oset", by(3), &SIGSET), size("sigsetsize")]),
     signal(X::rt_sigreturn, &[]).returns(Ret::Host),
-    desc(X::ioctl, &[fd("fd"), hex("cmd"), addr("arg")]).returns(Ret::Host).skipped(Class::System).variants(1, IOCTL),
+    desc(X::ioctl, &[fd("fd"), IOCMD, addr("arg")]).returns(Ret::Host).skipped(Class::System).variants(1, IOCTL),
     desc(X::pread64, &[fd("fd"), output("buf", ret(2), &DATA), size("count"), pos("pos")]).returns(Ret::Bytes),
     desc(X::pwrite64, &[fd("fd"), input("buf", by(2), &DATA), size("count"), pos("pos")]).returns(Ret::Bytes).changes(),
     desc(X::readv, &[fd("fd"), arg("vec", Kind::OutIov { count: 2 }), size("vlen")]).returns(Ret::Bytes),
@@ -637,7 +637,7 @@ static FCNTL: &[(u64, Shape)] = &[
     (raw::F_SET_FILE_RW_HINT as u64, var("F_SET_FILE_RW_HINT", &[FD, CMD, ins("arg", &U64)])),
 ];
 
-const IOCMD: Arg = hex("cmd");
+const IOCMD: Arg = fl("cmd", &crate::flags::ioctl::REQUEST);
 /// A request that concerns the file system or device beneath, whose answers are its own.
 const fn host(name: &'static str, args: &'static [Arg]) -> Shape {
     Shape::new(name, args).skipped(Class::System).returns(Ret::Host)

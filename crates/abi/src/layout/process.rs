@@ -63,10 +63,17 @@ layout! {
     /// `struct futex_waitv[]`.
     FUTEX_WAITV = Array "struct futex_waitv" raw::futex_waitv { val: Uint, uaddr: Addr, flags: Uint }
 }
-layout! {
-    /// `struct sigaction` as the kernel takes it.
-    SIGACTION = Struct "struct sigaction" raw::kernel_sigaction { sa_handler_kernel: Addr, sa_flags: Flags(&names::SA), sa_mask: Flags(&SIGSET_BITS) }
-}
+/// `struct sigaction` as the kernel takes it; between flags and mask stands the restorer.
+pub static SIGACTION: Layout = Layout {
+    name: "struct sigaction",
+    size: 32,
+    form: Form::Struct,
+    fields: &[
+        Field { name: "sa_handler", at: 0, size: 8, is: Addr },
+        Field { name: "sa_flags", at: 8, size: 8, is: Flags(&names::SA) },
+        Field { name: "sa_mask", at: 24, size: 8, is: Flags(&SIGSET_BITS) },
+    ],
+};
 
 const fn bits() -> [(u64, &'static str); names::SIGNALS.len()] {
     let mut all = [(0, ""); names::SIGNALS.len()];

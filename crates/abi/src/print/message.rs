@@ -11,17 +11,17 @@ pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut 
         return true;
     };
     let mut rest = data.map_or(&[][..], |p| p.bytes);
-    iovecs(vectors.bytes, &mut rest, o, out);
+    iovecs(vectors.bytes, &mut rest, data.is_some_and(|p| p.more), o, out);
     true
 }
 
-/// Each vector with its share of `rest`.
-fn iovecs(vectors: &[u8], rest: &mut &[u8], o: &Options, out: &mut String) {
+/// Each vector with its share of `rest`; `more`: not all that moved was captured.
+fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut String) {
     list(vectors.chunks_exact(16), o.elements, out, |iov, out| {
         let len = number(iov, 8, 8).unwrap_or(0);
         let mine = take(rest, len);
         out.push_str("{iov_base=");
-        quote(mine, o.strings, len > mine.len() as u64, o.hex, out);
+        quote(mine, o.strings, more && rest.is_empty() && len > mine.len() as u64, o.hex, out);
         put!(out, ", iov_len={len}}}");
     });
 }
@@ -30,6 +30,7 @@ fn iovecs(vectors: &[u8], rest: &mut &[u8], o: &Options, out: &mut String) {
 pub(super) fn messages(captured: &impl Captured, arg: u8, many: bool, o: &Options, out: &mut String) -> bool {
     let Some(heads) = captured.piece(arg, Part::Msg, true) else { return vectors(captured, arg, o, out) };
     let part = |part| captured.piece(arg, part, true).map_or(&[][..], |p| p.bytes);
+    let more = captured.piece(arg, Part::Data, true).is_some_and(|p| p.more);
     let (mut names, mut vectors, mut controls, mut data) = (part(Part::Name), part(Part::Iovecs), part(Part::Control), part(Part::Data));
     let mut one = |head: &[u8], out: &mut String| {
         let word = |at, width| number(head, at, width).unwrap_or(0);
@@ -41,7 +42,7 @@ pub(super) fn messages(captured: &impl Captured, arg: u8, many: bool, o: &Option
         put!(out, ", msg_namelen={}, msg_iov=", word(8, 4));
         let mine = take(&mut vectors, word(24, 8).saturating_mul(16));
         let mut share = if many { take(&mut data, word(56, 4)) } else { data };
-        iovecs(mine, &mut share, o, out);
+        iovecs(mine, &mut share, more, o, out);
         put!(out, ", msg_iovlen={}", word(24, 8));
         if word(32, 8) != 0 {
             out.push_str(", msg_control=");

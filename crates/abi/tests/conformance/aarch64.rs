@@ -78,7 +78,6 @@ const SPELT: &[(&str, &str)] = &[
     ("struct itimerval", "general::__kernel_old_itimerval"),
     ("struct rlimit", "general::rlimit64"),
     ("stack_t", "general::sigaltstack"),
-    ("struct sigaction", "general::kernel_sigaction"),
     ("struct msghdr", "net::msghdr"),
     ("struct mmsghdr", "net::mmsghdr"),
     ("struct io_uring_params", "io_uring::io_uring_params"),
@@ -138,7 +137,16 @@ fn structs_there() {
 fn path(layout: &Layout) -> Option<String> {
     let made_by_hand =
         ["struct utimbuf", "struct ustat", "struct if_dqblk", "struct if_nextdqblk", "struct if_dqinfo", "struct epoll_event", "struct io_event"];
-    let more_by_hand = ["struct iocb", "struct mq_attr", "struct sembuf", "struct utsname", "struct sysinfo", "struct tms", "struct __user_cap_header_struct"];
+    let more_by_hand = [
+        "struct sigaction",
+        "struct iocb",
+        "struct mq_attr",
+        "struct sembuf",
+        "struct utsname",
+        "struct sysinfo",
+        "struct tms",
+        "struct __user_cap_header_struct",
+    ];
     if !matches!(layout.form, Form::Struct | Form::Array) || made_by_hand.contains(&layout.name) || more_by_hand.contains(&layout.name) {
         return None;
     }

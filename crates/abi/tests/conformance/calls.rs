@@ -187,3 +187,13 @@ fn variants_differ_in_what_they_are_by_and_nowhere_before() {
         }
     }
 }
+
+#[test]
+fn every_request_of_ioctl_prints_by_its_name() {
+    let row = abi::by_name("ioctl").expect("a row");
+    for (value, variant) in row.variants {
+        let mut out = String::new();
+        abi::print::scalar(row.shape.args[1].kind, *value, &mut out);
+        assert_eq!(out, variant.name);
+    }
+}

@@ -17,13 +17,8 @@ const SPELT: &[(&str, &str)] = &[
 ];
 
 /// Fields whose name the kernel spells otherwise, as `linux-raw-sys` had to.
-const FIELDS: &[(&str, &str)] = &[
-    ("type_", "type"),
-    ("sa_handler_kernel", "sa_handler"),
-    ("si_pid", "_sifields._kill._pid"),
-    ("si_uid", "_sifields._kill._uid"),
-    ("si_status", "_sifields._sigchld._status"),
-];
+const FIELDS: &[(&str, &str)] =
+    &[("type_", "type"), ("si_pid", "_sifields._kill._pid"), ("si_uid", "_sifields._kill._uid"), ("si_status", "_sifields._sigchld._status")];
 
 /// Structs that the kernel's types do not have, and why.
 const UNKNOWN: &[(&str, &str)] = &[

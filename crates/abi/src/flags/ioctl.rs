@@ -1,0 +1,91 @@
+//! Requests of `ioctl(2)`: those that the table has variants for.
+
+use super::{Flags, names};
+use linux_raw_sys::ioctl::*;
+
+/// Requests that `linux-raw-sys` names.
+const NAMED: &[(u64, &str)] = names![
+    FICLONE,
+    FICLONERANGE,
+    FIDEDUPERANGE,
+    FIOCLEX,
+    FIONCLEX,
+    FIONREAD,
+    FIONBIO,
+    FIOASYNC,
+    FIOQSIZE,
+    FIGETBSZ,
+    FIBMAP,
+    FIFREEZE,
+    FITHAW,
+    FITRIM,
+    FS_IOC_GETFLAGS,
+    FS_IOC_SETFLAGS,
+    FS_IOC_GETVERSION,
+    FS_IOC_SETVERSION,
+    FS_IOC_FIEMAP,
+    FS_IOC_FSGETXATTR,
+    FS_IOC_FSSETXATTR,
+    FS_IOC_GETFSLABEL,
+    FS_IOC_SETFSLABEL,
+    BLKROSET,
+    BLKROGET,
+    BLKRRPART,
+    BLKGETSIZE,
+    BLKFLSBUF,
+    BLKRASET,
+    BLKRAGET,
+    BLKSSZGET,
+    BLKBSZGET,
+    BLKBSZSET,
+    BLKGETSIZE64,
+    BLKDISCARD,
+    BLKIOMIN,
+    BLKIOOPT,
+    BLKALIGNOFF,
+    BLKPBSZGET,
+    BLKDISCARDZEROES,
+    BLKSECDISCARD,
+    BLKROTATIONAL,
+    BLKZEROOUT,
+    TCGETS,
+    TCSETS,
+    TCSETSW,
+    TCSETSF,
+    TCSBRK,
+    TCXONC,
+    TCFLSH,
+    TIOCEXCL,
+    TIOCSCTTY,
+    TIOCNOTTY,
+    TIOCGPGRP,
+    TIOCSPGRP,
+    TIOCGSID,
+    TIOCOUTQ,
+    TIOCGWINSZ,
+    TIOCSWINSZ,
+    TIOCGPTN,
+    TIOCSPTLCK,
+    TIOCGPTPEER
+];
+/// The others, from `include/uapi`.
+const OTHERS: &[(u64, &str)] = &[
+    (0x8011_1500, "FS_IOC_GETFSUUID"),
+    (0x802c_542a, "TCGETS2"),
+    (0x402c_542b, "TCSETS2"),
+    (0x402c_542c, "TCSETSW2"),
+    (0x402c_542d, "TCSETSF2"),
+    (0xb701, "NS_GET_USERNS"),
+    (0xb702, "NS_GET_PARENT"),
+];
+static ALL: [(u64, &str); NAMED.len() + OTHERS.len()] = {
+    let mut all = [(0, ""); NAMED.len() + OTHERS.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < NAMED.len() { NAMED[i] } else { OTHERS[i - NAMED.len()] };
+        i += 1;
+    }
+    all
+};
+/// A request.
+pub static REQUEST: Flags = Flags::one_of("ioctl", &ALL);
