@@ -12,6 +12,8 @@ use zerocopy::IntoBytes;
 
 /// The most that one call moves (`MAX_RW_COUNT`): a greater count has not been moved, whatever the register says.
 const MOST: u64 = 0x7fff_f000;
+/// The most that a length in a register is believed of anything but data: what no call takes (16 MiB is a POSIX message's limit), a negative `int` for one.
+const MOST_PASSED: u64 = 16 << 20;
 /// The most that a length in the program's memory is believed.
 const MOST_TOLD: u64 = 1 << 20;
 
@@ -60,7 +62,10 @@ impl End<'_> {
         let unit = u64::from(step.unit);
         let len = match step.from {
             From::Fixed => unit,
-            From::Arg => self.arg(step.len_arg).saturating_mul(unit).min(MOST),
+            From::Arg => {
+                let most = if step.flags & DATA != 0 { MOST } else { MOST_PASSED };
+                self.arg(step.len_arg).saturating_mul(unit).min(most)
+            }
             From::Ret => {
                 let most = if step.len_arg == NONE { MOST } else { self.arg(step.len_arg).saturating_mul(unit).min(MOST) };
                 self.moved().saturating_mul(unit).min(most)
