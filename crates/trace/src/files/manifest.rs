@@ -146,7 +146,7 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
         uid: node.first.uid,
         gid: node.first.gid,
         size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { 0 } else { read })),
-        links: None,
+        links: node.first_links.filter(|_| kind != FileType::Directory),
         // Of a target that nobody read, the size is all that can show.
         target: (kind == FileType::Link).then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),
         group: if kind == FileType::Directory { None } else { group },

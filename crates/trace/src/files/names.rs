@@ -402,7 +402,9 @@ impl Names {
     }
 
     fn unname(&mut self, node: NodeId, place: &Place) {
-        self.node_mut(node).names.retain(|(d, n)| *d != place.dir || *n != place.name);
+        let node = self.node_mut(node);
+        node.names.retain(|(d, n)| *d != place.dir || *n != place.name);
+        node.relinked = true;
     }
 
     fn attach(&mut self, place: &Place, node: NodeId, initial: bool) {
@@ -414,6 +416,7 @@ impl Names {
                 }
             }
         }
+        self.node_mut(node).relinked |= !initial;
         let first = initial.then_some(node);
         let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry { first, now: None });
         entry.now = Some(node);

@@ -89,6 +89,10 @@ pub struct Node {
     pub missing: BTreeSet<Box<[u8]>>,
     /// The directories and names under which it stands now.
     pub names: Vec<(NodeId, Box<[u8]>)>,
+    /// How many links it had at first, under whatever names.
+    pub first_links: Option<u32>,
+    /// The trace has made or removed a name of it.
+    pub relinked: bool,
     /// Device and inode.
     pub id: Option<(u64, u64)>,
     /// On a file system without files of its own (proc, sys, dev).
@@ -119,6 +123,8 @@ impl Node {
             entries: BTreeMap::new(),
             missing: BTreeSet::new(),
             names: Vec::new(),
+            first_links: None,
+            relinked: false,
             id: None,
             is_virtual: false,
             bytes: None,
@@ -151,6 +157,9 @@ impl Node {
         learn(&mut self.first.mode, &mut self.now.mode, self.changed.0, see.mode);
         learn(&mut self.first.uid, &mut self.now.uid, self.changed.1, see.uid);
         learn(&mut self.first.gid, &mut self.now.gid, self.changed.1, see.gid);
+        if self.initial && !self.relinked {
+            self.first_links = self.first_links.or(seen.links);
+        }
         if let (FileType::Regular, Some(size)) = (self.kind, see.size) {
             self.observe_size(size);
         }
