@@ -116,6 +116,8 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     close(&path, &summary, &watched, talk);
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
+        // How a program ends that was not started by us is not how we end.
+        _ if !a.pid.is_empty() => Outcome::Status(0),
         capture::End::Exited(status) => Outcome::Status(status),
         capture::End::Signaled(signal) => Outcome::Signal(signal),
         capture::End::Running => Outcome::Status(0),
@@ -209,7 +211,7 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
     if let Some(error) = &watched.journal_error {
         talk.warn(format_args!("the trace could not be written any more, and the program was left alone: {}", failure::causes(error)));
     }
-    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: true, notes: watched.notes.clone() };
+    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: !watched.detached, notes: watched.notes.clone() };
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);

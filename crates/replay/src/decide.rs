@@ -48,7 +48,7 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts) -> Resul
             Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
             Kind::Path(way) => {
                 let Some(path) = &bound.paths[i] else { continue };
-                if mounts.is_virtual(path) {
+                if bound.through[i].is_none() && mounts.is_virtual(path) {
                     return Err("virtual file");
                 }
                 if matches!(way.role, Role::Open(_)) && call.succeeded() {

@@ -307,13 +307,6 @@ fn fio_four_threads_one_file() {
     assert!(proved.info["threads"].as_u64() > Some(4), "{}", proved.info);
 }
 
-/// Four threads that write where the others write: which of two overlapping writes comes last, only the trace can tell.
-#[test]
-fn fio_four_threads_one_place() {
-    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=4m --rw=randrw --bs=4k --norandommap --output=said";
-    Program::script(fio).output(Output::Varies).proved();
-}
-
 const UNREADABLE: &str = r"
     mkdir -p t/locked/inner t/searchable t/readable t/deep/er
     echo x > t/locked/f
@@ -345,6 +338,6 @@ fn find_where_not_all_is_readable() {
 #[test]
 fn ls_where_not_all_is_readable() {
     let proved = Program::script(&format!("{UNREADABLE}\n ls -lR --time-style=+ t\n")).ordinary().proved();
-    assert_eq!(proved.recorded.end(), (Some(2), None), "{:?}", proved.recorded);
+    assert_eq!(proved.recorded.end(), (Some(1), None), "{:?}", proved.recorded);
     assert!(proved.recorded.stderr.contains("Permission denied"), "{}", proved.recorded.stderr);
 }

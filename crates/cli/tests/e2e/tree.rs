@@ -57,6 +57,11 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// The description without hashes and attributes.
+pub fn without_content(description: &str) -> String {
+    description.lines().map(|line| line.split_once(" bytes ").map_or(line, |(known, _)| known)).fold(String::new(), |all, line| all + line + "\n")
+}
+
 /// The lines that are in one description only.
 pub fn difference(a: &str, b: &str) -> String {
     let only = |x: &str, y: &str, sign: char| -> String {

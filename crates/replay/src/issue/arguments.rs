@@ -2,8 +2,8 @@
 
 use super::scratch::{MOST, Room};
 use super::{Real, Scratch, raw};
-use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
-use trace::record::PieceKind;
+use abi::{AT_FDCWD, Follow, Form, Kind, Len, PathUse, Ret, Shape};
+use trace::record::{PieceKind, UNREADABLE};
 use trace::world::Bound;
 use trace::{Call, Piece};
 
@@ -17,6 +17,7 @@ const EFAULT: i32 = 14;
 /// An address that faults.
 const NOWHERE: usize = 8;
 const O_DIRECT: u32 = 0o40000;
+const AT_EMPTY_PATH: usize = 0x1000;
 
 /// Why a call cannot be performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,14 @@ impl Arguments {
                 Kind::OutIov { count } => this.scatter(call, i, count as usize, scratch)?,
             }
         }
+        for (i, arg) in shape.args.iter().enumerate() {
+            // A file without a name is given one through its descriptor.
+            let Some(descriptor) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else { continue };
+            let Kind::Path(PathUse { dir: Some(dir), follow: Follow::If { arg: flags, .. }, .. }) = arg.kind else { return Err(Refused::Kind) };
+            this.values[dir as usize] = descriptor.real.get() as isize as usize;
+            this.values[i] = c"".as_ptr() as usize;
+            this.values[flags as usize] |= AT_EMPTY_PATH;
+        }
         // Data that move inside the kernel: no more than moved then.
         if shape.copies.is_some()
             && call.succeeded()
@@ -94,9 +103,15 @@ impl Arguments {
     }
 
     fn string(&self, call: &Call, bound: &Bound<Real>, arg: u8, path: bool, scratch: &mut Scratch) -> Result<usize, Refused> {
-        let Some(text) = call.string(arg) else { return Ok(NOWHERE) };
+        let piece = call.piece(arg, PieceKind::String).filter(|p| p.flags & UNREADABLE == 0);
+        let Some(text) = piece.map(|p| p.bytes.as_slice()) else { return Ok(NOWHERE) };
+        let through = bound.through[arg as usize].as_ref();
+        let text = match (&bound.paths[arg as usize], through) {
+            (Some(path), Some(_)) => path,
+            _ => text,
+        };
         // A process with a root of its own: its absolute paths start there.
-        let root = bound.root.as_ref().filter(|_| path && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
+        let root = bound.root.as_ref().filter(|_| path && through.is_none() && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
         let room = scratch.take(root.len() + text.len() + 1).ok_or(Refused::Size)?;
         let bytes = scratch.bytes_mut(room);
         bytes[..root.len()].copy_from_slice(root);

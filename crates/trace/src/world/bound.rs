@@ -10,6 +10,8 @@ pub struct Bound<T> {
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
     /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
     pub paths: [Option<Box<[u8]>>; 6],
+    /// For each path argument that leads through `/proc/self/fd/N` (or its other names): the descriptor. Its path in `paths` is then the file's, unless that has no name.
+    pub through: [Option<Arc<Descriptor<T>>>; 6],
     /// Descriptors inside structs that go in: argument, offset of the field, meaning.
     pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
     /// The working directory that it started from.
@@ -33,6 +35,7 @@ impl<T> Default for Bound<T> {
         Self {
             fds: Default::default(),
             paths: Default::default(),
+            through: Default::default(),
             inner: Vec::new(),
             cwd: None,
             root: None,

@@ -2,12 +2,12 @@
 
 use super::World;
 use super::bound::Bound;
-use super::file::Descriptor;
+use super::file::{Descriptor, OpenFile};
 use super::path::join;
 use super::table::Closing;
 use crate::call::Call;
 use crate::record::PieceKind;
-use abi::{AT_FDCWD, Effect, Form, Is, Kind, Shape};
+use abi::{AT_FDCWD, Effect, Follow, Form, Is, Kind, Shape};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
@@ -71,7 +71,17 @@ impl<T: Default> World<T> {
                     None => continue,
                 },
             };
-            bound.paths[i] = Some(join(root, base, path));
+            let mut joined = join(root, base, path);
+            if let Some((number, rest)) = own_descriptor(&joined, call.pid)
+                && (!rest.is_empty() || follows(way.follow, call))
+                && let Some(descriptor) = self.find(thread.table, call, number).filter(|d| has_name(&d.file))
+            {
+                if descriptor.file.identity.links > 0 {
+                    joined = if rest.is_empty() { descriptor.file.path.clone() } else { join(None, &descriptor.file.path, rest) };
+                }
+                bound.through[i] = Some(descriptor);
+            }
+            bound.paths[i] = Some(joined);
         }
         bound.offset = offset(call, shape, bound);
     }
@@ -88,6 +98,37 @@ impl<T: Default> World<T> {
             return None;
         }
         self.closing.iter().rev().find(|c| c.table == table && c.fd == number).map(|c| c.descriptor.clone())
+    }
+}
+
+/// The descriptor of its own that a process names by a path below `/proc` or `/dev`, and the rest of the path: how C libraries do what no call does with a descriptor.
+fn own_descriptor(path: &[u8], pid: u32) -> Option<(i32, &[u8])> {
+    let rest = match path.strip_prefix(b"/dev/fd/") {
+        Some(rest) => rest,
+        None => {
+            let rest = path.strip_prefix(b"/proc/")?;
+            let end = rest.iter().position(|b| *b == b'/')?;
+            let own = matches!(&rest[..end], b"self" | b"thread-self") || rest[..end] == *pid.to_string().as_bytes();
+            rest[end..].strip_prefix(b"/fd/").filter(|_| own)?
+        }
+    };
+    let end = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
+    let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    Some((number, rest[end..].strip_prefix(b"/").unwrap_or_default()))
+}
+
+/// Whether it stands in a directory that replay makes: a stored file, or a FIFO (which `O_PATH` opens without connecting to it).
+fn has_name(file: &OpenFile) -> bool {
+    file.is_stored() || (file.file_type() == 0o010_000 && file.path.first() == Some(&b'/'))
+}
+
+/// Whether a link in the last component is followed.
+fn follows(follow: Follow, call: &Call) -> bool {
+    match follow {
+        Follow::Always => true,
+        Follow::Never => false,
+        Follow::Unless { arg, bit } => call.args[arg as usize] & bit == 0,
+        Follow::If { arg, bit } => call.args[arg as usize] & bit != 0,
     }
 }
 
