@@ -29,8 +29,10 @@ pub enum Role {
     Open(OpenFlags),
     /// The name comes into being (mkdir, mknod, the new name of link and symlink).
     Create,
-    /// The name goes (unlink, rmdir).
+    /// The name goes (unlink; unlinkat, whose flags may mean a directory).
     Remove,
+    /// The name, of a directory, goes (rmdir).
+    RemoveDirectory,
     /// The old name of a rename.
     Source,
     /// The new name of a rename.

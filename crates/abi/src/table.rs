@@ -126,7 +126,7 @@ static TABLE: &[Row] = &[
     desc(X::fchdir, &[fd("fd")]).does(Effect::Fchdir),
     file(X::rename, &[name("oldname", None, Role::Source), name("newname", None, Role::Target)]).changes(),
     file(X::mkdir, &[name("pathname", None, Role::Create), mode("mode")]).changes(),
-    file(X::rmdir, &[name("pathname", None, Role::Remove)]).changes(),
+    file(X::rmdir, &[name("pathname", None, Role::RemoveDirectory)]).changes(),
     both(X::creat, &[at("pathname", None, Role::Open(OpenFlags::Implied(CREAT)), Follow::Always), mode("mode")]).returns(Ret::Fd).changes(),
     file(X::link, &[lpath("oldname"), name("newname", None, Role::Create)]).changes(),
     file(X::unlink, &[name("pathname", None, Role::Remove)]).changes(),

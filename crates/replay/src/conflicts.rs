@@ -108,7 +108,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
                 (flags & (O_CREAT | O_TRUNC) != 0, flags & O_CREAT != 0)
             }
             Role::Create => (true, true),
-            Role::Remove | Role::Source | Role::Target => (true, true),
+            Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => (true, true),
         };
         renames |= matches!(way.role, Role::Source | Role::Target);
         touch(list, &Thing::Name(&path), changes);
@@ -119,7 +119,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
             // Makers of different names do not disturb each other; a listing, or the removal of the directory, sees them all.
             touch(list, &Thing::Members(parent(&path)), false);
         }
-        if matches!(way.role, Role::Remove | Role::Source | Role::Target) {
+        if matches!(way.role, Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target) {
             touch(list, &Thing::Members(&path), true);
         }
     }

@@ -294,7 +294,7 @@ impl<'a> Dispatcher<'a> {
                 let changes = match way.role {
                     Role::Lookup => false,
                     Role::Open(OpenFlags::Arg(n)) => call.args[n as usize] & 0o100 != 0,
-                    Role::Open(_) | Role::Create | Role::Remove | Role::Source | Role::Target => shape.changes,
+                    Role::Open(_) | Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => shape.changes,
                 };
                 if changes {
                     let clean = trace::world::lexical(path);

@@ -220,7 +220,7 @@ impl Teller {
             Op::Resize(slot, len) => ("ftruncate", [fd(*slot), *len, 0, 0, 0, 0], vec![]),
             Op::Truncate(p, len) => ("truncate", [1, *len, 0, 0, 0, 0], vec![path(0, p)]),
             Op::Mkdir(p) => ("mkdirat", [at, 1, 0o750, 0, 0, 0], vec![path(1, p)]),
-            Op::Rmdir(p) => ("unlinkat", [at, 1, 0x200, 0, 0, 0], vec![path(1, p)]),
+            Op::Rmdir(p) => ("rmdir", [1, 0, 0, 0, 0, 0], vec![path(0, p)]),
             Op::Unlink(p) => ("unlink", [1, 0, 0, 0, 0, 0], vec![path(0, p)]),
             Op::Rename(a, b) => ("rename", [1, 1, 0, 0, 0, 0], vec![path(0, a), path(1, b)]),
             Op::Link(a, b) => ("linkat", [at, 1, at, 1, 0, 0], vec![path(1, a), path(3, b)]),

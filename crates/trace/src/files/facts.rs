@@ -214,8 +214,8 @@ impl Facts {
                 }
                 (Role::Open(from), walk) => self.opened(call, scene, open_flags(call, *from), walk),
                 (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
-                (Role::Remove, Walk::Place(place)) => {
-                    let directory = flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
+                (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
+                    let directory = l.used.role == Role::RemoveDirectory || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
                     let seen = Seen::kind(FileType::Unknown);
                     let node = self.names.remove(place, &seen);
                     let node = self.names.node_mut(node);
@@ -238,7 +238,7 @@ impl Facts {
             }
         }
         let opens = led.iter().any(|l| matches!(l.used.role, Role::Open(_)));
-        let makes = led.iter().any(|l| matches!(l.used.role, Role::Create | Role::Remove | Role::Source | Role::Target));
+        let makes = led.iter().any(|l| matches!(l.used.role, Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target));
         if opens || makes {
             return None;
         }

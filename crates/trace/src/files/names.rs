@@ -271,6 +271,16 @@ impl Names {
         let known = seen.id.and_then(|key| self.named(key)).filter(|&n| self.node(n).kind != FileType::Directory);
         let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
         if let Some(Some(node)) = slot {
+            // A name that was only listed so far turns out to be a link to a file known under another name.
+            if let Some(other) = known.filter(|&k| k != node && self.node(node).id.is_none() && self.node(node).initial == self.node(k).initial) {
+                self.unname(node, place);
+                self.attach(place, other, false);
+                if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node)) {
+                    entry.first = Some(other);
+                }
+                self.observe(other, seen);
+                return other;
+            }
             // Something that we did not see put another file here.
             if let Some(other) = known.filter(|&k| k != node) {
                 self.unname(node, place);

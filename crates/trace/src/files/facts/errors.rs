@@ -85,11 +85,11 @@ impl Facts {
                         node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
                     }
                 }
-                (ENOTEMPTY, Role::Remove | Role::Target) => {
+                (ENOTEMPTY, Role::Remove | Role::RemoveDirectory | Role::Target) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
                     self.names.inhabit(node);
                 }
-                (ENOTDIR, Role::Remove) if place.slot == Slot::Unknown && !l.slash => self.in_the_way(place, errno, FileType::Regular),
+                (ENOTDIR, Role::Remove | Role::RemoveDirectory) if place.slot == Slot::Unknown && !l.slash => self.in_the_way(place, errno, FileType::Regular),
                 // The old name is looked at before the new one.
                 (ENOTEMPTY | EEXIST, Role::Source) => {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
@@ -112,7 +112,7 @@ impl Facts {
                     self.names.node_mut(node).guess = FileType::Regular;
                 }
                 // Something is in the way, most likely what stands there.
-                (errno, Role::Lookup | Role::Open(_) | Role::Remove) if !proves_nothing(errno) => self.names.presume(place),
+                (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory) if !proves_nothing(errno) => self.names.presume(place),
                 _ => {}
             }
         }
