@@ -84,7 +84,11 @@ impl Tracer {
             }
             if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
                 self.detached |= !self.threads.is_empty();
-                return;
+                // Without a journal there is nothing to watch, but the shell still waits for the command, and for its status from us.
+                let awaited = self.out.failed() && self.ours && matches!(self.end, End::Running) && self.asked < 2;
+                if !awaited {
+                    return;
+                }
             }
             match self.wait() {
                 Waited::Stopped(stopped, stop) => self.stopped(stopped, stop),
