@@ -115,16 +115,17 @@ fn the_second_interrupt_detaches() {
     let place = Place::new();
     let trace = place.trace("t");
     let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
-    let recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
+    let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     wait_for("the program", || fs::read_to_string(place.work().join("up")).is_ok_and(|s| s.ends_with('\n')));
     for _ in 0..2 {
         kill(pid(&recorder), Signal::SIGINT).unwrap();
         std::thread::sleep(Duration::from_millis(100));
     }
-    let ran = finish(recorder, "the recorder");
-    assert!(!place.work().join("over").exists(), "the recorder waited for the program: {ran:?}");
+    wait_for("the recorder's end", || recorder.try_wait().unwrap().is_some());
+    assert!(!place.work().join("over").exists(), "the recorder waited for the program");
     fs::write(place.work().join("stop"), "").unwrap();
-    wait_for("the program's end", || place.work().join("over").exists());
+    finish(recorder, "the program, which holds our pipe").ok("record, interrupted twice");
+    assert!(place.work().join("over").exists(), "the program went on to its end");
     let info = place.info(&trace);
     assert!(number(&info, "calls") > 10, "{info}");
 }

@@ -166,14 +166,6 @@ pub const ATTACKS: &[Attack] = &[
             f.nr(X::stat, [1, 2, 0, 0, 0, 0], 0, &[string(0, path), (1, PieceKind::Bytes, AT_EXIT, &stat)]);
         }
     }),
-    ("calls that would wait for ever", |f, _| {
-        f.nr(X::mknod, [1, 0o10644, 0, 0, 0, 0], 0, &[string(0, b"/w/fifo")]);
-        f.nr(X::openat, [CWD, 1, 0, 0, 0, 0], 3, &[string(1, b"/w/fifo")]);
-        f.create(b"/w/locked", 4);
-        f.create(b"/w/locked", 5);
-        f.nr(X::flock, [4, 2, 0, 0, 0, 0], 0, &[]);
-        f.nr(X::flock, [5, 2, 0, 0, 0, 0], 0, &[]);
-    }),
 ];
 
 /// The kernel's handle of a file.
