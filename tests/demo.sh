@@ -12,13 +12,13 @@ run() {
     "$ra" "$@"
 }
 
-# 2,000 transactions of one insert with a rollback journal, 8,000 inserts in transactions of 100 with a write-ahead log, then queries, updates and a vacuum.
+# 500 transactions of one insert with a rollback journal, 9,500 inserts in transactions of 100 with a write-ahead log, then queries, updates and a vacuum.
 awk 'BEGIN {
     print "create table account(id integer primary key, owner text not null, cents integer not null, note blob);"
     print "create index by_owner on account(owner);"
-    for (i = 1; i <= 2000; i++) printf "insert into account values(%d, \047owner-%d\047, %d, randomblob(%d));\n", i, i % 97, i * 37 % 10007, i % 400
+    for (i = 1; i <= 500; i++) printf "insert into account values(%d, \047owner-%d\047, %d, randomblob(%d));\n", i, i % 97, i * 37 % 10007, i % 400
     print "pragma journal_mode = wal;"
-    for (i = 2001; i <= 10000; i++) {
+    for (i = 501; i <= 10000; i++) {
         if (i % 100 == 1) print "begin;"
         printf "insert into account values(%d, \047owner-%d\047, %d, randomblob(%d));\n", i, i % 97, i * 37 % 10007, i % 400
         if (i % 100 == 0) print "commit;"

@@ -109,7 +109,9 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
 /// The number of calls, and of what is wrong with some.
 fn calls(s: &Summary) -> String {
     let mut text = count(s.calls);
-    for (n, what) in [(s.lost, "lost"), (s.unreturned, "that never returned"), (s.unreadable, "buffers unreadable"), (s.cut, "buffers cut")] {
+    // The last call of a thread that exits never returns, and that is as it should be.
+    let unreturned = s.unreturned.saturating_sub(s.threads);
+    for (n, what) in [(s.lost, "lost"), (unreturned, "that never returned"), (s.unreadable, "buffers unreadable"), (s.cut, "buffers cut")] {
         if n > 0 {
             text.push_str(&format!(", {} {what}", count(n)));
         }
@@ -167,7 +169,7 @@ mod tests {
         by         reanimator 0.1.0, engine ptrace
         verdict    incomplete
                    - the recorder died
-        calls      1,204, 5 that never returned
+        calls      1,204, 1 that never returned
         processes  3, 4 threads
         files      0
         captured   88 kB
