@@ -73,6 +73,11 @@ impl Facts {
         let value = shape.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
         match (name, value) {
             (Some(name), _) if shape.changes => {
+                // What can be removed was there, whatever its value.
+                let sets = shape.args.iter().any(|a| matches!(a.kind, Kind::In(..)));
+                if !sets && node.initial && !node.xattrs_changed.contains(name) {
+                    node.xattrs.entry(name.to_vec()).or_default();
+                }
                 node.xattrs_changed.insert(name.to_vec());
             }
             (Some(name), Some(value)) => {
