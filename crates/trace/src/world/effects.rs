@@ -32,6 +32,7 @@ impl<T: Default> World<T> {
             return;
         }
         self.advance(call, shape, bound);
+        self.change_user(call, shape);
         match shape.effect {
             Effect::None if shape.ret == Ret::Fd => self.opened(call, shape, bound),
             Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
@@ -88,6 +89,40 @@ impl<T: Default> World<T> {
             }
             Effect::None | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
             Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
+        }
+    }
+
+    /// The `set*id` family. Saved ids are not kept: they only allow what the recording shows to have happened.
+    fn change_user(&mut self, call: &Call, shape: &Shape) {
+        const SAME: u32 = u32::MAX;
+        if !shape.name.starts_with("set") || !shape.name.ends_with("id") && shape.name != "setgroups" {
+            return;
+        }
+        let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else { return };
+        let mut who = known.clone();
+        let [a, b, ..] = call.args.map(|v| v as u32);
+        let put = |place: &mut u32, value: u32| *place = if value == SAME { *place } else { value };
+        match shape.name {
+            "setuid" if who.euid == 0 => (who.uid, who.euid) = (a, a),
+            "setgid" if who.euid == 0 => (who.gid, who.egid) = (a, a),
+            "setuid" => who.euid = a,
+            "setgid" => who.egid = a,
+            "setreuid" | "setresuid" => {
+                put(&mut who.uid, a);
+                put(&mut who.euid, b);
+            }
+            "setregid" | "setresgid" => {
+                put(&mut who.gid, a);
+                put(&mut who.egid, b);
+            }
+            "setgroups" => {
+                let list = call.piece(1, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+                who.groups = list.chunks_exact(4).map(|g| u32::from_le_bytes(g.try_into().expect("chunks of four"))).collect();
+            }
+            _ => return,
+        }
+        if let Some(thread) = self.threads.get_mut(&call.tid) {
+            thread.credentials = Some(Arc::new(who));
         }
     }
 
