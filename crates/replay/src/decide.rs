@@ -6,6 +6,8 @@ use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
 use trace::world::{Bound, Mounts, OpenFile};
 
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
 const S_IFMT: u32 = 0o170_000;
 const O_CREAT: u32 = 0o100;
 
@@ -27,8 +29,8 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
-/// `Err` says why it is performed by no one.
-pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts) -> Result<&'static Shape, &'static str> {
+/// `Err` says why it is performed by no one. `any_user`: files here have the owners that they had.
+pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user: bool) -> Result<&'static Shape, &'static str> {
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));
@@ -41,6 +43,9 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts) -> Resul
     }
     if let Some(errno) = call.errno() {
         machine(errno)?;
+        if !any_user && matches!(errno, EPERM | EACCES) {
+            return Err("permission, without the owners");
+        }
         lock_conflict(shape, errno)?;
     }
     for (i, arg) in shape.args.iter().enumerate() {

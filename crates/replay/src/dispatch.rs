@@ -194,7 +194,7 @@ impl<'a> Dispatcher<'a> {
         let Some(Open { mut bound, overlapped, .. }) = self.close(place) else { return Ok(()) };
         self.world.leave(&call, &mut bound);
         self.note_mapping(&call, &bound);
-        let shape = match decide(&call, &bound, &self.mounts) {
+        let shape = match decide(&call, &bound, &self.mounts, self.shared.powers.any_user) {
             Ok(shape) => shape,
             Err(why) => {
                 self.skip(why);
