@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::journal::{Pieces, Record, Records};
 use crate::record::RecordKind;
 use crate::recording::Progress;
-use crate::storage::{Storage, directory_at, file_at};
+use crate::storage::{Noticing, Storage, directory_at, file_at};
 use census::Census;
 use events::Events;
 use merge::Streams;
@@ -48,6 +48,7 @@ pub(crate) struct How {
 
 /// Seals the trace in `dir`, whose lock the caller holds.
 pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut document: Document, how: How, progress: Progress<'_>) -> Result<Document, Error> {
+    let storage = &Noticing::new(storage);
     let place = Place { storage, dir: dir.as_fd(), path };
     document.segments.clear();
     document.tables.clear();
@@ -56,9 +57,9 @@ pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut docume
         document.store(storage, place.dir, path)
     });
     if let Err(e) = sealed {
-        // Give the space back: there may be none, and the journals hold everything.
+        // Give the space back: the journals hold everything.
         let _ = clean(&place);
-        return Err(if e.is_full() { Error::Full { trace: path.to_owned() } } else { e });
+        return Err(if e.is_full() || storage.was_full() { Error::Full { trace: path.to_owned() } } else { e });
     }
     // The trace is whole: that its journals could not be removed would be no reason to say otherwise.
     let _ = remove_journals(storage, place.dir);

@@ -7,6 +7,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A file that is being written.
 pub trait Sink: Write + Send {
@@ -73,4 +75,65 @@ pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok(file)
+}
+
+/// Storage that remembers whether it was full: what writes through it may not pass the reason on (Parquet's writer does not always).
+pub(crate) struct Noticing<'a> {
+    storage: &'a dyn Storage,
+    full: Arc<AtomicBool>,
+}
+
+struct NoticingSink {
+    sink: Box<dyn Sink>,
+    full: Arc<AtomicBool>,
+}
+
+impl<'a> Noticing<'a> {
+    pub fn new(storage: &'a dyn Storage) -> Self {
+        Self { storage, full: Arc::default() }
+    }
+    /// Whether an operation failed for want of space.
+    pub fn was_full(&self) -> bool {
+        self.full.load(Relaxed)
+    }
+}
+
+fn notice<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
+    if let Err(e) = &done
+        && matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    {
+        full.store(true, Relaxed);
+    }
+    done
+}
+
+impl Write for NoticingSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        notice(&self.full, self.sink.write(bytes))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        notice(&self.full, self.sink.flush())
+    }
+}
+
+impl Sink for NoticingSink {
+    fn sync(&mut self) -> io::Result<()> {
+        notice(&self.full, self.sink.sync())
+    }
+}
+
+impl Storage for Noticing<'_> {
+    fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
+        let sink = notice(&self.full, self.storage.create(dir, name))?;
+        Ok(Box::new(NoticingSink { sink, full: self.full.clone() }))
+    }
+    fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+        notice(&self.full, self.storage.rename(dir, from, to))
+    }
+    fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        notice(&self.full, self.storage.remove(dir, name))
+    }
+    fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
+        notice(&self.full, self.storage.sync_dir(dir))
+    }
 }

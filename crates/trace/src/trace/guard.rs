@@ -10,8 +10,10 @@ use crate::document::Sealed;
 use crate::error::Error;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Encoding;
+use std::cell::Cell;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
 
 /// Bytes of footer.
 const FOOTER: usize = 1 << 20;
@@ -54,9 +56,26 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
     if hasher.finalize().to_hex().as_str() != sealed.blake3 { Err(damaged("its bytes are not those that were sealed")) } else { Ok(()) }
 }
 
-/// Runs what may panic on impossible bytes.
+thread_local! {
+    /// A panic in this thread is about to be caught, and is nobody's business.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one of this program.
 pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::damaged(file, "it cannot be decoded")))
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CAUGHT.get() {
+                report(info);
+            }
+        }));
+    });
+    let outer = CAUGHT.replace(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CAUGHT.set(outer);
+    done.unwrap_or_else(|_| Err(Error::damaged(file, "it cannot be decoded")))
 }
 
 /// Checks footer and pages of the columns for which `wanted` holds.

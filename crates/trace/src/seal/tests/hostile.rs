@@ -93,7 +93,7 @@ fn damage_is_found() {
     let n = use_it(&path).unwrap();
     limit_memory();
     let mut dice = Dice(1);
-    for round in 0..2000 {
+    for round in 0..1000 {
         let (name, bytes) = &whole[round % whole.len()];
         let mut bad = bytes.clone();
         mutate(&mut bad, &mut dice);
@@ -110,7 +110,6 @@ fn damage_is_found() {
 /// The same, and the forger has put the right hashes into trace.json.
 #[test]
 fn forgeries_are_survived() {
-    std::panic::set_hook(Box::new(|_| {}));
     let dir = tempfile::tempdir().unwrap();
     let path = sample(dir.path());
     let whole = files(&path);
@@ -120,7 +119,7 @@ fn forgeries_are_survived() {
     let mut dice = Dice(1);
     let tables: Vec<_> = whole.iter().filter(|(name, _)| name.ends_with(".parquet")).collect();
     let (mut refused, mut accepted) = (0, 0);
-    for round in 0..6000 {
+    for round in 0..2000 {
         let (name, bytes) = tables[round % tables.len()];
         let mut bad = bytes.clone();
         mutate(&mut bad, &mut dice);
@@ -139,7 +138,7 @@ fn forgeries_are_survived() {
         }
         std::fs::write(path.join(name), bytes).unwrap();
     }
-    assert!(refused > 1000 && accepted > 10, "{refused} refused, {accepted} accepted");
+    assert!(refused > 500 && accepted > 10, "{refused} refused, {accepted} accepted");
 }
 
 #[test]
