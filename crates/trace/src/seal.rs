@@ -53,6 +53,10 @@ pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut docume
     document.segments.clear();
     document.tables.clear();
     let sealed = clean(&place).and_then(|()| Sealing::new(&place, &document)).and_then(|s| s.run(&mut document, how, progress)).and_then(|()| {
+        // Inference that met a full disk and said something else must be done again.
+        if storage.was_full() {
+            return Err(Error::Full { trace: path.to_owned() });
+        }
         document.state = State::Sealed;
         document.store(storage, place.dir, path)
     });
