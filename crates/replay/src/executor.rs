@@ -58,7 +58,7 @@ pub(crate) fn open_directory(path: &[u8]) -> i64 {
 
 impl Executor {
     /// Performs jobs until their sender is gone.
-    pub fn run(shared: Arc<Shared>, jobs: &Receiver<Job>) {
+    pub fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
         let work = || {
             // A working directory and a umask of this thread alone.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;

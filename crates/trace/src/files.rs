@@ -101,8 +101,8 @@ impl Trace {
     pub fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<>, Error> {
         let file = self.table(INITIAL)?;
         let mut origins = guarded(INITIAL, || Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string())))?;
-        let mut next = move || guarded(INITIAL, || origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))).transpose();
-        Ok(std::iter::from_fn(move || next()))
+        let next = move || guarded(INITIAL, || origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))).transpose();
+        Ok(std::iter::from_fn(next))
     }
 }
 

@@ -105,12 +105,12 @@ impl Tracer {
 
     /// A call that will not be seen to return.
     pub fn unfinished(&mut self, thread: &mut Thread) {
-        if let Phase::In(pending) = std::mem::replace(&mut thread.phase, Phase::Out) {
-            if !self.launching {
-                self.out.begin(header(thread, &pending, pending.entered, 0, NO_EXIT), false);
-                thread.waiting.put(&mut self.out);
-                self.out.end();
-            }
+        if let Phase::In(pending) = std::mem::replace(&mut thread.phase, Phase::Out)
+            && !self.launching
+        {
+            self.out.begin(header(thread, &pending, pending.entered, 0, NO_EXIT), false);
+            thread.waiting.put(&mut self.out);
+            self.out.end();
         }
     }
 

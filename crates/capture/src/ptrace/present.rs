@@ -26,11 +26,14 @@ fn parse(text: &str) -> Info {
     Info { position: field("pos:").and_then(|v| v.parse().ok()).unwrap_or(0), flags: field("flags:").and_then(|v| u32::from_str_radix(v, 8).ok()).unwrap_or(0) }
 }
 
+/// Process, descriptor, what the descriptor tells, key.
+type Representative = (i32, i32, Info, u64);
+
 /// Tells open files apart: descriptors of one open file share its offset.
 #[derive(Default)]
 pub(super) struct OpenFiles {
     /// By device and inode: one descriptor of each open file, and the file's key.
-    seen: HashMap<(u64, u64), Vec<(i32, i32, Info, u64)>>,
+    seen: HashMap<(u64, u64), Vec<Representative>>,
     next: u64,
 }
 

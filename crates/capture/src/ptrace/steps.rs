@@ -187,7 +187,7 @@ impl End<'_> {
     }
 
     fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl Sink) {
-        let fd = if step.arg == RESULT { self.result.unwrap_or(-1) } else { self.arg(step.arg) as i32 as i64 };
+        let fd = if step.arg == RESULT { self.result.unwrap_or(-1) } else { i64::from(self.arg(step.arg) as i32) };
         scratch.bytes.clear();
         let identity = match step.arg {
             WORKING_DIRECTORY => describe(format_args!("/proc/{}/cwd", self.tid), &mut scratch.bytes),

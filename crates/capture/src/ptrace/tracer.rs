@@ -139,7 +139,7 @@ impl Tracer {
             }
             Stop::Signal(signal) => {
                 let (code, sender) = stopped.sender().unwrap_or((0, 0));
-                let args = [signal as u64, code as i64 as u64, sender as u64, 0, 0, 0];
+                let args = [signal as u64, i64::from(code) as u64, sender as u64, 0, 0, 0];
                 self.out.event(RecordKind::Signal, now(), thread.pid, thread.tid, args);
                 let until = self.inside(stopped.tid());
                 stopped.resume(until, signal);

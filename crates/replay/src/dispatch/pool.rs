@@ -62,7 +62,7 @@ impl Pool {
         let thread = std::thread::Builder::new()
             .name("executor".into())
             .stack_size(STACK)
-            .spawn(move || Executor::run(shared, &jobs))
+            .spawn(move || Executor::run(&shared, &jobs))
             .map_err(|e| Error::Sandbox("a thread is refused", e))?;
         self.executors.push((sender, thread));
         Ok(self.executors.len() - 1)

@@ -172,7 +172,7 @@ impl Arguments {
         for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
             debug_assert!(*arg as usize == i);
             let size = shape.args[i].kind.field_size(*at);
-            let real = (descriptor.real.get() as i64).to_le_bytes();
+            let real = i64::from(descriptor.real.get()).to_le_bytes();
             if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
                 place.copy_from_slice(&real[..size]);
             }

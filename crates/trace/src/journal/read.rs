@@ -96,7 +96,7 @@ impl Records {
         let rest = &self.buffer[self.at..self.frame];
         let (header, _) = Header::read_from_prefix(rest).ok()?;
         let len = header.len as usize;
-        let fits = len % 8 == 0 && len <= rest.len() && header.seq >= self.next && header.seq < u64::MAX;
+        let fits = len.is_multiple_of(8) && len <= rest.len() && header.seq >= self.next && header.seq < u64::MAX;
         (fits && len >= size_of::<Header>() && Pieces::new(&rest[size_of::<Header>()..len]).count_whole() == Some(usize::from(header.pieces))).then_some(header)
     }
 

@@ -86,12 +86,12 @@ fn write(table: &mut Option<Table>, name: &str, mut waiting: Waiting, place: &Pl
         Some(table) => table,
         none => none.insert(Table::create(place.storage, place.dir, place.path, name, columns::events(), properties().set_write_batch_size(64).build())?),
     };
-    table.write(&batch(&waiting.rows, Buffer::from_vec(waiting.pieces), clock_offset))
+    table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.pieces), clock_offset))
 }
 
-fn batch(rows: &[(Header, (u32, u32))], arena: Buffer, clock_offset: i64) -> RecordBatch {
+fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> RecordBatch {
     let word = |h: &Header| RecordKind::from_number(h.kind).map_or("unknown", RecordKind::name);
-    let mut pieces = Views::new(&arena, rows.len());
+    let mut pieces = Views::new(arena, rows.len());
     rows.iter().for_each(|(_, place)| pieces.push(Some(*place)));
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|(h, _)| (h.entered as i64).wrapping_add(clock_offset))).with_timezone("UTC")),

@@ -59,10 +59,12 @@ pub(super) struct Counts {
     pub shortened: u64,
 }
 
+type Part = (PieceHeader, Vec<u8>);
+
 /// Pieces that came before their call, by thread and entry.
 #[derive(Default)]
 pub(super) struct Parts {
-    waiting: HashMap<(u32, u64), Vec<(PieceHeader, Vec<u8>)>>,
+    waiting: HashMap<(u32, u64), Vec<Part>>,
     bytes: usize,
     dropped: u64,
 }

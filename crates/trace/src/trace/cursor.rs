@@ -103,7 +103,7 @@ fn reader(name: &str, source: Source, metadata: &ArrowReaderMetadata, wanted: &d
     let leaves: Vec<usize> = leaves.filter(|(_, c)| wanted(&c.path().string())).map(|(i, _)| i).collect();
     let groups = metadata.metadata().row_groups();
     let rows: u64 = groups.iter().map(|g| g.num_rows() as u64).sum();
-    let columns = groups.iter().flat_map(|g| g.columns()).filter(|c| wanted(&c.column_path().string()));
+    let columns = groups.iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns).filter(|c| wanted(&c.column_path().string()));
     let bytes: u64 = columns.map(|c| c.uncompressed_size().unsigned_abs()).fold(0, u64::saturating_add);
     let batch = (BATCH_BYTES * rows.min(1 << 32)).checked_div(bytes).unwrap_or(1).clamp(1, BATCH_ROWS);
     let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);

@@ -5,7 +5,7 @@ const VIRTUAL_MAGIC: &[u32] = &[
     0x9fa0,      // proc
     0x6265_6572, // sysfs
     0x1cd1,      // devpts
-    0x27e0_eb,   // cgroup
+    0x0027_e0eb, // cgroup
     0x6367_7270, // cgroup2
     0x6462_6720, // debugfs
     0x7472_6163, // tracefs

@@ -91,7 +91,7 @@ fn sealing_fails_at_every_operation() {
             assert!(path.join("journal/00000").exists(), "operation {n}");
         }
         let trace = Trace::open(&path).unwrap();
-        assert_eq!(canonical(read(&trace, true)), canonical(items.clone()), "operation {n}");
+        assert_eq!(canonical(&read(&trace, true)), canonical(&items), "operation {n}");
         assert!(!path.join("journal").exists() && !path.join("trace.json.new").exists());
         // Only the note that the recording has ended can be lost.
         assert!(trace.summary().verdict == Verdict::Complete || n < 5, "operation {n}: {:?}", trace.summary().reasons);

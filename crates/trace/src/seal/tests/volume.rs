@@ -87,7 +87,7 @@ fn much_data() {
     let (sealed, sealing) = (begin.elapsed(), peak());
     let trace = Trace::open(&path).unwrap();
     let begin = Instant::now();
-    assert_eq!(trace.read(Want { data: true }).filter(|i| i.is_ok()).count(), 6000);
+    assert_eq!(trace.read(Want { data: true }).filter(Result::is_ok).count(), 6000);
     eprintln!(
         "375 MiB of data: sealed in {sealed:.1?} with {} MiB, read in {:.1?} with {} MiB, {} MiB on disk",
         sealing >> 20,
