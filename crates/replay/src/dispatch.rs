@@ -212,7 +212,18 @@ impl<'a> Dispatcher<'a> {
                     self.tally.raced.extend([number, conflict - 1]);
                 }
             }
+            // It may have opened its descriptor after this call began; and one whose number changed its meaning meanwhile may have meant the other.
+            let fds = || bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
+            after = fds().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after);
+            let same = |i: usize, d| self.world.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, d));
+            if !matches!(shape.effect, Effect::Close { .. }) && self.tally.raced.len() < RACES && !fds().all(|(i, d)| same(i, d)) {
+                self.tally.raced.insert(number);
+            }
             self.conflicts.forget(self.shared.frontier.reached());
+        }
+        bound.opened.iter().for_each(|(_, d)| d.real.opened_by(number));
+        if let Some(directory) = &bound.directory {
+            directory.real.opened_by(number);
         }
         let disturbed = self.listing(&call, shape, &bound);
         let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));

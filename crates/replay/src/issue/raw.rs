@@ -1,33 +1,45 @@
 //! System calls by number, and real descriptors.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use syscalls::Sysno;
 
 /// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
 #[derive(Debug)]
-pub struct Real(AtomicI32);
+pub struct Real {
+    fd: AtomicI32,
+    /// How many calls must be done for it to be there: one more than the number of the call that opens it.
+    born: AtomicU64,
+}
 
 impl Default for Real {
     fn default() -> Self {
-        Self(AtomicI32::new(-1))
+        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0) }
     }
 }
 
 impl Real {
     /// The number; -1: none.
     pub fn get(&self) -> i32 {
-        self.0.load(Acquire)
+        self.fd.load(Acquire)
     }
     /// Takes over `fd`. One that is there already stays, and `fd` is closed.
     pub(crate) fn set(&self, fd: i32) {
-        if self.0.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
+        if self.fd.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
             close(fd);
         }
     }
     /// Gives the descriptor away.
     pub(crate) fn take(&self) -> i32 {
-        self.0.swap(-1, AcqRel)
+        self.fd.swap(-1, AcqRel)
+    }
+    /// Call `number` opens it.
+    pub(crate) fn opened_by(&self, number: u64) {
+        self.born.store(number + 1, Relaxed);
+    }
+    /// How many of the dispatched calls must be done before it can be used.
+    pub(crate) fn after(&self) -> u64 {
+        self.born.load(Relaxed)
     }
 }
 

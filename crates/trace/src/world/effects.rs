@@ -11,6 +11,7 @@ use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Form, Kind, OpenFlags, Ret, Role, Shape};
 use std::sync::Arc;
 
+const EBADF: i32 = 9;
 const O_CLOEXEC: u32 = 0o2_000_000;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
@@ -27,7 +28,11 @@ impl<T: Default> World<T> {
             }
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
-        self.bind(call, shape, bound);
+        let bad = call.errno() == Some(EBADF);
+        if bad {
+            self.unbind(call, shape, bound);
+        }
+        self.bind(call, shape, bound, !bad);
         if !call.succeeded() {
             return;
         }
@@ -89,6 +94,17 @@ impl<T: Default> World<T> {
             }
             Effect::None | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
             Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
+        }
+    }
+
+    /// EBADF from a number that lost its meaning while the call was under way: it found the number free.
+    fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+        for (i, arg) in shape.args.iter().enumerate() {
+            if let (Kind::Fd | Kind::DirFd, Some(meant)) = (arg.kind, &bound.fds[i])
+                && !self.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, meant))
+            {
+                bound.fds[i] = None;
+            }
         }
     }
 

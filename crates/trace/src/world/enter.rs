@@ -18,7 +18,7 @@ impl<T: Default> World<T> {
         self.know(call.pid, call.tid);
         let mut bound = Bound::default();
         let Some(shape) = call.shape() else { return bound };
-        self.bind(call, shape, &mut bound);
+        self.bind(call, shape, &mut bound, true);
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return bound };
@@ -32,12 +32,12 @@ impl<T: Default> World<T> {
         bound
     }
 
-    /// Fills in what is still missing: descriptors, then the paths that start from them.
-    pub(super) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+    /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then the paths that start from them.
+    pub(super) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>, numbers: bool) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         for (i, arg) in shape.args.iter().enumerate() {
             match arg.kind {
-                Kind::Fd | Kind::DirFd if bound.fds[i].is_none() => bound.fds[i] = self.find(thread.table, call, call.args[i] as i32),
+                Kind::Fd | Kind::DirFd if numbers && bound.fds[i].is_none() => bound.fds[i] = self.find(thread.table, call, call.args[i] as i32),
                 Kind::In(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Struct && bound.inner.is_empty() => {
                     for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
                         let bytes = call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
