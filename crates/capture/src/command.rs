@@ -45,13 +45,16 @@ pub fn resolve(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     if name.as_bytes().contains(&b'/') {
         return executable(Path::new(name)).map(|()| PathBuf::from(name));
     }
+    if name.is_empty() {
+        return Err(Error::NotFound(String::new()));
+    }
     let mut refused = None;
     let default = OsStr::new("/bin:/usr/bin");
     for directory in path.unwrap_or(default).as_bytes().split(|b| *b == b':') {
         let directory = if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
         let program = directory.join(name);
         match executable(&program) {
-            Ok(()) if !name.is_empty() => return Ok(program),
+            Ok(()) => return Ok(program),
             Err(e @ Error::NotExecutable { .. }) => refused = refused.or(Some(e)),
             _ => {}
         }

@@ -23,9 +23,9 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
     }
     rows[3].initial.as_mut().unwrap().mode = Some(0o600);
     make(&rows, &[(1, b"hello"), (2, b"world")], dir.path()).unwrap();
-    for i in 0..rows.len() {
-        let path = dir.path().join(std::str::from_utf8(&rows[i].path[1..]).unwrap());
-        let mut state = rows[i].initial.clone().unwrap();
+    for row in &mut rows {
+        let path = dir.path().join(std::str::from_utf8(&row.path[1..]).unwrap());
+        let mut state = row.initial.clone().unwrap();
         let mut content = Content::None;
         if state.kind == FileType::Regular {
             state.links = Some(if state.group.is_some() { 2 } else { 1 });
@@ -33,7 +33,7 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
             let size = file.metadata().unwrap().len();
             content = Content::Hash(Known::Whole, content_hash(&file, &Known::Whole, size).unwrap());
         }
-        rows[i].last = Final::Present(state, content);
+        row.last = Final::Present(state, content);
     }
     (dir, rows)
 }
