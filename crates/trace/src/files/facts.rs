@@ -29,6 +29,9 @@ const AT_REMOVEDIR: u64 = 0x200;
 const RENAME_EXCHANGE: u64 = 2;
 const S_ISVTX: u32 = 0o1000;
 
+/// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds (`CONFIG_HZ` 100).
+const TICK: u64 = 10_000_000;
+
 /// The model of the recorded files.
 pub struct Facts {
     /// The name space.
@@ -57,7 +60,7 @@ struct Led {
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(10_000_000), origins: Vec::new() }
+        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(TICK), origins: Vec::new() }
     }
 
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
@@ -317,7 +320,8 @@ impl Facts {
             }
             Slot::Absent => true,
             Slot::Unknown => match identity {
-                Some(identity) if identity.born != 0 => identity.born >= self.began,
+                // What holds bytes right after its open was not made by it, unless another thread was quick: the tick's benefit of the doubt is for the empty ones.
+                Some(identity) if identity.born != 0 => identity.born >= self.began + if identity.size > 0 { TICK } else { 0 },
                 // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
                 Some(identity) => identity.size == 0 && identity.links <= 1,
                 None => true,
