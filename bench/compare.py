@@ -43,9 +43,8 @@ def build():
     for name in ("preads", "clock"):
         source = os.path.join(TOP, "bench", name + ".c")
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", os.path.join(HERE, name), source], check=True)
-    cargo = ["cargo", "build", "--release", "--locked", "-q"]
-    subprocess.run([*cargo, "-p", "reanimator"], cwd=TOP, check=True)
-    subprocess.run([*cargo, "-p", "reanimator", "--example", "generate"], cwd=TOP, check=True)
+    # The whole workspace at once: a part of it would be built with other features, from arrow up.
+    subprocess.run(["cargo", "build", "--release", "--locked", "-q", "--workspace", "--bins", "--examples"], cwd=TOP, check=True)
 
 
 def inserts(path):
