@@ -93,10 +93,10 @@ def compare(title, argv, tools, runs, stdin=None, pinned=False, calls=None):
 
 
 def against(what, times, ours, other, limit, wanted=None):
-    """Compares two tools: by the program's time, and by what each adds to it."""
+    """Compares what two tools cost: what each adds to the program's own time. The ratio of the whole times is printed beside it."""
     bare = times["untraced"]
-    added = (times[ours] - bare) / (times[other] - bare)
-    holds(what, times[ours] / times[other], limit, (wanted or f"at most {limit}") + f" (of what each adds: {added:.3f})")
+    cost = (times[ours] - bare) / (times[other] - bare)
+    holds(what, cost, limit, (wanted or f"at most {limit}") + f" (of the whole times: {times[ours] / times[other]:.3f})")
 
 
 def holds(what, ratio, limit, wanted=None):

@@ -3,7 +3,8 @@
 //! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom we resume on an idle CPU rather than on ours, which is
 //! busy with us. So while the program stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy SCHED_IDLE: a CPU that
 //! runs nothing else counts as idle, the tracee is woken there, takes it over at once, and gives it back at its next stop. The tracee itself is never touched:
-//! its affinity and policy are its own. The price is that anybody else who wants that CPU gets it before us, so a second thread watches: when no CPU is idle (then
+//! its affinity and policy are its own. Now and then the tracee moves all the same; then its next stop is not there yet when we ask for it, a few times in a row, and
+//! we go after it at once. The price is that anybody else who wants that CPU gets it before us, so a second thread watches: when no CPU is idle (then
 //! waking is cheap anyway), or when we get nowhere, our thread is as any other.
 //! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment instead of sleeping, which saves one of two wake-ups.
 //!
@@ -14,8 +15,8 @@ use super::user::NUDGE;
 use nix::libc;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,23 +38,43 @@ struct Shared {
     polls: AtomicBool,
     live: AtomicBool,
     done: AtomicBool,
+    /// The CPU that our thread is bound to; [`ANYWHERE`].
+    cpu: AtomicUsize,
+    /// Where our thread may run.
+    allowed: OnceLock<libc::cpu_set_t>,
 }
+
+impl Shared {
+    fn allows(&self, cpu: usize) -> bool {
+        // SAFETY: `cpu` is within the set ([`cpu_of`]).
+        self.allowed.get().is_some_and(|set| unsafe { libc::CPU_ISSET(cpu, set) })
+    }
+}
+
+const ANYWHERE: usize = usize::MAX;
 
 /// The second thread.
 pub(super) struct Near {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// So many stops in a row were not there yet when we asked for them,
+    misses: u32,
+    /// and after so many we look where the tracee is.
+    patience: u32,
 }
+
+/// The least of [`Near::patience`].
+const MISSES: u32 = 3;
 
 impl Near {
     /// Starts it, for the thread that calls.
     pub fn start() -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), ..Shared::default() });
         // SAFETY: takes nothing.
         let tracer = unsafe { libc::gettid() };
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("near".to_owned()).spawn(move || watch(&theirs, tracer)).ok();
-        Self { shared, thread }
+        Self { shared, thread, misses: 0, patience: MISSES }
     }
     /// From now on our thread may be moved. Not before the command was forked: it would inherit what is ours.
     pub fn begin(&self) {
@@ -67,6 +88,32 @@ impl Near {
         self.shared.last.store(tid, Ordering::Relaxed);
         // Only this thread writes it.
         self.shared.stops.store(self.shared.stops.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    /// Whether we are where the tracee was: its next stop should be there before we ask for it.
+    pub fn bound(&self) -> bool {
+        self.shared.cpu.load(Ordering::Relaxed) != ANYWHERE
+    }
+    /// The next stop was there when we asked for it.
+    pub fn hit(&mut self) {
+        self.misses = 0;
+    }
+    /// It was not: the tracee runs elsewhere, or waits for something.
+    pub fn missed(&mut self) {
+        self.misses += 1;
+        if self.misses < self.patience {
+            return;
+        }
+        self.misses = 0;
+        let ours = self.shared.cpu.load(Ordering::Relaxed);
+        match cpu_of(self.shared.last.load(Ordering::Relaxed)) {
+            Some(cpu) if cpu != ours && self.shared.allows(cpu) && bind_to(0, cpu) => {
+                self.patience = MISSES;
+                // Should the other thread have let us go meanwhile, it will again.
+                self.shared.cpu.store(cpu, Ordering::Relaxed);
+            }
+            // It is here, and waits.
+            _ => self.patience = (2 * self.patience).min(1 << 10),
+        }
     }
     /// Whether to poll before sleeping.
     pub fn spins(&self) -> bool {
@@ -111,7 +158,7 @@ fn watch(shared: &Shared, tracer: i32) {
         if shared.live.load(Ordering::Acquire) {
             match &mut bed {
                 Some(bed) => bed.look(shared),
-                None => bed = Some(Bed::new(tracer)),
+                None => bed = Some(Bed::new(tracer, shared)),
             }
         }
     }
@@ -123,12 +170,10 @@ fn watch(shared: &Shared, tracer: i32) {
 /// Where our thread may run, and where it does.
 struct Bed {
     tracer: i32,
-    allowed: libc::cpu_set_t,
     /// Whether there is anything to choose.
     possible: bool,
     returns: bool,
     near: bool,
-    cpu: Option<usize>,
     seen: u64,
     delay: u64,
     schedstat: Option<File>,
@@ -141,7 +186,7 @@ struct Bed {
 }
 
 impl Bed {
-    fn new(tracer: i32) -> Self {
+    fn new(tracer: i32, shared: &Shared) -> Self {
         // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
         let (allowed, policy) = unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -150,15 +195,15 @@ impl Bed {
         };
         // SAFETY: counts bits of a set.
         let choice = allowed.as_ref().is_some_and(|set| unsafe { libc::CPU_COUNT(set) } > 1);
+        if let Some(set) = allowed {
+            let _ = shared.allowed.set(set);
+        }
         let possible = choice && policy == libc::SCHED_OTHER;
         let mut bed = Self {
             tracer,
-            // SAFETY: all zeros is a value of the struct.
-            allowed: allowed.unwrap_or_else(|| unsafe { std::mem::zeroed() }),
             possible,
             returns: possible && std::thread::spawn(|| policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)).join().unwrap_or(false),
             near: false,
-            cpu: None,
             seen: 0,
             delay: 0,
             schedstat: File::open(format!("/proc/self/task/{tracer}/schedstat")).ok(),
@@ -208,18 +253,10 @@ impl Bed {
             self.near = true;
             return;
         }
-        let cpu = cpu_of(shared.last.load(Ordering::Relaxed)).filter(|c| *c < libc::CPU_SETSIZE as usize);
-        // SAFETY: `cpu` is within the set.
-        let Some(cpu) = cpu.filter(|c| unsafe { libc::CPU_ISSET(*c, &self.allowed) }) else { return };
-        if self.cpu != Some(cpu) {
-            // SAFETY: all zeros is the empty set; `cpu` is within it.
-            let one = unsafe {
-                let mut one: libc::cpu_set_t = std::mem::zeroed();
-                libc::CPU_SET(cpu, &mut one);
-                one
-            };
-            self.bind(&one);
-            self.cpu = Some(cpu);
+        let cpu = cpu_of(shared.last.load(Ordering::Relaxed));
+        let Some(cpu) = cpu.filter(|cpu| shared.allows(*cpu)) else { return };
+        if shared.cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
+            shared.cpu.store(cpu, Ordering::Relaxed);
         }
         if !self.near {
             self.near = policy_of(self.tracer, libc::SCHED_IDLE);
@@ -231,21 +268,33 @@ impl Bed {
         if std::mem::replace(&mut self.near, false) && self.returns {
             policy_of(self.tracer, libc::SCHED_OTHER);
         }
-        if self.cpu.take().is_some() {
-            let allowed = self.allowed;
-            self.bind(&allowed);
+        if shared.cpu.swap(ANYWHERE, Ordering::Relaxed) != ANYWHERE
+            && let Some(allowed) = shared.allowed.get()
+        {
+            bind(self.tracer, allowed);
         }
-    }
-
-    fn bind(&self, set: &libc::cpu_set_t) {
-        // SAFETY: `set` is a whole set.
-        unsafe { libc::sched_setaffinity(self.tracer, size_of_val(set), set) };
     }
 
     /// Idle time of all CPUs together, in hundredths of a second.
     fn idle_time(&self) -> u64 {
         field(self.uptime.as_ref(), 1).map_or(0, |seconds| (seconds * 100.0) as u64)
     }
+}
+
+fn bind(tid: i32, set: &libc::cpu_set_t) -> bool {
+    // SAFETY: `set` is a whole set.
+    unsafe { libc::sched_setaffinity(tid, size_of_val(set), set) == 0 }
+}
+
+/// Binds a thread to a CPU below `CPU_SETSIZE`.
+fn bind_to(tid: i32, cpu: usize) -> bool {
+    // SAFETY: all zeros is the empty set; `cpu` is within it.
+    let one = unsafe {
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut one);
+        one
+    };
+    bind(tid, &one)
 }
 
 fn policy_of(tid: i32, policy: i32) -> bool {
@@ -270,7 +319,7 @@ fn runnable() -> u32 {
 /// The CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the name).
 fn cpu_of(tid: i32) -> Option<usize> {
     let text = std::fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    text[text.rfind(')')? + 1..].split_whitespace().nth(36)?.parse().ok()
+    text[text.rfind(')')? + 1..].split_whitespace().nth(36)?.parse().ok().filter(|cpu| *cpu < libc::CPU_SETSIZE as usize)
 }
 
 #[cfg(test)]

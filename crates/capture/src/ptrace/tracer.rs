@@ -99,11 +99,19 @@ impl Tracer {
         }
     }
 
-    fn wait(&self) -> Waited {
+    fn wait(&mut self) -> Waited {
         if self.near.spins() {
             match self.near.spin(|| wait(false)) {
                 Waited::Nothing => {}
                 something => return something,
+            }
+        } else if self.near.bound() {
+            match wait(false) {
+                Waited::Nothing => self.near.missed(),
+                something => {
+                    self.near.hit();
+                    return something;
+                }
             }
         }
         wait(true)
