@@ -232,3 +232,6 @@ impl Origination {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,11 @@ pub struct PieceHeader {
     pub wanted: u64,
 }
 
+/// [`Identity::created`]: the engine saw what the kernel noted in the open file, so that [`CREATED`] means something.
+pub const CREATED_KNOWN: u64 = 1;
+/// [`Identity::created`]: this open made the file (`FMODE_CREATED`, `include/linux/fs.h`).
+pub const CREATED: u64 = 2;
+
 /// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 #[repr(C)]
@@ -211,6 +216,15 @@ pub struct Identity {
     pub magic: u32,
     /// Device number of a device node.
     pub rdev: u64,
+    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell.
+    pub created: u64,
     /// Reserved, zero.
-    pub spare: [u64; 2],
+    pub spare: u64,
+}
+
+impl Identity {
+    /// Whether this open made the file, if the engine could tell.
+    pub const fn was_created(&self) -> Option<bool> {
+        if self.created & CREATED_KNOWN != 0 { Some(self.created & CREATED != 0) } else { None }
+    }
 }

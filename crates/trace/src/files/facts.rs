@@ -284,7 +284,14 @@ impl Facts {
             Walk::Place(place) => {
                 if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen) {
                     seen.kind = FileType::Regular;
-                    self.names.create(place, &seen)
+                    match place.slot {
+                        // An open that overlapped this one and returned before it has found the file already.
+                        Slot::Node(node) if seen.id.is_some() && self.names.node(node).id == seen.id => {
+                            self.names.was_new(place, node);
+                            node
+                        }
+                        _ => self.names.create(place, &seen),
+                    }
                 } else {
                     let mut found = seen.clone();
                     if flags & O_TRUNC != 0 {
@@ -313,6 +320,7 @@ impl Facts {
     fn was_created(&self, place: &Place, flags: u64, identity: Option<&Identity>, seen: &Seen) -> bool {
         match place.slot {
             _ if flags & O_EXCL != 0 => true,
+            _ if let Some(created) = identity.and_then(Identity::was_created) => created,
             Slot::Node(_) => false,
             // A file born in the recording that stands under another name already is a link that we did not see being made.
             _ if seen.id.is_some_and(|id| self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)) && seen.links != Some(1) => {

@@ -1,71 +1,22 @@
 //! The name space: which names lead to which files, at first and now. It is learned name by name from what calls find, make and remove.
 //!
 //! Invariant: an entry that is not there has not been touched, so that what is found under it now stood there at first, if its directory did. Directories move
-//! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood. Paths are walked as the kernel walks
-//! them, links and `..` included; names under virtual file systems are refused ([`Walk::Virtual`]).
+//! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood.
+
+mod walk;
+
+pub use walk::{Place, Reach, Slot, Walk};
 
 use super::live::{Blind, Look};
 use super::node::{Entry, Node, NodeId, Seen};
 use super::row::FileType;
 use crate::world::Mounts;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The root of the recorder's view.
 pub const ROOT: NodeId = 0;
-/// Links followed in one path (`MAXSYMLINKS`).
-const LINKS: u32 = 40;
 /// No name is that long: the depth of a tree that a hostile trace can build.
 const PATH_BYTES: usize = 16 * 4096;
-
-/// What is known of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// Nothing yet.
-    Unknown,
-    /// It does not exist.
-    Absent,
-    /// It leads here.
-    Node(NodeId),
-}
-
-/// A name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The directory.
-    pub dir: NodeId,
-    /// The name.
-    pub name: Box<[u8]>,
-    /// What is known of it.
-    pub slot: Slot,
-}
-
-/// Where a path leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Walk {
-    /// To a name.
-    Place(Place),
-    /// To a directory, without a name (`/`, `..`, `.`).
-    At(NodeId),
-    /// Into a virtual file system.
-    Virtual,
-    /// Nobody knows: the walk stopped here, before the last component.
-    Stopped(Place),
-    /// Nobody knows: the walk lost its way.
-    Blocked,
-}
-
-/// How far the kernel got on a path, by the call's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// To the last component: all before it are directories.
-    Proven,
-    /// To something that was in the way.
-    Partly,
-    /// To the first component that does not exist; what exists of those before the last is a directory.
-    Missing,
-    /// Perhaps nowhere.
-    Nowhere,
-}
 
 /// The name space.
 pub struct Names {
@@ -132,116 +83,10 @@ impl Names {
         Some(path)
     }
 
-    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
-    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, reach: Reach) -> Walk {
-        let proven = reach == Reach::Proven;
-        let mut at = if path.first() == Some(&b'/') { root } else { base };
-        let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
-        let mut links = 0;
-        while let Some(name) = rest.pop_front() {
-            if &*name == b"." {
-                continue;
-            }
-            if &*name == b".." {
-                if at != root && at != ROOT {
-                    let Some((dir, _)) = self.node(at).names.first() else { return Walk::Blocked };
-                    at = *dir;
-                }
-                continue;
-            }
-            if self.node(at).is_virtual && !self.leads_to_mount(at, &name) {
-                return Walk::Virtual;
-            }
-            let last = rest.is_empty();
-            let here = name.clone();
-            let mut slot = self.look(at, &name);
-            if slot == Slot::Unknown && (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly) {
-                slot = self.look_closer(at, &name, !last);
-            }
-            let node = match slot {
-                Slot::Node(node) if last && !(follow && self.node(node).kind == FileType::Link) => {
-                    return Walk::Place(Place { dir: at, name, slot });
-                }
-                Slot::Node(node) => node,
-                Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
-                Slot::Unknown | Slot::Absent if proven => self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory)),
-                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }),
-                Slot::Absent => return Walk::Blocked,
-            };
-            if self.node(node).kind == FileType::Unknown {
-                self.look_again(at, &here, node);
-            }
-            match self.node(node).kind {
-                FileType::Directory => at = node,
-                FileType::Link => {
-                    links += 1;
-                    let Some(target) = self.node(node).target.clone() else { return Walk::Blocked };
-                    if links > LINKS || target.is_empty() {
-                        return Walk::Blocked;
-                    }
-                    if target[0] == b'/' {
-                        at = root;
-                    }
-                    for part in split(&target).collect::<Vec<_>>().into_iter().rev() {
-                        rest.push_front(part);
-                    }
-                }
-                FileType::Unknown if proven || reach == Reach::Missing => {
-                    self.node_mut(node).kind = FileType::Directory;
-                    at = node;
-                }
-                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }),
-            }
-        }
-        Walk::At(at)
-    }
-
-    /// Whether a name in a virtual directory is on the way to a mount point.
-    fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
-        let Some(path) = self.path_in(dir, name) else { return false };
-        let below = [&path[..], b"/"].concat();
-        self.mounts.contains_key(&path) || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
-    }
-
-    /// What is known of a name, from the trace or because the live file system has not changed it since.
-    fn look(&mut self, dir: NodeId, name: &[u8]) -> Slot {
-        if let Some(entry) = self.node(dir).entries.get(name) {
-            return entry.now.map_or(Slot::Absent, Slot::Node);
-        }
-        if !self.node(dir).initial {
-            return Slot::Absent;
-        }
-        let seen = if self.node(dir).is_virtual { None } else { self.path_in(dir, name).and_then(|path| self.live.unchanged(&path)) };
-        match seen {
-            Some(seen) => Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen)),
-            None => Slot::Unknown,
-        }
-    }
-
-    /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
-    fn look_closer(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
-        let Some(path) = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual) else { return Slot::Unknown };
-        match self.live.older(&path) {
-            Some(seen) if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory => {
-                let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
-                Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare))
-            }
-            _ => Slot::Unknown,
-        }
-    }
-
     /// Nothing was found where the name leads: it does not exist, or is a link that leads nowhere.
     pub fn missing(&mut self, place: &Place) {
         if self.node(place.dir).initial && !self.node(place.dir).is_virtual {
             self.node_mut(place.dir).missing.insert(place.name.clone());
-        }
-    }
-
-    /// A file that is known to exist and of which nothing else is known.
-    fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
-        let path = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual && self.node(node).initial);
-        if let Some(seen) = path.and_then(|path| self.live.older(&path)) {
-            self.node_mut(node).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
         }
     }
 
@@ -355,6 +200,14 @@ impl Names {
         id
     }
 
+    /// What stands under the name was made in the recording, although a call that returned earlier has found it.
+    pub fn was_new(&mut self, place: &Place, node: NodeId) {
+        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node)) {
+            entry.first = None;
+            self.node_mut(node).was_new();
+        }
+    }
+
     /// The name was made now, and leads to `node`.
     pub fn link(&mut self, place: &Place, node: NodeId) {
         if let Some(Some(old)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) {
@@ -454,8 +307,4 @@ impl Names {
             }
         }
     }
-}
-
-fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
-    path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
 }

@@ -171,6 +171,19 @@ impl Node {
         }
     }
 
+    /// It was made in the recording after all: nothing of it was there at first.
+    pub fn was_new(&mut self) {
+        self.initial = false;
+        self.first = Attributes::default();
+        self.first_links = None;
+        self.xattrs.clear();
+        if let Some(bytes) = &mut self.bytes {
+            bytes.settled.insert(0, u64::MAX);
+            bytes.holes = Ranges::default();
+            bytes.allocated = Ranges::default();
+        }
+    }
+
     /// Its size is this.
     pub fn observe_size(&mut self, size: u64) {
         self.now.size = Some(size);

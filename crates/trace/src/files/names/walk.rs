@@ -1,0 +1,173 @@
+//! Paths are walked as the kernel walks them, links and `..` included, as far as the name space is known.
+//!
+//! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else. Names under virtual file systems are refused ([`Walk::Virtual`]).
+
+use super::{Names, ROOT};
+use crate::files::node::{NodeId, Seen};
+use crate::files::row::FileType;
+use std::collections::VecDeque;
+
+/// Links followed in one path (`MAXSYMLINKS`).
+const LINKS: u32 = 40;
+
+/// What is known of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Nothing yet.
+    Unknown,
+    /// It does not exist.
+    Absent,
+    /// It leads here.
+    Node(NodeId),
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The directory.
+    pub dir: NodeId,
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What is known of it.
+    pub slot: Slot,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// To a name.
+    Place(Place),
+    /// To a directory, without a name (`/`, `..`, `.`).
+    At(NodeId),
+    /// Into a virtual file system.
+    Virtual,
+    /// Nobody knows: the walk stopped here, before the last component.
+    Stopped(Place),
+    /// Nobody knows: the walk lost its way.
+    Blocked,
+}
+
+/// How far the kernel got on a path, by the call's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the last component: all before it are directories.
+    Proven,
+    /// To something that was in the way.
+    Partly,
+    /// To the first component that does not exist; what exists of those before the last is a directory.
+    Missing,
+    /// Perhaps nowhere.
+    Nowhere,
+}
+
+impl Names {
+    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
+    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, reach: Reach) -> Walk {
+        let proven = reach == Reach::Proven;
+        let mut at = if path.first() == Some(&b'/') { root } else { base };
+        let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
+        let mut links = 0;
+        while let Some(name) = rest.pop_front() {
+            if &*name == b"." {
+                continue;
+            }
+            if &*name == b".." {
+                if at != root && at != ROOT {
+                    let Some((dir, _)) = self.node(at).names.first() else { return Walk::Blocked };
+                    at = *dir;
+                }
+                continue;
+            }
+            if self.node(at).is_virtual && !self.leads_to_mount(at, &name) {
+                return Walk::Virtual;
+            }
+            let last = rest.is_empty();
+            let here = name.clone();
+            let mut slot = self.look(at, &name);
+            if slot == Slot::Unknown && (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly) {
+                slot = self.look_closer(at, &name, !last);
+            }
+            let node = match slot {
+                Slot::Node(node) if last && !(follow && self.node(node).kind == FileType::Link) => {
+                    return Walk::Place(Place { dir: at, name, slot });
+                }
+                Slot::Node(node) => node,
+                Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
+                Slot::Unknown | Slot::Absent if proven => self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory)),
+                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }),
+                Slot::Absent => return Walk::Blocked,
+            };
+            if self.node(node).kind == FileType::Unknown {
+                self.look_again(at, &here, node);
+            }
+            match self.node(node).kind {
+                FileType::Directory => at = node,
+                FileType::Link => {
+                    links += 1;
+                    let Some(target) = self.node(node).target.clone() else { return Walk::Blocked };
+                    if links > LINKS || target.is_empty() {
+                        return Walk::Blocked;
+                    }
+                    if target[0] == b'/' {
+                        at = root;
+                    }
+                    for part in split(&target).collect::<Vec<_>>().into_iter().rev() {
+                        rest.push_front(part);
+                    }
+                }
+                FileType::Unknown if proven || reach == Reach::Missing => {
+                    self.node_mut(node).kind = FileType::Directory;
+                    at = node;
+                }
+                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }),
+            }
+        }
+        Walk::At(at)
+    }
+
+    /// Whether a name in a virtual directory is on the way to a mount point.
+    fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
+        let Some(path) = self.path_in(dir, name) else { return false };
+        let below = [&path[..], b"/"].concat();
+        self.mounts.contains_key(&path) || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
+    }
+
+    /// What is known of a name, from the trace or because the live file system has not changed it since.
+    pub(super) fn look(&mut self, dir: NodeId, name: &[u8]) -> Slot {
+        if let Some(entry) = self.node(dir).entries.get(name) {
+            return entry.now.map_or(Slot::Absent, Slot::Node);
+        }
+        if !self.node(dir).initial {
+            return Slot::Absent;
+        }
+        let seen = if self.node(dir).is_virtual { None } else { self.path_in(dir, name).and_then(|path| self.live.unchanged(&path)) };
+        match seen {
+            Some(seen) => Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen)),
+            None => Slot::Unknown,
+        }
+    }
+
+    /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
+    fn look_closer(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
+        let Some(path) = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual) else { return Slot::Unknown };
+        match self.live.older(&path) {
+            Some(seen) if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory => {
+                let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
+                Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare))
+            }
+            _ => Slot::Unknown,
+        }
+    }
+
+    /// A file that is known to exist and of which nothing else is known.
+    fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
+        let path = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual && self.node(node).initial);
+        if let Some(seen) = path.and_then(|path| self.live.older(&path)) {
+            self.node_mut(node).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
+        }
+    }
+}
+
+fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
+    path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
+}
