@@ -21,7 +21,7 @@ pub use flags::Flags;
 pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
-pub use row::{Arg, Class, Copies, Effect, Groups, Replay, Ret, Row, Shape};
+pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
 pub use table::{by_name, by_number, shape, table};
 
 /// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).

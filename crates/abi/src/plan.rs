@@ -2,7 +2,7 @@
 //!
 //! A step whose pointer is null yields no piece: the program passed nothing.
 
-use crate::{Effect, Form, Kind, Len, Ret, Shape};
+use crate::{At, Effect, Form, Kind, Len, Ret, Shape};
 
 /// What a step copies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,10 +22,13 @@ pub enum What {
     Msgs = 5,
     /// An array of pointers to `struct iocb`, and the buffers of those that write.
     Iocbs = 6,
-    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset that argument `len_arg2` pointed to before the call.
+    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset that argument `arg2` pointed to before the call.
     File = 7,
     /// What a descriptor is: `arg` is an argument, [`RESULT`] or [`WORKING_DIRECTORY`].
     Identity = 8,
+    /// Data that the kernel moved into a file, read from there: as [`What::File`], but taken only where argument `arg3` is no descriptor of a regular file that holds
+    /// them (they came out of a pipe, a socket, a file that the kernel makes up).
+    Landed = 9,
 }
 
 /// When a step is taken.
@@ -62,6 +65,8 @@ pub enum From {
 pub const NONE: u8 = 255;
 /// In [`Step::arg`]: the call's result.
 pub const RESULT: u8 = 254;
+/// In [`Step::arg2`]: the descriptor's own offset.
+pub const OWN: u8 = 254;
 /// In [`Step::arg`]: the working directory after the call.
 pub const WORKING_DIRECTORY: u8 = 253;
 /// In [`Step::arg`]: the root directory after the call.
@@ -86,12 +91,12 @@ pub struct Step {
     pub from: From,
     /// The argument that `from` means.
     pub len_arg: u8,
-    /// A second argument: the offset of [`What::File`].
+    /// A second argument: the offset of [`What::File`] and [`What::Landed`]; or [`OWN`]; [`NONE`]: from byte 0.
     pub arg2: u8,
     /// [`DATA`], [`CLAMP`].
     pub flags: u8,
-    /// Zero.
-    pub pad: u8,
+    /// A third argument: the source's descriptor of [`What::Landed`].
+    pub arg3: u8,
     /// Bytes per unit, or the fixed number of bytes.
     pub unit: u32,
     /// Bytes before the counted ones ([`From::Head`]).
@@ -137,9 +142,11 @@ impl Plan {
             }
         }
         if let Some(c) = shape.copies {
-            let mut s = step(What::File, When::Exit, c.fd, c.len, DATA);
-            s.arg2 = c.off.unwrap_or(NONE);
-            plan.exit.push(s);
+            plan.exit.push(Step { arg2: place(c.from.at), ..step(What::File, When::Exit, c.from.fd, c.len, DATA) });
+            // What a call takes from a file wholly cannot come from anything else.
+            if moved {
+                plan.exit.push(Step { arg2: place(c.to.at), arg3: c.from.fd, ..step(What::Landed, When::Exit, c.to.fd, c.len, DATA) });
+            }
         }
         if shape.ret == Ret::Fd {
             plan.exit.push(step(What::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
@@ -150,6 +157,14 @@ impl Plan {
             _ => {}
         }
         plan
+    }
+}
+
+const fn place(at: At) -> u8 {
+    match at {
+        At::Start => NONE,
+        At::Own => OWN,
+        At::Pointed(arg) => arg,
     }
 }
 
@@ -167,5 +182,5 @@ const fn step(what: What, when: When, arg: u8, len: Len, flags: u8) -> Step {
         Len::Head { at, base, unit } => (From::Head, at, unit, base),
         Len::Bits { n } => (From::Bits, n, 0, 0),
     };
-    Step { what, when, arg, from, len_arg, arg2: NONE, flags, pad: 0, unit, base }
+    Step { what, when, arg, from, len_arg, arg2: NONE, flags, arg3: NONE, unit, base }
 }

@@ -129,13 +129,34 @@ pub enum Replay {
     Skip(Class),
 }
 
-/// Data that the kernel moves without passing the program's memory: read by the engine from the source file itself.
+/// Where in a file data come from or go to that the kernel moves itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum At {
+    /// From byte 0.
+    Start,
+    /// At the descriptor's own offset.
+    Own,
+    /// At the offset that the argument points to (`loff_t *`, which the call advances); NULL: the descriptor's own.
+    Pointed(u8),
+}
+
+/// One end of such a move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct End {
+    /// The argument with the descriptor.
+    pub fd: u8,
+    /// Where.
+    pub at: At,
+}
+
+/// Data that the kernel moves without passing the program's memory: read by the engine from the source file itself; from where they went, if the source is no file
+/// that keeps them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Copies {
-    /// The argument with the descriptor that the data come from.
-    pub fd: u8,
-    /// The argument that points to the offset (`loff_t *`, before the call; NULL: the descriptor's own), or none: from byte 0.
-    pub off: Option<u8>,
+    /// Where the data come from.
+    pub from: End,
+    /// Where they go.
+    pub to: End,
     /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end.
     pub len: Len,
 }
@@ -263,8 +284,8 @@ impl Shape {
         self
     }
     /// Moves data inside the kernel.
-    pub const fn copies(mut self, fd: u8, off: Option<u8>, len: Len) -> Self {
-        self.copies = Some(Copies { fd, off, len });
+    pub const fn copies(mut self, from: End, to: End, len: Len) -> Self {
+        self.copies = Some(Copies { from, to, len });
         self
     }
 }
@@ -295,8 +316,8 @@ impl Row {
         self
     }
     /// Moves data inside the kernel.
-    pub const fn copies(mut self, fd: u8, off: Option<u8>, len: Len) -> Self {
-        self.shape.copies = Some(Copies { fd, off, len });
+    pub const fn copies(mut self, from: End, to: End, len: Len) -> Self {
+        self.shape.copies = Some(Copies { from, to, len });
         self
     }
     /// Adds filter groups.

@@ -73,7 +73,7 @@ static TABLE: &[Row] = &[
     desc(X::sendfile, &[fd("out_fd"), fd("in_fd"), inouts("offset", &LOFF), size("count")])
         .returns(Ret::Bytes)
         .changes()
-        .copies(1, Some(2), ret(3))
+        .copies(pointed(1, 2), own(0), ret(3))
         .groups(Groups::NET),
     net(X::socket, &[fl("family", &fnet::FAMILY), fl("type", &fnet::TYPE), int("protocol")]).returns(Ret::Fd),
     net(X::connect, &[fd("fd"), input("uservaddr", by(2), &SOCKADDR), int("addrlen")]),
@@ -356,7 +356,7 @@ static TABLE: &[Row] = &[
     desc(X::splice, &[fd("fd_in"), inouts("off_in", &LOFF), fd("fd_out"), inouts("off_out", &LOFF), size("len"), fl("flags", &fi::SPLICE)])
         .returns(Ret::Bytes)
         .changes()
-        .copies(0, Some(1), ret(4)),
+        .copies(pointed(0, 1), pointed(2, 3), ret(4)),
     pipe(X::tee, &[fd("fdin"), fd("fdout"), size("len"), fl("flags", &fi::SPLICE)]).returns(Ret::Bytes),
     desc(X::sync_file_range, &[fd("fd"), off("offset"), off("nbytes"), fl("flags", &fi::SYNC_RANGE)]),
     pipe(X::vmsplice, &[fd("fd"), arg("uiov", Kind::InIov { count: 2 }), size("nr_segs"), fl("flags", &fi::SPLICE)]).returns(Ret::Bytes),
@@ -474,7 +474,7 @@ static TABLE: &[Row] = &[
     desc(X::copy_file_range, &[fd("fd_in"), inouts("off_in", &LOFF), fd("fd_out"), inouts("off_out", &LOFF), size("len"), hex("flags")])
         .returns(Ret::Bytes)
         .changes()
-        .copies(0, Some(1), ret(4)),
+        .copies(pointed(0, 1), pointed(2, 3), ret(4)),
     desc(X::preadv2, &[fd("fd"), arg("vec", Kind::OutIov { count: 2 }), size("vlen"), pos("pos_l"), poshigh("pos_h"), fl("flags", &fi::RWF)])
         .returns(Ret::Bytes),
     desc(X::pwritev2, &[fd("fd"), arg("vec", Kind::InIov { count: 2 }), size("vlen"), pos("pos_l"), poshigh("pos_h"), fl("flags", &fi::RWF)])
@@ -652,7 +652,10 @@ const fn namespace(name: &'static str) -> Shape {
 }
 
 static IOCTL: &[(u64, Shape)] = &[
-    (ioctl::FICLONE as u64, Shape::new("FICLONE", &[FD, IOCMD, fd("arg")]).does(Effect::Clone { from: 2 }).changes().copies(2, None, Len::Fixed(u32::MAX))),
+    (
+        ioctl::FICLONE as u64,
+        Shape::new("FICLONE", &[FD, IOCMD, fd("arg")]).does(Effect::Clone { from: 2 }).changes().copies(whole(2), whole(0), Len::Fixed(u32::MAX)),
+    ),
     // The source's descriptor is the struct's field of meaning `Is::Fd`.
     (ioctl::FICLONERANGE as u64, Shape::new("FICLONERANGE", &[FD, IOCMD, ins("arg", &CLONE_RANGE)]).does(Effect::Clone { from: 2 }).changes()),
     (ioctl::FIDEDUPERANGE as u64, host("FIDEDUPERANGE", &[FD, IOCMD, inout("arg", Len::Head { at: 16, base: 24, unit: 32 }, &HOST)])),

@@ -1,5 +1,6 @@
 //! Whether a call is performed, and if not, why. The reasons are the words of the report's `skipped_by`.
 
+use crate::handlers::transfer::only_end;
 use crate::issue::Real;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, OpenFlags, Replay, Ret, Role, Shape};
 use trace::Call;
@@ -47,6 +48,9 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
             return Err("permission, without the owners");
         }
         lock_conflict(shape, errno)?;
+    }
+    if shape.copies.is_some_and(|copies| only_end(call, copies, bound).is_some()) {
+        return Ok(shape);
     }
     for (i, arg) in shape.args.iter().enumerate() {
         match arg.kind {

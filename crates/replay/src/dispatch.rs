@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use trace::record::RecordKind;
-use trace::world::{Bound, Descriptor, Moment, Mounts, Timeline, World};
+use trace::world::{Bound, Descriptor, Moment, Timeline, World};
 use trace::{Call, Event, Item};
 
 /// Recorded bytes that dispatched calls may hold.
@@ -60,7 +60,6 @@ pub(crate) struct Dispatcher<'a> {
     shared: Arc<Shared>,
     progress: &'a dyn Progress,
     patience: Duration,
-    mounts: Mounts,
     world: World<Real>,
     pool: Pool,
     conflicts: Conflicts,
@@ -79,13 +78,12 @@ pub(crate) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    pub fn new(shared: Arc<Shared>, mounts: Mounts, patience: Duration, progress: &'a dyn Progress) -> Self {
+    pub fn new(shared: Arc<Shared>, patience: Duration, progress: &'a dyn Progress) -> Self {
         Self {
             pool: Pool::new(shared.clone()),
             shared,
             progress,
             patience,
-            mounts,
             world: World::new(),
             conflicts: Conflicts::default(),
             open: Vec::new(),
@@ -146,7 +144,7 @@ impl<'a> Dispatcher<'a> {
         const KEPT: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
         let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else { return };
         let file = &descriptor.file;
-        if !file.is_stored() || self.mounts.is_virtual(&file.path) {
+        if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
             return;
         }
         if let Some(first) = self.pool.present(file.id) {
@@ -194,10 +192,11 @@ impl<'a> Dispatcher<'a> {
         let Some(Open { mut bound, overlapped, .. }) = self.close(place) else { return Ok(()) };
         self.world.leave(&call, &mut bound);
         self.note_mapping(&call, &bound);
-        let shape = match decide(&call, &bound, &self.mounts, self.shared.powers.any_user) {
+        let shape = match decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user) {
             Ok(shape) => shape,
             Err(why) => {
                 self.skip(why);
+                self.shared.left_out(&call, &bound, why);
                 let closed = std::mem::take(&mut bound.closed);
                 return self.release(call.tid, closed, overlapped);
             }

@@ -6,12 +6,14 @@ use crate::issue::{Real, Scratch, raw};
 use crate::job::{Issue, Job, Task};
 use crate::report::Divergence;
 use crate::sandbox::Powers;
+use crate::unperformed::Unperformed;
 use crate::verify::{Difference, Listings, Rules};
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use trace::world::{Credentials, Directory};
+use trace::Call;
+use trace::world::{Bound, Credentials, Directory, Mounts};
 
 /// Divergences that are kept; more are counted.
 const KEPT: usize = 10_000;
@@ -30,8 +32,19 @@ pub(crate) struct Shared {
     pub found: Mutex<(Vec<(u64, Divergence)>, u64)>,
     /// Reasons why calls could not be issued after all.
     pub refused: Mutex<std::collections::BTreeMap<&'static str, u64>>,
+    /// Files that calls changed which nobody performed.
+    pub unperformed: Mutex<Unperformed>,
+    /// The recorded machine's mounts.
+    pub mounts: Mounts,
     /// What went wrong inside.
     pub broken: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// A call is performed by no one.
+    pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
+        self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(call, bound, &self.mounts, why);
+    }
 }
 
 /// What came of a call.
@@ -98,7 +111,10 @@ impl Executor {
         match outcome {
             Outcome::Issued(Some(difference)) if self.shared.verify => self.report(number, &issue, difference),
             Outcome::Issued(_) => {}
-            Outcome::Skipped(why) => *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1,
+            Outcome::Skipped(why) => {
+                self.shared.left_out(&issue.call, &issue.bound, why);
+                *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
+            }
         }
     }
 

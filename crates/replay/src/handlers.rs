@@ -7,6 +7,7 @@ mod list;
 mod open;
 mod plain;
 mod seek;
+pub(crate) mod transfer;
 mod umask;
 
 use crate::executor::{Executor, Outcome};
@@ -17,6 +18,11 @@ use abi::{Effect, Form, Kind, Ret};
 /// Performs a call and compares what it brings.
 pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
     let lists = issue.shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
+    if let Some(copies) = issue.shape.copies
+        && let Some(end) = transfer::only_end(&issue.call, copies, &issue.bound)
+    {
+        return transfer::transfer(executor, issue, copies, end);
+    }
     match issue.shape.effect {
         Effect::Close { .. } => close::close(issue),
         Effect::CloseRange => close::close_range(executor, issue),

@@ -22,6 +22,7 @@ mod sandbox;
 pub mod source;
 pub mod state;
 pub mod tree;
+mod unperformed;
 mod verify;
 
 pub use report::{Divergence, Report, State};

@@ -6,6 +6,7 @@ use crate::frontier::Frontier;
 use crate::report::{Prepared, State};
 use crate::sandbox::{self, Powers};
 use crate::source::Source;
+use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Report, prepare, state};
 use std::path::Path;
@@ -63,10 +64,12 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         verify: options.verify,
         found: Mutex::default(),
         refused: Mutex::default(),
+        unperformed: Mutex::default(),
+        mounts: source.mounts(),
         broken: Mutex::default(),
     });
     let begun = Instant::now();
-    let mut dispatcher = Dispatcher::new(shared.clone(), source.mounts(), options.patience, progress);
+    let mut dispatcher = Dispatcher::new(shared.clone(), options.patience, progress);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let elapsed = begun.elapsed();
     let tally = std::mem::take(&mut dispatcher.tally);
@@ -98,18 +101,20 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     let final_state = rows.iter().any(|r| !matches!(r.last, Final::Unknown(_)));
     if options.verify && (final_state || rows.is_empty()) {
         progress.comparing();
-        report.state = compare(&rows, root, powers, options.show)?;
+        let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
+        report.state = compare(&rows, root, powers, &unperformed, options.show)?;
     } else if options.verify {
         report.notes.push("the trace does not hold the final state: the tree was not compared".into());
     }
     Ok(report)
 }
 
-fn compare(rows: &[trace::files::Row], root: &Path, powers: Powers, show: usize) -> Result<State, Error> {
-    let outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
+fn compare(rows: &[trace::files::Row], root: &Path, powers: Powers, unperformed: &Unperformed, show: usize) -> Result<State, Error> {
+    let mut outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
     let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut paths: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     paths.dedup();
+    outcome.excluded.extend(unperformed.files().filter(|(path, _)| paths.binary_search(path).is_err()).map(|(path, why)| (path.to_vec(), why.to_owned())));
     let line = |d: &state::Difference| format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got);
     Ok(State {
         compared: outcome.compared,

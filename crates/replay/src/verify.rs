@@ -103,6 +103,16 @@ pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scra
     None
 }
 
+/// Where two stretches of data differ that begin at byte `at` of what the call moved.
+pub(crate) fn differing(at: usize, recorded: &[u8], come: &[u8]) -> Option<Difference> {
+    if recorded == come {
+        return None;
+    }
+    let first = recorded.iter().zip(come).position(|(a, b)| a != b).unwrap_or(0);
+    let show = |bytes: &[u8]| bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+    Some(Difference::new(format!("byte {} of the data", at + first), show(recorded), show(come)))
+}
+
 fn compare_data(issue: &Issue, i: usize, arguments: &Arguments, scratch: &Scratch, got: i64) -> Option<Difference> {
     if issue.mapped {
         return None;
@@ -122,10 +132,8 @@ fn compare_data(issue: &Issue, i: usize, arguments: &Arguments, scratch: &Scratc
                 }
             }
             let n = recorded.len().min(room.len()).min(left);
-            if recorded[..n] != room[..n] {
-                let first = recorded[..n].iter().zip(&room[..n]).position(|(a, b)| a != b).unwrap_or(0);
-                let show = |bytes: &[u8]| bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
-                return Some(Difference::new(format!("byte {} of the data", at + first), show(&recorded[..n]), show(&room[..n])));
+            if let Some(difference) = differing(at, &recorded[..n], &room[..n]) {
+                return Some(difference);
             }
             recorded = &recorded[n..];
             room = &room[n..];

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use trace::files::{Origin, Row};
-use trace::record::{AT_EXIT, NO_EXIT, PieceKind};
+use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PieceKind};
 use trace::world::Mounts;
 use trace::{Call, Event, Identity, Item, Piece, RecordKind};
 use zerocopy::IntoBytes;
@@ -244,4 +244,44 @@ fn calls_that_never_returned_are_counted() {
     (lost.left, lost.flags) = (None, NO_EXIT);
     let (_root, report) = s.run();
     assert_eq!((report.calls, report.skipped_by.get("never returned")), (1, Some(&1)));
+}
+
+/// What a call changed that nobody performs is not called equal without a word.
+#[test]
+fn a_file_changed_by_what_is_not_performed_is_told() {
+    if !can() {
+        return;
+    }
+    let mut s = Script::default();
+    let name = piece(1, PieceKind::String, 0, b"/changed");
+    let attributes = piece(2, PieceKind::Bytes, 0, &[0; 24]);
+    s.call(1, "file_setattr", &[-100i64 as u64, 4096, 8192, 24, 0], 0, vec![name, attributes]);
+    let (_root, report) = s.run();
+    assert_eq!((report.issued, report.state.excluded), (0, 1), "{report:#?}");
+    assert!(report.state.excluded_lines[0].starts_with("/changed: file_setattr of call 0 was not performed"), "{report:#?}");
+}
+
+/// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
+#[test]
+fn one_end_of_a_move_is_performed() {
+    if !can() {
+        return;
+    }
+    let from_file = |arg, bytes: &[u8]| piece(arg, PieceKind::Data, AT_EXIT | FROM_FILE, bytes);
+    let mut s = Script::default();
+    let fds = [4i32, 5].map(i32::to_le_bytes).concat();
+    s.call(1, "pipe", &[4096], 0, vec![piece(0, PieceKind::Bytes, AT_EXIT, &fds)]);
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.call(1, "splice", &[4, 0, 3, 0, 100, 0], 5, vec![from_file(2, b"hello")]);
+    let at = piece(3, PieceKind::Bytes, 0, &9u64.to_le_bytes());
+    s.call(1, "splice", &[4, 0, 3, 8192, 100, 0], 3, vec![at, from_file(2, b"end")]);
+    s.call(1, "lseek", &[3, 0, 1], 5, vec![]);
+    s.call(1, "lseek", &[3, 1, 0], 1, vec![]);
+    s.call(1, "splice", &[3, 0, 5, 0, 3, 0], 3, vec![from_file(0, b"ell")]);
+    s.read(1, 3, 100, b"o\0\0\0\0end");
+    // Into a pipe from a pipe: nothing to perform.
+    s.call(1, "splice", &[4, 0, 5, 0, 100, 0], 3, vec![]);
+    let (root, report) = s.run();
+    assert_eq!((report.divergences, report.skipped), (0, 2), "{report:#?}");
+    assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"hello\0\0\0\0end");
 }

@@ -1,7 +1,7 @@
 //! What a reader gives: calls and events in the order of their entry.
 
-use crate::record::{Identity, NO_EXIT, PieceKind, RecordKind};
-use abi::Shape;
+use crate::record::{FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind};
+use abi::{At, Copies, Shape};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
@@ -97,6 +97,22 @@ impl Call {
     /// The path or string of argument `arg`.
     pub fn string(&self, arg: u8) -> Option<&[u8]> {
         self.piece(arg, PieceKind::String).map(|p| p.bytes.as_slice())
+    }
+    /// The offset at which data that the kernel moved itself began; `None`: the descriptor's own.
+    pub fn pointed(&self, at: At) -> Option<u64> {
+        match at {
+            At::Start => Some(0),
+            At::Own => None,
+            At::Pointed(arg) if self.args[usize::from(arg)] == 0 => None,
+            At::Pointed(arg) => Some(self.piece(arg, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))),
+        }
+    }
+    /// The data that the kernel moved itself, as far as they were captured: from the source, or from where they went.
+    pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Piece> + use<'_> {
+        let of = |fd: u8| self.pieces.iter().filter(move |p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0);
+        let held = |fd: u8| of(fd).map(|p| p.len).sum::<u64>();
+        // A source that others have changed since may have less of them.
+        of(if held(copies.from.fd) > held(copies.to.fd) { copies.from.fd } else { copies.to.fd })
     }
     /// What the engine found out about the result or directory `arg`, with its path.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {

@@ -1,7 +1,7 @@
 //! How the table writes an argument or a row: one short word for each kind.
 
 use crate::Kind::{self, *};
-use crate::row::{Arg, Class, Groups, Row, Shape};
+use crate::row::{Arg, At, Class, End, Groups, Row, Shape};
 use crate::{Flags, Follow, Layout, Len, OpenFlags, PathUse, Role};
 use syscalls::x86_64::Sysno;
 
@@ -149,6 +149,19 @@ pub const fn deref(n: u8) -> Len {
 /// As many bytes as the struct's own first `u32` says.
 pub const fn own_size() -> Len {
     Len::Head { at: 0, base: 0, unit: 1 }
+}
+
+/// The file of descriptor `fd`, at its own offset.
+pub const fn own(fd: u8) -> End {
+    End { fd, at: At::Own }
+}
+/// The file of descriptor `fd`, at the offset that argument `off` points to.
+pub const fn pointed(fd: u8, off: u8) -> End {
+    End { fd, at: At::Pointed(off) }
+}
+/// The file of descriptor `fd`, from its beginning.
+pub const fn whole(fd: u8) -> End {
+    End { fd, at: At::Start }
 }
 
 pub const D: Groups = Groups::DESC;

@@ -1,6 +1,6 @@
 //! Plans of calls that matter, step by step.
 
-use abi::plan::{CLAMP, DATA, From, NONE, Plan, RESULT, Step, WORKING_DIRECTORY, What, When};
+use abi::plan::{CLAMP, DATA, From, NONE, OWN, Plan, RESULT, Step, WORKING_DIRECTORY, What, When};
 
 fn plan(name: &str) -> Plan {
     Plan::of(&abi::by_name(name).expect("a row").shape)
@@ -50,7 +50,10 @@ fn structs_come_as_they_are_and_attributes_are_no_data() {
 fn what_the_kernel_moves_itself_is_read_from_its_source() {
     let step = told(&plan("sendfile").exit[1]);
     assert_eq!(step, (What::File, When::Exit, 1, From::Ret, 3, 1, DATA));
-    assert_eq!((plan("sendfile").exit[1].arg2, plan("copy_file_range").exit.last().expect("a step").arg2), (2, 1));
+    assert_eq!((plan("sendfile").exit[1].arg2, plan("copy_file_range").exit[2].arg2), (2, 1));
+    let landed = plan("splice").exit.pop().expect("a step");
+    assert_eq!((told(&landed), landed.arg2, landed.arg3), ((What::Landed, When::Exit, 2, From::Ret, 4, 1, DATA), 3, 0));
+    assert_eq!(plan("sendfile").exit.last().expect("a step").arg2, OWN);
     let clone = variant("ioctl", "FICLONE").exit;
     assert_eq!(told(&clone[0]), (What::File, When::Exit, 2, From::Fixed, NONE, u32::MAX, DATA));
 }
@@ -71,7 +74,8 @@ fn every_plan_refers_to_arguments_that_exist() {
                 let exists = |n: u8| (n as usize) < shape.args.len();
                 assert!(exists(step.arg) || step.arg >= abi::plan::ROOT_DIRECTORY, "{}: {step:?}", shape.name);
                 assert!(step.len_arg == NONE || step.from == From::Head || exists(step.len_arg), "{}: {step:?}", shape.name);
-                assert!(step.arg2 == NONE || exists(step.arg2), "{}: {step:?}", shape.name);
+                assert!(step.arg3 == NONE || exists(step.arg3), "{}: {step:?}", shape.name);
+                assert!(matches!(step.arg2, NONE | OWN) || exists(step.arg2), "{}: {step:?}", shape.name);
             }
         }
     }

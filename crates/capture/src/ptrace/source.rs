@@ -1,6 +1,7 @@
-//! Data that the kernel moved from a file without passing the program's memory (sendfile, copy_file_range, splice): read from the file itself.
+//! Data that the kernel moved from file to file without passing the program's memory: read from the source, or from where they went if the source does not keep
+//! what it gives (a pipe, a socket, a file that the kernel makes up).
 //!
-//! Only regular files: what came through a pipe or a socket is gone. The program stands still, but others may have written to the file since; then the trace holds
+//! Only regular files: what went from a pipe into a socket is gone. The program stands still, but others may have written to the file since; then the trace holds
 //! what is there now.
 
 use super::memory::read_u64;
@@ -16,20 +17,39 @@ pub(super) struct Source {
     end: u64,
 }
 
+/// Where in the file the range begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// At its first byte.
+    Start,
+    /// `moved` bytes before the descriptor's offset.
+    Own,
+    /// `moved` bytes before the offset at this address.
+    Pointed(u64),
+}
+
 impl Source {
-    /// The file of descriptor `fd`, from where `moved` bytes were taken. `offset` is the argument that pointed to the offset, NULL meaning the descriptor's own;
-    /// without such an argument the range begins at the file's first byte.
-    pub fn open(tid: i32, pid: i32, fd: i32, offset: Option<u64>, moved: u64) -> Option<Self> {
+    /// The file of descriptor `fd`, from where `moved` bytes were taken.
+    pub fn open(tid: i32, pid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
         let file = File::from(borrow(pid, fd).or_else(|| reopen(tid, fd))?);
+        Self::of(file, tid, fd, place, moved)
+    }
+    /// The file of descriptor `fd`, to where `moved` bytes went.
+    pub fn landed(tid: i32, pid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
+        // The program's own descriptor need not be one for reading.
+        let file = File::from(reopen(tid, fd).or_else(|| borrow(pid, fd))?);
+        Self::of(file, tid, fd, place, moved)
+    }
+    fn of(file: File, tid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {
             return None;
         }
-        let after = match offset {
-            None => moved,
+        let after = match place {
+            Place::Start => moved,
             // The position is asked of the program's descriptor: a file that was opened anew has its own.
-            Some(0) => position(tid, fd)?,
-            Some(pointer) => read_u64(tid, pointer)?,
+            Place::Own => position(tid, fd)?,
+            Place::Pointed(pointer) => read_u64(tid, pointer)?,
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
@@ -48,6 +68,11 @@ impl Source {
         }
         got
     }
+}
+
+/// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes up have none, as far as they tell.
+pub(super) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
+    std::fs::metadata(format!("/proc/{tid}/fd/{fd}")).is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
 /// A copy of the process's descriptor: needs no permission to open the file, which may have no name any more.

@@ -3,10 +3,10 @@
 use super::identity::describe;
 use super::memory::{Span, Strings, read, read_u32, read_u64, span};
 use super::out::{Due, Sink};
-use super::source::Source;
+use super::source::{Place, Source, keeps};
 use super::vectors;
 use crate::plans::Take;
-use abi::plan::{CLAMP, DATA, From, NONE, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
+use abi::plan::{CLAMP, DATA, From, NONE, OWN, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
 use zerocopy::IntoBytes;
 
@@ -86,7 +86,7 @@ impl End<'_> {
         steps.iter().any(|take| match take.step.what {
             What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => self.len(&take.step).min(take.limit) > most,
             What::Iov | What::Msg => self.moved().min(take.limit) > most,
-            What::File => !self.failed() && (whole_file(&take.step) || self.moved() > most),
+            What::File | What::Landed => !self.failed() && (whole_file(&take.step) || self.moved() > most),
             // How much each message moved stands in the program's memory.
             What::Msgs => self.moved() != 0,
             _ => false,
@@ -110,10 +110,20 @@ impl End<'_> {
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
         match step.what {
             What::Identity => self.identity(step, scratch, sink),
-            What::File => {
-                let offset = (step.arg2 != NONE).then(|| self.arg(step.arg2));
+            What::File | What::Landed => {
+                let place = match step.arg2 {
+                    NONE => Place::Start,
+                    OWN => Place::Own,
+                    n if self.arg(n) == 0 => Place::Own,
+                    n => Place::Pointed(self.arg(n)),
+                };
                 let moved = self.moved();
-                let Some(mut source) = Source::open(self.tid, self.pid, address as i32, offset, moved) else { return };
+                let (fd, landed) = (address as i32, step.what == What::Landed);
+                if landed && (moved == 0 || keeps(self.tid, self.arg(step.arg3) as i32, moved)) {
+                    return;
+                }
+                let open = if landed { Source::landed } else { Source::open };
+                let Some(mut source) = open(self.tid, self.pid, fd, place, moved) else { return };
                 let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
                 if wanted > 0 {
                     let flags = self.flags() | FROM_FILE;

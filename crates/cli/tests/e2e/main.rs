@@ -18,4 +18,5 @@ mod proof;
 mod real;
 mod run;
 mod tracee;
+mod transfer;
 mod tree;

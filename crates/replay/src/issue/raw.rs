@@ -78,7 +78,8 @@ pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
 
 fn plain(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: called below with calls that take numbers, or pointers to slices that live until the call returns and that the kernel only reads.
+    // SAFETY: called below with calls that take numbers, or pointers to slices that live until the call returns, that the kernel only reads, or that are borrowed
+    // mutably and written up to their length.
     let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
     result as i64
 }
@@ -108,6 +109,24 @@ pub(crate) fn umask(mask: u32) -> i64 {
 /// lseek(2).
 pub(crate) fn seek(fd: i32, offset: u64, whence: usize) -> i64 {
     plain(Sysno::lseek, [fd as usize, offset as usize, whence, 0, 0, 0])
+}
+
+/// pwrite(2) at `offset`, or write(2).
+pub(crate) fn write(fd: i32, bytes: &[u8], offset: Option<u64>) -> i64 {
+    let (start, len) = (bytes.as_ptr() as usize, bytes.len());
+    match offset {
+        Some(offset) => plain(Sysno::pwrite64, [fd as usize, start, len, offset as usize, 0, 0]),
+        None => plain(Sysno::write, [fd as usize, start, len, 0, 0, 0]),
+    }
+}
+
+/// pread(2) at `offset`, or read(2).
+pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
+    let (start, len) = (bytes.as_mut_ptr() as usize, bytes.len());
+    match offset {
+        Some(offset) => plain(Sysno::pread64, [fd as usize, start, len, offset as usize, 0, 0]),
+        None => plain(Sysno::read, [fd as usize, start, len, 0, 0, 0]),
+    }
 }
 
 /// openat(2) of an absolute or relative path (a NUL is added).

@@ -270,28 +270,15 @@ impl<T: Default> World<T> {
         }
         let moved = call.ret as u64;
         if let Some(copies) = shape.copies {
-            for (i, arg) in shape.args.iter().enumerate() {
-                let (Kind::Fd, Some(d)) = (arg.kind, &bound.fds[i]) else { continue };
-                let source = i as u8 == copies.fd;
-                let pointer = if source {
-                    copies.off.map(usize::from)
-                } else {
-                    shape.args.iter().enumerate().position(|(j, a)| matches!(a.kind, Kind::InOut(..) | Kind::In(..)) && copies.off != Some(j as u8))
-                };
-                match pointer.filter(|p| call.args[*p] != 0) {
-                    None => {
-                        let end = d.file.offset().saturating_add(moved);
-                        d.file.set_offset(end);
-                        if !source {
-                            d.file.inode.grow(end);
-                        }
-                    }
-                    Some(p) => {
-                        let start = call.piece(p as u8, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes);
-                        if !source {
-                            d.file.inode.grow(start.saturating_add(moved));
-                        }
-                    }
+            for (end, target) in [(copies.from, false), (copies.to, true)] {
+                let Some(d) = &bound.fds[usize::from(end.fd)] else { continue };
+                let own = call.pointed(end.at).is_none();
+                let after = call.pointed(end.at).unwrap_or_else(|| d.file.offset()).saturating_add(moved);
+                if own {
+                    d.file.set_offset(after);
+                }
+                if target {
+                    d.file.inode.grow(after);
                 }
             }
             return;

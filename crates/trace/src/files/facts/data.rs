@@ -1,12 +1,12 @@
 //! What calls do with a file's bytes: reads, writes, copies within the kernel, lengths, holes.
 
 use super::Facts;
-use crate::call::Call;
+use crate::call::{Call, Piece};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
 use crate::files::scene::Scene;
 use crate::record::{FROM_FILE, PieceKind};
-use abi::{Effect, Form, Kind, Layout, Ret, Shape};
+use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
 
 const ENXIO: i32 = 6;
 const SEEK_DATA: u64 = 3;
@@ -62,33 +62,17 @@ impl Facts {
     pub(super) fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
         let Some(copies) = shape.copies else { return };
         let clones = matches!(shape.effect, Effect::Clone { .. });
-        let held: u64 = call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(|p| p.len).sum();
-        let moved = if clones { held.max(call.pieces.iter().filter(|p| p.flags & FROM_FILE != 0).map(|p| p.wanted).sum()) } else { call.ret.max(0) as u64 };
-        let pointed = |arg: u8| {
-            let bytes = call.piece(arg, PieceKind::Bytes)?.bytes.as_slice();
-            bytes.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
+        let sum = |fd: u8, of: fn(&Piece) -> u64| -> u64 {
+            call.pieces.iter().filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(of).sum()
         };
-        let from = match copies.off {
-            Some(arg) if call.args[usize::from(arg)] != 0 => pointed(arg),
-            Some(_) => scene.fds[usize::from(copies.fd)].as_ref().and_then(|fd| fd.offset),
-            None => Some(0),
-        };
-        if let Some(source) = self.fd(scene, copies.fd) {
-            self.read(source, from, held.min(moved), call.seq);
+        let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
+        let moved = if clones { read.max(sum(copies.from.fd, |p| p.wanted)) } else { call.ret.max(0) as u64 };
+        let place = |end: End| call.pointed(end.at).or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset));
+        if let Some(source) = self.fd(scene, copies.from.fd) {
+            self.read(source, place(copies.from), read.min(moved), call.seq);
         }
-        for (i, a) in shape.args.iter().enumerate() {
-            if a.kind != Kind::Fd || i == usize::from(copies.fd) {
-                continue;
-            }
-            let Some(target) = self.fd(scene, i as u8) else { continue };
-            let pointer = i + 1;
-            let own = shape.args.get(pointer).is_some_and(|a| matches!(a.kind, Kind::InOut(..)) && copies.off != Some(pointer as u8));
-            let to = match (clones, own && call.args[pointer] != 0) {
-                (true, _) => Some(0),
-                (false, true) => pointed(pointer as u8),
-                (false, false) => scene.fds[i].as_ref().and_then(|fd| fd.offset),
-            };
-            self.written(target, to, moved, held.min(moved));
+        if let Some(target) = self.fd(scene, copies.to.fd) {
+            self.written(target, place(copies.to), moved, read.max(landed).min(moved));
         }
     }
 
