@@ -29,6 +29,9 @@ pub enum What {
     /// Data that the kernel moved into a file, read from there: as [`What::File`], but taken only where argument `arg3` is no descriptor of a regular file that holds
     /// them (they came out of a pipe, a socket, a file that the kernel makes up).
     Landed = 9,
+    /// Data from a file that a struct names: `arg` points to its descriptor (`s64`), the offset there (`u64`) and how many bytes (`u64`; 0: to the file's end), as
+    /// `struct file_clone_range` has them.
+    Range = 10,
 }
 
 /// When a step is taken.
@@ -142,7 +145,8 @@ impl Plan {
             }
         }
         if let Some(c) = shape.copies {
-            plan.exit.push(Step { arg2: place(c.from.at), ..step(What::File, When::Exit, c.from.fd, c.len, DATA) });
+            let what = if matches!(c.from.at, At::Field { .. }) { What::Range } else { What::File };
+            plan.exit.push(Step { arg2: place(c.from.at), ..step(what, When::Exit, c.from.fd, c.len, DATA) });
             // What a call takes from a file wholly cannot come from anything else.
             if moved {
                 plan.exit.push(Step { arg2: place(c.to.at), arg3: c.from.fd, ..step(What::Landed, When::Exit, c.to.fd, c.len, DATA) });
@@ -162,7 +166,7 @@ impl Plan {
 
 const fn place(at: At) -> u8 {
     match at {
-        At::Start => NONE,
+        At::Start | At::Field { .. } => NONE,
         At::Own => OWN,
         At::Pointed(arg) => arg,
     }

@@ -138,12 +138,19 @@ pub enum At {
     Own,
     /// At the offset that the argument points to (`loff_t *`, which the call advances); NULL: the descriptor's own.
     Pointed(u8),
+    /// At the `u64` at byte `at` of the struct that argument `arg` points to.
+    Field {
+        /// The struct.
+        arg: u8,
+        /// The byte.
+        at: u8,
+    },
 }
 
 /// One end of such a move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct End {
-    /// The argument with the descriptor.
+    /// The argument with the descriptor, or with the struct whose field of meaning [`crate::Is::Fd`] it is.
     pub fd: u8,
     /// Where.
     pub at: At,
@@ -157,7 +164,7 @@ pub struct Copies {
     pub from: End,
     /// Where they go.
     pub to: End,
-    /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end.
+    /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end, or as many as the struct says that has the source's descriptor.
     pub len: Len,
 }
 

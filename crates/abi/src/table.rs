@@ -10,6 +10,7 @@ use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
 use crate::row::{Arg, Class, Effect, Groups, Ret, Row, Shape};
 use args::*;
+use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
 use syscalls::x86_64::Sysno as X;
 
@@ -656,8 +657,15 @@ static IOCTL: &[(u64, Shape)] = &[
         ioctl::FICLONE as u64,
         Shape::new("FICLONE", &[FD, IOCMD, fd("arg")]).does(Effect::Clone { from: 2 }).changes().copies(whole(2), whole(0), Len::Fixed(u32::MAX)),
     ),
-    // The source's descriptor is the struct's field of meaning `Is::Fd`.
-    (ioctl::FICLONERANGE as u64, Shape::new("FICLONERANGE", &[FD, IOCMD, ins("arg", &CLONE_RANGE)]).does(Effect::Clone { from: 2 }).changes()),
+    (
+        ioctl::FICLONERANGE as u64,
+        Shape::new("FICLONERANGE", &[FD, IOCMD, ins("arg", &CLONE_RANGE)]).does(Effect::Clone { from: 2 }).changes().copies(
+            told(2, 2, offset_of!(raw::file_clone_range, src_offset)),
+            told(0, 2, offset_of!(raw::file_clone_range, dest_offset)),
+            Len::Fixed(u32::MAX),
+        ),
+    ),
+    // Changes no byte: both ranges hold the same before and after.
     (ioctl::FIDEDUPERANGE as u64, host("FIDEDUPERANGE", &[FD, IOCMD, inout("arg", Len::Head { at: 16, base: 24, unit: 32 }, &HOST)])),
     (ioctl::FIOCLEX as u64, Shape::new("FIOCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: true })),
     (ioctl::FIONCLEX as u64, Shape::new("FIONCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: false })),

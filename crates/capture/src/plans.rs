@@ -27,7 +27,8 @@ impl Steps {
                 _ if step.flags & DATA == 0 => u64::MAX,
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
-                    let written = matches!(step.what, What::File | What::Landed) || shape.args.get(step.arg as usize).is_some_and(|a| goes_in(a.kind));
+                    let written =
+                        matches!(step.what, What::File | What::Landed | What::Range) || shape.args.get(step.arg as usize).is_some_and(|a| goes_in(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,

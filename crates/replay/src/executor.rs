@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub found: Mutex<(Vec<(u64, Divergence)>, u64)>,
     /// Reasons why calls could not be issued after all.
     pub refused: Mutex<std::collections::BTreeMap<&'static str, u64>>,
+    /// Clones that were performed by copying.
+    pub copied: AtomicU64,
     /// Files that calls changed which nobody performed.
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.

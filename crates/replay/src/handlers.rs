@@ -33,7 +33,8 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::Seek => seek::seek(executor, issue),
         Effect::None if lists => list::list(executor, issue),
         Effect::None if issue.shape.ret == Ret::Fd => open::open(executor, issue),
-        Effect::None | Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate | Effect::Clone { .. } => {
+        Effect::Clone { .. } => transfer::clone(executor, issue),
+        Effect::None | Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => {
             plain::plain(executor, issue)
         }
         Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => Outcome::Skipped("process"),

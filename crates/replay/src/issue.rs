@@ -7,7 +7,7 @@ pub(crate) mod arguments;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
 #[allow(unsafe_code)]
-mod scratch;
+pub(crate) mod scratch;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use raw::Real;

@@ -77,6 +77,8 @@ pub struct Report {
     pub races: u64,
     /// The first of those.
     pub races_shown: Vec<Divergence>,
+    /// Clones that were performed by copying: the file system of the root cannot share blocks.
+    pub copied: u64,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

@@ -10,7 +10,7 @@ use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Report, prepare, state};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use trace::Item;
@@ -64,6 +64,7 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         verify: options.verify,
         found: Mutex::default(),
         refused: Mutex::default(),
+        copied: AtomicU64::new(0),
         unperformed: Mutex::default(),
         mounts: source.mounts(),
         broken: Mutex::default(),
@@ -85,6 +86,7 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     report.skipped = report.skipped_by.values().sum();
     report.recorded_s = tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
     report.prepared = prepared;
+    report.copied = shared.copied.load(Relaxed);
     let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.0.sort_by_key(|(number, _)| *number);
     report.divergences = found.1;

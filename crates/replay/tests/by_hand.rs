@@ -285,3 +285,23 @@ fn one_end_of_a_move_is_performed() {
     assert_eq!((report.divergences, report.skipped), (0, 2), "{report:#?}");
     assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"hello\0\0\0\0end");
 }
+
+/// A range of one file is cloned into another: where the file system here cannot share blocks, the bytes are copied, and the report says so.
+#[test]
+fn a_clone_is_a_copy_where_blocks_cannot_be_shared() {
+    if !can() {
+        return;
+    }
+    const FICLONERANGE: u64 = 0x4020_940d;
+    let mut s = Script::default();
+    s.open(1, "/from", RDWR_CREATE, 3, 10);
+    s.write(1, 3, &[b'x'; 5000]);
+    s.open(1, "/to", RDWR_CREATE, 4, 11);
+    let range = [3u64, 1, 4000, 7].map(u64::to_le_bytes).concat();
+    let bytes = piece(2, PieceKind::Data, AT_EXIT | FROM_FILE, &[b'x'; 4000]);
+    s.call(1, "ioctl", &[4, FICLONERANGE, 4096], 0, vec![piece(2, PieceKind::Bytes, 0, &range), bytes]);
+    let (root, report) = s.run();
+    // Such a range no file system shares.
+    assert_eq!((report.divergences, report.copied), (0, 1), "{report:#?}");
+    assert_eq!(std::fs::read(root.path().join("to")).expect("the file"), [&[0; 7][..], &[b'x'; 4000][..]].concat());
+}

@@ -104,8 +104,13 @@ impl Call {
             At::Start => Some(0),
             At::Own => None,
             At::Pointed(arg) if self.args[usize::from(arg)] == 0 => None,
-            At::Pointed(arg) => Some(self.piece(arg, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))),
+            At::Pointed(arg) => Some(self.word(arg, 0)),
+            At::Field { arg, at } => Some(self.word(arg, at)),
         }
+    }
+    fn word(&self, arg: u8, at: u8) -> u64 {
+        let bytes = self.piece(arg, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
+        bytes.map_or(0, |b| u64::from_le_bytes(*b))
     }
     /// The data that the kernel moved itself, as far as they were captured: from the source, or from where they went.
     pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Piece> + use<'_> {

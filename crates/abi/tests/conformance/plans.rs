@@ -51,6 +51,7 @@ fn what_the_kernel_moves_itself_is_read_from_its_source() {
     let step = told(&plan("sendfile").exit[1]);
     assert_eq!(step, (What::File, When::Exit, 1, From::Ret, 3, 1, DATA));
     assert_eq!((plan("sendfile").exit[1].arg2, plan("copy_file_range").exit[2].arg2), (2, 1));
+    assert_eq!(told(&variant("ioctl", "FICLONERANGE").exit[0]), (What::Range, When::Exit, 2, From::Fixed, NONE, u32::MAX, DATA));
     let landed = plan("splice").exit.pop().expect("a step");
     assert_eq!((told(&landed), landed.arg2, landed.arg3), ((What::Landed, When::Exit, 2, From::Ret, 4, 1, DATA), 3, 0));
     assert_eq!(plan("sendfile").exit.last().expect("a step").arg2, OWN);

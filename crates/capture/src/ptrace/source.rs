@@ -40,6 +40,10 @@ impl Source {
         let file = File::from(reopen(tid, fd).or_else(|| borrow(pid, fd))?);
         Self::of(file, tid, fd, place, moved)
     }
+    /// The file of descriptor `fd`, from byte `from`.
+    pub fn from(tid: i32, pid: i32, fd: i32, from: u64) -> Option<Self> {
+        Self::open(tid, pid, fd, Place::Start, 0).map(|source| Self { from, ..source })
+    }
     fn of(file: File, tid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {

@@ -86,7 +86,7 @@ impl End<'_> {
         steps.iter().any(|take| match take.step.what {
             What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => self.len(&take.step).min(take.limit) > most,
             What::Iov | What::Msg => self.moved().min(take.limit) > most,
-            What::File | What::Landed => !self.failed() && (whole_file(&take.step) || self.moved() > most),
+            What::File | What::Landed | What::Range => !self.failed() && (whole_file(&take.step) || self.moved() > most),
             // How much each message moved stands in the program's memory.
             What::Msgs => self.moved() != 0,
             _ => false,
@@ -123,12 +123,16 @@ impl End<'_> {
                     return;
                 }
                 let open = if landed { Source::landed } else { Source::open };
-                let Some(mut source) = open(self.tid, self.pid, fd, place, moved) else { return };
+                let Some(source) = open(self.tid, self.pid, fd, place, moved) else { return };
                 let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
-                if wanted > 0 {
-                    let flags = self.flags() | FROM_FILE;
-                    sink.filled(Due { flags, ..due(PieceKind::Data, wanted, *limit) }, &mut |at, local| source.read(at, local));
-                }
+                self.put(Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) }, source, sink);
+            }
+            What::Range => {
+                let word = |at: u64| read_u64(self.tid, address.wrapping_add(at));
+                let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else { return };
+                let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else { return };
+                let wanted = if len == 0 { source.rest() } else { len.min(source.rest()) };
+                self.put(Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) }, source, sink);
             }
             _ if address == 0 => {}
             What::Bytes => {
@@ -172,6 +176,12 @@ impl End<'_> {
                 sink.local(whole(PieceKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 gathered.put(self.tid, *limit, &due, sink);
             }
+        }
+    }
+
+    fn put(&self, due: Due, mut source: Source, sink: &mut impl Sink) {
+        if due.wanted > 0 {
+            sink.filled(due, &mut |at, local| source.read(at, local));
         }
     }
 

@@ -18,6 +18,9 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     if *races > 0 {
         row("races", &format!("{} calls came out differently in an order that the recording does not determine", count(*races)))?;
     }
+    if report.copied > 0 {
+        row("copied", &format!("{} clones: the root's file system does not share blocks", count(report.copied)))?;
+    }
     let excluded = if state.excluded == 0 { String::new() } else { format!(", {} only in part", count(state.excluded)) };
     let compared = format!("{} names compared, {} different{excluded}", count(state.compared), count(state.different));
     row("final tree", if state.compared == 0 { "not compared" } else { &compared })?;

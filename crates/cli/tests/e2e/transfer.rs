@@ -1,8 +1,12 @@
 //! Data that the kernel moves without passing the program's memory.
 
-use crate::place::number;
+use crate::place::{Place, Who, number};
 use crate::proof::{Program, same_again};
+use crate::run::run;
 use crate::tracee::tracee;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 fn program() -> Program {
     Program::new([tracee("moves").to_str().unwrap()])
@@ -20,20 +24,49 @@ fn what_came_out_of_pipes_and_sockets_is_in_the_files_again() {
 fn a_file_that_was_there_takes_what_was_spliced_into_it() {
     let proved = program().before("printf '%0100d' 0 > found").proved();
     let again = proved.place.path("root").join(proved.place.work().join("found").strip_prefix("/").unwrap());
-    let (there, here) = (std::fs::read(proved.place.work().join("found")).unwrap(), std::fs::read(again).unwrap());
+    let (there, here) = (fs::read(proved.place.work().join("found")).unwrap(), fs::read(again).unwrap());
     assert_eq!((&there[10..17], &here[10..17]), (&b"spliced"[..], &b"spliced"[..]));
 }
 
 /// Without the data the sizes are right, and every file is said not to be compared.
 #[test]
 fn files_are_not_called_equal_without_their_bytes() {
-    let place = crate::place::Place::of(crate::place::Who::Me);
+    let place = Place::of(Who::Me);
     let trace = place.trace("t");
-    crate::run::run(&mut place.record(&trace, &["--data", "none"], &[tracee("moves").to_str().unwrap().to_owned()])).ok("record");
+    run(&mut place.record(&trace, &["--data", "none"], &[tracee("moves").to_str().unwrap().to_owned()])).ok("record");
     let report = same_again(&place, &trace, &place.directory("root"));
     let lines = report["state"]["excluded_lines"].to_string();
     for name in ["plain", "placed", "tee-one", "tee-two", "socket", "piped", "sent", "ranged", "system"] {
         assert!(lines.contains(&format!("/{name}: ")), "{name} is not told in {lines}");
     }
     assert!(number(&report, "state.excluded") >= 9);
+}
+
+/// Recorded where blocks can be shared, performed there and where they cannot be.
+#[test]
+#[ignore = "needs root, a loop device and mkfs.btrfs: cargo nextest run --run-ignored all clones"]
+fn clones_are_clones_or_copies() {
+    let place = Place::of(Who::Me);
+    let (image, mounted) = (place.path("image"), place.directory("mounted"));
+    fs::File::create(&image).unwrap().set_len(300 << 20).unwrap();
+    run(Command::new("mkfs.btrfs").arg("-q").arg(&image)).ok("mkfs.btrfs");
+    run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted)).ok("mount");
+    let _mounted = Mounted(mounted.clone());
+    let (work, root) = (mounted.join("work"), mounted.join("root"));
+    fs::create_dir(&work).unwrap();
+    fs::create_dir(&root).unwrap();
+    let trace = place.trace("t");
+    let mut record = place.record(&trace, &[], &[tracee("clones").to_str().unwrap().to_owned()]);
+    run(record.current_dir(&work)).ok("record");
+    let shared = same_again(&place, &trace, &root);
+    let copied = same_again(&place, &trace, &place.directory("root"));
+    assert_eq!((number(&shared, "copied"), number(&copied, "copied")), (0, 4), "{copied}");
+}
+
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }

@@ -2,14 +2,17 @@
 //! other way round.
 //!
 //! What went into a file is written where it went, and what came out of one is read and compared; the descriptor's offset moves as it did. Nothing else is performed.
+//! A clone that the file system here refuses is a copy, counted as such.
 
 use super::refusal;
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
-use crate::issue::{Real, raw};
+use crate::issue::scratch::MOST;
+use crate::issue::{Arguments, Real, raw};
 use crate::job::Issue;
-use crate::verify::{compare_result, differing};
+use crate::verify::{Difference, compare_result, differing};
 use abi::{Copies, End};
+use std::sync::atomic::Ordering::Relaxed;
 use trace::world::Bound;
 use trace::{Call, Piece};
 
@@ -24,14 +27,45 @@ pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Opti
     }
 }
 
+/// EXDEV, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP: what file systems say that cannot share blocks, or not these.
+const REFUSED: [i64; 5] = [-18, -22, -25, -38, -95];
 /// Bytes that are moved at a time: what a trace claims to have moved must not cost as much memory.
 const STRETCH: usize = 1 << 20;
 
+/// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
+type Moved = (i64, Option<Difference>);
+
 pub(super) fn transfer(executor: &mut Executor, issue: &Issue, copies: Copies, end: End) -> Outcome {
+    match carry(executor, issue, copies, end, (issue.call.ret as u64).min(MOST as u64)) {
+        Ok((got, difference)) => Outcome::Issued(compare_result(issue, got).or(difference)),
+        Err(why) => refusal(why),
+    }
+}
+
+/// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger blocks), a copy of the captured bytes in its place.
+pub(super) fn clone(executor: &mut Executor, issue: &Issue) -> Outcome {
+    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+        Ok(arguments) => arguments,
+        Err(why) => return refusal(why),
+    };
+    let got = arguments.perform();
+    let Some(copies) = issue.shape.copies.filter(|_| issue.call.succeeded() && REFUSED.contains(&got)) else {
+        return Outcome::Issued(compare_result(issue, got));
+    };
+    executor.shared.copied.fetch_add(1, Relaxed);
+    let sum = |of: fn(&Piece) -> u64| issue.call.copied(&copies).map(of).sum::<u64>();
+    let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
+    match carry(executor, issue, copies, copies.to, due) {
+        Ok((got, _)) if got == due as i64 => Outcome::Issued(None),
+        Ok((got, _)) => Outcome::Issued(compare_result(issue, got.min(-1))),
+        Err(why) => refusal(why),
+    }
+}
+
+fn carry(executor: &mut Executor, issue: &Issue, copies: Copies, end: End, due: u64) -> Result<Moved, Refused> {
     let call = &issue.call;
     let real = issue.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
-    let due = call.ret as u64;
-    let Some(room) = executor.scratch.take(STRETCH) else { return refusal(Refused::Size) };
+    let room = executor.scratch.take(STRETCH).ok_or(Refused::Size)?;
     let bytes = executor.scratch.bytes_mut(room);
     let offset = call.pointed(end.at);
     let mut captured = Captured::new(call.copied(&copies));
@@ -63,10 +97,10 @@ pub(super) fn transfer(executor: &mut Executor, issue: &Issue, copies: Copies, e
                 }
             }
             _ if moved > 0 => break,
-            _ => return Outcome::Issued(compare_result(issue, got)),
+            _ => return Ok((got, None)),
         }
     }
-    Outcome::Issued(compare_result(issue, moved as i64).or(difference))
+    Ok((moved as i64, difference))
 }
 
 /// The captured bytes, one after the other, up to the first that is missing.

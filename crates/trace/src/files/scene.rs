@@ -51,6 +51,9 @@ impl Scene {
         for (slot, descriptor) in scene.fds.iter_mut().zip(&bound.fds) {
             *slot = descriptor.as_ref().map(given);
         }
+        for (arg, _, descriptor) in &bound.inner {
+            scene.fds[usize::from(*arg)] = Some(given(descriptor));
+        }
         for (slot, path) in scene.magic.iter_mut().zip(&bound.paths) {
             let number = path.as_deref().and_then(|path| magic(path, call.pid));
             *slot = number.and_then(|fd| world.descriptor(call.tid, fd)).map(given);

@@ -265,6 +265,13 @@ impl<T: Default> World<T> {
 
     /// Moves the offsets and sizes of the files that data moved in.
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
+        if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
+            if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
+                let due: u64 = call.copied(&copies).map(|p| p.wanted).sum();
+                d.file.inode.grow(call.pointed(copies.to.at).unwrap_or(0).saturating_add(due));
+            }
+            return;
+        }
         if shape.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
