@@ -1,5 +1,5 @@
-/* Threads share descriptors while others close them. Nobody knows beforehand how often a descriptor is already gone. All descriptors are of one file, and a byte is
-   only ever overwritten with itself: which descriptor a number meant while it was closed and given out again is decided nowhere but in the kernel. */
+/* Threads share descriptors of many files while others close them, so that a number may change its meaning while a call uses it. Each thread counts what it did; nobody
+   knows beforehand how often a descriptor is already gone. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +16,14 @@ static atomic_long opened, closed, moved, gone, strange;
 
 static void *work(void *arg) {
 	unsigned me = (unsigned)(long)arg, seed = me * 7919 + 1;
-	char buf[64];
+	char name[32], buf[64];
 	for (int i = 0; i < ROUNDS; i++) {
 		seed = seed * 1103515245 + 12345;
 		unsigned s = (seed >> 16) % SLOTS;
 		switch ((seed >> 8) % 5) {
 		case 0: {
-			int fd = open("shared", O_RDWR), was = atomic_exchange(&slot[s], fd);
+			snprintf(name, sizeof name, "f%u.%u", me, s);
+			int fd = open(name, O_CREAT | O_RDWR | (seed & 1 ? O_APPEND : 0), 0644), was = atomic_exchange(&slot[s], fd);
 			if (fd < 0) {
 				strange++;
 				break;
@@ -62,12 +63,6 @@ static void *work(void *arg) {
 
 int main(void) {
 	pthread_t t[THREADS];
-	static char all[(THREADS + 1) * 4096];
-	for (unsigned i = 0; i < sizeof all; i++)
-		all[i] = 'a' + i / 4096;
-	int whole = open("shared", O_CREAT | O_RDWR | O_TRUNC, 0644);
-	if (whole < 0 || write(whole, all, sizeof all) != sizeof all || close(whole))
-		return 90;
 	for (long i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, work, (void *)i);
 	for (int i = 0; i < THREADS; i++)

@@ -63,6 +63,12 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     for line in &report.state.lines {
         talk_or_print(a.json, talk, &format!("state: {line}"))?;
     }
+    for race in &report.races_shown {
+        talk.detail(format_args!("race: {race}"));
+    }
+    for line in &report.state.raced_lines {
+        talk.detail(format_args!("race: {line}"));
+    }
     for line in &report.state.excluded_lines {
         talk.detail(format_args!("compared only in part: {line}"));
     }

@@ -3,7 +3,9 @@
 //! Order `overlap`: a call starts when all calls that had returned before it began are done, and those that it conflicts with and that returned before it. What is
 //! dispatched and not done is bounded in number and in bytes.
 
+mod overlap;
 mod pool;
+mod proven;
 
 use crate::conflicts::Conflicts;
 use crate::decide::decide;
@@ -12,9 +14,11 @@ use crate::frontier::WINDOW;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
 use crate::source::Cause;
+use crate::undecided::Undecided;
 use crate::{Error, Progress};
 use abi::{Effect, Kind, Replay};
 use pool::Pool;
+use proven::Proven;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,7 +35,12 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// A call that is under way in the recording.
 struct Open {
+    call: Arc<Call>,
     bound: Bound<Real>,
+    /// Other descriptors that its arguments may have meant: the numbers were closed and given out again meanwhile.
+    others: Vec<(usize, Arc<Descriptor<Real>>)>,
+    /// An overlapping call wrote some of the bytes that it writes, differently.
+    contested: bool,
     /// Calls dispatched when it began.
     overlapped: u64,
     /// It may be issued, so that others may conflict with it.
@@ -69,6 +78,8 @@ pub(crate) struct Dispatcher<'a> {
     /// Calls and releases dispatched.
     number: u64,
     flying: Vec<Flying>,
+    /// What the recording leaves open.
+    pub undecided: Undecided,
     /// Files that somebody writes through a mapping.
     mapped: HashSet<(u64, u64)>,
     /// Listings under way: open file, and how often its directory had changed when it began.
@@ -90,6 +101,7 @@ impl<'a> Dispatcher<'a> {
             counting: 0,
             number: 0,
             flying: vec![Flying::default(); WINDOW as usize],
+            undecided: Undecided::default(),
             mapped: HashSet::new(),
             listings: HashMap::new(),
             changes: HashMap::new(),
@@ -99,11 +111,15 @@ impl<'a> Dispatcher<'a> {
 
     /// Replays all items, and returns when the last call is done.
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
-        for moment in Timeline::new(items) {
+        let mut moments = Proven::new(Timeline::new(items));
+        while let Some(moment) = moments.next() {
             match moment.map_err(Error::Trace)? {
                 Moment::Event(event) => self.event(&event)?,
                 Moment::Enter(place, call) => self.enter(place, &call),
-                Moment::Leave(place, call) => self.leave(place, call)?,
+                Moment::Leave(place, call) => match self.came_first(place) {
+                    Some(other) if moments.postpone(place, &call, other) => {}
+                    _ => self.leave(place, call)?,
+                },
                 Moment::Lost(place, _) => {
                     self.close(place);
                     self.skip("never returned");
@@ -171,7 +187,8 @@ impl<'a> Dispatcher<'a> {
         recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
         let counts = call.returned() && call.shape().is_some_and(|s| s.replay == Replay::Issue);
         self.counting += usize::from(counts);
-        let open = Open { bound: self.world.enter(call), overlapped: self.number, counts };
+        let bound = self.world.enter(call);
+        let open = Open { call: call.clone(), bound, others: Vec::new(), contested: false, overlapped: self.number, counts };
         if self.open.len() <= place {
             self.open.resize_with(place + 1, || None);
         }
@@ -189,8 +206,13 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
-        let Some(Open { mut bound, overlapped, .. }) = self.close(place) else { return Ok(()) };
+        let Some(Open { mut bound, mut others, overlapped, contested, .. }) = self.close(place) else { return Ok(()) };
         self.world.leave(&call, &mut bound);
+        self.reinterpret(&bound);
+        for (i, d) in others.iter().filter(|_| call.succeeded()) {
+            bound.fds[*i].get_or_insert_with(|| d.clone());
+        }
+        others.retain(|(i, d)| bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored()));
         self.note_mapping(&call, &bound);
         let shape = match decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user) {
             Ok(shape) => shape,
@@ -218,7 +240,12 @@ impl<'a> Dispatcher<'a> {
             if !matches!(shape.effect, Effect::Close { .. }) && self.tally.raced.len() < RACES && !fds().all(|(i, d)| same(i, d)) {
                 self.tally.raced.insert(number);
             }
-            self.conflicts.forget(self.shared.frontier.reached());
+            let oldest = self.open.iter().flatten().map(|o| o.overlapped).min().unwrap_or(number);
+            self.conflicts.forget(oldest.min(self.shared.frontier.reached()));
+        }
+        after = others.iter().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after);
+        if self.weigh(&call, shape, &bound, &others, contested) && self.tally.raced.len() < RACES {
+            self.tally.raced.insert(number);
         }
         bound.opened.iter().for_each(|(_, d)| d.real.opened_by(number));
         if let Some(directory) = &bound.directory {
@@ -231,7 +258,7 @@ impl<'a> Dispatcher<'a> {
         let tid = call.tid;
         let flying = Flying { seq: call.seq, tid, call: shape.name };
         self.tally.dispatched += 1;
-        let task = Task::Call(Box::new(Issue { call, shape, bound, credentials, disturbed, mapped }));
+        let task = Task::Call(Box::new(Issue { call, shape, bound, others, credentials, disturbed, mapped }));
         self.dispatch(tid, flying, after, bytes, task)
     }
 

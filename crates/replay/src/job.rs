@@ -29,6 +29,8 @@ pub(crate) struct Issue {
     pub call: Arc<Call>,
     pub shape: &'static Shape,
     pub bound: Bound<Real>,
+    /// For descriptor arguments whose number changed its meaning while the call was under way: the others that it may have meant.
+    pub others: Vec<(usize, Arc<Descriptor<Real>>)>,
     pub credentials: Option<Arc<Credentials>>,
     /// The directory changed while it was being listed (of the last call of a listing).
     pub disturbed: bool,

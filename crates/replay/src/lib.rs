@@ -4,7 +4,7 @@
 //! executors issue the calls inside the root and compare what comes back. `docs/replay-semantics.md` says what is performed and what is compared.
 //!
 //! Invariants: nothing outside the root is touched; every call of the trace is counted once, as issued or as skipped with its reason; no call waits for one that
-//! returned later, so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
+//! returned later (or would have, as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
 mod conflicts;
@@ -16,12 +16,14 @@ mod handlers;
 mod issue;
 mod job;
 pub mod prepare;
+mod proof;
 pub mod report;
 mod run;
 mod sandbox;
 pub mod source;
 pub mod state;
 pub mod tree;
+mod undecided;
 mod unperformed;
 mod verify;
 

@@ -43,6 +43,10 @@ pub struct State {
     pub different: u64,
     /// The first differences, a line each.
     pub lines: Vec<String>,
+    /// Names that differ in bytes which the recording does not determine: overlapping calls wrote them.
+    pub raced: u64,
+    /// The first of those, a line each.
+    pub raced_lines: Vec<String>,
     /// Names of which something could not be compared.
     pub excluded: u64,
     /// The first of those, with the reason.

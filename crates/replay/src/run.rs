@@ -9,6 +9,7 @@ use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Report, prepare, state};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,7 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let elapsed = begun.elapsed();
     let tally = std::mem::take(&mut dispatcher.tally);
+    let undecided = std::mem::take(&mut dispatcher.undecided).into_paths();
     drop(dispatcher);
 
     let mut report = Report { calls: tally.calls, notes, skipped_by: tally.skipped_by, elapsed_s: elapsed.as_secs_f64(), ..Report::default() };
@@ -104,15 +106,24 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     if options.verify && (final_state || rows.is_empty()) {
         progress.comparing();
         let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
-        report.state = compare(&rows, root, powers, &unperformed, options.show)?;
+        report.state = compare(&rows, root, powers, &unperformed, &undecided, options.show)?;
     } else if options.verify {
         report.notes.push("the trace does not hold the final state: the tree was not compared".into());
     }
     Ok(report)
 }
 
-fn compare(rows: &[trace::files::Row], root: &Path, powers: Powers, unperformed: &Unperformed, show: usize) -> Result<State, Error> {
+fn compare(
+    rows: &[trace::files::Row],
+    root: &Path,
+    powers: Powers,
+    unperformed: &Unperformed,
+    undecided: &BTreeSet<Box<[u8]>>,
+    show: usize,
+) -> Result<State, Error> {
     let mut outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
+    let raced;
+    (raced, outcome.differences) = outcome.differences.into_iter().partition(|d| undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"));
     let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut paths: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     paths.dedup();
@@ -122,6 +133,8 @@ fn compare(rows: &[trace::files::Row], root: &Path, powers: Powers, unperformed:
         compared: outcome.compared,
         different: paths.len() as u64,
         lines: outcome.differences.iter().take(show).map(line).collect(),
+        raced: raced.len() as u64,
+        raced_lines: raced.iter().take(show).map(line).collect(),
         excluded: outcome.excluded.len() as u64,
         excluded_lines: outcome.excluded.iter().take(show).map(|(path, why)| format!("{}: {why}", name(path))).collect(),
     })

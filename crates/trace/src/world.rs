@@ -96,6 +96,11 @@ impl<T: Default> World<T> {
         Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
     }
 
+    /// Whether two threads have one descriptor table.
+    pub fn share_table(&self, a: u32, b: u32) -> bool {
+        self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
+    }
+
     /// Who thread `tid` acts as, if the trace says so.
     pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
         self.threads.get(&tid)?.credentials.as_ref()

@@ -32,6 +32,14 @@ fn threads_share_and_close_descriptors() {
     assert_eq!(number(&proved.info, "threads"), 5);
 }
 
+/// Threads that are given each other's numbers: each call finds the file that it found.
+#[test]
+fn threads_take_numbers_from_each_other() {
+    let proved = Program::new([path("numbers")]).proved();
+    assert_eq!(proved.recorded.end(), (Some(0), None), "{}", proved.recorded.stdout);
+    assert_eq!((number(&proved.report, "races"), number(&proved.report, "state.raced")), (0, 0), "{}", proved.report);
+}
+
 #[test]
 fn many_kinds_of_calls() {
     let proved = Program::new([path("calls")]).proved();

@@ -113,7 +113,7 @@ impl Place {
     /// Performs the trace in the empty directory `root`.
     #[track_caller]
     pub fn replay(&self, trace: &Path, root: &Path) -> (Ran, Value) {
-        let ran = run(self.reanimator(["replay", "--json", "--root"]).arg(root).arg(trace));
+        let ran = run(self.reanimator(["replay", "--json", "--show", "1000", "--root"]).arg(root).arg(trace));
         let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
         (ran, report)
     }

@@ -298,11 +298,19 @@ END
     assert_eq!(proved.recorded.end(), (Some(9), None));
 }
 
-/// Four threads, each with a quarter of the file.
+/// Four threads that read and write one file, their parts of it overlapping.
 #[test]
 fn fio_four_threads_one_file() {
-    let fio = "fio --ioengine=psync --thread --filename=data --rw=randrw --bs=4k --fsync=64 --verify=crc32c --output=said --size=2m \
-               --name=a --offset=0 --name=b --offset=2m --name=c --offset=4m --name=d --offset=6m";
+    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=2m --offset_increment=2m --filesize=8m --rw=randrw --bs=4k --fsync=64 \
+               --verify=crc32c --output=said";
+    let proved = Program::script(fio).output(Output::Varies).proved();
+    assert!(proved.info["threads"].as_u64() > Some(4), "{}", proved.info);
+}
+
+/// The same blocks by all four.
+#[test]
+fn fio_four_threads_the_same_blocks() {
+    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=1m --rw=randrw --bs=4k --fsync=64 --refill_buffers --output=said";
     let proved = Program::script(fio).output(Output::Varies).proved();
     assert!(proved.info["threads"].as_u64() > Some(4), "{}", proved.info);
 }

@@ -4,7 +4,7 @@ use super::plain::plain;
 use crate::executor::{Executor, Outcome};
 use crate::job::Issue;
 
-pub(super) fn umask(executor: &mut Executor, issue: &Issue) -> Outcome {
+pub(super) fn umask(executor: &mut Executor, issue: &mut Issue) -> Outcome {
     executor.umask = issue.call.args[0] as u32 & 0o777;
     plain(executor, issue)
 }

@@ -24,7 +24,7 @@ pub struct Bound<T> {
     pub offset: Option<u64>,
     /// After `leave`: descriptors that came into being.
     pub opened: Vec<(i32, Arc<Descriptor<T>>)>,
-    /// Descriptors taken out of the caller's table: those of a close from its entry on, the others after `leave`. Others may share them.
+    /// After `leave`: descriptors taken out of the caller's table. Others may share them.
     pub closed: Vec<Arc<Descriptor<T>>>,
     /// After `leave`: the new working directory.
     pub directory: Option<Arc<Directory<T>>>,

@@ -4,7 +4,7 @@ use super::World;
 use super::bound::Bound;
 use super::event::{CLONE_FILES, CLONE_FS};
 use super::file::{Descriptor, Directory};
-use super::table::Slot;
+use super::table::{Closing, Slot};
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
@@ -24,7 +24,16 @@ impl<T: Default> World<T> {
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number) {
-                self.closing.swap_remove(at);
+                let Closing { table, descriptor, .. } = self.closing.swap_remove(at);
+                // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
+                let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
+                let found = descriptor.or_else(|| call.succeeded().then(there)?);
+                let taken = || self.closing.iter_mut().find(|c| c.table == table && c.fd == number && c.descriptor.is_some())?.descriptor.take();
+                let found = found.or_else(|| call.succeeded().then(taken)?);
+                if bound.fds[fd as usize].is_none() {
+                    bound.fds[fd as usize].clone_from(&found);
+                }
+                bound.closed.extend(found);
             }
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
@@ -160,10 +169,11 @@ impl<T: Default> World<T> {
             return;
         }
         bound.opened.push((fd, descriptor.clone()));
-        if let Some(table) = self.tables.get_mut(&table)
-            && let Some(old) = table.slots.insert(fd, Slot { descriptor, cloexec })
-        {
-            bound.closed.push(old.descriptor);
+        let old = self.tables.get_mut(&table).and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec })).map(|s| s.descriptor);
+        // What it took the place of may have been closed before, by a call that is still under way.
+        match self.closing.iter_mut().find(|c| c.table == table && c.fd == fd && c.descriptor.is_none()) {
+            Some(closing) => closing.descriptor = old,
+            None => bound.closed.extend(old),
         }
     }
 

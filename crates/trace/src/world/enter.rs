@@ -22,11 +22,9 @@ impl<T: Default> World<T> {
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return bound };
-            if call.errno() != Some(EBADF)
-                && let Some(slot) = self.tables.get_mut(&thread.table).and_then(|t| t.slots.remove(&number))
-            {
-                self.closing.push(Closing { tid: call.tid, table: thread.table, fd: number, descriptor: slot.descriptor.clone() });
-                bound.closed.push(slot.descriptor);
+            if call.errno() != Some(EBADF) {
+                let found = self.tables.get_mut(&thread.table).and_then(|t| t.slots.remove(&number)).map(|s| s.descriptor);
+                self.closing.push(Closing { tid: call.tid, table: thread.table, fd: number, descriptor: found });
             }
         }
         bound
@@ -97,7 +95,7 @@ impl<T: Default> World<T> {
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing.iter().rev().find(|c| c.table == table && c.fd == number).map(|c| c.descriptor.clone())
+        self.closing.iter().rev().filter(|c| c.table == table && c.fd == number).find_map(|c| c.descriptor.clone())
     }
 }
 

@@ -1,0 +1,87 @@
+//! What two overlapping calls' results prove of their order.
+//!
+//! A read that brought a write's bytes came after it, and one that brought others came before; a read that met the file's end where a write goes on came before it.
+
+use crate::issue::Real;
+use abi::{Form, Kind, Len, Ret, Shape};
+use std::borrow::Cow;
+use trace::Call;
+use trace::record::{AT_EXIT, PieceKind};
+use trace::world::Bound;
+
+/// Bytes of a regular file that a call moved.
+pub(crate) struct Access<'a> {
+    call: &'a Call,
+    pub inode: (u64, u64),
+    pub start: u64,
+    pub end: u64,
+    pub writes: bool,
+    /// It wrote at the file's end, wherever that was when it acted.
+    pub appends: bool,
+    /// It brought less than was asked for: it met the file's end.
+    short: bool,
+}
+
+impl<'a> Access<'a> {
+    /// What `call` moved, if it moved data between its memory and a file, and it is known where.
+    pub fn of(call: &'a Call, shape: &Shape, bound: &Bound<Real>) -> Option<Self> {
+        if shape.ret != Ret::Bytes || shape.copies.is_some() || !call.succeeded() {
+            return None;
+        }
+        let fd = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
+        let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored())?.file;
+        let start = bound.offset?;
+        let asked = shape.args.iter().find_map(|a| match a.kind {
+            Kind::Out(Len::Ret { max: Some(n), unit: 1 }, l) if l.form == Form::Data => Some(call.args[n as usize]),
+            _ => None,
+        });
+        let (end, short) = (start.saturating_add(call.ret as u64), asked.is_some_and(|asked| (call.ret as u64) < asked));
+        Some(Self { call, inode: file.inode.key, start, end, writes: shape.changes, appends: shape.changes && file.appends(), short })
+    }
+
+    /// The bytes that both moved.
+    pub fn common(&self, other: &Self) -> Option<(u64, u64)> {
+        let (start, end) = (self.start.max(other.start), self.end.min(other.end));
+        (self.inode == other.inode && start < end).then_some((start, end))
+    }
+
+    /// The bytes of which two overlapping writes leave open who wrote them.
+    pub fn contests(&self, other: &Self) -> Option<(u64, u64)> {
+        if self.inode == other.inode && (self.appends || other.appends) {
+            return Some((self.start.min(other.start), u64::MAX));
+        }
+        self.common(other).filter(|_| self.agrees(other) != Some(true))
+    }
+
+    /// Whether both moved the same bytes where they meet; `None` if they do not meet, or nobody knows.
+    pub fn agrees(&self, other: &Self) -> Option<bool> {
+        let (start, end) = self.common(other)?;
+        Some(self.bytes(start, end)? == other.bytes(start, end)?)
+    }
+
+    /// Whether this read came after that write; `None`: nothing proves it.
+    pub fn saw(&self, write: &Self) -> Option<bool> {
+        if self.inode == write.inode && self.short && write.start <= self.end && self.end < write.end {
+            return Some(false);
+        }
+        self.agrees(write)
+    }
+
+    fn bytes(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
+        let (mut from, len) = ((start - self.start) as usize, (end - start) as usize);
+        let mut all = Vec::new();
+        for piece in self.call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & AT_EXIT != 0) {
+            let bytes = piece.bytes.as_slice();
+            if all.is_empty() && from + len <= bytes.len() {
+                return Some(Cow::Borrowed(&bytes[from..from + len]));
+            }
+            let part = bytes.get(from..).unwrap_or_default();
+            all.extend_from_slice(&part[..part.len().min(len - all.len())]);
+            from = from.saturating_sub(bytes.len());
+            if (bytes.len() as u64) < piece.wanted {
+                break;
+            }
+        }
+        (all.len() == len).then_some(Cow::Owned(all))
+    }
+}
