@@ -101,6 +101,11 @@ impl<T: Default> World<T> {
         self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
     }
 
+    /// Whether the close of `fd` that thread `tid` has under way has found it open.
+    pub fn closes(&self, tid: u32, fd: i32) -> bool {
+        self.closing.iter().any(|c| c.tid == tid && c.fd == fd && c.descriptor.is_some())
+    }
+
     /// Who thread `tid` acts as, if the trace says so.
     pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
         self.threads.get(&tid)?.credentials.as_ref()

@@ -58,7 +58,11 @@ impl Dispatcher<'_> {
         let this = self.open.get(place)?.as_ref()?;
         let shape = this.call.shape()?;
         // It found a number taken that was free when it began: the other had given it out.
-        let unbound = shape.args.iter().enumerate().find(|(i, a)| matches!(a.kind, Kind::Fd | Kind::DirFd) && this.bound.fds[*i].is_none());
+        let found = |i: usize| match shape.effect {
+            Effect::Close { .. } => self.world.closes(this.call.tid, this.call.args[i] as i32),
+            _ => this.bound.fds[i].is_some(),
+        };
+        let unbound = shape.args.iter().enumerate().find(|(i, a)| matches!(a.kind, Kind::Fd | Kind::DirFd) && !found(*i));
         if let Some(number) = unbound.map(|(i, _)| this.call.args[i] as i32).filter(|n| *n >= 0 && uses(&this.call, shape, *n))
             && self.world.descriptor(this.call.tid, number).is_none()
             && let Some((other, _)) = self.givers(place, this.call.tid, number).min_by_key(|(_, o)| o.call.left)
