@@ -27,6 +27,7 @@ use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
 use crate::world::{Bound, Directory, Moment, Timeline};
+use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use facts::Facts;
 use live::{Here, Look};
@@ -34,7 +35,7 @@ use names::Names;
 use node::NodeId;
 use scene::{Processes, Scene};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct Circumstances {
     pub mounts: Vec<(Vec<u8>, String)>,
     /// The recorded machine's file system is the one that this program sees: look there for what the trace does not tell.
     pub live: bool,
+    /// Last components of the names that the trace moved something to ([`moved`]). Needed with `live`.
+    pub moved: HashSet<Box<[u8]>>,
     /// The recording has just ended: write down the state after it. Needs `live`.
     pub final_state: bool,
 }
@@ -71,9 +74,31 @@ impl Circumstances {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
             live,
+            moved: HashSet::new(),
             final_state,
         }
     }
+}
+
+/// Last components of the names that renames and links made. Under them, and below them, the live file system shows what may have come during the recording, however
+/// old it is.
+pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<Box<[u8]>>, E> {
+    let mut moved = HashSet::new();
+    for item in items {
+        let Item::Call(call) = item? else { continue };
+        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { continue };
+        let paths = || shape.args.iter().enumerate().filter_map(|(i, a)| if let abi::Kind::Path(used) = a.kind { Some((i as u8, used.role)) } else { None });
+        if paths().count() < 2 || moved.len() >= MOST_MOVED {
+            continue;
+        }
+        // Of an exchange both names are new.
+        for (arg, _) in paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create)) {
+            if let Some(name) = call.string(arg).and_then(|path| path.rsplit(|&b| b == b'/').find(|part| !part.is_empty())) {
+                moved.insert(name.into());
+            }
+        }
+    }
+    Ok(moved)
 }
 
 /// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data pieces may come without
@@ -86,6 +111,9 @@ pub fn infer(storage: &dyn Storage, dir: BorrowedFd<'_>, items: impl Iterator<It
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
     Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable })
 }
+
+/// So many names are remembered: a program that moves more files than this moves files, and not directories.
+const MOST_MOVED: usize = 1 << 20;
 
 const FILES: &str = "files.parquet";
 const INITIAL: &str = "initial.parquet";
@@ -109,7 +137,7 @@ impl Trace {
 /// Runs the trace through world and model.
 fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
-    let mut facts = Facts::new(Names::new(&about.mounts, live), about.began);
+    let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     let mut world = Processes::new();
     let mut under_way = HashMap::new();
     for moment in Timeline::new(items) {
@@ -139,6 +167,7 @@ fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstance
             }
         }
     }
+    facts.settle_doubts();
     Ok(facts)
 }
 

@@ -217,9 +217,15 @@ impl<'a> Sealing<'a> {
 /// Has the files' states inferred from what was just sealed.
 fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), Error> {
     let final_state = live && document.end.as_ref().is_some_and(|e| e.final_state);
-    let circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
+    let mut circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
     let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
-    match crate::files::infer(place.storage, place.dir, trace.read(crate::trace::Want { data: false }), &circumstances) {
+    let calls = || trace.read(crate::trace::Want { data: false });
+    let moved = if live { crate::files::moved(calls()) } else { Ok(Default::default()) };
+    let found = moved.and_then(|moved| {
+        circumstances.moved = moved;
+        crate::files::infer(place.storage, place.dir, calls(), &circumstances)
+    });
+    match found {
         Ok(found) => {
             document.summary.files = found.files;
             if found.unreadable > 0 {

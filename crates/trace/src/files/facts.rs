@@ -4,7 +4,9 @@
 
 mod about;
 mod data;
+mod doubts;
 mod errors;
+mod made;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -15,7 +17,7 @@ use crate::record::{Identity, PieceKind};
 use crate::world::OpenFile;
 use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, OpenFlags, PathUse, Ret, Role, Shape};
-use about::stat_result;
+use about::{link_read, stat_result};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
@@ -42,6 +44,8 @@ pub struct Facts {
     sweep: usize,
     /// When the recording began, less a clock tick.
     began: u64,
+    /// Errors that may tell more at the end.
+    doubts: Vec<doubts::Doubt>,
     /// Initial content found and not yet taken away.
     pub origins: Vec<Origin>,
 }
@@ -60,7 +64,7 @@ struct Led {
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(TICK), origins: Vec::new() }
+        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(TICK), doubts: Vec::new(), origins: Vec::new() }
     }
 
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
@@ -70,7 +74,7 @@ impl Facts {
             Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => Some(self.names.present(&place, &seen)),
             Walk::Place(_) => Some(self.names.nameless(true, &seen)),
             Walk::At(node) => Some(node),
-            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => None,
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => None,
         }
     }
 
@@ -87,7 +91,7 @@ impl Facts {
     fn behind(&mut self, given: &Given) -> Option<NodeId> {
         let file = &given.file;
         if let Some(&(_, node)) = self.open.get(&file.id) {
-            return Some(node);
+            return Some(self.names.itself(node));
         }
         if !file.is_stored() || file.path.first() != Some(&b'/') {
             return None;
@@ -96,7 +100,7 @@ impl Facts {
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
             Walk::Place(place) => self.names.present(&place, &Seen { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
-            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return None,
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
         self.leads(file, node);
         Some(node)
@@ -107,7 +111,7 @@ impl Facts {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => node,
             Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
-            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => ROOT,
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => ROOT,
         }
     }
 
@@ -121,16 +125,22 @@ impl Facts {
         let mut led = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
             if let Kind::Path(used) = a.kind {
-                let walk = self.lead(call, shape, scene, i as u8, used);
-                let slash = call.string(i as u8).is_some_and(|path| path.ends_with(b"/"));
+                // Where an error may be an earlier path's, nobody may have looked at the later one.
+                let lost = led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
+                let reach = errors::reach(call.errno(), shape);
+                let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
+                self.names.slashed = false;
+                let walk = self.lead(call, shape, scene, i as u8, used, reach);
+                let slash = self.names.slashed;
                 let creates = matches!(used.role, Role::Open(from) if open_flags(call, from) & O_CREAT != 0);
-                led.push(Led { used, follow: follows(call, used), creates, slash, walk });
+                led.push(Led { used, follow: looks_through(call, used, call.string(i as u8).is_some_and(|path| path.ends_with(b"/"))), creates, slash, walk });
             }
         }
         match call.errno() {
             None => self.succeeded(call, shape, scene, &led),
             Some(errno) => {
                 self.failed(shape, errno, &led);
+                self.doubt(errno, &led);
                 self.layout(call, shape, scene);
                 None
             }
@@ -148,7 +158,7 @@ impl Facts {
         }
     }
 
-    fn lead(&mut self, call: &Call, shape: &Shape, scene: &Scene, arg: u8, used: PathUse) -> Walk {
+    fn lead(&mut self, call: &Call, shape: &Shape, scene: &Scene, arg: u8, used: PathUse, reach: Reach) -> Walk {
         let ok = call.succeeded();
         if let Some(fd) = &scene.magic[usize::from(arg)] {
             return self.behind(fd).map_or(Walk::Virtual, |node| self.named(node));
@@ -175,16 +185,22 @@ impl Facts {
             },
             None => scene.cwd.unwrap_or(ROOT),
         };
-        // A slash at the end follows, too, where the whole path is looked up and not its directory alone.
-        let slash = path.ends_with(b"/") && matches!(used.role, Role::Lookup | Role::Open(_));
-        let follow = slash || follows(call, used);
-        let reach = errors::reach(call.errno(), shape);
+        let follow = looks_through(call, used, path.ends_with(b"/"));
+        let opened = call.identity(RESULT).filter(|_| ok && shape.ret == Ret::Fd);
+        if let Some((_, real)) = &opened
+            && self.names.leads_straight(base, path, real)
+        {
+            return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
+        }
         let walk = self.names.walk(root, base, path, follow, reach);
-        match (&walk, call.identity(RESULT)) {
+        match (&walk, opened) {
+            // The last name is a link that nobody has looked at: what was opened has another name.
+            (Walk::Place(place), Some((_, real))) if follow && self.names.is_passed(place, real) => {
+                self.names.passed(place, real);
+                self.names.walk(ROOT, ROOT, real, false, Reach::Straight)
+            }
             // A link that we do not know of led elsewhere: the kernel says where.
-            (Walk::Virtual | Walk::Stopped(_) | Walk::Blocked, Some((_, real)))
-                if ok && shape.ret == Ret::Fd && real.first() == Some(&b'/') && deleted(real).is_none() =>
-            {
+            (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real))) if real.first() == Some(&b'/') && deleted(real).is_none() => {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
@@ -205,9 +221,17 @@ impl Facts {
         for l in led {
             match (&l.used.role, &l.walk) {
                 (Role::Lookup, Walk::Place(place)) => {
-                    let kind = if matches!(shape.effect, Effect::Chdir | Effect::Chroot) { FileType::Directory } else { FileType::Unknown };
-                    let seen = stat_result(call, shape).unwrap_or_else(|| Seen::kind(kind));
-                    subject = Some(self.names.present(place, &seen));
+                    let directory = l.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
+                    let kind = if directory { FileType::Directory } else { FileType::Unknown };
+                    let seen = stat_result(call, shape).or_else(|| link_read(call, shape)).unwrap_or_else(|| Seen::kind(kind));
+                    let node = self.names.present(place, &seen);
+                    let found = self.names.node_mut(node);
+                    if l.follow {
+                        found.followed = true;
+                    } else if seen.kind != FileType::Unknown {
+                        found.confirmed = true;
+                    }
+                    subject = Some(node);
                 }
                 (Role::Lookup, Walk::At(node)) => {
                     subject = Some(*node);
@@ -219,10 +243,10 @@ impl Facts {
                 (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
                     let directory = l.used.role == Role::RemoveDirectory || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
-                    let seen = Seen::kind(FileType::Unknown);
+                    let seen = if directory { Seen::kind(FileType::Directory) } else { Seen::leaf() };
                     let node = self.names.remove(place, &seen);
                     let node = self.names.node_mut(node);
-                    if node.kind == FileType::Unknown {
+                    if node.likely_kind() == FileType::Unknown {
                         node.guess = if directory { FileType::Directory } else { FileType::Regular };
                     }
                 }
@@ -233,7 +257,9 @@ impl Facts {
                         } else {
                             let directory = led.iter().any(|l| l.slash);
                             let kind = if directory { FileType::Directory } else { FileType::Unknown };
-                            self.names.rename(from, to, &Seen::kind(kind));
+                            // Nothing moves into itself: what has the old name is a link to where the new one is.
+                            let seen = if self.names.is_above(from, to.dir) { Seen::leaf() } else { Seen::kind(kind) };
+                            self.names.rename(from, to, &seen);
                         }
                     }
                 }
@@ -265,139 +291,21 @@ impl Facts {
         self.layout(call, shape, scene);
         Some(node)
     }
-
-    /// An open by path.
-    fn opened(&mut self, call: &Call, scene: &Scene, flags: u64, walk: &Walk) {
-        let identity = call.identity(RESULT).map(|(identity, _)| identity);
-        let mut seen = identity.as_ref().map_or_else(|| Seen::kind(FileType::Unknown), seen_of);
-        if flags & O_DIRECTORY != 0 && flags & O_TMPFILE != O_TMPFILE && seen.kind == FileType::Unknown {
-            seen.kind = FileType::Directory;
-        }
-        let node = match walk {
-            _ if flags & O_TMPFILE == O_TMPFILE => {
-                if let Walk::Place(dir) = walk {
-                    self.names.present(dir, &Seen::kind(FileType::Directory));
-                }
-                seen.kind = FileType::Regular;
-                self.names.nameless(false, &seen)
-            }
-            Walk::Place(place) => {
-                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen) {
-                    seen.kind = FileType::Regular;
-                    match place.slot {
-                        // An open that overlapped this one and returned before it has found the file already.
-                        Slot::Node(node) if seen.id.is_some() && self.names.node(node).id == seen.id => {
-                            self.names.was_new(place, node);
-                            node
-                        }
-                        _ => self.names.create(place, &seen),
-                    }
-                } else {
-                    let mut found = seen.clone();
-                    if flags & O_TRUNC != 0 {
-                        found.attributes.size = None;
-                    }
-                    let node = self.names.present(place, &found);
-                    if flags & O_TRUNC != 0 && matches!(self.names.node(node).kind, FileType::Regular | FileType::Unknown) {
-                        self.names.node_mut(node).kind = FileType::Regular;
-                        self.names.node_mut(node).truncate(0);
-                    }
-                    node
-                }
-            }
-            Walk::At(node) => {
-                self.names.node_mut(*node).observe(&seen);
-                *node
-            }
-            Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
-        };
-        if let Some(file) = &scene.opened {
-            self.leads(file, node);
-        }
-    }
-
-    /// Whether an open with `O_CREAT` made the file.
-    fn was_created(&self, place: &Place, flags: u64, identity: Option<&Identity>, seen: &Seen) -> bool {
-        match place.slot {
-            _ if flags & O_EXCL != 0 => true,
-            _ if let Some(created) = identity.and_then(Identity::was_created) => created,
-            Slot::Node(_) => false,
-            // A file born in the recording that stands under another name already is a link that we did not see being made.
-            _ if seen.id.is_some_and(|id| self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)) && seen.links != Some(1) => {
-                false
-            }
-            Slot::Absent => true,
-            Slot::Unknown => match identity {
-                // What holds bytes right after its open was not made by it, unless another thread was quick: the tick's benefit of the doubt is for the empty ones.
-                Some(identity) if identity.born != 0 => identity.born >= self.began + if identity.size > 0 { TICK } else { 0 },
-                // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
-                Some(identity) => identity.size == 0 && identity.links <= 1,
-                None => true,
-            },
-        }
-    }
-
-    /// A descriptor that came in another way than by a path.
-    fn obtained(&mut self, call: &Call, scene: &Scene) {
-        let (Some(file), Some((identity, path))) = (&scene.opened, call.identity(RESULT)) else { return };
-        if self.open.contains_key(&file.id)
-            || !file.is_stored()
-            || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link)
-        {
-            return;
-        }
-        let seen = seen_of(&identity);
-        let known = seen.id.and_then(|id| self.names.named(id));
-        let node = match known {
-            Some(node) => node,
-            None if path.first() != Some(&b'/') || deleted(path).is_some() => self.names.nameless(identity.born != 0 && identity.born < self.began, &seen),
-            None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-                Walk::Place(place) => self.names.present(&place, &seen),
-                Walk::At(node) => node,
-                Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
-            },
-        };
-        self.leads(file, node);
-    }
-
-    /// A name came into being.
-    fn created(&mut self, call: &Call, shape: &Shape, scene: &Scene, place: &Place, led: &[Led]) {
-        if let Some(old) = led.iter().find(|l| l.used.role == Role::Lookup) {
-            let node = match &old.walk {
-                Walk::Place(place) => self.names.present(place, &Seen::kind(FileType::Unknown)),
-                Walk::At(node) => *node,
-                Walk::Virtual | Walk::Stopped(_) | Walk::Blocked => return,
-            };
-            if self.names.node(node).kind == FileType::Unknown {
-                self.names.node_mut(node).guess = FileType::Regular;
-            }
-            self.names.link(place, node);
-            return;
-        }
-        let string = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
-        let mode = shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
-        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
-        let kind = match (string, mode) {
-            (Some(_), _) => FileType::Link,
-            (None, Some(mode)) if device => match FileType::of_mode(mode) {
-                FileType::Unknown => FileType::Regular,
-                kind => kind,
-            },
-            (None, _) => FileType::Directory,
-        };
-        let mut seen = Seen::kind(kind);
-        seen.target = string.map(<[u8]>::to_vec);
-        seen.attributes.mode = mode.map(|m| m & (0o777 | S_ISVTX) & !scene.umask);
-        if kind == FileType::Regular {
-            seen.attributes.size = Some(0);
-        }
-        self.names.create(place, &seen);
-    }
 }
 
 /// The path before ` (deleted)`.
 fn deleted(path: &[u8]) -> Option<&[u8]> {
     path.strip_suffix(b" (deleted)")
+}
+
+/// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes
+/// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
+fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
+    match used.role {
+        Role::Open(from) if slash && open_flags(call, from) & O_CREAT != 0 => false,
+        Role::Lookup | Role::Open(_) if slash => true,
+        _ => follows(call, used),
+    }
 }
 
 /// Whether a link in the last component is followed.

@@ -27,6 +27,7 @@ pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Seen> {
         id: dev.zip(find(Is::Ino)).filter(|id| id.1 != 0),
         links: find(Is::Links).map(|v| v as u32),
         target: None,
+        leaf: false,
     })
 }
 

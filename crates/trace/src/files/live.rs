@@ -16,6 +16,8 @@ pub trait Look {
     fn unchanged(&mut self, path: &[u8]) -> Option<Seen>;
     /// What stands there, if it was made before the recording began: its type and target are as they were, and it probably stood there.
     fn older(&mut self, path: &[u8]) -> Option<Seen>;
+    /// Whether two names are links to one file.
+    fn same(&mut self, a: &[u8], b: &[u8]) -> bool;
     /// The names in a directory, as far as they can be read.
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>>;
 }
@@ -29,6 +31,9 @@ impl Look for Blind {
     }
     fn older(&mut self, _: &[u8]) -> Option<Seen> {
         None
+    }
+    fn same(&mut self, _: &[u8], _: &[u8]) -> bool {
+        false
     }
     fn list(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
         Vec::new()
@@ -79,6 +84,11 @@ impl Look for Here {
         let began = self.began;
         self.find(path).filter(|f| f.born != 0 && f.born < began || f.changed < began).map(|f| f.seen)
     }
+    fn same(&mut self, a: &[u8], b: &[u8]) -> bool {
+        let several = |f: &Found| f.seen.links > Some(1) && f.seen.kind != FileType::Directory;
+        let Some(id) = self.find(a).filter(several).and_then(|f| f.seen.id) else { return false };
+        self.find(b).is_some_and(|f| f.seen.id == Some(id))
+    }
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>> {
         let listing = open(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(Dir::new);
         let names = listing.into_iter().flatten().filter_map(|e| Some(e.ok()?.file_name().to_bytes().to_vec()));
@@ -108,6 +118,7 @@ pub fn inspect(fd: &OwnedFd) -> rustix::io::Result<Found> {
             id: Some((rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor), s.stx_ino)),
             links: Some(s.stx_nlink),
             target,
+            leaf: false,
         },
         born,
         changed: nanos(s.stx_ctime),

@@ -25,6 +25,10 @@ pub struct Manifest {
 
 /// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown.
 pub fn build(names: &mut Names, look: bool) -> Manifest {
+    if look {
+        names.settle(&mut |path| live::open(path, OFlags::PATH).ok().and_then(|fd| live::inspect(&fd).ok()).map(|found| found.seen));
+    }
+    names.furnish();
     let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
     let mut now: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
     names.visit(true, &mut |path, id| {
@@ -37,19 +41,30 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
     paths.sort_unstable();
     paths.dedup();
 
-    let mut lasts = Vec::with_capacity(paths.len());
+    let mut lasts: Vec<Result<Option<Live>, String>> = Vec::with_capacity(paths.len());
     let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::new();
     let mut same: HashMap<NodeId, NodeId> = HashMap::new();
     for path in &paths {
         let node = now.get(path).copied();
         let last = if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
-        if let (Ok(Some(live)), Some(node)) = (&last, node) {
-            fill(names.node_mut(node), live);
-            if live.state.kind != FileType::Directory {
-                same.insert(node, *by_live.entry(live.id).or_insert(node));
-            }
+        if let (Ok(Some(live)), Some(node)) = (&last, node)
+            && live.state.kind != FileType::Directory
+        {
+            same.insert(node, *by_live.entry(live.id).or_insert(node));
         }
         lasts.push(last);
+    }
+    // What is known under one name of a file is known under all of them, before the rest is taken from how it is at last.
+    for (&node, &one) in same.iter().filter(|(node, one)| node != one) {
+        share(names, node, one);
+    }
+    for (path, last) in paths.iter().zip(&lasts) {
+        if let (Ok(Some(live)), Some(&node)) = (last, now.get(path)) {
+            if let Some(&one) = same.get(&node).filter(|one| **one != node) {
+                share(names, one, node);
+            }
+            fill(names.node_mut(node), live);
+        }
     }
 
     let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
@@ -64,6 +79,7 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
         }
     }
 
+    let made_up: Vec<&Vec<u8>> = now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
     let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0 };
     let mut hashes: HashMap<NodeId, Content> = HashMap::new();
     for (path, last) in paths.into_iter().zip(lasts) {
@@ -73,6 +89,9 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
             Err(reason) => {
                 manifest.unreadable += u64::from(look);
                 Final::Unknown(reason)
+            }
+            Ok(_) if made_up.iter().any(|made| path.strip_prefix(&made[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))) => {
+                Final::Unknown("it stands for what a link led to, wherever that was".to_owned())
             }
             Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => Final::Unknown("on a virtual file system".to_owned()),
             Ok(None) => Final::Absent,
@@ -102,10 +121,28 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
     manifest
 }
 
+/// Two names turn out to be of one file: what `from` tells of it at first is true of `to`.
+fn share(names: &mut Names, from: NodeId, to: NodeId) {
+    let from = names.node(from).clone();
+    let to = names.node_mut(to);
+    if !from.initial || !to.initial {
+        return;
+    }
+    if to.kind == FileType::Unknown {
+        to.kind = from.kind;
+    }
+    to.first.mode = to.first.mode.or(from.first.mode);
+    to.first.uid = to.first.uid.or(from.first.uid);
+    to.first.gid = to.first.gid.or(from.first.gid);
+    to.first.size = to.first.size.or(from.first.size);
+    to.changed = (to.changed.0 || from.changed.0, to.changed.1 || from.changed.1, to.changed.2 || from.changed.2);
+}
+
 /// What the trace did not change and did not tell was at first as it is at last.
 fn fill(node: &mut Node, live: &Live) {
     if node.kind == FileType::Unknown {
         node.kind = live.state.kind;
+        node.target = None; // a guess
     }
     if node.kind != live.state.kind || !node.initial {
         return;
@@ -123,8 +160,8 @@ fn fill(node: &mut Node, live: &Live) {
     if first.size.is_none() && !size {
         first.size = live.state.size;
     }
-    if node.target.is_none() {
-        node.target.clone_from(&live.state.target);
+    if live.state.target.is_some() {
+        node.target.clone_from(&live.state.target); // links do not change
     }
     for (name, value) in &live.state.xattrs {
         if !node.xattrs_changed.contains(name) {

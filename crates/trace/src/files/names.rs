@@ -3,6 +3,7 @@
 //! Invariant: an entry that is not there has not been touched, so that what is found under it now stood there at first, if its directory did. Directories move
 //! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood.
 
+mod links;
 mod walk;
 
 pub use walk::{Place, Reach, Slot, Walk};
@@ -13,6 +14,8 @@ use super::row::FileType;
 use crate::world::Mounts;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// So many renames onto unknown files are kept in mind.
+const MOST_REPLACED: usize = 1 << 16;
 /// The root of the recorder's view.
 pub const ROOT: NodeId = 0;
 /// No name is that long: the depth of a tree that a hostile trace can build.
@@ -25,19 +28,28 @@ pub struct Names {
     /// Mount points of interest: whether what is mounted there is virtual.
     mounts: BTreeMap<Vec<u8>, bool>,
     live: Box<dyn Look>,
+    /// Last components of names that something was moved to or linked as: what the live file system shows there may have come late.
+    moved: HashSet<Box<[u8]>>,
+    /// Files, and what they replaced in a rename, of which nothing was known: directories replace directories, and nothing else.
+    replaced: Vec<(NodeId, NodeId)>,
+    /// The last path that was walked ends in a slash, its own or that of a link in its last component.
+    pub slashed: bool,
     /// There is no live file system to look at.
     pub blind: bool,
 }
 
 impl Names {
     /// An unknown name space with these mount points.
-    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>) -> Self {
+    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>, moved: HashSet<Box<[u8]>>) -> Self {
         let mounts = mounts.iter().map(|(path, kind)| (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))).collect();
         let mut names = Self {
             nodes: vec![Node::new(FileType::Directory, true)],
             by_id: HashMap::new(),
             mounts,
             blind: live.is_none(),
+            moved,
+            replaced: Vec::new(),
+            slashed: false,
             live: live.unwrap_or(Box::new(Blind)),
         };
         if let Some(seen) = names.live.unchanged(b"/") {
@@ -100,10 +112,14 @@ impl Names {
 
     /// A file without a name (yet): created, or open when the recording began.
     pub fn nameless(&mut self, initial: bool, seen: &Seen) -> NodeId {
-        let id = self.nodes.len() as NodeId;
-        self.nodes.push(Node::new(seen.kind, initial));
+        let id = self.new_node(Node::new(seen.kind, initial));
         self.observe(id, seen);
         id
+    }
+
+    fn new_node(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        self.nodes.len() as NodeId - 1
     }
 
     /// The file with this identity, if it has a name.
@@ -116,6 +132,11 @@ impl Names {
         let known = seen.id.and_then(|key| self.named(key)).filter(|&n| self.node(n).kind != FileType::Directory);
         let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
         if let Some(Some(node)) = slot {
+            if self.shows_a_link(node, seen) {
+                let link = self.split(place, node, seen);
+                self.observe(link, seen);
+                return link;
+            }
             // A name that was only listed so far turns out to be a link to a file known under another name.
             if let Some(other) = known.filter(|&k| k != node && self.node(node).id.is_none() && self.node(node).initial == self.node(k).initial) {
                 self.unname(node, place);
@@ -146,7 +167,8 @@ impl Names {
         if seen.kind == FileType::Unknown
             && initial
             && !self.node(place.dir).is_virtual
-            && let Some(old) = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path))
+            && let Some(old) = self.older(place.dir, &place.name)
+            && !(seen.leaf && old.kind == FileType::Directory)
         {
             seen.kind = old.kind;
             seen.target = old.target;
@@ -160,20 +182,61 @@ impl Names {
         id
     }
 
-    /// The name, never touched before, was in a listing of its directory.
+    /// What stands under `name` on the live file system now, if it is as it was when the recording began. What lies below a directory that was moved may not
+    /// have been there, for all that its own times say.
+    fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Seen> {
+        let path = self.path_in(dir, name)?;
+        if self.came_late(&path[..path.len() - name.len()]) { None } else { self.live.unchanged(&path) }
+    }
+
+    /// What stands under `name` on the live file system now, if it is older than the recording and stood there as far as one knows.
+    fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Seen> {
+        let path = self.path_in(dir, name)?;
+        if self.came_late(&path) { None } else { self.live.older(&path) }
+    }
+
+    fn came_late(&self, path: &[u8]) -> bool {
+        !self.moved.is_empty() && walk::split(path).any(|part| self.moved.contains(&part))
+    }
+
+    /// The name was in a listing of its directory.
     pub fn listed(&mut self, place: &Place, kind: FileType) {
-        if self.look(place.dir, &place.name) == Slot::Unknown {
-            self.present(place, &Seen::kind(kind));
+        match self.look(place.dir, &place.name) {
+            Slot::Unknown => {
+                let node = self.present(place, &Seen::kind(kind));
+                self.node_mut(node).confirmed = kind != FileType::Unknown;
+            }
+            Slot::Node(node) if kind == FileType::Link || self.node(node).kind == FileType::Unknown => {
+                let node = self.present(place, &Seen::kind(kind));
+                self.node_mut(node).confirmed |= kind != FileType::Unknown;
+            }
+            Slot::Node(_) | Slot::Absent => {}
         }
+    }
+
+    /// Whether the file under `place` is `dir` or holds it.
+    pub fn is_above(&self, place: &Place, mut dir: NodeId) -> bool {
+        let Some(Some(node)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) else { return false };
+        for _ in 0..4096 {
+            if dir == node {
+                return true;
+            }
+            match self.node(dir).names.first() {
+                Some((above, _)) if dir != ROOT => dir = *above,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The name probably exists: it does if the live file system shows something there that is older than the recording.
     pub fn presume(&mut self, place: &Place) {
-        if place.slot == Slot::Unknown && !self.node(place.dir).is_virtual && !self.node(place.dir).entries.contains_key(&place.name) {
-            let seen = self.path_in(place.dir, &place.name).and_then(|path| self.live.older(&path));
-            if let Some(seen) = seen {
-                self.present(place, &Seen { target: seen.target, ..Seen::kind(seen.kind) });
-            }
+        if place.slot == Slot::Unknown
+            && !self.node(place.dir).is_virtual
+            && !self.node(place.dir).entries.contains_key(&place.name)
+            && let Some(seen) = self.older(place.dir, &place.name)
+        {
+            self.present(place, &Seen { target: seen.target, ..Seen::kind(seen.kind) });
         }
     }
 
@@ -188,8 +251,38 @@ impl Names {
                 return;
             }
         }
-        if self.blind {
-            self.present(&Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown }, &Seen::kind(FileType::Regular));
+        let known = self.node(dir).first_names();
+        self.node_mut(dir).inhabited.get_or_insert(known);
+    }
+
+    /// Directories that held something of which the trace tells nothing hold something made up.
+    pub fn furnish(&mut self) {
+        for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
+            let kind = self.node(node).kind;
+            if kind == FileType::Directory && self.node(old).kind == FileType::Unknown {
+                self.node_mut(old).kind = kind;
+            } else if kind != FileType::Unknown {
+                self.node_mut(old).observe(&Seen::leaf());
+            }
+        }
+        for dir in 0..self.nodes.len() as NodeId {
+            let node = self.node(dir);
+            if node.inhabited.is_some_and(|known| node.first_names() <= known) {
+                let Some(path) = self.path(dir) else { continue };
+                let found = self.live.list(&path).into_iter().find_map(|name| {
+                    let path = self.path_in(dir, &name)?;
+                    let seen = self.live.older(&path).filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
+                    Some((name, Seen { target: seen.target, ..Seen::kind(seen.kind) }))
+                });
+                if let Some((name, seen)) = found {
+                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                    continue;
+                }
+                let entry = Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown };
+                let id = self.nameless(true, &Seen::kind(FileType::Regular));
+                self.node_mut(id).made_up = true;
+                self.attach(&entry, id, true);
+            }
         }
     }
 
@@ -243,12 +336,30 @@ impl Names {
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
             return; // rename(2): two links to one file stay
         }
+        if self.node(node).initial
+            && self.node(to.dir).initial
+            && !self.node(to.dir).entries.contains_key(&to.name)
+            && let (Some(a), Some(b)) = (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
+            && self.live.same(&a, &b)
+        {
+            return self.attach(to, node, true);
+        }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
             match (self.node(node).kind, self.node(old).kind) {
                 (FileType::Directory, FileType::Unknown) => self.node_mut(old).kind = FileType::Directory,
-                (FileType::Unknown, FileType::Directory) => self.node_mut(node).kind = FileType::Directory,
-                _ => {}
+                (FileType::Unknown, FileType::Directory) if !self.node(node).leaf => self.node_mut(node).kind = FileType::Directory,
+                (FileType::Unknown | FileType::Directory, _) => {}
+                _ => {
+                    self.present(to, &Seen::leaf());
+                }
+            }
+            if self.replaced.len() < MOST_REPLACED && self.node(old).kind == FileType::Unknown {
+                self.replaced.push((node, old));
+            }
+            let (likely, replaced) = (self.node(node).likely_kind(), self.node(old).likely_kind());
+            if likely == FileType::Unknown && replaced == FileType::Directory && !self.node(node).leaf {
+                self.node_mut(node).guess = FileType::Directory;
             }
         }
         self.remove(from, seen);
@@ -284,6 +395,9 @@ impl Names {
         let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry { first, now: None });
         entry.now = Some(node);
         self.node_mut(node).names.push((place.dir, place.name.clone()));
+        if initial && self.node(place.dir).entries.get(&place.name).is_some_and(|e| e.first == Some(node)) {
+            self.node_mut(node).stood.push((place.dir, place.name.clone()));
+        }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
             let path = self.path(node);
             let inherited = self.node(place.dir).is_virtual;

@@ -33,12 +33,19 @@ pub struct Seen {
     pub links: Option<u32>,
     /// Where a symbolic link leads.
     pub target: Option<Vec<u8>>,
+    /// The name itself is no directory, whatever it leads to.
+    pub leaf: bool,
 }
 
 impl Seen {
     /// Nothing but that it exists, and perhaps its type.
     pub fn kind(kind: FileType) -> Self {
-        Self { kind, attributes: Attributes::default(), id: None, links: None, target: None }
+        Self { kind, attributes: Attributes::default(), id: None, links: None, target: None, leaf: false }
+    }
+
+    /// Nothing but that the name exists and is no directory.
+    pub fn leaf() -> Self {
+        Self { leaf: true, ..Self::kind(FileType::Unknown) }
     }
 }
 
@@ -89,6 +96,26 @@ pub struct Node {
     pub missing: BTreeSet<Box<[u8]>>,
     /// The directories and names under which it stands now.
     pub names: Vec<(NodeId, Box<[u8]>)>,
+    /// The directories and names under which it stood at first.
+    pub stood: Vec<(NodeId, Box<[u8]>)>,
+    /// A call followed its name: it may stand behind a link of that name.
+    pub followed: bool,
+    /// Its type is that of the name itself: no link stands there.
+    pub confirmed: bool,
+    /// Nothing that this name stands for is a directory, if it is no link.
+    pub leaf: bool,
+    /// link(2) was refused to it: most likely a directory.
+    pub unlinkable: bool,
+    /// A directory that held something else than these many names that were known to be there at first.
+    pub inhabited: Option<usize>,
+    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is known.
+    pub presumed: bool,
+    /// Of a link whose target is made up: what it leads to.
+    pub leads_to: Option<NodeId>,
+    /// Its name is made up: nobody knows where it stood.
+    pub made_up: bool,
+    /// It is this file, as was found out late.
+    pub merged: Option<NodeId>,
     /// How many links it had at first, under whatever names.
     pub first_links: Option<u32>,
     /// The trace has made or removed a name of it.
@@ -123,6 +150,16 @@ impl Node {
             entries: BTreeMap::new(),
             missing: BTreeSet::new(),
             names: Vec::new(),
+            stood: Vec::new(),
+            followed: false,
+            confirmed: false,
+            leaf: false,
+            unlinkable: false,
+            inhabited: None,
+            presumed: false,
+            leads_to: None,
+            made_up: false,
+            merged: None,
             first_links: None,
             relinked: false,
             id: None,
@@ -135,6 +172,11 @@ impl Node {
         }
     }
 
+    /// How many names of a directory are known to have been there at first.
+    pub fn first_names(&self) -> usize {
+        self.entries.values().filter(|e| e.first.is_some()).count()
+    }
+
     /// The type, proven or guessed.
     pub fn likely_kind(&self) -> FileType {
         if self.kind == FileType::Unknown { self.guess } else { self.kind }
@@ -143,7 +185,16 @@ impl Node {
     /// Takes in what somebody sees of it now. What the trace has not changed was so at first.
     pub fn observe(&mut self, seen: &Seen) {
         if self.kind == FileType::Unknown {
+            if seen.kind == FileType::Link && seen.target.is_some() {
+                self.target.clone_from(&seen.target); // what was guessed of it
+            }
             self.kind = seen.kind;
+        }
+        if seen.leaf {
+            self.leaf = true;
+            if self.guess == FileType::Directory && self.kind == FileType::Unknown {
+                self.guess = FileType::Regular;
+            }
         }
         let see = &seen.attributes;
         let learn = |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
@@ -165,7 +216,7 @@ impl Node {
         }
         if self.kind == FileType::Link {
             self.first.size = self.first.size.or(see.size);
-            if self.target.is_none() {
+            if seen.target.is_some() {
                 self.target.clone_from(&seen.target);
             }
         }

@@ -79,3 +79,47 @@ fn an_open_that_found_what_an_overlapping_one_made() {
     reads.pieces.push(piece(1, PieceKind::Data, b"new"));
     assert!(first(vec![makes, finds, reads], "/w/f").is_none());
 }
+
+fn kind(calls: Vec<Call>, path: &str) -> Option<FileType> {
+    first(calls, path).map(|state| state.kind)
+}
+
+fn rename(from: &str, to: &str, ret: i64) -> Call {
+    call("rename", [1, 1, 0, 0, 0, 0], ret, &[(0, from), (1, to)])
+}
+
+#[test]
+fn what_was_followed_and_then_unlinked_was_a_link() {
+    let chmod = || call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "l")]);
+    let inside = || call("chmod", [1, 0o600, 0, 0, 0, 0], 0, &[(0, "l/f")]);
+    let unlink = || call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "l")]);
+    let link = first(vec![chmod(), inside(), unlink()], "/w/l").unwrap();
+    assert_eq!(link.kind, FileType::Link);
+    let target = format!("/w/{}", String::from_utf8(link.target.unwrap()).unwrap());
+    assert_eq!(kind(vec![chmod(), inside(), unlink()], &target), Some(FileType::Directory));
+    assert!(kind(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(), "what was in it is where it leads to");
+    // A file that could be unlinked need not have been a link.
+    assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
+}
+
+#[test]
+fn renames_that_failed() {
+    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/d"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/f"), Some(FileType::Regular));
+    assert_eq!(kind(vec![rename("d", "d/e/g", -22)], "/w/d/e"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/d"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/f"), Some(FileType::Regular));
+    // Which of two paths was in the way shows later.
+    let later = call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "e/")]);
+    assert_eq!(kind(vec![rename("d", "e/f", -20), later], "/w/e/f"), Some(FileType::Regular));
+    // What moved into a place below itself was a link to a directory.
+    assert_eq!(kind(vec![rename("l", "l/m", 0)], "/w/l"), Some(FileType::Link));
+}
+
+#[test]
+fn a_directory_that_was_not_empty_holds_something() {
+    let rmdir = |ret| call("rmdir", [1, 0, 0, 0, 0, 0], ret, &[(0, "d")]);
+    assert!(kind(vec![rmdir(-39)], "/w/d/?").is_some());
+    let unlink = call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "d/f")]);
+    assert!(kind(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(), "what was found in it later");
+}

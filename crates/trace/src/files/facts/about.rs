@@ -32,7 +32,7 @@ impl Facts {
                 Form::Dirents | Form::Dirents64 => {
                     self.names.node_mut(node).kind = FileType::Directory;
                     for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
-                        if !self.names.node(node).entries.contains_key(name) && self.names.node(node).initial && !self.names.node(node).is_virtual {
+                        if self.names.node(node).initial && !self.names.node(node).is_virtual {
                             let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
                             self.names.listed(&place, kind);
                         }
@@ -89,6 +89,14 @@ impl Facts {
             _ => {}
         }
     }
+}
+
+/// What reading a link says of it: that it is one, and where it leads, unless the buffer was full.
+pub(super) fn link_read(call: &Call, shape: &Shape) -> Option<Seen> {
+    let text = shape.args.iter().position(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))?;
+    let room = shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
+    let target = call.piece(text as u8, PieceKind::Bytes).filter(|_| (call.ret as u64) < room).map(|p| p.bytes.as_slice().to_vec());
+    Some(Seen { target, ..Seen::kind(FileType::Link) })
 }
 
 /// What a stat-like call says of its file.

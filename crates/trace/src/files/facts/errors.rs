@@ -6,18 +6,26 @@ use crate::files::node::Seen;
 use crate::files::row::FileType;
 use abi::{Form, Kind, Role, Shape};
 
-const ENOENT: i32 = 2;
+const EPERM: i32 = 1;
+pub(super) const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
+const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
-const ENOTDIR: i32 = 20;
+pub(super) const ENOTDIR: i32 = 20;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 const ENOTEMPTY: i32 = 39;
-const ELOOP: i32 = 40;
+pub(super) const ELOOP: i32 = 40;
 
 /// How far the kernel got on a path.
 pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
+    let has = |role| shape.args.iter().any(|a| matches!(a.kind, Kind::Path(used) if used.role == role));
     match errno {
+        // link(2) looks whether the new name is free before it refuses directories; rename(2) looks at both names before it refuses to move a directory into itself.
+        Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
+        // Names that end in a dot, and mount points, are refused after the directories have been found.
+        Some(EBUSY) if has(Role::Source) => Reach::Proven,
+        Some(EINVAL) if has(Role::Source) && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) => Reach::Proven,
         None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
         Some(EINVAL) if reads_link(shape) => Reach::Proven,
         // Of two paths, the other one may be to blame.
@@ -46,7 +54,9 @@ impl Facts {
         match errno {
             ENOTDIR => {
                 let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                self.names.node_mut(node).guess = FileType::Regular;
+                if !self.names.node(node).unlinkable {
+                    self.names.node_mut(node).guess = FileType::Regular;
+                }
             }
             EACCES if self.names.blind => {
                 let node = self.names.present(place, &Seen::kind(FileType::Unknown));
@@ -57,7 +67,12 @@ impl Facts {
                 }
             }
             ELOOP if !known => {
-                self.names.present(place, &Seen { target: Some(place.name.to_vec()), ..Seen::kind(FileType::Link) });
+                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                let node = self.names.node_mut(node);
+                if node.likely_kind() == FileType::Unknown {
+                    node.guess = FileType::Link;
+                    node.target = Some(place.name.to_vec());
+                }
             }
             _ => {}
         }
@@ -68,7 +83,7 @@ impl Facts {
         for l in led {
             let place = match &l.walk {
                 Walk::Place(place) => place,
-                Walk::Stopped(place) if led.len() == 1 => {
+                Walk::Stopped(place, _) if led.len() == 1 => {
                     self.in_the_way(place, errno, FileType::Directory);
                     continue;
                 }
@@ -78,6 +93,15 @@ impl Facts {
                 // A link that leads nowhere fails alike.
                 (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => self.names.missing(place),
                 (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => self.names.absent(place),
+                // It is known to exist, and leads nowhere.
+                (ENOENT, Role::Lookup | Role::Open(_)) if led.len() == 1 && l.follow => {
+                    if let Slot::Node(node) = place.slot {
+                        let node = self.names.node_mut(node);
+                        if node.initial && node.kind == FileType::Unknown && !node.followed {
+                            node.kind = FileType::Link;
+                        }
+                    }
+                }
                 (EEXIST, Role::Create | Role::Open(_)) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));
                     let node = self.names.node_mut(node);
@@ -85,18 +109,58 @@ impl Facts {
                         node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
                     }
                 }
+                // Both names were looked at, and what has the old one is a directory.
+                (EINVAL, Role::Source) if led.len() == 2 => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.node_mut(node).confirmed = true;
+                }
+                (EISDIR, Role::Target) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.node_mut(node).confirmed = true;
+                }
+                (EISDIR, Role::Source) => {
+                    let node = self.names.present(place, &Seen::leaf());
+                    if self.names.node(node).likely_kind() == FileType::Unknown {
+                        self.names.node_mut(node).guess = FileType::Regular;
+                    }
+                }
+                // Most likely a directory; a stranger's file under protected_hardlinks is refused alike.
+                (EPERM, Role::Lookup) if led.iter().any(|l| l.used.role == Role::Create) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                    let node = self.names.node_mut(node);
+                    if node.kind == FileType::Unknown && !node.leaf {
+                        node.guess = FileType::Directory;
+                        node.unlinkable = true;
+                    }
+                }
                 (ENOTEMPTY, Role::Remove | Role::RemoveDirectory | Role::Target) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.node_mut(node).confirmed = true;
                     self.names.inhabit(node);
                 }
-                (ENOTDIR, Role::Remove | Role::RemoveDirectory) if place.slot == Slot::Unknown && !l.slash => self.in_the_way(place, errno, FileType::Regular),
+                (ENOTDIR, Role::Remove | Role::RemoveDirectory) if place.slot != Slot::Absent => {
+                    let node = self.names.present(place, &Seen::leaf());
+                    if self.names.node(node).likely_kind() == FileType::Unknown {
+                        self.names.node_mut(node).guess = FileType::Regular;
+                    }
+                }
                 // The old name is looked at before the new one.
-                (ENOTEMPTY | EEXIST, Role::Source) => {
+                (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
                 }
+                // All before the last component are directories, and what stands there had to be one.
+                (ENOTDIR, Role::Lookup | Role::Open(_)) if led.len() == 1 && place.slot != Slot::Absent => {
+                    let node = self.names.present(place, &Seen::leaf());
+                    if self.names.node(node).likely_kind() == FileType::Unknown {
+                        self.names.node_mut(node).guess = FileType::Regular;
+                    }
+                }
                 // With a slash at its end, a name that must not be a directory fails so whatever it is.
-                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !l.slash => {
-                    self.names.present(place, &Seen::kind(FileType::Directory));
+                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !l.slash || l.used.role == Role::Remove => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    let node = self.names.node_mut(node);
+                    // unlink(2) looks at the name itself.
+                    *(if l.follow { &mut node.followed } else { &mut node.confirmed }) = true;
                 }
                 (ELOOP, Role::Open(_)) if !l.follow => {
                     self.names.present(place, &Seen::kind(FileType::Link));

@@ -41,8 +41,8 @@ pub enum Walk {
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
-    /// Nobody knows: the walk stopped here, before the last component.
-    Stopped(Place),
+    /// Nobody knows: the walk stopped here, before these components.
+    Stopped(Place, Vec<Box<[u8]>>),
     /// Nobody knows: the walk lost its way.
     Blocked,
 }
@@ -52,6 +52,8 @@ pub enum Walk {
 pub enum Reach {
     /// To the last component: all before it are directories.
     Proven,
+    /// To the last component, and without any link on the way or at the end.
+    Straight,
     /// To something that was in the way.
     Partly,
     /// To the first component that does not exist; what exists of those before the last is a directory.
@@ -63,10 +65,11 @@ pub enum Reach {
 impl Names {
     /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
     pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, reach: Reach) -> Walk {
-        let proven = reach == Reach::Proven;
-        let mut at = if path.first() == Some(&b'/') { root } else { base };
+        let proven = matches!(reach, Reach::Proven | Reach::Straight);
+        let mut at = self.itself(if path.first() == Some(&b'/') { root } else { base });
         let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
         let mut links = 0;
+        self.slashed = path.ends_with(b"/");
         while let Some(name) = rest.pop_front() {
             if &*name == b"." {
                 continue;
@@ -93,15 +96,22 @@ impl Names {
                 }
                 Slot::Node(node) => node,
                 Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
-                Slot::Unknown | Slot::Absent if proven => self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory)),
-                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }),
+                Slot::Unknown | Slot::Absent if proven => {
+                    let node = self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory));
+                    self.node_mut(node).followed = true;
+                    node
+                }
+                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
                 Slot::Absent => return Walk::Blocked,
             };
             if self.node(node).kind == FileType::Unknown {
                 self.look_again(at, &here, node);
             }
             match self.node(node).kind {
-                FileType::Directory => at = node,
+                FileType::Directory => {
+                    self.node_mut(node).presumed &= !proven;
+                    at = node;
+                }
                 FileType::Link => {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else { return Walk::Blocked };
@@ -111,18 +121,40 @@ impl Names {
                     if target[0] == b'/' {
                         at = root;
                     }
+                    self.slashed |= last && target.ends_with(b"/");
                     for part in split(&target).collect::<Vec<_>>().into_iter().rev() {
                         rest.push_front(part);
                     }
                 }
+                // It is no directory, and was followed all the same.
+                FileType::Unknown if self.node(node).leaf && self.node(node).initial && proven => at = self.behind(node),
+                FileType::Unknown if self.node(node).leaf && self.node(node).initial && reach == Reach::Missing => {
+                    self.node_mut(node).kind = FileType::Link;
+                    return Walk::Blocked;
+                }
                 FileType::Unknown if proven || reach == Reach::Missing => {
+                    self.node_mut(node).presumed = !proven;
+                    self.node_mut(node).followed = true;
                     self.node_mut(node).kind = FileType::Directory;
                     at = node;
                 }
-                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }),
+                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }, rest.into()),
             }
         }
         Walk::At(at)
+    }
+
+    /// Whether the file that `path` led to stands exactly there, by the path that the kernel shows: there was no link to follow.
+    pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
+        let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else { return real == path };
+        if straight == b"/" {
+            straight.clear();
+        }
+        for part in split(path).filter(|part| &**part != b".") {
+            straight.push(b'/');
+            straight.extend_from_slice(&part);
+        }
+        real == straight
     }
 
     /// Whether a name in a virtual directory is on the way to a mount point.
@@ -140,17 +172,23 @@ impl Names {
         if !self.node(dir).initial {
             return Slot::Absent;
         }
-        let seen = if self.node(dir).is_virtual { None } else { self.path_in(dir, name).and_then(|path| self.live.unchanged(&path)) };
+        let seen = if self.node(dir).is_virtual { None } else { self.unchanged(dir, name) };
         match seen {
-            Some(seen) => Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen)),
+            Some(seen) => {
+                let node = self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                self.node_mut(node).confirmed = true;
+                Slot::Node(node)
+            }
             None => Slot::Unknown,
         }
     }
 
     /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
     fn look_closer(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
-        let Some(path) = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual) else { return Slot::Unknown };
-        match self.live.older(&path) {
+        if self.node(dir).is_virtual {
+            return Slot::Unknown;
+        }
+        match self.older(dir, name) {
             Some(seen) if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory => {
                 let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
                 Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare))
@@ -161,13 +199,15 @@ impl Names {
 
     /// A file that is known to exist and of which nothing else is known.
     fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
-        let path = self.path_in(dir, name).filter(|_| !self.node(dir).is_virtual && self.node(node).initial);
-        if let Some(seen) = path.and_then(|path| self.live.older(&path)) {
+        if self.node(dir).is_virtual || !self.node(node).initial {
+            return;
+        }
+        if let Some(seen) = self.older(dir, name) {
             self.node_mut(node).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
         }
     }
 }
 
-fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
+pub(super) fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
     path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
 }

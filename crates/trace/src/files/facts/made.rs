@@ -1,0 +1,138 @@
+//! Files that a call opened or made: whether they were there before.
+
+use super::*;
+
+impl Facts {
+    /// An open by path.
+    pub(super) fn opened(&mut self, call: &Call, scene: &Scene, flags: u64, walk: &Walk) {
+        let identity = call.identity(RESULT).map(|(identity, _)| identity);
+        let mut seen = identity.as_ref().map_or_else(|| Seen::kind(FileType::Unknown), seen_of);
+        if flags & O_DIRECTORY != 0 && flags & O_TMPFILE != O_TMPFILE && seen.kind == FileType::Unknown {
+            seen.kind = FileType::Directory;
+        }
+        let node = match walk {
+            _ if flags & O_TMPFILE == O_TMPFILE => {
+                if let Walk::Place(dir) = walk {
+                    self.names.present(dir, &Seen::kind(FileType::Directory));
+                }
+                seen.kind = FileType::Regular;
+                self.names.nameless(false, &seen)
+            }
+            Walk::Place(place) => {
+                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen) {
+                    seen.kind = FileType::Regular;
+                    match place.slot {
+                        // An open that overlapped this one and returned before it has found the file already.
+                        Slot::Node(node) if seen.id.is_some() && self.names.node(node).id == seen.id => {
+                            self.names.was_new(place, node);
+                            node
+                        }
+                        _ => self.names.create(place, &seen),
+                    }
+                } else {
+                    let mut found = seen.clone();
+                    if flags & O_TRUNC != 0 {
+                        found.attributes.size = None;
+                    }
+                    let node = self.names.present(place, &found);
+                    let straight = call.identity(RESULT).is_some_and(|(_, real)| self.names.path(node).is_some_and(|path| path == real));
+                    let this = self.names.node_mut(node);
+                    this.followed |= flags & O_NOFOLLOW == 0;
+                    this.confirmed |= straight && this.kind != FileType::Unknown;
+                    if flags & O_TRUNC != 0 && matches!(self.names.node(node).kind, FileType::Regular | FileType::Unknown) {
+                        self.names.node_mut(node).kind = FileType::Regular;
+                        self.names.node_mut(node).truncate(0);
+                    }
+                    node
+                }
+            }
+            Walk::At(node) => {
+                self.names.node_mut(*node).observe(&seen);
+                *node
+            }
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+        };
+        if let Some(file) = &scene.opened {
+            self.leads(file, node);
+        }
+    }
+
+    /// Whether an open with `O_CREAT` made the file.
+    fn was_created(&self, place: &Place, flags: u64, identity: Option<&Identity>, seen: &Seen) -> bool {
+        match place.slot {
+            _ if flags & O_EXCL != 0 => true,
+            _ if let Some(created) = identity.and_then(Identity::was_created) => created,
+            Slot::Node(_) => false,
+            // A file born in the recording that stands under another name already is a link that we did not see being made.
+            _ if seen.id.is_some_and(|id| self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)) && seen.links != Some(1) => {
+                false
+            }
+            Slot::Absent => true,
+            Slot::Unknown => match identity {
+                // What holds bytes right after its open was not made by it, unless another thread was quick: the tick's benefit of the doubt is for the empty ones.
+                Some(identity) if identity.born != 0 => identity.born >= self.began + if identity.size > 0 { TICK } else { 0 },
+                // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
+                Some(identity) => identity.size == 0 && identity.links <= 1,
+                None => true,
+            },
+        }
+    }
+
+    /// A descriptor that came in another way than by a path.
+    pub(super) fn obtained(&mut self, call: &Call, scene: &Scene) {
+        let (Some(file), Some((identity, path))) = (&scene.opened, call.identity(RESULT)) else { return };
+        if self.open.contains_key(&file.id)
+            || !file.is_stored()
+            || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link)
+        {
+            return;
+        }
+        let seen = seen_of(&identity);
+        let known = seen.id.and_then(|id| self.names.named(id));
+        let node = match known {
+            Some(node) => node,
+            None if path.first() != Some(&b'/') || deleted(path).is_some() => self.names.nameless(identity.born != 0 && identity.born < self.began, &seen),
+            None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
+                Walk::Place(place) => self.names.present(&place, &seen),
+                Walk::At(node) => node,
+                Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+            },
+        };
+        self.leads(file, node);
+    }
+
+    /// A name came into being.
+    pub(super) fn created(&mut self, call: &Call, shape: &Shape, scene: &Scene, place: &Place, led: &[Led]) {
+        if let Some(old) = led.iter().find(|l| l.used.role == Role::Lookup) {
+            let node = match &old.walk {
+                // Directories have no second name.
+                Walk::Place(place) => self.names.present(place, &Seen::leaf()),
+                Walk::At(node) => *node,
+                Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+            };
+            if self.names.node(node).likely_kind() == FileType::Unknown {
+                self.names.node_mut(node).guess = FileType::Regular;
+            }
+            self.names.link(place, node);
+            return;
+        }
+        let string = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode = shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
+        let kind = match (string, mode) {
+            (Some(_), _) => FileType::Link,
+            (None, Some(mode)) if device => match FileType::of_mode(mode) {
+                FileType::Unknown => FileType::Regular,
+                kind => kind,
+            },
+            (None, _) => FileType::Directory,
+        };
+        let mut seen = Seen::kind(kind);
+        seen.target = string.map(<[u8]>::to_vec);
+        seen.attributes.mode = mode.map(|m| m & (0o777 | S_ISVTX) & !scene.umask);
+        if kind == FileType::Regular {
+            seen.attributes.size = Some(0);
+        }
+        self.names.create(place, &seen);
+    }
+}

@@ -1,0 +1,272 @@
+//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a call proved that the name itself is something else.
+//!
+//! Invariant: what was followed keeps its number, so that descriptors and working directories that came through the link go on meaning it; the link takes over
+//! the name. Where nobody has read where the link leads, what was followed gets a name of its own that the recorded machine did not have
+//! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
+
+use super::{Names, Place, ROOT, Slot};
+use crate::files::node::{Entry, Node, NodeId, Seen};
+use crate::files::row::FileType;
+use std::collections::VecDeque;
+
+/// Links followed in one target, and directories between a name and the root.
+const STEPS: usize = 4096;
+
+/// Where a path led at first.
+enum Stood {
+    /// To this name, of which nothing is known.
+    Free(NodeId, Box<[u8]>),
+    /// To this file.
+    Node(NodeId),
+}
+
+impl Names {
+    /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was found by following it.
+    pub(super) fn shows_a_link(&self, node: NodeId, seen: &Seen) -> bool {
+        let node = self.node(node);
+        let followed = matches!(node.kind, FileType::Directory | FileType::Regular) || node.followed;
+        node.initial && !node.confirmed && !node.is_virtual && followed && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
+    }
+
+    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to. Returns the link.
+    pub(super) fn split(&mut self, place: &Place, node: NodeId, seen: &Seen) -> NodeId {
+        let link = self.new_node(Node::new(FileType::Link, true));
+        self.node_mut(link).target.clone_from(&seen.target);
+        self.node_mut(link).first.size = seen.attributes.size.filter(|_| seen.kind == FileType::Link);
+        self.node_mut(link).relinked = self.node(node).relinked;
+        let here = (place.dir, place.name.clone());
+        // A file with several names keeps the others: only this one is the link's.
+        let only = self.node(node).stood.len() <= 1;
+        let (names, stood): (Vec<_>, Vec<_>) = (self.node(node).names.clone(), self.node(node).stood.clone());
+        for at in names.into_iter().filter(|at| only || *at == here) {
+            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.now == Some(node)) {
+                entry.now = Some(link);
+            }
+            self.node_mut(node).names.retain(|n| *n != at);
+            self.node_mut(link).names.push(at);
+        }
+        for at in stood.into_iter().filter(|at| only || *at == here) {
+            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.first == Some(node)) {
+                entry.first = Some(link);
+            }
+            self.node_mut(node).stood.retain(|n| *n != at);
+            self.node_mut(link).stood.push(at);
+        }
+        self.house(link, node);
+        link
+    }
+
+    /// A name that is no directory was followed to one: it is a link. Returns the directory.
+    pub(super) fn behind(&mut self, link: NodeId) -> NodeId {
+        self.node_mut(link).kind = FileType::Link;
+        let directory = self.new_node(Node::new(FileType::Directory, true));
+        self.house(link, directory);
+        directory
+    }
+
+    /// Whether a call that came to this untouched name and ended at the file `real` followed a link there. Only the last names are compared: mounts change what
+    /// is before them.
+    pub fn is_passed(&self, place: &Place, real: &[u8]) -> bool {
+        let dir = self.node(place.dir);
+        let name = real.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let deleted = real.ends_with(b" (deleted)");
+        real.first() == Some(&b'/') && !deleted && name != &*place.name && place.slot == Slot::Unknown && dir.initial && !dir.is_virtual
+    }
+
+    /// A link stands there that leads to `real`.
+    pub fn passed(&mut self, place: &Place, real: &[u8]) {
+        let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
+        self.present(place, &Seen { target: Some(target), ..Seen::kind(FileType::Link) });
+    }
+
+    /// Gives what a link leads to a place in the tree as it was at first.
+    fn house(&mut self, link: NodeId, node: NodeId) {
+        let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
+        if self.node(node).presumed && self.node(node).first_names() == 0 {
+            return; // nothing was ever found there
+        }
+        if let Some(target) = self.node(link).target.clone() {
+            match self.find_first(dir, &target) {
+                Some(Stood::Free(dir, name)) => self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true),
+                Some(Stood::Node(other)) if other != node && other != link => self.merge(node, other),
+                _ => {}
+            }
+            return;
+        }
+        let size = self.node(link).first.size;
+        let fits = |target: &[u8]| size.is_none_or(|size| size == target.len() as u64);
+        if let Some((at, name)) = self.node(node).stood.first().cloned() {
+            let target = if at == dir { Some(name.to_vec()) } else { None };
+            let target = target.filter(|t| fits(t)).or_else(|| self.first_path(node)).filter(|t| fits(t));
+            if target.is_some() {
+                self.node_mut(link).target = target;
+                return;
+            }
+        }
+        let candidates = (1..=9u8).map(|n| match size {
+            Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
+            None => vec![b'?', b'0' + n],
+        });
+        for name in candidates {
+            if !self.node(dir).entries.contains_key(&name[..]) {
+                self.node_mut(node).made_up = true;
+                self.node_mut(link).leads_to = Some(node);
+                self.attach(&Place { dir, name: name.clone().into(), slot: Slot::Unknown }, node, true);
+                self.node_mut(link).target = Some(name);
+                return;
+            }
+        }
+    }
+
+    /// Where a file stood at first.
+    fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        while id != ROOT {
+            let (dir, name) = self.node(id).stood.first()?;
+            parts.push(name);
+            id = *dir;
+            if parts.len() > STEPS {
+                return None;
+            }
+        }
+        Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
+    }
+
+    /// Where `path` led at first from `dir`. What it goes through and nobody has looked at was a directory.
+    fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
+        let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
+        let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
+        for _ in 0..STEPS {
+            let Some(name) = rest.pop_front() else { return Some(Stood::Node(at)) };
+            if self.node(at).is_virtual {
+                return None;
+            }
+            if &*name == b"." {
+                continue;
+            }
+            if &*name == b".." {
+                at = self.node(at).stood.first().map_or(ROOT, |s| s.0);
+                continue;
+            }
+            let first = match self.node(at).entries.get(&name) {
+                Some(entry) => entry.first?,
+                None if !self.node(at).initial => return None,
+                None if rest.is_empty() => return Some(Stood::Free(at, name)),
+                None => {
+                    let id = self.new_node(Node::new(FileType::Directory, true));
+                    self.attach(&Place { dir: at, name, slot: Slot::Unknown }, id, true);
+                    id
+                }
+            };
+            match (self.node(first).kind, self.node(first).target.clone()) {
+                (FileType::Link, Some(target)) => {
+                    if target.first() == Some(&b'/') {
+                        at = ROOT;
+                    }
+                    let parts: Vec<_> = super::walk::split(&target).collect();
+                    parts.into_iter().rev().for_each(|part| rest.push_front(part));
+                }
+                (FileType::Directory, _) => at = first,
+                (FileType::Unknown, _) if !rest.is_empty() => {
+                    self.node_mut(first).kind = FileType::Directory;
+                    at = first;
+                }
+                _ if rest.is_empty() => return Some(Stood::Node(first)),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Two files turn out to be one: what is known of `from` is known of `to`.
+    fn merge(&mut self, from: NodeId, to: NodeId) {
+        let known = Seen { attributes: self.node(from).first.clone(), ..Seen::kind(self.node(from).kind) };
+        self.node_mut(to).observe(&known);
+        for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
+            if let Some(known) = self.node(to).entries.get(&name).copied() {
+                // What was made under the one name was found under the other.
+                if let (Some(first), None) | (None, Some(first)) = (known.first, entry.first) {
+                    self.node_mut(to).entries.insert(name.clone(), Entry { first: None, ..known });
+                    self.node_mut(first).stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
+                }
+                continue;
+            }
+            self.node_mut(to).entries.insert(name.clone(), entry);
+            for child in [entry.first, entry.now].into_iter().flatten() {
+                let child = self.node_mut(child);
+                for at in child.names.iter_mut().chain(&mut child.stood).filter(|at| at.0 == from && at.1 == name) {
+                    at.0 = to;
+                }
+            }
+        }
+        if self.node(to).bytes.is_none() {
+            let bytes = self.node_mut(from).bytes.take();
+            self.node_mut(to).bytes = bytes;
+        }
+        self.node_mut(from).merged = Some(to);
+    }
+
+    /// The file itself, if it was merged into another one since.
+    pub fn itself(&self, mut id: NodeId) -> NodeId {
+        for _ in 0..STEPS {
+            match self.node(id).merged {
+                Some(other) => id = other,
+                None => break,
+            }
+        }
+        id
+    }
+
+    /// Where a link really leads, in place of what was made up.
+    fn rehouse(&mut self, link: NodeId, target: Vec<u8>) {
+        let Some(node) = self.node_mut(link).leads_to.take() else { return };
+        for (dir, name) in std::mem::take(&mut self.node_mut(node).stood) {
+            self.node_mut(dir).entries.remove(&name);
+        }
+        self.node_mut(node).names.clear();
+        self.node_mut(node).made_up = false;
+        self.node_mut(link).target = Some(target);
+        self.house(link, node);
+    }
+
+    /// What a file is that the trace tells nothing of, by how the live file system shows it where it stands now.
+    pub fn learn(&mut self, id: NodeId) {
+        let node = self.node(id);
+        if node.kind == FileType::Unknown
+            && node.initial
+            && !node.is_virtual
+            && let Some(seen) = self.path(id).and_then(|path| self.live.older(&path))
+            && !(seen.kind == FileType::Directory && self.node(id).leaf)
+        {
+            self.node_mut(id).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
+        }
+    }
+
+    /// Names that were followed and that `is_link` shows to be links, where they stand now.
+    pub fn settle(&mut self, is_link: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
+        for id in 0..self.nodes.len() as NodeId {
+            let node = self.node(id);
+            if node.leads_to.is_some()
+                && let Some(target) = self.path(id).and_then(|path| is_link(&path)).and_then(|seen| seen.target)
+            {
+                self.rehouse(id, target);
+                continue;
+            }
+            if !node.initial || node.confirmed || node.is_virtual || !(node.followed || node.kind == FileType::Directory) || node.merged.is_some() {
+                continue;
+            }
+            let (Some((dir, name)), Some(path)) = (node.names.first().cloned(), self.path(id)) else { continue };
+            if let Some(seen) = is_link(&path).filter(|seen| seen.kind == FileType::Link) {
+                self.split(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
+            }
+        }
+    }
+}
+
+/// The way from the directory `dir` to `path`, both absolute and clean.
+fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
+    let (dir, path): (Vec<_>, Vec<_>) = (super::walk::split(dir).collect(), super::walk::split(path).collect());
+    let shared = dir.iter().zip(&path).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(&b".."[..], dir.len() - shared);
+    up.chain(path[shared..].iter().map(|part| &part[..])).collect::<Vec<_>>().join(&b'/')
+}
