@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 mod attacks;
+mod forgeries;
 mod nonsense;
 
 /// What no program may take, in KiB.

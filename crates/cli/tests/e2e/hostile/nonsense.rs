@@ -12,10 +12,10 @@ use trace::record::{PieceKind, RecordKind};
 use trace::{Item, Trace, Want};
 
 /// A source of numbers that look random.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n.max(1)
     }
@@ -32,7 +32,7 @@ impl Random {
         }
     }
     /// Damages some bytes.
-    fn damage(&mut self, bytes: &mut Vec<u8>) {
+    pub(super) fn damage(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(3) {
             let at = self.below(bytes.len() as u64) as usize;
             match self.below(6) {
