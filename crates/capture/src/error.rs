@@ -26,6 +26,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// There is nowhere to write.
+    #[error("cannot begin a journal")]
+    Journal(#[source] trace::Error),
     /// The machine refuses to let one process watch another.
     #[error("cannot {doing}")]
     Refused {
@@ -45,7 +48,7 @@ impl Error {
         match self {
             Self::NotFound(_) => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Join { .. } | Self::Refused { .. } => 125,
+            Self::Join { .. } | Self::Journal(_) | Self::Refused { .. } => 125,
         }
     }
 }

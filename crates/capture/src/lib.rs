@@ -6,37 +6,36 @@
 
 mod command;
 mod die;
+mod ebpf;
 mod error;
+mod identity;
+mod launch;
+mod memory;
 mod options;
+mod out;
 mod outcome;
 mod plans;
+mod present;
 mod ptrace;
+mod source;
+mod user;
 
 pub use command::{Command, Credentials, resolve};
 pub use die::die_of;
+pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
 pub use error::Error;
 pub use options::{DataLimit, Options, Wanted};
 pub use outcome::{End, Outcome};
 pub use ptrace::Ptrace;
 
-use trace::journal::Journal;
+use trace::Recording;
 
 /// A way of watching.
 pub trait Engine {
     /// Its name, as `--engine` and traces have it.
     fn name(&self) -> &'static str;
     /// Runs a command and watches it until it and all its descendants have ended, or until the user interrupts twice.
-    fn record_command(&self, command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error>;
+    fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error>;
     /// Watches running processes until they have ended, or until the user interrupts.
-    fn record_attach(&self, pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error>;
-}
-
-/// [`Engine::record_command`] of the ptrace engine.
-pub fn record_command(command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
-    Ptrace.record_command(command, options, journal)
-}
-
-/// [`Engine::record_attach`] of the ptrace engine.
-pub fn record_attach(pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
-    Ptrace.record_attach(pids, options, journal)
+    fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error>;
 }

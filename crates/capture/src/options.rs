@@ -53,10 +53,14 @@ pub struct Options {
     pub wanted: Wanted,
     /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the recorder die, the wanted calls fail with ENOSYS.
     pub seccomp: bool,
+    /// Bytes of each CPU's ring, a power of two (eBPF); by default what the machine's memory suggests.
+    pub ring_bytes: Option<usize>,
+    /// Lose records rather than delay the program (eBPF).
+    pub drops: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false }
+        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false, ring_bytes: None, drops: false }
     }
 }

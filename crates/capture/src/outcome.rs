@@ -20,6 +20,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Pieces of memory that could not be read.
     pub unreadable: u64,
+    /// How long calls were delayed, all together, as the trace could not be written as fast.
+    pub held: std::time::Duration,
     /// Records lost.
     pub lost: u64,
     /// Whether we left while something was still running.

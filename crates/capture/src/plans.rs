@@ -53,6 +53,14 @@ struct Entry {
     variants: Box<[(u64, u32)]>,
 }
 
+/// Plans by the value of an argument.
+pub(crate) struct Variants<'a> {
+    pub by: u8,
+    pub mask: u32,
+    /// The argument's value under the mask, and the plan's place.
+    pub of: &'a [(u64, u32)],
+}
+
 /// All plans.
 pub(crate) struct Plans {
     steps: Vec<Steps>,
@@ -61,7 +69,7 @@ pub(crate) struct Plans {
 }
 
 /// The plan of a call that the table does not know: nothing but its registers.
-const UNKNOWN: u32 = 0;
+pub(crate) const UNKNOWN: u32 = 0;
 
 impl Plans {
     pub fn new(options: &Options) -> Self {
@@ -97,6 +105,22 @@ impl Plans {
         }
         let value = args[entry.by as usize] & u64::from(entry.mask);
         Some(entry.variants.iter().find(|(v, _)| *v == value).map_or(entry.own, |(_, steps)| *steps))
+    }
+
+    /// The plan of a number in the table's range, whatever its arguments; `None` if the call is not wanted.
+    pub fn own(&self, number: u32) -> Option<u32> {
+        self.by_number.get(number as usize).filter(|e| e.wanted).map(|e| e.own)
+    }
+
+    /// Which argument of a wanted call chooses among other plans, if one does.
+    pub fn variants(&self, number: u32) -> Option<Variants<'_>> {
+        let entry = self.by_number.get(number as usize).filter(|e| e.wanted && !e.variants.is_empty())?;
+        Some(Variants { by: entry.by, mask: entry.mask, of: &entry.variants })
+    }
+
+    /// All plans, by their place.
+    pub fn all(&self) -> &[Steps] {
+        &self.steps
     }
 
     pub fn steps(&self, at: u32) -> &Steps {

@@ -5,25 +5,19 @@
 
 mod calls;
 mod family;
-mod identity;
 mod join;
-mod launch;
-mod memory;
 mod near;
-mod out;
-mod present;
-mod seccomp;
-mod source;
+pub(crate) mod seccomp;
 mod steps;
-mod stopped;
+pub(crate) mod stopped;
 mod thread;
 mod tracer;
-mod user;
 mod vectors;
 
-use crate::{Command, Engine, Error, Options, Outcome};
+use crate::{Command, Engine, Error, Options, Outcome, launch};
 use std::io;
 use thread::Thread;
+use trace::Recording;
 use trace::journal::Journal;
 use tracer::Tracer;
 
@@ -35,10 +29,12 @@ impl Engine for Ptrace {
     fn name(&self) -> &'static str {
         "ptrace"
     }
-    fn record_command(&self, command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+        let journal = recording.journal(0).map_err(Error::Journal)?;
         on_its_own_thread(|| launched(command, options, journal))
     }
-    fn record_attach(&self, pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
+    fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+        let journal = recording.journal(0).map_err(Error::Journal)?;
         on_its_own_thread(|| joined(pids, options, journal))
     }
 }

@@ -48,6 +48,12 @@ pub struct Args {
     /// on: a seccomp filter cannot be taken back
     #[arg(long)]
     pub seccomp: bool,
+    /// If the trace cannot be written as fast as the program moves data: delay the program a little (block), or lose calls and count them (drop; eBPF only)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Block)]
+    pub on_full: OnFull,
+    /// Memory for what waits to be written, for each CPU (eBPF): a power of two, like 16M [default: a share of the machine's memory]
+    #[arg(long, value_name = "SIZE", value_parser = ring_bytes)]
+    pub buffer: Option<usize>,
     /// Replace the trace if it exists
     #[arg(long)]
     pub force: bool,
@@ -64,8 +70,50 @@ pub struct Args {
 pub enum Engine {
     /// The best that this machine allows
     Auto,
+    /// A program in the kernel: fast, needs root (or CAP_BPF and CAP_PERFMON)
+    Ebpf,
     /// Stop the program at each call; works everywhere
     Ptrace,
+}
+
+impl Engine {
+    /// The engine, and what there is to say of the choice.
+    fn choose(self, seccomp: bool) -> Box<dyn capture::Engine> {
+        match self {
+            Self::Ebpf => Box::new(capture::Ebpf),
+            Self::Ptrace => Box::new(capture::Ptrace),
+            Self::Auto if seccomp => Box::new(capture::Ptrace),
+            Self::Auto => Box::new(capture::Ptrace),
+        }
+    }
+}
+
+/// What to do when the trace cannot be written fast enough.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Delay the program
+    Block,
+    /// Lose calls, and count them
+    Drop,
+}
+
+/// The least ring that any kernel takes, and the greatest that is of use.
+const RING: std::ops::RangeInclusive<usize> = (64 << 10)..=(1 << 30);
+
+fn ring_bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => 64,
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(1usize.checked_shl(shift)?));
+    match bytes {
+        Some(n) if n.is_power_of_two() && RING.contains(&n) => Ok(n),
+        _ => Err("say a power of two from 64K to 1G, like 16M".to_owned()),
+    }
 }
 
 fn data_limit(text: &str) -> Result<DataLimit, String> {
@@ -97,8 +145,9 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     let target = target(a, caller.as_ref(), talk)?;
     let path = naming::output(a.output.as_deref(), &program(&target), a.force)?;
 
-    let recording = reading::explained(Recording::create(&path, about(a, &target)), &path)?;
-    let watched = match watch(&target, &options, &recording) {
+    let engine = a.engine.choose(a.seccomp);
+    let recording = reading::explained(Recording::create(&path, about(a, &target, engine.name())), &path)?;
+    let watched = match watch(&*engine, &target, &options, &recording) {
         Ok(watched) => watched,
         Err(error) => {
             // Nothing ran: nothing is left behind.
@@ -113,7 +162,7 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     {
         talk.warn(failure::text(&error));
     }
-    close(&path, &summary, &watched, talk);
+    close(&path, engine.name(), &summary, &watched, talk);
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
         // How a program ends that was not started by us is not how we end.
@@ -133,7 +182,8 @@ fn options(a: &Args) -> Result<capture::Options> {
     if a.seccomp && filter.has_all_numbers() {
         bail!("--seccomp does nothing without -e: every call is wanted");
     }
-    Ok(capture::Options { data: a.data, wanted: Wanted::new(|number| filter.has_number(number)), seccomp: a.seccomp })
+    let wanted = Wanted::new(|number| filter.has_number(number));
+    Ok(capture::Options { data: a.data, wanted, seccomp: a.seccomp, ring_bytes: a.buffer, drops: a.on_full == OnFull::Drop })
 }
 
 /// The command, as the user who called sudo if somebody did; or the processes.
@@ -164,7 +214,7 @@ fn program(target: &Target) -> OsString {
     }
 }
 
-fn about(a: &Args, target: &Target) -> About {
+fn about(a: &Args, target: &Target, engine: &str) -> About {
     let (command, joined) = match target {
         Target::Command(command) => (command.argv.clone(), Vec::new()),
         Target::Processes(_) => (Vec::new(), a.pid.clone()),
@@ -172,7 +222,7 @@ fn about(a: &Args, target: &Target) -> About {
     About {
         command,
         joined,
-        engine: "ptrace".to_owned(),
+        engine: engine.to_owned(),
         filter: a.filter.join(" -e "),
         data: match a.data {
             DataLimit::All => "all".to_owned(),
@@ -185,11 +235,10 @@ fn about(a: &Args, target: &Target) -> About {
     }
 }
 
-fn watch(target: &Target, options: &capture::Options, recording: &Recording) -> Result<capture::Outcome> {
-    let journal = reading::explained(recording.journal(0), recording.dir())?;
+fn watch(engine: &dyn capture::Engine, target: &Target, options: &capture::Options, recording: &Recording) -> Result<capture::Outcome> {
     let watched = match target {
-        Target::Command(command) => capture::record_command(command, options, journal),
-        Target::Processes(pids) => capture::record_attach(pids, options, journal),
+        Target::Command(command) => engine.record_command(command, options, recording),
+        Target::Processes(pids) => engine.record_attach(pids, options, recording),
     };
     explained(watched)
 }
@@ -223,7 +272,7 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
 }
 
 /// The closing line; if something is missing, it is the loud one.
-fn close(path: &Path, summary: &Summary, watched: &capture::Outcome, talk: &Talk) {
+fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcome, talk: &Talk) {
     for note in &watched.notes {
         talk.say(format_args!("note: {note}"));
     }
@@ -231,7 +280,7 @@ fn close(path: &Path, summary: &Summary, watched: &capture::Outcome, talk: &Talk
         talk.say("left the program running");
     }
     let line = format!(
-        "wrote {}  {}  {}  {}  {}  (ptrace)",
+        "wrote {}  {}  {}  {}  {}  ({engine})",
         path.display(),
         counted(summary.calls, "call", "calls"),
         counted(summary.processes, "process", "processes"),

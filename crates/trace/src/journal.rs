@@ -11,12 +11,20 @@ pub(crate) use read::{Damage, Pieces, Record, Records};
 use crate::error::Error;
 use crate::record::{Header, PieceHeader};
 use crate::storage::{Disk, Sink, Storage};
+use std::io::IoSlice;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The first four bytes of a frame; the last is the journal format's number.
 pub const MAGIC: [u8; 4] = *b"RAJ1";
+/// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands behind the ring's own head ([`RING_HEAD`]).
+pub const RING_MAGIC: [u8; 4] = *b"RAR1";
+/// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32` length of what follows, which may be more than the record's own,
+/// with the two upper bits as flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
+pub const RING_HEAD: usize = 8;
+/// The bit of a ring's length that says that the record is none.
+pub const RING_DISCARD: u32 = 1 << 30;
 /// A frame is written when so many bytes are waiting.
 pub const FRAME_BYTES: usize = 256 << 10;
 /// The longest record.
@@ -26,7 +34,7 @@ pub const RECORD_BYTES: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Frame {
-    /// [`MAGIC`].
+    /// [`MAGIC`] or [`RING_MAGIC`].
     pub magic: [u8; 4],
     /// CRC-32C of the remaining 32 bytes of the head and of the records.
     pub crc: u32,
@@ -189,6 +197,28 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes a stretch of a BPF ring, as it is, as a frame. `first` is the sequence number of its first record and `next` the one after its last. Engines use this or
+    /// records of their own in a journal, not both.
+    pub fn span(&mut self, span: &[u8], first: u64, next: u64) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::JournalFailed);
+        }
+        let mut frame =
+            Frame { magic: RING_MAGIC, crc: 0, len: span.len() as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
+        let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        checksum.update(&frame.as_bytes()[8..]);
+        checksum.update(span);
+        frame.crc = checksum.finalize() as u32;
+        if let Err(e) = write_both(&mut *self.sink, frame.as_bytes(), span) {
+            self.failed = true;
+            return Err(Error::io("write", &self.path)(e));
+        }
+        self.bytes += (HEAD + span.len()) as u64;
+        self.frames += 1;
+        self.records = next;
+        Ok(())
+    }
+
     /// Writes what is waiting and makes all of it durable.
     pub fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
@@ -223,4 +253,17 @@ impl Journal {
         self.buffer[self.used..end].fill(0);
         self.used = end;
     }
+}
+
+fn write_both(sink: &mut dyn Sink, head: &[u8], body: &[u8]) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < head.len() {
+        match sink.write_vectored(&[IoSlice::new(&head[done..]), IoSlice::new(body)]) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    sink.write_all(&body[done - head.len()..])
 }

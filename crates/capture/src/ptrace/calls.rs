@@ -1,6 +1,6 @@
 //! Entries and exits of calls.
 
-use super::out::{AtEntry, now};
+use crate::out::{AtEntry, now};
 use super::seccomp::{ARCH, X32};
 use super::steps::End;
 use super::stopped::{ENTRY, EXIT, SECCOMP, Stopped, Until};

@@ -1,8 +1,8 @@
 //! Threads and processes: how they begin, become other programs, and end.
 
-use super::memory::read_u64;
-use super::out::now;
-use super::present;
+use crate::memory::read_u64;
+use crate::out::now;
+use crate::present;
 use super::stopped::{Stopped, Until};
 use super::thread::{Phase, Thread};
 use super::tracer::Tracer;

@@ -3,8 +3,8 @@
 //! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
 //! from then on is seen. New threads of a thread that we hold are ours from their birth.
 
-use super::out::now;
-use super::present;
+use crate::out::now;
+use crate::present;
 use super::stopped::{Stop, Stopped, interrupt, seize};
 use super::thread::Thread;
 use super::tracer::Tracer;

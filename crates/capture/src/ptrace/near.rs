@@ -11,7 +11,7 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
 
 use super::stopped::Waited;
-use super::user::NUDGE;
+use crate::user::NUDGE;
 use nix::libc;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,9 +1,9 @@
 //! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of every other engine.
 
-use super::identity::describe;
-use super::memory::{Span, Strings, read, read_u32, read_u64, span};
-use super::out::{Due, Sink};
-use super::source::{Place, Source, keeps};
+use crate::identity::describe;
+use crate::memory::{Span, Strings, read, read_u32, read_u64, span};
+use crate::out::{Due, Sink};
+use crate::source::{Place, Source, keeps};
 use super::vectors;
 use crate::plans::Take;
 use abi::plan::{CLAMP, DATA, From, NONE, OWN, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};

@@ -8,16 +8,16 @@ use std::io;
 
 /// The thread died under our hands, or is no longer ours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 /// A thread that stands still until this value is used up.
 #[derive(Debug)]
 #[must_use = "a stopped thread stands still until it is resumed"]
-pub(super) struct Stopped(i32);
+pub(crate) struct Stopped(i32);
 
 /// Why a thread stopped (ptrace(2), "Stopped states").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// At the entry or the exit of a call; [`CallInfo::op`] says at which.
     Call,
     /// At the entry of a call that the seccomp filter sends to us.
@@ -40,7 +40,7 @@ pub(super) enum Stop {
 
 /// What [`wait`] tells.
 #[derive(Debug)]
-pub(super) enum Waited {
+pub(crate) enum Waited {
     /// A thread stopped.
     Stopped(Stopped, Stop),
     /// A thread ended, with this wait status.
@@ -55,7 +55,7 @@ pub(super) enum Waited {
 
 /// How a thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(crate) enum Until {
     /// To the next call's entry or exit.
     Call,
     /// To the next event.
@@ -65,7 +65,7 @@ pub(super) enum Until {
 /// `struct ptrace_syscall_info` (`include/uapi/linux/ptrace.h`): 88 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub(super) struct CallInfo {
+pub(crate) struct CallInfo {
     pub op: u8,
     pad: [u8; 3],
     pub arch: u32,
@@ -76,14 +76,14 @@ pub(super) struct CallInfo {
 }
 
 /// [`CallInfo::op`] at entry.
-pub(super) const ENTRY: u8 = 1;
+pub(crate) const ENTRY: u8 = 1;
 /// [`CallInfo::op`] at exit.
-pub(super) const EXIT: u8 = 2;
+pub(crate) const EXIT: u8 = 2;
 /// [`CallInfo::op`] at a seccomp stop.
-pub(super) const SECCOMP: u8 = 3;
+pub(crate) const SECCOMP: u8 = 3;
 
 /// The requests with which we take hold of a thread.
-pub(super) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
+pub(crate) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
@@ -98,17 +98,17 @@ fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i6
 }
 
 /// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it goes on.
-pub(super) fn seize(tid: i32) -> io::Result<()> {
+pub(crate) fn seize(tid: i32) -> io::Result<()> {
     request(libc::PTRACE_SEIZE, tid, 0, HOLD as usize).map(drop)
 }
 
 /// Asks a thread to stop.
-pub(super) fn interrupt(tid: i32) -> Result<(), Gone> {
+pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
     request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
 }
 
 /// Waits for any of our threads; with `block` until something happens.
-pub(super) fn wait(block: bool) -> Waited {
+pub(crate) fn wait(block: bool) -> Waited {
     let mut status = 0;
     let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
     // SAFETY: `status` is a valid place for the status; no usage is asked for.

@@ -1,6 +1,6 @@
 //! What we know of a traced thread.
 
-use super::out::Waiting;
+use crate::out::Waiting;
 
 /// Where a thread is.
 #[derive(Debug)]

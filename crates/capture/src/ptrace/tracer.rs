@@ -2,12 +2,12 @@
 
 use super::join::Joining;
 use super::near::Near;
-use super::out::{Out, now};
-use super::present::OpenFiles;
+use crate::out::{Out, now};
+use crate::present::OpenFiles;
 use super::steps::Scratch;
 use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
 use super::thread::Thread;
-use super::user::{self, Handlers};
+use crate::user::{self, Handlers};
 use crate::plans::Plans;
 use crate::{End, Options, Outcome};
 use nix::libc;
@@ -252,7 +252,7 @@ impl Tracer {
         drop(self.handlers);
         let unreadable = self.out.unreadable();
         let journal_error = self.out.finish();
-        Outcome { end: self.end, notes: self.notes, unreadable, lost: 0, detached: self.detached, journal_error }
+        Outcome { end: self.end, notes: self.notes, unreadable, held: Duration::ZERO, lost: 0, detached: self.detached, journal_error }
     }
 
     /// Says something to the user, once.

@@ -1,7 +1,7 @@
 //! Buffers that a program lists: `struct iovec[]`, `struct msghdr` and `struct iocb` (64-bit layouts).
 
-use super::memory::{Span, read, read_spans, span};
-use super::out::{Due, Sink};
+use crate::memory::{Span, read, read_spans, span};
+use crate::out::{Due, Sink};
 use trace::record::PieceKind;
 
 /// `UIO_MAXIOV`: more the kernel takes nowhere.

@@ -3,7 +3,7 @@
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
 
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES};
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES, RING_DISCARD, RING_HEAD, RING_MAGIC};
 use crate::record::{Header, PieceHeader};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -36,6 +36,10 @@ pub(crate) struct Records {
     end: usize,
     /// Records of the current frame lie before this; 0: there is none.
     frame: usize,
+    /// Its records stand behind heads of a ring.
+    ring: bool,
+    /// Bytes that the record at `at` takes up, with its ring's head.
+    step: usize,
     next: u64,
     damage: Damage,
     ended: bool,
@@ -51,7 +55,7 @@ pub(crate) struct Record<'a> {
 impl Records {
     /// Reads `file`, the journal of stream number `stream` of the recording with this random number.
     pub fn new(file: File, stream: u32, recording: u64) -> Self {
-        Self { file, stream, recording, base: 0, buffer: Vec::new(), at: 0, end: 0, frame: 0, next: 0, damage: Damage::default(), ended: false }
+        Self { file, stream, recording, base: 0, buffer: Vec::new(), at: 0, end: 0, frame: 0, ring: false, step: 0, next: 0, damage: Damage::default(), ended: false }
     }
 
     /// What was wrong so far.
@@ -84,20 +88,49 @@ impl Records {
 
     /// The record that [`Records::peek`] told of.
     pub fn take(&mut self) -> Record<'_> {
-        let (header, _) = Header::read_from_prefix(&self.buffer[self.at..self.frame]).expect("peek has seen this record");
-        let body = self.at + size_of::<Header>()..self.at + header.len as usize;
-        self.at = body.end;
+        let begin = self.at + if self.ring { RING_HEAD } else { 0 };
+        let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame]).expect("peek has seen this record");
+        let body = begin + size_of::<Header>()..begin + header.len as usize;
+        self.at += self.step;
         self.damage.records += header.seq.saturating_sub(self.next);
         self.next = header.seq + 1;
         Record { header, body: &self.buffer[body] }
     }
 
-    fn whole_record(&self) -> Option<Header> {
-        let rest = &self.buffer[self.at..self.frame];
+    fn whole_record(&mut self) -> Option<Header> {
+        let mut begin = self.at;
+        let mut room = self.frame - self.at;
+        if self.ring {
+            let (head, len) = self.ring_head()?;
+            begin += RING_HEAD;
+            room = len;
+            self.step = head;
+        }
+        let rest = &self.buffer[begin..begin + room];
         let (header, _) = Header::read_from_prefix(rest).ok()?;
         let len = header.len as usize;
+        if !self.ring {
+            self.step = len;
+        }
         let fits = len.is_multiple_of(8) && len <= rest.len() && header.seq >= self.next && header.seq < u64::MAX;
         (fits && len >= size_of::<Header>() && Pieces::new(&rest[size_of::<Header>()..len]).count_whole() == Some(usize::from(header.pieces))).then_some(header)
+    }
+
+    /// Bytes that the next record takes up in the ring, and those of them that may be the record's; what the ring says to be none is behind us.
+    fn ring_head(&mut self) -> Option<(usize, usize)> {
+        loop {
+            let head = self.buffer[self.at..self.frame].first_chunk::<4>()?;
+            let word = u32::from_le_bytes(*head);
+            let len = (word & !RING_DISCARD) as usize;
+            let step = (RING_HEAD + len).next_multiple_of(8);
+            if step > self.frame - self.at {
+                return None;
+            }
+            if word & RING_DISCARD == 0 {
+                return Some((step, len));
+            }
+            self.at += step;
+        }
     }
 
     /// Goes to the next whole frame. False: there is none.
@@ -113,11 +146,13 @@ impl Records {
             }
             let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
             let len = frame.len as usize;
-            if frame.magic == MAGIC && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
+            let ring = frame.magic == RING_MAGIC;
+            if (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
                 if self.fill(HEAD + len)? {
                     let whole = &self.buffer[self.at..self.at + HEAD + len];
                     if crc_fast::crc32_iscsi(&whole[8..]) == frame.crc {
                         self.frame = self.at + HEAD + len;
+                        self.ring = ring;
                         self.at += HEAD;
                         return Ok(true);
                     }
@@ -128,7 +163,7 @@ impl Records {
                 }
             }
             searching = true;
-            let step = self.buffer[self.at + 1..self.end].windows(4).position(|w| w == MAGIC).map_or(self.end - self.at - 3, |n| n + 1);
+            let step = self.buffer[self.at + 1..self.end].windows(4).position(is_magic).map_or(self.end - self.at - 3, |n| n + 1);
             self.damage.bytes += step as u64;
             self.at += step;
         }
@@ -136,7 +171,7 @@ impl Records {
 
     /// Whether the head of a frame stands in what is left: then the length before it was damaged, and not the file cut.
     fn another_frame_follows(&self) -> bool {
-        self.buffer[self.at + 1..self.end].windows(4).any(|w| w == MAGIC)
+        self.buffer[self.at + 1..self.end].windows(4).any(is_magic)
     }
 
     /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
@@ -166,6 +201,10 @@ impl Records {
         }
         Ok(self.end - self.at >= n)
     }
+}
+
+fn is_magic(bytes: &[u8]) -> bool {
+    bytes == MAGIC || bytes == RING_MAGIC
 }
 
 /// The pieces of a record, as they lie in its body.

@@ -1,10 +1,10 @@
 //! The records of all streams in one order.
 //!
 //! Invariant: records of one stream keep their order, and the streams are merged by the time at which a record was made, as far as it is known: a call's return,
-//! an event's time. A call that did not return, and a part of a call, count as made when the record before them was.
+//! an event's time. A call that did not return, and a part of a call, say when they were made too; if they do not, they count as made when the record before them was.
 
 use crate::journal::{Damage, Record, Records};
-use crate::record::{Header, NO_EXIT, RecordKind};
+use crate::record::{Header, RecordKind};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -60,8 +60,8 @@ impl Streams {
 
 fn when(header: &Header, before: u64) -> u64 {
     let own = match RecordKind::from_number(header.kind) {
-        Some(RecordKind::Call) if header.flags & NO_EXIT == 0 => header.left,
-        Some(RecordKind::Call | RecordKind::Part) | None => 0,
+        Some(RecordKind::Call | RecordKind::Part) => header.left,
+        None => 0,
         Some(_) => header.entered,
     };
     own.max(before)

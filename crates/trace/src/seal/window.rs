@@ -5,7 +5,7 @@
 use crate::call::Event;
 use crate::cell::{Inside, pieces};
 use crate::journal::{Pieces, Record};
-use crate::record::{CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
+use crate::record::{AT_EXIT, CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
 use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use zerocopy::IntoBytes;
@@ -170,19 +170,24 @@ impl Building<'_> {
             self.data.get_or_insert(window.data.len());
             window.data.extend_from_slice(bytes);
         }
-        // A long piece of data that came in parts is one piece again.
+        // A long piece that came in parts is one piece again.
         if let Some((at, mut first)) = self.head.take()
-            && bulk
-            && (first.arg, first.kind) == (head.arg, head.kind)
+            && (first.arg, first.kind, first.flags & AT_EXIT) == (head.arg, head.kind, head.flags & AT_EXIT)
         {
+            let body = at + size_of::<PieceHeader>();
+            if !bulk {
+                window.pieces.truncate(body + first.len as usize);
+                window.pieces.extend_from_slice(bytes);
+                window.pieces.resize(window.pieces.len().next_multiple_of(8), 0);
+            }
             first.len += head.len;
             first.wanted += head.wanted;
             first.flags |= head.flags;
-            window.pieces[at..at + size_of::<PieceHeader>()].copy_from_slice(first.as_bytes());
+            window.pieces[at..body].copy_from_slice(first.as_bytes());
             self.head = part.then_some((at, first));
             return;
         }
-        if part && bulk {
+        if part {
             self.head = Some((window.pieces.len(), head));
         }
         window.pieces.extend_from_slice(head.as_bytes());

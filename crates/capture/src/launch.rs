@@ -3,7 +3,7 @@
 //! The child waits on a pipe until it is seized, so that its very first step as the command is seen. It inherits our descriptors that are not close-on-exec, our
 //! terminal and what we ignore, as if the shell had started it; SIGPIPE, which Rust ignores, is as it is by default.
 
-use super::seccomp;
+use crate::ptrace::seccomp;
 use crate::{Command, Error, Options};
 use nix::libc;
 use std::ffi::{CString, OsStr};
@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// A child that waits to be told to go.
-pub(super) struct Child {
+pub(crate) struct Child {
     pub pid: i32,
     go: Option<OwnedFd>,
     /// What went wrong in it, if it does not become the command.
@@ -28,10 +28,20 @@ impl Child {
             unsafe { libc::write(go.as_raw_fd(), b"!".as_ptr().cast(), 1) };
         }
     }
+    /// Why it did not become the command, if it did not. Waits until that is known.
+    pub fn failed(&mut self, command: &Command) -> Option<Error> {
+        let mut byte = [0];
+        // Its end closes when it becomes the command.
+        matches!(self.trouble.read(&mut byte), Ok(1)).then(|| self.trouble_from(command, &byte))
+    }
     /// Why it did not become the command.
     pub fn trouble(&mut self, command: &Command) -> Error {
+        self.trouble_from(command, &[])
+    }
+    fn trouble_from(&mut self, command: &Command, begun: &[u8]) -> Error {
         let mut bytes = [0; 8];
-        let (doing, number) = match self.trouble.read_exact(&mut bytes) {
+        bytes[..begun.len()].copy_from_slice(begun);
+        let (doing, number) = match self.trouble.read_exact(&mut bytes[begun.len()..]) {
             Ok(()) => {
                 let [a, b, c, d, e, f, g, h] = bytes;
                 (i32::from_le_bytes([a, b, c, d]), i32::from_le_bytes([e, f, g, h]))
@@ -71,7 +81,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// Forks the child.
-pub(super) fn fork(command: &Command, options: &Options) -> Result<Child, Error> {
+pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error> {
     let program = c_string(command.program.as_os_str())?;
     let argv = command.argv.iter().map(|a| c_string(a)).collect::<Result<Vec<_>, _>>()?;
     let environment = match &command.environment {

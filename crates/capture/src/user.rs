@@ -12,7 +12,7 @@ static TERMINATE: AtomicU32 = AtomicU32::new(0);
 static STOPS: AtomicU32 = AtomicU32::new(0);
 
 /// The signal that ends our waiting; nothing but a nudge.
-pub(super) const NUDGE: i32 = libc::SIGALRM;
+pub(crate) const NUDGE: i32 = libc::SIGALRM;
 
 const ASK: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
 const STOP: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
@@ -29,7 +29,7 @@ extern "C" fn note(signal: i32) {
 
 /// What has come since the last time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct News {
+pub(crate) struct News {
     /// Interrupts from the terminal, which the program has got as well.
     pub interrupts: u32,
     /// The signal, not from the terminal, that asks us to end.
@@ -39,7 +39,7 @@ pub(super) struct News {
 }
 
 /// Handlers in place.
-pub(super) struct Handlers {
+pub(crate) struct Handlers {
     before: Vec<(i32, libc::sigaction)>,
 }
 
@@ -92,13 +92,13 @@ impl Drop for Handlers {
 }
 
 /// Stops the whole recorder, so that its shell sees it stopped; returns when it is continued.
-pub(super) fn stop_ourselves() {
+pub(crate) fn stop_ourselves() {
     // SAFETY: takes numbers.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
 /// Passes a signal on.
-pub(super) fn send(pid: i32, signal: i32) {
+pub(crate) fn send(pid: i32, signal: i32) {
     // SAFETY: takes numbers.
     unsafe { libc::kill(pid, signal) };
 }

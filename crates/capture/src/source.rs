@@ -4,14 +4,14 @@
 //! Only regular files: what went from a pipe into a socket is gone. The program stands still, but others may have written to the file since; then the trace holds
 //! what is there now.
 
-use super::memory::read_u64;
+use crate::memory::read_u64;
 use nix::libc;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// A range of a regular file of another process, up to the file's end.
-pub(super) struct Source {
+pub(crate) struct Source {
     file: File,
     from: u64,
     end: u64,
@@ -56,6 +56,12 @@ impl Source {
             Place::Pointed(pointer) => read_u64(tid, pointer)?,
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
+    }
+    /// The file of descriptor `fd` from a place on, if it is a regular one and still the file with this device and inode.
+    pub fn at(tid: i32, pid: i32, fd: i32, from: u64, is: (u64, u64)) -> Option<Self> {
+        let file = File::from(borrow(pid, fd).or_else(|| reopen(tid, fd))?);
+        let metadata = file.metadata().ok()?;
+        (metadata.is_file() && metadata.ino() == is.1).then(|| Self { file, from, end: metadata.size() })
     }
     /// Bytes from here to the file's end.
     pub fn rest(&self) -> u64 {
@@ -104,5 +110,5 @@ fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
 }
 
 fn position(tid: i32, fd: i32) -> Option<u64> {
-    super::present::info(tid, fd).map(|i| i.position)
+    crate::present::info(tid, fd).map(|i| i.position)
 }

@@ -3,15 +3,15 @@
 use nix::libc;
 
 /// A stretch of a process's memory, or of ours: address and length.
-pub(super) type Span = libc::iovec;
+pub(crate) type Span = libc::iovec;
 
 /// The stretch of `len` bytes at `address` in another process.
-pub(super) fn span(address: u64, len: usize) -> Span {
+pub(crate) fn span(address: u64, len: usize) -> Span {
     Span { iov_base: address as *mut libc::c_void, iov_len: len }
 }
 
 /// Reads the stretches one after the other into `local`; returns how many bytes could be read. At most 1024 stretches, none longer together than `local`.
-pub(super) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
+pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
     // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are checked by the kernel.
     let n = unsafe { libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0) };
@@ -19,18 +19,18 @@ pub(super) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
 }
 
 /// Reads into `local`; returns how many bytes could be read.
-pub(super) fn read(tid: i32, address: u64, local: &mut [u8]) -> usize {
+pub(crate) fn read(tid: i32, address: u64, local: &mut [u8]) -> usize {
     read_spans(tid, &[span(address, local.len())], local)
 }
 
 /// A number in another process.
-pub(super) fn read_u64(tid: i32, address: u64) -> Option<u64> {
+pub(crate) fn read_u64(tid: i32, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     (address != 0 && read(tid, address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
 }
 
 /// A number in another process.
-pub(super) fn read_u32(tid: i32, address: u64) -> Option<u32> {
+pub(crate) fn read_u32(tid: i32, address: u64) -> Option<u32> {
     let mut bytes = [0; 4];
     (address != 0 && read(tid, address, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
 }
@@ -40,7 +40,7 @@ const PAGE: usize = 4096;
 const STRING: usize = 256 << 10;
 
 /// Strings of a stopped process. The tail of the page that was read last is kept, as strings lie side by side; [`Strings::forget`] it when the process has run.
-pub(super) struct Strings {
+pub(crate) struct Strings {
     page: u64,
     from: usize,
     upto: usize,

@@ -6,7 +6,7 @@ use std::io::Write;
 use trace::record::Identity;
 
 /// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows. What cannot be found out stays 0.
-pub(super) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
+pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
     let mut name = [0u8; 64];
     let mut rest = &mut name[..63];
     let mut identity = Identity::default();

@@ -4,14 +4,14 @@
 //! `Part` records of at most `PART_BYTES`, and an empty `Call` record ends them, so that our memory does not grow with what the program moves.
 //! After the journal has failed everything is taken and thrown away; [`Out::failed`] tells.
 
-use super::memory::{Span, read_spans};
+use crate::memory::{Span, read_spans};
 use nix::libc;
 use trace::journal::Journal;
 use trace::record::{CUT, Header, PART_BYTES, PieceHeader, PieceKind, RecordKind, UNREADABLE};
 
 /// Bytes of a call that are to be kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
+pub(crate) struct Due {
     pub arg: u8,
     pub kind: PieceKind,
     pub flags: u8,
@@ -28,7 +28,7 @@ impl Due {
 }
 
 /// Where the bytes of a call go.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     /// Bytes of the program's memory: the stretches one after the other.
     fn remote(&mut self, tid: i32, due: Due, spans: &[Span]);
     /// Bytes that we have; fewer than due means that the rest could not be read.
@@ -45,7 +45,7 @@ pub(super) trait Sink {
 }
 
 /// The journal, and what was counted on the way.
-pub(super) struct Out {
+pub(crate) struct Out {
     journal: Journal,
     failed: Option<trace::Error>,
     unreadable: u64,
@@ -145,7 +145,7 @@ impl Sink for Out {
             let (base, len) = (one.iov_base as u64, one.iov_len as u64);
             self.filled(due, &mut |at, local| {
                 let n = (local.len() as u64).min(len.saturating_sub(at)) as usize;
-                read_spans(tid, &[super::memory::span(base.wrapping_add(at), n)], local)
+                read_spans(tid, &[crate::memory::span(base.wrapping_add(at), n)], local)
             });
             return;
         }
@@ -195,7 +195,7 @@ impl Cursor<'_> {
     fn read(&mut self, tid: i32, local: &mut [u8]) -> usize {
         let mut got = 0;
         while got < local.len() {
-            let mut batch = [super::memory::span(0, 0); SPANS];
+            let mut batch = [crate::memory::span(0, 0); SPANS];
             let (n, bytes) = self.batch(&mut batch, local.len() - got);
             let read = if n == 0 { 0 } else { read_spans(tid, &batch[..n], &mut local[got..got + bytes]) };
             got += read;
@@ -226,7 +226,7 @@ impl Cursor<'_> {
 }
 
 /// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as parts at once.
-pub(super) struct AtEntry<'a> {
+pub(crate) struct AtEntry<'a> {
     pub waiting: &'a mut Waiting,
     pub out: &'a mut Out,
     pub header: Header,
@@ -234,7 +234,7 @@ pub(super) struct AtEntry<'a> {
 
 /// Pieces that wait for their call's exit; the memory is used again for the next call.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     heads: Vec<PieceHeader>,
     bytes: Vec<u8>,
 }
@@ -301,7 +301,7 @@ impl Sink for AtEntry<'_> {
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the time.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };

@@ -1,7 +1,8 @@
 //! What is there when recording begins: what a process is, and its descriptors.
 
-use super::identity::describe;
-use super::out::Out;
+use crate::identity::describe;
+use crate::out::Out;
+use crate::{Command, Credentials};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use nix::libc;
 use std::collections::HashMap;
@@ -11,13 +12,13 @@ use zerocopy::IntoBytes;
 
 /// What `/proc/TID/fdinfo/FD` tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Info {
+pub(crate) struct Info {
     pub position: u64,
     pub flags: u32,
 }
 
 /// Asks procfs about a descriptor.
-pub(super) fn info(tid: i32, fd: i32) -> Option<Info> {
+pub(crate) fn info(tid: i32, fd: i32) -> Option<Info> {
     std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok().map(|text| parse(&text))
 }
 
@@ -31,7 +32,7 @@ type Representative = (i32, i32, Info, u64);
 
 /// Tells open files apart: descriptors of one open file share its offset.
 #[derive(Default)]
-pub(super) struct OpenFiles {
+pub(crate) struct OpenFiles {
     /// By device and inode: one descriptor of each open file, and the file's key.
     seen: HashMap<(u64, u64), Vec<Representative>>,
     next: u64,
@@ -57,14 +58,30 @@ impl OpenFiles {
     }
 }
 
+/// The same of our child that is about to become the command: what it will have when it is.
+pub(crate) fn tell_child(out: &mut Out, time: u64, pid: i32, command: &Command) {
+    let command_line: Vec<u8> = command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();
+    state(out, time, pid, pid, &command_line, command.program.as_os_str().as_bytes(), command.credentials.as_ref());
+    descriptors(out, &mut OpenFiles::default(), time, pid, pid, true);
+}
+
 /// Emits a `State` record and the `Descriptor` records of a process that stands still.
-pub(super) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32) {
-    state(out, time, pid, tid);
+pub(crate) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32) {
+    let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
+    state(out, time, pid, tid, &command_line, &executable(tid), None);
+    descriptors(out, files, time, pid, tid, false);
+}
+
+/// All of them, or only those that the next program will have.
+fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32, at_exec: bool) {
     let Ok(listing) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return };
     let mut descriptors: Vec<i32> = listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
     descriptors.sort_unstable();
     for fd in descriptors {
         let Some(info) = info(tid, fd) else { continue };
+        if at_exec && info.flags & libc::O_CLOEXEC as u32 != 0 {
+            continue;
+        }
         let mut path = Vec::new();
         let identity = describe(format_args!("/proc/{tid}/fd/{fd}"), &mut path);
         let key = files.key(pid, fd, info, (identity.dev, identity.ino));
@@ -75,20 +92,22 @@ pub(super) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, ti
     }
 }
 
-fn state(out: &mut Out, time: u64, pid: i32, tid: i32) {
+fn state(out: &mut Out, time: u64, pid: i32, tid: i32, command_line: &[u8], program: &[u8], becomes: Option<&Credentials>) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
     let ids = |name: &str| field(name).split_whitespace().map(|v| v.parse().unwrap_or(0)).chain([0; 4]).take(4).collect::<Vec<u64>>();
     let umask = u64::from_str_radix(field("Umask:").trim(), 8).unwrap_or(0o022);
-    let (uid, gid) = (ids("Uid:"), ids("Gid:"));
-    let groups: Vec<u8> = field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
+    let (mut uid, mut gid) = (ids("Uid:"), ids("Gid:"));
+    let mut groups: Vec<u8> = field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
+    if let Some(who) = becomes {
+        (uid, gid) = (vec![u64::from(who.uid); 4], vec![u64::from(who.gid); 4]);
+        groups = who.groups.iter().flat_map(|g| format!("{g}\0").into_bytes()).collect();
+    }
     let directory = |name: &str| {
         let mut path = Vec::new();
         let identity = describe(format_args!("/proc/{tid}/{name}"), &mut path);
         [identity.as_bytes(), &path].concat()
     };
-    let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
-    let program = executable(tid);
     out.event_with(
         RecordKind::State,
         time,
@@ -98,20 +117,20 @@ fn state(out: &mut Out, time: u64, pid: i32, tid: i32) {
         &[
             (WORKING_DIRECTORY, PieceKind::Identity, &directory("cwd")),
             (ROOT_DIRECTORY, PieceKind::Identity, &directory("root")),
-            (0, PieceKind::StrVec, &command_line),
+            (0, PieceKind::StrVec, command_line),
             (1, PieceKind::StrVec, &groups),
-            (0, PieceKind::String, &program),
+            (0, PieceKind::String, program),
         ],
     );
 }
 
 /// The file that a process executes.
-pub(super) fn executable(tid: i32) -> Vec<u8> {
+pub(crate) fn executable(tid: i32) -> Vec<u8> {
     std::fs::read_link(format!("/proc/{tid}/exe")).map(|p| p.as_os_str().as_bytes().to_vec()).unwrap_or_default()
 }
 
 /// A field of `/proc/TID/status`.
-pub(super) fn status_number(tid: i32, name: &str) -> Option<i32> {
+pub(crate) fn status_number(tid: i32, name: &str) -> Option<i32> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|l| l.strip_prefix(name)).and_then(|v| v.trim().parse().ok())
 }

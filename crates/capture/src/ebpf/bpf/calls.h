@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Entries and exits. */
+#pragma once
+#include "scope.h"
+#include "steps.h"
+
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct number); } numbers SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, struct variant); __type(value, u32); } variants SEC(".maps");
+
+const volatile u32 greatest = 0;      /* numbers from here on are not in the table */
+const volatile u32 beyond = 0;        /* the plan of those */
+const volatile u32 unknown = 1;       /* the plan of calls without a plan */
+const volatile u32 only = 0;          /* 1: only calls that failed are wanted; 2: only those that did not */
+
+enum { TS_COMPAT = 2 };
+
+static __always_inline u32 plan_of(u64 nr, const u64 args[6])
+{
+	u32 at = nr < greatest ? nr : greatest;
+	struct number *n = bpf_map_lookup_elem(&numbers, &at);
+	if (nr >= greatest)
+		return beyond;
+	if (!n || !n->plan || !n->variants)
+		return n ? n->plan : 0;
+	struct variant v = { nr, (n->by < 6 ? args[n->by] : 0) & n->mask };
+	u32 *other = bpf_map_lookup_elem(&variants, &v);
+	return other ? *other : n->plan;
+}
+
+static __always_inline bool is_compat(struct task_struct *task)
+{
+	return task->thread_info.status & TS_COMPAT;
+}
+
+static __always_inline void registers(struct pt_regs *regs, bool compat, u64 args[6])
+{
+	args[0] = compat ? (u32)regs->bx : regs->di;
+	args[1] = compat ? (u32)regs->cx : regs->si;
+	args[2] = compat ? (u32)regs->dx : regs->dx;
+	args[3] = compat ? (u32)regs->si : regs->r10;
+	args[4] = compat ? (u32)regs->di : regs->r8;
+	args[5] = compat ? (u32)regs->bp : regs->r9;
+}
+
+static __always_inline void head(struct scratch *s, struct task_struct *task, const struct thread *t)
+{
+	s->head.pid = task->tgid;
+	s->head.tid = t->tid;
+	s->head.nr = t->nr;
+	s->head.flags = t->flags;
+	s->head.entered = t->entered;
+	s->head.ret = 0;
+	__builtin_memcpy(s->head.args, t->args, sizeof(t->args));
+	s->plan = t->plan;
+	s->staged = 0;
+	s->broken = 0;
+	s->retry = 0;
+	s->late = 0;
+}
+
+/* The last record of a call, with the piece that waits. */
+static __always_inline void call(struct scratch *s)
+{
+	u32 zero = 0;
+	if (!emit(CALL))
+		return;
+	salvage(s, bpf_map_lookup_elem(&common, &zero));
+	s->staged = 0;
+	emit(CALL);
+}
+
+/* Steps that could not be taken before the call. */
+static __always_inline void again(struct scratch *s, u32 retry)
+{
+	s->phase = ENTRY;
+	s->late = 1;
+	for (u32 i = 0; i < STEPS; i++)
+		if (retry & 1u << i)
+			step(i);
+	flush(s);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *t = thread_of(task);
+	if (!t)
+		return 0;
+	bool compat = is_compat(task);
+	t->entered = bpf_ktime_get_ns();
+	registers(regs, compat, t->args);
+	t->nr = nr;
+	t->tid = task->pid;
+	t->flags = compat ? COMPAT : 0;
+	t->retry = 0;
+	t->plan = compat || nr >= 0x40000000 ? unknown : plan_of((u32)nr, t->args);
+	t->phase = t->plan ? IN : SKIPPED;
+	if (!t->plan)
+		return 0;
+	u32 at = t->plan;
+	struct plan *p = bpf_map_lookup_elem(&plans, &at);
+	struct scratch *s = scratch();
+	if (!p || !s || !p->count[ENTRY])
+		return 0;
+	if (t->launching) {
+		/* Should it be the one that begins the program, the kernel will still know what it was given. */
+		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
+		return 0;
+	}
+	head(s, task, t);
+	s->head.left = t->entered;
+	s->phase = ENTRY;
+	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
+		step(i);
+	flush(s);
+	t->retry = s->retry;
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *t = thread_of(task);
+	if (!t)
+		return 0;
+	u32 phase = t->phase;
+	t->phase = OUT;
+	if (phase == SKIPPED || phase == NEW || t->launching)
+		return 0;
+	u64 left = bpf_ktime_get_ns();
+	if (phase == OUT) {
+		/* We have not seen it begin. */
+		bool compat = is_compat(task);
+		t->entered = left;
+		registers(regs, compat, t->args);
+		t->nr = regs->orig_ax;
+		t->tid = task->pid;
+		t->flags = NO_ENTRY | (compat ? COMPAT : 0);
+		t->retry = 0;
+		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
+	}
+	bool bad = ret < 0 && ret >= -4095;
+	if (!t->plan || (only && (only == 1) != bad))
+		return 0;
+	u32 at = t->plan;
+	struct plan *p = bpf_map_lookup_elem(&plans, &at);
+	struct scratch *s = scratch();
+	if (!p || !s)
+		return 0;
+	head(s, task, t);
+	s->head.left = left;
+	s->head.ret = ret;
+	if (t->retry)
+		again(s, t->retry);
+	s->phase = EXIT;
+	s->late = 0;
+	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
+		step(i);
+	call(s);
+	return 0;
+}

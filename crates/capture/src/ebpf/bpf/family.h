@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Threads and processes: how they begin, become other programs, hear signals, and end. */
+#pragma once
+#include "calls.h"
+
+#define CLONE_VM 0x100
+#define CLONE_FS 0x200
+#define CLONE_FILES 0x400
+#define CLONE_SIGHAND 0x800
+#define CLONE_THREAD 0x10000
+
+static __always_inline struct scratch *event(u32 pid, u32 tid)
+{
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
+	u64 now = bpf_ktime_get_ns();
+	s->head = (struct header){ .pid = pid, .tid = tid, .entered = now, .left = now };
+	s->staged = 0;
+	s->broken = 0;
+	s->phase = EXIT;
+	return s;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (!thread_of(parent))
+		return 0;
+	struct thread *t = enlist(child);
+	struct scratch *s = event(child->tgid, child->pid);
+	if (!t || !s)
+		return 0;
+	t->phase = NEW;
+	bool thread = parent->tgid == child->tgid;
+	u64 flags = thread ? CLONE_THREAD : 0;
+	flags |= parent->mm == child->mm ? CLONE_VM : 0;
+	flags |= parent->fs == child->fs ? CLONE_FS : 0;
+	flags |= parent->files == child->files ? CLONE_FILES : 0;
+	flags |= parent->sighand == child->sighand ? CLONE_SIGHAND : 0;
+	s->head.args[0] = parent->tgid;
+	s->head.args[1] = parent->pid;
+	s->head.args[2] = flags;
+	s->head.args[3] = !thread;
+	emit(START);
+	return 0;
+}
+
+struct kernel_string { const char *text; u32 arg; };
+
+/* A call that began another program could not be read before, and its memory is gone: the kernel still has what it was given. */
+static __always_inline void recover(struct scratch *s, struct task_struct *task, struct thread *t, struct linux_binprm *bprm)
+{
+	u32 at = t->plan, vectors = 0;
+	struct plan *p = bpf_map_lookup_elem(&plans, &at);
+	if (!p)
+		return;
+	head(s, task, t);
+	s->head.left = t->entered;
+	s->phase = ENTRY;
+	s->late = 1;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++) {
+		const struct take *take = &p->take[ENTRY][i];
+		bool unread = t->retry & 1u << i;
+		if (take->what == W_STRING && unread) {
+			long n = bpf_probe_read_kernel_str(s->bytes, STRING_BYTES, BPF_CORE_READ(bprm, filename));
+			if (n > 0 && n <= STRING_BYTES)
+				from_scratch(s, take->arg, STRING, n - 1, n - 1);
+			flush(s);
+		} else if (take->what == W_STR_VEC) {
+			u64 from = vectors ? BPF_CORE_READ(mm, env_start) : BPF_CORE_READ(mm, arg_start);
+			u64 to = vectors ? BPF_CORE_READ(mm, env_end) : BPF_CORE_READ(mm, arg_end);
+			vectors++;
+			if (unread && to > from)
+				from_user(take->arg | STR_VEC << 8, from, to - from, to - from);
+			flush(s);
+		}
+	}
+	t->retry = 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct thread *t = bpf_task_storage_get(&threads, task, 0, 0);
+	struct scratch *s = scratch();
+	if (!t || !s)
+		return 0;
+	t->launching = 0;
+	if (t->phase == IN && t->retry)
+		recover(s, task, t, bprm);
+	s = event(task->tgid, task->pid);
+	if (!s)
+		return 0;
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	u32 n = file ? describe_file(s, file) : 0;
+	s->head.args[0] = old_pid;
+	if (n > sizeof(struct identity) && n - sizeof(struct identity) <= STRING_BYTES) {
+		n -= sizeof(struct identity);
+		bpf_probe_read_kernel(s->bytes, n, s->bytes + sizeof(struct identity));
+		s->phase = ENTRY;
+		from_scratch(s, 0, STRING, n, n);
+	}
+	emit(EXEC);
+	return 0;
+}
+
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(on_signal, int signal, struct kernel_siginfo *info)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (!bpf_task_storage_get(&threads, task, 0, 0))
+		return 0;
+	struct scratch *s = event(task->tgid, task->pid);
+	if (!s)
+		return 0;
+	s->head.args[0] = signal;
+	s->head.args[1] = (s64)BPF_CORE_READ(info, si_code);
+	s->head.args[2] = BPF_CORE_READ(info, _sifields._kill._pid);
+	emit(SIGNAL);
+	return 0;
+}
+
+/* Whether a thread ends because another thread of its process begins a new program. */
+static __always_inline bool replaced(struct task_struct *task)
+{
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	if (bpf_core_field_exists(signal->group_exec_task))
+		return BPF_CORE_READ(signal, group_exec_task);
+	return BPF_CORE_READ((struct signal_struct___before_5_17 *)signal, group_exit_task);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_end, struct task_struct *task)
+{
+	struct thread *t = bpf_task_storage_get(&threads, task, 0, 0);
+	struct common_state *c = common_state();
+	struct scratch *s = scratch();
+	if (!t || !s)
+		return 0;
+	if (t->phase == IN && !t->launching) {
+		head(s, task, t);
+		s->head.flags |= NO_EXIT;
+		s->head.left = bpf_ktime_get_ns();
+		s->phase = ENTRY;
+		emit(CALL);
+	}
+	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
+	/* A leader that was replaced has not ended: its number goes on. */
+	if (!t->launching && (task->pid != task->tgid || last || !replaced(task))) {
+		s = event(task->tgid, task->pid);
+		if (s) {
+			s->head.args[0] = task->exit_code;
+			s->head.args[1] = last;
+			emit(EXIT_);
+		}
+	}
+	bpf_task_storage_delete(&threads, task);
+	if (c)
+		__sync_fetch_and_add(&c->alive, -1);
+	return 0;
+}
+
+struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; } KERNEL;
+
+/* Asked by user space when it leaves: what is under way. */
+SEC("iter/task")
+int calls_under_way(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
+	if (!t || t->phase != IN)
+		return 0;
+	struct under_way u = { .entered = t->entered, .pid = task->tgid, .tid = t->tid, .nr = t->nr, .flags = t->flags };
+	__builtin_memcpy(u.args, t->args, sizeof(u.args));
+	bpf_seq_write(ctx->meta->seq, &u, sizeof(u));
+	return 0;
+}
+
+/* Not used here: so that user space learns these structs from the object's types. */
+const volatile struct request layout_of_request;
+const volatile struct under_way layout_of_under_way;

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a descriptor or a directory is: what statx and /proc/PID/fd would tell (crates/capture/src/ptrace/identity.rs), read from the kernel's own structs. */
+#pragma once
+#include "ring.h"
+
+enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934 };
+enum { FMODE_CREATED = 1 << 20 };
+/* Names a path may have before we give up; a path has 4096 bytes. */
+enum { NAMES = 512, END = STRING_BYTES };
+
+/* The kernel's device number as user space has it (makedev(3)). */
+static __always_inline u64 device(u32 dev)
+{
+	u64 major = dev >> 20, minor = dev & 0xfffff;
+	return (minor & 0xff) | (major & 0xfff) << 8 | (minor & ~0xffULL) << 12 | (major & ~0xfffULL) << 32;
+}
+
+/* Writes before what is there; `at` is where it begins. */
+static __always_inline u32 before(struct scratch *s, u32 at, const void *text, u32 len)
+{
+	u32 to = at - len;
+	if (len > 255 || to > END)
+		return at;
+	bpf_probe_read_kernel(s->path + to, len, text);
+	return to;
+}
+
+struct walk { struct dentry *dentry; struct vfsmount *mnt; u32 at; };
+
+static long one_name(u32 i, void *ctx)
+{
+	struct walk *w = ctx;
+	struct scratch *s = scratch();
+	if (!s)
+		return 1;
+	struct dentry *dentry = w->dentry;
+	struct vfsmount *mnt = w->mnt;
+	if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
+		struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+		if (parent == mount)
+			return 1;
+		w->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		w->mnt = (void *)parent + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry)
+		return 1;
+	w->at = before(s, w->at, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len) & 255);
+	w->at = before(s, w->at, "/", 1);
+	w->dentry = parent;
+	return 0;
+}
+
+struct digits { u64 rest; u32 at; };
+
+static long one_digit(u32 i, void *ctx)
+{
+	struct digits *d = ctx;
+	struct scratch *s = scratch();
+	char digit = '0' + d->rest % 10;
+	if (!s)
+		return 1;
+	d->at = before(s, d->at, &digit, 1);
+	d->rest /= 10;
+	return d->rest == 0;
+}
+
+/* "pipe:[17]". */
+static __always_inline u32 numbered(struct scratch *s, const char *name, u32 len, u64 ino)
+{
+	struct digits d = { ino, before(s, END, "]", 1) };
+	bpf_loop(20, one_digit, &d, 0);
+	return before(s, d.at, name, len);
+}
+
+/* The identity and path of an inode under a name, in the scratch memory; how many bytes. */
+static __always_inline u32 describe(struct scratch *s, struct inode *inode, struct vfsmount *mnt, struct dentry *dentry, u64 offset, u64 created)
+{
+	struct identity *id = (void *)s->bytes;
+	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	u32 len = BPF_CORE_READ(dentry, d_name.len) & 255;
+	const void *name = BPF_CORE_READ(dentry, d_name.name);
+	*id = (struct identity){
+		.dev = device(BPF_CORE_READ(sb, s_dev)), .ino = BPF_CORE_READ(inode, i_ino), .size = BPF_CORE_READ(inode, i_size), .offset = offset,
+		.mode = BPF_CORE_READ(inode, i_mode), .links = BPF_CORE_READ(inode, i_nlink), .uid = BPF_CORE_READ(inode, i_uid.val),
+		.gid = BPF_CORE_READ(inode, i_gid.val), .magic = BPF_CORE_READ(sb, s_magic), .rdev = device(BPF_CORE_READ(inode, i_rdev)),
+		.created = created,
+	};
+	u32 at = END;
+	if (parent == dentry && dentry != BPF_CORE_READ(mnt, mnt_root)) {
+		/* A name of the kernel's own. */
+		switch (id->magic) {
+		case PIPEFS:
+			at = numbered(s, "pipe:[", 6, id->ino);
+			break;
+		case SOCKFS:
+			at = numbered(s, "socket:[", 8, id->ino);
+			break;
+		case ANON_INODE_FS:
+			at = before(s, before(s, at, name, len), "anon_inode:", 11);
+			break;
+		default:
+			at = before(s, before(s, before(s, at, " (deleted)", 10), name, len), "/", 1);
+		}
+	} else {
+		struct walk w = { dentry, mnt, at };
+		if (parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+			w.at = before(s, w.at, " (deleted)", 10);
+		bpf_loop(NAMES, one_name, &w, 0);
+		at = w.at == END ? before(s, w.at, "/", 1) : w.at;
+	}
+	if (at > END)
+		return sizeof(*id);
+	u32 n = END - at;
+	bpf_probe_read_kernel(s->bytes + sizeof(*id), n, s->path + at);
+	return sizeof(*id) + n;
+}
+
+static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file = 0;
+	if (!table || fd < 0 || fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+	return file;
+}
+
+static __always_inline u32 describe_file(struct scratch *s, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	u64 created = CREATED_KNOWN | (BPF_CORE_READ(file, f_mode) & FMODE_CREATED ? CREATED : 0);
+	return describe(s, inode, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_pos), created);
+}
+
+static __always_inline u32 descriptor(struct scratch *s, struct task_struct *task, s64 fd)
+{
+	struct file *file = open_file(task, fd);
+	return file ? describe_file(s, file) : 0;
+}
+
+static __always_inline u32 directory(struct scratch *s, struct task_struct *task, bool root)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct dentry *dentry = root ? BPF_CORE_READ(fs, root.dentry) : BPF_CORE_READ(fs, pwd.dentry);
+	struct vfsmount *mnt = root ? BPF_CORE_READ(fs, root.mnt) : BPF_CORE_READ(fs, pwd.mnt);
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	return inode ? describe(s, inode, mnt, dentry, 0, 0) : 0;
+}

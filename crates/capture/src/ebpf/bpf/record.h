@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/shared.rs. */
+#pragma once
+#include "kernel.h"
+
+enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
+enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4 };
+
+struct header {
+	u32 len;
+	u8 kind, flags;
+	u16 pieces;
+	u64 seq;
+	u32 pid, tid, nr, cpu;
+	u64 entered, left;
+	s64 ret;
+	u64 args[6];
+};
+
+enum piece_kind { DATA_PIECE, BYTES, STRING, STR_VEC, IOVECS, MSG, NAME, CONTROL, IOCBS, IDENTITY };
+enum { AT_EXIT = 1, UNREADABLE = 2, CUT = 4 };
+
+struct piece { u8 arg, kind, flags, pad; u32 len; u64 wanted; };
+
+struct identity {
+	u64 dev, ino, size, offset, born;
+	u32 status, mode, links, uid, gid, magic;
+	u64 rdev, created, spare;
+};
+enum { CREATED_KNOWN = 1, CREATED = 2 };
+
+/* A step of a plan, and how many bytes of data it may take. */
+enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY };
+enum when { ENTRY, EXIT, EXIT_ALWAYS };
+enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
+enum { NONE = 255, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
+enum { DATA = 1, CLAMP = 2 };
+
+struct take {
+	u8 what, when, arg, from, len_arg, arg2, flags, pad;
+	u32 unit, base;
+	u64 limit;
+};
+
+#define STEPS 8
+struct plan { u32 count[2]; struct take take[2][STEPS]; };
+
+/* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
+struct number { u32 plan, mask; u32 by, variants; };
+struct variant { u64 nr, value; };
+
+/* A file whose bytes the kernel moved itself: user space reads them. */
+struct request { u64 entered, from, wanted, limit, dev, ino; u32 pid, tid, nr, arg; s32 fd; u32 whole; };
+
+/* What is shared with user space, one for each CPU, each on lines of its own. */
+struct cpu_state {
+	u64 seq;       /* of the next record */
+	u64 lost;      /* records for which there was no room */
+	u64 held;      /* nanoseconds that calls were delayed */
+	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
+	u64 spare[12];
+};
+
+/* What is shared for all. */
+struct common_state {
+	s64 alive;     /* threads in scope */
+	u64 joining;   /* whether `joined` need be looked at */
+	u64 missed;    /* threads for which there was no memory */
+	u64 unreadable; /* pieces */
+	u64 refused;   /* requests for which there was no room */
+	u64 spare[3];
+};
+
+/* A call that has begun and not ended. */
+struct under_way { u64 entered, args[6]; u32 pid, tid, nr, flags; };

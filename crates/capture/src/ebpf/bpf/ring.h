@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records on their way into the ring of this CPU. A record holds one piece at most; a call with several comes as parts, and the last piece is in the call's own record.
+ *
+ * Invariant: programs run with preemption off, so whoever holds the scratch memory of a CPU is alone there; sequence numbers of a CPU are taken in the order in which
+ * its records stand in its ring, and one that found no room leaves its number behind as a gap.
+ */
+#pragma once
+#include "record.h"
+
+/* Set by user space before loading. */
+const volatile u64 ring_bytes = 64 << 20;
+const volatile u32 chunk_bytes = 1 << 20;
+const volatile bool dynptrs = true;
+const volatile bool drops = false;
+const volatile u32 recorder = 0;
+
+#define SCRATCH (16 << 10)
+#define STRING_BYTES 4096
+
+enum source { FROM_USER, FROM_SCRATCH };
+
+struct scratch {
+	struct header head;
+	struct piece piece;    /* follows the head in a record */
+	u64 staged;            /* whether `piece` waits */
+	u64 addr;
+	u32 source, step, phase, retry;
+	u32 late, plan;
+	u32 broken, unused;    /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
+	u8 bytes[SCRATCH + STRING_BYTES];
+	u8 path[2 * STRING_BYTES];
+};
+
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct scratch); } scratches SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 1); __type(key, u32); __type(value, struct cpu_state); } cpus SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 1); __type(key, u32); __type(value, struct common_state); } common SEC(".maps");
+struct ring { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 20); };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1); __type(key, u32); __array(values, struct ring); } rings SEC(".maps");
+
+extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *to, u32 off, u32 size, const void *from) __ksym __weak;
+
+static struct scratch *scratch(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+struct wait { void *ring; u64 until, room; };
+
+static long spin(u32 i, void *ctx)
+{
+	struct wait *w = ctx;
+	return bpf_ktime_get_ns() >= w->until;
+}
+
+/*
+ * The fuller the ring and the longer the record, the longer its call is delayed (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
+ * more than the disk takes (balance_dirty_pages). What the ring cannot take even so waits up to 20 ms for room.
+ */
+static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 bytes)
+{
+	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	if (drops || waiting < ring_bytes / 2)
+		return waiting;
+	u64 begin = bpf_ktime_get_ns();
+	u64 fill = (waiting - ring_bytes / 2) * 1024 / (ring_bytes / 2);
+	u64 delay = fill * fill / 1024 * bytes * 20 / 1024;
+	struct wait w = { .until = begin + (delay < 2000000 ? delay : 2000000) };
+	bpf_loop(1 << 17, spin, &w, 0);
+	for (int i = 0; i < 20; i++) {
+		waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+		if (waiting + bytes + 64 < ring_bytes)
+			break;
+		w.until = bpf_ktime_get_ns() + 1000000;
+		bpf_loop(1 << 16, spin, &w, 0);
+	}
+	cpu->held += bpf_ktime_get_ns() - begin;
+	return waiting;
+}
+
+/* Whether this record is the one that wakes the consumer. */
+static __always_inline u64 waking(struct cpu_state *cpu, u64 waiting)
+{
+	if (waiting < cpu->wake_at)
+		return BPF_RB_NO_WAKEUP;
+	cpu->wake_at = ~0ULL;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+#define HEADS (sizeof(struct header) + sizeof(struct piece))
+
+static __always_inline int fill(struct scratch *s, void *record, u32 size, u32 len)
+{
+	__builtin_memcpy(record, &s->head, HEADS);
+	if (!s->staged || !len)
+		return 0;
+	if (len > size)
+		return -1;
+	*(u64 *)(record + HEADS + (len & ~7u)) = 0;
+	if (s->source == FROM_USER)
+		return bpf_probe_read_user(record + HEADS, len, (void *)s->addr);
+	return bpf_probe_read_kernel(record + HEADS, len < sizeof(s->bytes) ? len : sizeof(s->bytes), s->bytes);
+}
+
+/* Kernels without copies of run-time size into the ring: the least reservation that holds the record. */
+#define TRY(size)                                                                                       \
+	if (len <= (size)) {                                                                            \
+		void *record = bpf_ringbuf_reserve(ring, HEADS + (size) + 8, 0);                        \
+		if (!record)                                                                            \
+			return 1;                                                                       \
+		if (fill(s, record, size, len)) {                                                       \
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                                  \
+			return -1;                                                                      \
+		}                                                                                       \
+		bpf_ringbuf_submit(record, wake);                                                       \
+		return 0;                                                                               \
+	}
+
+static __always_inline int put_chunked(struct scratch *s, void *ring, u32 len, u64 wake)
+{
+	TRY(64)
+	TRY(512)
+	TRY(4096)
+	TRY(16384)
+	TRY(65536)
+	return -1;
+}
+
+static __always_inline int put_dynptr(struct scratch *s, void *ring, u32 len, u64 wake)
+{
+	struct bpf_dynptr record;
+	u64 zeros = 0;
+	int bad = 0;
+	if (bpf_ringbuf_reserve_dynptr(ring, s->head.len, 0, &record)) {
+		bpf_ringbuf_discard_dynptr(&record, 0);
+		return 1;
+	}
+	if (s->staged) {
+		bpf_dynptr_write(&record, 0, &s->head, HEADS, 0);
+		if (len & 7)
+			bpf_dynptr_write(&record, HEADS + (len & ~7u), &zeros, sizeof(zeros), 0);
+		if (s->source == FROM_USER)
+			bad = len ? bpf_probe_read_user_dynptr(&record, HEADS, len, (void *)s->addr) : 0;
+		else
+			bad = bpf_dynptr_write(&record, HEADS, s->bytes, len < sizeof(s->bytes) ? len : sizeof(s->bytes), 0);
+	} else {
+		bpf_dynptr_write(&record, 0, &s->head, sizeof(s->head), 0);
+	}
+	if (bad)
+		bpf_ringbuf_discard_dynptr(&record, BPF_RB_NO_WAKEUP);
+	else
+		bpf_ringbuf_submit_dynptr(&record, wake);
+	return bad ? -1 : 0;
+}
+
+/* Emits a record of this kind with the staged piece, if there is one. -1: the piece's memory could not be read, and there is no record. */
+__noinline int emit(u32 kind)
+{
+	struct scratch *s = scratch();
+	u32 at = bpf_get_smp_processor_id();
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &at);
+	void *ring = bpf_map_lookup_elem(&rings, &at);
+	if (!s || !cpu || !ring)
+		return 0;
+	u32 len = s->staged ? s->piece.len : 0;
+	s->head.kind = kind;
+	s->head.cpu = at;
+	s->head.pieces = s->staged ? 1 : 0;
+	s->head.len = s->staged ? HEADS + ((len + 7) & ~7u) : sizeof(s->head);
+	u64 waiting = hold_back(cpu, ring, s->head.len);
+	s->head.seq = cpu->seq;
+	u64 wake = waking(cpu, waiting);
+	int outcome = dynptrs ? put_dynptr(s, ring, len, wake) : put_chunked(s, ring, len, wake);
+	if (outcome < 0)
+		return -1;
+	s->staged = 0;
+	cpu->seq++;
+	if (outcome > 0)
+		cpu->lost++;
+	return 0;
+}
+
+static __always_inline void stage(struct scratch *s, u32 arg, u32 kind, u64 len, u64 wanted)
+{
+	s->piece.arg = arg;
+	s->piece.kind = kind;
+	s->piece.flags = (s->phase != ENTRY ? AT_EXIT : 0) | (len >= wanted ? 0 : s->broken ? UNREADABLE : CUT);
+	s->piece.len = len;
+	s->piece.wanted = wanted;
+	s->staged = 1;
+}
+
+struct stretch { u64 addr, rest, paged; u32 what; };
+
+/* Sends the next chunk of a stretch as a part; one that cannot be read whole, page by page. */
+static long one_chunk(u32 i, void *ctx)
+{
+	struct stretch *a = ctx;
+	struct scratch *s = scratch();
+	if (!s || !a->rest)
+		return 1;
+	u64 upto = a->paged ? 4096 - (a->addr & 4095) : chunk_bytes;
+	u32 len = a->rest < upto ? a->rest : upto;
+	s->source = FROM_USER;
+	s->addr = a->addr;
+	stage(s, a->what & 255, a->what >> 8, len, len);
+	if (emit(PART)) {
+		s->staged = 0;
+		if (a->paged)
+			return 1;
+		a->paged = 1;
+		return 0;
+	}
+	a->addr += len;
+	a->rest -= len;
+	return 0;
+}
+
+/* Sends what of the staged piece, which could not be read whole, can be read from its beginning, and a piece that says what could not. */
+static __always_inline void salvage(struct scratch *s, struct common_state *c)
+{
+	s->staged = 0;
+	if (s->phase == ENTRY && !s->late) {
+		s->retry |= 1u << (s->step & 31);
+		return;
+	}
+	u64 wanted = s->piece.wanted, len = s->piece.len;
+	struct stretch a = { s->addr, len, 1, s->piece.arg | s->piece.kind << 8 };
+	bpf_loop((1 << 20) / 4096 + 2, one_chunk, &a, 0);
+	stage(s, s->piece.arg, s->piece.kind, 0, wanted - len + a.rest);
+	s->piece.flags = (s->piece.flags & ~CUT) | UNREADABLE;
+	s->broken = 1 << 16 | s->piece.arg | s->piece.kind << 8;
+	if (c)
+		__sync_fetch_and_add(&c->unreadable, 1);
+	emit(PART);
+}
+
+/* Sends the staged piece as a part of the call. */
+static __always_inline void flush(struct scratch *s)
+{
+	u32 zero = 0;
+	if (s->staged && emit(PART))
+		salvage(s, bpf_map_lookup_elem(&common, &zero));
+}
+
+/* Stages `take` of `wanted` bytes of the program's memory; all but the last chunk are sent at once. `what`: argument | kind << 8. */
+__noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
+{
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
+	flush(s);
+	if (s->broken == (1 << 16 | what))
+		take = 0;
+	else
+		s->broken = 0;
+	struct stretch a = { addr, take, 0, what };
+	if (take > chunk_bytes) {
+		u64 last = take % chunk_bytes ?: chunk_bytes;
+		a.rest = take - last;
+		bpf_loop(1 << 20, one_chunk, &a, 0);
+		/* If reading stopped early, what is left is the stretch from there on, and will be salvaged. */
+		a.rest += last;
+	}
+	s->source = FROM_USER;
+	s->addr = a.addr;
+	stage(s, what & 255, what >> 8, a.rest, a.rest + (wanted - take));
+	if (a.rest > chunk_bytes) {
+		u32 zero = 0;
+		salvage(s, bpf_map_lookup_elem(&common, &zero));
+	}
+	return 0;
+}
+
+/* Stages bytes of the scratch memory. They must be sent before others take their place. */
+static __always_inline void from_scratch(struct scratch *s, u32 arg, u32 kind, u32 len, u64 wanted)
+{
+	s->source = FROM_SCRATCH;
+	stage(s, arg, kind, len, wanted);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who is watched. A thread in scope has storage; it is made when its parent in scope makes it, so that its first call is seen; when its process was joined; or, if
+ * the whole system or a cgroup is watched, at its first call.
+ */
+#pragma once
+#include "ring.h"
+
+enum phase { OUT, IN, SKIPPED, NEW };
+/* How a process was joined. */
+enum joined { AT_ONCE = 1, FROM_EXEC };
+enum scope { FAMILY, CGROUP, EVERYBODY };
+
+struct thread {
+	u64 entered;
+	u64 args[6];
+	u32 nr, plan, tid, retry;
+	u8 phase, flags;
+	u8 launching;          /* nothing counts before its next program */
+	u8 pad[5];
+};
+
+struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 65536); __type(key, u32); __type(value, u32); } joined SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u32); } cgroup SEC(".maps");
+
+const volatile u32 scope = FAMILY;
+
+static __always_inline struct common_state *common_state(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&common, &zero);
+}
+
+/* Takes a thread into scope. */
+static __always_inline struct thread *enlist(struct task_struct *task)
+{
+	struct common_state *c = common_state();
+	struct thread *t = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (c)
+		__sync_fetch_and_add(t ? (u64 *)&c->alive : &c->missed, 1);
+	return t;
+}
+
+/* The storage of the current thread, if it is in scope. */
+static __always_inline struct thread *thread_of(struct task_struct *task)
+{
+	struct thread *t = bpf_task_storage_get(&threads, task, 0, 0);
+	if (t)
+		return t;
+	if (scope == FAMILY) {
+		struct common_state *c = common_state();
+		u32 pid = task->tgid;
+		u32 *how = c && c->joining ? bpf_map_lookup_elem(&joined, &pid) : 0;
+		if (!how)
+			return 0;
+		t = enlist(task);
+		if (t)
+			t->launching = *how == FROM_EXEC;
+		return t;
+	} else if (task->tgid == recorder || (scope == CGROUP && bpf_current_task_under_cgroup(&cgroup, 0) != 1)) {
+		return 0;
+	}
+	return enlist(task);
+}

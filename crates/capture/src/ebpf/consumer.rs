@@ -1,0 +1,189 @@
+//! The threads that write rings to journals: one for each CPU, so that what one writes is in the order in which it happened there.
+//!
+//! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
+
+use super::load::Probe;
+use super::ring::{Mapped, Ring};
+use crate::Error;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use trace::journal::Journal;
+
+/// A frame of the journal holds about so many bytes.
+const SPAN: u64 = 1 << 20;
+/// Sleeps no longer than this while records come,
+const NAP: Duration = Duration::from_millis(5);
+/// and after this long without one until there is one.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Offsets in `struct cpu_state` (bpf/record.h).
+const SEQ: usize = 0;
+const HELD: usize = 16;
+const WAKE_AT: usize = 24;
+const STATE_BYTES: usize = 128;
+
+/// What is shared with the consumers.
+pub(super) struct Shared {
+    stop: AtomicBool,
+    stopped: OwnedFd,
+    /// The journal of some consumer has failed.
+    pub failed: AtomicBool,
+    pub written: AtomicU64,
+}
+
+/// All of them.
+pub(super) struct Consumers {
+    pub shared: Arc<Shared>,
+    cpus: Arc<Mapped>,
+    threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
+}
+
+/// What one consumer took.
+struct Taken {
+    cpu: u32,
+    next: u64,
+}
+
+/// Records that found no room at the end of a stream, where no later number shows the gap.
+pub(super) struct Gap {
+    pub cpu: u32,
+    pub first: u64,
+    pub records: u64,
+}
+
+/// What came of it.
+pub(super) struct Outcome {
+    pub error: Option<trace::Error>,
+    pub gaps: Vec<Gap>,
+    /// Nanoseconds that calls were delayed, all together.
+    pub held: u64,
+}
+
+fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
+    move |e| Error::refused(doing)(e.into())
+}
+
+impl Consumers {
+    /// Starts them, one for each journal.
+    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>) -> Result<Self, Error> {
+        let cpus = Arc::new(Mapped::new(&probe.skel.maps.cpus, 0, (probe.cpus * STATE_BYTES).next_multiple_of(rustix::param::page_size()), true)?);
+        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false), written: AtomicU64::new(0) });
+        let mut threads = Vec::new();
+        for (cpu, journal) in journals.into_iter().enumerate() {
+            let map = probe.ring(cpu as u32)?;
+            let ring = Ring::new(&map, probe.ring_bytes)?;
+            let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
+            // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
+            epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
+            epoll::add(&sleep, shared.stopped.as_fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN).map_err(io("watch an eventfd"))?;
+            let consumer = Consumer { cpu, ring, journal, sleep, _map: map, shared: Arc::clone(&shared), cpus: Arc::clone(&cpus), much: probe.ring_bytes as u64 / 16, next: 0 };
+            let thread = std::thread::Builder::new().name(format!("ring {cpu}")).spawn(move || consumer.run());
+            threads.push(thread.map_err(Error::refused("start a thread"))?);
+        }
+        Ok(Self { shared, cpus, threads })
+    }
+
+    /// Ends them when everything is written. Nothing may come any more.
+    pub fn finish(self) -> Outcome {
+        self.shared.stop.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
+        let mut outcome = Outcome { error: None, gaps: Vec::new(), held: 0 };
+        for thread in self.threads {
+            match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                Ok(Taken { cpu, next }) => {
+                    let made = self.cpus.word(cpu as usize * STATE_BYTES + SEQ).load(Ordering::Acquire);
+                    outcome.held += self.cpus.word(cpu as usize * STATE_BYTES + HELD).load(Ordering::Acquire);
+                    if made > next {
+                        outcome.gaps.push(Gap { cpu, first: next, records: made - next });
+                    }
+                }
+                Err(e) => outcome.error = Some(e),
+            }
+        }
+        outcome
+    }
+}
+
+struct Consumer {
+    cpu: usize,
+    ring: Ring,
+    journal: Journal,
+    sleep: OwnedFd,
+    _map: libbpf_rs::MapHandle,
+    shared: Arc<Shared>,
+    cpus: Arc<Mapped>,
+    /// Wake us at so many bytes.
+    much: u64,
+    /// The sequence number that comes next.
+    next: u64,
+}
+
+impl Consumer {
+    fn run(mut self) -> Result<Taken, trace::Error> {
+        let mut last = Instant::now();
+        let done = loop {
+            // Asked before the ring is looked at: what comes after the last look is nothing.
+            let stop = self.shared.stop.load(Ordering::Acquire);
+            let took = match self.drain() {
+                Ok(took) => took,
+                Err(e) => {
+                    self.shared.failed.store(true, Ordering::Release);
+                    self.throw_away();
+                    break Err(e);
+                }
+            };
+            if took > 0 {
+                last = Instant::now();
+            }
+            if stop && took == 0 {
+                break Ok(());
+            }
+            if !stop && took < SPAN {
+                self.nap(last.elapsed() > QUIET);
+            }
+        };
+        done.and_then(|()| self.journal.finish()).map(|()| Taken { cpu: self.cpu as u32, next: self.next })
+    }
+
+    /// Writes what is there; how many bytes.
+    fn drain(&mut self) -> Result<u64, trace::Error> {
+        let mut took = 0;
+        while let Some(span) = self.ring.span(SPAN) {
+            took += span.bytes.len() as u64;
+            let (first, next) = span.seqs;
+            if next > first {
+                self.journal.span(span.bytes, first, next)?;
+                self.next = next;
+            }
+            self.ring.taken(span.end());
+        }
+        self.shared.written.fetch_add(took, Ordering::Relaxed);
+        Ok(took)
+    }
+
+    /// Nobody is to wait for a journal that cannot be written.
+    fn throw_away(&mut self) {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            while let Some(span) = self.ring.span(u64::MAX) {
+                self.ring.taken(span.end());
+            }
+            self.nap(false);
+        }
+    }
+
+    fn nap(&self, quiet: bool) {
+        self.cpus.word(self.cpu * STATE_BYTES + WAKE_AT).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
+        // Something may have come while the kernel's program did not know that we want to be woken.
+        if quiet && self.ring.span(1).is_some() {
+            return;
+        }
+        let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
+        let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&nap));
+    }
+}

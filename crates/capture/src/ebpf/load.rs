@@ -1,0 +1,154 @@
+//! Loading the program into the kernel: which of its two ways to copy data this kernel has, how large the rings are, and whom it watches.
+
+use super::plans;
+use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
+use crate::{Error, Options};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// How data get into a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Reservations of run-time size, filled straight from the program's memory (Linux 6.16 and later).
+    Dynptr,
+    /// Reservations of a few fixed sizes.
+    Chunked,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dynptr => "copies of run-time size",
+            Self::Chunked => "copies of fixed sizes",
+        })
+    }
+}
+
+/// The kernel function that tells the two apart.
+const DYNPTR: &str = "bpf_probe_read_user_dynptr";
+/// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer nobody else runs on its CPU.
+const CHUNK: u32 = 1 << 20;
+/// The greatest fixed size, in `bpf/ring.h`.
+const FIXED_CHUNK: u32 = 64 << 10;
+
+/// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
+fn path() -> Result<Path, Error> {
+    if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
+        return Ok(Path::Chunked);
+    }
+    let btf = Btf::from_vmlinux().map_err(refused("read the kernel's types (/sys/kernel/btf/vmlinux)"))?;
+    Ok(if btf.type_by_name::<libbpf_rs::btf::types::Func<'_>>(DYNPTR).is_some() { Path::Dynptr } else { Path::Chunked })
+}
+
+/// An error of libbpf's as ours.
+pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
+    move |e| {
+        let kind = match e.kind() {
+            libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+            libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::Other,
+        };
+        Error::Refused { doing, source: io::Error::new(kind, format!("{e}")) }
+    }
+}
+
+/// The program, attached.
+pub(super) struct Probe<'o> {
+    pub skel: EngineSkel<'o>,
+    pub ring_bytes: usize,
+    /// By number: what possible CPUs there are.
+    pub cpus: usize,
+}
+
+/// Whom to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Who is joined, and their descendants.
+    Family = 0,
+}
+
+/// Loads the program and attaches it.
+pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Options, scope: Scope) -> Result<Probe<'o>, Error> {
+    // libbpf says on stderr what the caller is told in an error.
+    libbpf_rs::set_print(None);
+    let path = path()?;
+    let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
+    let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
+    let plans = plans::Tables::new(options);
+    let mut open = EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
+    configure(&mut open, options, &plans, Settings { path, cpus, ring_bytes, scope })?;
+    let template = ring(ring_bytes)?;
+    open.maps.rings.set_inner_map_fd(std::os::fd::AsFd::as_fd(&template)).map_err(refused("prepare rings"))?;
+    let mut skel = open.load().map_err(refused("load the eBPF program"))?;
+    for cpu in 0..cpus as u32 {
+        let ring = ring(ring_bytes)?;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&ring)) as u32;
+        skel.maps.rings.update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("place a ring"))?;
+    }
+    plans.store(&mut skel).map_err(refused("load the capture plans"))?;
+    Ok(Probe { skel, ring_bytes, cpus })
+}
+
+impl Probe<'_> {
+    /// Begins to watch.
+    pub fn attach(&mut self) -> Result<(), Error> {
+        self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))
+    }
+    /// A descriptor of a CPU's ring.
+    pub fn ring(&self, cpu: u32) -> Result<MapHandle, Error> {
+        let id = self.skel.maps.rings.lookup(&cpu.to_ne_bytes(), MapFlags::ANY).map_err(refused("find a ring"))?;
+        let id = id.and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        MapHandle::from_map_id(id).map_err(refused("open a ring"))
+    }
+}
+
+struct Settings {
+    path: Path,
+    cpus: usize,
+    ring_bytes: usize,
+    scope: Scope,
+}
+
+fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Tables, set: Settings) -> Result<(), Error> {
+    let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
+    data.ring_bytes = set.ring_bytes as u64;
+    data.chunk_bytes = if set.path == Path::Dynptr { CHUNK.min(set.ring_bytes as u32 / 8) } else { FIXED_CHUNK };
+    data.dynptrs = set.path == Path::Dynptr;
+    data.drops = options.drops;
+    data.recorder = std::process::id();
+    data.scope = set.scope as u32;
+    data.greatest = plans.greatest();
+    data.beyond = plans.beyond;
+    data.unknown = plans.unknown;
+    let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| map.set_max_entries(n as u32).map_err(refused("size a map"));
+    resize(&mut open.maps.cpus, set.cpus)?;
+    resize(&mut open.maps.rings, set.cpus)?;
+    resize(&mut open.maps.plans, plans.plans.len())?;
+    resize(&mut open.maps.numbers, plans.numbers.len())?;
+    resize(&mut open.maps.variants, plans.variants.len().max(1))
+}
+
+fn ring(bytes: usize) -> Result<MapHandle, Error> {
+    let options = libbpf_rs::libbpf_sys::bpf_map_create_opts { sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64, ..Default::default() };
+    MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options).map_err(refused("make a ring"))
+}
+
+/// A sixty-fourth of the memory for all of them, and each a power of two.
+fn ring_bytes(cpus: usize) -> usize {
+    let memory = rustix::system::sysinfo();
+    let all = memory.totalram as usize * memory.mem_unit as usize / 64;
+    let each = (all / cpus.max(1)).clamp(1 << 20, 128 << 20);
+    1 << each.ilog2()
+}
+
+/// Whether the engine works here: loads and attaches the real program, and says which way of copying it uses.
+pub fn usable() -> Result<Path, Error> {
+    let mut object = MaybeUninit::uninit();
+    let mut probe = load(&mut object, &Options { ring_bytes: Some(1 << 20), ..Options::default() }, Scope::Family)?;
+    probe.attach()?;
+    path()
+}

@@ -1,0 +1,216 @@
+//! Watching a command or processes from their beginning to their end.
+
+use super::consumer::Consumers;
+use super::files::Files;
+use super::load::{Probe, Scope, load, refused};
+use super::ring::Mapped;
+use super::{hold, pending};
+use crate::out::{Out, now};
+use crate::present::{self, OpenFiles};
+use crate::user::{self, Handlers};
+use crate::{Command, End, Error, Options, Outcome, launch};
+use libbpf_rs::{MapCore, MapFlags};
+use nix::libc;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use trace::Recording;
+use trace::record::RecordKind;
+
+/// Values of the map `joined`: a process is watched from now on, or from its next program on.
+const NOW: u32 = 1;
+const FROM_EXEC: u32 = 2;
+
+/// Offsets in `struct common_state` (bpf/record.h).
+const ALIVE: usize = 0;
+const JOINING: usize = 8;
+const MISSED: usize = 16;
+const UNREADABLE: usize = 24;
+const REFUSED: usize = 32;
+
+/// Everything that watches.
+struct Watch<'o> {
+    probe: Probe<'o>,
+    common: Mapped,
+    consumers: Consumers,
+    files: Files,
+    out: Out,
+    handlers: Handlers,
+    /// The command's process, or the only one that we joined.
+    main: Option<i32>,
+    /// Whether it is our child.
+    ours: bool,
+    end: End,
+    asked: u32,
+    stop_asked: Option<Instant>,
+}
+
+/// Runs a command.
+pub(super) fn command(command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    let mut object = MaybeUninit::uninit();
+    let mut watch = Watch::start(&mut object, options, recording)?;
+    let mut child = launch::fork(command, &Options { seccomp: false, ..options.clone() })?;
+    let pid = child.pid;
+    (watch.main, watch.ours) = (Some(pid), true);
+    watch.out.event(RecordKind::Start, now(), pid, pid, [0, 0, 0, 1, 0, 0]);
+    present::tell_child(&mut watch.out, now(), pid, command);
+    watch.out.flush();
+    watch.join(pid, FROM_EXEC)?;
+    child.go();
+    if let Some(trouble) = child.failed(command) {
+        watch.stop();
+        return Err(trouble);
+    }
+    // All that it starts are watched from their birth.
+    watch.common.word(JOINING).store(0, Ordering::Release);
+    watch.run();
+    Ok(watch.finish())
+}
+
+/// Joins running processes.
+pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    let mut object = MaybeUninit::uninit();
+    let mut watch = Watch::start(&mut object, options, recording)?;
+    watch.main = if let [one] = pids { Some(*one) } else { None };
+    let mut files = OpenFiles::default();
+    for pid in pids {
+        let held = hold::hold(*pid)?;
+        let time = now();
+        watch.join(held.process, NOW)?;
+        for (i, tid) in held.threads.iter().enumerate() {
+            let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, hold::SHARED, 0, 0, 0] };
+            watch.out.event(RecordKind::Start, time, held.process, *tid, args);
+        }
+        present::tell(&mut watch.out, &mut files, time, held.process, held.process);
+    }
+    watch.out.flush();
+    watch.run();
+    Ok(watch.finish())
+}
+
+impl<'o> Watch<'o> {
+    fn start(object: &'o mut MaybeUninit<libbpf_rs::OpenObject>, options: &Options, recording: &Recording) -> Result<Self, Error> {
+        let mut probe = load(object, options, Scope::Family)?;
+        let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
+        let common = Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?;
+        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?)?;
+        let out = Out::new(journal(probe.cpus)?);
+        let files = Files::start(&probe, journal(probe.cpus + 1)?)?;
+        probe.attach()?;
+        let handlers = Handlers::install();
+        Ok(Self { probe, common, consumers, files, out, handlers, main: None, ours: false, end: End::Running, asked: 0, stop_asked: None })
+    }
+
+    fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
+        self.common.word(JOINING).store(1, Ordering::Release);
+        let joined = self.probe.skel.maps.joined.update(&(pid as u32).to_ne_bytes(), &how.to_ne_bytes(), MapFlags::ANY);
+        joined.map_err(refused("join a process"))
+    }
+
+    /// Until nobody is left, or until we are to leave.
+    fn run(&mut self) {
+        let process = self.main.and_then(process_descriptor);
+        loop {
+            if self.handlers.any() && self.hear() {
+                return;
+            }
+            if self.ours && matches!(self.end, End::Running) {
+                self.look_after_child();
+            }
+            // A joined process is counted when it makes its first call.
+            let gone = if self.ours { !matches!(self.end, End::Running) } else { self.main.is_none_or(|pid| !exists(pid)) };
+            if gone && self.common.word(ALIVE).load(Ordering::Acquire) as i64 <= 0 {
+                return;
+            }
+            if self.consumers.shared.failed.load(Ordering::Acquire) && (!self.ours || gone || self.asked > 1) {
+                return;
+            }
+            wait(if gone { None } else { process.as_ref() }, Duration::from_millis(if gone { 2 } else { 50 }));
+        }
+    }
+
+    /// Whether we are to leave.
+    fn hear(&mut self) -> bool {
+        let news = self.handlers.take();
+        self.asked += news.interrupts;
+        if let Some(signal) = news.terminate {
+            self.asked += 1;
+            if let (1, true, Some(main)) = (self.asked, self.ours, self.main) {
+                user::send(main, signal);
+            }
+        }
+        if news.stop {
+            self.stop_asked = Some(Instant::now());
+        }
+        // Without a command that would hear it, the first request is for us.
+        self.asked > u32::from(self.ours && matches!(self.end, End::Running))
+    }
+
+    fn look_after_child(&mut self) {
+        let Some(pid) = self.main else { return };
+        let mut status = 0;
+        // SAFETY: `status` is a valid place for the answer.
+        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG | libc::WUNTRACED) } != pid {
+            return;
+        }
+        if libc::WIFSTOPPED(status) {
+            // When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
+            if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
+                user::stop_ourselves();
+            }
+        } else if libc::WIFEXITED(status) {
+            self.end = End::Exited(libc::WEXITSTATUS(status));
+        } else {
+            self.end = End::Signaled(libc::WTERMSIG(status));
+        }
+    }
+
+    /// Takes the program out of the kernel, and leaves everybody alone.
+    fn stop(self) {
+        drop(self.probe);
+        self.consumers.finish();
+        self.files.finish();
+        drop(self.handlers);
+    }
+
+    fn finish(mut self) -> Outcome {
+        let links = std::mem::take(&mut self.probe.skel.links);
+        drop(links);
+        let detached = self.common.word(ALIVE).load(Ordering::Acquire) as i64 > 0;
+        if detached {
+            pending::tell(&self.probe, &mut self.out);
+        }
+        let files = self.files.finish();
+        let taken = self.consumers.finish();
+        for gap in &taken.gaps {
+            self.out.event(RecordKind::Gap, now(), 0, 0, [gap.first, gap.records, u64::from(gap.cpu), 0, 0, 0]);
+        }
+        let count = |offset| self.common.word(offset).load(Ordering::Acquire);
+        let missed = count(MISSED) + count(REFUSED);
+        if missed > 0 {
+            self.out.event(RecordKind::Gap, now(), 0, 0, [0, missed, u64::from(u32::MAX), 0, 0, 0]);
+        }
+        let unreadable = count(UNREADABLE);
+        drop(self.handlers);
+        let journal_error = taken.error.or(files).or(self.out.finish());
+        Outcome { end: self.end, notes: Vec::new(), unreadable, lost: 0, held: Duration::from_nanos(taken.held), detached, journal_error }
+    }
+}
+
+fn process_descriptor(pid: i32) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid)?, rustix::process::PidfdFlags::empty()).ok()
+}
+
+fn exists(pid: i32) -> bool {
+    // SAFETY: takes numbers; signal 0 only asks.
+    unsafe { libc::kill(pid, 0) == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM) }
+}
+
+/// Waits for the process's end, a signal, or so long.
+fn wait(process: Option<&OwnedFd>, upto: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout = Timespec { tv_sec: 0, tv_nsec: upto.as_nanos() as i64 };
+    let mut fds: Vec<PollFd<'_>> = process.map(|p| PollFd::new(p, PollFlags::IN)).into_iter().collect();
+    let _ = poll(&mut fds, Some(&timeout));
+}
