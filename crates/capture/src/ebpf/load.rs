@@ -81,7 +81,8 @@ pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Option
     let plans = plans::Tables::new(options);
     let mut open = EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
     configure(&mut open, options, &plans, Settings { path, cpus, ring_bytes, scope })?;
-    let template = ring(ring_bytes)?;
+    // Only its kind counts.
+    let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(std::os::fd::AsFd::as_fd(&template)).map_err(refused("prepare rings"))?;
     let mut skel = open.load().map_err(refused("load the eBPF program"))?;
     for cpu in 0..cpus as u32 {
@@ -137,11 +138,14 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
     MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options).map_err(refused("make a ring"))
 }
 
-/// A sixty-fourth of the memory for all of them, and each a power of two.
+/// A sixty-fourth of the memory for all of them, and each a power of two. Where we share the program's only CPU nobody empties a ring while one call is recorded,
+/// so there it should hold a long one.
 fn ring_bytes(cpus: usize) -> usize {
     let memory = rustix::system::sysinfo();
     let all = memory.totalram as usize * memory.mem_unit as usize / 64;
-    let each = (all / cpus.max(1)).clamp(1 << 20, 128 << 20);
+    let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+    let most = if alone { 256 << 20 } else { 64 << 20 };
+    let each = (all / cpus.max(1)).clamp(1 << 20, most);
     1 << each.ilog2()
 }
 

@@ -20,12 +20,33 @@ pub enum Who {
     Ordinary,
 }
 
+/// How a program is watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    Ptrace,
+    /// The eBPF engine, copying as this kernel can.
+    Ebpf,
+    /// The eBPF engine, copying as older kernels can.
+    Chunked,
+}
+
+impl Watch {
+    pub const ALL: [Self; 3] = [Self::Ebpf, Self::Chunked, Self::Ptrace];
+    pub const fn engine(self) -> &'static str {
+        match self {
+            Self::Ptrace => "ptrace",
+            Self::Ebpf | Self::Chunked => "ebpf",
+        }
+    }
+}
+
 const NOBODY: u32 = 65534;
 
 /// A directory that goes away with the test.
 pub struct Place {
     top: tempfile::TempDir,
     who: Who,
+    pub watch: Watch,
     reanimator: PathBuf,
 }
 
@@ -34,7 +55,7 @@ impl Place {
     pub fn of(who: Who) -> Self {
         let top = tempfile::Builder::new().prefix("reanimator-e2e-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut place = Self { top, who, reanimator: PathBuf::from(REANIMATOR) };
+        let mut place = Self { top, who, watch: Watch::Ptrace, reanimator: PathBuf::from(REANIMATOR) };
         if place.switches() {
             // The build directory may be out of an ordinary user's reach.
             place.reanimator = place.path("reanimator");
@@ -88,7 +109,11 @@ impl Place {
         } else {
             Command::new(argv.next().expect("a command has a name"))
         };
-        command.args(argv).current_dir(self.work()).stdin(Stdio::null()).env_clear();
+        command.args(argv);
+        self.settings(command)
+    }
+    fn settings(&self, mut command: Command) -> Command {
+        command.current_dir(self.work()).stdin(Stdio::null()).env_clear();
         command.envs([("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"), ("LC_ALL", "C"), ("TZ", "UTC"), ("USER", "someone")]).env("HOME", self.work());
         command
     }
@@ -100,8 +125,16 @@ impl Place {
     }
     /// `reanimator -q record -o TRACE OPTION.. -- ARG..`
     pub fn record<S: AsRef<OsStr>>(&self, trace: &Path, options: &[&str], argv: impl IntoIterator<Item = S>) -> Command {
-        let mut command = self.reanimator(["-q", "record", "-o"]);
-        command.arg(trace).args(options).arg("--").args(argv);
+        // The kernel takes programs from root only; the command then runs as under sudo.
+        let sudo = self.switches() && self.watch != Watch::Ptrace;
+        let mut command = if sudo { self.settings(Command::new(&self.reanimator)) } else { self.reanimator::<&str>([]) };
+        if sudo {
+            command.envs([("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")]);
+        }
+        if self.watch == Watch::Chunked {
+            command.env("REANIMATOR_BPF", "chunked");
+        }
+        command.args(["-q", "record", "--engine", self.watch.engine(), "-o"]).arg(trace).args(options).arg("--").args(argv);
         command
     }
     /// What `reanimator info --json` says.

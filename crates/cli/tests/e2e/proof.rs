@@ -1,6 +1,6 @@
 //! The whole proof for one program: run bare, run recorded, performed again in an empty directory; everything compared.
 
-use crate::place::{Place, Who, number};
+use crate::place::{Place, Watch, Who, number};
 use crate::run::{Ran, run};
 use crate::tree;
 use serde_json::Value;
@@ -85,8 +85,9 @@ impl Program {
 
     /// Runs it bare and recorded, and requires that both runs say and do the same.
     #[track_caller]
-    pub fn recorded(&self) -> (Place, PathBuf, Ran) {
-        let place = Place::of(self.who);
+    fn recorded(&self, watch: Watch) -> (Place, PathBuf, Ran) {
+        let mut place = Place::of(self.who);
+        place.watch = watch;
         let bare = self.execute(&place, &mut place.command(&self.argv));
         fs::rename(place.work(), place.path("bare")).unwrap();
         place.directory("work");
@@ -110,11 +111,20 @@ impl Program {
         }
     }
 
-    /// The whole proof.
+    /// The whole proof, with every engine; what is left of the last one, ptrace.
     #[track_caller]
     pub fn proved(&self) -> Proved {
-        let (place, trace, recorded) = self.recorded();
+        let [first, others @ ..] = Watch::ALL;
+        others.into_iter().fold(self.proved_with(first), |_, watch| self.proved_with(watch))
+    }
+
+    /// The whole proof with one engine.
+    #[track_caller]
+    pub fn proved_with(&self, watch: Watch) -> Proved {
+        println!("watched by {watch:?}");
+        let (place, trace, recorded) = self.recorded(watch);
         let info = place.info(&trace);
+        assert_eq!(info["engine"], watch.engine(), "{info}");
         assert_eq!(info["verdict"], "complete", "{info}");
         assert_eq!(number(&info, "lost"), 0, "{info}");
         assert!(number(&info, "calls") > 10, "{info}");

@@ -70,13 +70,13 @@ static __always_inline void call(struct scratch *s)
 }
 
 /* Steps that could not be taken before the call. */
-static __always_inline void again(struct scratch *s, u32 retry)
+static __always_inline void again(struct scratch *s, const struct plan *p, u32 retry)
 {
 	s->phase = ENTRY;
 	s->late = 1;
 	for (u32 i = 0; i < STEPS; i++)
 		if (retry & 1u << i)
-			step(i);
+			step(s, p, i);
 	flush(s);
 }
 
@@ -112,7 +112,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
-		step(i);
+		step(s, p, i);
 	flush(s);
 	t->retry = s->retry;
 	return 0;
@@ -153,11 +153,11 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->head.left = left;
 	s->head.ret = ret;
 	if (t->retry)
-		again(s, t->retry);
+		again(s, p, t->retry);
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
-		step(i);
+		step(s, p, i);
 	call(s);
 	return 0;
 }

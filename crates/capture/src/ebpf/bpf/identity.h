@@ -25,14 +25,12 @@ static __always_inline u32 before(struct scratch *s, u32 at, const void *text, u
 	return to;
 }
 
-struct walk { struct dentry *dentry; struct vfsmount *mnt; u32 at; };
-
 static long one_name(u32 i, void *ctx)
 {
-	struct walk *w = ctx;
 	struct scratch *s = scratch();
 	if (!s)
 		return 1;
+	struct walk *w = &s->walk;
 	struct dentry *dentry = w->dentry;
 	struct vfsmount *mnt = w->mnt;
 	if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
@@ -53,26 +51,23 @@ static long one_name(u32 i, void *ctx)
 	return 0;
 }
 
-struct digits { u64 rest; u32 at; };
-
 static long one_digit(u32 i, void *ctx)
 {
-	struct digits *d = ctx;
 	struct scratch *s = scratch();
-	char digit = '0' + d->rest % 10;
 	if (!s)
 		return 1;
-	d->at = before(s, d->at, &digit, 1);
-	d->rest /= 10;
-	return d->rest == 0;
+	char digit = '0' + s->walk.digits % 10;
+	s->walk.at = before(s, s->walk.at, &digit, 1);
+	s->walk.digits /= 10;
+	return s->walk.digits == 0;
 }
 
 /* "pipe:[17]". */
 static __always_inline u32 numbered(struct scratch *s, const char *name, u32 len, u64 ino)
 {
-	struct digits d = { ino, before(s, END, "]", 1) };
-	bpf_loop(20, one_digit, &d, 0);
-	return before(s, d.at, name, len);
+	s->walk = (struct walk){ .digits = ino, .at = before(s, END, "]", 1) };
+	bpf_loop(20, one_digit, 0, 0);
+	return before(s, s->walk.at, name, len);
 }
 
 /* The identity and path of an inode under a name, in the scratch memory; how many bytes. */
@@ -106,11 +101,12 @@ static __always_inline u32 describe(struct scratch *s, struct inode *inode, stru
 			at = before(s, before(s, before(s, at, " (deleted)", 10), name, len), "/", 1);
 		}
 	} else {
-		struct walk w = { dentry, mnt, at };
+		struct walk *w = &s->walk;
+		*w = (struct walk){ dentry, mnt, 0, at };
 		if (parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
-			w.at = before(s, w.at, " (deleted)", 10);
-		bpf_loop(NAMES, one_name, &w, 0);
-		at = w.at == END ? before(s, w.at, "/", 1) : w.at;
+			w->at = before(s, w->at, " (deleted)", 10);
+		bpf_loop(NAMES, one_name, 0, 0);
+		at = w->at == END ? before(s, w->at, "/", 1) : w->at;
 	}
 	if (at > END)
 		return sizeof(*id);

@@ -20,6 +20,12 @@ const volatile u32 recorder = 0;
 
 enum source { FROM_USER, FROM_SCRATCH };
 
+/* States of loops live in the scratch memory too: what the verifier knows nothing of it need not follow through every turn. */
+struct stretch { u64 addr, rest, paged; u32 what, unused; };
+struct walk { struct dentry *dentry; struct vfsmount *mnt; u64 digits; u32 at, unused; };
+struct vectors { u64 addr, left, limit; u32 arg, unused; };
+struct messages { u64 addr, moved, limit; u32 arg, size, count, unused; };
+
 struct scratch {
 	struct header head;
 	struct piece piece;    /* follows the head in a record */
@@ -28,6 +34,10 @@ struct scratch {
 	u32 source, step, phase, retry;
 	u32 late, plan;
 	u32 broken, unused;    /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
+	struct stretch stretch;
+	struct walk walk;
+	struct vectors vectors;
+	struct messages messages;
 	u8 bytes[SCRATCH + STRING_BYTES];
 	u8 path[2 * STRING_BYTES];
 };
@@ -191,14 +201,12 @@ static __always_inline void stage(struct scratch *s, u32 arg, u32 kind, u64 len,
 	s->staged = 1;
 }
 
-struct stretch { u64 addr, rest, paged; u32 what; };
-
 /* Sends the next chunk of a stretch as a part; one that cannot be read whole, page by page. */
 static long one_chunk(u32 i, void *ctx)
 {
-	struct stretch *a = ctx;
 	struct scratch *s = scratch();
-	if (!s || !a->rest)
+	struct stretch *a = s ? &s->stretch : 0;
+	if (!a || !a->rest)
 		return 1;
 	u64 upto = a->paged ? 4096 - (a->addr & 4095) : chunk_bytes;
 	u32 len = a->rest < upto ? a->rest : upto;
@@ -226,9 +234,9 @@ static __always_inline void salvage(struct scratch *s, struct common_state *c)
 		return;
 	}
 	u64 wanted = s->piece.wanted, len = s->piece.len;
-	struct stretch a = { s->addr, len, 1, s->piece.arg | s->piece.kind << 8 };
-	bpf_loop((1 << 20) / 4096 + 2, one_chunk, &a, 0);
-	stage(s, s->piece.arg, s->piece.kind, 0, wanted - len + a.rest);
+	s->stretch = (struct stretch){ s->addr, len, 1, s->piece.arg | s->piece.kind << 8 };
+	bpf_loop((1 << 20) / 4096 + 2, one_chunk, 0, 0);
+	stage(s, s->piece.arg, s->piece.kind, 0, wanted - len + s->stretch.rest);
 	s->piece.flags = (s->piece.flags & ~CUT) | UNREADABLE;
 	s->broken = 1 << 16 | s->piece.arg | s->piece.kind << 8;
 	if (c)
@@ -255,18 +263,19 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 		take = 0;
 	else
 		s->broken = 0;
-	struct stretch a = { addr, take, 0, what };
+	struct stretch *a = &s->stretch;
+	*a = (struct stretch){ addr, take, 0, what };
 	if (take > chunk_bytes) {
 		u64 last = take % chunk_bytes ?: chunk_bytes;
-		a.rest = take - last;
-		bpf_loop(1 << 20, one_chunk, &a, 0);
+		a->rest = take - last;
+		bpf_loop(1 << 20, one_chunk, 0, 0);
 		/* If reading stopped early, what is left is the stretch from there on, and will be salvaged. */
-		a.rest += last;
+		a->rest += last;
 	}
 	s->source = FROM_USER;
-	s->addr = a.addr;
-	stage(s, what & 255, what >> 8, a.rest, a.rest + (wanted - take));
-	if (a.rest > chunk_bytes) {
+	s->addr = a->addr;
+	stage(s, what & 255, what >> 8, a->rest, a->rest + (wanted - take));
+	if (a->rest > chunk_bytes) {
 		u32 zero = 0;
 		salvage(s, bpf_map_lookup_elem(&common, &zero));
 	}

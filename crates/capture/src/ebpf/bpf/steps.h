@@ -162,14 +162,13 @@ static long one_of_strings(u32 i, void *ctx)
 	return 1;
 }
 
-struct vectors { u64 addr, left, limit; u32 arg; };
-
 /* What one `struct iovec` names. */
 static long one_vector(u32 i, void *ctx)
 {
-	struct vectors *a = ctx;
+	struct scratch *s = scratch();
+	struct vectors *a = s ? &s->vectors : 0;
 	struct { u64 base, len; } v = {};
-	if (!a->left || bpf_probe_read_user(&v, sizeof(v), (void *)(a->addr + i * 16ULL)))
+	if (!a || !a->left || bpf_probe_read_user(&v, sizeof(v), (void *)(a->addr + i * 16ULL)))
 		return 1;
 	u64 n = least(v.len, a->left), take = least(n, a->limit);
 	a->left -= n;
@@ -179,72 +178,69 @@ static long one_vector(u32 i, void *ctx)
 	return 0;
 }
 
-struct messages { u64 addr, moved, limit; u32 arg, size, pass; };
-
-/* What one `struct msghdr` or `struct mmsghdr` names, of one kind: names, control messages, vectors, data. */
+/* What one `struct msghdr` or `struct mmsghdr` names, in one pass over all of them: names, control messages, vectors, data. */
 static long one_message(u32 i, void *ctx)
 {
-	struct messages *a = ctx;
+	struct scratch *s = scratch();
+	struct messages *a = s ? &s->messages : 0;
 	struct { u64 name; u32 namelen, pad; u64 iov, iovs, control, controls; u32 flags, pad2, moved, pad3; } m = {};
-	if (bpf_probe_read_user(&m, a->size == MSGHDR ? MSGHDR : MMSGHDR, (void *)(a->addr + (u64)i * a->size)))
+	if (!a)
+		return 1;
+	u32 pass = a->count ? i / a->count : 0;
+	u64 at = a->addr + (u64)(i - pass * a->count) * a->size;
+	if (bpf_probe_read_user(&m, a->size == MSGHDR ? MSGHDR : MMSGHDR, (void *)at))
 		return 1;
 	u64 moved = a->size == MSGHDR ? a->moved : m.moved, count = least(m.iovs, VECTORS);
-	if (a->pass == NAME && m.name && m.namelen) {
-		from_user(a->arg | NAME << 8, m.name, least(m.namelen, 128), least(m.namelen, 128));
-	} else if (a->pass == CONTROL && m.control && m.controls) {
-		from_user(a->arg | CONTROL << 8, m.control, least(m.controls, MOST_TOLD), least(m.controls, MOST_TOLD));
-	} else if (a->pass == IOVECS && m.iov && count) {
-		from_user(a->arg | IOVECS << 8, m.iov, count * 16, count * 16);
-	} else if (a->pass == DATA_PIECE && m.iov) {
-		struct vectors v = { m.iov, moved, a->limit, a->arg };
-		bpf_loop(count, one_vector, &v, 0);
-		a->limit = v.limit;
+	u64 addr = m.iov, len = count * 16;
+	u32 kind = IOVECS;
+	if (pass == 3) {
+		s->vectors = (struct vectors){ m.iov, moved, a->limit, a->arg };
+		if (m.iov)
+			bpf_loop(count, one_vector, 0, 0);
+		a->limit = s->vectors.limit;
+		return 0;
 	}
+	if (pass == 0) {
+		addr = m.name;
+		len = least(m.namelen, 128);
+		kind = NAME;
+	} else if (pass == 1) {
+		addr = m.control;
+		len = least(m.controls, MOST_TOLD);
+		kind = CONTROL;
+	}
+	if (addr && len)
+		from_user(a->arg | kind << 8, addr, len, len);
 	return 0;
 }
 
-static __always_inline void messages(const struct scratch *s, const struct take *t, u64 addr)
-{
-	u32 size = t->what == W_MSG ? MSGHDR : MMSGHDR;
-	u64 count = t->what == W_MSG ? 1 : least(length(s, t), VECTORS);
-	struct messages a = { addr, moved(s), t->limit, t->arg, size, NAME };
-	if (!count)
-		return;
-	from_user(t->arg | MSG << 8, addr, count * size, count * size);
-	bpf_loop(count, one_message, &a, 0);
-	a.pass = CONTROL;
-	bpf_loop(count, one_message, &a, 0);
-	a.pass = IOVECS;
-	bpf_loop(count, one_message, &a, 0);
-	a.pass = DATA_PIECE;
-	bpf_loop(count, one_message, &a, 0);
-}
-
 enum { AIO_WRITE = 1, AIO_WRITE_VECTORS = 8 };
-struct blocks { u64 addr, limit; u32 arg, pass; };
-
 /* One `struct iocb`, or what it writes. */
 static long one_block(u32 i, void *ctx)
 {
-	struct blocks *a = ctx;
+	struct scratch *s = scratch();
+	struct messages *a = s ? &s->messages : 0;
 	struct { u64 data; u32 key, flags; u16 opcode; short prio; u32 fd; u64 buf, bytes, offset; } b = {};
 	u64 at = 0;
-	if (bpf_probe_read_user(&at, sizeof(at), (void *)(a->addr + i * 8ULL)) || bpf_probe_read_user(&b, sizeof(b), (void *)at))
+	if (!a)
 		return 1;
-	if (a->pass == IOCBS) {
+	u32 pass = a->count ? i / a->count : 0;
+	u64 pointer = a->addr + (i - pass * a->count) * 8ULL;
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)pointer) || bpf_probe_read_user(&b, sizeof(b), (void *)at))
+		return 1;
+	if (pass == 0) {
 		from_user(a->arg | IOCBS << 8, at, IOCB, IOCB);
-	} else if (b.opcode == AIO_WRITE && a->pass == DATA_PIECE) {
+	} else if (b.opcode == AIO_WRITE && pass == 2) {
 		u64 n = least(b.bytes, 0x7fffffff), take = least(n, a->limit);
 		a->limit -= take;
 		from_user(a->arg | DATA_PIECE << 8, b.buf, take, n);
+	} else if (b.opcode == AIO_WRITE_VECTORS && pass == 1) {
+		u64 len = least(b.bytes, VECTORS) * 16;
+		from_user(a->arg | IOVECS << 8, b.buf, len, len);
 	} else if (b.opcode == AIO_WRITE_VECTORS) {
-		u64 count = least(b.bytes, VECTORS);
-		struct vectors v = { b.buf, 0x7fffffff, a->limit, a->arg };
-		if (a->pass == IOVECS)
-			from_user(a->arg | IOVECS << 8, b.buf, count * 16, count * 16);
-		else
-			bpf_loop(count, one_vector, &v, 0);
-		a->limit = v.limit;
+		s->vectors = (struct vectors){ b.buf, 0x7fffffff, a->limit, a->arg };
+		bpf_loop(least(b.bytes, VECTORS), one_vector, 0, 0);
+		a->limit = s->vectors.limit;
 	}
 	return 0;
 }
@@ -274,7 +270,88 @@ static __always_inline void ask_for_file(const struct scratch *s, const struct t
 		__sync_fetch_and_add(&c->refused, 1);
 }
 
-static __always_inline void identify(struct scratch *s, const struct take *t)
+/* The functions that take a step of one kind. Each is checked by the verifier by itself. */
+
+static __always_inline const struct take *taken(struct scratch *s, u32 i)
+{
+	u32 at = s->plan;
+	struct plan *p = bpf_map_lookup_elem(&plans, &at);
+	return p && i < STEPS ? &p->take[s->phase == ENTRY ? 0 : 1][i] : 0;
+}
+
+#define STEP(name)                                                              \
+	__noinline int name(u32 i)                                              \
+	{                                                                       \
+		struct scratch *s = scratch();                                  \
+		const struct take *t = s ? taken(s, i) : 0;                     \
+		if (t)                                                          \
+			name##_of(s, t);                                        \
+		return 0;                                                       \
+	}
+
+static __always_inline void bytes_of(struct scratch *s, const struct take *t)
+{
+	u64 n = length(s, t);
+	if (n)
+		from_user(t->arg | (t->flags & DATA ? DATA_PIECE : BYTES) << 8, argument(s, t->arg), least(n, t->limit), n);
+}
+STEP(bytes)
+
+static __always_inline void string_of(struct scratch *s, const struct take *t)
+{
+	struct string a = { argument(s, t->arg), 0, t->arg, 0 };
+	bpf_loop(1 << 10, one_string_chunk, &a, 0);
+	if (a.bad)
+		unread(s, t->arg, STRING, a.total);
+}
+STEP(string)
+
+static __always_inline void strings_of(struct scratch *s, const struct take *t)
+{
+	struct strings a = { argument(s, t->arg), 0, 0, t->arg, 0, 0 };
+	flush(s);
+	bpf_loop(1 << 18, one_of_strings, &a, 0);
+	u32 n = a.at < sizeof(s->bytes) ? a.at : sizeof(s->bytes);
+	if (a.bad && s->phase == ENTRY && !s->late && !a.sent) {
+		s->retry |= 1u << (s->step & 31);
+		return;
+	}
+	from_scratch(s, t->arg, STR_VEC, n, n);
+	if (a.bad)
+		unread(s, t->arg, STR_VEC, a.sent + n);
+}
+STEP(strings)
+
+static __always_inline void vectors_of(struct scratch *s, const struct take *t)
+{
+	u64 addr = argument(s, t->arg), count = least(argument(s, t->len_arg), VECTORS);
+	s->vectors = (struct vectors){ addr, t->flags & CLAMP ? moved(s) : MOST, t->limit, t->arg };
+	from_user(t->arg | IOVECS << 8, addr, count * 16, count * 16);
+	bpf_loop(count, one_vector, 0, 0);
+}
+STEP(vectors)
+
+static __always_inline void messages_of(struct scratch *s, const struct take *t)
+{
+	u64 addr = argument(s, t->arg), count = t->what == W_MSG ? 1 : least(length(s, t), VECTORS);
+	u32 size = t->what == W_MSG ? MSGHDR : MMSGHDR;
+	s->messages = (struct messages){ addr, moved(s), t->limit, t->arg, size, count };
+	if (!count)
+		return;
+	from_user(t->arg | MSG << 8, addr, count * size, count * size);
+	bpf_loop(4 * count, one_message, 0, 0);
+}
+STEP(messages)
+
+static __always_inline void blocks_of(struct scratch *s, const struct take *t)
+{
+	u64 count = least(argument(s, t->len_arg), VECTORS);
+	s->messages = (struct messages){ argument(s, t->arg), 0, t->limit, t->arg, 0, count };
+	bpf_loop(3 * count, one_block, 0, 0);
+}
+STEP(blocks)
+
+static __always_inline void identity_of(struct scratch *s, const struct take *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	flush(s);
@@ -288,82 +365,38 @@ static __always_inline void identify(struct scratch *s, const struct take *t)
 	if (n)
 		from_scratch(s, t->arg, IDENTITY, n, n);
 }
+STEP(identity)
+
+static __always_inline void file_of(struct scratch *s, const struct take *t)
+{
+	ask_for_file(s, t);
+}
+STEP(file)
 
 /* Takes step number `i` of the call's plan, at this end of it. */
-__noinline int step(u32 i)
+static __always_inline void step(struct scratch *s, const struct plan *p, u32 i)
 {
-	struct scratch *s = scratch();
-	if (!s || i >= STEPS)
-		return 0;
-	u32 at = s->plan;
-	struct plan *p = bpf_map_lookup_elem(&plans, &at);
-	if (!p)
-		return 0;
 	const struct take *t = &p->take[s->phase == ENTRY ? 0 : 1][i];
 	if (failed(s) && t->when == EXIT)
-		return 0;
+		return;
 	s->step = i;
 	s->broken = 0;
-	if (t->what == W_IDENTITY) {
-		identify(s, t);
-		return 0;
-	}
-	if (t->what == W_FILE) {
-		ask_for_file(s, t);
-		return 0;
-	}
-	u64 addr = argument(s, t->arg), n;
-	u32 data = t->arg | (t->flags & DATA ? DATA_PIECE : BYTES) << 8;
-	if (!addr)
-		return 0;
-	switch (t->what) {
-	case W_BYTES:
-		n = length(s, t);
-		if (n)
-			from_user(data, addr, least(n, t->limit), n);
-		break;
-	case W_STRING: {
-		struct string a = { addr, 0, t->arg, 0 };
-		bpf_loop(1 << 10, one_string_chunk, &a, 0);
-		if (a.bad)
-			unread(s, t->arg, STRING, a.total);
-		break;
-	}
-	case W_STR_VEC: {
-		struct strings a = { addr, 0, 0, t->arg, 0, 0 };
-		flush(s);
-		bpf_loop(1 << 18, one_of_strings, &a, 0);
-		n = a.at < sizeof(s->bytes) ? a.at : sizeof(s->bytes);
-		if (a.bad && s->phase == ENTRY && !s->late && !a.sent) {
-			s->retry |= 1u << (i & 31);
-			break;
-		}
-		from_scratch(s, t->arg, STR_VEC, n, n);
-		if (a.bad)
-			unread(s, t->arg, STR_VEC, a.sent + n);
-		break;
-	}
-	case W_IOV: {
-		u64 count = least(argument(s, t->len_arg), VECTORS);
-		struct vectors v = { addr, t->flags & CLAMP ? moved(s) : MOST, t->limit, t->arg };
-		from_user(t->arg | IOVECS << 8, addr, count * 16, count * 16);
-		bpf_loop(count, one_vector, &v, 0);
-		break;
-	}
-	case W_MSG:
-	case W_MSGS:
-		messages(s, t, addr);
-		break;
-	case W_IOCBS: {
-		u64 count = least(argument(s, t->len_arg), VECTORS);
-		struct blocks a = { addr, t->limit, t->arg, IOCBS };
-		bpf_loop(count, one_block, &a, 0);
-		a.pass = IOVECS;
-		bpf_loop(count, one_block, &a, 0);
-		a.pass = DATA_PIECE;
-		bpf_loop(count, one_block, &a, 0);
-		break;
-	}
-	}
-	return 0;
+	if (t->what == W_IDENTITY)
+		identity(i);
+	else if (t->what == W_FILE)
+		file(i);
+	else if (!argument(s, t->arg))
+		return;
+	else if (t->what == W_BYTES)
+		bytes(i);
+	else if (t->what == W_STRING)
+		string(i);
+	else if (t->what == W_STR_VEC)
+		strings(i);
+	else if (t->what == W_IOV)
+		vectors(i);
+	else if (t->what == W_IOCBS)
+		blocks(i);
+	else
+		messages(i);
 }
