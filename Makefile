@@ -46,4 +46,4 @@ build: build-needs
 
 build-needs:
 	@command -v $(CARGO) >/dev/null || { echo "make: there is no cargo: install Rust from https://rustup.rs" >&2; exit 1; }
-	@tests/need.sh gcc libc6-dev
+	@tests/need.sh gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang-19

@@ -26,6 +26,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The eBPF engine does not work here, or not for us; nothing has happened yet.
+    #[error("eBPF cannot be used: cannot {doing}")]
+    Unusable {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nowhere to write.
     #[error("cannot begin a journal")]
     Journal(#[source] trace::Error),
@@ -48,7 +56,7 @@ impl Error {
         match self {
             Self::NotFound(_) => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Join { .. } | Self::Journal(_) | Self::Refused { .. } => 125,
+            Self::Join { .. } | Self::Journal(_) | Self::Unusable { .. } | Self::Refused { .. } => 125,
         }
     }
 }

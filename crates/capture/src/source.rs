@@ -19,7 +19,7 @@ pub(crate) struct Source {
 
 /// Where in the file the range begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// At its first byte.
     Start,
     /// `moved` bytes before the descriptor's offset.
@@ -57,11 +57,12 @@ impl Source {
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
-    /// The file of descriptor `fd` from a place on, if it is a regular one and still the file with this device and inode.
-    pub fn at(tid: i32, pid: i32, fd: i32, from: u64, is: (u64, u64)) -> Option<Self> {
-        let file = File::from(borrow(pid, fd).or_else(|| reopen(tid, fd))?);
+    /// The file of descriptor `fd` from a place on, if it is a regular one and still that with this inode; `landed`: the descriptor need not be one for reading.
+    pub fn of_inode(tid: i32, pid: i32, fd: i32, from: u64, inode: u64, landed: bool) -> Option<Self> {
+        let fd = if landed { reopen(tid, fd).or_else(|| borrow(pid, fd)) } else { borrow(pid, fd).or_else(|| reopen(tid, fd)) };
+        let file = File::from(fd?);
         let metadata = file.metadata().ok()?;
-        (metadata.is_file() && metadata.ino() == is.1).then(|| Self { file, from, end: metadata.size() })
+        (metadata.is_file() && metadata.ino() == inode).then(|| Self { file, from, end: metadata.size() })
     }
     /// Bytes from here to the file's end.
     pub fn rest(&self) -> u64 {
@@ -81,7 +82,7 @@ impl Source {
 }
 
 /// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes up have none, as far as they tell.
-pub(super) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
+pub(crate) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
     std::fs::metadata(format!("/proc/{tid}/fd/{fd}")).is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 

@@ -50,6 +50,7 @@ pub fn document(trace: &Trace) -> Value {
         "calls": s.calls,
         "events": s.events,
         "lost": s.lost,
+        "held_ns": s.held_ns,
         "unreadable": s.unreadable,
         "cut": s.cut,
         "unreturned": s.unreturned,
@@ -100,6 +101,7 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
     }
     row("calls", &calls(s))?;
     row("processes", &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")))?;
+    row("held back", &if s.held_ns > 0 { format!("{} in all, so that nothing was lost", duration(s.held_ns)) } else { String::new() })?;
     row("files", &count(s.files))?;
     row("captured", &bytes(s.bytes_captured))?;
     row("on disk", &bytes(s.bytes_on_disk))?;

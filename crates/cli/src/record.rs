@@ -4,7 +4,7 @@ use crate::failure::{self, Advise};
 use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::Talk;
-use crate::units::{bytes, count, counted};
+use crate::units::{bytes, count, counted, duration};
 use crate::{naming, reading, sudo};
 use anyhow::{Context, Result, bail};
 use capture::{DataLimit, Wanted};
@@ -77,13 +77,12 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The engine, and what there is to say of the choice.
-    fn choose(self, seccomp: bool) -> Box<dyn capture::Engine> {
+    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone.
+    fn candidates(self, seccomp: bool) -> &'static [&'static dyn capture::Engine] {
         match self {
-            Self::Ebpf => Box::new(capture::Ebpf),
-            Self::Ptrace => Box::new(capture::Ptrace),
-            Self::Auto if seccomp => Box::new(capture::Ptrace),
-            Self::Auto => Box::new(capture::Ptrace),
+            Self::Ebpf => &[&capture::Ebpf],
+            Self::Auto if !seccomp => &[&capture::Ebpf, &capture::Ptrace],
+            Self::Auto | Self::Ptrace => &[&capture::Ptrace],
         }
     }
 }
@@ -145,17 +144,7 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     let target = target(a, caller.as_ref(), talk)?;
     let path = naming::output(a.output.as_deref(), &program(&target), a.force)?;
 
-    let engine = a.engine.choose(a.seccomp);
-    let recording = reading::explained(Recording::create(&path, about(a, &target, engine.name())), &path)?;
-    let watched = match watch(&*engine, &target, &options, &recording) {
-        Ok(watched) => watched,
-        Err(error) => {
-            // Nothing ran: nothing is left behind.
-            drop(recording);
-            let _best = fs::remove_dir_all(&path);
-            return Err(error);
-        }
-    };
+    let (engine, recording, watched) = watch(a, &target, &options, &path, talk)?;
     let summary = seal(recording, &watched, &path, talk)?;
     if let Some(caller) = &caller
         && let Err(error) = caller.own(&path)
@@ -235,12 +224,33 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
     }
 }
 
-fn watch(engine: &dyn capture::Engine, target: &Target, options: &capture::Options, recording: &Recording) -> Result<capture::Outcome> {
-    let watched = match target {
-        Target::Command(command) => engine.record_command(command, options, recording),
-        Target::Processes(pids) => engine.record_attach(pids, options, recording),
-    };
-    explained(watched)
+type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
+
+/// Records with the first engine that works here.
+fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, talk: &Talk) -> Result<Watched> {
+    let mut candidates = a.engine.candidates(a.seccomp).iter().peekable();
+    loop {
+        let engine = *candidates.next().expect("the last candidate returns");
+        let recording = reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;
+        let watched = match target {
+            Target::Command(command) => engine.record_command(command, options, &recording),
+            Target::Processes(pids) => engine.record_attach(pids, options, &recording),
+        };
+        match watched {
+            Ok(watched) => return Ok((engine, recording, watched)),
+            Err(error) => {
+                // Nothing ran: nothing is left behind.
+                drop(recording);
+                let _best = fs::remove_dir_all(path);
+                match candidates.peek() {
+                    Some(next) if matches!(error, capture::Error::Unusable { .. }) => {
+                        talk.detail(format_args!("watching with {}, as {}", next.name(), failure::causes(&error)));
+                    }
+                    _ => return explained(Err(error)),
+                }
+            }
+        }
+    }
 }
 
 fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
@@ -251,6 +261,7 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
         Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::EPERM) => {
             "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
         }
+        Err(capture::Error::Unusable { .. }) => "the kernel takes such programs from root only: sudo reanimator record ... (the command runs as you), or --engine ptrace",
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
     };
     result.advise(advice)
@@ -260,7 +271,7 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
     if let Some(error) = &watched.journal_error {
         talk.warn(format_args!("the trace could not be written any more, and the program was left alone: {}", failure::causes(error)));
     }
-    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: !watched.detached, notes: watched.notes.clone() };
+    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: !watched.detached, held_ns: watched.held.as_nanos() as u64, notes: watched.notes.clone() };
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);
@@ -275,6 +286,9 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
 fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcome, talk: &Talk) {
     for note in &watched.notes {
         talk.say(format_args!("note: {note}"));
+    }
+    if watched.held.as_millis() > 0 {
+        talk.say(format_args!("note: calls were delayed by {} in all, as the trace could not be written as fast", duration(summary.held_ns)));
     }
     if watched.detached {
         talk.say("left the program running");

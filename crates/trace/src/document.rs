@@ -80,6 +80,8 @@ pub struct End {
     pub finished: bool,
     /// Calls that the engine knows it has lost, beyond those that [`crate::record::RecordKind::Gap`] records tell of.
     pub lost: u64,
+    /// Nanoseconds that calls were delayed, all together, so that nothing was lost.
+    pub held_ns: u64,
     /// Look at the touched files now, for their final state.
     pub final_state: bool,
     /// What the user should know.
@@ -119,6 +121,8 @@ pub struct Summary {
     pub events: u64,
     /// Calls known to be missing.
     pub lost: u64,
+    /// Nanoseconds that calls were delayed, all together, as the trace could not be written as fast.
+    pub held_ns: u64,
     /// Pieces of memory that could not be read.
     pub unreadable: u64,
     /// Pieces that were cut because the user asked for less data, or because they were too long for a row.

@@ -16,6 +16,10 @@ use std::time::Duration;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
 
+/// Bits of a request's `how` (bpf/record.h).
+const TO_THE_END: u32 = 1;
+const WRITTEN_THERE: u32 = 2;
+
 /// The thread.
 pub(super) struct Files {
     stop: Arc<AtomicBool>,
@@ -65,11 +69,11 @@ fn serve(id: u32, journal: Journal, stop: &AtomicBool) -> Option<trace::Error> {
 fn answer(r: &request, out: &mut Out) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
     let header = Header { kind: RecordKind::Call as u8, pid: r.pid, tid: r.tid, nr: r.nr, entered: r.entered, left: r.entered, ..Header::default() };
-    let source = Source::at(tid, pid, r.fd, r.from, (r.dev, r.ino));
+    let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0);
     let wanted = match &source {
-        Some(source) if r.whole != 0 => source.rest(),
-        _ if r.whole != 0 => 1,
-        _ => r.wanted,
+        Some(source) if r.how & TO_THE_END != 0 => source.rest(),
+        Some(source) => r.wanted.min(source.rest()),
+        None => r.wanted.max(1),
     };
     if wanted == 0 {
         return;

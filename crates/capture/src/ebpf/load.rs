@@ -52,7 +52,7 @@ pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> E
             libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,
         };
-        Error::Refused { doing, source: io::Error::new(kind, format!("{e}")) }
+        Error::Unusable { doing, source: io::Error::new(kind, format!("{e}")) }
     }
 }
 

@@ -30,10 +30,10 @@ fn take(take: &Take) -> types::take {
         len_arg: s.len_arg,
         arg2: s.arg2,
         flags: s.flags,
+        arg3: s.arg3,
         unit: s.unit,
         base: s.base,
         limit: take.limit,
-        ..Default::default()
     }
 }
 

@@ -103,7 +103,7 @@ fn confine() -> Result<()> {
 
 /// All checks, in the order in which a recording and its replay need them.
 pub fn all() -> Vec<Finding> {
-    let mut findings = vec![kernel()];
+    let mut findings = vec![kernel(), ebpf()];
     findings.extend(watched_child());
     findings.extend([attach(), namespaces(), landlock(), descriptors(), disk(), tracefs()]);
     findings
@@ -136,6 +136,18 @@ fn kernel() -> Finding {
         return broken(CHECK, format!("Linux {release} has no PTRACE_GET_SYSCALL_INFO"), "boot Linux 5.3 or later");
     }
     ok(CHECK, format!("Linux {release} on {machine}"))
+}
+
+/// Loads the real program into the kernel.
+fn ebpf() -> Finding {
+    const CHECK: &str = "record: eBPF";
+    match capture::ebpf_usable() {
+        Ok(path) => ok(CHECK, format!("the kernel took the program; data by {path}")),
+        Err(e) if Uid::effective().is_root() => {
+            limited(CHECK, format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)), "Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged")
+        }
+        Err(e) => limited(CHECK, format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)), "sudo reanimator record ... (the command runs as you)"),
+    }
 }
 
 fn spawn(probe: &str) -> Result<Child> {

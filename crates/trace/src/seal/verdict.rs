@@ -70,6 +70,7 @@ impl Findings {
             notes,
             calls: self.calls,
             lost,
+            held_ns: end.map_or(0, |e| e.held_ns),
             unreadable: counts.unreadable,
             cut: counts.cut,
             unreturned: self.unreturned,

@@ -30,14 +30,14 @@ struct identity {
 enum { CREATED_KNOWN = 1, CREATED = 2 };
 
 /* A step of a plan, and how many bytes of data it may take. */
-enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY };
+enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY, W_LANDED, W_RANGE };
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
-enum { NONE = 255, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
+enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
 enum { DATA = 1, CLAMP = 2 };
 
 struct take {
-	u8 what, when, arg, from, len_arg, arg2, flags, pad;
+	u8 what, when, arg, from, len_arg, arg2, flags, arg3;
 	u32 unit, base;
 	u64 limit;
 };
@@ -50,7 +50,8 @@ struct number { u32 plan, mask; u32 by, variants; };
 struct variant { u64 nr, value; };
 
 /* A file whose bytes the kernel moved itself: user space reads them. */
-struct request { u64 entered, from, wanted, limit, dev, ino; u32 pid, tid, nr, arg; s32 fd; u32 whole; };
+struct request { u64 entered, from, wanted, limit, dev, ino; u32 pid, tid, nr, arg; s32 fd; u32 how; };
+enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
 
 /* What is shared with user space, one for each CPU, each on lines of its own. */
 struct cpu_state {

@@ -245,23 +245,44 @@ static long one_block(u32 i, void *ctx)
 	return 0;
 }
 
-/* Bytes that the kernel moved from a file by itself: user space is asked to read them. */
+/* The inode of a descriptor, if it is of a regular file. */
+static __always_inline struct inode *regular(struct file *file)
+{
+	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : 0;
+	return inode && (BPF_CORE_READ(inode, i_mode) & 0170000) == 0100000 ? inode : 0;
+}
+
+/* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
 static __always_inline void ask_for_file(const struct scratch *s, const struct take *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	s32 fd = argument(s, t->arg);
-	struct file *file = open_file(task, fd);
-	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : 0;
-	u64 after = moved(s), pointer = argument(s, t->arg2);
-	if (!inode || (BPF_CORE_READ(inode, i_mode) & 0170000) != 0100000)
+	u64 pointer = argument(s, t->arg2), wanted = length(s, t), n = moved(s), after = n;
+	bool whole = t->from == FIXED && t->unit == 0xffffffff;
+	struct { s64 fd; u64 from, len; } range = { (s32)argument(s, t->arg) };
+	if (t->what == W_RANGE && bpf_probe_read_user(&range, sizeof(range), (void *)argument(s, t->arg)))
 		return;
-	if (t->arg2 != NONE && !pointer)
+	struct file *file = open_file(task, range.fd);
+	struct inode *inode = regular(file);
+	if (!inode)
+		return;
+	if (t->what == W_LANDED) {
+		struct inode *source = regular(open_file(task, (s32)argument(s, t->arg3)));
+		if (!n || (source && (u64)BPF_CORE_READ(source, i_size) >= n))
+			return;
+	}
+	if (t->what == W_RANGE) {
+		after = range.from;
+		n = 0;
+		wanted = range.len;
+		whole = !wanted;
+	} else if (t->arg2 == OWN || (t->arg2 != NONE && !pointer)) {
 		after = BPF_CORE_READ(file, f_pos);
-	else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer))
+	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
 		return;
+	}
 	struct request r = {
-		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = fd, .arg = t->arg,
-		.from = after > moved(s) ? after - moved(s) : 0, .whole = t->from == FIXED && t->unit == 0xffffffff, .wanted = length(s, t),
+		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = range.fd, .arg = t->arg,
+		.from = after > n ? after - n : 0, .wanted = wanted, .how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
 		.dev = device(BPF_CORE_READ(inode, i_sb, s_dev)), .ino = BPF_CORE_READ(inode, i_ino),
 	};
 	u32 zero = 0;
@@ -383,7 +404,7 @@ static __always_inline void step(struct scratch *s, const struct plan *p, u32 i)
 	s->broken = 0;
 	if (t->what == W_IDENTITY)
 		identity(i);
-	else if (t->what == W_FILE)
+	else if (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE)
 		file(i);
 	else if (!argument(s, t->arg))
 		return;
