@@ -12,7 +12,8 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("engine.skel.rs");
     // Debian keeps the headers that <linux/types.h> includes in a directory of the machine's.
     let headers = format!("-I/usr/include/{}-linux-gnu", std::env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
-    let built = SkeletonBuilder::new().source(SOURCE).clang(clang()).clang_args(["-Wall", "-Wno-unused-function", "-mcpu=v3", &headers]).build_and_generate(&out);
+    let built =
+        SkeletonBuilder::new().source(SOURCE).clang(clang()).clang_args(["-Wall", "-Wno-unused-function", "-mcpu=v3", &headers]).build_and_generate(&out);
     if let Err(e) = built {
         panic!("cannot compile {SOURCE}: {e:#}; clang for the target bpf is needed (apt-get install clang-19; the variable CLANG names another)");
     }

@@ -13,6 +13,7 @@ mod pending;
 mod plans;
 mod ring;
 mod skel;
+mod throttle;
 mod watch;
 
 use crate::{Command, Engine, Error, Options, Outcome};

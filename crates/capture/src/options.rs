@@ -57,10 +57,12 @@ pub struct Options {
     pub ring_bytes: Option<usize>,
     /// Lose records rather than delay the program (eBPF).
     pub drops: bool,
+    /// Write no more than so many bytes a second to each CPU's journal (eBPF): a slow disk, for tests.
+    pub write_rate: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false, ring_bytes: None, drops: false }
+        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false, ring_bytes: None, drops: false, write_rate: None }
     }
 }

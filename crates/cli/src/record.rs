@@ -54,6 +54,9 @@ pub struct Args {
     /// Memory for what waits to be written, for each CPU (eBPF): a power of two, like 16M [default: a share of the machine's memory]
     #[arg(long, value_name = "SIZE", value_parser = ring_bytes)]
     pub buffer: Option<usize>,
+    /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)
+    #[arg(long, value_name = "N", hide = true)]
+    pub write_rate: Option<u64>,
     /// Replace the trace if it exists
     #[arg(long)]
     pub force: bool,
@@ -97,7 +100,7 @@ pub enum OnFull {
 }
 
 /// The least ring that any kernel takes, and the greatest that is of use.
-const RING: std::ops::RangeInclusive<usize> = (64 << 10)..=(1 << 30);
+const RING: std::ops::RangeInclusive<usize> = (256 << 10)..=(1 << 30);
 
 fn ring_bytes(text: &str) -> Result<usize, String> {
     let (digits, unit) = text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
@@ -111,7 +114,7 @@ fn ring_bytes(text: &str) -> Result<usize, String> {
     let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(1usize.checked_shl(shift)?));
     match bytes {
         Some(n) if n.is_power_of_two() && RING.contains(&n) => Ok(n),
-        _ => Err("say a power of two from 64K to 1G, like 16M".to_owned()),
+        _ => Err("say a power of two from 256K to 1G, like 16M".to_owned()),
     }
 }
 
@@ -172,7 +175,7 @@ fn options(a: &Args) -> Result<capture::Options> {
         bail!("--seccomp does nothing without -e: every call is wanted");
     }
     let wanted = Wanted::new(|number| filter.has_number(number));
-    Ok(capture::Options { data: a.data, wanted, seccomp: a.seccomp, ring_bytes: a.buffer, drops: a.on_full == OnFull::Drop })
+    Ok(capture::Options { data: a.data, wanted, seccomp: a.seccomp, ring_bytes: a.buffer, drops: a.on_full == OnFull::Drop, write_rate: a.write_rate })
 }
 
 /// The command, as the user who called sudo if somebody did; or the processes.
@@ -261,7 +264,9 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
         Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::EPERM) => {
             "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
         }
-        Err(capture::Error::Unusable { .. }) => "the kernel takes such programs from root only: sudo reanimator record ... (the command runs as you), or --engine ptrace",
+        Err(capture::Error::Unusable { .. }) => {
+            "the kernel takes such programs from root only: sudo reanimator record ... (the command runs as you), or --engine ptrace"
+        }
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
     };
     result.advise(advice)
@@ -271,7 +276,13 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
     if let Some(error) = &watched.journal_error {
         talk.warn(format_args!("the trace could not be written any more, and the program was left alone: {}", failure::causes(error)));
     }
-    let end = trace::End { finished: watched.journal_error.is_none(), lost: watched.lost, final_state: !watched.detached, held_ns: watched.held.as_nanos() as u64, notes: watched.notes.clone() };
+    let end = trace::End {
+        finished: watched.journal_error.is_none(),
+        lost: watched.lost,
+        final_state: !watched.detached,
+        held_ns: watched.held.as_nanos() as u64,
+        notes: watched.notes.clone(),
+    };
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);

@@ -203,8 +203,7 @@ impl Journal {
         if self.failed {
             return Err(Error::JournalFailed);
         }
-        let mut frame =
-            Frame { magic: RING_MAGIC, crc: 0, len: span.len() as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
+        let mut frame = Frame { magic: RING_MAGIC, crc: 0, len: span.len() as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
         let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         checksum.update(&frame.as_bytes()[8..]);
         checksum.update(span);

@@ -24,7 +24,8 @@ const QUIET: Duration = Duration::from_millis(500);
 const SEQ: usize = 0;
 const HELD: usize = 16;
 const WAKE_AT: usize = 24;
-const STATE_BYTES: usize = 128;
+pub(super) const ALARM_AT: usize = 32;
+pub(super) const STATE_BYTES: usize = 128;
 
 /// What is shared with the consumers.
 pub(super) struct Shared {
@@ -38,7 +39,7 @@ pub(super) struct Shared {
 /// All of them.
 pub(super) struct Consumers {
     pub shared: Arc<Shared>,
-    cpus: Arc<Mapped>,
+    pub cpus: Arc<Mapped>,
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
 }
 
@@ -69,7 +70,7 @@ fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
 
 impl Consumers {
     /// Starts them, one for each journal.
-    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>, rate: Option<u64>) -> Result<Self, Error> {
         let cpus = Arc::new(Mapped::new(&probe.skel.maps.cpus, 0, (probe.cpus * STATE_BYTES).next_multiple_of(rustix::param::page_size()), true)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false), written: AtomicU64::new(0) });
@@ -81,7 +82,18 @@ impl Consumers {
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
             epoll::add(&sleep, shared.stopped.as_fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN).map_err(io("watch an eventfd"))?;
-            let consumer = Consumer { cpu, ring, journal, sleep, _map: map, shared: Arc::clone(&shared), cpus: Arc::clone(&cpus), much: probe.ring_bytes as u64 / 16, next: 0 };
+            let consumer = Consumer {
+                cpu,
+                ring,
+                journal,
+                sleep,
+                _map: map,
+                shared: Arc::clone(&shared),
+                cpus: Arc::clone(&cpus),
+                rate,
+                much: probe.ring_bytes as u64 / 16,
+                next: 0,
+            };
             let thread = std::thread::Builder::new().name(format!("ring {cpu}")).spawn(move || consumer.run());
             threads.push(thread.map_err(Error::refused("start a thread"))?);
         }
@@ -119,12 +131,15 @@ struct Consumer {
     cpus: Arc<Mapped>,
     /// Wake us at so many bytes.
     much: u64,
+    /// Bytes a second, for tests.
+    rate: Option<u64>,
     /// The sequence number that comes next.
     next: u64,
 }
 
 impl Consumer {
     fn run(mut self) -> Result<Taken, trace::Error> {
+        elsewhere(self.cpu);
         let mut last = Instant::now();
         let done = loop {
             // Asked before the ring is looked at: what comes after the last look is nothing.
@@ -160,7 +175,11 @@ impl Consumer {
                 self.journal.span(span.bytes, first, next)?;
                 self.next = next;
             }
+            let len = span.bytes.len() as u64;
             self.ring.taken(span.end());
+            if let Some(rate) = self.rate {
+                std::thread::sleep(Duration::from_nanos(len * 1_000_000_000 / rate.max(1)));
+            }
         }
         self.shared.written.fetch_add(took, Ordering::Relaxed);
         Ok(took)
@@ -185,5 +204,17 @@ impl Consumer {
         let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
         let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
         let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&nap));
+    }
+}
+
+/// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the ring, nothing else runs on that CPU.
+fn elsewhere(cpu: usize) {
+    use rustix::thread::{sched_getaffinity, sched_setaffinity};
+    if let Ok(mut allowed) = sched_getaffinity(None)
+        && allowed.count() > 1
+        && cpu < rustix::thread::CpuSet::MAX_CPU
+    {
+        allowed.unset(cpu);
+        let _ = sched_setaffinity(None, &allowed);
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Option
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
     let plans = plans::Tables::new(options);
     let mut open = EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
-    configure(&mut open, options, &plans, Settings { path, cpus, ring_bytes, scope })?;
+    configure(&mut open, options, &plans, &Settings { path, cpus, ring_bytes, scope })?;
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(std::os::fd::AsFd::as_fd(&template)).map_err(refused("prepare rings"))?;
@@ -114,7 +114,7 @@ struct Settings {
     scope: Scope,
 }
 
-fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Tables, set: Settings) -> Result<(), Error> {
+fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Tables, set: &Settings) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
     data.ring_bytes = set.ring_bytes as u64;
     data.chunk_bytes = if set.path == Path::Dynptr { CHUNK.min(set.ring_bytes as u32 / 8) } else { FIXED_CHUNK };

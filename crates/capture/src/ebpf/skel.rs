@@ -1,5 +1,12 @@
 //! What `build.rs` made of the C program: its maps and variables, with their types.
 #![allow(missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, reason = "generated")]
-#![allow(clippy::semicolon_if_nothing_returned, clippy::cast_lossless, clippy::uninlined_format_args, dead_code, reason = "generated")]
+#![allow(
+    clippy::semicolon_if_nothing_returned,
+    clippy::cast_lossless,
+    clippy::uninlined_format_args,
+    clippy::needless_pass_by_value,
+    dead_code,
+    reason = "generated"
+)]
 
 include!(concat!(env!("OUT_DIR"), "/engine.skel.rs"));

@@ -4,6 +4,7 @@ use super::consumer::Consumers;
 use super::files::Files;
 use super::load::{Probe, Scope, load, refused};
 use super::ring::Mapped;
+use super::throttle::{Cgroup, Throttle};
 use super::{hold, pending};
 use crate::out::{Out, now};
 use crate::present::{self, OpenFiles};
@@ -35,6 +36,7 @@ struct Watch<'o> {
     common: Mapped,
     consumers: Consumers,
     files: Files,
+    throttle: Option<Throttle>,
     out: Out,
     handlers: Handlers,
     /// The command's process, or the only one that we joined.
@@ -57,6 +59,11 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
     present::tell_child(&mut watch.out, now(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
+    if !options.drops
+        && let Some(cgroup) = Cgroup::of(pid)
+    {
+        watch.throttle = Some(Throttle::start(&watch.probe, &watch.consumers.cpus, cgroup)?);
+    }
     child.go();
     if let Some(trouble) = child.failed(command) {
         watch.stop();
@@ -94,12 +101,12 @@ impl<'o> Watch<'o> {
         let mut probe = load(object, options, Scope::Family)?;
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
         let common = Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?;
-        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?)?;
+        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, options.write_rate)?;
         let out = Out::new(journal(probe.cpus)?);
         let files = Files::start(&probe, journal(probe.cpus + 1)?)?;
         probe.attach()?;
         let handlers = Handlers::install();
-        Ok(Self { probe, common, consumers, files, out, handlers, main: None, ours: false, end: End::Running, asked: 0, stop_asked: None })
+        Ok(Self { probe, common, consumers, files, throttle: None, out, handlers, main: None, ours: false, end: End::Running, asked: 0, stop_asked: None })
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
@@ -168,6 +175,7 @@ impl<'o> Watch<'o> {
 
     /// Takes the program out of the kernel, and leaves everybody alone.
     fn stop(self) {
+        self.throttle.map(Throttle::finish);
         drop(self.probe);
         self.consumers.finish();
         self.files.finish();
@@ -181,6 +189,7 @@ impl<'o> Watch<'o> {
         if detached {
             pending::tell(&self.probe, &mut self.out);
         }
+        let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);
         let files = self.files.finish();
         let taken = self.consumers.finish();
         for gap in &taken.gaps {
@@ -194,7 +203,7 @@ impl<'o> Watch<'o> {
         let unreadable = count(UNREADABLE);
         drop(self.handlers);
         let journal_error = taken.error.or(files).or(self.out.finish());
-        Outcome { end: self.end, notes: Vec::new(), unreadable, lost: 0, held: Duration::from_nanos(taken.held), detached, journal_error }
+        Outcome { end: self.end, notes: Vec::new(), unreadable, lost: 0, held: Duration::from_nanos(taken.held) + stopped, detached, journal_error }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Entries and exits of calls.
 
-use crate::out::{AtEntry, now};
 use super::seccomp::{ARCH, X32};
 use super::steps::End;
 use super::stopped::{ENTRY, EXIT, SECCOMP, Stopped, Until};
 use super::thread::{Pending, Phase, Thread};
 use super::tracer::Tracer;
+use crate::out::{AtEntry, now};
 use nix::libc;
 use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, RecordKind};
 

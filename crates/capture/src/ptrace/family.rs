@@ -1,11 +1,11 @@
 //! Threads and processes: how they begin, become other programs, and end.
 
-use crate::memory::read_u64;
-use crate::out::now;
-use crate::present;
 use super::stopped::{Stopped, Until};
 use super::thread::{Phase, Thread};
 use super::tracer::Tracer;
+use crate::memory::read_u64;
+use crate::out::now;
+use crate::present;
 use nix::libc;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;

@@ -3,12 +3,12 @@
 //! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
 //! from then on is seen. New threads of a thread that we hold are ours from their birth.
 
-use crate::out::now;
-use crate::present;
 use super::stopped::{Stop, Stopped, interrupt, seize};
 use super::thread::Thread;
 use super::tracer::Tracer;
 use crate::Error;
+use crate::out::now;
+use crate::present;
 use nix::libc;
 use std::collections::HashSet;
 use std::io;

@@ -1,11 +1,11 @@
 //! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of every other engine.
 
+use super::vectors;
 use crate::identity::describe;
 use crate::memory::{Span, Strings, read, read_u32, read_u64, span};
 use crate::out::{Due, Sink};
-use crate::source::{Place, Source, keeps};
-use super::vectors;
 use crate::plans::Take;
+use crate::source::{Place, Source, keeps};
 use abi::plan::{CLAMP, DATA, From, NONE, OWN, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
 use zerocopy::IntoBytes;

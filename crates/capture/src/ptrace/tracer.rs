@@ -2,13 +2,13 @@
 
 use super::join::Joining;
 use super::near::Near;
-use crate::out::{Out, now};
-use crate::present::OpenFiles;
 use super::steps::Scratch;
 use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
 use super::thread::Thread;
-use crate::user::{self, Handlers};
+use crate::out::{Out, now};
 use crate::plans::Plans;
+use crate::present::OpenFiles;
+use crate::user::{self, Handlers};
 use crate::{End, Options, Outcome};
 use nix::libc;
 use std::collections::HashMap;

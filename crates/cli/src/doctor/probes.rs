@@ -143,10 +143,16 @@ fn ebpf() -> Finding {
     const CHECK: &str = "record: eBPF";
     match capture::ebpf_usable() {
         Ok(path) => ok(CHECK, format!("the kernel took the program; data by {path}")),
-        Err(e) if Uid::effective().is_root() => {
-            limited(CHECK, format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)), "Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged")
-        }
-        Err(e) => limited(CHECK, format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)), "sudo reanimator record ... (the command runs as you)"),
+        Err(e) if Uid::effective().is_root() => limited(
+            CHECK,
+            format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)),
+            "Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged",
+        ),
+        Err(e) => limited(
+            CHECK,
+            format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)),
+            "sudo reanimator record ... (the command runs as you)",
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Watching what already runs, and the keys that people press.
 
-use crate::place::{Place, number};
+use crate::place::{Place, Watch, has_begun, number};
 use crate::proof::same_again;
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
@@ -28,13 +28,17 @@ fn all_watched(pid: u32) -> bool {
 
 #[test]
 fn attach_to_threads_and_leave_them_running() {
-    let place = Place::new();
+    Place::each(|place| attach_to_threads_and_leave_them_running_in(&place));
+}
+
+#[track_caller]
+fn attach_to_threads_and_leave_them_running_in(place: &Place) {
     let program = start(&mut place.command([tracee("serve").to_str().unwrap(), "4"]));
     let served = program.id();
     wait_for("the program's files", || (0..4).all(|i| fs::metadata(place.work().join(format!("out{i}"))).is_ok_and(|m| m.len() > 160)));
     let trace = place.trace("t");
-    let recorder = start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(["-p", &served.to_string()]));
-    wait_for("all threads to be watched", || all_watched(served));
+    let recorder = start(&mut place.attach(&trace, served));
+    wait_for("all threads to be watched", || has_begun(&trace) && (place.watch != Watch::Ptrace || all_watched(served)));
     let sizes = || (0..4).map(|i| fs::metadata(place.work().join(format!("out{i}"))).unwrap().len()).collect::<Vec<_>>();
     let before = sizes();
     wait_for("writes under watch", || sizes().iter().zip(&before).all(|(now, then)| *now > then + 1600));
@@ -63,13 +67,17 @@ fn attach_to_threads_and_leave_them_running() {
 /// Threads and processes that begin while we attach are not missed, and a program that ends by itself ends the recording.
 #[test]
 fn attach_to_a_program_that_ends() {
-    let place = Place::new();
+    Place::each(|place| attach_to_a_program_that_ends_in(&place));
+}
+
+#[track_caller]
+fn attach_to_a_program_that_ends_in(place: &Place) {
     let script = "trap 'echo done; exit 4' USR1; while :; do echo x >> log; cat log > copy; sleep 0.01; done";
     let program = start(&mut place.command(["/bin/dash", "-c", script]));
     wait_for("the program's file", || place.work().join("copy").exists());
     let trace = place.trace("t");
-    let recorder = start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(["-p", &program.id().to_string()]));
-    wait_for("the program to be watched", || all_watched(program.id()));
+    let recorder = start(&mut place.attach(&trace, program.id()));
+    wait_for("the program to be watched", || has_begun(&trace));
     std::thread::sleep(Duration::from_millis(300));
     kill(pid(&program), Signal::SIGUSR1).unwrap();
     let ran = finish(program, "the program");
@@ -78,7 +86,7 @@ fn attach_to_a_program_that_ends() {
     let info = place.info(&trace);
     assert_eq!(info["verdict"], "complete", "{info}");
     assert!(number(&info, "processes") > 3, "{info}");
-    same_again(&place, &trace, &place.directory("root"));
+    same_again(place, &trace, &place.directory("root"));
 }
 
 #[test]
@@ -92,10 +100,14 @@ fn attach_where_nothing_is() {
 /// Ctrl-C on a terminal goes to the program; the trace is finished when it has ended, in its own way.
 #[test]
 fn ctrl_c_on_a_terminal() {
-    let place = Place::new();
+    Place::each(|place| ctrl_c_on_a_terminal_in(&place));
+}
+
+#[track_caller]
+fn ctrl_c_on_a_terminal_in(place: &Place) {
     let script = "trap 'echo caught > caught; exit 8' INT; echo up > up; while :; do sleep 0.05; done";
     let trace = place.trace("t");
-    let inner = format!("exec {} -q record -o {} -- /bin/dash -c \"{script}\"", crate::place::REANIMATOR, trace.display());
+    let inner = format!("exec {} -q record --engine {} -o {} -- /bin/dash -c \"{script}\"", crate::place::REANIMATOR, place.watch.engine(), trace.display());
     let mut command = place.command(["/usr/bin/script", "-qec", &inner, "/dev/null"]);
     let mut terminal = start(command.stdin(std::process::Stdio::piped()));
     wait_for("the program", || place.work().join("up").exists());
@@ -106,13 +118,17 @@ fn ctrl_c_on_a_terminal() {
     assert!(place.work().join("caught").exists());
     let info = place.info(&trace);
     assert_eq!(info["verdict"], "complete", "{info}");
-    same_again(&place, &trace, &place.directory("root"));
+    same_again(place, &trace, &place.directory("root"));
 }
 
 /// The second Ctrl-C leaves the program alone and finishes the trace.
 #[test]
 fn the_second_interrupt_detaches() {
-    let place = Place::new();
+    Place::each(|place| the_second_interrupt_detaches_in(&place));
+}
+
+#[track_caller]
+fn the_second_interrupt_detaches_in(place: &Place) {
     let trace = place.trace("t");
     let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
@@ -133,7 +149,11 @@ fn the_second_interrupt_detaches() {
 /// Ctrl-Z stops the program and `fg` lets it go on; nothing is lost.
 #[test]
 fn stop_and_continue_from_outside() {
-    let place = Place::new();
+    Place::each(|place| stop_and_continue_from_outside_in(&place));
+}
+
+#[track_caller]
+fn stop_and_continue_from_outside_in(place: &Place) {
     let trace = place.trace("t");
     let script = "echo $$ > up; i=0; while [ $i -lt 20 ]; do echo $i >> log; sleep 0.02; i=$((i + 1)); done; exit 6";
     let recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
@@ -149,5 +169,5 @@ fn stop_and_continue_from_outside() {
     kill(Pid::from_raw(program), Signal::SIGCONT).unwrap();
     assert_eq!(finish(recorder, "the recorder").end(), (Some(6), None));
     assert_eq!(place.info(&trace)["verdict"], "complete");
-    same_again(&place, &trace, &place.directory("root"));
+    same_again(place, &trace, &place.directory("root"));
 }

@@ -1,6 +1,6 @@
 //! Memory stays bounded however long the trace: a million calls here, ten million in the benchmarks.
 
-use crate::place::{Place, number};
+use crate::place::{Place, Watch, number};
 use crate::proof::same_again;
 use crate::run::run;
 use crate::{forge, tree};
@@ -30,7 +30,7 @@ fn a_million_calls() {
 
 #[test]
 fn recording_much_data() {
-    let place = Place::new();
+    let place = Place::watched_by(Watch::Ptrace);
     let trace = place.trace("t");
     let script = "dd if=/dev/zero of=big bs=32M count=12 status=none; dd if=big of=/dev/null bs=4k status=none";
     run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");

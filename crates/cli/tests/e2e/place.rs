@@ -11,6 +11,12 @@ use std::process::{Command, Stdio};
 /// The program under test.
 pub const REANIMATOR: &str = env!("CARGO_BIN_EXE_reanimator");
 
+/// The recorder has begun to write: whatever it joined is watched.
+pub fn has_begun(trace: &Path) -> bool {
+    let written = |dir: fs::ReadDir| dir.filter_map(Result::ok).any(|e| e.metadata().is_ok_and(|m| m.len() > 0));
+    fs::read_dir(trace.join("journal")).is_ok_and(written)
+}
+
 /// Whom a program runs as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Who {
@@ -68,6 +74,19 @@ impl Place {
     /// An empty place, where programs run as we do.
     pub fn new() -> Self {
         Self::of(Who::Me)
+    }
+    /// Runs a test once for each way of watching, each in an empty place.
+    pub fn each(test: impl Fn(Self)) {
+        for watch in Watch::ALL {
+            eprintln!("watched by {watch:?}");
+            test(Self::watched_by(watch));
+        }
+    }
+    /// An empty place whose programs are watched so.
+    pub fn watched_by(watch: Watch) -> Self {
+        let mut place = Self::new();
+        place.watch = watch;
+        place
     }
     /// A name in it.
     pub fn path(&self, name: &str) -> PathBuf {
@@ -131,11 +150,20 @@ impl Place {
         if sudo {
             command.envs([("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")]);
         }
+        self.watching(&mut command, trace).args(options).arg("--").args(argv);
+        command
+    }
+    /// `reanimator -q record -o TRACE -p PID`
+    pub fn attach(&self, trace: &Path, pid: u32) -> Command {
+        let mut command = self.reanimator::<&str>([]);
+        self.watching(&mut command, trace).args(["-p", &pid.to_string()]);
+        command
+    }
+    fn watching<'c>(&self, command: &'c mut Command, trace: &Path) -> &'c mut Command {
         if self.watch == Watch::Chunked {
             command.env("REANIMATOR_BPF", "chunked");
         }
-        command.args(["-q", "record", "--engine", self.watch.engine(), "-o"]).arg(trace).args(options).arg("--").args(argv);
-        command
+        command.args(["-q", "record", "--engine", self.watch.engine(), "-o"]).arg(trace)
     }
     /// What `reanimator info --json` says.
     #[track_caller]

@@ -121,7 +121,7 @@ impl Program {
     /// The whole proof with one engine.
     #[track_caller]
     pub fn proved_with(&self, watch: Watch) -> Proved {
-        println!("watched by {watch:?}");
+        eprintln!("watched by {watch:?}");
         let (place, trace, recorded) = self.recorded(watch);
         let info = place.info(&trace);
         assert_eq!(info["engine"], watch.engine(), "{info}");

@@ -55,7 +55,21 @@ pub(crate) struct Record<'a> {
 impl Records {
     /// Reads `file`, the journal of stream number `stream` of the recording with this random number.
     pub fn new(file: File, stream: u32, recording: u64) -> Self {
-        Self { file, stream, recording, base: 0, buffer: Vec::new(), at: 0, end: 0, frame: 0, ring: false, step: 0, next: 0, damage: Damage::default(), ended: false }
+        Self {
+            file,
+            stream,
+            recording,
+            base: 0,
+            buffer: Vec::new(),
+            at: 0,
+            end: 0,
+            frame: 0,
+            ring: false,
+            step: 0,
+            next: 0,
+            damage: Damage::default(),
+            ended: false,
+        }
     }
 
     /// What was wrong so far.

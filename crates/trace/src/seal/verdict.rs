@@ -44,7 +44,9 @@ impl Findings {
     /// The summary, as far as it follows from these; `end` is what the recorder said, if it came to that.
     pub fn summary(self, end: Option<&End>, counts: &Counts) -> Summary {
         let mut reasons = Vec::new();
-        let lost = [self.gaps, self.damage.records, self.orphans, end.map_or(0, |e| e.lost)].into_iter().fold(0, u64::saturating_add);
+        // A call of which only parts came is missing itself, and has left a gap, unless the recorder died.
+        let missing = self.gaps.saturating_add(self.damage.records).max(self.orphans);
+        let lost = missing.saturating_add(end.map_or(0, |e| e.lost));
         match end {
             None => reasons.push("the recorder was killed: what it had not written is missing".to_owned()),
             Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),

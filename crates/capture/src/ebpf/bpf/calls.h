@@ -56,17 +56,19 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 	s->broken = 0;
 	s->retry = 0;
 	s->late = 0;
+	s->spoiled = t->spoiled;
 }
 
 /* The last record of a call, with the piece that waits. */
 static __always_inline void call(struct scratch *s)
 {
 	u32 zero = 0;
-	if (!emit(CALL))
-		return;
-	salvage(s, bpf_map_lookup_elem(&common, &zero));
-	s->staged = 0;
-	emit(CALL);
+	if (emit(CALL)) {
+		salvage(s, bpf_map_lookup_elem(&common, &zero));
+		s->staged = 0;
+		emit(CALL);
+	}
+	account(s);
 }
 
 /* Steps that could not be taken before the call. */
@@ -94,6 +96,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	t->tid = task->pid;
 	t->flags = compat ? COMPAT : 0;
 	t->retry = 0;
+	t->spoiled = 0;
 	t->plan = compat || nr >= 0x40000000 ? unknown : plan_of((u32)nr, t->args);
 	t->phase = t->plan ? IN : SKIPPED;
 	if (!t->plan)
@@ -115,6 +118,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 		step(s, p, i);
 	flush(s);
 	t->retry = s->retry;
+	t->spoiled = s->spoiled;
 	return 0;
 }
 
@@ -139,6 +143,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		t->tid = task->pid;
 		t->flags = NO_ENTRY | (compat ? COMPAT : 0);
 		t->retry = 0;
+		t->spoiled = 0;
 		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
 	}
 	bool bad = ret < 0 && ret >= -4095;

@@ -18,6 +18,7 @@ static __always_inline struct scratch *event(u32 pid, u32 tid)
 	s->head = (struct header){ .pid = pid, .tid = tid, .entered = now, .left = now };
 	s->staged = 0;
 	s->broken = 0;
+	s->spoiled = 0;
 	s->phase = EXIT;
 	return s;
 }
@@ -43,6 +44,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	s->head.args[2] = flags;
 	s->head.args[3] = !thread;
 	emit(START);
+	account(s);
 	return 0;
 }
 
@@ -78,6 +80,7 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 		}
 	}
 	t->retry = 0;
+	t->spoiled = s->spoiled;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -103,6 +106,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		from_scratch(s, 0, STRING, n, n);
 	}
 	emit(EXEC);
+	account(s);
 	return 0;
 }
 
@@ -119,6 +123,7 @@ int BPF_PROG(on_signal, int signal, struct kernel_siginfo *info)
 	s->head.args[1] = (s64)BPF_CORE_READ(info, si_code);
 	s->head.args[2] = BPF_CORE_READ(info, _sifields._kill._pid);
 	emit(SIGNAL);
+	account(s);
 	return 0;
 }
 
@@ -144,7 +149,7 @@ int BPF_PROG(on_end, struct task_struct *task)
 		s->head.flags |= NO_EXIT;
 		s->head.left = bpf_ktime_get_ns();
 		s->phase = ENTRY;
-		emit(CALL);
+		call(s);
 	}
 	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	/* A leader that was replaced has not ended: its number goes on. */
@@ -154,6 +159,7 @@ int BPF_PROG(on_end, struct task_struct *task)
 			s->head.args[0] = task->exit_code;
 			s->head.args[1] = last;
 			emit(EXIT_);
+			account(s);
 		}
 	}
 	bpf_task_storage_delete(&threads, task);

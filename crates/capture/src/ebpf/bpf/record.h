@@ -56,10 +56,11 @@ enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
 /* What is shared with user space, one for each CPU, each on lines of its own. */
 struct cpu_state {
 	u64 seq;       /* of the next record */
-	u64 lost;      /* records for which there was no room */
+	u64 lost;      /* calls and events for which there was no room */
 	u64 held;      /* nanoseconds that calls were delayed */
 	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
-	u64 spare[12];
+	u64 alarm_at;  /* call for help when so many bytes wait */
+	u64 spare[11];
 };
 
 /* What is shared for all. */

@@ -3,7 +3,7 @@
  * Records on their way into the ring of this CPU. A record holds one piece at most; a call with several comes as parts, and the last piece is in the call's own record.
  *
  * Invariant: programs run with preemption off, so whoever holds the scratch memory of a CPU is alone there; sequence numbers of a CPU are taken in the order in which
- * its records stand in its ring, and one that found no room leaves its number behind as a gap.
+ * its records stand in its ring.
  */
 #pragma once
 #include "record.h"
@@ -33,7 +33,8 @@ struct scratch {
 	u64 addr;
 	u32 source, step, phase, retry;
 	u32 late, plan;
-	u32 broken, unused;    /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
+	u32 spoiled, unused;
+	u32 broken, pad;   /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
 	struct stretch stretch;
 	struct walk walk;
 	struct vectors vectors;
@@ -48,6 +49,8 @@ struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(map_flags, BPF_F_MMAPABLE); __
 struct ring { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 20); };
 struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1); __type(key, u32); __array(values, struct ring); } rings SEC(".maps");
 
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } alarms SEC(".maps");
+
 extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *to, u32 off, u32 size, const void *from) __ksym __weak;
 
 static struct scratch *scratch(void)
@@ -56,17 +59,25 @@ static struct scratch *scratch(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-struct wait { void *ring; u64 until, room; };
+struct wait { u64 until, room; };
 
+/* Until a moment, or until there is room. */
 static long spin(u32 i, void *ctx)
 {
 	struct wait *w = ctx;
+	if (w->room) {
+		u32 at = bpf_get_smp_processor_id();
+		void *ring = bpf_map_lookup_elem(&rings, &at);
+		if (!ring || bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + w->room < ring_bytes)
+			return 1;
+	}
 	return bpf_ktime_get_ns() >= w->until;
 }
 
 /*
  * The fuller the ring and the longer the record, the longer its call is delayed (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
- * more than the disk takes (balance_dirty_pages). What the ring cannot take even so waits up to 20 ms for room.
+ * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who produces. What the ring cannot take even so waits
+ * for room, if it must half a second: what then comes late is one long call, or many CPUs at once.
  */
 static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 bytes)
 {
@@ -76,15 +87,15 @@ static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 byte
 	u64 begin = bpf_ktime_get_ns();
 	u64 fill = (waiting - ring_bytes / 2) * 1024 / (ring_bytes / 2);
 	u64 delay = fill * fill / 1024 * bytes * 20 / 1024;
-	struct wait w = { .until = begin + (delay < 2000000 ? delay : 2000000) };
-	bpf_loop(1 << 17, spin, &w, 0);
-	for (int i = 0; i < 20; i++) {
-		waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-		if (waiting + bytes + 64 < ring_bytes)
-			break;
-		w.until = bpf_ktime_get_ns() + 1000000;
-		bpf_loop(1 << 16, spin, &w, 0);
+	struct wait w = { begin + (delay < 2000000 ? delay : 2000000), 0 };
+	if (waiting >= cpu->alarm_at) {
+		cpu->alarm_at = ~0ULL;
+		bpf_ringbuf_output(&alarms, &waiting, sizeof(waiting), BPF_RB_FORCE_WAKEUP);
 	}
+	bpf_loop(1 << 17, spin, &w, 0);
+	w.room = dynptrs ? bytes + 64 : (bytes < 8192 ? bytes * 8 : 65536) + 1024;
+	w.until = begin + 500000000;
+	bpf_loop(1 << 23, spin, &w, 0);
 	cpu->held += bpf_ktime_get_ns() - begin;
 	return waiting;
 }
@@ -173,6 +184,10 @@ __noinline int emit(u32 kind)
 	void *ring = bpf_map_lookup_elem(&rings, &at);
 	if (!s || !cpu || !ring)
 		return 0;
+	if (s->spoiled) {
+		s->staged = 0;
+		return 0;
+	}
 	u32 len = s->staged ? s->piece.len : 0;
 	s->head.kind = kind;
 	s->head.cpu = at;
@@ -185,10 +200,26 @@ __noinline int emit(u32 kind)
 	if (outcome < 0)
 		return -1;
 	s->staged = 0;
-	cpu->seq++;
-	if (outcome > 0)
-		cpu->lost++;
+	if (outcome == 0)
+		cpu->seq++;
+	else
+		s->spoiled = 1;
 	return 0;
+}
+
+/*
+ * Ends a call or an event. What found no room for one of its records has none of the later ones either, and leaves one number behind as a gap: so that the gaps say
+ * how many calls and events are missing.
+ */
+static __always_inline void account(struct scratch *s)
+{
+	u32 at = bpf_get_smp_processor_id();
+	struct cpu_state *cpu = s->spoiled ? bpf_map_lookup_elem(&cpus, &at) : 0;
+	if (!cpu)
+		return;
+	cpu->seq++;
+	cpu->lost++;
+	s->spoiled = 0;
 }
 
 static __always_inline void stage(struct scratch *s, u32 arg, u32 kind, u64 len, u64 wanted)

@@ -17,7 +17,8 @@ struct thread {
 	u32 nr, plan, tid, retry;
 	u8 phase, flags;
 	u8 launching;          /* nothing counts before its next program */
-	u8 pad[5];
+	u8 spoiled;            /* a record of the call found no room */
+	u8 pad[4];
 };
 
 struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");
