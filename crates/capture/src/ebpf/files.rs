@@ -1,69 +1,106 @@
-//! Data that the kernel moved from a file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
+//! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
 //!
-//! The program does not stand still meanwhile: it may have closed the descriptor (then the data are marked as unreadable), or changed the file (then the trace has
-//! what is there now). That the descriptor still leads to the same file is checked.
+//! The call does not return until its request is served, but for no longer than 50 ms. After that, and where we share the program's only CPU, the program goes on
+//! meanwhile: it may close the descriptor (then the data are marked as unreadable), or change the file (then the trace has what is there now). That the descriptor
+//! still leads to the same file is checked. Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs.
 
 use super::load::{Probe, refused};
+use super::ring::Mapped;
 use super::skel::types::request;
 use crate::Error;
 use crate::out::{Due, Out, Sink};
 use crate::source::Source;
 use libbpf_rs::{MapCore, MapHandle, RingBufferBuilder};
-use std::sync::Arc;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::CpuSet;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
+
+/// Offsets in `struct common_state` (bpf/record.h).
+const SERVED: usize = 48;
+const ALONE: usize = 56;
+
+/// Who takes requests.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Bits of a request's `how` (bpf/record.h).
 const TO_THE_END: u32 = 1;
 const WRITTEN_THERE: u32 = 2;
 
-/// The thread.
+/// The threads.
 pub(super) struct Files {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Option<trace::Error>>,
+    threads: Vec<JoinHandle<()>>,
+    out: Arc<Mutex<Out>>,
 }
 
 impl Files {
-    /// Starts it.
-    pub fn start(probe: &Probe<'_>, journal: Journal) -> Result<Self, Error> {
+    /// Starts them; `common` is the map of that name.
+    pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journal: Journal) -> Result<Self, Error> {
         let id = probe.skel.maps.requests.info().map_err(refused("find a ring"))?.info.id;
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("files".to_owned()).spawn(move || serve(id, journal, &asked));
-        Ok(Self { stop, thread: thread.map_err(Error::refused("start a thread"))? })
+        let (stop, out) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Out::new(journal))));
+        let cpus =
+            rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
+        common.word(ALONE).store(u64::from(cpus.len() == 1), Ordering::Release);
+        let mut threads = Vec::new();
+        for half in 0..cpus.len().clamp(1, 2) {
+            let (stop, out, common) = (Arc::clone(&stop), Arc::clone(&out), Arc::clone(common));
+            let mut mine = CpuSet::new();
+            cpus.iter().skip(half).step_by(2).for_each(|cpu| mine.set(*cpu));
+            let serve = move || {
+                let _ = rustix::thread::sched_setaffinity(None, &mine);
+                serve(id, &out, &common, &stop);
+            };
+            threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
+        }
+        Ok(Self { stop, threads, out })
     }
-    /// Ends it when all that was asked for is read; the error that the journal had, if any.
+    /// Ends them when all that was asked for is read; the error that the journal had, if any.
     pub fn finish(self) -> Option<trace::Error> {
         self.stop.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        for thread in self.threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        let out = Arc::into_inner(self.out).expect("its threads have ended");
+        out.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
     }
 }
 
-fn serve(id: u32, journal: Journal, stop: &AtomicBool) -> Option<trace::Error> {
-    let mut out = Out::new(journal);
+fn serve(id: u32, out: &Mutex<Out>, common: &Mapped, stop: &AtomicBool) {
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
-            answer(&unsafe { bytes.as_ptr().cast::<request>().read_unaligned() }, &mut out);
+            let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            answer(&request, &mut out);
             out.flush();
         }
+        common.word(SERVED).fetch_add(1, Ordering::Release);
         0
     };
-    if let Ok(map) = MapHandle::from_map_id(id) {
-        let mut rings = RingBufferBuilder::new();
-        if rings.add(&map, read).is_ok()
-            && let Ok(ring) = rings.build()
+    let Ok(map) = MapHandle::from_map_id(id) else { return };
+    let mut rings = RingBufferBuilder::new();
+    if rings.add(&map, read).is_err() {
+        return;
+    }
+    let Ok(ring) = rings.build() else { return };
+    loop {
+        let last = stop.load(Ordering::Acquire);
         {
-            while !stop.load(Ordering::Acquire) {
-                let _ = ring.poll(Duration::from_millis(20));
-            }
+            // One at a time takes requests.
+            let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = ring.consume();
         }
+        if last {
+            return;
+        }
+        let mut fds = [PollFd::from_borrowed_fd(map.as_fd(), PollFlags::IN)];
+        let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 }));
     }
-    out.finish()
 }
 
 fn answer(r: &request, out: &mut Out) {

@@ -14,6 +14,7 @@ use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use trace::Recording;
@@ -33,7 +34,7 @@ const REFUSED: usize = 32;
 /// Everything that watches.
 struct Watch<'o> {
     probe: Probe<'o>,
-    common: Mapped,
+    common: Arc<Mapped>,
     consumers: Consumers,
     files: Files,
     throttle: Option<Throttle>,
@@ -100,10 +101,10 @@ impl<'o> Watch<'o> {
     fn start(object: &'o mut MaybeUninit<libbpf_rs::OpenObject>, options: &Options, recording: &Recording) -> Result<Self, Error> {
         let mut probe = load(object, options, Scope::Family)?;
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
-        let common = Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?;
+        let common = Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, options.write_rate)?;
         let out = Out::new(journal(probe.cpus)?);
-        let files = Files::start(&probe, journal(probe.cpus + 1)?)?;
+        let files = Files::start(&probe, &common, journal(probe.cpus + 1)?)?;
         probe.attach()?;
         let handlers = Handlers::install();
         Ok(Self { probe, common, consumers, files, throttle: None, out, handlers, main: None, ours: false, end: End::Running, asked: 0, stop_asked: None })

@@ -70,7 +70,9 @@ struct common_state {
 	u64 missed;    /* threads for which there was no memory */
 	u64 unreadable; /* pieces */
 	u64 refused;   /* requests for which there was no room */
-	u64 spare[3];
+	u64 asked;     /* requests that were made, */
+	u64 served;    /* and those that are done */
+	u64 alone;     /* whoever serves them has no other CPU: no use in waiting */
 };
 
 /* A call that has begun and not ended. */

@@ -252,6 +252,16 @@ static __always_inline struct inode *regular(struct file *file)
 	return inode && (BPF_CORE_READ(inode, i_mode) & 0170000) == 0100000 ? inode : 0;
 }
 
+struct served { u64 ticket, until; };
+
+static long is_served(u32 i, void *ctx)
+{
+	struct served *w = ctx;
+	u32 zero = 0;
+	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
+	return !c || *(volatile u64 *)&c->served >= w->ticket || bpf_ktime_get_ns() >= w->until;
+}
+
 /* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
 static __always_inline void ask_for_file(const struct scratch *s, const struct take *t)
 {
@@ -287,8 +297,16 @@ static __always_inline void ask_for_file(const struct scratch *s, const struct t
 	};
 	u32 zero = 0;
 	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
-	if (bpf_ringbuf_output(&requests, &r, sizeof(r), BPF_RB_FORCE_WAKEUP) && c)
+	if (!c)
+		return;
+	if (bpf_ringbuf_output(&requests, &r, sizeof(r), BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->refused, 1);
+		return;
+	}
+	/* Before the program can close or change the file; but not for ever. */
+	struct served w = { __sync_fetch_and_add(&c->asked, 1) + 1, bpf_ktime_get_ns() + 50000000 };
+	if (!c->alone)
+		bpf_loop(1 << 22, is_served, &w, 0);
 }
 
 /* The functions that take a step of one kind. Each is checked by the verifier by itself. */
