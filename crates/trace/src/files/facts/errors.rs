@@ -155,8 +155,8 @@ impl Facts {
                         self.names.node_mut(node).guess = FileType::Regular;
                     }
                 }
-                // With a slash at its end, a name that must not be a directory fails so whatever it is.
-                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !l.slash || l.used.role == Role::Remove => {
+                // With a slash at its end, a file that is to be created fails so whatever it is.
+                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !(l.slash && l.creates) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
                     let node = self.names.node_mut(node);
                     // unlink(2) looks at the name itself.
