@@ -84,7 +84,7 @@ impl Journal {
     pub fn create_on(storage: &dyn Storage, dir: &Path, stream: u32, recording: u64) -> Result<Self, Error> {
         let name = format!("{stream:05}");
         let path = dir.join(&name);
-        let open = || storage.create(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name);
+        let open = || storage.create_log(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name);
         let sink = open().map_err(Error::io("create", &path))?;
         let buffer = vec![0; 2 * FRAME_BYTES];
         Ok(Self {

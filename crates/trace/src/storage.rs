@@ -3,6 +3,8 @@
 //! Everything that writes goes through [`Storage`], so that a test can make the n-th operation fail. New files are created anew (`O_EXCL`, never through a link) and
 //! readable by their owner alone: a trace holds the data of the program.
 
+mod log;
+
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,6 +28,10 @@ impl Sink for File {
 pub trait Storage: Send + Sync {
     /// A new file; one of that name goes first.
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>>;
+    /// A new file that grows long and is not read soon.
+    fn create_log(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
+        self.create(dir, name)
+    }
     /// `from` becomes `to`, at once and durably.
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file; that there is none is no error.
@@ -42,6 +48,12 @@ impl Storage for Disk {
         self.remove(dir, name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Box::new(File::from(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?)))
+    }
+    fn create_log(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
+        self.remove(dir, name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?);
+        Ok(Box::new(log::Log::new(file)))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
         rustix::fs::renameat(dir, from, dir, to)?;

@@ -138,13 +138,13 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
     MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options).map_err(refused("make a ring"))
 }
 
-/// A sixty-fourth of the memory for all of them, and each a power of two. Where we share the program's only CPU nobody empties a ring while one call is recorded,
-/// so there it should hold a long one.
+/// As much as stays in a processor's cache while it goes from the program to us, but no more than a sixty-fourth of the memory for all of them. Where we share the
+/// program's only CPU nobody empties a ring while one call is recorded, so there it should hold a long one.
 fn ring_bytes(cpus: usize) -> usize {
     let memory = rustix::system::sysinfo();
     let all = memory.totalram as usize * memory.mem_unit as usize / 64;
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-    let most = if alone { 256 << 20 } else { 64 << 20 };
+    let most = if alone { 256 << 20 } else { 8 << 20 };
     let each = (all / cpus.max(1)).clamp(1 << 20, most);
     1 << each.ilog2()
 }
