@@ -35,4 +35,7 @@ impl Engine for Ebpf {
     fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
         watch::attach(pids, options, recording)
     }
+    fn record_everybody(&self, cgroup: Option<&std::path::Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+        watch::everybody(cgroup, options, recording)
+    }
 }

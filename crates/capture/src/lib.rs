@@ -38,4 +38,6 @@ pub trait Engine {
     fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error>;
     /// Watches running processes until they have ended, or until the user interrupts.
     fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error>;
+    /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the whole machine except ourselves, until the user interrupts.
+    fn record_everybody(&self, cgroup: Option<&std::path::Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error>;
 }

@@ -37,6 +37,9 @@ impl Engine for Ptrace {
         let journal = recording.journal(0).map_err(Error::Journal)?;
         on_its_own_thread(|| joined(pids, options, journal))
     }
+    fn record_everybody(&self, _: Option<&std::path::Path>, _: &Options, _: &Recording) -> Result<Outcome, Error> {
+        Err(Error::Refused { doing: "watch the whole machine or a cgroup with ptrace: that takes eBPF", source: io::ErrorKind::Unsupported.into() })
+    }
 }
 
 fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {

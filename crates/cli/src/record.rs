@@ -26,6 +26,7 @@ Examples:
   reanimator record -- make -j4                writes make.ra (or make.1.ra, if that exists)
   reanimator record -o t.ra sqlite3 app.db     names the trace
   reanimator record -p 4711                    joins a running process; Ctrl-C leaves it running
+  sudo reanimator record -a -o all.ra          the whole machine; Ctrl-C ends it
   reanimator record -e '!futex' -- ./server    all calls but futex
   reanimator record --data 64 -- ./server      64 bytes of each buffer; cannot be replayed")]
 pub struct Args {
@@ -38,6 +39,12 @@ pub struct Args {
     /// Join this running process (may be given several times)
     #[arg(short = 'p', value_name = "PID", conflicts_with = "command")]
     pub pid: Vec<u32>,
+    /// Record the whole machine, except ourselves, until Ctrl-C (eBPF)
+    #[arg(short = 'a', long = "all", conflicts_with_all = ["command", "pid", "cgroup"])]
+    pub all: bool,
+    /// Record whoever is in this cgroup, until Ctrl-C: a directory of the cgroup v2 tree (eBPF)
+    #[arg(short = 'G', long, value_name = "DIR", conflicts_with_all = ["command", "pid"])]
+    pub cgroup: Option<PathBuf>,
     /// How to watch
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
@@ -64,7 +71,7 @@ pub struct Args {
     #[arg(long)]
     pub strict: bool,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, required_unless_present = "pid", value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, required_unless_present_any = ["pid", "all", "cgroup"], value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -131,6 +138,8 @@ fn data_limit(text: &str) -> Result<DataLimit, String> {
 enum Target {
     Command(Box<capture::Command>),
     Processes(Vec<i32>),
+    Cgroup(PathBuf),
+    Machine,
 }
 
 /// `reanimator record`.
@@ -158,7 +167,7 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
         // How a program ends that was not started by us is not how we end.
-        _ if !a.pid.is_empty() => Outcome::Status(0),
+        _ if a.command.is_empty() => Outcome::Status(0),
         capture::End::Exited(status) => Outcome::Status(status),
         capture::End::Signaled(signal) => Outcome::Signal(signal),
         capture::End::Running => Outcome::Status(0),
@@ -184,6 +193,12 @@ fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target
         let pids = a.pid.iter().map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
         return Ok(Target::Processes(pids.collect::<Result<_>>()?));
     }
+    if a.all {
+        return Ok(Target::Machine);
+    }
+    if let Some(cgroup) = &a.cgroup {
+        return Ok(Target::Cgroup(cgroup.clone()));
+    }
     let mut command = explained(capture::Command::new(&a.command))?;
     if let Some(caller) = caller {
         talk.detail(format_args!("running {} as user {}, who called sudo", command.program.display(), caller.uid));
@@ -197,6 +212,8 @@ fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target
 fn program(target: &Target) -> OsString {
     match target {
         Target::Command(command) => command.argv.first().cloned().unwrap_or_default(),
+        Target::Cgroup(cgroup) => cgroup.file_name().unwrap_or_default().to_owned(),
+        Target::Machine => "machine".into(),
         Target::Processes(pids) => {
             let pid = pids.first().copied().unwrap_or_default();
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -209,7 +226,7 @@ fn program(target: &Target) -> OsString {
 fn about(a: &Args, target: &Target, engine: &str) -> About {
     let (command, joined) = match target {
         Target::Command(command) => (command.argv.clone(), Vec::new()),
-        Target::Processes(_) => (Vec::new(), a.pid.clone()),
+        Target::Processes(_) | Target::Cgroup(_) | Target::Machine => (Vec::new(), a.pid.clone()),
     };
     About {
         command,
@@ -238,6 +255,8 @@ fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, tal
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),
+            Target::Cgroup(cgroup) => engine.record_everybody(Some(cgroup), options, &recording),
+            Target::Machine => engine.record_everybody(None, options, &recording),
         };
         match watched {
             Ok(watched) => return Ok((engine, recording, watched)),

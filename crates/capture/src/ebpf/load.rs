@@ -69,6 +69,10 @@ pub(super) struct Probe<'o> {
 pub(super) enum Scope {
     /// Who is joined, and their descendants.
     Family = 0,
+    /// A cgroup.
+    Cgroup = 1,
+    /// Everybody but us.
+    Everybody = 2,
 }
 
 /// Loads the program and attaches it.

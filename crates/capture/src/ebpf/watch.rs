@@ -12,8 +12,10 @@ use crate::user::{self, Handlers};
 use crate::{Command, End, Error, Options, Outcome, launch};
 use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
+use std::fs::File;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ struct Watch<'o> {
 /// Runs a command.
 pub(super) fn command(command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
     let mut child = launch::fork(command, &Options { seccomp: false, ..options.clone() })?;
     let pid = child.pid;
     (watch.main, watch.ours) = (Some(pid), true);
@@ -79,7 +81,7 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
 /// Joins running processes.
 pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
@@ -97,9 +99,66 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
     Ok(watch.finish())
 }
 
+/// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a process is what it was while we looked.
+pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    let directory = cgroup.map(File::open).transpose().map_err(Error::refused("open the cgroup"))?;
+    let mut object = MaybeUninit::uninit();
+    let begun = now();
+    let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::Everybody };
+    let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
+    let mut files = OpenFiles::default();
+    for pid in cgroup.map_or_else(processes, members) {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let mut tids: Vec<i32> = tasks.filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()).collect();
+        tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
+        for (i, tid) in tids.iter().enumerate() {
+            let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, hold::SHARED, 0, 0, 0] };
+            watch.out.event(RecordKind::Start, begun, pid, *tid, args);
+        }
+        present::tell(&mut watch.out, &mut files, begun, pid, pid);
+    }
+    watch.out.flush();
+    while !watch.handlers.any() || !watch.hear() {
+        if watch.consumers.shared.failed.load(Ordering::Acquire) {
+            break;
+        }
+        wait(None, Duration::from_millis(100));
+    }
+    Ok(watch.finish())
+}
+
+/// All processes but ourselves and the kernel's own.
+fn processes() -> Vec<i32> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten();
+    let pids = names.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| pid.unsigned_abs() != std::process::id() && !present::executable(*pid).is_empty()).collect()
+}
+
+/// The processes of a cgroup and of those below it.
+fn members(cgroup: &Path) -> Vec<i32> {
+    let own = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    let mut all: Vec<i32> = own.lines().filter_map(|pid| pid.parse().ok()).collect();
+    for below in std::fs::read_dir(cgroup).into_iter().flatten().filter_map(Result::ok) {
+        if below.file_type().is_ok_and(|t| t.is_dir()) {
+            all.extend(members(&below.path()));
+        }
+    }
+    all
+}
+
 impl<'o> Watch<'o> {
-    fn start(object: &'o mut MaybeUninit<libbpf_rs::OpenObject>, options: &Options, recording: &Recording) -> Result<Self, Error> {
-        let mut probe = load(object, options, Scope::Family)?;
+    fn start(
+        object: &'o mut MaybeUninit<libbpf_rs::OpenObject>,
+        options: &Options,
+        recording: &Recording,
+        scope: Scope,
+        cgroup: Option<&File>,
+    ) -> Result<Self, Error> {
+        let mut probe = load(object, options, scope)?;
+        if let Some(cgroup) = cgroup {
+            let fd = cgroup.as_raw_fd() as u32;
+            probe.skel.maps.cgroup.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("name a cgroup"))?;
+        }
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
         let common = Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, options.write_rate)?;
