@@ -6,6 +6,7 @@
 
 mod attach;
 mod duckdb;
+mod ebpf;
 mod endings;
 mod failing;
 mod forge;

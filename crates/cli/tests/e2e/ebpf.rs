@@ -1,0 +1,259 @@
+//! What only the eBPF engine has to show: the same records as ptrace, an exact account of loss, back-pressure, the order of time across CPUs, storms, scopes.
+
+use crate::place::{Place, Watch, has_begun, number};
+use crate::run::{finish, run, start, wait_for};
+use crate::tracee::tracee;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use trace::record::{PieceKind, RecordKind};
+use trace::{Call, Item, Trace, Want};
+
+fn count(n: u64, threads: u64) -> [String; 4] {
+    [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), n.to_string(), threads.to_string()]
+}
+
+fn calls(trace: &Path) -> Vec<Call> {
+    let items = Trace::open(trace).unwrap().read(Want { data: true });
+    items.filter_map(|item| if let Item::Call(call) = item.unwrap() { Some(call) } else { None }).collect()
+}
+
+/// What of a call must be the same whoever watches. Structs hold times and inodes: their lengths must be.
+fn told(call: &Call) -> String {
+    let mut text = format!("{} = {:?}", abi::by_number(call.nr).map_or("?", |row| row.name()), call.ret);
+    // What was read from files comes before the rest, or after it.
+    let mut pieces: Vec<_> = call.pieces.iter().collect();
+    pieces.sort_by_key(|p| (p.arg, p.kind, p.flags));
+    // The environment says which way was chosen.
+    for p in pieces.into_iter().filter(|p| (p.kind, p.arg) != (PieceKind::StrVec, 2)) {
+        let bytes: &[u8] = &p.bytes;
+        let shown = match p.kind {
+            // A file without a name, a pipe and a socket are called after their inodes.
+            PieceKind::Identity => String::from_utf8_lossy(bytes.get(88..).unwrap_or_default()).split(['#', '[']).next().unwrap_or_default().to_owned(),
+            PieceKind::Bytes => bytes.len().to_string(),
+            _ => format!("{} {:x}", bytes.len(), crc_of(bytes)),
+        };
+        text.push_str(&format!("; {} {:?} {} {}: {shown}", p.arg, p.kind, p.flags, p.wanted));
+    }
+    text
+}
+
+fn crc_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[test]
+fn engines_agree() {
+    // A journal would hold random numbers.
+    let sql = "PRAGMA journal_mode = OFF; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'); UPDATE t SET b = b || a; SELECT * FROM t;";
+    let all = tracee("calls").to_str().unwrap().to_owned();
+    let programs: [&[&str]; 4] = [
+        &[&all],
+        &["/usr/bin/sqlite3", "t.db", sql],
+        &["/bin/sh", "-c", "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls d"],
+        &["/bin/dd", "if=/dev/zero", "of=big", "bs=5M", "count=3", "status=none"],
+    ];
+    for argv in programs {
+        let place = Place::new();
+        let mut seen: Vec<Vec<String>> = Vec::new();
+        for watch in Watch::ALL {
+            let mut here = Place::new();
+            here.watch = watch;
+            // One directory for all, as its name is among what is compared; addresses are equal without randomisation.
+            fs::remove_dir_all(place.work()).unwrap();
+            place.directory("work");
+            let trace = here.trace("t");
+            let whole = ["/usr/bin/setarch", "-R"].iter().chain(argv);
+            // The environment is as long for all, so that the stack lies where it does.
+            let choice = if watch == Watch::Chunked { "chunked" } else { "default" };
+            run(here.record(&trace, &[], whole).current_dir(place.work()).env("HOME", "/").env("REANIMATOR_BPF", choice)).ok("record");
+            let info = here.info(&trace);
+            assert_eq!((&info["verdict"], number(&info, "unreadable")), (&Value::from("complete"), 0), "{info}");
+            let first = calls(&trace).iter().map(|c| c.tid).next();
+            // What a process hears of others depends on when they ran; the first one's calls do not.
+            seen.push(calls(&trace).iter().filter(|c| Some(c.tid) == first && is_deterministic(c)).map(told).collect());
+        }
+        let [ebpf, chunked, ptrace] = &seen[..] else { unreachable!("three ways") };
+        assert!(ptrace.len() > 20, "{argv:?}");
+        for (name, other) in [("run-time sizes", ebpf), ("fixed sizes", chunked)] {
+            let different = ptrace.iter().zip(other).position(|(a, b)| a != b).or((ptrace.len() != other.len()).then_some(ptrace.len().min(other.len())));
+            assert!(
+                different.is_none(),
+                "{argv:?}, {name}: ptrace {:?}\nebpf {:?}",
+                different.and_then(|at| ptrace.get(at)),
+                different.and_then(|at| other.get(at))
+            );
+        }
+    }
+}
+
+/// Results that are numbers of processes or the machine's own differ from run to run.
+fn is_deterministic(call: &Call) -> bool {
+    abi::by_number(call.nr).is_some_and(|row| !matches!(row.shape.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr))
+}
+
+/// What happened besides calls; that something is missing is no such thing.
+fn events(trace: &Path) -> u64 {
+    let items = Trace::open(trace).unwrap().read(Want { data: false });
+    items.filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind != RecordKind::Gap)).count() as u64
+}
+
+/// The program counts its own calls: those recorded and those lost are as many, to the last one.
+#[test]
+fn losses_are_counted_exactly() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let argv = count(40_000, 1);
+    let all_trace = place.trace("all");
+    run(&mut place.record(&all_trace, &[], &argv)).ok("record");
+    let all = place.info(&all_trace);
+    assert_eq!((number(&all, "lost"), &all["verdict"]), (0, &Value::from("complete")), "{all}");
+    for watch in [Watch::Ebpf, Watch::Chunked] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("some");
+        let ran = run(&mut place.record(&trace, &["--on-full", "drop", "--buffer", "256K", "--write-rate", "1000000"], &argv)).ok("record");
+        assert_eq!(ran.stdout, "40000 writes, 0 failed\n");
+        let some = place.info(&trace);
+        assert!(number(&some, "lost") > 1000, "{some}");
+        // The program's end may be among what is lost: that is an event.
+        let made = number(&all, "calls") + events(&all_trace);
+        assert_eq!(number(&some, "calls") + events(&trace) + number(&some, "lost"), made, "{some}");
+        assert_eq!(some["verdict"], "incomplete", "{some}");
+    }
+}
+
+/// A trace disk that is much slower than the program: nothing is lost, and no call fails that did not before.
+#[test]
+fn a_slow_disk_slows_the_program_and_loses_nothing() {
+    for (watch, cpus) in [(Watch::Ebpf, "0-1023"), (Watch::Ebpf, "0"), (Watch::Chunked, "0-1023")] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let record = place.record(&trace, &["--buffer", "1M", "--write-rate", "10000000"], count(40_000, 2));
+        let mut pinned = place.command(
+            ["/usr/bin/taskset", "-c", cpus]
+                .into_iter()
+                .map(Into::into)
+                .chain([record.get_program().to_owned()])
+                .chain(record.get_args().map(ToOwned::to_owned)),
+        );
+        pinned.envs(record.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let ran = run(&mut pinned).ok("record");
+        assert_eq!(ran.stdout, "40000 writes, 0 failed\n");
+        let info = place.info(&trace);
+        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{watch:?} on {cpus}: {info}");
+        assert!(number(&info, "held_ns") > 0, "{info}");
+    }
+}
+
+/// A buffer that no ring holds is captured whole.
+#[test]
+fn long_buffers_are_whole() {
+    for watch in [Watch::Ebpf, Watch::Chunked] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        run(&mut place.record(&trace, &["--buffer", "4M"], ["/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=2", "status=none"])).ok("record");
+        let info = place.info(&trace);
+        assert_eq!(info["verdict"], "complete", "{watch:?}: {info}");
+        let longest = calls(&trace).iter().flat_map(|c| &c.pieces).map(|p| p.bytes.len()).max();
+        assert_eq!(longest, Some(64 << 20));
+    }
+}
+
+/// A call that began because another one had returned never seems to have begun before that, whichever CPUs they ran on.
+#[test]
+fn time_is_the_same_on_all_cpus() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = place.trace("t");
+    run(&mut place.record(&trace, &[], [tracee("order").to_str().unwrap(), "out", "20000"])).ok("record");
+    let mut writes: Vec<Call> = calls(&trace);
+    writes.retain(|c| c.nr == syscalls::x86_64::Sysno::pwrite64 as u32);
+    writes.sort_unstable_by_key(|c| c.args[3]);
+    assert_eq!(writes.len(), 20_000);
+    for pair in writes.windows(2) {
+        let [first, then] = pair else { unreachable!("windows of two") };
+        assert!(first.left.is_some_and(|left| left <= then.entered), "{first:?}\n{then:?}");
+    }
+}
+
+#[test]
+fn storms_of_processes_and_threads() {
+    let storm = tracee("storm").to_str().unwrap().to_owned();
+    for (what, n) in [("forks", 10_000), ("threads", 2_000)] {
+        let place = Place::watched_by(Watch::Ebpf);
+        let trace = place.trace("t");
+        let ran = run(&mut place.record(&trace, &[], [&storm, what, &n.to_string()])).ok("record");
+        assert_eq!(ran.stdout, format!("{n}, 0 failed\n"));
+        let info = place.info(&trace);
+        assert_eq!(info["verdict"], "complete", "{info}");
+        assert_eq!(number(&info, if what == "forks" { "processes" } else { "threads" }), n + 1, "{info}");
+        let ends = Trace::open(&trace).unwrap().read(Want { data: false }).filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind == RecordKind::Exit)).count();
+        assert_eq!(ends as u64, n + 1);
+    }
+}
+
+/// Two recorders at once, a recorded recorder, a recorded tracer, namespaces: each trace is complete, and of its own program only.
+#[test]
+fn recorders_side_by_side_and_within_each_other() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let script = |name: &str| format!("i=0; while [ $i -lt 300 ]; do echo {name} >> {name}; i=$((i + 1)); done");
+    let both: Vec<_> = ["a", "b"].into_iter().map(|n| start(&mut place.record(&place.trace(n), &[], ["/bin/dash", "-c", &script(n)]))).collect();
+    both.into_iter().for_each(|child| drop(finish(child, "a recorder").ok("record")));
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        let info = place.info(&place.trace(name));
+        assert_eq!((&info["verdict"], number(&info, "processes")), (&Value::from("complete"), 1), "{info}");
+        assert!(place.rows(&place.trace(name), &["-e", "write"]).iter().all(|w| !w.to_string().contains(&format!("/work/{other}\""))));
+    }
+    let inner = place.trace("inner").display().to_string();
+    let within = [crate::place::REANIMATOR, "-q", "record", "--engine", "ebpf", "-o", &inner, "--", "/bin/echo", "within"];
+    assert_eq!(run(&mut place.record(&place.trace("outer"), &[], within)).ok("a recorded recorder").stdout, "within\n");
+    let tracer = ["/usr/bin/strace", "-f", "-o", "strace.out", "/bin/echo", "traced"];
+    assert_eq!(run(&mut place.record(&place.trace("tracer"), &[], tracer)).ok("a recorded tracer").stdout, "traced\n");
+    let apart = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--mount-proc", "/bin/dash", "-c", "echo x > f; cat f; echo $$"];
+    assert_eq!(run(&mut place.record(&place.trace("apart"), &[], apart)).ok("namespaces").stdout, "x\n1\n");
+    for name in ["inner", "outer", "tracer", "apart"] {
+        let info = place.info(&place.trace(name));
+        assert_eq!(info["verdict"], "complete", "{name}: {info}");
+    }
+}
+
+/// A filter is applied in the kernel: a call that nobody asked for leaves no record.
+#[test]
+fn filters_leave_no_gap() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = place.trace("t");
+    run(&mut place.record(&trace, &["-e", "pwrite64,openat"], count(1000, 2))).ok("record");
+    let info = place.info(&trace);
+    assert_eq!(info["verdict"], "complete", "{info}");
+    let rows = place.rows(&trace, &[]);
+    assert_eq!(rows.iter().filter(|r| r["call"] == "pwrite64").count(), 1000);
+    assert!(rows.iter().all(|r| r["call"] == "pwrite64" || r["call"] == "openat"));
+}
+
+/// The whole machine, and a cgroup, until Ctrl-C.
+#[test]
+fn the_machine_and_a_cgroup() {
+    let place = Place::new();
+    let cgroup = Path::new(if Path::new("/sys/fs/cgroup/unified").exists() { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" })
+        .join(format!("e2e-{}", std::process::id()));
+    fs::create_dir(&cgroup).unwrap_or_else(|e| panic!("{}: {e}: this test wants root and cgroup v2", cgroup.display()));
+    let enter = format!("echo 0 > {}/cgroup.procs; echo inside > inside; exec sleep 0.2", cgroup.display());
+    for (name, options) in [("machine", vec!["-a"]), ("group", vec!["-G", cgroup.to_str().unwrap()])] {
+        let trace = place.trace(name);
+        let recorder = start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(options));
+        wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        run(&mut place.command(["/bin/sh", "-c", "echo outside > outside"])).ok("outside");
+        run(&mut place.command(["/bin/sh", "-c", &enter])).ok("inside");
+        kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();
+        finish(recorder, "the recorder").ok("record");
+        let info = place.info(&trace);
+        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{info}");
+        let writes = place.rows(&trace, &["-e", "write"]);
+        let wrote = |what: &str| writes.iter().any(|w| w.to_string().contains(&format!("/work/{what}")));
+        assert!(wrote("inside"), "{name}");
+        assert_eq!(wrote("outside"), name == "machine", "{name}");
+    }
+    // Whoever was in it has ended.
+    wait_for("the cgroup to be empty", || fs::remove_dir(&cgroup).is_ok());
+}
