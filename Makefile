@@ -29,8 +29,8 @@ test: build-needs  ## Everything that must hold before a change lands
 	    set -x; $(CARGO) test --release --locked --workspace -- --test-threads=1; \
 	fi
 
-bench: build  ## Compare with strace, side by side
-	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux
+bench: build  ## Compare with the untraced programs and with other tracers, side by side
+	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools
 	bench/compare.py
 
 install: build  ## Program, man pages and completions under PREFIX

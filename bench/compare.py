@@ -4,7 +4,7 @@
 Every comparison alternates its tools within one run and gives medians. The time of a program is taken around the program itself (clock.c), so
 that it is the same thing under every tool; `in all` is the tool's own time, with all it does before and after.
 
-usage: bench/compare.py [--runs N] [--calls N] [--only costs|memory]
+usage: bench/compare.py [--runs N] [--calls N] [--only costs|production|memory]
 """
 
 import argparse
@@ -42,7 +42,7 @@ def build():
     os.makedirs(HERE, exist_ok=True)
     for name in ("preads", "clock"):
         source = os.path.join(TOP, "bench", name + ".c")
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", os.path.join(HERE, name), source], check=True)
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", os.path.join(HERE, name), source], check=True)
     # The whole workspace at once: a part of it would be built with other features, from arrow up.
     subprocess.run(["cargo", "build", "--release", "--locked", "-q", "--workspace", "--bins", "--examples"], cwd=TOP, check=True)
 
@@ -59,7 +59,7 @@ def inserts(path):
 
 TOOLS = {
     "untraced": lambda place: [],
-    "reanimator, all data": lambda place: [OURS, "-q", "record", "-o", place + "/t.ra", "--"],
+    "reanimator (ptrace), all data": lambda place: [OURS, "-q", "record", "--engine", "ptrace", "-o", place + "/t.ra", "--"],
     "strace -f": lambda place: ["strace", "-f", "-o", place + "/strace.out"],
     "strace -f, all data": lambda place: ["strace", "-f", "-s", "1048576", "-xx", "-o", place + "/strace.out"],
 }
@@ -125,11 +125,11 @@ def memory(calls):
     print("\nmemory, most resident at any time")
     with tempfile.TemporaryDirectory(dir=HERE) as place:
         trace = os.path.join(place, "t.ra")
-        _, most = execute([OURS, "-q", "record", "-o", trace, "--", os.path.join(HERE, "preads"), "data", "300000"], place)
+        _, most = execute([OURS, "-q", "record", "--engine", "ptrace", "-o", trace, "--", os.path.join(HERE, "preads"), "data", "300000"], place)
         holds("recording and sealing 300,000 preads of 4 KiB, MiB", most, 256)
         shutil.rmtree(trace)
         size = 512 << 20
-        _, most = execute([OURS, "-q", "record", "-o", trace, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=8", "status=none"], place)
+        _, most = execute([OURS, "-q", "record", "--engine", "ptrace", "-o", trace, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=8", "status=none"], place)
         holds(f"recording and sealing {size >> 20} MiB in writes of 64 MiB, MiB", most, 256)
         shutil.rmtree(trace)
         os.remove(os.path.join(place, "big"))
@@ -155,14 +155,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of each tool")
     parser.add_argument("--calls", type=int, default=10_000_000, help="calls in the generated trace")
-    parser.add_argument("--only", choices=["costs", "memory"])
+    parser.add_argument("--only", choices=["costs", "production", "memory"])
     options = parser.parse_args()
     build()
     host = os.uname()
     print(f"{host.sysname} {host.release}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}; {subprocess.run(['strace', '-V'], capture_output=True, text=True).stdout.splitlines()[0]}")
-    if options.only != "memory":
+    if options.only in (None, "costs"):
         costs(options.runs)
-    if options.only != "costs":
+    if options.only in (None, "production"):
+        from production import production  # which takes from this file
+
+        production(options.runs)
+    if options.only in (None, "memory"):
         memory(options.calls)
 
 

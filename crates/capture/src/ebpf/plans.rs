@@ -5,6 +5,7 @@ use super::skel::types;
 use crate::Options;
 use crate::options::NUMBERS;
 use crate::plans::{Plans, Take};
+use abi::plan::What;
 use libbpf_rs::{MapCore, MapFlags};
 
 /// What the maps hold. Plan 0 stands for calls that are not wanted.
@@ -46,6 +47,7 @@ fn plan(steps: &crate::plans::Steps) -> types::plan {
             *to = take(from);
         }
     }
+    plan.plain = u32::from(steps.entry.is_empty() && matches!(&*steps.exit, [one] if one.step.what == What::Bytes));
     plan
 }
 

@@ -43,7 +43,8 @@ struct take {
 };
 
 #define STEPS 8
-struct plan { u32 count[2]; struct take take[2][STEPS]; };
+/* `plain`: what most calls have that move data: nothing before, and after it one stretch of memory. */
+struct plan { u32 count[2]; u32 plain, pad; struct take take[2][STEPS]; };
 
 /* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
 struct number { u32 plan, mask; u32 by, variants; };
