@@ -35,6 +35,19 @@ const CHUNK: u32 = 1 << 20;
 /// The greatest fixed size, in `bpf/ring.h`.
 const FIXED_CHUNK: u32 = 64 << 10;
 
+/// The inode of the first pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// The kernel's program sees the numbers that processes have in the first pid namespace: they must be ours.
+fn knows_our_numbers() -> Result<(), Error> {
+    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable { doing: "find our pid namespace", source })?;
+    if ours.as_os_str() == FIRST_PID_NAMESPACE {
+        return Ok(());
+    }
+    let source = io::Error::other("processes have other numbers outside (docker run --pid=host makes them the same)");
+    Err(Error::Unusable { doing: "record from within a pid namespace", source })
+}
+
 /// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
 fn path() -> Result<Path, Error> {
     if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
@@ -79,6 +92,7 @@ pub(super) enum Scope {
 pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Options, scope: Scope) -> Result<Probe<'o>, Error> {
     // libbpf says on stderr what the caller is told in an error.
     libbpf_rs::set_print(None);
+    knows_our_numbers()?;
     let path = path()?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
