@@ -283,6 +283,9 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
         Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::EPERM) => {
             "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
         }
+        Err(capture::Error::Unusable { .. }) if nix::unistd::Uid::effective().is_root() => {
+            "--engine ptrace works everywhere; `reanimator doctor` says what this machine allows"
+        }
         Err(capture::Error::Unusable { .. }) => {
             "the kernel takes such programs from root only: sudo reanimator record ... (the command runs as you), or --engine ptrace"
         }
