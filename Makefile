@@ -6,14 +6,14 @@ RA     := target/release/reanimator
 SHARE  := $(DESTDIR)$(PREFIX)/share
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test bench install build build-needs
+.PHONY: demo test test-kernels bench install build build-needs
 
 demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove it the same
 	@tests/need.sh sqlite3
 	tests/demo.sh $(RA)
 
 test: build-needs  ## Everything that must hold before a change lands
-	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make
+	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make coreutils postgresql redis-server rocksdb-tools
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
@@ -28,6 +28,10 @@ test: build-needs  ## Everything that must hold before a change lands
 	else \
 	    set -x; $(CARGO) test --release --locked --workspace -- --test-threads=1; \
 	fi
+
+test-kernels: build  ## The same program on Debian's own kernels, in QEMU; takes some minutes, and is no part of `make test`
+	@tests/need.sh qemu-system-x86 busybox-static cpio sqlite3
+	tests/kernels.sh $(abspath $(RA))
 
 bench: build  ## Compare with the untraced programs and with other tracers, side by side
 	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools

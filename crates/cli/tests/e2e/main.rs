@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod attach;
+mod databases;
 mod duckdb;
 mod ebpf;
 mod endings;

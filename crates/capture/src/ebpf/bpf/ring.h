@@ -116,9 +116,13 @@ static __always_inline int fill(struct scratch *s, void *record, u32 size, u32 l
 	__builtin_memcpy(record, &s->head, HEADS);
 	if (!s->staged || !len)
 		return 0;
-	if (len > size)
+	/* Hidden from the compiler, which would fold the bounds into bits that older verifiers make nothing of. */
+	u32 pad = len & ~7u;
+	barrier_var(len);
+	barrier_var(pad);
+	if (len > size || pad > size)
 		return -1;
-	*(u64 *)(record + HEADS + (len & ~7u)) = 0;
+	*(u64 *)(record + HEADS + pad) = 0;
 	if (s->source == FROM_USER)
 		return bpf_probe_read_user(record + HEADS, len, (void *)s->addr);
 	return bpf_probe_read_kernel(record + HEADS, len < sizeof(s->bytes) ? len : sizeof(s->bytes), s->bytes);
