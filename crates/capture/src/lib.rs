@@ -24,7 +24,7 @@ pub use command::{Command, Credentials, resolve};
 pub use die::die_of;
 pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
 pub use error::Error;
-pub use options::{DataLimit, Options, Wanted};
+pub use options::{DataLimit, Options, Outcomes, Wanted};
 pub use outcome::{End, Outcome};
 pub use ptrace::Ptrace;
 

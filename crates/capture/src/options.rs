@@ -44,6 +44,27 @@ impl Wanted {
     }
 }
 
+/// The calls to record, by how they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Those that returned without an error.
+    pub successful: bool,
+    /// Those that returned an error.
+    pub failed: bool,
+    /// Those that never returned.
+    pub unfinished: bool,
+}
+
+impl Outcomes {
+    /// Every call.
+    pub const ALL: Self = Self { successful: true, failed: true, unfinished: true };
+
+    /// As the eBPF program has it: bits 0, 1 and 2.
+    pub(crate) const fn bits(self) -> u32 {
+        self.successful as u32 | (self.failed as u32) << 1 | (self.unfinished as u32) << 2
+    }
+}
+
 /// What to record, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -51,6 +72,8 @@ pub struct Options {
     pub data: DataLimit,
     /// Which calls.
     pub wanted: Wanted,
+    /// And how they end (eBPF).
+    pub outcomes: Outcomes,
     /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the recorder die, the wanted calls fail with ENOSYS.
     pub seccomp: bool,
     /// Bytes of each CPU's ring, a power of two (eBPF); by default what the machine's memory suggests.
@@ -63,6 +86,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: DataLimit::All, wanted: Wanted::all(), seccomp: false, ring_bytes: None, drops: false, write_rate: None }
+        Self { data: DataLimit::All, wanted: Wanted::all(), outcomes: Outcomes::ALL, seccomp: false, ring_bytes: None, drops: false, write_rate: None }
     }
 }

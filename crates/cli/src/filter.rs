@@ -73,9 +73,9 @@ impl Filter {
     pub fn has_all_numbers(&self) -> bool {
         self.calls == Calls::default()
     }
-    /// Whether outcomes or paths matter, which only a finished call tells.
-    pub fn needs_more_than_numbers(&self) -> bool {
-        self.statuses.is_some() || self.needs_paths()
+    /// Whether calls with this outcome pass.
+    pub fn has_status(&self, status: Status) -> bool {
+        self.statuses.as_ref().is_none_or(|s| s.contains(&status))
     }
     /// Whether `paths` of [`Filter::passes`] matters.
     pub fn needs_paths(&self) -> bool {
@@ -83,9 +83,7 @@ impl Filter {
     }
     /// Whether the call passes; `paths` are those of its path arguments and descriptors.
     pub fn passes(&self, call: &Call, paths: &[&[u8]]) -> bool {
-        self.has_number(call.nr)
-            && self.statuses.as_ref().is_none_or(|s| s.contains(&Status::of(call)))
-            && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
+        self.has_number(call.nr) && self.has_status(Status::of(call)) && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
     }
     fn has_path(&self, path: &[u8]) -> bool {
         let path = std::ffi::OsStr::from_bytes(path);

@@ -1,13 +1,13 @@
 //! `reanimator record`: run a program, or join one, and write what it does into a trace.
 
 use crate::failure::{self, Advise};
-use crate::filter::Filter;
+use crate::filter::{Filter, Status};
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration};
 use crate::{naming, reading, sudo};
 use anyhow::{Context, Result, bail};
-use capture::{DataLimit, Wanted};
+use capture::{DataLimit, Outcomes, Wanted};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct Args {
     /// The trace to write [default: ./COMMAND.ra, or ./COMMAND.1.ra, ...]
     #[arg(short, long, value_name = "TRACE")]
     pub output: Option<PathBuf>,
-    /// Which calls to record: names, !set, %group, /regex; replaying needs them all
+    /// Which calls to record: names, !set, %group, /regex, status=failed (eBPF); replaying needs them all
     #[arg(short = 'e', value_name = "EXPR")]
     pub filter: Vec<String>,
     /// Join this running process (may be given several times)
@@ -87,10 +87,11 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone.
-    fn candidates(self, seccomp: bool) -> &'static [&'static dyn capture::Engine] {
+    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone; only eBPF chooses by outcome.
+    fn candidates(self, seccomp: bool, all_outcomes: bool) -> &'static [&'static dyn capture::Engine] {
         match self {
             Self::Ebpf => &[&capture::Ebpf],
+            Self::Auto if !all_outcomes => &[&capture::Ebpf],
             Self::Auto if !seccomp => &[&capture::Ebpf, &capture::Ptrace],
             Self::Auto | Self::Ptrace => &[&capture::Ptrace],
         }
@@ -176,15 +177,32 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
 
 fn options(a: &Args) -> Result<capture::Options> {
     let filter = Filter::parse(&a.filter)?;
-    if filter.needs_more_than_numbers() {
-        let refused: Result<()> = Err(anyhow::anyhow!("record takes sets of calls only, not status= or path="));
+    if filter.needs_paths() {
+        let refused: Result<()> = Err(anyhow::anyhow!("record takes sets of calls and outcomes, not path="));
         refused.advise("record all calls, and choose among them afterwards: reanimator print -e 'path=GLOB'")?;
     }
     if a.seccomp && filter.has_all_numbers() {
         bail!("--seccomp does nothing without -e: every call is wanted");
     }
     let wanted = Wanted::new(|number| filter.has_number(number));
-    Ok(capture::Options { data: a.data, wanted, seccomp: a.seccomp, ring_bytes: a.buffer, drops: a.on_full == OnFull::Drop, write_rate: a.write_rate })
+    let outcomes = Outcomes {
+        successful: filter.has_status(Status::Successful),
+        failed: filter.has_status(Status::Failed),
+        unfinished: filter.has_status(Status::Unfinished),
+    };
+    if outcomes != Outcomes::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
+        let refused: Result<()> = Err(anyhow::anyhow!("status= is chosen by in the kernel, by eBPF: ptrace cannot"));
+        refused.advise("record all calls, and choose among them afterwards: reanimator print -e status=failed")?;
+    }
+    Ok(capture::Options {
+        data: a.data,
+        wanted,
+        outcomes,
+        seccomp: a.seccomp,
+        ring_bytes: a.buffer,
+        drops: a.on_full == OnFull::Drop,
+        write_rate: a.write_rate,
+    })
 }
 
 /// The command, as the user who called sudo if somebody did; or the processes.
@@ -248,7 +266,7 @@ type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
 
 /// Records with the first engine that works here.
 fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, talk: &Talk) -> Result<Watched> {
-    let mut candidates = a.engine.candidates(a.seccomp).iter().peekable();
+    let mut candidates = a.engine.candidates(a.seccomp, options.outcomes == Outcomes::ALL).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
         let recording = reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;

@@ -143,6 +143,7 @@ fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Ta
     data.greatest = plans.greatest();
     data.beyond = plans.beyond;
     data.unknown = plans.unknown;
+    data.outcomes = options.outcomes.bits();
     let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| map.set_max_entries(n as u32).map_err(refused("size a map"));
     resize(&mut open.maps.cpus, set.cpus)?;
     resize(&mut open.maps.rings, set.cpus)?;

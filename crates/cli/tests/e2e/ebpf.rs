@@ -230,6 +230,21 @@ fn filters_leave_no_gap() {
     assert!(rows.iter().all(|r| r["call"] == "pwrite64" || r["call"] == "openat"));
 }
 
+/// A filter by outcome is applied in the kernel too, and what was asked for is whole: paths that were read after the call.
+#[test]
+fn only_calls_that_failed() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let script = "cat nowhere; echo x > here; cat here; rmdir here; true";
+    let argv = ["/bin/dash", "-c", script];
+    run(&mut place.record(&place.trace("all"), &[], argv)).ok("record");
+    run(&mut place.record(&place.trace("failed"), &["-e", "status=failed"], argv)).ok("record");
+    let told = |rows: Vec<Value>| rows.iter().map(|r| format!("{} {} {}", r["call"], r["error"], r["args"]["filename"])).collect::<Vec<_>>();
+    let failed = told(place.rows(&place.trace("failed"), &[]));
+    assert_eq!(failed, told(place.rows(&place.trace("all"), &["-e", "status=failed"])));
+    assert!(failed.iter().any(|f| f.contains("nowhere")), "{failed:?}");
+    assert_eq!(place.info(&place.trace("failed"))["verdict"], "complete");
+}
+
 /// The whole machine, and a cgroup, until Ctrl-C.
 #[test]
 fn the_machine_and_a_cgroup() {

@@ -10,7 +10,9 @@ struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key,
 const volatile u32 greatest = 0;      /* numbers from here on are not in the table */
 const volatile u32 beyond = 0;        /* the plan of those */
 const volatile u32 unknown = 1;       /* the plan of calls without a plan */
-const volatile u32 only = 0;          /* 1: only calls that failed are wanted; 2: only those that did not */
+const volatile u32 outcomes = 7;      /* which are wanted: those that succeeded, failed, never returned */
+
+enum { SUCCEEDED = 1, FAILED = 2, UNFINISHED = 4, WHATEVER = 7 };
 
 enum { TS_COMPAT = 2 };
 
@@ -106,8 +108,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	struct scratch *s = scratch();
 	if (!p || !s || !p->count[ENTRY])
 		return 0;
-	if (t->launching) {
-		/* Should it be the one that begins the program, the kernel will still know what it was given. */
+	if (t->launching || outcomes != WHATEVER) {
+		/* Whether it is wanted shows at its end. One that begins a program leaves with the kernel what it was given. */
 		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
 		return 0;
 	}
@@ -147,7 +149,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
 	}
 	bool bad = ret < 0 && ret >= -4095;
-	if (!t->plan || (only && (only == 1) != bad))
+	if (!t->plan || !(outcomes & (bad ? FAILED : SUCCEEDED)))
 		return 0;
 	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);

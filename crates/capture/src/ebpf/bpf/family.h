@@ -48,8 +48,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-struct kernel_string { const char *text; u32 arg; };
-
 /* A call that began another program could not be read before, and its memory is gone: the kernel still has what it was given. */
 static __always_inline void recover(struct scratch *s, struct task_struct *task, struct thread *t, struct linux_binprm *bprm)
 {
@@ -91,7 +89,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!t || !s)
 		return 0;
 	t->launching = 0;
-	if (t->phase == IN && t->retry)
+	if (t->phase == IN && t->retry && outcomes & SUCCEEDED)
 		recover(s, task, t, bprm);
 	s = event(task->tgid, task->pid);
 	if (!s)
@@ -144,7 +142,7 @@ int BPF_PROG(on_end, struct task_struct *task)
 	struct scratch *s = scratch();
 	if (!t || !s)
 		return 0;
-	if (t->phase == IN && !t->launching) {
+	if (t->phase == IN && !t->launching && outcomes & UNFINISHED) {
 		head(s, task, t);
 		s->head.flags |= NO_EXIT;
 		s->head.left = bpf_ktime_get_ns();
@@ -176,7 +174,7 @@ int calls_under_way(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
-	if (!t || t->phase != IN)
+	if (!t || t->phase != IN || !(outcomes & UNFINISHED))
 		return 0;
 	struct under_way u = { .entered = t->entered, .pid = task->tgid, .tid = t->tid, .nr = t->nr, .flags = t->flags };
 	__builtin_memcpy(u.args, t->args, sizeof(u.args));
