@@ -44,11 +44,10 @@ pub(crate) trait Sink {
     fn filled(&mut self, due: Due, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
 }
 
-/// The journal, and what was counted on the way.
+/// The journal, and the record under way.
 pub(crate) struct Out {
     journal: Journal,
     failed: Option<trace::Error>,
-    unreadable: u64,
     header: Header,
     large: bool,
     in_part: usize,
@@ -59,15 +58,11 @@ const SPANS: usize = 64;
 
 impl Out {
     pub fn new(journal: Journal) -> Self {
-        Self { journal, failed: None, unreadable: 0, header: Header::default(), large: false, in_part: 0 }
+        Self { journal, failed: None, header: Header::default(), large: false, in_part: 0 }
     }
     /// Whether the journal has failed.
     pub fn failed(&self) -> bool {
         self.failed.is_some()
-    }
-    /// Pieces that could not be read.
-    pub fn unreadable(&self) -> u64 {
-        self.unreadable
     }
     /// Begins the record of a call.
     pub fn begin(&mut self, header: Header, large: bool) {
@@ -133,10 +128,6 @@ impl Out {
         self.journal.piece(head, bytes);
         self.in_part += bytes.len();
     }
-    /// Something could not be read.
-    pub fn count_unreadable(&mut self) {
-        self.unreadable += 1;
-    }
 }
 
 impl Sink for Out {
@@ -173,9 +164,6 @@ impl Sink for Out {
             self.journal.keep(got, short | cut);
             self.in_part += got;
             done += got as u64;
-            if short != 0 {
-                self.unreadable += 1;
-            }
             if last || short != 0 {
                 return;
             }
@@ -292,7 +280,6 @@ impl Sink for AtEntry<'_> {
         head.len = got as u32;
         if got < take {
             head.flags |= UNREADABLE;
-            self.out.count_unreadable();
         } else if (take as u64) < due.wanted {
             head.flags |= CUT;
         }

@@ -18,12 +18,8 @@ pub struct Outcome {
     pub end: End,
     /// What the user should know, once each.
     pub notes: Vec<String>,
-    /// Pieces of memory that could not be read.
-    pub unreadable: u64,
     /// How long calls were delayed, all together, as the trace could not be written as fast.
     pub held: std::time::Duration,
-    /// Records lost.
-    pub lost: u64,
     /// Whether we left while something was still running.
     pub detached: bool,
     /// Why the journal could not be written; the program was left to itself then.

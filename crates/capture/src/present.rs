@@ -58,6 +58,26 @@ impl OpenFiles {
     }
 }
 
+/// What the threads of a process share.
+pub(crate) const SHARED_BY_THREADS: u64 = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
+
+/// The threads of a process, in no order.
+pub(crate) fn threads(pid: i32) -> std::io::Result<impl Iterator<Item = i32>> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
+}
+
+/// Emits a `Start` record of each of a process's threads, and what [`tell`] does.
+pub(crate) fn tell_all(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, mut tids: Vec<i32>) {
+    tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
+    for (i, tid) in tids.iter().enumerate() {
+        let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, SHARED_BY_THREADS, 0, 0, 0] };
+        out.event(RecordKind::Start, time, pid, *tid, args);
+        if i == 0 {
+            tell(out, files, time, pid, *tid);
+        }
+    }
+}
+
 /// The same of our child that is about to become the command: what it will have when it is.
 pub(crate) fn tell_child(out: &mut Out, time: u64, pid: i32, command: &Command) {
     let command_line: Vec<u8> = command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();

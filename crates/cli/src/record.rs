@@ -88,10 +88,10 @@ pub enum Engine {
 
 impl Engine {
     /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone; only eBPF chooses by outcome.
-    fn candidates(self, seccomp: bool, all_outcomes: bool) -> &'static [&'static dyn capture::Engine] {
+    fn candidates(self, seccomp: bool, in_kernel: bool) -> &'static [&'static dyn capture::Engine] {
         match self {
             Self::Ebpf => &[&capture::Ebpf],
-            Self::Auto if !all_outcomes => &[&capture::Ebpf],
+            Self::Auto if in_kernel => &[&capture::Ebpf],
             Self::Auto if !seccomp => &[&capture::Ebpf, &capture::Ptrace],
             Self::Auto | Self::Ptrace => &[&capture::Ptrace],
         }
@@ -266,7 +266,9 @@ type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
 
 /// Records with the first engine that works here.
 fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, talk: &Talk) -> Result<Watched> {
-    let mut candidates = a.engine.candidates(a.seccomp, options.outcomes == Outcomes::ALL).iter().peekable();
+    // Only the program in the kernel sees others than whom it was told of, and chooses by outcome.
+    let in_kernel = options.outcomes != Outcomes::ALL || matches!(target, Target::Cgroup(_) | Target::Machine);
+    let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
         let recording = reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;
@@ -318,7 +320,6 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
     }
     let end = trace::End {
         finished: watched.journal_error.is_none(),
-        lost: watched.lost,
         final_state: !watched.detached,
         held_ns: watched.held.as_nanos() as u64,
         notes: watched.notes.clone(),

@@ -78,8 +78,6 @@ pub struct Mount {
 pub struct End {
     /// The engine ended in order: every process that it followed has ended or was let go on purpose.
     pub finished: bool,
-    /// Calls that the engine knows it has lost, beyond those that [`crate::record::RecordKind::Gap`] records tell of.
-    pub lost: u64,
     /// Nanoseconds that calls were delayed, all together, so that nothing was lost.
     pub held_ns: u64,
     /// Look at the touched files now, for their final state.

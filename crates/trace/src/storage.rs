@@ -43,17 +43,20 @@ pub trait Storage: Send + Sync {
 /// The file system.
 pub struct Disk;
 
+impl Disk {
+    fn new_file(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.remove(dir, name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+}
+
 impl Storage for Disk {
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        self.remove(dir, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Box::new(File::from(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?)))
+        Ok(Box::new(self.new_file(dir, name)?))
     }
     fn create_log(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        self.remove(dir, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?);
-        Ok(Box::new(log::Log::new(file)))
+        Ok(Box::new(log::Log::new(self.new_file(dir, name)?)))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
         rustix::fs::renameat(dir, from, dir, to)?;

@@ -4,8 +4,10 @@
 
 use super::load::Probe;
 use super::ring::{Mapped, Ring};
+use super::skel::types::cpu_state;
 use crate::Error;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,12 +22,19 @@ const NAP: Duration = Duration::from_millis(5);
 /// and after this long without one until there is one.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Offsets in `struct cpu_state` (bpf/record.h).
-const SEQ: usize = 0;
-const HELD: usize = 16;
-const WAKE_AT: usize = 24;
-pub(super) const ALARM_AT: usize = 32;
-pub(super) const STATE_BYTES: usize = 128;
+/// What the kernel's program and we tell each other of a CPU.
+pub(super) struct Cpus(Mapped);
+
+impl Cpus {
+    fn new(probe: &Probe<'_>) -> Result<Self, Error> {
+        let bytes = (probe.cpus * size_of::<cpu_state>()).next_multiple_of(rustix::param::page_size());
+        Mapped::new(&probe.skel.maps.cpus, 0, bytes, true).map(Self)
+    }
+    /// A CPU's word, by its offset in `cpu_state`.
+    pub fn word(&self, cpu: usize, offset: usize) -> &AtomicU64 {
+        self.0.word(cpu * size_of::<cpu_state>() + offset)
+    }
+}
 
 /// What is shared with the consumers.
 pub(super) struct Shared {
@@ -33,13 +42,12 @@ pub(super) struct Shared {
     stopped: OwnedFd,
     /// The journal of some consumer has failed.
     pub failed: AtomicBool,
-    pub written: AtomicU64,
 }
 
 /// All of them.
 pub(super) struct Consumers {
     pub shared: Arc<Shared>,
-    pub cpus: Arc<Mapped>,
+    pub cpus: Arc<Cpus>,
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
 }
 
@@ -71,9 +79,9 @@ fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
 impl Consumers {
     /// Starts them, one for each journal.
     pub fn start(probe: &Probe<'_>, journals: Vec<Journal>, rate: Option<u64>) -> Result<Self, Error> {
-        let cpus = Arc::new(Mapped::new(&probe.skel.maps.cpus, 0, (probe.cpus * STATE_BYTES).next_multiple_of(rustix::param::page_size()), true)?);
+        let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false), written: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
         let mut threads = Vec::new();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = probe.ring(cpu as u32)?;
@@ -108,8 +116,8 @@ impl Consumers {
         for thread in self.threads {
             match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
                 Ok(Taken { cpu, next }) => {
-                    let made = self.cpus.word(cpu as usize * STATE_BYTES + SEQ).load(Ordering::Acquire);
-                    outcome.held += self.cpus.word(cpu as usize * STATE_BYTES + HELD).load(Ordering::Acquire);
+                    let made = self.cpus.word(cpu as usize, offset_of!(cpu_state, seq)).load(Ordering::Acquire);
+                    outcome.held += self.cpus.word(cpu as usize, offset_of!(cpu_state, held)).load(Ordering::Acquire);
                     if made > next {
                         outcome.gaps.push(Gap { cpu, first: next, records: made - next });
                     }
@@ -128,7 +136,7 @@ struct Consumer {
     sleep: OwnedFd,
     _map: libbpf_rs::MapHandle,
     shared: Arc<Shared>,
-    cpus: Arc<Mapped>,
+    cpus: Arc<Cpus>,
     /// Wake us at so many bytes.
     much: u64,
     /// Bytes a second, for tests.
@@ -181,7 +189,6 @@ impl Consumer {
                 std::thread::sleep(Duration::from_nanos(len * 1_000_000_000 / rate.max(1)));
             }
         }
-        self.shared.written.fetch_add(took, Ordering::Relaxed);
         Ok(took)
     }
 
@@ -196,7 +203,7 @@ impl Consumer {
     }
 
     fn nap(&self, quiet: bool) {
-        self.cpus.word(self.cpu * STATE_BYTES + WAKE_AT).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
+        self.cpus.word(self.cpu, offset_of!(cpu_state, wake_at)).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
         if quiet && self.ring.span(1).is_some() {
             return;

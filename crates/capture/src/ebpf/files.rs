@@ -6,26 +6,20 @@
 
 use super::load::{Probe, refused};
 use super::ring::Mapped;
-use super::skel::types::request;
+use super::skel::types::{common_state, request};
 use crate::Error;
 use crate::out::{Due, Out, Sink};
 use crate::source::Source;
 use libbpf_rs::{MapCore, MapHandle, RingBufferBuilder};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::thread::CpuSet;
-use std::os::fd::AsFd;
+use std::mem::offset_of;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
-
-/// Offsets in `struct common_state` (bpf/record.h).
-const SERVED: usize = 48;
-const ALONE: usize = 56;
-
-/// Who takes requests.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Bits of a request's `how` (bpf/record.h).
 const TO_THE_END: u32 = 1;
@@ -33,53 +27,67 @@ const WRITTEN_THERE: u32 = 2;
 
 /// The threads.
 pub(super) struct Files {
-    stop: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     threads: Vec<JoinHandle<()>>,
-    out: Arc<Mutex<Out>>,
+}
+
+/// What they share.
+struct Desk {
+    stop: AtomicBool,
+    stopped: OwnedFd,
+    /// The words of `struct common_state`.
+    common: Arc<Mapped>,
+    /// One at a time takes requests,
+    turn: Mutex<()>,
+    /// and answers.
+    out: Mutex<Out>,
 }
 
 impl Files {
     /// Starts them; `common` is the map of that name.
     pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journal: Journal) -> Result<Self, Error> {
         let id = probe.skel.maps.requests.info().map_err(refused("find a ring"))?.info.id;
-        let (stop, out) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Out::new(journal))));
+        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
+        let (stop, turn) = (AtomicBool::new(false), Mutex::new(()));
+        let desk = Arc::new(Desk { stop, stopped, common: Arc::clone(common), turn, out: Mutex::new(Out::new(journal)) });
         let cpus =
             rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
-        common.word(ALONE).store(u64::from(cpus.len() == 1), Ordering::Release);
+        common.word(offset_of!(common_state, alone)).store(u64::from(cpus.len() == 1), Ordering::Release);
         let mut threads = Vec::new();
         for half in 0..cpus.len().clamp(1, 2) {
-            let (stop, out, common) = (Arc::clone(&stop), Arc::clone(&out), Arc::clone(common));
+            let desk = Arc::clone(&desk);
             let mut mine = CpuSet::new();
             cpus.iter().skip(half).step_by(2).for_each(|cpu| mine.set(*cpu));
             let serve = move || {
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
-                serve(id, &out, &common, &stop);
+                serve(id, &desk);
             };
             threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
         }
-        Ok(Self { stop, threads, out })
+        Ok(Self { desk, threads })
     }
     /// Ends them when all that was asked for is read; the error that the journal had, if any.
     pub fn finish(self) -> Option<trace::Error> {
-        self.stop.store(true, Ordering::Release);
+        self.desk.stop.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.desk.stopped, &1u64.to_ne_bytes());
         for thread in self.threads {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-        let out = Arc::into_inner(self.out).expect("its threads have ended");
-        out.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
+        let desk = Arc::into_inner(self.desk).expect("its threads have ended");
+        desk.out.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
     }
 }
 
-fn serve(id: u32, out: &Mutex<Out>, common: &Mapped, stop: &AtomicBool) {
+fn serve(id: u32, desk: &Desk) {
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
             let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
-            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut out = desk.out.lock().unwrap_or_else(PoisonError::into_inner);
             answer(&request, &mut out);
             out.flush();
         }
-        common.word(SERVED).fetch_add(1, Ordering::Release);
+        desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
         0
     };
     let Ok(map) = MapHandle::from_map_id(id) else { return };
@@ -89,17 +97,16 @@ fn serve(id: u32, out: &Mutex<Out>, common: &Mapped, stop: &AtomicBool) {
     }
     let Ok(ring) = rings.build() else { return };
     loop {
-        let last = stop.load(Ordering::Acquire);
+        let last = desk.stop.load(Ordering::Acquire);
         {
-            // One at a time takes requests.
-            let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = ring.consume();
         }
         if last {
             return;
         }
-        let mut fds = [PollFd::from_borrowed_fd(map.as_fd(), PollFlags::IN)];
-        let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 }));
+        let mut fds = [PollFd::from_borrowed_fd(map.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
+        let _ = poll(&mut fds, None);
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> E
 pub(super) struct Probe<'o> {
     pub skel: EngineSkel<'o>,
     pub ring_bytes: usize,
+    pub path: Path,
     /// By number: what possible CPUs there are.
     pub cpus: usize,
 }
@@ -109,7 +110,7 @@ pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Option
         skel.maps.rings.update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("place a ring"))?;
     }
     plans.store(&mut skel).map_err(refused("load the capture plans"))?;
-    Ok(Probe { skel, ring_bytes, cpus })
+    Ok(Probe { skel, ring_bytes, path, cpus })
 }
 
 impl Probe<'_> {
@@ -173,5 +174,5 @@ pub fn usable() -> Result<Path, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(&mut object, &Options { ring_bytes: Some(1 << 20), ..Options::default() }, Scope::Family)?;
     probe.attach()?;
-    path()
+    Ok(probe.path)
 }

@@ -47,6 +47,7 @@ fn plan(steps: &crate::plans::Steps) -> types::plan {
             *to = take(from);
         }
     }
+    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
     plan.plain = u32::from(steps.entry.is_empty() && matches!(&*steps.exit, [one] if one.step.what == What::Bytes));
     plan
 }

@@ -4,14 +4,16 @@
 //! EINTR); so it is the last resort. A second process thaws the cgroup should we be killed meanwhile. Where there is no such cgroup, and for processes that were
 //! joined, there is the first stage only.
 
-use super::consumer::{ALARM_AT, STATE_BYTES};
+use super::consumer::Cpus;
 use super::load::{Probe, refused};
 use super::ring::Mapped;
+use super::skel::types::cpu_state;
 use crate::Error;
 use libbpf_rs::{MapCore, MapHandle};
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -97,7 +99,7 @@ struct Watcher {
     cgroup: Cgroup,
     alarms: MapHandle,
     taken: Mapped,
-    cpus: Arc<Mapped>,
+    cpus: Arc<Cpus>,
     /// The positions of each ring: ours and the kernel's.
     rings: Vec<(Mapped, Mapped)>,
     ring_bytes: u64,
@@ -106,7 +108,7 @@ struct Watcher {
 
 impl Throttle {
     /// Starts it.
-    pub fn start(probe: &Probe<'_>, cpus: &Arc<Mapped>, cgroup: Cgroup) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, cpus: &Arc<Cpus>, cgroup: Cgroup) -> Result<Self, Error> {
         let page = rustix::param::page_size();
         let rings = (0..probe.cpus as u32).map(|cpu| {
             let map = probe.ring(cpu)?;
@@ -134,7 +136,7 @@ impl Watcher {
         let mut all = Duration::ZERO;
         loop {
             for cpu in 0..self.rings.len() {
-                self.cpus.word(cpu * STATE_BYTES + ALARM_AT).store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
+                self.cpus.word(cpu, offset_of!(cpu_state, alarm_at)).store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
             }
             let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.alarms.as_fd(), PollFlags::IN)];
             let woken = poll(&mut fds, None);
@@ -185,23 +187,20 @@ impl Watcher {
 /// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end is the result.
 fn guard(freeze: &File) -> Option<OwnedFd> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
-    let (read_fd, write_fd, freeze) = (read.as_raw_fd(), write.as_raw_fd(), freeze.as_raw_fd());
+    let (read_fd, freeze) = (read.as_raw_fd(), freeze.as_raw_fd());
     // SAFETY: the child makes nothing but system calls on numbers and a byte of its stack, as it must after a fork of a process with threads.
     unsafe {
         match libc::fork() {
             -1 => return None,
             0 => {
                 libc::setsid();
-                libc::close(write_fd);
-                // Nothing of ours is to live on in it, the kernel's program least of all.
-                for fd in 0..1024 {
-                    if fd != read_fd && fd != freeze {
-                        libc::close(fd);
-                    }
-                }
+                // Nothing of ours is to live on in it but these two, the kernel's program least of all.
+                libc::dup2(read_fd, 0);
+                libc::dup2(freeze, 1);
+                libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);
                 let mut byte = 0u8;
-                while libc::read(read_fd, (&raw mut byte).cast(), 1) == -1 && *libc::__errno_location() == libc::EINTR {}
-                libc::pwrite(freeze, b"0".as_ptr().cast(), 1, 0);
+                while libc::read(0, (&raw mut byte).cast(), 1) == -1 && *libc::__errno_location() == libc::EINTR {}
+                libc::pwrite(1, b"0".as_ptr().cast(), 1, 0);
                 libc::_exit(0);
             }
             _ => {}

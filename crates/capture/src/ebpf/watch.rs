@@ -4,16 +4,17 @@ use super::consumer::Consumers;
 use super::files::Files;
 use super::load::{Probe, Scope, load, refused};
 use super::ring::Mapped;
+use super::skel::types::common_state;
 use super::throttle::{Cgroup, Throttle};
 use super::{hold, pending};
 use crate::out::{Out, now};
 use crate::present::{self, OpenFiles};
-use crate::user::{self, Handlers};
+use crate::user::{self, Asked, Handlers};
 use crate::{Command, End, Error, Options, Outcome, launch};
 use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
 use std::fs::File;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +26,6 @@ use trace::record::RecordKind;
 /// Values of the map `joined`: a process is watched from now on, or from its next program on.
 const NOW: u32 = 1;
 const FROM_EXEC: u32 = 2;
-
-/// Offsets in `struct common_state` (bpf/record.h).
-const ALIVE: usize = 0;
-const JOINING: usize = 8;
-const MISSED: usize = 16;
-const UNREADABLE: usize = 24;
-const REFUSED: usize = 32;
 
 /// Everything that watches.
 struct Watch<'o> {
@@ -47,7 +41,7 @@ struct Watch<'o> {
     /// Whether it is our child.
     ours: bool,
     end: End,
-    asked: u32,
+    asked: Asked,
     stop_asked: Option<Instant>,
 }
 
@@ -73,7 +67,7 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
         return Err(trouble);
     }
     // All that it starts are watched from their birth.
-    watch.common.word(JOINING).store(0, Ordering::Release);
+    watch.common.word(offset_of!(common_state, joining)).store(0, Ordering::Release);
     watch.run();
     Ok(watch.finish())
 }
@@ -88,11 +82,7 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
         let held = hold::hold(*pid)?;
         let time = now();
         watch.join(held.process, NOW)?;
-        for (i, tid) in held.threads.iter().enumerate() {
-            let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, hold::SHARED, 0, 0, 0] };
-            watch.out.event(RecordKind::Start, time, held.process, *tid, args);
-        }
-        present::tell(&mut watch.out, &mut files, time, held.process, held.process);
+        present::tell_all(&mut watch.out, &mut files, time, held.process, held.threads.clone());
     }
     watch.out.flush();
     watch.run();
@@ -108,14 +98,8 @@ pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Re
     let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
-        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-        let mut tids: Vec<i32> = tasks.filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()).collect();
-        tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
-        for (i, tid) in tids.iter().enumerate() {
-            let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, hold::SHARED, 0, 0, 0] };
-            watch.out.event(RecordKind::Start, begun, pid, *tid, args);
-        }
-        present::tell(&mut watch.out, &mut files, begun, pid, pid);
+        let Ok(threads) = present::threads(pid) else { continue };
+        present::tell_all(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
     while !watch.handlers.any() || !watch.hear() {
@@ -161,18 +145,37 @@ impl<'o> Watch<'o> {
         }
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
         let common = Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
+        // Before any thread is started: a kernel that refuses it finds none of ours left behind. What it sees meanwhile waits in the rings.
+        probe.attach()?;
         let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, options.write_rate)?;
         let out = Out::new(journal(probe.cpus)?);
         let files = Files::start(&probe, &common, journal(probe.cpus + 1)?)?;
-        probe.attach()?;
         let handlers = Handlers::install();
-        Ok(Self { probe, common, consumers, files, throttle: None, out, handlers, main: None, ours: false, end: End::Running, asked: 0, stop_asked: None })
+        Ok(Self {
+            probe,
+            common,
+            consumers,
+            files,
+            throttle: None,
+            out,
+            handlers,
+            main: None,
+            ours: false,
+            end: End::Running,
+            asked: Asked::default(),
+            stop_asked: None,
+        })
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
-        self.common.word(JOINING).store(1, Ordering::Release);
+        self.common.word(offset_of!(common_state, joining)).store(1, Ordering::Release);
         let joined = self.probe.skel.maps.joined.update(&(pid as u32).to_ne_bytes(), &how.to_ne_bytes(), MapFlags::ANY);
         joined.map_err(refused("join a process"))
+    }
+
+    /// How many threads are watched.
+    fn alive(&self) -> i64 {
+        self.common.word(offset_of!(common_state, alive)).load(Ordering::Acquire) as i64
     }
 
     /// Until nobody is left, or until we are to leave.
@@ -187,10 +190,10 @@ impl<'o> Watch<'o> {
             }
             // A joined process is counted when it makes its first call.
             let gone = if self.ours { !matches!(self.end, End::Running) } else { self.main.is_none_or(|pid| !exists(pid)) };
-            if gone && self.common.word(ALIVE).load(Ordering::Acquire) as i64 <= 0 {
+            if gone && self.alive() <= 0 {
                 return;
             }
-            if self.consumers.shared.failed.load(Ordering::Acquire) && (!self.ours || gone || self.asked > 1) {
+            if self.consumers.shared.failed.load(Ordering::Acquire) && (!self.ours || gone || self.asked.times() > 1) {
                 return;
             }
             wait(if gone { None } else { process.as_ref() }, Duration::from_millis(if gone { 2 } else { 50 }));
@@ -200,18 +203,10 @@ impl<'o> Watch<'o> {
     /// Whether we are to leave.
     fn hear(&mut self) -> bool {
         let news = self.handlers.take();
-        self.asked += news.interrupts;
-        if let Some(signal) = news.terminate {
-            self.asked += 1;
-            if let (1, true, Some(main)) = (self.asked, self.ours, self.main) {
-                user::send(main, signal);
-            }
-        }
         if news.stop {
             self.stop_asked = Some(Instant::now());
         }
-        // Without a command that would hear it, the first request is for us.
-        self.asked > u32::from(self.ours && matches!(self.end, End::Running))
+        self.asked.hear(news, self.main.filter(|_| self.ours && matches!(self.end, End::Running)))
     }
 
     fn look_after_child(&mut self) {
@@ -245,7 +240,7 @@ impl<'o> Watch<'o> {
     fn finish(mut self) -> Outcome {
         let links = std::mem::take(&mut self.probe.skel.links);
         drop(links);
-        let detached = self.common.word(ALIVE).load(Ordering::Acquire) as i64 > 0;
+        let detached = self.alive() > 0;
         if detached {
             pending::tell(&self.probe, &mut self.out);
         }
@@ -256,14 +251,13 @@ impl<'o> Watch<'o> {
             self.out.event(RecordKind::Gap, now(), 0, 0, [gap.first, gap.records, u64::from(gap.cpu), 0, 0, 0]);
         }
         let count = |offset| self.common.word(offset).load(Ordering::Acquire);
-        let missed = count(MISSED) + count(REFUSED);
+        let missed = count(offset_of!(common_state, missed)) + count(offset_of!(common_state, refused));
         if missed > 0 {
             self.out.event(RecordKind::Gap, now(), 0, 0, [0, missed, u64::from(u32::MAX), 0, 0, 0]);
         }
-        let unreadable = count(UNREADABLE);
         drop(self.handlers);
         let journal_error = taken.error.or(files).or(self.out.finish());
-        Outcome { end: self.end, notes: Vec::new(), unreadable, lost: 0, held: Duration::from_nanos(taken.held) + stopped, detached, journal_error }
+        Outcome { end: self.end, notes: Vec::new(), held: Duration::from_nanos(taken.held) + stopped, detached, journal_error }
     }
 }
 

@@ -44,8 +44,7 @@ impl Tracer {
             let tid = self.early[at].0.tid();
             let pid = present::status_number(tid, "Tgid:").unwrap_or(tid);
             let parent = present::status_number(tid, "PPid:").unwrap_or(0);
-            let threads = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
-            let args = if pid == tid { [parent as u64, parent as u64, 0, 1, 0, 0] } else { [pid as u64, pid as u64, threads, 0, 0, 0] };
+            let args = if pid == tid { [parent as u64, parent as u64, 0, 1, 0, 0] } else { [pid as u64, pid as u64, present::SHARED_BY_THREADS, 0, 0, 0] };
             self.born(pid, tid, args);
         }
     }

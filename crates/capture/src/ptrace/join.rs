@@ -3,17 +3,15 @@
 //! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
 //! from then on is seen. New threads of a thread that we hold are ours from their birth.
 
-use super::stopped::{Stop, Stopped, interrupt, seize};
+use super::stopped::{Stop, Stopped, take_hold};
 use super::thread::Thread;
 use super::tracer::Tracer;
 use crate::Error;
 use crate::out::now;
 use crate::present;
-use nix::libc;
 use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
-use trace::record::RecordKind;
 
 /// A process of which not all threads have stopped yet.
 pub(super) struct Joining {
@@ -30,32 +28,9 @@ impl Tracer {
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Join { pid, source };
         let process = present::status_number(pid, "Tgid:").ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
-        let mut awaited = HashSet::new();
-        let mut first_refusal = None;
-        loop {
-            let mut more = false;
-            let tasks = std::fs::read_dir(format!("/proc/{process}/task")).map_err(refuse)?;
-            for tid in tasks.filter_map(|t| t.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
-                if self.threads.contains_key(&tid) {
-                    continue;
-                }
-                match seize(tid) {
-                    Ok(()) => {
-                        let _ = interrupt(tid);
-                        self.threads.insert(tid, Thread::new(process, tid));
-                        awaited.insert(tid);
-                        more = true;
-                    }
-                    // A thread that was born of one that we hold is ours already; one that has just ended is nobody's.
-                    Err(e) => first_refusal = first_refusal.or(Some(e)),
-                }
-            }
-            if !more {
-                break;
-            }
-        }
-        if awaited.is_empty() {
-            return Err(refuse(first_refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))));
+        let awaited = take_hold(process, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
+        for tid in &awaited {
+            self.threads.insert(*tid, Thread::new(process, *tid));
         }
         self.joining.insert(process, Joining { awaited, held: Vec::new(), since: Instant::now() });
         Ok(())
@@ -96,16 +71,8 @@ impl Tracer {
         }
         let Some(joining) = self.joining.remove(&pid) else { return };
         let time = now();
-        let mut tids: Vec<i32> = self.threads.values().filter(|t| t.pid == pid).map(|t| t.tid).collect();
-        tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
-        let shared = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
-        for (i, tid) in tids.iter().enumerate() {
-            let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, shared, 0, 0, 0] };
-            self.out.event(RecordKind::Start, time, pid, *tid, args);
-            if i == 0 {
-                present::tell(&mut self.out, &mut self.files, time, pid, *tid);
-            }
-        }
+        let tids = self.threads.values().filter(|t| t.pid == pid).map(|t| t.tid).collect();
+        present::tell_all(&mut self.out, &mut self.files, time, pid, tids);
         for (stopped, stop) in joining.held {
             self.stopped(stopped, stop);
         }

@@ -3,7 +3,9 @@
 //! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on. While it exists the thread stands still, unless it was killed:
 //! then every request answers [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
 
+use crate::present;
 use nix::libc;
+use std::collections::HashSet;
 use std::io;
 
 /// The thread died under our hands, or is no longer ours.
@@ -105,6 +107,32 @@ pub(crate) fn seize(tid: i32) -> io::Result<()> {
 /// Asks a thread to stop.
 pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
     request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
+}
+
+/// Seizes and interrupts all threads of a process but those that are `ours` already: which it took hold of. An error if there was none.
+pub(crate) fn take_hold(process: i32, ours: impl Fn(i32) -> bool) -> io::Result<HashSet<i32>> {
+    let (mut held, mut refusal) = (HashSet::new(), None);
+    loop {
+        // Threads that a thread made before we held it are found by the next look.
+        let before = held.len();
+        for tid in present::threads(process)? {
+            if held.contains(&tid) || ours(tid) {
+                continue;
+            }
+            match seize(tid) {
+                Ok(()) => {
+                    let _ = interrupt(tid);
+                    held.insert(tid);
+                }
+                // One that was born of a thread that we hold is ours from its birth; one that has just ended is nobody's.
+                Err(e) => refusal = refusal.or(Some(e)),
+            }
+        }
+        if held.len() == before {
+            break;
+        }
+    }
+    if held.is_empty() { Err(refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))) } else { Ok(held) }
 }
 
 /// Waits for any of our threads; with `block` until something happens.

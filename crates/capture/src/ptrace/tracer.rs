@@ -8,7 +8,7 @@ use super::thread::Thread;
 use crate::out::{Out, now};
 use crate::plans::Plans;
 use crate::present::OpenFiles;
-use crate::user::{self, Handlers};
+use crate::user::{self, Asked, Handlers};
 use crate::{End, Options, Outcome};
 use nix::libc;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ pub(super) struct Tracer {
     /// We are letting go of everybody, until then.
     leaving: Option<Instant>,
     pub detached: bool,
-    asked: u32,
+    asked: Asked,
     stop_asked: Option<Instant>,
 }
 
@@ -71,7 +71,7 @@ impl Tracer {
             notes: Vec::new(),
             leaving: None,
             detached: false,
-            asked: 0,
+            asked: Asked::default(),
             stop_asked: None,
         }
     }
@@ -85,7 +85,7 @@ impl Tracer {
             if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
                 self.detached |= !self.threads.is_empty();
                 // Without a journal there is nothing to watch, but the shell still waits for the command, and for its status from us.
-                let awaited = self.out.failed() && self.ours && matches!(self.end, End::Running) && self.asked < 2;
+                let awaited = self.out.failed() && self.ours && matches!(self.end, End::Running) && self.asked.times() < 2;
                 if !awaited {
                     return;
                 }
@@ -175,16 +175,8 @@ impl Tracer {
         if self.out.failed() {
             self.leave();
         }
-        self.asked += news.interrupts;
-        if let Some(signal) = news.terminate {
-            self.asked += 1;
-            if let (1, true, Some(main)) = (self.asked, self.ours, self.main) {
-                user::send(main, signal);
-            }
-        }
-        // Without a command that would hear it, the first request is for us.
-        let heard = self.ours && matches!(self.end, End::Running);
-        if self.asked > u32::from(heard) {
+        let command = self.main.filter(|_| self.ours && matches!(self.end, End::Running));
+        if self.asked.hear(news, command) {
             self.leave();
         }
         if news.stop {
@@ -250,9 +242,8 @@ impl Tracer {
         }
         drop(self.near);
         drop(self.handlers);
-        let unreadable = self.out.unreadable();
         let journal_error = self.out.finish();
-        Outcome { end: self.end, notes: self.notes, unreadable, held: Duration::ZERO, lost: 0, detached: self.detached, journal_error }
+        Outcome { end: self.end, notes: self.notes, held: Duration::ZERO, detached: self.detached, journal_error }
     }
 
     /// Says something to the user, once.

@@ -49,11 +49,14 @@ fn engines_agree() {
     // A journal would hold random numbers.
     let sql = "PRAGMA journal_mode = OFF; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'); UPDATE t SET b = b || a; SELECT * FROM t;";
     let all = tracee("calls").to_str().unwrap().to_owned();
-    let programs: [&[&str]; 4] = [
+    // The kernel changes the arguments of a script while it begins it, and long ones do not fit into one record.
+    let (long, longer) = ("x".repeat(5000), "y".repeat(100_000));
+    let programs: [&[&str]; 5] = [
         &[&all],
         &["/usr/bin/sqlite3", "t.db", sql],
         &["/bin/sh", "-c", "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls d"],
         &["/bin/dd", "if=/dev/zero", "of=big", "bs=5M", "count=3", "status=none"],
+        &["/usr/bin/env", "LONG=1", "./script", &long, &longer, "", &longer, "last"],
     ];
     for argv in programs {
         let place = Place::new();
@@ -64,6 +67,7 @@ fn engines_agree() {
             // One directory for all, as its name is among what is compared; addresses are equal without randomisation.
             fs::remove_dir_all(place.work()).unwrap();
             place.directory("work");
+            make_script(&place.work().join("script"));
             let trace = here.trace("t");
             let whole = ["/usr/bin/setarch", "-R"].iter().chain(argv);
             // The environment is as long for all, so that the stack lies where it does.
@@ -87,6 +91,11 @@ fn engines_agree() {
             );
         }
     }
+}
+
+fn make_script(path: &Path) {
+    fs::write(path, "#!/usr/bin/env -S dash -e\necho $# > count\n").unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// Results that are numbers of processes or the machine's own differ from run to run.
@@ -144,6 +153,23 @@ fn a_slow_disk_slows_the_program_and_loses_nothing() {
         assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{watch:?} on {cpus}: {info}");
         assert!(number(&info, "held_ns") > 0, "{info}");
     }
+}
+
+/// The second stage: the program is frozen while its records are written, and thawed when the recorder is killed just then.
+#[test]
+fn a_recorder_killed_while_the_program_is_frozen() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = place.trace("t");
+    let mut recorder = start(&mut place.record(&trace, &["--buffer", "256K", "--write-rate", "1000000"], count(40_000, 2)));
+    let cgroup = crate::place::cgroups().join(format!("reanimator-{}", recorder.id()));
+    wait_for("the freezer", || fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1")));
+    recorder.kill().unwrap();
+    assert_eq!(finish(recorder, "the program").stdout, "40000 writes, 0 failed\n");
+    let info = place.info(&trace);
+    assert_eq!(info["verdict"], "incomplete", "{info}");
+    // The next recorder takes the empty cgroup away.
+    run(&mut place.record(&place.trace("next"), &[], ["/bin/true"])).ok("record");
+    assert!(!cgroup.exists());
 }
 
 /// A buffer that no ring holds is captured whole.
@@ -249,8 +275,7 @@ fn only_calls_that_failed() {
 #[test]
 fn the_machine_and_a_cgroup() {
     let place = Place::new();
-    let cgroup = Path::new(if Path::new("/sys/fs/cgroup/unified").exists() { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" })
-        .join(format!("e2e-{}", std::process::id()));
+    let cgroup = crate::place::cgroups().join(format!("e2e-{}", std::process::id()));
     fs::create_dir(&cgroup).unwrap_or_else(|e| panic!("{}: {e}: this test wants root and cgroup v2", cgroup.display()));
     let enter = format!("echo 0 > {}/cgroup.procs; echo inside > inside; exec sleep 0.2", cgroup.display());
     for (name, options) in [("machine", vec!["-a"]), ("group", vec!["-G", cgroup.to_str().unwrap()])] {

@@ -55,6 +55,7 @@ impl Dispatcher<'_> {
 
     /// A call that is still under way and must have acted before the one at `place`, which returns now.
     pub(super) fn came_first(&self, place: usize) -> Option<usize> {
+        self.beside(place).next()?;
         let this = self.open.get(place)?.as_ref()?;
         let shape = this.call.shape()?;
         // It found a number taken that was free when it began: the other had given it out.

@@ -45,8 +45,7 @@ impl Findings {
     pub fn summary(self, end: Option<&End>, counts: &Counts) -> Summary {
         let mut reasons = Vec::new();
         // A call of which only parts came is missing itself, and has left a gap, unless the recorder died.
-        let missing = self.gaps.saturating_add(self.damage.records).max(self.orphans);
-        let lost = missing.saturating_add(end.map_or(0, |e| e.lost));
+        let lost = self.gaps.saturating_add(self.damage.records).max(self.orphans);
         match end {
             None => reasons.push("the recorder was killed: what it had not written is missing".to_owned()),
             Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),

@@ -64,9 +64,8 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 /* The last record of a call, with the piece that waits. */
 static __always_inline void call(struct scratch *s)
 {
-	u32 zero = 0;
 	if (emit(CALL)) {
-		salvage(s, bpf_map_lookup_elem(&common, &zero));
+		salvage(s);
 		s->staged = 0;
 		emit(CALL);
 	}
@@ -108,7 +107,9 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	struct scratch *s = scratch();
 	if (!p || !s || !p->count[ENTRY])
 		return 0;
-	if (t->launching || outcomes != WHATEVER) {
+	if (t->launching && !p->begins)
+		return 0;
+	if (outcomes != WHATEVER) {
 		/* Whether it is wanted shows at its end. One that begins a program leaves with the kernel what it was given. */
 		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
 		return 0;

@@ -60,6 +60,8 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 	s->phase = ENTRY;
 	s->late = 1;
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	/* Of a script the kernel has changed the arguments: its interpreter is among them now. */
+	bool script = BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename);
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++) {
 		const struct take *take = &p->take[ENTRY][i];
 		bool unread = t->retry & 1u << i;
@@ -71,9 +73,11 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 		} else if (take->what == W_STR_VEC) {
 			u64 from = vectors ? BPF_CORE_READ(mm, env_start) : BPF_CORE_READ(mm, arg_start);
 			u64 to = vectors ? BPF_CORE_READ(mm, env_end) : BPF_CORE_READ(mm, arg_end);
-			vectors++;
-			if (unread && to > from)
+			if (unread && script && !vectors)
+				unreadable(s, take->arg, STR_VEC);
+			else if (unread && to > from)
 				from_user(take->arg | STR_VEC << 8, from, to - from, to - from);
+			vectors++;
 			flush(s);
 		}
 	}
@@ -128,10 +132,7 @@ int BPF_PROG(on_signal, int signal, struct kernel_siginfo *info)
 /* Whether a thread ends because another thread of its process begins a new program. */
 static __always_inline bool replaced(struct task_struct *task)
 {
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	if (bpf_core_field_exists(signal->group_exec_task))
-		return BPF_CORE_READ(signal, group_exec_task);
-	return BPF_CORE_READ((struct signal_struct___before_5_17 *)signal, group_exit_task);
+	return BPF_CORE_READ(task, signal, group_exec_task);
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -174,7 +175,7 @@ int calls_under_way(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
-	if (!t || t->phase != IN || !(outcomes & UNFINISHED))
+	if (!t || t->phase != IN || t->launching || !(outcomes & UNFINISHED))
 		return 0;
 	struct under_way u = { .entered = t->entered, .pid = task->tgid, .tid = t->tid, .nr = t->nr, .flags = t->flags };
 	__builtin_memcpy(u.args, t->args, sizeof(u.args));

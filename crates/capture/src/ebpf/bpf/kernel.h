@@ -31,11 +31,10 @@ struct fdtable { u32 max_fds; struct file **fd; } KERNEL;
 struct files_struct { struct fdtable *fdt; } KERNEL;
 struct fs_struct { struct path root, pwd; } KERNEL;
 struct mm_struct { unsigned long arg_start, arg_end, env_start, env_end; struct file *exe_file; } KERNEL;
-struct linux_binprm { const char *filename; } KERNEL;
+struct linux_binprm { const char *filename, *interp; } KERNEL;
 typedef struct { int counter; } atomic_t;
 struct task_struct;
 struct signal_struct { atomic_t live; struct task_struct *group_exec_task; } KERNEL;
-struct signal_struct___before_5_17 { struct task_struct *group_exit_task; } KERNEL;
 struct sighand_struct;
 struct thread_info { u32 status; } KERNEL;
 struct task_struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/shared.rs. */
+/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/plans.rs. */
 #pragma once
 #include "kernel.h"
 
@@ -43,25 +43,27 @@ struct take {
 };
 
 #define STEPS 8
-/* `plain`: what most calls have that move data: nothing before, and after it one stretch of memory. */
-struct plan { u32 count[2]; u32 plain, pad; struct take take[2][STEPS]; };
+/*
+ * `plain`: what most calls have that move data: nothing before, and after it one stretch of memory. `begins`: a vector of strings goes in, as into calls that begin
+ * a program.
+ */
+struct plan { u32 count[2]; u32 plain, begins; struct take take[2][STEPS]; };
 
 /* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
 struct number { u32 plan, mask; u32 by, variants; };
 struct variant { u64 nr, value; };
 
 /* A file whose bytes the kernel moved itself: user space reads them. */
-struct request { u64 entered, from, wanted, limit, dev, ino; u32 pid, tid, nr, arg; s32 fd; u32 how; };
+struct request { u64 entered, from, wanted, limit, ino; u32 pid, tid, nr, arg; s32 fd; u32 how; };
 enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
 
 /* What is shared with user space, one for each CPU, each on lines of its own. */
 struct cpu_state {
 	u64 seq;       /* of the next record */
-	u64 lost;      /* calls and events for which there was no room */
 	u64 held;      /* nanoseconds that calls were delayed */
 	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
 	u64 alarm_at;  /* call for help when so many bytes wait */
-	u64 spare[11];
+	u64 spare[12];
 };
 
 /* What is shared for all. */
@@ -69,11 +71,11 @@ struct common_state {
 	s64 alive;     /* threads in scope */
 	u64 joining;   /* whether `joined` need be looked at */
 	u64 missed;    /* threads for which there was no memory */
-	u64 unreadable; /* pieces */
 	u64 refused;   /* requests for which there was no room */
 	u64 asked;     /* requests that were made, */
 	u64 served;    /* and those that are done */
 	u64 alone;     /* whoever serves them has no other CPU: no use in waiting */
+	u64 spare;
 };
 
 /* A call that has begun and not ended. */

@@ -33,8 +33,8 @@ struct scratch {
 	u64 addr;
 	u32 source, step, phase, retry;
 	u32 late, plan;
-	u32 spoiled, unused;
-	u32 broken, pad;   /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
+	u32 spoiled;           /* a record of the call found no room */
+	u32 broken;            /* argument | kind << 8 | 1 << 16 of a piece whose rest cannot be read */
 	struct stretch stretch;
 	struct walk walk;
 	struct vectors vectors;
@@ -222,7 +222,6 @@ static __always_inline void account(struct scratch *s)
 	if (!cpu)
 		return;
 	cpu->seq++;
-	cpu->lost++;
 	s->spoiled = 0;
 }
 
@@ -261,7 +260,7 @@ static long one_chunk(u32 i, void *ctx)
 }
 
 /* Sends what of the staged piece, which could not be read whole, can be read from its beginning, and a piece that says what could not. */
-static __always_inline void salvage(struct scratch *s, struct common_state *c)
+static __always_inline void salvage(struct scratch *s)
 {
 	s->staged = 0;
 	if (s->phase == ENTRY && !s->late) {
@@ -274,17 +273,14 @@ static __always_inline void salvage(struct scratch *s, struct common_state *c)
 	stage(s, s->piece.arg, s->piece.kind, 0, wanted - len + s->stretch.rest);
 	s->piece.flags = (s->piece.flags & ~CUT) | UNREADABLE;
 	s->broken = 1 << 16 | s->piece.arg | s->piece.kind << 8;
-	if (c)
-		__sync_fetch_and_add(&c->unreadable, 1);
 	emit(PART);
 }
 
 /* Sends the staged piece as a part of the call. */
 static __always_inline void flush(struct scratch *s)
 {
-	u32 zero = 0;
 	if (s->staged && emit(PART))
-		salvage(s, bpf_map_lookup_elem(&common, &zero));
+		salvage(s);
 }
 
 /* Stages `take` of `wanted` bytes of the program's memory; all but the last chunk are sent at once. `what`: argument | kind << 8. */
@@ -310,10 +306,8 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	s->source = FROM_USER;
 	s->addr = a->addr;
 	stage(s, what & 255, what >> 8, a->rest, a->rest + (wanted - take));
-	if (a->rest > chunk_bytes) {
-		u32 zero = 0;
-		salvage(s, bpf_map_lookup_elem(&common, &zero));
-	}
+	if (a->rest > chunk_bytes)
+		salvage(s);
 	return 0;
 }
 

@@ -101,12 +101,8 @@ static long one_string_chunk(u32 i, void *ctx)
 
 static __always_inline void unreadable(struct scratch *s, u32 arg, u32 kind)
 {
-	u32 zero = 0;
-	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
 	from_scratch(s, arg, kind, 0, 1);
 	s->piece.flags = (s->piece.flags & ~CUT) | UNREADABLE;
-	if (c)
-		__sync_fetch_and_add(&c->unreadable, 1);
 }
 
 /* What could not be read before the call is tried again after it; what then cannot be read is marked. */
@@ -136,7 +132,7 @@ static long one_of_strings(u32 i, void *ctx)
 		from_scratch(s, a->arg, STR_VEC, at < sizeof(s->bytes) ? at : sizeof(s->bytes), at);
 		flush(s);
 		a->sent += at;
-		at = 0;
+		a->at = at = 0;
 	}
 	a->bad = 1;
 	if (!a->cursor) {
@@ -263,7 +259,7 @@ static long is_served(u32 i, void *ctx)
 }
 
 /* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
-static __always_inline void ask_for_file(const struct scratch *s, const struct take *t)
+static __always_inline void file_of(const struct scratch *s, const struct take *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 pointer = argument(s, t->arg2), wanted = length(s, t), n = moved(s), after = n;
@@ -293,7 +289,7 @@ static __always_inline void ask_for_file(const struct scratch *s, const struct t
 	struct request r = {
 		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = range.fd, .arg = t->arg,
 		.from = after > n ? after - n : 0, .wanted = wanted, .how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
-		.dev = device(BPF_CORE_READ(inode, i_sb, s_dev)), .ino = BPF_CORE_READ(inode, i_ino),
+		.ino = BPF_CORE_READ(inode, i_ino),
 	};
 	u32 zero = 0;
 	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
@@ -406,10 +402,6 @@ static __always_inline void identity_of(struct scratch *s, const struct take *t)
 }
 STEP(identity)
 
-static __always_inline void file_of(struct scratch *s, const struct take *t)
-{
-	ask_for_file(s, t);
-}
 STEP(file)
 
 /* The same as the only step of a plain plan, without the way there. */
