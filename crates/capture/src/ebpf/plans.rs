@@ -48,7 +48,6 @@ fn plan(steps: &crate::plans::Steps) -> types::plan {
         }
     }
     plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
-    plan.plain = u32::from(steps.entry.is_empty() && matches!(&*steps.exit, [one] if one.step.what == What::Bytes));
     plan
 }
 

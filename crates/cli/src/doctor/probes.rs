@@ -146,7 +146,7 @@ fn ebpf() -> Finding {
         Err(e) if Uid::effective().is_root() => limited(
             CHECK,
             format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)),
-            "Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged",
+            "a kernel like 6.1, 6.12 or 6.18 (those were tried) with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged",
         ),
         Err(e) => limited(
             CHECK,

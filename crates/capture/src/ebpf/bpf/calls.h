@@ -164,12 +164,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		again(s, p, t->retry);
 	s->phase = EXIT;
 	s->late = 0;
-	if (p->plain && ret > 0) {
-		plain(s, &p->take[EXIT][0]);
-	} else {
-		for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
-			step(s, p, i);
-	}
+	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
+		step(s, p, i);
 	call(s);
 	return 0;
 }

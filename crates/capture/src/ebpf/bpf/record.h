@@ -43,11 +43,8 @@ struct take {
 };
 
 #define STEPS 8
-/*
- * `plain`: what most calls have that move data: nothing before, and after it one stretch of memory. `begins`: a vector of strings goes in, as into calls that begin
- * a program.
- */
-struct plan { u32 count[2]; u32 plain, begins; struct take take[2][STEPS]; };
+/* `begins`: a vector of strings goes in, as into calls that begin a program. */
+struct plan { u32 count[2]; u32 begins, pad; struct take take[2][STEPS]; };
 
 /* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
 struct number { u32 plan, mask; u32 by, variants; };

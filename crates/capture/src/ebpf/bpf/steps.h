@@ -404,21 +404,6 @@ STEP(identity)
 
 STEP(file)
 
-/* The same as the only step of a plain plan, without the way there. */
-static __always_inline void plain(struct scratch *s, const struct take *t)
-{
-	u64 n = length(s, t), take = least(n, t->limit), addr = argument(s, t->arg);
-	if (!n || !addr)
-		return;
-	if (take > chunk_bytes) {
-		bytes(0);
-		return;
-	}
-	s->source = FROM_USER;
-	s->addr = addr;
-	stage(s, t->arg, t->flags & DATA ? DATA_PIECE : BYTES, take, n);
-}
-
 /* Takes step number `i` of the call's plan, at this end of it. */
 static __always_inline void step(struct scratch *s, const struct plan *p, u32 i)
 {
