@@ -79,6 +79,22 @@ def sources(place):
         out.write(f"lib.a: {objects}\n\tar rc $@ $^\n%.o: %.c\n\tgcc -O1 -c $<\n")
 
 
+POSTGRES = ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", "LC_ALL=C", "PATH=/usr/bin:/bin", "/bin/sh", "-euc"]
+LIFE = """B=$(echo /usr/lib/postgresql/*/bin)
+$B/pg_ctl -D data -l log -w start >/dev/null
+$B/pgbench -h $PWD -p 54777 -c 4 -j 2 -t 4000 postgres >/dev/null 2>&1
+$B/pg_ctl -D data -w -m fast stop >/dev/null"""
+
+
+def cluster(place):
+    """A PostgreSQL with pgbench's tables."""
+    os.chmod(place, 0o777)
+    make = """B=$(echo /usr/lib/postgresql/*/bin); $B/initdb -D data -A trust >/dev/null
+printf "listen_addresses = ''\\nport = 54777\\nunix_socket_directories = '$PWD'\\n" >> data/postgresql.conf
+$B/pg_ctl -D data -l log -w start >/dev/null; $B/pgbench -h $PWD -p 54777 -i -s 2 postgres >/dev/null 2>&1; $B/pg_ctl -D data -w stop >/dev/null"""
+    subprocess.run([*POSTGRES, make], cwd=place, check=True)
+
+
 def outside(runs):
     """A program that is in no recording's scope, while one goes on."""
     times = {False: [], True: []}
@@ -118,6 +134,7 @@ def production(runs):
             table(f"(c) fio {mode}, 4 KiB, O_DIRECT, {jobs} thread(s)", fio(mode, jobs), runs, limit=1.05)
     table("(d) sqlite3, 10,000 inserts in transactions of 100", ["/usr/bin/sqlite3", "t.db"], runs, (EBPF, "strace -f", STRACE), stdin=sql, limit=1.10)
     table("(e) make -j2 of 16 C files", ["/usr/bin/make", "-s", "-j2"], runs, (EBPF, "strace -f", STRACE), limit=1.15, before=sources)
+    table("(f) PostgreSQL: start, pgbench of 16,000 transactions by 4 clients, stop", [*POSTGRES, LIFE], runs, limit=1.10, before=cluster)
     for mode in ("fillrandom", "readrandom"):
         argv = ["/usr/bin/db_bench", f"--benchmarks={'fillrandom,' if mode == 'readrandom' else ''}{mode}", "--num=50000", "--db=db", "--mmap_read=0", "--mmap_write=0"]
         table(f"(g) RocksDB db_bench {mode}", argv, runs)

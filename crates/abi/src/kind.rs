@@ -1,6 +1,6 @@
 //! What an argument means. Everything that the project does with a call follows from these kinds.
 
-use crate::{Flags, Layout};
+use crate::{Flags, Form, Layout};
 
 /// Where the length of a buffer comes from, in bytes once multiplied by its unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub enum Role {
     Lookup,
     /// The name is opened, and created if the flags say so.
     Open(OpenFlags),
-    /// The name comes into being (mkdir, mknod, the new name of link and symlink).
+    /// The name comes into being (mkdir, mknod, bind, the new name of link and symlink).
     Create,
     /// The name goes (unlink; unlinkat, whose flags may mean a directory).
     Remove,
@@ -146,6 +146,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// How the argument is used if it names a file: a path, or the address that a socket gets.
+    pub const fn path(self) -> Option<PathUse> {
+        match self {
+            Self::Path(used) => Some(used),
+            Self::In(_, layout) if matches!(layout.form, Form::SocketName) => Some(PathUse { dir: None, role: Role::Create, follow: Follow::Never }),
+            _ => None,
+        }
+    }
     /// Whether the argument is a pointer in the kernel's signature that the capture plan follows.
     pub const fn is_followed(self) -> bool {
         match self {

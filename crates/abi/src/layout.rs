@@ -89,6 +89,8 @@ pub enum Form {
     Fds,
     /// A `struct sockaddr` of whatever family its first two bytes say.
     Sockaddr,
+    /// The `struct sockaddr` that a socket gets: one of `AF_UNIX` with a path makes a file of that name (unix(7)).
+    SocketName,
     /// A bit set, lowest bit first (`fd_set`, `cpu_set_t`).
     BitSet,
 }
@@ -160,6 +162,8 @@ pub static DIRENTS64: Layout = Layout::plain("struct linux_dirent64", Form::Dire
 pub static FDS: Layout = Layout::plain("int", Form::Fds);
 /// A `struct sockaddr`.
 pub static SOCKADDR: Layout = Layout::plain("struct sockaddr", Form::Sockaddr);
+/// The address that a socket gets.
+pub static SOCKET_NAME: Layout = Layout::plain("struct sockaddr", Form::SocketName);
 /// A bit set.
 pub static BITS: Layout = Layout::plain("bits", Form::BitSet);
 /// `int`, compared.

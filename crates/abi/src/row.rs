@@ -87,6 +87,8 @@ pub enum Effect {
     Truncate,
     /// Blocks are allocated, punched or moved: mode in argument 1, offset 2, length 3.
     Allocate,
+    /// The socket in argument 0 gets the address in argument 1, which may be a file's name.
+    Bind,
     /// The file in argument 0 takes the contents of the file in argument `from` (FICLONE and kin).
     Clone { from: u8 },
 }
@@ -301,6 +303,11 @@ impl Row {
     /// A row whose shape is named after the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
         Self { number: sysno as u32, shape: Shape::new(sysno.name(), args), groups: Groups::NONE, by: 0, mask: u32::MAX, variants: &[] }
+    }
+    /// Performed, unlike others of its kind.
+    pub const fn issued(mut self) -> Self {
+        self.shape.replay = Replay::Issue;
+        self
     }
     /// Sets the result's meaning.
     pub const fn returns(mut self, ret: Ret) -> Self {

@@ -89,7 +89,7 @@ static TABLE: &[Row] = &[
     net(X::sendmsg, &[fd("fd"), arg("msg", Kind::InMsg), fl("flags", &fnet::MSG)]).returns(Ret::Bytes),
     net(X::recvmsg, &[fd("fd"), arg("msg", Kind::OutMsg), fl("flags", &fnet::MSG)]).returns(Ret::Bytes).does(Effect::Receive),
     net(X::shutdown, &[fd("fd"), fl("how", &fnet::SHUT)]),
-    net(X::bind, &[fd("fd"), input("umyaddr", by(2), &SOCKADDR), int("addrlen")]),
+    net(X::bind, &[fd("fd"), input("umyaddr", by(2), &SOCKET_NAME), int("addrlen")]).issued().changes().does(Effect::Bind),
     net(X::listen, &[fd("fd"), int("backlog")]),
     net(X::getsockname, &[fd("fd"), output("usockaddr", deref(2), &SOCKADDR), inouts("usockaddr_len", &INT)]),
     net(X::getpeername, &[fd("fd"), output("usockaddr", deref(2), &SOCKADDR), inouts("usockaddr_len", &INT)]),

@@ -1,13 +1,15 @@
 //! `reanimator replay`: perform a trace again, and say what was different.
 
+mod choices;
 mod report;
 
+use self::choices::{OnDivergence, Order, Verify};
 use crate::args::TraceArg;
 use crate::failure::Advise;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
 use crate::{reading, stdout};
-use ::replay::{Error, Options, replay};
+use ::replay::{Error, Options, Pace, replay};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +25,8 @@ use trace::Trace;
 Examples:
   reanimator replay                            the newest trace, in a fresh directory
   reanimator replay --root /mnt/new/r ls.ra    on another file system
+  reanimator replay --pace recorded ls.ra      each call at its time, as when it was recorded
+  reanimator replay --order resource --verify result ls.ra
   reanimator replay --json ls.ra | jq .divergences")]
 pub struct Args {
     #[command(flatten)]
@@ -30,9 +34,19 @@ pub struct Args {
     /// Perform it inside this directory, which must be empty or not exist [default: a fresh one, which is named]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Only perform it: compare nothing
-    #[arg(long)]
-    pub no_verify: bool,
+    /// Which calls a call waits for
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap)]
+    pub order: Order,
+    /// When calls begin: asap; think (each thread computes between its calls for as long as it did) or recorded (each at its time), with a factor if wanted:
+    /// think*0.5
+    #[arg(long, value_name = "PACE", default_value = "asap")]
+    pub pace: Pace,
+    /// What is compared
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Data)]
+    pub verify: Verify,
+    /// What happens when a call comes out differently
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergence::Warn)]
+    pub on_divergence: OnDivergence,
     /// Print at most so many divergences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
@@ -54,7 +68,8 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
     warn(&trace, talk);
 
-    let options = Options { show: a.show, verify: !a.no_verify, ..Options::new(&root) };
+    let options =
+        Options { show: a.show, order: a.order.into(), pace: a.pace, verify: a.verify.into(), on_divergence: a.on_divergence.into(), ..Options::new(&root) };
     let report = explained(replay(&trace, &options, &Bar::new(talk, trace.summary().calls)))?;
 
     for divergence in &report.shown {

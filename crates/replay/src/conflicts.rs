@@ -11,16 +11,20 @@ use trace::world::{Bound, lexical, parent};
 
 /// Bytes of a file that are ordered as one.
 const CHUNK: u64 = 256 << 10;
+/// So many users of a thing are remembered before those are looked for that are done.
+const USERS: usize = 16;
 /// An access to more chunks than this counts as one to the whole file.
 const CHUNKS: u64 = 8;
 const O_CREAT: u32 = 0o100;
 const O_TRUNC: u32 = 0o1000;
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Last {
     /// One more than the number of the last call that changed it; 0: none.
     changed: u64,
     used: u64,
+    /// The calls that used it since, in order, if somebody waits for each of them.
+    users: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -58,15 +62,42 @@ impl Conflicts {
         let mut after = 0;
         for Touch { key, changes } in list {
             let last = self.last.entry(key).or_default();
-            after = after.max(last.changed);
+            // A call that touches a thing twice does not wait for itself.
+            let before = |n: u64| if n > number { 0 } else { n };
+            after = after.max(before(last.changed));
             if changes {
-                after = after.max(last.used);
+                after = after.max(before(last.used));
                 last.changed = number + 1;
             } else {
                 last.used = number + 1;
             }
         }
         if after > overlapped { after } else { 0 }
+    }
+
+    /// The same where the calls that conflict are waited for one by one: their numbers.
+    pub fn needs(&mut self, number: u64, reached: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<u64> {
+        let mut list = Vec::with_capacity(8);
+        touches(&mut list, call, shape, bound);
+        let mut needs = Vec::new();
+        for Touch { key, changes } in list {
+            let last = self.last.entry(key).or_default();
+            needs.extend(last.changed.checked_sub(1));
+            if changes {
+                needs.append(&mut last.users);
+                last.changed = number + 1;
+            } else {
+                if last.users.len() >= USERS {
+                    last.users.retain(|user| *user >= reached);
+                }
+                last.users.push(number);
+                last.used = number + 1;
+            }
+        }
+        needs.retain(|n| *n >= reached && *n != number);
+        needs.sort_unstable();
+        needs.dedup();
+        needs
     }
 
     /// Forgets what no call can overlap any longer: everything below `number`.
@@ -95,7 +126,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
     }
     let mut renames = false;
     for (i, arg) in shape.args.iter().enumerate() {
-        let (Kind::Path(way), Some(path)) = (arg.kind, &bound.paths[i]) else { continue };
+        let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
         let path = lexical(path);
         let (changes, members) = match way.role {
             Role::Lookup => (shape.changes, false),
@@ -112,6 +143,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         };
         renames |= matches!(way.role, Role::Source | Role::Target);
         touch(list, &Thing::Name(&path), changes);
+        touch(list, &Thing::Name(parent(&path)), false);
         if changes && let Some((_, opened)) = bound.opened.first() {
             touch(list, &Thing::Inode(opened.file.inode.key), true);
         }

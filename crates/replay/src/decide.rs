@@ -52,10 +52,16 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
     if shape.copies.is_some_and(|copies| only_end(call, copies, bound).is_some()) {
         return Ok(shape);
     }
+    let binds = shape.effect == Effect::Bind;
+    if binds && !bound.paths.iter().any(Option::is_some) {
+        return Err(class(Class::Network));
+    }
     for (i, arg) in shape.args.iter().enumerate() {
         match arg.kind {
+            // The file is made, the socket is not.
+            Kind::Fd if binds => {}
             Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
-            Kind::Path(way) => {
+            kind if let Some(way) = kind.path() => {
                 let Some(path) = &bound.paths[i] else { continue };
                 if bound.through[i].is_none() && mounts.is_virtual(path) {
                     return Err("virtual file");
@@ -150,7 +156,7 @@ fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
     }
 }
 
-/// A look at a file that replay does not make: a device or a socket.
+/// A look at a file that replay does not make: a device.
 fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(), &'static str> {
     if form != Form::Struct || !call.succeeded() {
         return Ok(());
@@ -159,7 +165,7 @@ fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(
     for field in fields.iter().filter(|f| f.is == Is::Mode) {
         let bytes = piece.bytes.as_slice().get(field.at as usize..field.at as usize + 2).unwrap_or(&[0, 0]);
         let mode = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-        if matches!(mode & S_IFMT, 0o020_000 | 0o060_000 | 0o140_000) {
+        if matches!(mode & S_IFMT, 0o020_000 | 0o060_000) {
             return Err("special file");
         }
     }

@@ -3,6 +3,7 @@
 //! Order `overlap`: a call starts when all calls that had returned before it began are done, and those that it conflicts with and that returned before it. What is
 //! dispatched and not done is bounded in number and in bytes.
 
+mod needs;
 mod overlap;
 mod pool;
 mod proven;
@@ -13,12 +14,16 @@ use crate::executor::{Shared, open_directory};
 use crate::frontier::WINDOW;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
+use crate::order::{Due, Order};
+use crate::pacer::Pacer;
+use crate::presence::Presence;
 use crate::source::Cause;
 use crate::undecided::Undecided;
-use crate::{Error, Progress};
+use crate::{Error, Options, Progress};
 use abi::{Effect, Kind, Replay};
 use pool::Pool;
 use proven::Proven;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,10 +46,19 @@ struct Open {
     others: Vec<(usize, Arc<Descriptor<Real>>)>,
     /// An overlapping call wrote some of the bytes that it writes, differently.
     contested: bool,
+    /// What it says of names, once somebody has asked.
+    presence: OnceCell<Presence>,
     /// Calls dispatched when it began.
     overlapped: u64,
     /// It may be issued, so that others may conflict with it.
     counts: bool,
+}
+
+/// What a job waits for.
+struct Wait {
+    after: u64,
+    needs: Vec<u64>,
+    due: Due,
 }
 
 /// What a call in flight is, for [`Error::Stuck`].
@@ -68,7 +82,10 @@ pub(crate) struct Tally {
 pub(crate) struct Dispatcher<'a> {
     shared: Arc<Shared>,
     progress: &'a dyn Progress,
-    patience: Duration,
+    options: &'a Options,
+    pacer: Pacer,
+    /// The last call of each thread, and the one that must be done before a thread's first: its parent's.
+    last: HashMap<u32, u64>,
     world: World<Real>,
     pool: Pool,
     conflicts: Conflicts,
@@ -89,12 +106,14 @@ pub(crate) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    pub fn new(shared: Arc<Shared>, patience: Duration, progress: &'a dyn Progress) -> Self {
+    pub fn new(shared: Arc<Shared>, options: &'a Options, progress: &'a dyn Progress) -> Self {
         Self {
             pool: Pool::new(shared.clone()),
             shared,
             progress,
-            patience,
+            options,
+            pacer: Pacer::new(options.pace),
+            last: HashMap::new(),
             world: World::new(),
             conflicts: Conflicts::default(),
             open: Vec::new(),
@@ -113,6 +132,9 @@ impl<'a> Dispatcher<'a> {
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
         let mut moments = Proven::new(Timeline::new(items));
         while let Some(moment) = moments.next() {
+            if self.shared.stopping() {
+                break;
+            }
             match moment.map_err(Error::Trace)? {
                 Moment::Event(event) => self.event(&event)?,
                 Moment::Enter(place, call) => self.enter(place, &call),
@@ -145,10 +167,12 @@ impl<'a> Dispatcher<'a> {
                 }
             }
             RecordKind::Descriptor => self.present(event),
+            RecordKind::Start => self.born(event),
             _ => {}
         }
         self.release(event.tid, gone, self.number)?;
         if event.kind == RecordKind::Exit {
+            self.pacer.gone(event.tid);
             self.pool.leave(event.tid);
         }
         Ok(())
@@ -188,7 +212,7 @@ impl<'a> Dispatcher<'a> {
         let counts = call.returned() && call.shape().is_some_and(|s| s.replay == Replay::Issue);
         self.counting += usize::from(counts);
         let bound = self.world.enter(call);
-        let open = Open { call: call.clone(), bound, others: Vec::new(), contested: false, overlapped: self.number, counts };
+        let open = Open { call: call.clone(), bound, others: Vec::new(), contested: false, presence: OnceCell::new(), overlapped: self.number, counts };
         if self.open.len() <= place {
             self.open.resize_with(place + 1, || None);
         }
@@ -207,6 +231,7 @@ impl<'a> Dispatcher<'a> {
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
         let Some(Open { mut bound, mut others, overlapped, contested, .. }) = self.close(place) else { return Ok(()) };
+        self.pacer.returned(&call);
         self.world.leave(&call, &mut bound);
         self.reinterpret(&bound);
         for (i, d) in others.iter().filter(|_| call.succeeded()) {
@@ -253,13 +278,19 @@ impl<'a> Dispatcher<'a> {
         }
         let disturbed = self.listing(&call, shape, &bound);
         let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
+        let (after, needs) = match self.options.order {
+            Order::Overlap => (after, Vec::new()),
+            Order::Strict => (number, Vec::new()),
+            Order::Thread | Order::Resource => (0, self.needs(number, &call, shape, &bound, &others)),
+        };
+        let due = self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first));
         let credentials = self.world.credentials(call.tid).cloned();
         let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
         let tid = call.tid;
         let flying = Flying { seq: call.seq, tid, call: shape.name };
         self.tally.dispatched += 1;
         let task = Task::Call(Box::new(Issue { call, shape, bound, others, credentials, disturbed, mapped }));
-        self.dispatch(tid, flying, after, bytes, task)
+        self.dispatch(flying, Wait { after, needs, due }, bytes, task)
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
@@ -268,10 +299,13 @@ impl<'a> Dispatcher<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.dispatch(tid, Flying { seq: 0, tid, call: "exit" }, after, 0, Task::Release(gone))
+        let after = if matches!(self.options.order, Order::Thread | Order::Resource) { 0 } else { after };
+        let needs = self.last.get(&tid).copied().into_iter().collect();
+        self.dispatch(Flying { seq: 0, tid, call: "exit" }, Wait { after, needs, due: Due::Now }, 0, Task::Release(gone))
     }
 
-    fn dispatch(&mut self, tid: u32, flying: Flying, after: u64, bytes: u64, task: Task) -> Result<(), Error> {
+    fn dispatch(&mut self, flying: Flying, wait: Wait, bytes: u64, task: Task) -> Result<(), Error> {
+        let tid = flying.tid;
         let number = self.number;
         if number >= WINDOW {
             self.wait(number + 1 - WINDOW)?;
@@ -282,7 +316,11 @@ impl<'a> Dispatcher<'a> {
         self.flying[(number % WINDOW) as usize] = flying;
         self.shared.bytes.fetch_add(bytes, Relaxed);
         self.number += 1;
-        self.pool.send(tid, Job { number, after, bytes, task })
+        if matches!(self.options.order, Order::Thread | Order::Resource) {
+            self.last.insert(tid, number);
+        }
+        let Wait { after, needs, due } = wait;
+        self.pool.send(tid, Job { number, after, needs, due, tid, bytes, task })
     }
 
     /// Waits until all calls below `number` are done, unless nothing moves any more.
@@ -292,7 +330,7 @@ impl<'a> Dispatcher<'a> {
             let reached = self.shared.frontier.reached();
             if reached != last.0 {
                 last = (reached, Instant::now());
-            } else if last.1.elapsed() >= self.patience {
+            } else if last.1.elapsed() >= self.options.patience {
                 let Flying { seq, tid, call } = self.flying[(reached % WINDOW) as usize];
                 return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
             }
@@ -327,7 +365,7 @@ impl<'a> Dispatcher<'a> {
         use abi::{OpenFlags, Role};
         if call.succeeded() && !self.listings.is_empty() {
             for (i, arg) in shape.args.iter().enumerate() {
-                let (Kind::Path(way), Some(path)) = (arg.kind, &bound.paths[i]) else { continue };
+                let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
                 let changes = match way.role {
                     Role::Lookup => false,
                     Role::Open(OpenFlags::Arg(n)) => call.args[n as usize] & 0o100 != 0,

@@ -1,23 +1,40 @@
 //! A thread that issues the calls of a traced thread, one after the other, as that thread: in its working directory, with its umask, as its user.
 
+use crate::Verify;
 use crate::frontier::Frontier;
 use crate::handlers;
 use crate::issue::{Real, Scratch, raw};
 use crate::job::{Issue, Job, Task};
+use crate::order::Due;
+use crate::pacer::{Clock, histogram};
 use crate::report::Divergence;
 use crate::sandbox::Powers;
 use crate::unperformed::Unperformed;
 use crate::verify::{Difference, Listings, Rules};
 use crossbeam_channel::Receiver;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use trace::Call;
 use trace::world::{Bound, Credentials, Directory, Mounts};
 
 /// Divergences that are kept; more are counted.
 const KEPT: usize = 10_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+
+/// What came out differently.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// With the numbers of their calls.
+    pub kept: Vec<(u64, Divergence)>,
+    /// More than are kept.
+    pub more: u64,
+    /// All, by what differed.
+    pub by_kind: BTreeMap<String, u64>,
+}
 
 /// What all executors and the dispatcher share.
 pub(crate) struct Shared {
@@ -27,9 +44,14 @@ pub(crate) struct Shared {
     pub bytes: AtomicU64,
     pub rules: Rules,
     pub powers: Powers,
-    pub verify: bool,
-    /// Divergences with the numbers of their calls, and how many more there were.
-    pub found: Mutex<(Vec<(u64, Divergence)>, u64)>,
+    pub verify: Verify,
+    /// The first divergence ends the replay.
+    pub stop_at_first: bool,
+    /// When the first call was dispatched.
+    pub begun: OnceLock<Instant>,
+    /// How late calls began, if they were due at some time.
+    pub late: Mutex<Option<Histogram<u64>>>,
+    pub found: Mutex<Found>,
     /// Reasons why calls could not be issued after all.
     pub refused: Mutex<std::collections::BTreeMap<&'static str, u64>>,
     /// Clones that were performed by copying.
@@ -38,15 +60,35 @@ pub(crate) struct Shared {
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
+    /// No call is to begin any more.
+    pub stop: AtomicBool,
     /// What went wrong inside.
     pub broken: Mutex<Option<String>>,
 }
 
 impl Shared {
+    /// Whether the replay is to end before its last call.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    fn add_late(&self, late: &Histogram<u64>) {
+        if !late.is_empty() {
+            let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            // Both have the same bounds.
+            let _ = all.get_or_insert_with(histogram).add(late);
+        }
+    }
+
     /// A call is performed by no one.
     pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
         self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(call, bound, &self.mounts, why);
     }
+}
+
+/// The kind of a difference: which byte it begins at is not among it.
+fn kind(what: &str) -> &str {
+    if what.starts_with("byte ") { "data" } else { what }
 }
 
 /// What came of a call.
@@ -82,8 +124,15 @@ impl Executor {
             }
             let scratch = Scratch::new().ok_or("no memory for an executor")?;
             let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, credentials: None };
+            let mut clock = Clock::new();
             for job in jobs {
                 shared.frontier.wait(job.after);
+                for other in &job.needs {
+                    shared.frontier.wait_one(*other);
+                }
+                if job.due != Due::Now {
+                    clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now));
+                }
                 if shared.frontier.is_broken() {
                     break;
                 }
@@ -92,9 +141,11 @@ impl Executor {
                     Task::Release(descriptors) => drop(descriptors),
                     Task::Call(issue) => this.call(number, issue),
                 }
+                clock.done(job.due, job.tid);
                 shared.bytes.fetch_sub(bytes, Relaxed);
                 shared.frontier.complete(number);
             }
+            shared.add_late(&clock.late);
             Ok::<(), String>(())
         };
         let failed = match catch_unwind(AssertUnwindSafe(work)) {
@@ -111,7 +162,7 @@ impl Executor {
         let outcome = handlers::perform(self, &mut issue);
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.verify => self.report(number, &issue, difference),
+            Outcome::Issued(Some(difference)) if self.shared.verify > Verify::None => self.report(number, &issue, difference),
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
                 self.shared.left_out(&issue.call, &issue.bound, why);
@@ -149,8 +200,12 @@ impl Executor {
 
     fn report(&self, number: u64, issue: &Issue, difference: Difference) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.0.len() >= KEPT {
-            found.1 += 1;
+        *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
+        if self.shared.stop_at_first {
+            self.shared.stop.store(true, Relaxed);
+        }
+        if found.kept.len() >= KEPT {
+            found.more += 1;
             return;
         }
         let Difference { what, expected, got } = difference;
@@ -158,6 +213,6 @@ impl Executor {
         let file = bound.paths.iter().flatten().map(|p| &**p).next();
         let file = file.or_else(|| bound.fds.iter().flatten().chain(bound.closed.first()).map(|d| &*d.file.path).next()).unwrap_or_default();
         let file = String::from_utf8_lossy(file).into_owned();
-        found.0.push((number, Divergence { seq: issue.call.seq, tid: issue.call.tid, call: issue.shape.name, file, what, expected, got }));
+        found.kept.push((number, Divergence { seq: issue.call.seq, tid: issue.call.tid, call: issue.shape.name, file, what, expected, got }));
     }
 }

@@ -1,4 +1,4 @@
-//! Which dispatched calls are done: the clock of the order `overlap`.
+//! Which dispatched calls are done: the clock that executors wait by.
 //!
 //! Dispatched calls are numbered in the order of their recorded exits. [`Frontier::reached`] is the number below which all are done. A call waits until it has
 //! reached a number that is not above its own, so the oldest call that is not done never waits: there is no deadlock.
@@ -41,6 +41,9 @@ pub(crate) struct Frontier {
     sleepers: Mutex<BinaryHeap<Reverse<Sleeper>>>,
     /// The smallest number that a sleeper waits for.
     wanted: AtomicU64,
+    /// Who waits for a single call, and how many do.
+    single: Mutex<Vec<Sleeper>>,
+    singles: AtomicU64,
     broken: AtomicBool,
 }
 
@@ -51,6 +54,8 @@ impl Frontier {
             done: (0..WINDOW).map(|_| AtomicU64::new(0)).collect(),
             sleepers: Mutex::new(BinaryHeap::new()),
             wanted: AtomicU64::new(u64::MAX),
+            single: Mutex::new(Vec::new()),
+            singles: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         }
     }
@@ -73,6 +78,41 @@ impl Frontier {
         if self.reached() >= self.wanted.load(SeqCst) {
             self.wake(self.reached());
         }
+        if self.singles.load(SeqCst) > 0 {
+            self.wake_single(Some(number));
+        }
+    }
+
+    /// Call `number` itself is done. Its slot belongs to it until [`WINDOW`] more are in use, and then it has been reached.
+    pub fn is_done(&self, number: u64) -> bool {
+        self.done[(number % WINDOW) as usize].load(SeqCst) == number + 1 || self.reached() > number
+    }
+
+    /// Waits until call `number` itself is done.
+    pub fn wait_one(&self, number: u64) {
+        for _ in 0..LOOKS {
+            if self.is_done(number) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        self.single.lock().unwrap_or_else(PoisonError::into_inner).push(Sleeper(number, thread::current()));
+        self.singles.fetch_add(1, SeqCst);
+        while !self.is_done(number) && !self.broken.load(SeqCst) {
+            thread::park();
+        }
+        self.singles.fetch_sub(1, SeqCst);
+    }
+
+    /// Wakes those that wait for `number`, or all.
+    fn wake_single(&self, number: Option<u64>) {
+        self.single.lock().unwrap_or_else(PoisonError::into_inner).retain(|s| {
+            let wakes = number.is_none_or(|n| n == s.0) || self.is_done(s.0);
+            if wakes {
+                s.1.unpark();
+            }
+            !wakes
+        });
     }
 
     fn wake(&self, reached: u64) {
@@ -118,6 +158,7 @@ impl Frontier {
     pub fn break_off(&self) {
         self.broken.store(true, SeqCst);
         self.wake(u64::MAX);
+        self.wake_single(None);
     }
 
     pub fn is_broken(&self) -> bool {

@@ -1,5 +1,6 @@
 //! How calls are performed. Most need nothing but their kinds ([`plain`]); those that change the process's own world have a handler, one file each.
 
+mod bind;
 mod chdir;
 mod close;
 mod duplicate;
@@ -29,6 +30,7 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::Dup { old } => duplicate::duplicate(executor, issue, old, None),
         Effect::DupTo { old, new } => duplicate::duplicate(executor, issue, old, Some(new)),
         Effect::Chdir | Effect::Fchdir => chdir::chdir(executor, issue),
+        Effect::Bind => bind::bind(executor, issue),
         Effect::Umask => umask::umask(executor, issue),
         Effect::Seek => seek::seek(executor, issue),
         Effect::None if lists => list::list(executor, issue),

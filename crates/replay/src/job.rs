@@ -1,6 +1,7 @@
 //! What a dispatcher hands to an executor.
 
 use crate::issue::Real;
+use crate::order::Due;
 use abi::Shape;
 use std::sync::Arc;
 use trace::Call;
@@ -12,6 +13,12 @@ pub(crate) struct Job {
     pub number: u64,
     /// How many of the calls before it must be done first.
     pub after: u64,
+    /// Single calls before it that must be done first.
+    pub needs: Vec<u64>,
+    /// When it is due.
+    pub due: Due,
+    /// Its thread in the recording.
+    pub tid: u32,
     /// Recorded bytes that it holds.
     pub bytes: u64,
     pub task: Task,

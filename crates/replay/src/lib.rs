@@ -15,7 +15,10 @@ mod frontier;
 mod handlers;
 mod issue;
 mod job;
+mod order;
+mod pacer;
 pub mod prepare;
+mod presence;
 mod proof;
 pub mod report;
 mod run;
@@ -27,12 +30,35 @@ mod undecided;
 mod unperformed;
 mod verify;
 
+pub use order::{Order, Pace};
 pub use report::{Divergence, Report, State};
 pub use run::{replay, replay_source};
 pub use source::Source;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verify {
+    /// Nothing.
+    None,
+    /// The calls' results, and the final tree.
+    Result,
+    /// The calls' results and all bytes that they bring, and the final tree.
+    Data,
+}
+
+/// What happens when a call comes out differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDivergence {
+    /// It is counted, and the first ones are kept.
+    Warn,
+    /// The replay ends: no call begins any more.
+    Stop,
+    /// It is counted, and the outcome does not depend on it.
+    Ignore,
+}
 
 /// How to replay.
 #[derive(Clone, Debug)]
@@ -43,8 +69,14 @@ pub struct Options {
     pub not_empty: bool,
     /// How many divergences, and lines on the final state, the report keeps.
     pub show: usize,
-    /// Compare results, bytes and the final tree; else only perform.
-    pub verify: bool,
+    /// What is compared.
+    pub verify: Verify,
+    /// What happens when a call comes out differently.
+    pub on_divergence: OnDivergence,
+    /// Which calls a call waits for.
+    pub order: Order,
+    /// When it is due.
+    pub pace: Pace,
     /// Give up when no call finishes for so long.
     pub patience: Duration,
 }
@@ -52,7 +84,16 @@ pub struct Options {
 impl Options {
     /// The defaults, in `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), not_empty: false, show: 20, verify: true, patience: Duration::from_secs(60) }
+        Self {
+            root: root.into(),
+            not_empty: false,
+            show: 20,
+            verify: Verify::Data,
+            on_divergence: OnDivergence::Warn,
+            order: Order::Overlap,
+            pace: Pace::Asap,
+            patience: Duration::from_secs(60),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Makes the initial state of a trace's files under the replay's root.
 //!
-//! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices and sockets are not made. Attributes are set last,
+//! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices are not made. Attributes are set last,
 //! children before their directories, so that no permission is in the way. Memory does not grow with the content: one buffer of the trace at a time.
 
 use crate::source::{Cause, Source};
@@ -27,7 +27,7 @@ const OPEN_FILES: usize = 64;
 pub struct Prepared {
     /// Names, directories included.
     pub names: u64,
-    /// Names of devices and sockets, which were not made.
+    /// Names of devices, which were not made.
     pub skipped: u64,
     /// Bytes of content written.
     pub bytes: u64,
@@ -157,7 +157,8 @@ impl<'a> Maker<'a> {
                     write_zeros(&file, &self.zeros, offset, end).map_err(|e| ("allocating blocks of", e))?;
                 }
             }
-            FileType::Char | FileType::Block | FileType::Socket => {
+            FileType::Socket => mknodat(dir, name, Type::Socket, Mode::RUSR | Mode::WUSR, 0).map_err(|e| ("making socket", e.into()))?,
+            FileType::Char | FileType::Block => {
                 self.done.skipped += 1;
                 return Ok(());
             }
@@ -244,12 +245,12 @@ impl<'a> Maker<'a> {
         }
         let owner = (state.uid.map(Uid::from_raw), state.gid.map(Gid::from_raw));
         let root = rustix::process::geteuid().is_root();
-        if state.kind == FileType::Link || state.kind == FileType::Fifo {
+        if matches!(state.kind, FileType::Link | FileType::Fifo | FileType::Socket) {
             let (dir, name) = self.tree.parent(&row.path)?;
             if root && (owner.0.is_some() || owner.1.is_some()) && chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).is_err() {
                 self.done.refused += 1;
             }
-            if let (FileType::Fifo, Some(mode)) = (state.kind, state.mode) {
+            if let (FileType::Fifo | FileType::Socket, Some(mode)) = (state.kind, state.mode) {
                 rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
             }
             return Ok(());

@@ -1,13 +1,29 @@
 //! What two overlapping calls' results prove of their order.
 //!
-//! A read that brought a write's bytes came after it, and one that brought others came before; a read that met the file's end where a write goes on came before it.
+//! A read that brought a write's bytes came after it, and one that brought others came before; a read that met the file's end where a write goes on came before it, and
+//! so did a call that found the file shorter than the write made it.
 
 use crate::issue::Real;
-use abi::{Form, Kind, Len, Ret, Shape};
+use abi::{Effect, Form, Is, Kind, Len, Ret, Shape};
 use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
 use trace::world::Bound;
+
+/// The size that a call found its file to have, by a seek to its end or in a struct.
+pub(crate) fn size_found(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Option<((u64, u64), u64)> {
+    const SEEK_END: u64 = 2;
+    let fd = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
+    let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored() && call.succeeded())?.file;
+    let told = || {
+        shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+            Kind::Out(_, l) => Some(call.word(i as u8, l.fields.iter().find(|f| f.is == Is::Size && f.size == 8)?.at as u8)),
+            _ => None,
+        })
+    };
+    let size = if shape.effect == Effect::Seek { (call.args[2] == SEEK_END).then(|| (call.ret as u64).wrapping_sub(call.args[1])) } else { told() };
+    Some((file.inode.key, size?))
+}
 
 /// Bytes of a regular file that a call moved.
 pub(crate) struct Access<'a> {

@@ -1,5 +1,6 @@
 //! The outcome of a replay.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,6 +63,30 @@ pub struct Prepared {
     pub bytes: u64,
 }
 
+/// How times are distributed, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spread {
+    /// How many.
+    pub count: u64,
+    /// The median.
+    pub p50_us: f64,
+    /// One in twenty is longer.
+    pub p95_us: f64,
+    /// One in a hundred is longer.
+    pub p99_us: f64,
+    /// One in a thousand is longer.
+    pub p999_us: f64,
+    /// The longest.
+    pub max_us: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(times: &Histogram<u64>) -> Self {
+        let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
+        Self { count: times.len(), p50_us: at(0.5), p95_us: at(0.95), p99_us: at(0.99), p999_us: at(0.999), max_us: times.max() as f64 / 1000.0 }
+    }
+}
+
 /// What a replay did and found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -91,6 +116,14 @@ pub struct Report {
     pub elapsed_s: f64,
     /// From the first call to the last, when recorded.
     pub recorded_s: f64,
+    /// All calls that came out differently, races among them, by what differed: `result`, `data`, a field.
+    pub by_kind: BTreeMap<String, u64>,
+    /// The replay ended before the last call: at the first divergence, or because somebody wanted it to.
+    pub broken_off: bool,
+    /// Divergences do not count for the outcome.
+    pub ignored: bool,
+    /// How late calls began, where they were due at some time.
+    pub lateness: Option<Spread>,
     /// Things a reader should know.
     pub notes: Vec<String>,
 }
@@ -98,6 +131,6 @@ pub struct Report {
 impl Report {
     /// 0: all the same; 1: something differs.
     pub fn exit_code(&self) -> i32 {
-        i32::from(self.divergences > 0 || self.state.different > 0)
+        i32::from((self.divergences > 0 && !self.ignored) || self.state.different > 0)
     }
 }

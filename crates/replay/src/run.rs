@@ -3,16 +3,16 @@
 use crate::dispatch::Dispatcher;
 use crate::executor::Shared;
 use crate::frontier::Frontier;
-use crate::report::{Prepared, State};
+use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
 use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
-use crate::{Error, Options, Progress, Report, prepare, state};
+use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use trace::Item;
 use trace::files::Final;
@@ -63,15 +63,19 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
         powers,
         verify: options.verify,
+        stop_at_first: options.on_divergence == OnDivergence::Stop,
+        begun: OnceLock::new(),
+        late: Mutex::default(),
         found: Mutex::default(),
         refused: Mutex::default(),
         copied: AtomicU64::new(0),
         unperformed: Mutex::default(),
         mounts: source.mounts(),
+        stop: AtomicBool::new(false),
         broken: Mutex::default(),
     });
     let begun = Instant::now();
-    let mut dispatcher = Dispatcher::new(shared.clone(), options.patience, progress);
+    let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let elapsed = begun.elapsed();
     let tally = std::mem::take(&mut dispatcher.tally);
@@ -88,11 +92,15 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
     report.skipped = report.skipped_by.values().sum();
     report.recorded_s = tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
     report.prepared = prepared;
+    report.broken_off = shared.stopping();
+    report.ignored = options.on_divergence == OnDivergence::Ignore;
+    report.lateness = shared.late.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Spread::of);
     report.copied = shared.copied.load(Relaxed);
     let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
-    found.0.sort_by_key(|(number, _)| *number);
-    report.divergences = found.1;
-    for (number, divergence) in found.0 {
+    found.kept.sort_by_key(|(number, _)| *number);
+    report.divergences = found.more;
+    report.by_kind = found.by_kind;
+    for (number, divergence) in found.kept {
         let (count, shown) = match tally.raced.contains(&number) {
             true => (&mut report.races, &mut report.races_shown),
             false => (&mut report.divergences, &mut report.shown),
@@ -103,11 +111,11 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         }
     }
     let final_state = rows.iter().any(|r| !matches!(r.last, Final::Unknown(_)));
-    if options.verify && (final_state || rows.is_empty()) {
+    if options.verify > Verify::None && !report.broken_off && (final_state || rows.is_empty()) {
         progress.comparing();
         let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
         report.state = compare(&rows, root, powers, &unperformed, &undecided, options.show)?;
-    } else if options.verify {
+    } else if options.verify > Verify::None && !report.broken_off {
         report.notes.push("the trace does not hold the final state: the tree was not compared".into());
     }
     Ok(report)

@@ -164,7 +164,7 @@ fn compare_layout(
     let room = scratch.bytes(*arguments.rooms(i).first()?);
     let name = shape.args[i].name;
     match layout.form {
-        Form::Data | Form::Host | Form::Fds | Form::Dirents | Form::Dirents64 | Form::Sockaddr | Form::BitSet => None,
+        Form::Data | Form::Host | Form::Fds | Form::Dirents | Form::Dirents64 | Form::Sockaddr | Form::SocketName | Form::BitSet => None,
         Form::Opaque => {
             let n = recorded.len().min(room.len());
             (recorded[..n] != room[..n]).then(|| Difference::new(name, text(&recorded[..n]), text(&room[..n])))

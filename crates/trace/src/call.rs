@@ -98,6 +98,13 @@ impl Call {
     pub fn string(&self, arg: u8) -> Option<&[u8]> {
         self.piece(arg, PieceKind::String).map(|p| p.bytes.as_slice())
     }
+    /// The path in argument `arg`: its string, or the file's name in a socket's address (`struct sockaddr_un`: two bytes of family, then the path, which ends with
+    /// a NUL or the address).
+    pub fn path(&self, arg: u8) -> Option<&[u8]> {
+        const AF_UNIX: [u8; 2] = 1u16.to_ne_bytes();
+        let address = || self.piece(arg, PieceKind::Bytes)?.bytes.as_slice().strip_prefix(&AF_UNIX)?.split(|b| *b == 0).next();
+        self.string(arg).or_else(|| address().filter(|path| !path.is_empty()))
+    }
     /// The offset at which data that the kernel moved itself began; `None`: the descriptor's own.
     pub fn pointed(&self, at: At) -> Option<u64> {
         match at {
@@ -108,7 +115,8 @@ impl Call {
             At::Field { arg, at } => Some(self.word(arg, at)),
         }
     }
-    fn word(&self, arg: u8, at: u8) -> u64 {
+    /// The `u64` at byte `at` of the struct in argument `arg`; 0 if it was not captured.
+    pub fn word(&self, arg: u8, at: u8) -> u64 {
         let bytes = self.piece(arg, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
         bytes.map_or(0, |b| u64::from_le_bytes(*b))
     }

@@ -13,7 +13,7 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
         Form::Names => list(names(bytes), o.elements, out, |name, out| quote(name, usize::MAX, false, o.hex, out)),
         Form::Dirents => list(entries(bytes, 18), o.elements, out, |e, out| dirent(&e, o, out)),
         Form::Dirents64 => list(entries(bytes, 19), o.elements, out, |e, out| dirent(&e, o, out)),
-        Form::Sockaddr => sockaddr(bytes, o, out),
+        Form::Sockaddr | Form::SocketName => sockaddr(bytes, o, out),
         Form::BitSet => bits(bytes, o.elements, out),
         // getcwd gives the NUL with it, readlink does not.
         Form::Text => quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out),

@@ -14,7 +14,12 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     row("performed", &count(*issued))?;
     let reasons: Vec<String> = report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
     row("skipped", &format!("{}{}", count(*skipped), if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }))?;
-    row("divergences", &count(*divergences))?;
+    let kinds: Vec<String> = report.by_kind.iter().filter(|_| *divergences > 0).map(|(kind, n)| format!("{} {kind}", count(*n))).collect();
+    row("divergences", &format!("{}{}", count(*divergences), if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }))?;
+    if let Some(late) = &report.lateness {
+        let text = format!("{:.0} us at the median, {:.0} us at p99, {:.0} us at most", late.p50_us, late.p99_us, late.max_us);
+        row("late", &format!("calls began late by {text}"))?;
+    }
     let raced = *races + state.raced;
     if raced > 0 {
         let what = "came out differently where overlapping calls leave the order open";
@@ -29,6 +34,7 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     row(
         "outcome",
         match report.exit_code() {
+            _ if report.broken_off => "broken off: what was not performed was not compared",
             0 if raced > 0 => "the same, but for races of the recorded program",
             0 => "the same",
             _ => "different",

@@ -34,14 +34,14 @@ fn same_tree(place: &Place, again: &Path) {
     assert!(difference.is_empty(), "the trees differ (- recorded, + replayed):\n{difference}");
 }
 
-/// The whole life of a PostgreSQL in `$1`, on port `$2`; what it held at last is dumped to `$3`.
+/// The whole life of a PostgreSQL in `$1`, on port `$2` and a socket; what it held at last is dumped to `$3`.
 const LIFE: &str = r#"set -eu
 B=$(echo /usr/lib/postgresql/*/bin)
 $B/initdb -D $1 -A trust >/dev/null
-printf "listen_addresses = '127.0.0.1'\nport = $2\nunix_socket_directories = ''\nmax_parallel_workers = 0\nmax_parallel_maintenance_workers = 0\n" >> $1/postgresql.conf
+printf "listen_addresses = '127.0.0.1'\nport = $2\nunix_socket_directories = '$PWD'\n" >> $1/postgresql.conf
 $B/pg_ctl -D $1 -l log -w start >/dev/null
 $B/pgbench -h 127.0.0.1 -p $2 -i -s 1 postgres >/dev/null 2>&1
-$B/pgbench -h 127.0.0.1 -p $2 -c 4 -j 2 -T 4 postgres >/dev/null 2>&1
+$B/pgbench -h $PWD -p $2 -c 4 -j 2 -T ${PGBENCH_SECONDS:-4} postgres >/dev/null 2>&1
 $B/pg_dump -h 127.0.0.1 -p $2 postgres > $3
 $B/pg_ctl -D $1 -w -m fast stop >/dev/null
 "#;
@@ -76,6 +76,8 @@ fn postgresql() {
     let data = place.work().join("data").display().to_string();
     let mut record = place.record(&trace, &[], ["/bin/sh", "-c", LIFE, "life", &data, &port(), "dump.sql"]);
     record.envs([("SUDO_UID", user.uid.to_string()), ("SUDO_GID", user.gid.to_string()), ("SUDO_USER", "postgres".to_owned())]);
+    // As long as somebody wants it.
+    record.envs(std::env::var("PGBENCH_SECONDS").map(|s| ("PGBENCH_SECONDS", s)));
     recorded(&place, &mut record, &trace);
     let again = replayed(&place, &trace);
     same_tree(&place, &again);

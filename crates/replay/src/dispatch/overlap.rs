@@ -2,7 +2,8 @@
 
 use super::{Dispatcher, Open};
 use crate::issue::Real;
-use crate::proof::Access;
+use crate::presence::Presence;
+use crate::proof::{Access, size_found};
 use abi::plan::RESULT;
 use abi::{Effect, Kind, Ret, Shape};
 use std::sync::Arc;
@@ -40,6 +41,12 @@ fn given(open: &Open, taken: bool) -> Option<Given> {
     }
 }
 
+impl Open {
+    fn presence(&self, shape: &Shape) -> &Presence {
+        self.presence.get_or_init(|| Presence::of(&self.call, shape, &self.bound))
+    }
+}
+
 impl Dispatcher<'_> {
     /// The calls under way with the one at `place`, itself not among them.
     fn beside(&self, place: usize) -> impl Iterator<Item = (usize, &Open)> {
@@ -70,6 +77,12 @@ impl Dispatcher<'_> {
         {
             return Some(other);
         }
+        if let Some(other) = self.name_came_first(place, this, shape) {
+            return Some(other);
+        }
+        if let Some(other) = self.size_came_first(place, this, shape) {
+            return Some(other);
+        }
         let mine = Access::of(&this.call, shape, &this.bound)?;
         let access = |o: &'_ Open| o.call.shape().and_then(|s| Access::of(&o.call, s, &o.bound)).map(|a| (a.writes, a.common(&mine).is_some(), a.inode));
         if !self.beside(place).any(|(_, o)| access(o).is_some_and(|(_, _, inode)| inode == mine.inode)) {
@@ -83,6 +96,33 @@ impl Dispatcher<'_> {
             _ => false,
         });
         found.map(|(p, _)| *p)
+    }
+
+    /// The same by sizes that were found: longer than anybody knows of, or shorter than a write made it.
+    fn size_came_first(&self, place: usize, this: &Open, shape: &Shape) -> Option<usize> {
+        let file = &this.bound.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
+        let known = file.inode.size();
+        let others = self.beside(place).filter_map(|(p, o)| Some((p, o, o.call.shape()?)));
+        if let Some((inode, found)) = size_found(&this.call, shape, &this.bound) {
+            let longer = others.filter_map(|(p, o, s)| Some((p, Access::of(&o.call, s, &o.bound).filter(|a| a.writes && a.inode == inode)?.end)));
+            return longer.filter(|(_, end)| *end > known && *end <= found).min_by_key(|(_, end)| *end).map(|(p, _)| p);
+        }
+        let mine = Access::of(&this.call, shape, &this.bound).filter(|a| a.writes && a.end > known)?;
+        let mut shorter = others.filter_map(|(p, o, s)| Some((p, size_found(&o.call, s, &o.bound).filter(|(inode, _)| *inode == mine.inode)?.1)));
+        shorter.find(|(_, found)| *found < mine.end).map(|(p, _)| p)
+    }
+
+    /// The same by names that were found or missed.
+    fn name_came_first(&self, place: usize, this: &Open, shape: &Shape) -> Option<usize> {
+        let mine = this.presence(shape);
+        if mine.is_empty() {
+            return None;
+        }
+        let others = || self.beside(place).filter_map(|(p, o)| Some((p, o.presence(o.call.shape()?))));
+        let (first, names) = others().find(|(_, other)| mine.came_after(other))?;
+        // A third call that made or removed the name meanwhile may be why.
+        let alone = !others().any(|(p, third)| p != first && third.disturbs(mine) && third.disturbs(names));
+        alone.then_some(first)
     }
 
     /// Descriptors that came into being give calls under way another possible meaning of their numbers.

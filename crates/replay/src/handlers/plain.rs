@@ -1,6 +1,7 @@
 //! A call that its kinds describe wholly.
 
 use super::refusal;
+use crate::Verify;
 use crate::executor::{Executor, Outcome};
 use crate::issue::Arguments;
 use crate::job::Issue;
@@ -29,9 +30,8 @@ fn once(executor: &mut Executor, issue: &Issue) -> Outcome {
         Err(why) => return refusal(why),
     };
     let got = arguments.perform();
-    if !executor.shared.verify {
-        return Outcome::Issued(None);
-    }
-    let difference = compare_result(issue, got).or_else(|| compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules));
-    Outcome::Issued(difference)
+    let verify = executor.shared.verify;
+    let bytes = || compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules);
+    let difference = if verify == Verify::None { None } else { compare_result(issue, got) };
+    Outcome::Issued(difference.or_else(|| if verify == Verify::Data { bytes() } else { None }))
 }

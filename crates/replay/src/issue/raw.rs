@@ -136,6 +136,13 @@ pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     plain(Sysno::openat, [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0])
 }
 
+/// mknod(2) of a name (a NUL is added).
+pub(crate) fn make_node(path: &[u8], mode: u32) -> i64 {
+    let mut name = path.to_vec();
+    name.push(0);
+    plain(Sysno::mknodat, [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, mode as usize, 0, 0, 0])
+}
+
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
 pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
     let root = plain(Sysno::setresuid, [0; 6]);

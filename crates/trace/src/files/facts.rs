@@ -124,7 +124,8 @@ impl Facts {
     pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) -> Option<NodeId> {
         let mut led = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
-            if let Kind::Path(used) = a.kind {
+            // An address that names no file is no path.
+            if let Some(used) = a.kind.path().filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some()) {
                 // Where an error may be an earlier path's, nobody may have looked at the later one.
                 let lost = led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call.errno(), shape);
@@ -133,7 +134,7 @@ impl Facts {
                 let walk = self.lead(call, shape, scene, i as u8, used, reach);
                 let slash = self.names.slashed;
                 let creates = matches!(used.role, Role::Open(from) if open_flags(call, from) & O_CREAT != 0);
-                led.push(Led { used, follow: looks_through(call, used, call.string(i as u8).is_some_and(|path| path.ends_with(b"/"))), creates, slash, walk });
+                led.push(Led { used, follow: looks_through(call, used, call.path(i as u8).is_some_and(|path| path.ends_with(b"/"))), creates, slash, walk });
             }
         }
         match call.errno() {
@@ -163,7 +164,7 @@ impl Facts {
         if let Some(fd) = &scene.magic[usize::from(arg)] {
             return self.behind(fd).map_or(Walk::Virtual, |node| self.named(node));
         }
-        let path = call.string(arg).unwrap_or_default();
+        let path = call.path(arg).unwrap_or_default();
         let base = used.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
         if path.is_empty() {
             // AT_EMPTY_PATH, or a null path: the descriptor itself.

@@ -56,9 +56,9 @@ impl FileType {
             .find(|t| t.name() == name)
             .unwrap_or(Self::Unknown)
     }
-    /// Whether replay can make it again: devices are not replayed, and sockets are bound by calls that are performed by no one.
+    /// Whether replay can make it again: devices are not replayed.
     pub const fn performed(self) -> bool {
-        matches!(self, Self::Regular | Self::Directory | Self::Link | Self::Fifo)
+        matches!(self, Self::Regular | Self::Directory | Self::Link | Self::Fifo | Self::Socket)
     }
 }
 

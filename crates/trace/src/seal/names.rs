@@ -169,11 +169,11 @@ fn bound_to(answer: &mut Answer, call: &Call, bound: &Bound<()>, texts: &mut Tex
     if argument.is_none() && answer.file.is_none() {
         answer.file = call.identity(abi::plan::RESULT).map(|(_, path)| texts.number(path));
     }
-    let paths = shape.args.iter().enumerate().filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+    let paths = shape.args.iter().enumerate().filter(|(_, a)| a.kind.path().is_some());
     for (slot, (i, _)) in answer.paths.iter_mut().zip(paths) {
         *slot = match &bound.paths[i] {
             Some(path) => Some(texts.number(&lexical(path))),
-            None => call.string(i as u8).map(|text| texts.number(text)),
+            None => call.path(i as u8).map(|text| texts.number(text)),
         };
     }
     answer.offset = bound.offset.map(|o| o as i64);

@@ -101,7 +101,7 @@ impl<T: Default> World<T> {
                     d.file.inode.grow(call.args[2].saturating_add(call.args[3]));
                 }
             }
-            Effect::None | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
+            Effect::None | Effect::Bind | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
             Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
         }
     }

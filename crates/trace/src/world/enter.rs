@@ -55,11 +55,11 @@ impl<T: Default> World<T> {
             bound.root.clone_from(&fs.root);
         }
         for (i, arg) in shape.args.iter().enumerate() {
-            let Kind::Path(way) = arg.kind else { continue };
+            let Some(way) = arg.kind.path() else { continue };
             if bound.paths[i].is_some() {
                 continue;
             }
-            let Some(path) = call.string(i as u8) else { continue };
+            let Some(path) = call.path(i as u8) else { continue };
             let root = fs.root.as_ref().map(|r| &*r.path);
             let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
                 None => &*fs.cwd.path,

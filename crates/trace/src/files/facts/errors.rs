@@ -16,20 +16,22 @@ const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 const ENOTEMPTY: i32 = 39;
 pub(super) const ELOOP: i32 = 40;
+/// What bind(2) says where others say EEXIST.
+const EADDRINUSE: i32 = 98;
 
 /// How far the kernel got on a path.
 pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
-    let has = |role| shape.args.iter().any(|a| matches!(a.kind, Kind::Path(used) if used.role == role));
+    let has = |role| shape.args.iter().any(|a| a.kind.path().is_some_and(|used| used.role == role));
     match errno {
         // link(2) looks whether the new name is free before it refuses directories; rename(2) looks at both names before it refuses to move a directory into itself.
         Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
         // Names that end in a dot, and mount points, are refused after the directories have been found.
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
         Some(EINVAL) if has(Role::Source) && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) => Reach::Proven,
-        None | Some(EEXIST | ENOTEMPTY | EISDIR) => Reach::Proven,
+        None | Some(EEXIST | EADDRINUSE | ENOTEMPTY | EISDIR) => Reach::Proven,
         Some(EINVAL) if reads_link(shape) => Reach::Proven,
         // Of two paths, the other one may be to blame.
-        Some(ENOENT) if shape.args.iter().filter(|a| matches!(a.kind, Kind::Path(_))).count() == 1 => Reach::Missing,
+        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path().is_some()).count() == 1 => Reach::Missing,
         Some(errno) if proves_nothing(errno) => Reach::Nowhere,
         Some(_) => Reach::Partly,
     }
@@ -102,11 +104,15 @@ impl Facts {
                         }
                     }
                 }
-                (EEXIST, Role::Create | Role::Open(_)) => {
+                (EEXIST | EADDRINUSE, Role::Create | Role::Open(_)) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));
                     let node = self.names.node_mut(node);
                     if node.likely_kind() == FileType::Unknown {
-                        node.guess = if l.used.role == Role::Create { FileType::Directory } else { FileType::Regular };
+                        node.guess = match l.used.role {
+                            _ if errno == EADDRINUSE => FileType::Socket,
+                            Role::Create => FileType::Directory,
+                            _ => FileType::Regular,
+                        };
                     }
                 }
                 // Both names were looked at, and what has the old one is a directory.

@@ -120,6 +120,7 @@ impl Facts {
         let mode = shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
         let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
         let kind = match (string, mode) {
+            _ if shape.effect == Effect::Bind => FileType::Socket,
             (Some(_), _) => FileType::Link,
             (None, Some(mode)) if device => match FileType::of_mode(mode) {
                 FileType::Unknown => FileType::Regular,
@@ -129,6 +130,8 @@ impl Facts {
         };
         let mut seen = Seen::kind(kind);
         seen.target = string.map(<[u8]>::to_vec);
+        // A socket's own mode is all there is (sock_alloc in net/socket.c).
+        let mode = if kind == FileType::Socket { Some(mode.unwrap_or(0o777)) } else { mode };
         seen.attributes.mode = mode.map(|m| m & (0o777 | S_ISVTX) & !scene.umask);
         if kind == FileType::Regular {
             seen.attributes.size = Some(0);

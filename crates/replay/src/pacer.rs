@@ -1,0 +1,114 @@
+//! When calls are due: what the dispatcher computes from recorded times, and how an executor waits for it.
+
+use crate::order::{Due, Pace};
+use hdrhistogram::Histogram;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use trace::Call;
+
+/// What a thread has computed since its last call that is performed.
+#[derive(Clone, Copy)]
+struct Thinking {
+    since: u64,
+    computed: u64,
+}
+
+/// The dispatcher's side: told of all calls in the order in which they return.
+pub(crate) struct Pacer {
+    pace: Pace,
+    threads: HashMap<u32, Thinking>,
+}
+
+impl Pacer {
+    pub fn new(pace: Pace) -> Self {
+        Self { pace, threads: HashMap::new() }
+    }
+
+    /// A thread began.
+    pub fn born(&mut self, tid: u32, time: u64) {
+        if matches!(self.pace, Pace::Think(_)) {
+            self.threads.insert(tid, Thinking { since: time, computed: 0 });
+        }
+    }
+
+    /// A thread ended.
+    pub fn gone(&mut self, tid: u32) {
+        self.threads.remove(&tid);
+    }
+
+    /// A call returned. Sleeping counts as computing; other waiting does not: replay waits for what the order says.
+    pub fn returned(&mut self, call: &Call) {
+        if !matches!(self.pace, Pace::Think(_)) {
+            return;
+        }
+        let left = call.left.unwrap_or(call.entered);
+        let thread = self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
+        let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
+        thread.computed += (if sleeps { left } else { call.entered }).saturating_sub(thread.since);
+        thread.since = left;
+    }
+
+    /// When a call is due that is performed; the first one of all began at `first`.
+    pub fn due(&mut self, call: &Call, first: u64) -> Due {
+        match self.pace {
+            Pace::Asap => Due::Now,
+            Pace::Recorded(by) => Due::At(times(call.entered.saturating_sub(first), by)),
+            Pace::Think(by) => {
+                let computed = self.threads.get_mut(&call.tid).map_or(0, |t| std::mem::take(&mut t.computed));
+                Due::After(times(computed, by))
+            }
+        }
+    }
+}
+
+fn times(nanoseconds: u64, by: f64) -> u64 {
+    (nanoseconds as f64 * by) as u64
+}
+
+/// Longest time that is told apart.
+const MOST: u64 = 3_600_000_000_000;
+
+/// A histogram of nanoseconds, to three digits in a thousand.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MOST, 2).expect("the bounds are in order")
+}
+
+/// Enters a time.
+pub(crate) fn enter(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(MOST).max(1));
+}
+
+/// The executor's side.
+pub(crate) struct Clock {
+    /// The traced thread served last, and when its last call was done.
+    last: Option<(u32, Instant)>,
+    /// How late calls began.
+    pub late: Histogram<u64>,
+}
+
+impl Clock {
+    pub fn new() -> Self {
+        Self { last: None, late: histogram() }
+    }
+
+    /// Waits until a call of `tid` is due. `begun`: when the replay of calls began.
+    pub fn wait(&mut self, due: Due, tid: u32, begun: Instant) {
+        let at = match due {
+            Due::Now => return,
+            Due::At(ns) => begun + Duration::from_nanos(ns),
+            Due::After(ns) => self.last.filter(|(who, _)| *who == tid).map_or_else(Instant::now, |(_, end)| end) + Duration::from_nanos(ns),
+        };
+        let left = at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            std::thread::sleep(left);
+        }
+        enter(&mut self.late, at.elapsed());
+    }
+
+    /// A call of `tid` is done.
+    pub fn done(&mut self, due: Due, tid: u32) {
+        if matches!(due, Due::After(_)) {
+            self.last = Some((tid, Instant::now()));
+        }
+    }
+}
