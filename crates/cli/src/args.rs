@@ -1,6 +1,6 @@
 //! What the user can type. Each subcommand's options stand beside its code; here they come together.
 
-use crate::{doctor, generate, info, print, record, recover, replay, syscalls};
+use crate::{bench, doctor, generate, info, prepare, print, record, recover, replay, syscalls, verify};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::exit;
 
@@ -37,6 +37,9 @@ pub struct TalkArgs {
 pub enum Command {
     Record(record::Args),
     Replay(replay::Args),
+    Prepare(prepare::Args),
+    Verify(verify::Args),
+    Bench(bench::Args),
     Print(print::Args),
     Info(info::Args),
     Recover(recover::Args),

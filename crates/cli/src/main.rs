@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "this is the one crate whose business is to print")]
 
 mod args;
+mod bench;
 mod clock;
 mod doctor;
 mod failure;
@@ -13,6 +14,7 @@ mod generate;
 mod info;
 mod naming;
 mod outcome;
+mod prepare;
 mod print;
 mod reading;
 mod record;
@@ -23,6 +25,7 @@ mod sudo;
 mod syscalls;
 mod talk;
 mod units;
+mod verify;
 
 use args::Command;
 use outcome::Outcome;
@@ -34,6 +37,9 @@ fn main() -> ! {
     let outcome: Outcome = match args.command {
         Command::Record(a) => record::run(&a, &talk),
         Command::Replay(a) => replay::run(&a, &talk),
+        Command::Verify(a) => verify::run(&a, &talk),
+        Command::Prepare(a) => prepare::run(&a, &talk).into(),
+        Command::Bench(a) => bench::run(&a, &talk).into(),
         Command::Print(a) => print::run(&a, &talk).into(),
         Command::Info(a) => info::run(&a, &talk).into(),
         Command::Recover(a) => recover::run(&a, &talk).into(),

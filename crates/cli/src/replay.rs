@@ -1,19 +1,27 @@
 //! `reanimator replay`: perform a trace again, and say what was different.
 
+mod choice;
 mod choices;
 mod report;
 
+use self::choice::Choice;
 use self::choices::{OnDivergence, Order, Verify};
 use crate::args::TraceArg;
 use crate::failure::Advise;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
+use crate::units::count;
 use crate::{reading, stdout};
-use ::replay::{Error, Options, Pace, replay};
+use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use trace::Trace;
 
 /// Perform a trace again in a directory, and compare all results, all bytes, the final tree
@@ -25,6 +33,9 @@ use trace::Trace;
 Examples:
   reanimator replay                            the newest trace, in a fresh directory
   reanimator replay --root /mnt/new/r ls.ra    on another file system
+  reanimator replay --base snapshot/ ls.ra     on what stood there before, copied
+  reanimator replay --include '/var/lib/db/**' --map /var/lib/db=/db app.ra
+  reanimator replay --write-data random app.ra other bytes, which compress as well
   reanimator replay --pace recorded ls.ra      each call at its time, as when it was recorded
   reanimator replay --order resource --verify result ls.ra
   reanimator replay --json ls.ra | jq .divergences")]
@@ -34,7 +45,13 @@ pub struct Args {
     /// Perform it inside this directory, which must be empty or not exist [default: a fresh one, which is named]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Which calls a call waits for
+    /// Take the initial state from this directory instead of from the trace: it is copied into the root
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// The initial state stands in the root already: `reanimator prepare` or somebody else made it
+    #[arg(long, requires = "root", conflicts_with = "base")]
+    pub prepared: bool,
+    /// Which calls must be done before a call begins
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap)]
     pub order: Order,
     /// When calls begin: asap; think (each thread computes between its calls for as long as it did) or recorded (each at its time), with a factor if wanted:
@@ -47,6 +64,11 @@ pub struct Args {
     /// What happens when a call comes out differently
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergence::Warn)]
     pub on_divergence: OnDivergence,
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Measure how long each call takes, and print it beside the recorded times
+    #[arg(long)]
+    pub timing: bool,
     /// Print at most so many divergences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
@@ -62,21 +84,40 @@ pub fn run(a: &Args, talk: &Talk) -> Outcome {
 
 fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
-    let root = root(a.root.as_deref(), trace.path())?;
+    let root = root(a.root.as_deref(), trace.path(), a.prepared)?;
     let shown = root.display().to_string();
     // Before anything can go wrong inside: whoever has to look at the tree must know where it is.
     talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
     warn(&trace, talk);
 
-    let options =
-        Options { show: a.show, order: a.order.into(), pace: a.pace, verify: a.verify.into(), on_divergence: a.on_divergence.into(), ..Options::new(&root) };
-    let report = explained(replay(&trace, &options, &Bar::new(talk, trace.summary().calls)))?;
+    if let Some(base) = &a.base {
+        copy(base, &root)?;
+    }
+    let options = Options {
+        prepared: a.prepared || a.base.is_some(),
+        show: a.show,
+        timing: a.timing,
+        selection: a.choice.selection()?,
+        order: a.order.into(),
+        pace: a.pace,
+        verify: a.choice.comparable(a.verify).into(),
+        on_divergence: a.on_divergence.into(),
+        ..Options::new(&root)
+    };
+    let bar = Bar::new(talk, trace.summary().calls)?;
+    let report = match a.choice.alteration() {
+        by if by == Alteration::default() => explained(replay(&trace, &options, &bar))?,
+        by => explained(replay_source(&Altered::new(&trace, by), &options, &bar))?,
+    };
 
     for divergence in &report.shown {
         talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
     }
     for line in &report.state.lines {
         talk_or_print(a.json, talk, &format!("state: {line}"))?;
+    }
+    for explained in &report.explained_shown {
+        talk.detail(format_args!("explained: {explained}"));
     }
     for race in &report.races_shown {
         talk.detail(format_args!("race: {race}"));
@@ -96,6 +137,9 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         stdout::json(&document)?;
     } else {
         stdout::text(&report::table(&report)?)?;
+    }
+    if report.broken_off && report.divergences == 0 {
+        bail!("the replay was interrupted: {} of {} calls were the same until then", count(report.issued), count(trace.summary().calls));
     }
     Ok(Outcome::Status(report.exit_code()))
 }
@@ -122,16 +166,24 @@ fn warn(trace: &Trace, talk: &Talk) {
 }
 
 /// The directory to replay in, made if it is not there; without a name, a fresh one.
-fn root(named: Option<&Path>, trace: &Path) -> Result<PathBuf> {
+pub fn root(named: Option<&Path>, trace: &Path, prepared: bool) -> Result<PathBuf> {
     let Some(root) = named else { return fresh(trace) };
     let shown = root.display();
     fs::create_dir_all(root).with_context(|| format!("cannot make {shown}"))?;
     let mut entries = fs::read_dir(root).with_context(|| format!("cannot list {shown}"))?;
-    if entries.next().is_some() {
+    if !prepared && entries.next().is_some() {
         let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
         result.advise("name an empty directory, or one that does not exist yet; without --root a fresh one is made")?;
     }
     fs::canonicalize(root).with_context(|| format!("cannot find {shown}"))
+}
+
+/// Copies a tree with all its attributes; blocks are shared where the file system can.
+fn copy(base: &Path, root: &Path) -> Result<()> {
+    let status = Command::new("cp").args(["-a", "--reflink=auto", "--sparse=auto", "--"]).arg(base.join(".")).arg(root).status().context("cannot run cp")?;
+    let shown = base.display();
+    let copied = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("cannot copy {shown} into {}", root.display())) };
+    copied.advise("--base names a readable directory that looks like the root of the recorded machine, as far as the program used it")
 }
 
 fn fresh(trace: &Path) -> Result<PathBuf> {
@@ -149,7 +201,7 @@ fn fresh(trace: &Path) -> Result<PathBuf> {
     bail!("no free name for a directory in {}", parent.display())
 }
 
-fn explained<T>(result: Result<T, Error>) -> Result<T> {
+pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
     let advice = match &result {
         Err(Error::Sandbox(..)) => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
         Err(Error::Prepare(_) | Error::State(_) | Error::Root(..)) => {
@@ -166,17 +218,27 @@ fn explained<T>(result: Result<T, Error>) -> Result<T> {
 struct Bar {
     bar: Progress,
     calls: u64,
+    /// The first Ctrl-C ends the replay after the calls under way, with what is known by then; the second ends the process.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Bar {
-    fn new(talk: &Talk, calls: u64) -> Self {
-        Self { bar: talk.progress("replaying"), calls }
+    fn new(talk: &Talk, calls: u64) -> Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_default(signal, interrupted.clone()).context("cannot hear signals")?;
+            flag::register(signal, interrupted.clone()).context("cannot hear signals")?;
+        }
+        Ok(Self { bar: talk.progress("replaying"), calls, interrupted })
     }
 }
 
 impl ::replay::Progress for Bar {
     fn calls(&self, done: u64) {
         self.bar.at(done, self.calls);
+    }
+    fn is_unwanted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 }
 
@@ -187,10 +249,11 @@ mod tests {
     #[test]
     fn a_root_is_empty_or_made() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let made = root(Some(&dir.path().join("a/b")), Path::new("x.ra")).expect("made");
+        let made = root(Some(&dir.path().join("a/b")), Path::new("x.ra"), false).expect("made");
         assert!(made.is_dir());
-        assert!(root(Some(&made), Path::new("x.ra")).is_ok(), "an empty one will do");
+        assert!(root(Some(&made), Path::new("x.ra"), false).is_ok(), "an empty one will do");
         fs::write(made.join("precious"), "").expect("writable");
-        assert!(root(Some(&made), Path::new("x.ra")).is_err());
+        assert!(root(Some(&made), Path::new("x.ra"), false).is_err());
+        assert!(root(Some(&made), Path::new("x.ra"), true).is_ok(), "it is said to be prepared");
     }
 }

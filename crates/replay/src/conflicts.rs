@@ -3,7 +3,7 @@
 //! For each such thing the numbers of the latest calls that used and that changed it are kept, while calls that might overlap them are still under way.
 
 use crate::issue::Real;
-use abi::{Effect, Form, Kind, OpenFlags, Ret, Role, Shape};
+use abi::{Arg, Effect, Form, Is, Kind, OpenFlags, Ret, Role, Shape};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use trace::Call;
@@ -11,6 +11,8 @@ use trace::world::{Bound, lexical, parent};
 
 /// Bytes of a file that are ordered as one.
 const CHUNK: u64 = 256 << 10;
+/// Names of files with several that are remembered.
+const NAMES: usize = 1 << 17;
 /// So many users of a thing are remembered before those are looked for that are done.
 const USERS: usize = 16;
 /// An access to more chunks than this counts as one to the whole file.
@@ -30,16 +32,23 @@ struct Last {
 #[derive(Default)]
 pub(crate) struct Conflicts {
     last: HashMap<u64, Last>,
+    /// Names that links made of one file, by the file.
+    aliases: HashMap<Vec<u8>, u64>,
 }
 
 #[derive(Hash)]
 enum Thing<'a> {
     Offset(u64),
-    Inode((u64, u64)),
+    /// By its number: a struct that tells it may tell the device otherwise.
+    Inode(u64),
     Chunk((u64, u64), u64),
     Name(&'a [u8]),
     Members(&'a [u8]),
+    /// How many links a directory has: one for each directory in it.
+    Links(&'a [u8]),
     Names,
+    /// A file with several names.
+    Alias(u64),
 }
 
 struct Touch {
@@ -75,10 +84,41 @@ impl Conflicts {
         if after > overlapped { after } else { 0 }
     }
 
+    /// A file's links are counted under all of its names.
+    fn links(&mut self, list: &mut Vec<Touch>, number: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) {
+        let paths: Vec<(Role, Vec<u8>)> =
+            shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))).collect();
+        if let [(Role::Lookup, old), (Role::Create, new)] = &paths[..]
+            && call.succeeded()
+            && self.aliases.len() < NAMES
+        {
+            let file = *self.aliases.entry(old.clone()).or_insert(number);
+            self.aliases.insert(new.clone(), file);
+        }
+        if self.aliases.is_empty() {
+            return;
+        }
+        for (role, path) in &paths {
+            if let Some(file) = self.aliases.get(path) {
+                touch(list, &Thing::Alias(*file), shape.changes && !matches!(role, Role::Open(_)));
+            }
+        }
+        for file in bound.fds.iter().flatten().filter_map(|d| self.aliases.get(&d.file.path[..])) {
+            touch(list, &Thing::Alias(*file), false);
+        }
+        if let [(Role::Source, old), (Role::Target, new)] = &paths[..]
+            && call.succeeded()
+            && let Some(file) = self.aliases.remove(old)
+        {
+            self.aliases.insert(new.clone(), file);
+        }
+    }
+
     /// The same where the calls that conflict are waited for one by one: their numbers.
     pub fn needs(&mut self, number: u64, reached: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<u64> {
         let mut list = Vec::with_capacity(8);
         touches(&mut list, call, shape, bound);
+        self.links(&mut list, number, call, shape, bound);
         let mut needs = Vec::new();
         for Touch { key, changes } in list {
             let last = self.last.entry(key).or_default();
@@ -113,6 +153,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         let Some(descriptor) = bound.fds[i].as_ref().filter(|_| arg.kind == Kind::Fd) else { continue };
         let file = &descriptor.file;
         touch(list, &Thing::Name(&file.path), false);
+        touch(list, &Thing::Links(&file.path), false);
         let positioned = shape.args.iter().zip(call.args).any(|(a, v)| a.kind == Kind::Pos && v as i64 != -1);
         let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
         let moves = bound.offset.is_some();
@@ -123,6 +164,9 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
             touch(list, &Thing::Members(&file.path), true);
         }
         data(list, call, shape, bound, file, moves);
+    }
+    if let Some(number) = told_inode(call, shape) {
+        touch(list, &Thing::Inode(number), shape.changes);
     }
     let mut renames = false;
     for (i, arg) in shape.args.iter().enumerate() {
@@ -144,8 +188,13 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         renames |= matches!(way.role, Role::Source | Role::Target);
         touch(list, &Thing::Name(&path), changes);
         touch(list, &Thing::Name(parent(&path)), false);
+        if makes_directories(shape, way.role) {
+            touch(list, &Thing::Links(parent(&path)), true);
+        } else if way.role == Role::Lookup {
+            touch(list, &Thing::Links(&path), false);
+        }
         if changes && let Some((_, opened)) = bound.opened.first() {
-            touch(list, &Thing::Inode(opened.file.inode.key), true);
+            touch(list, &Thing::Inode(opened.file.inode.key.1), true);
         }
         if members {
             // Makers of different names do not disturb each other; a listing, or the removal of the directory, sees them all.
@@ -161,18 +210,39 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
     }
 }
 
+/// The inode that a call told about (stat and its kin).
+fn told_inode(call: &Call, shape: &Shape) -> Option<u64> {
+    let told = |(i, a): (usize, &Arg)| match a.kind {
+        Kind::Out(_, l) => Some(call.word(i as u8, l.fields.iter().find(|f| f.is == Is::Ino && f.size == 8)?.at as u8)),
+        _ => None,
+    };
+    shape.args.iter().enumerate().find_map(told).filter(|number| *number != 0 && call.succeeded())
+}
+
+/// Whether it may make, remove or move a directory.
+fn makes_directories(shape: &Shape, role: Role) -> bool {
+    let has = |kind: fn(Kind) -> bool| shape.args.iter().any(|a| kind(a.kind));
+    match role {
+        Role::Create => has(|k| k == Kind::Mode) && !has(|k| k == Kind::Dev),
+        Role::Remove => has(|k| matches!(k, Kind::Flags(_))),
+        Role::RemoveDirectory | Role::Source | Role::Target => true,
+        Role::Lookup | Role::Open(_) => false,
+    }
+}
+
 fn data(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real>, file: &trace::world::OpenFile, moves: bool) {
     let inode = file.inode.key;
     let moved = call.ret.max(0) as u64;
     let (Some(start), true, Ret::Bytes) = (bound.offset, moves && call.succeeded(), shape.ret) else {
-        return touch(list, &Thing::Inode(inode), shape.changes);
+        return touch(list, &Thing::Inode(inode.1), shape.changes);
     };
     let writes = shape.changes;
     let end = start.saturating_add(moved);
     // `leave` has moved the size on already: a write up to it may have made the file longer.
     let extends = writes && end >= file.inode.size();
     let many = end.saturating_sub(start) / CHUNK >= CHUNKS;
-    touch(list, &Thing::Inode(inode), extends || (writes && many));
+    // One of many chunks meets the others at the file.
+    touch(list, &Thing::Inode(inode.1), extends || many);
     if !many {
         for chunk in start / CHUNK..=end.saturating_sub(1).max(start) / CHUNK {
             touch(list, &Thing::Chunk(inode, chunk), writes);

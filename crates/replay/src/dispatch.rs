@@ -3,24 +3,26 @@
 //! Order `overlap`: a call starts when all calls that had returned before it began are done, and those that it conflicts with and that returned before it. What is
 //! dispatched and not done is bounded in number and in bytes.
 
-mod needs;
 mod overlap;
 mod pool;
 mod proven;
+mod waits;
 
 use crate::conflicts::Conflicts;
 use crate::decide::decide;
-use crate::executor::{Shared, open_directory};
+use crate::executor::{OPEN_FLAGS, Shared, open_directory};
 use crate::frontier::WINDOW;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
+use crate::latency::Times;
 use crate::order::{Due, Order};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
+use crate::selection::LeftOut;
 use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::{Error, Options, Progress};
-use abi::{Effect, Kind, Replay};
+use abi::{Effect, Kind, Replay, Ret};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
@@ -52,6 +54,8 @@ struct Open {
     overlapped: u64,
     /// It may be issued, so that others may conflict with it.
     counts: bool,
+    /// It only makes the state for those that were chosen.
+    early: bool,
 }
 
 /// What a job waits for.
@@ -70,13 +74,26 @@ struct Flying {
 }
 
 /// Counts.
-#[derive(Default)]
 pub(crate) struct Tally {
     pub calls: u64,
     pub dispatched: u64,
     pub skipped_by: BTreeMap<&'static str, u64>,
     pub raced: HashSet<u64>,
     pub recorded: Option<(u64, u64)>,
+    /// Calls that may differ, since others were left out.
+    pub explained: HashSet<u64>,
+    /// Calls that only made the state for the chosen ones.
+    pub early: u64,
+    /// When the first call began in the recording.
+    pub first: Option<u64>,
+    /// When the replay of the chosen calls began.
+    pub begun: Instant,
+    /// There are calls after the chosen time.
+    pub cut_short: bool,
+    /// What calls that are performed took in the recording.
+    pub times: Times,
+    /// Bytes that they moved.
+    pub moved: u64,
 }
 
 pub(crate) struct Dispatcher<'a> {
@@ -103,6 +120,31 @@ pub(crate) struct Dispatcher<'a> {
     listings: HashMap<u64, u64>,
     changes: HashMap<Box<[u8]>, u64>,
     pub tally: Tally,
+    /// Files that calls changed which are left out.
+    pub left_out: LeftOut,
+    /// The first chosen call has come.
+    chosen: bool,
+    /// The trace says of processes where they come from.
+    told: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            calls: 0,
+            dispatched: 0,
+            skipped_by: BTreeMap::new(),
+            raced: HashSet::new(),
+            recorded: None,
+            explained: HashSet::new(),
+            early: 0,
+            first: None,
+            begun: Instant::now(),
+            cut_short: false,
+            times: Times::default(),
+            moved: 0,
+        }
+    }
 }
 
 impl<'a> Dispatcher<'a> {
@@ -125,6 +167,9 @@ impl<'a> Dispatcher<'a> {
             listings: HashMap::new(),
             changes: HashMap::new(),
             tally: Tally::default(),
+            left_out: LeftOut::default(),
+            chosen: options.selection.from == 0,
+            told: false,
         }
     }
 
@@ -132,12 +177,16 @@ impl<'a> Dispatcher<'a> {
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
         let mut moments = Proven::new(Timeline::new(items));
         while let Some(moment) = moments.next() {
-            if self.shared.stopping() {
+            if self.is_unwanted() {
                 break;
             }
             match moment.map_err(Error::Trace)? {
                 Moment::Event(event) => self.event(&event)?,
-                Moment::Enter(place, call) => self.enter(place, &call),
+                Moment::Enter(_, call) if self.is_beyond(&call) => {
+                    self.tally.cut_short = true;
+                    break;
+                }
+                Moment::Enter(place, call) => self.enter(place, &call)?,
                 Moment::Leave(place, call) => match self.came_first(place) {
                     Some(other) if moments.postpone(place, &call, other) => {}
                     _ => self.leave(place, call)?,
@@ -159,6 +208,7 @@ impl<'a> Dispatcher<'a> {
         let gone = self.world.event(event);
         match event.kind {
             RecordKind::State => {
+                self.told = true;
                 if let Some(cwd) = self.world.directory(event.tid) {
                     let fd = open_directory(&cwd.path);
                     if fd >= 0 {
@@ -180,8 +230,6 @@ impl<'a> Dispatcher<'a> {
 
     /// Opens what was open when the recording began. Descriptors that share an offset share it here.
     fn present(&mut self, event: &Event) {
-        /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
-        const KEPT: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
         let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else { return };
         let file = &descriptor.file;
         if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
@@ -194,7 +242,7 @@ impl<'a> Dispatcher<'a> {
             }
             return;
         }
-        let fd = raw::open(&file.path, file.status() & KEPT);
+        let fd = raw::open(&file.path, file.status() & OPEN_FLAGS);
         if fd >= 0 {
             raw::seek(fd as i32, file.offset(), 0);
             descriptor.real.set(fd as i32);
@@ -202,7 +250,26 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn enter(&mut self, place: usize, call: &Arc<Call>) {
+    /// Whether a call begins after the time that was chosen.
+    fn is_beyond(&self, call: &Call) -> bool {
+        let since = |until: u64| call.entered.saturating_sub(self.tally.first?).checked_sub(until);
+        self.options.selection.until.and_then(since).is_some_and(|beyond| beyond > 0)
+    }
+
+    /// All that makes the state for the chosen calls is done before the first of them.
+    fn begin_chosen(&mut self, call: &Call) -> Result<(), Error> {
+        let first = *self.tally.first.get_or_insert(call.entered);
+        if !self.chosen && call.entered - first.min(call.entered) >= self.options.selection.from {
+            self.chosen = true;
+            self.wait(self.number)?;
+            self.tally.recorded = None;
+            self.tally.begun = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, place: usize, call: &Arc<Call>) -> Result<(), Error> {
+        self.begin_chosen(call)?;
         self.tally.calls += 1;
         if self.tally.calls.is_multiple_of(4096) {
             self.progress.calls(self.tally.calls);
@@ -212,11 +279,21 @@ impl<'a> Dispatcher<'a> {
         let counts = call.returned() && call.shape().is_some_and(|s| s.replay == Replay::Issue);
         self.counting += usize::from(counts);
         let bound = self.world.enter(call);
-        let open = Open { call: call.clone(), bound, others: Vec::new(), contested: false, presence: OnceCell::new(), overlapped: self.number, counts };
+        let open = Open {
+            call: call.clone(),
+            bound,
+            others: Vec::new(),
+            contested: false,
+            presence: OnceCell::new(),
+            overlapped: self.number,
+            counts,
+            early: !self.chosen,
+        };
         if self.open.len() <= place {
             self.open.resize_with(place + 1, || None);
         }
         self.open[place] = Some(open);
+        Ok(())
     }
 
     fn close(&mut self, place: usize) -> Option<Open> {
@@ -230,7 +307,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
-        let Some(Open { mut bound, mut others, overlapped, contested, .. }) = self.close(place) else { return Ok(()) };
+        let Some(Open { mut bound, mut others, overlapped, contested, early, .. }) = self.close(place) else { return Ok(()) };
         self.pacer.returned(&call);
         self.world.leave(&call, &mut bound);
         self.reinterpret(&bound);
@@ -239,7 +316,18 @@ impl<'a> Dispatcher<'a> {
         }
         others.retain(|(i, d)| bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored()));
         self.note_mapping(&call, &bound);
-        let shape = match decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user) {
+        if let Some(why) = self.options.selection.why_not(&call, &bound) {
+            if let Some(shape) = call.shape() {
+                self.left_out.note(&call, shape, &bound);
+            }
+            self.skip(why);
+            let closed = std::mem::take(&mut bound.closed);
+            return self.release(call.tid, closed, overlapped);
+        }
+        // Nobody knows where it was, and what its descriptors meant.
+        let stranger = self.told && self.shared.torn && self.world.credentials(call.tid).is_none();
+        let decided = decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user);
+        let shape = match if stranger { Err("beginning of its thread lost") } else { decided } {
             Ok(shape) => shape,
             Err(why) => {
                 self.skip(why);
@@ -249,26 +337,7 @@ impl<'a> Dispatcher<'a> {
             }
         };
         let number = self.number;
-        let mut after = overlapped;
-        if self.counting > 0 || overlapped < number {
-            let conflict = self.conflicts.enter(number, overlapped, &call, shape, &bound);
-            if conflict > overlapped {
-                after = conflict;
-                if self.tally.raced.len() < RACES {
-                    self.tally.raced.extend([number, conflict - 1]);
-                }
-            }
-            // It may have opened its descriptor after this call began; and one whose number changed its meaning meanwhile may have meant the other.
-            let fds = || bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
-            after = fds().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after);
-            let same = |i: usize, d| self.world.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, d));
-            if !matches!(shape.effect, Effect::Close { .. }) && self.tally.raced.len() < RACES && !fds().all(|(i, d)| same(i, d)) {
-                self.tally.raced.insert(number);
-            }
-            let oldest = self.open.iter().flatten().map(|o| o.overlapped).min().unwrap_or(number);
-            self.conflicts.forget(oldest.min(self.shared.frontier.reached()));
-        }
-        after = others.iter().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after);
+        let (after, needs) = self.waits(number, overlapped, &call, shape, &bound, &others);
         if self.weigh(&call, shape, &bound, &others, contested) && self.tally.raced.len() < RACES {
             self.tally.raced.insert(number);
         }
@@ -278,18 +347,23 @@ impl<'a> Dispatcher<'a> {
         }
         let disturbed = self.listing(&call, shape, &bound);
         let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
-        let (after, needs) = match self.options.order {
-            Order::Overlap => (after, Vec::new()),
-            Order::Strict => (number, Vec::new()),
-            Order::Thread | Order::Resource => (0, self.needs(number, &call, shape, &bound, &others)),
-        };
-        let due = self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first));
+        if self.left_out.explains(&bound) && self.tally.explained.len() < RACES {
+            self.tally.explained.insert(number);
+        }
+        let due = if early { Due::Now } else { self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first)) };
         let credentials = self.world.credentials(call.tid).cloned();
         let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
         let tid = call.tid;
         let flying = Flying { seq: call.seq, tid, call: shape.name };
         self.tally.dispatched += 1;
-        let task = Task::Call(Box::new(Issue { call, shape, bound, others, credentials, disturbed, mapped }));
+        self.tally.early += u64::from(early);
+        if shape.ret == Ret::Bytes && call.ret > 0 {
+            self.tally.moved += call.ret as u64;
+        }
+        if self.options.timing {
+            self.tally.times.enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
+        }
+        let task = Task::Call(Box::new(Issue { call, shape, bound, others, credentials, disturbed, mapped, early }));
         self.dispatch(flying, Wait { after, needs, due }, bytes, task)
     }
 
@@ -323,12 +397,21 @@ impl<'a> Dispatcher<'a> {
         self.pool.send(tid, Job { number, after, needs, due, tid, bytes, task })
     }
 
+    /// Whether no call is to begin any more.
+    fn is_unwanted(&self) -> bool {
+        if self.progress.is_unwanted() {
+            self.shared.stop.store(true, Relaxed);
+        }
+        self.shared.stopping()
+    }
+
     /// Waits until all calls below `number` are done, unless nothing moves any more.
     fn wait(&self, number: u64) -> Result<(), Error> {
         let mut last = (self.shared.frontier.reached(), Instant::now());
         while !self.shared.frontier.wait_for(number, Some(TICK)) {
             let reached = self.shared.frontier.reached();
-            if reached != last.0 {
+            self.is_unwanted();
+            if reached != last.0 || self.shared.paced {
                 last = (reached, Instant::now());
             } else if last.1.elapsed() >= self.options.patience {
                 let Flying { seq, tid, call } = self.flying[(reached % WINDOW) as usize];

@@ -5,6 +5,7 @@ use crate::frontier::Frontier;
 use crate::handlers;
 use crate::issue::{Real, Scratch, raw};
 use crate::job::{Issue, Job, Task};
+use crate::latency::Times;
 use crate::order::Due;
 use crate::pacer::{Clock, histogram};
 use crate::report::Divergence;
@@ -23,6 +24,8 @@ use trace::world::{Bound, Credentials, Directory, Mounts};
 
 /// Divergences that are kept; more are counted.
 const KEPT: usize = 10_000;
+/// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
+pub(crate) const OPEN_FLAGS: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
 
 /// What came out differently.
@@ -47,8 +50,16 @@ pub(crate) struct Shared {
     pub verify: Verify,
     /// The first divergence ends the replay.
     pub stop_at_first: bool,
+    /// Calls are due at some time.
+    pub paced: bool,
     /// When the first call was dispatched.
     pub begun: OnceLock<Instant>,
+    /// Opens may have been left out.
+    pub selective: bool,
+    /// Calls are measured.
+    pub timing: bool,
+    /// What they took.
+    pub times: Mutex<Times>,
     /// How late calls began, if they were due at some time.
     pub late: Mutex<Option<Histogram<u64>>>,
     pub found: Mutex<Found>,
@@ -62,6 +73,8 @@ pub(crate) struct Shared {
     pub mounts: Mounts,
     /// No call is to begin any more.
     pub stop: AtomicBool,
+    /// Beginnings of threads may be missing.
+    pub torn: bool,
     /// What went wrong inside.
     pub broken: Mutex<Option<String>>,
 }
@@ -70,6 +83,11 @@ impl Shared {
     /// Whether the replay is to end before its last call.
     pub fn stopping(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// A call is not performed as the replay ends.
+    fn left_undone(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry("the replay ended").or_default() += 1;
     }
 
     fn add_late(&self, late: &Histogram<u64>) {
@@ -106,11 +124,23 @@ pub(crate) struct Executor {
     pub cwd: Option<Arc<Directory<Real>>>,
     pub umask: u32,
     credentials: Option<Arc<Credentials>>,
+    times: Times,
 }
 
 /// Opens a directory to go back to later.
 pub(crate) fn open_directory(path: &[u8]) -> i64 {
     raw::open(path, O_PATH_DIRECTORY)
+}
+
+/// Opens descriptors whose open was left out.
+fn reopen(issue: &Issue) {
+    for descriptor in issue.bound.fds.iter().flatten().filter(|d| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored()) {
+        let fd = raw::open(&descriptor.file.path, descriptor.file.status() & OPEN_FLAGS);
+        if fd >= 0 {
+            raw::seek(fd as i32, issue.bound.offset.unwrap_or(0), 0);
+            descriptor.real.set(fd as i32);
+        }
+    }
 }
 
 impl Executor {
@@ -123,15 +153,18 @@ impl Executor {
                 raw::drop_capabilities();
             }
             let scratch = Scratch::new().ok_or("no memory for an executor")?;
-            let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, credentials: None };
-            let mut clock = Clock::new();
+            let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, credentials: None, times: Times::default() };
+            if shared.timing {
+                raw::measure();
+            }
+            let mut clock = Clock::new(shared.paced);
             for job in jobs {
                 shared.frontier.wait(job.after);
                 for other in &job.needs {
                     shared.frontier.wait_one(*other);
                 }
                 if job.due != Due::Now {
-                    clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now));
+                    clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
                 }
                 if shared.frontier.is_broken() {
                     break;
@@ -139,6 +172,7 @@ impl Executor {
                 let (number, bytes) = (job.number, job.bytes);
                 match job.task {
                     Task::Release(descriptors) => drop(descriptors),
+                    Task::Call(_) if shared.stopping() => shared.left_undone(),
                     Task::Call(issue) => this.call(number, issue),
                 }
                 clock.done(job.due, job.tid);
@@ -146,6 +180,7 @@ impl Executor {
                 shared.frontier.complete(number);
             }
             shared.add_late(&clock.late);
+            shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
             Ok::<(), String>(())
         };
         let failed = match catch_unwind(AssertUnwindSafe(work)) {
@@ -159,10 +194,16 @@ impl Executor {
 
     fn call(&mut self, number: u64, mut issue: Box<Issue>) {
         self.become_caller(&issue);
+        if self.shared.selective {
+            reopen(&issue);
+        }
         let outcome = handlers::perform(self, &mut issue);
+        if let Some(took) = raw::measured().filter(|took| *took > 0) {
+            self.times.enter(issue.shape.name, took);
+        }
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.verify > Verify::None => self.report(number, &issue, difference),
+            Outcome::Issued(Some(difference)) if self.shared.verify > Verify::None && !issue.early => self.report(number, &issue, difference),
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
                 self.shared.left_out(&issue.call, &issue.bound, why);

@@ -43,4 +43,6 @@ pub(crate) struct Issue {
     pub disturbed: bool,
     /// Its data are not comparable: the file is written through a mapping.
     pub mapped: bool,
+    /// It makes the state that later calls find: it is not compared.
+    pub early: bool,
 }

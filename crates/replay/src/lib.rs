@@ -7,6 +7,7 @@
 //! returned later (or would have, as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
+mod altered;
 mod conflicts;
 mod decide;
 mod dispatch;
@@ -15,6 +16,7 @@ mod frontier;
 mod handlers;
 mod issue;
 mod job;
+pub mod latency;
 mod order;
 mod pacer;
 pub mod prepare;
@@ -23,6 +25,7 @@ mod proof;
 pub mod report;
 mod run;
 mod sandbox;
+mod selection;
 pub mod source;
 pub mod state;
 pub mod tree;
@@ -30,9 +33,11 @@ mod undecided;
 mod unperformed;
 mod verify;
 
+pub use altered::{Alteration, Altered, Data};
 pub use order::{Order, Pace};
 pub use report::{Divergence, Report, State};
-pub use run::{replay, replay_source};
+pub use run::{prepare_root, replay, replay_source};
+pub use selection::Selection;
 pub use source::Source;
 
 use std::path::PathBuf;
@@ -65,8 +70,8 @@ pub enum OnDivergence {
 pub struct Options {
     /// The directory in which everything happens; must exist.
     pub root: PathBuf,
-    /// Replay even if the root is not empty.
-    pub not_empty: bool,
+    /// The initial state stands in the root already; else it is made there, and the root must be empty.
+    pub prepared: bool,
     /// How many divergences, and lines on the final state, the report keeps.
     pub show: usize,
     /// What is compared.
@@ -77,6 +82,10 @@ pub struct Options {
     pub order: Order,
     /// When it is due.
     pub pace: Pace,
+    /// Measure how long each call takes.
+    pub timing: bool,
+    /// Which calls are performed.
+    pub selection: Selection,
     /// Give up when no call finishes for so long.
     pub patience: Duration,
 }
@@ -86,12 +95,14 @@ impl Options {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
-            not_empty: false,
+            prepared: false,
             show: 20,
             verify: Verify::Data,
             on_divergence: OnDivergence::Warn,
             order: Order::Overlap,
             pace: Pace::Asap,
+            timing: false,
+            selection: Selection::default(),
             patience: Duration::from_secs(60),
         }
     }
@@ -103,6 +114,10 @@ pub trait Progress: Sync {
     fn prepared(&self, _prepared: &prepare::Prepared) {}
     /// So many of the trace's calls have been read; called every few thousand.
     fn calls(&self, _done: u64) {}
+    /// Whether somebody wants the replay to end: no call begins any more then.
+    fn is_unwanted(&self) -> bool {
+        false
+    }
     /// All calls are done; the tree is being compared.
     fn comparing(&self) {}
 }

@@ -31,6 +31,8 @@ pub struct Prepared {
     pub skipped: u64,
     /// Bytes of content written.
     pub bytes: u64,
+    /// Bytes that no call of the trace brought: zeros without blocks.
+    pub assumed: u64,
     /// Owners and attributes that this file system or this user could not set.
     pub refused: u64,
     /// By inode: links that a file had under names that the trace does not know, and which it therefore does not have here.
@@ -95,6 +97,7 @@ where
         maker.fill(origins, items().map_err(PrepareError::Trace)?)?;
     }
     maker.open.clear();
+    maker.done.assumed = maker.done.assumed.saturating_sub(maker.done.bytes);
     for row in rows.iter().rev() {
         if let Some(state) = &row.initial {
             maker.dress(row, state).map_err(|source| failed("setting the attributes of", &row.path, source))?;
@@ -150,6 +153,8 @@ impl<'a> Maker<'a> {
             FileType::Regular | FileType::Unknown => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| ("making file", e.into()))?;
+                let holes: u64 = row.holes.iter().map(|(_, len)| len).sum();
+                self.done.assumed += state.size.unwrap_or(0).saturating_sub(holes);
                 ftruncate(&file, state.size.unwrap_or(0)).map_err(|e| ("setting the size of", e.into()))?;
                 for &(offset, len) in &row.allocated {
                     let end = offset.saturating_add(len).min(state.size.unwrap_or(0));
@@ -259,14 +264,7 @@ impl<'a> Maker<'a> {
             return Ok(()); // dressed under its first name
         }
         let fd = self.tree.get(&row.path, OFlags::RDONLY)?;
-        if state.kind != FileType::Directory
-            && let Some(links) = state.links
-        {
-            let stat = rustix::fs::fstat(&fd)?;
-            if let Some(elsewhere @ 1..) = u64::from(links).checked_sub(stat.st_nlink) {
-                self.done.links_elsewhere.insert(stat.st_ino, elsewhere);
-            }
-        }
+        self.done.links_elsewhere.extend(links_elsewhere(&fd, state)?);
         if root && (owner.0.is_some() || owner.1.is_some()) && fchown(&fd, owner.0, owner.1).is_err() {
             self.done.refused += 1;
         }
@@ -279,6 +277,26 @@ impl<'a> Maker<'a> {
         fchmod(&fd, Mode::from_raw_mode(state.mode.unwrap_or(default)))?;
         Ok(())
     }
+}
+
+/// The inode and the number of links that a file had under names that the trace does not know.
+fn links_elsewhere(fd: &OwnedFd, state: &State) -> io::Result<Option<(u64, u64)>> {
+    let Some(links) = state.links.filter(|_| state.kind != FileType::Directory) else { return Ok(None) };
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(u64::from(links).checked_sub(stat.st_nlink).filter(|n| *n > 0).map(|elsewhere| (stat.st_ino, elsewhere)))
+}
+
+/// What [`prepare`] would say of a root in which somebody has made the initial state: nothing is made.
+pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+    let mut tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
+    let mut found = Prepared::default();
+    for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
+        // What is not there will show when it is used.
+        if let Ok(fd) = tree.get(&row.path, OFlags::PATH) {
+            found.links_elsewhere.extend(links_elsewhere(&fd, state).ok().flatten());
+        }
+    }
+    Ok(found)
 }
 
 fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {

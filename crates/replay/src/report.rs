@@ -1,5 +1,6 @@
 //! The outcome of a replay.
 
+use crate::latency::Latency;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -106,6 +107,12 @@ pub struct Report {
     pub races: u64,
     /// The first of those.
     pub races_shown: Vec<Divergence>,
+    /// Calls that came out differently as calls were left out that changed what they found.
+    pub explained: u64,
+    /// The first of those.
+    pub explained_shown: Vec<Divergence>,
+    /// Of the calls performed, those before the chosen time, which were not compared.
+    pub early: u64,
     /// Clones that were performed by copying: the file system of the root cannot share blocks.
     pub copied: u64,
     /// The final tree.
@@ -122,6 +129,11 @@ pub struct Report {
     pub broken_off: bool,
     /// Divergences do not count for the outcome.
     pub ignored: bool,
+    /// Bytes that the performed calls moved when they were recorded.
+    pub moved_bytes: u64,
+    /// How long calls took, by name, if it was measured.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub latency: BTreeMap<&'static str, Latency>,
     /// How late calls began, where they were due at some time.
     pub lateness: Option<Spread>,
     /// Things a reader should know.

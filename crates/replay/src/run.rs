@@ -8,12 +8,11 @@ use crate::sandbox::{self, Powers};
 use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
-use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
+use crate::{Error, OnDivergence, Options, Pace, Progress, Report, Verify, prepare, state};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
 use trace::Item;
 use trace::files::Final;
 use trace::record::RecordKind;
@@ -33,27 +32,44 @@ pub fn replay(trace: &trace::Trace, options: &Options, progress: &dyn Progress) 
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
 pub fn replay_source(source: &dyn Source, options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
-    let root = std::fs::canonicalize(&options.root).map_err(|e| Error::Root(options.root.clone(), e))?;
-    let mut inside = std::fs::read_dir(&root).map_err(|e| Error::Root(root.clone(), e))?;
-    if !options.not_empty && inside.next().is_some() {
+    inside(source, &options.root, options.prepared, |root, powers, notes| calls(source, options, progress, root, powers, notes))
+}
+
+/// Makes the initial state of `source` in `root`, an empty directory, and performs no call.
+///
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+pub fn prepare_root(source: &dyn Source, root: &Path) -> Result<prepare::Prepared, Error> {
+    inside(source, root, false, |root, _, _| Ok(prepare::prepare(source, &source.rows().map_err(Error::Trace)?, root)?))
+}
+
+/// Does something within the walls around `root`, in a thread of its own, so that the calling one stays where it is. `root` must be empty, unless it is `prepared`.
+fn inside<T: Send>(
+    source: &dyn Source,
+    root: &Path,
+    prepared: bool,
+    work: impl FnOnce(&Path, Powers, Vec<String>) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    let root = std::fs::canonicalize(root).map_err(|e| Error::Root(root.to_owned(), e))?;
+    let mut entries = std::fs::read_dir(&root).map_err(|e| Error::Root(root.clone(), e))?;
+    if !prepared && entries.next().is_some() {
         return Err(Error::NotEmpty(root));
     }
-    drop(inside);
+    drop(entries);
     let recorded = credentials(source)?;
     allow_many_descriptors();
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
-    // In a thread of its own, so that this one stays where it is.
     std::thread::scope(|scope| {
-        let inside = scope.spawn(|| within(source, options, progress, &root, powers));
-        inside.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
+        let walled = scope.spawn(|| {
+            let notes = sandbox::enter(&root, source.directory())?;
+            work(Path::new("/"), powers, notes)
+        });
+        walled.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
     })
 }
 
-fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers) -> Result<Report, Error> {
-    let notes = sandbox::enter(root, source.directory())?;
-    let root = Path::new("/");
+fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers, notes: Vec<String>) -> Result<Report, Error> {
     let rows = source.rows().map_err(Error::Trace)?;
-    let made = prepare::prepare(source, &rows, root)?;
+    let made = if options.prepared { prepare::look(&rows, root)? } else { prepare::prepare(source, &rows, root)? };
     progress.prepared(&made);
     let prepared = Prepared { files: made.names, bytes: made.bytes };
     let shared = Arc::new(Shared {
@@ -64,21 +80,26 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         powers,
         verify: options.verify,
         stop_at_first: options.on_divergence == OnDivergence::Stop,
+        paced: options.pace != Pace::Asap,
         begun: OnceLock::new(),
+        selective: options.selection.leaves_out(),
+        timing: options.timing,
+        times: Mutex::default(),
         late: Mutex::default(),
         found: Mutex::default(),
         refused: Mutex::default(),
         copied: AtomicU64::new(0),
         unperformed: Mutex::default(),
         mounts: source.mounts(),
+        torn: source.is_torn(),
         stop: AtomicBool::new(false),
         broken: Mutex::default(),
     });
-    let begun = Instant::now();
     let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
-    let elapsed = begun.elapsed();
     let tally = std::mem::take(&mut dispatcher.tally);
+    let elapsed = tally.begun.elapsed();
+    let left_out = std::mem::take(&mut dispatcher.left_out);
     let undecided = std::mem::take(&mut dispatcher.undecided).into_paths();
     drop(dispatcher);
 
@@ -89,21 +110,25 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         refused += count;
     }
     report.issued = tally.dispatched - refused;
+    report.early = tally.early;
     report.skipped = report.skipped_by.values().sum();
     report.recorded_s = tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
     report.prepared = prepared;
     report.broken_off = shared.stopping();
     report.ignored = options.on_divergence == OnDivergence::Ignore;
     report.lateness = shared.late.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Spread::of);
+    report.moved_bytes = tally.moved;
+    report.latency = shared.times.lock().unwrap_or_else(PoisonError::into_inner).beside(&tally.times);
     report.copied = shared.copied.load(Relaxed);
     let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);
     report.divergences = found.more;
     report.by_kind = found.by_kind;
     for (number, divergence) in found.kept {
-        let (count, shown) = match tally.raced.contains(&number) {
-            true => (&mut report.races, &mut report.races_shown),
-            false => (&mut report.divergences, &mut report.shown),
+        let (count, shown) = match (tally.explained.contains(&number), tally.raced.contains(&number)) {
+            (true, _) => (&mut report.explained, &mut report.explained_shown),
+            (_, true) => (&mut report.races, &mut report.races_shown),
+            _ => (&mut report.divergences, &mut report.shown),
         };
         *count += 1;
         if shown.len() < options.show {
@@ -111,10 +136,13 @@ fn within(source: &dyn Source, options: &Options, progress: &dyn Progress, root:
         }
     }
     let final_state = rows.iter().any(|r| !matches!(r.last, Final::Unknown(_)));
-    if options.verify > Verify::None && !report.broken_off && (final_state || rows.is_empty()) {
+    if tally.cut_short {
+        report.notes.push("calls after the chosen time were left out: the tree was not compared".into());
+    } else if options.verify > Verify::None && !report.broken_off && (final_state || rows.is_empty()) {
         progress.comparing();
         let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
-        report.state = compare(&rows, root, powers, &unperformed, &undecided, options.show)?;
+        let chosen = |path: &[u8]| options.selection.has(path) && !left_out.has(path);
+        report.state = compare(&rows, root, powers, &unperformed, &undecided, &chosen, options.show)?;
     } else if options.verify > Verify::None && !report.broken_off {
         report.notes.push("the trace does not hold the final state: the tree was not compared".into());
     }
@@ -127,9 +155,13 @@ fn compare(
     powers: Powers,
     unperformed: &Unperformed,
     undecided: &BTreeSet<Box<[u8]>>,
+    chosen: &dyn Fn(&[u8]) -> bool,
     show: usize,
 ) -> Result<State, Error> {
     let mut outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
+    let others: Vec<state::Difference>;
+    (outcome.differences, others) = outcome.differences.into_iter().partition(|d| chosen(&d.path));
+    outcome.excluded.extend(others.into_iter().map(|d| (d.path, format!("{}: calls that changed it were left out", d.what))));
     let raced;
     (raced, outcome.differences) = outcome.differences.into_iter().partition(|d| undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"));
     let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();

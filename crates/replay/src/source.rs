@@ -20,6 +20,10 @@ pub trait Source: Sync {
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause>;
     /// The recorded machine's mounts.
     fn mounts(&self) -> Mounts;
+    /// The recorder was killed, so that beginnings of threads may be missing whose calls are there.
+    fn is_torn(&self) -> bool {
+        false
+    }
     /// The directory that is read from, if any.
     fn directory(&self) -> Option<BorrowedFd<'_>>;
 }
@@ -36,6 +40,9 @@ impl Source for Trace {
     }
     fn mounts(&self) -> Mounts {
         Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))
+    }
+    fn is_torn(&self) -> bool {
+        self.summary().recovered
     }
     fn directory(&self) -> Option<BorrowedFd<'_>> {
         Some(self.dir())

@@ -22,6 +22,15 @@ pub struct Piece {
     pub bytes: Buffer,
 }
 
+impl Piece {
+    /// The same piece with other bytes, as if these had been captured; what was left out stays left out.
+    pub fn with_bytes(&self, bytes: Vec<u8>) -> Self {
+        let left_out = self.wanted.saturating_sub(self.bytes.len() as u64);
+        let len = bytes.len() as u64;
+        Self { len, wanted: len + left_out, bytes: Buffer::from_vec(bytes), ..self.clone() }
+    }
+}
+
 /// One call: its row in the trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {

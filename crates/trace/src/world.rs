@@ -16,6 +16,7 @@ mod enter;
 mod event;
 mod file;
 mod mounts;
+mod passed;
 mod path;
 mod table;
 mod timeline;
@@ -26,7 +27,8 @@ pub use mounts::Mounts;
 pub use path::{lexical, parent};
 pub use timeline::{Moment, Timeline};
 
-use std::collections::HashMap;
+use passed::Sent;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use table::{Closing, Fs, Table};
 
@@ -62,6 +64,8 @@ pub struct World<T = ()> {
     /// Open files that were there at the start, by the engine's key.
     present: HashMap<u64, Arc<OpenFile>>,
     inodes: HashMap<(u64, u64), Weak<Inode>>,
+    /// Messages with descriptors that nobody has received.
+    sent: VecDeque<Sent<T>>,
     next: u64,
 }
 
@@ -79,6 +83,7 @@ impl<T: Default> World<T> {
             tables: HashMap::new(),
             groups: HashMap::new(),
             closing: Vec::new(),
+            sent: VecDeque::new(),
             present: HashMap::new(),
             inodes: HashMap::new(),
             next: 1,

@@ -11,7 +11,8 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     let mut row = |name: &str, value: &str| writeln!(text, "{name:<12} {value}");
     row("prepared", &format!("{} names, {}", count(prepared.files), bytes(prepared.bytes)))?;
     row("calls", &format!("{} in {:.2} s (recorded in {:.2} s)", count(*calls), report.elapsed_s, report.recorded_s))?;
-    row("performed", &count(*issued))?;
+    let early = if report.early > 0 { format!(", {} of them before the chosen time, uncompared", count(report.early)) } else { String::new() };
+    row("performed", &format!("{}{early}", count(*issued)))?;
     let reasons: Vec<String> = report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
     row("skipped", &format!("{}{}", count(*skipped), if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }))?;
     let kinds: Vec<String> = report.by_kind.iter().filter(|_| *divergences > 0).map(|(kind, n)| format!("{} {kind}", count(*n))).collect();
@@ -19,6 +20,9 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     if let Some(late) = &report.lateness {
         let text = format!("{:.0} us at the median, {:.0} us at p99, {:.0} us at most", late.p50_us, late.p99_us, late.max_us);
         row("late", &format!("calls began late by {text}"))?;
+    }
+    if report.explained > 0 {
+        row("explained", &format!("{} calls came out differently as calls that changed their files were left out", count(report.explained)))?;
     }
     let raced = *races + state.raced;
     if raced > 0 {

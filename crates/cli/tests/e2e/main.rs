@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod attach;
+mod choices;
 mod databases;
 mod duckdb;
 mod ebpf;
@@ -15,6 +16,7 @@ mod hostile;
 mod killed;
 mod memory;
 mod one_row;
+mod orders;
 mod place;
 mod proof;
 mod real;

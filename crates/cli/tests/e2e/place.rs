@@ -174,7 +174,12 @@ impl Place {
     /// Performs the trace in the empty directory `root`.
     #[track_caller]
     pub fn replay(&self, trace: &Path, root: &Path) -> (Ran, Value) {
-        let ran = run(self.reanimator(["replay", "--json", "--show", "1000", "--root"]).arg(root).arg(trace));
+        self.replay_with(trace, root, &[])
+    }
+    /// The same with options.
+    #[track_caller]
+    pub fn replay_with(&self, trace: &Path, root: &Path, options: &[&str]) -> (Ran, Value) {
+        let ran = run(self.reanimator(["replay", "--json", "--show", "1000"]).args(options).arg("--root").arg(root).arg(trace));
         let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
         (ran, report)
     }

@@ -1,7 +1,9 @@
 //! System calls by number, and real descriptors.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::time::Instant;
 use syscalls::Sysno;
 
 /// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
@@ -67,13 +69,36 @@ pub fn native(nr: u32) -> Option<Sysno> {
     table.get(nr as usize).copied().flatten()
 }
 
+thread_local! {
+    /// What this thread's calls have taken, nanoseconds; `None`: they are not measured.
+    static TIMED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// From now on the calls that this thread performs are measured.
+pub(crate) fn measure() {
+    TIMED.set(Some(0));
+}
+
+/// What the calls since the last question have taken, nanoseconds, if they are measured.
+pub(crate) fn measured() -> Option<u64> {
+    let took = TIMED.get()?;
+    TIMED.set(Some(0));
+    Some(took)
+}
+
 /// Performs a call whose arguments [`super::Arguments`] built: the result, or a negative errno.
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
     // SAFETY: `Arguments` passes only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
     // descriptors that belong to this replay, and no call whose effect goes beyond files (`decide` refuses the others).
-    let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
-    result as i64
+    let make = || unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) as i64 };
+    if TIMED.get().is_none() {
+        return make();
+    }
+    let begun = Instant::now();
+    let result = make();
+    TIMED.set(Some(TIMED.get().unwrap_or(0) + begun.elapsed().as_nanos() as u64));
+    result
 }
 
 fn plain(nr: Sysno, args: [usize; 6]) -> i64 {

@@ -163,7 +163,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    fn install(&mut self, call: &Call, bound: &mut Bound<T>, fd: i32, descriptor: Arc<Descriptor<T>>, cloexec: bool) {
+    pub(super) fn install(&mut self, call: &Call, bound: &mut Bound<T>, fd: i32, descriptor: Arc<Descriptor<T>>, cloexec: bool) {
         let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
         if fd < 0 {
             return;
@@ -263,16 +263,6 @@ impl<T: Default> World<T> {
     }
 
     /// Descriptors that came by message: nobody knows what they are, but their numbers are taken.
-    fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
-        for piece in call.pieces.iter().filter(|p| p.kind == PieceKind::Control) {
-            for fd in rights(piece.bytes.as_slice()) {
-                let file = self.file(b"received", Identity::default(), 0);
-                let descriptor = self.describe(file);
-                self.install(call, bound, fd, descriptor, false);
-            }
-        }
-    }
-
     /// Moves the offsets and sizes of the files that data moved in.
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
@@ -325,18 +315,4 @@ fn open_flags(call: &Call, flags: OpenFlags) -> u32 {
 /// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
 fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
     shape.name.ends_with("_CLOEXEC") || shape.args.iter().zip(call.args).any(|(a, value)| matches!(a.kind, Kind::Flags(set) if value & set.cloexec != 0))
-}
-
-/// The descriptors in `SCM_RIGHTS` messages (cmsg(3)).
-fn rights(mut control: &[u8]) -> Vec<i32> {
-    let mut fds = Vec::new();
-    while let Some((head, _)) = control.split_first_chunk::<16>() {
-        let word = |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let len = (word(0) as u32 as usize).clamp(16, control.len());
-        if (word(8), word(12)) == (1, 1) {
-            fds.extend(control[16..len].chunks_exact(4).map(|n| i32::from_le_bytes(n.try_into().expect("chunks of four"))));
-        }
-        control = control.get(len.next_multiple_of(8)..).unwrap_or_default();
-    }
-    fds
 }

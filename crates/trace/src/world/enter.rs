@@ -19,6 +19,9 @@ impl<T: Default> World<T> {
         let mut bound = Bound::default();
         let Some(shape) = call.shape() else { return bound };
         self.bind(call, shape, &mut bound, true);
+        if shape.args.iter().any(|a| matches!(a.kind, Kind::InMsg | Kind::InMsgs { .. })) {
+            self.send(call);
+        }
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return bound };

@@ -77,7 +77,7 @@ static long spin(u32 i, void *ctx)
 /*
  * The fuller the ring and the longer the record, the longer its call is delayed (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
  * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who produces. What the ring cannot take even so waits
- * for room, if it must half a second: what then comes late is one long call, or many CPUs at once.
+ * for room, if it must four seconds: what then comes late is one long call, or many CPUs at once, while the disk stands still.
  */
 static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 bytes)
 {
@@ -94,8 +94,10 @@ static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 byte
 	}
 	bpf_loop(1 << 17, spin, &w, 0);
 	w.room = dynptrs ? bytes + 64 : (bytes < 8192 ? bytes * 8 : 65536) + 1024;
-	w.until = begin + 500000000;
-	bpf_loop(1 << 23, spin, &w, 0);
+	w.until = begin + 4000000000ULL;
+	/* No loop is longer than this: a good third of a second. */
+	for (int i = 0; i < 12; i++)
+		bpf_loop(1 << 23, spin, &w, 0);
 	cpu->held += bpf_ktime_get_ns() - begin;
 	return waiting;
 }

@@ -1,0 +1,153 @@
+//! `reanimator verify`: is the trace sound, and does a directory look as the program left its files?
+
+use crate::args::TraceArg;
+use crate::outcome::Outcome;
+use crate::talk::Talk;
+use crate::units::{bytes, count};
+use crate::{failure, reading, stdout};
+use anyhow::{Context, Result};
+use replay::state;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use trace::record::RecordKind;
+use trace::{Item, Trace, Want};
+
+/// Check a trace: checksums, whether all can be read, gaps, calls without a return; or a directory against the files that the program left
+///
+/// Exit status: 0 all is well, 1 something is missing or different, 2 it could not be checked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  reanimator verify make.ra
+  reanimator verify make.ra --against /mnt/new/r     names every file that is not as the program left it")]
+pub struct Args {
+    #[command(flatten)]
+    pub trace: TraceArg,
+    /// Compare the tree in this directory with the trace's final state
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
+    /// Print at most so many differences
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
+    /// The outcome as one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `reanimator verify`.
+pub fn run(a: &Args, talk: &Talk) -> Outcome {
+    let done = reading::open(&a.trace, talk).and_then(|trace| match &a.against {
+        None => itself(a, &trace, talk),
+        Some(dir) => against(a, &trace, dir),
+    });
+    done.into()
+}
+
+/// What reading all of a trace shows.
+#[derive(Default)]
+struct Found {
+    calls: u64,
+    events: u64,
+    unreturned: u64,
+    gaps: u64,
+    bytes: u64,
+    backwards: u64,
+    wrong: Vec<String>,
+}
+
+fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
+    let said = trace.summary();
+    let progress = talk.progress("verifying");
+    let mut found = Found::default();
+    let mut last = 0;
+    for item in trace.read(Want { data: true }) {
+        match item {
+            Ok(Item::Call(call)) => {
+                found.calls += 1;
+                found.unreturned += u64::from(!call.returned());
+                found.backwards += u64::from(call.entered < last || call.left.is_some_and(|left| left < call.entered));
+                last = call.entered;
+                found.bytes += call.pieces.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
+                if found.calls.is_multiple_of(4096) {
+                    progress.at(found.calls, said.calls);
+                }
+            }
+            Ok(Item::Event(event)) => {
+                found.events += 1;
+                found.gaps += if event.kind == RecordKind::Gap { event.args[1].max(1) } else { 0 };
+            }
+            Err(e) => {
+                found.wrong.push(failure::causes(&e));
+                break;
+            }
+        }
+    }
+    drop(progress);
+    for (name, read) in [("the manifest", trace.files().map(drop)), ("the initial content", trace.origins().and_then(|mut o| o.try_for_each(|o| o.map(drop))))]
+    {
+        if let Err(e) = read {
+            found.wrong.push(format!("{name}: {}", failure::causes(&e)));
+        }
+    }
+    if found.wrong.is_empty() && (found.calls, found.events) != (said.calls, said.events) {
+        found.wrong.push(format!("it says that it holds {} calls and {} events, and holds {} and {}", said.calls, said.events, found.calls, found.events));
+    }
+    if found.backwards > 0 {
+        found.wrong.push(format!("{} calls are out of order", count(found.backwards)));
+    }
+    let sound = found.wrong.is_empty();
+    let whole = sound && said.verdict == trace::Verdict::Complete;
+    if a.json {
+        let document = json!({
+            "sound": sound, "verdict": said.verdict.to_string(), "wrong": found.wrong, "reasons": said.reasons, "calls": found.calls, "events": found.events,
+            "unreturned": found.unreturned, "gaps": found.gaps, "bytes": found.bytes,
+        });
+        stdout::json(&document)?;
+    } else {
+        let mut text = String::new();
+        for wrong in &found.wrong {
+            text.push_str(&format!("damaged: {wrong}\n"));
+        }
+        for reason in &said.reasons {
+            text.push_str(&format!("incomplete: {reason}\n"));
+        }
+        let (calls, events, data) = (count(found.calls), count(found.events), bytes(found.bytes));
+        text.push_str(&format!("read         {calls} calls and {events} events with {data}, all checksums compared\n"));
+        text.push_str(&format!("pairing      {} calls that never returned, {} calls lost in gaps\n", count(found.unreturned), count(found.gaps)));
+        text.push_str(&format!(
+            "outcome      {}\n",
+            if !sound {
+                "damaged"
+            } else if whole {
+                "sound and complete"
+            } else {
+                "sound, but incomplete"
+            }
+        ));
+        stdout::text(&text)?;
+    }
+    Ok(Outcome::Status(i32::from(!whole)))
+}
+
+fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
+    let rows = trace.files().context("reading the manifest")?;
+    let owners = nix::unistd::Uid::effective().is_root();
+    let outcome = state::compare(&rows, dir, owners).with_context(|| format!("cannot compare {}", dir.display()))?;
+    let excluded = outcome.excluded.len() as u64;
+    let mut names: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
+    names.dedup();
+    if a.json {
+        let lines: Vec<String> = outcome.differences.iter().map(ToString::to_string).collect();
+        stdout::json(&json!({"compared": outcome.compared, "different": names.len(), "differences": lines, "only_in_part": excluded}))?;
+    } else {
+        let mut text = String::new();
+        for difference in outcome.differences.iter().take(a.show) {
+            text.push_str(&format!("{difference}\n"));
+        }
+        let part = if excluded > 0 { format!(", {} only in part", count(excluded)) } else { String::new() };
+        text.push_str(&format!("final tree   {} names compared, {} different{part}\n", count(outcome.compared), count(names.len() as u64)));
+        text.push_str(&format!("outcome      {}\n", if names.is_empty() { "the same" } else { "different" }));
+        stdout::text(&text)?;
+    }
+    Ok(Outcome::Status(i32::from(!names.is_empty())))
+}
