@@ -4,7 +4,7 @@
 Every comparison alternates its tools within one run and gives medians. The time of a program is taken around the program itself (clock.c), so
 that it is the same thing under every tool; `in all` is the tool's own time, with all it does before and after.
 
-usage: bench/compare.py [--runs N] [--calls N] [--only costs|production|memory]
+usage: bench/compare.py [--runs N] [--calls N] [--only costs|production|replaying|memory]
 """
 
 import argparse
@@ -40,7 +40,7 @@ def execute(argv, cwd, stdin=None):
 def build():
     """Compiles what is in this directory, and the program."""
     os.makedirs(HERE, exist_ok=True)
-    for name in ("preads", "clock"):
+    for name in ("preads", "loops", "clock"):
         source = os.path.join(TOP, "bench", name + ".c")
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", os.path.join(HERE, name), source], check=True)
     # The whole workspace at once: a part of it would be built with other features, from arrow up.
@@ -155,7 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of each tool")
     parser.add_argument("--calls", type=int, default=10_000_000, help="calls in the generated trace")
-    parser.add_argument("--only", choices=["costs", "production", "memory"])
+    parser.add_argument("--only", choices=["costs", "production", "replaying", "memory"])
     options = parser.parse_args()
     build()
     host = os.uname()
@@ -166,6 +166,10 @@ def main():
         from production import production  # which takes from this file
 
         production(options.runs)
+    if options.only in (None, "replaying"):
+        from replaying import replaying
+
+        replaying(options.runs)
     if options.only in (None, "memory"):
         memory(options.calls)
 

@@ -868,7 +868,11 @@ pub fn table() -> &'static [Row] {
 
 /// The row with this x86-64 number.
 pub fn by_number(number: u32) -> Option<&'static Row> {
-    TABLE.binary_search_by_key(&number, |r| r.number).ok().map(|i| &TABLE[i])
+    // Below the first gap a row stands at its number.
+    match TABLE.get(number as usize) {
+        Some(row) if row.number == number => Some(row),
+        _ => TABLE.binary_search_by_key(&number, |r| r.number).ok().map(|i| &TABLE[i]),
+    }
 }
 
 /// The row with this name.

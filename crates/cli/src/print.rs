@@ -2,7 +2,7 @@
 
 mod event;
 mod json;
-mod line;
+pub mod line;
 
 use crate::args::TraceArg;
 use crate::clock::{Clock, Style};

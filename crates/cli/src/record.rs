@@ -4,7 +4,7 @@ use crate::failure::{self, Advise};
 use crate::filter::{Filter, Status};
 use crate::outcome::Outcome;
 use crate::talk::Talk;
-use crate::units::{bytes, count, counted, duration};
+use crate::units::{bytes, count, counted, duration, parse_bytes};
 use crate::{naming, reading, sudo};
 use anyhow::{Context, Result, bail};
 use capture::{DataLimit, Outcomes, Wanted};
@@ -111,15 +111,7 @@ pub enum OnFull {
 const RING: std::ops::RangeInclusive<usize> = (256 << 10)..=(1 << 30);
 
 fn ring_bytes(text: &str) -> Result<usize, String> {
-    let (digits, unit) = text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
-    let shift = match unit {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => 64,
-    };
-    let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(1usize.checked_shl(shift)?));
+    let bytes = parse_bytes(text).and_then(|n| usize::try_from(n).ok());
     match bytes {
         Some(n) if n.is_power_of_two() && RING.contains(&n) => Ok(n),
         _ => Err("say a power of two from 256K to 1G, like 16M".to_owned()),

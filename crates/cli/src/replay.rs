@@ -2,6 +2,7 @@
 
 mod choice;
 mod choices;
+mod context;
 mod report;
 
 use self::choice::Choice;
@@ -10,7 +11,7 @@ use crate::args::TraceArg;
 use crate::failure::Advise;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
-use crate::units::count;
+use crate::units::{count, parse_bytes};
 use crate::{reading, stdout};
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
@@ -66,6 +67,12 @@ pub struct Args {
     pub on_divergence: OnDivergence,
     #[command(flatten)]
     pub choice: Choice,
+    /// Read the whole trace before the first call: the purest timing, if it fits into memory
+    #[arg(long, conflicts_with_all = ["memory", "from"])]
+    pub preload: bool,
+    /// Take about so much memory at most, like 256M or 2G
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = memory)]
+    pub memory: u64,
     /// Measure how long each call takes, and print it beside the recorded times
     #[arg(long)]
     pub timing: bool,
@@ -97,6 +104,8 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         prepared: a.prepared || a.base.is_some(),
         show: a.show,
         timing: a.timing,
+        preload: a.preload,
+        memory: a.memory,
         selection: a.choice.selection()?,
         order: a.order.into(),
         pace: a.pace,
@@ -110,8 +119,12 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         by => explained(replay_source(&Altered::new(&trace, by), &options, &bar))?,
     };
 
+    let before = context::before(&trace, &report.shown);
     for divergence in &report.shown {
         talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
+        for line in before.get(&divergence.seq).into_iter().flatten() {
+            talk_or_print(a.json, talk, &format!("    before it: {line}"))?;
+        }
     }
     for line in &report.state.lines {
         talk_or_print(a.json, talk, &format!("state: {line}"))?;
@@ -212,6 +225,13 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
         Err(Error::Trace(_)) | Ok(_) => return Ok(result?),
     };
     result.advise(advice)
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    match parse_bytes(text) {
+        Some(bytes) if bytes >= 64 << 20 => Ok(bytes),
+        _ => Err("say a size from 64M on, like 256M or 2G".to_owned()),
+    }
 }
 
 /// Replay's progress as a bar.

@@ -30,6 +30,19 @@ pub fn bytes(n: u64) -> String {
     if unit > 0 && value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
+/// `256K`, `4M`, `1G` (1024 times each), or bytes.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let (digits, unit) = text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 /// Nanoseconds as `1.24 s`, `13 ms`, `820 us`.
 pub fn duration(nanos: u64) -> String {
     match nanos {

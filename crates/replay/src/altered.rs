@@ -166,6 +166,9 @@ impl Source for Altered<'_> {
     fn mounts(&self) -> Mounts {
         self.inner.mounts()
     }
+    fn items_about(&self) -> u64 {
+        self.inner.items_about()
+    }
     fn is_torn(&self) -> bool {
         self.inner.is_torn()
     }

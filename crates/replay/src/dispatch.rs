@@ -11,7 +11,6 @@ mod waits;
 use crate::conflicts::Conflicts;
 use crate::decide::decide;
 use crate::executor::{OPEN_FLAGS, Shared, open_directory};
-use crate::frontier::WINDOW;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
 use crate::latency::Times;
@@ -34,8 +33,8 @@ use trace::record::RecordKind;
 use trace::world::{Bound, Descriptor, Moment, Timeline, World};
 use trace::{Call, Event, Item};
 
-/// Recorded bytes that dispatched calls may hold.
-const BYTES: u64 = 64 << 20;
+/// The share of the memory that the recorded bytes of dispatched calls may take; the reader's segments take the most of the rest.
+const SHARE: u64 = 8;
 /// Calls remembered as races.
 const RACES: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(250);
@@ -86,8 +85,10 @@ pub(crate) struct Tally {
     pub early: u64,
     /// When the first call began in the recording.
     pub first: Option<u64>,
-    /// When the replay of the chosen calls began.
+    /// When the replay of the chosen calls began,
     pub begun: Instant,
+    /// and how long it took.
+    pub elapsed: Duration,
     /// There are calls after the chosen time.
     pub cut_short: bool,
     /// What calls that are performed took in the recording.
@@ -109,6 +110,8 @@ pub(crate) struct Dispatcher<'a> {
     open: Vec<Option<Open>>,
     /// Calls under way that may be issued.
     counting: usize,
+    /// Recorded bytes that dispatched calls may hold.
+    bytes: u64,
     /// Calls and releases dispatched.
     number: u64,
     flying: Vec<Flying>,
@@ -124,8 +127,8 @@ pub(crate) struct Dispatcher<'a> {
     pub left_out: LeftOut,
     /// The first chosen call has come.
     chosen: bool,
-    /// The trace says of processes where they come from.
-    told: bool,
+    /// Threads of which the trace says where they came from.
+    known: HashSet<u32>,
 }
 
 impl Default for Tally {
@@ -140,6 +143,7 @@ impl Default for Tally {
             early: 0,
             first: None,
             begun: Instant::now(),
+            elapsed: Duration::ZERO,
             cut_short: false,
             times: Times::default(),
             moved: 0,
@@ -150,6 +154,7 @@ impl Default for Tally {
 impl<'a> Dispatcher<'a> {
     pub fn new(shared: Arc<Shared>, options: &'a Options, progress: &'a dyn Progress) -> Self {
         Self {
+            flying: vec![Flying::default(); shared.frontier.window() as usize],
             pool: Pool::new(shared.clone()),
             shared,
             progress,
@@ -160,8 +165,8 @@ impl<'a> Dispatcher<'a> {
             conflicts: Conflicts::default(),
             open: Vec::new(),
             counting: 0,
+            bytes: options.memory / SHARE,
             number: 0,
-            flying: vec![Flying::default(); WINDOW as usize],
             undecided: Undecided::default(),
             mapped: HashSet::new(),
             listings: HashMap::new(),
@@ -169,7 +174,7 @@ impl<'a> Dispatcher<'a> {
             tally: Tally::default(),
             left_out: LeftOut::default(),
             chosen: options.selection.from == 0,
-            told: false,
+            known: HashSet::new(),
         }
     }
 
@@ -197,7 +202,9 @@ impl<'a> Dispatcher<'a> {
                 }
             }
         }
+        self.open_gate();
         self.wait(self.number)?;
+        self.tally.elapsed = self.tally.begun.elapsed();
         // What was still open is closed now, by nobody's call.
         self.world = World::new();
         self.pool.finish();
@@ -206,9 +213,11 @@ impl<'a> Dispatcher<'a> {
 
     fn event(&mut self, event: &Event) -> Result<(), Error> {
         let gone = self.world.event(event);
+        if matches!(event.kind, RecordKind::Start | RecordKind::State | RecordKind::Exec) {
+            self.known.insert(event.tid);
+        }
         match event.kind {
             RecordKind::State => {
-                self.told = true;
                 if let Some(cwd) = self.world.directory(event.tid) {
                     let fd = open_directory(&cwd.path);
                     if fd >= 0 {
@@ -261,6 +270,7 @@ impl<'a> Dispatcher<'a> {
         let first = *self.tally.first.get_or_insert(call.entered);
         if !self.chosen && call.entered - first.min(call.entered) >= self.options.selection.from {
             self.chosen = true;
+            self.open_gate();
             self.wait(self.number)?;
             self.tally.recorded = None;
             self.tally.begun = Instant::now();
@@ -325,7 +335,7 @@ impl<'a> Dispatcher<'a> {
             return self.release(call.tid, closed, overlapped);
         }
         // Nobody knows where it was, and what its descriptors meant.
-        let stranger = self.told && self.shared.torn && self.world.credentials(call.tid).is_none();
+        let stranger = self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
         let decided = decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user);
         let shape = match if stranger { Err("beginning of its thread lost") } else { decided } {
             Ok(shape) => shape,
@@ -381,13 +391,15 @@ impl<'a> Dispatcher<'a> {
     fn dispatch(&mut self, flying: Flying, wait: Wait, bytes: u64, task: Task) -> Result<(), Error> {
         let tid = flying.tid;
         let number = self.number;
-        if number >= WINDOW {
-            self.wait(number + 1 - WINDOW)?;
+        let window = self.shared.frontier.window();
+        if number >= window {
+            self.open_gate();
+            self.wait(number + 1 - window)?;
         }
-        while self.shared.bytes.load(Relaxed) > BYTES && self.shared.frontier.reached() < number {
+        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.bytes && self.shared.frontier.reached() < number {
             self.wait(self.shared.frontier.reached() + 1)?;
         }
-        self.flying[(number % WINDOW) as usize] = flying;
+        self.flying[self.shared.frontier.slot(number)] = flying;
         self.shared.bytes.fetch_add(bytes, Relaxed);
         self.number += 1;
         if matches!(self.options.order, Order::Thread | Order::Resource) {
@@ -395,6 +407,15 @@ impl<'a> Dispatcher<'a> {
         }
         let Wait { after, needs, due } = wait;
         self.pool.send(tid, Job { number, after, needs, due, tid, bytes, task })
+    }
+
+    /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
+    fn open_gate(&mut self) {
+        if !self.shared.is_open() {
+            self.shared.gate.0.store(true, Relaxed);
+            self.tally.begun = Instant::now();
+            self.pool.wake();
+        }
     }
 
     /// Whether no call is to begin any more.
@@ -414,7 +435,7 @@ impl<'a> Dispatcher<'a> {
             if reached != last.0 || self.shared.paced {
                 last = (reached, Instant::now());
             } else if last.1.elapsed() >= self.options.patience {
-                let Flying { seq, tid, call } = self.flying[(reached % WINDOW) as usize];
+                let Flying { seq, tid, call } = self.flying[self.shared.frontier.slot(reached)];
                 return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
             }
         }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trace::Call;
 use trace::world::{Bound, Credentials, Directory, Mounts};
 
@@ -27,6 +27,10 @@ const KEPT: usize = 10_000;
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
 pub(crate) const OPEN_FLAGS: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+
+/// Whether executors may begin.
+#[derive(Default)]
+pub(crate) struct Gate(pub AtomicBool);
 
 /// What came out differently.
 #[derive(Default)]
@@ -54,8 +58,12 @@ pub(crate) struct Shared {
     pub paced: bool,
     /// When the first call was dispatched.
     pub begun: OnceLock<Instant>,
+    /// Executors wait until this is open.
+    pub gate: Gate,
     /// Opens may have been left out.
     pub selective: bool,
+    /// All calls are dispatched before the first is performed: their memory is given back afterwards.
+    pub preloaded: bool,
     /// Calls are measured.
     pub timing: bool,
     /// What they took.
@@ -80,6 +88,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether executors may begin.
+    pub fn is_open(&self) -> bool {
+        self.gate.0.load(Relaxed)
+    }
+
     /// Whether the replay is to end before its last call.
     pub fn stopping(&self) -> bool {
         self.stop.load(Relaxed)
@@ -158,6 +171,10 @@ impl Executor {
                 raw::measure();
             }
             let mut clock = Clock::new(shared.paced);
+            let mut done = Vec::new();
+            while !shared.is_open() && !shared.frontier.is_broken() {
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
             for job in jobs {
                 shared.frontier.wait(job.after);
                 for other in &job.needs {
@@ -173,7 +190,12 @@ impl Executor {
                 match job.task {
                     Task::Release(descriptors) => drop(descriptors),
                     Task::Call(_) if shared.stopping() => shared.left_undone(),
-                    Task::Call(issue) => this.call(number, issue),
+                    Task::Call(issue) => {
+                        let issue = this.call(number, issue);
+                        if shared.preloaded {
+                            done.push(issue);
+                        }
+                    }
                 }
                 clock.done(job.due, job.tid);
                 shared.bytes.fetch_sub(bytes, Relaxed);
@@ -192,7 +214,8 @@ impl Executor {
         shared.frontier.break_off();
     }
 
-    fn call(&mut self, number: u64, mut issue: Box<Issue>) {
+    /// Performs a call; what is left of it.
+    fn call(&mut self, number: u64, mut issue: Box<Issue>) -> Arc<Call> {
         self.become_caller(&issue);
         if self.shared.selective {
             reopen(&issue);
@@ -210,6 +233,7 @@ impl Executor {
                 *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
             }
         }
+        issue.call
     }
 
     /// Goes where the traced thread was, and takes on what it was.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How many calls may be dispatched and not done: a power of two.
+/// How many calls may be dispatched and not done, unless all are dispatched beforehand: a power of two.
 pub(crate) const WINDOW: u64 = 8192;
 /// Looks before sleeping: a microsecond or two.
 const LOOKS: u32 = 64;
@@ -36,8 +36,10 @@ impl Ord for Sleeper {
 
 pub(crate) struct Frontier {
     reached: AtomicU64,
-    /// Slot n % WINDOW holds n + 1 once n is done.
+    /// Slot n % window holds n + 1 once n is done.
     done: Box<[AtomicU64]>,
+    /// How many slots there are: a power of two.
+    window: u64,
     sleepers: Mutex<BinaryHeap<Reverse<Sleeper>>>,
     /// The smallest number that a sleeper waits for.
     wanted: AtomicU64,
@@ -48,10 +50,12 @@ pub(crate) struct Frontier {
 }
 
 impl Frontier {
-    pub fn new() -> Self {
+    /// `window`: so many calls may be dispatched and not done; a power of two.
+    pub fn new(window: u64) -> Self {
         Self {
             reached: AtomicU64::new(0),
-            done: (0..WINDOW).map(|_| AtomicU64::new(0)).collect(),
+            window,
+            done: (0..window).map(|_| AtomicU64::new(0)).collect(),
             sleepers: Mutex::new(BinaryHeap::new()),
             wanted: AtomicU64::new(u64::MAX),
             single: Mutex::new(Vec::new()),
@@ -60,16 +64,26 @@ impl Frontier {
         }
     }
 
+    /// The place of a number among `window` places.
+    pub fn slot(&self, number: u64) -> usize {
+        (number & (self.window - 1)) as usize
+    }
+
+    /// How many calls may be dispatched and not done.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
     /// All calls below this number are done.
     pub fn reached(&self) -> u64 {
         self.reached.load(SeqCst)
     }
 
-    /// Call `number` is done. At most [`WINDOW`] numbers beyond what was reached may be in use.
+    /// Call `number` is done. At most `window` numbers beyond what was reached may be in use.
     pub fn complete(&self, number: u64) {
-        self.done[(number % WINDOW) as usize].store(number + 1, SeqCst);
+        self.done[self.slot(number)].store(number + 1, SeqCst);
         let mut at = self.reached();
-        while self.done[(at % WINDOW) as usize].load(SeqCst) == at + 1 {
+        while self.done[self.slot(at)].load(SeqCst) == at + 1 {
             at = match self.reached.compare_exchange(at, at + 1, SeqCst, SeqCst) {
                 Ok(_) => at + 1,
                 Err(other) => other,
@@ -83,9 +97,9 @@ impl Frontier {
         }
     }
 
-    /// Call `number` itself is done. Its slot belongs to it until [`WINDOW`] more are in use, and then it has been reached.
+    /// Call `number` itself is done. Its slot belongs to it until `window` more are in use, and then it has been reached.
     pub fn is_done(&self, number: u64) -> bool {
-        self.done[(number % WINDOW) as usize].load(SeqCst) == number + 1 || self.reached() > number
+        self.done[self.slot(number)].load(SeqCst) == number + 1 || self.reached() > number
     }
 
     /// Waits until call `number` itself is done.
@@ -173,7 +187,7 @@ mod tests {
 
     #[test]
     fn waits_for_all_below() {
-        let frontier = Arc::new(Frontier::new());
+        let frontier = Arc::new(Frontier::new(WINDOW));
         let waiting = {
             let frontier = frontier.clone();
             thread::spawn(move || {
@@ -191,7 +205,7 @@ mod tests {
 
     #[test]
     fn many_threads_hand_over_in_turn() {
-        let frontier = Arc::new(Frontier::new());
+        let frontier = Arc::new(Frontier::new(WINDOW));
         let threads: Vec<_> = (0..4u64)
             .map(|t| {
                 let frontier = frontier.clone();

@@ -82,6 +82,10 @@ pub struct Options {
     pub order: Order,
     /// When it is due.
     pub pace: Pace,
+    /// Read the whole trace before the first call is performed.
+    pub preload: bool,
+    /// Bytes of memory to take at most, about; not if everything is read beforehand.
+    pub memory: u64,
     /// Measure how long each call takes.
     pub timing: bool,
     /// Which calls are performed.
@@ -101,6 +105,8 @@ impl Options {
             on_divergence: OnDivergence::Warn,
             order: Order::Overlap,
             pace: Pace::Asap,
+            preload: false,
+            memory: 512 << 20,
             timing: false,
             selection: Selection::default(),
             patience: Duration::from_secs(60),

@@ -1,8 +1,8 @@
 //! A replay from beginning to end: walls, initial state, calls, final state.
 
 use crate::dispatch::Dispatcher;
-use crate::executor::Shared;
-use crate::frontier::Frontier;
+use crate::executor::{Gate, Shared};
+use crate::frontier::{Frontier, WINDOW};
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
 use crate::source::Source;
@@ -73,7 +73,9 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     progress.prepared(&made);
     let prepared = Prepared { files: made.names, bytes: made.bytes };
     let shared = Arc::new(Shared {
-        frontier: Frontier::new(),
+        frontier: Frontier::new(if options.preload { source.items_about().max(1).next_power_of_two() } else { WINDOW }),
+        gate: Gate(AtomicBool::new(!options.preload)),
+        preloaded: options.preload,
         listings: Listings::default(),
         bytes: AtomicU64::new(0),
         rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
@@ -98,12 +100,11 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let tally = std::mem::take(&mut dispatcher.tally);
-    let elapsed = tally.begun.elapsed();
     let left_out = std::mem::take(&mut dispatcher.left_out);
     let undecided = std::mem::take(&mut dispatcher.undecided).into_paths();
     drop(dispatcher);
 
-    let mut report = Report { calls: tally.calls, notes, skipped_by: tally.skipped_by, elapsed_s: elapsed.as_secs_f64(), ..Report::default() };
+    let mut report = Report { calls: tally.calls, notes, skipped_by: tally.skipped_by, elapsed_s: tally.elapsed.as_secs_f64(), ..Report::default() };
     let mut refused = 0;
     for (why, count) in &*shared.refused.lock().unwrap_or_else(PoisonError::into_inner) {
         *report.skipped_by.entry(why).or_default() += count;

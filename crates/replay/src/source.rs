@@ -20,6 +20,10 @@ pub trait Source: Sync {
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause>;
     /// The recorded machine's mounts.
     fn mounts(&self) -> Mounts;
+    /// About how many calls and events there are.
+    fn items_about(&self) -> u64 {
+        1 << 20
+    }
     /// The recorder was killed, so that beginnings of threads may be missing whose calls are there.
     fn is_torn(&self) -> bool {
         false
@@ -40,6 +44,10 @@ impl Source for Trace {
     }
     fn mounts(&self) -> Mounts {
         Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))
+    }
+    fn items_about(&self) -> u64 {
+        // What a forged trace says of itself is no reason to take all memory.
+        (self.summary().calls + self.summary().events).min(1 << 28)
     }
     fn is_torn(&self) -> bool {
         self.summary().recovered

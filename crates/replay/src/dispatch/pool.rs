@@ -68,6 +68,11 @@ impl Pool {
         Ok(self.executors.len() - 1)
     }
 
+    /// Wakes executors that wait for the gate.
+    pub fn wake(&self) {
+        self.executors.iter().for_each(|(_, thread)| thread.thread().unpark());
+    }
+
     /// Thread `tid` has ended.
     pub fn leave(&mut self, tid: u32) {
         if let Some(place) = self.serving.remove(&tid)

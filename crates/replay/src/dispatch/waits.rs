@@ -1,7 +1,6 @@
 //! What a call waits for: in the orders `overlap` and `strict` all calls before a number, in the others single calls.
 
 use super::{Dispatcher, RACES};
-use crate::frontier::WINDOW;
 use crate::issue::Real;
 use crate::order::Order;
 use abi::{Effect, Shape};
@@ -90,7 +89,7 @@ impl Dispatcher<'_> {
 
     /// Nobody waits for these: what came of those of other threads, and of the files that they changed, is left open.
     fn leave_open(&mut self, number: u64, conflicts: &[u64], call: &Call, shape: &Shape, bound: &Bound<Real>) {
-        let flying = |n: u64| self.flying[(n % WINDOW) as usize].tid;
+        let flying = |n: u64| self.flying[self.shared.frontier.slot(n)].tid;
         let strangers: Vec<u64> = conflicts.iter().copied().filter(|n| flying(*n) != call.tid).collect();
         if strangers.is_empty() {
             return;

@@ -1,0 +1,75 @@
+"""What replay costs beyond the calls themselves: loops of cheap calls, next to the untraced program that made them; and how exactly paces are kept."""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+from compare import HERE, OURS, execute, holds
+
+# What is asked for, and the most that it may take of the untraced time.
+WAYS = [
+    ("all read beforehand, results compared", ["--preload", "--verify", "result"], 1.1),
+    ("all read beforehand, data compared", ["--preload", "--verify", "data"], 1.3),
+    ("streaming, results compared", ["--verify", "result"], 1.5),
+    ("streaming, data compared", ["--verify", "data"], 1.8),
+]
+
+
+def replay(trace, *options):
+    """The report of a replay in a fresh directory."""
+    with tempfile.TemporaryDirectory(dir=HERE) as place:
+        command = [OURS, "-q", "replay", "--json", *options, "--root", os.path.join(place, "root"), trace]
+        report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return report
+
+
+def loop(title, argv, calls, runs, limits):
+    """The untraced program and each way of replaying its recording, in turn."""
+    with tempfile.TemporaryDirectory(dir=HERE) as place:
+        with open(os.path.join(place, "data"), "wb") as data:
+            data.write(os.urandom(1 << 20))
+        trace = os.path.join(place, "t.ra")
+        execute([OURS, "-q", "record", "-o", trace, "--", *argv], place)
+        times = {"untraced": [], **{name: [] for name, _, _ in WAYS}}
+        for _ in range(runs):
+            execute([os.path.join(HERE, "clock"), os.path.join(place, "clock"), *argv], place)
+            with open(os.path.join(place, "clock")) as said:
+                times["untraced"].append(int(said.read()) / 1e9)
+            for name, options, _ in WAYS:
+                times[name].append(replay(trace, *options)["elapsed_s"])
+    bare = statistics.median(times["untraced"])
+    print(f"\n{title}, medians of {runs} alternating runs")
+    for name, of in times.items():
+        took = statistics.median(of)
+        print(f"  {name:42}{took:8.3f} s{took / bare:8.2f} times{calls / took:13,.0f} calls/s{(took - bare) / calls * 1e9:8.0f} ns a call beyond the program")
+    for (name, _, limit) in WAYS:
+        holds(name, statistics.median(times[name]) / bare, limits.get(name, limit))
+
+
+def paces(runs):
+    """How late calls begin."""
+    program = "import os, time\nf = os.open('f', os.O_CREAT | os.O_RDWR)\nfor i in range(300): os.write(f, b'x' * 100); time.sleep(0.003)\n"
+    with tempfile.TemporaryDirectory(dir=HERE) as place:
+        trace = os.path.join(place, "t.ra")
+        execute([OURS, "-q", "record", "-o", trace, "--", "/usr/bin/python3", "-c", program], place)
+        recorded = [replay(trace, "--pace", "recorded") for _ in range(runs)]
+        once, twice = (statistics.median(replay(trace, "--pace", pace)["elapsed_s"] for _ in range(runs)) for pace in ("think", "think*2"))
+    late = {name: statistics.median(r["lateness"][name] for r in recorded) for name in ("p50_us", "p95_us", "p99_us", "p999_us", "max_us")}
+    print("\npace recorded: calls began late by (microseconds) " + ", ".join(f"{name[:-3]} {value:.0f}" for name, value in late.items()))
+    holds("microseconds late at the median", late["p50_us"], 100)
+    holds("microseconds late at p99", late["p99_us"], 2000)
+    print(f"pace think: {once:.3f} s; think*2: {twice:.3f} s, {twice / once:.2f} times")
+
+
+def replaying(runs):
+    """All of it."""
+    preads, loops = os.path.join(HERE, "preads"), os.path.join(HERE, "loops")
+    storm = {name: 1.15 for name, _, _ in WAYS}
+    loop("500,000 page-cached preads of 4 KiB, 1 thread", [preads, "data", "500000"], 500_000, runs, {})
+    loop("250,000 page-cached preads of 4 KiB in each of 2 threads", [preads, "data", "250000", "4096", "2"], 500_000, runs, {})
+    loop("300,000 pwrites of 4 KiB, 1 thread", [loops, "pwrite", "300000"], 300_000, runs, {})
+    loop("150,000 pwrites of 4 KiB in each of 2 threads", [loops, "pwrite", "150000", "2"], 300_000, runs, {})
+    loop("50,000 times open, close, stat, unlink", [loops, "storm", "50000"], 200_000, runs, storm)
+    paces(runs)
