@@ -13,7 +13,7 @@ use trace::world::{Bound, lexical, parent};
 const CHUNK: u64 = 256 << 10;
 /// Names of files with several that are remembered.
 const NAMES: usize = 1 << 17;
-/// So many users of a thing are remembered before those are looked for that are done.
+/// So many users of a thing are remembered at least before those are looked for that are done.
 const USERS: usize = 16;
 /// An access to more chunks than this counts as one to the whole file.
 const CHUNKS: u64 = 8;
@@ -27,6 +27,8 @@ struct Last {
     used: u64,
     /// The calls that used it since, in order, if somebody waits for each of them.
     users: Vec<u64>,
+    /// At so many users those are looked for that are done.
+    sweep: usize,
 }
 
 #[derive(Default)]
@@ -127,8 +129,9 @@ impl Conflicts {
                 needs.append(&mut last.users);
                 last.changed = number + 1;
             } else {
-                if last.users.len() >= USERS {
+                if last.users.len() >= last.sweep.max(USERS) {
                     last.users.retain(|user| *user >= reached);
+                    last.sweep = last.users.len() * 2;
                 }
                 last.users.push(number);
                 last.used = number + 1;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How many calls may be dispatched and not done, unless all are dispatched beforehand: a power of two.
 pub(crate) const WINDOW: u64 = 8192;
-/// Looks before sleeping: a microsecond or two.
-const LOOKS: u32 = 64;
+/// Looks before sleeping: ten microseconds at most, which is what waking another CPU costs.
+const LOOKS: u32 = 256;
 
 struct Sleeper(u64, Thread);
 

@@ -1,7 +1,7 @@
 //! What happened to a file before a call on it came out differently: the recorded calls, as `print` shows them.
 
-use crate::print::line::{self, Options};
 use crate::print::Seen;
+use crate::print::line::{self, Options};
 use ::replay::Divergence;
 use abi::print::Hex;
 use std::collections::{HashMap, HashSet, VecDeque};
