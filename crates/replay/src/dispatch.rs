@@ -193,7 +193,7 @@ impl<'a> Dispatcher<'a> {
                 }
                 Moment::Enter(place, call) => self.enter(place, &call)?,
                 Moment::Leave(place, call) => match self.came_first(place) {
-                    Some(other) if moments.postpone(place, &call, other) => {}
+                    Some(other) if !self.brought_by_a_later(&mut moments, place, other) && moments.postpone(place, &call, other) => {}
                     _ => self.leave(place, call)?,
                 },
                 Moment::Lost(place, _) => {

@@ -1,5 +1,6 @@
 //! Calls that overlap: which of them acted first, as far as their results prove it, and what stays undecided.
 
+use super::proven::Proven;
 use super::{Dispatcher, Open};
 use crate::issue::Real;
 use crate::presence::Presence;
@@ -8,7 +9,8 @@ use abi::plan::RESULT;
 use abi::{Effect, Kind, Ret, Shape};
 use std::sync::Arc;
 use trace::Call;
-use trace::world::{Bound, Descriptor};
+use trace::record::PieceKind;
+use trace::world::{Bound, Descriptor, Moment};
 
 const EBADF: i32 = 9;
 
@@ -96,6 +98,16 @@ impl Dispatcher<'_> {
             _ => false,
         });
         found.map(|(p, _)| *p)
+    }
+
+    /// Whether the read at `other`, which did not bring the bytes of the write at `place`, brought those of a write that has not begun yet: then it came after both.
+    pub(super) fn brought_by_a_later<I: Iterator<Item = Result<Moment, E>>, E>(&self, moments: &mut Proven<I>, place: usize, other: usize) -> bool {
+        let open = |place: usize| self.open.get(place)?.as_ref().map(|o| &o.call);
+        let (Some(write), Some(read)) = (open(place), open(other)) else { return false };
+        let changes = |call: &Call| call.shape().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
+        let data = |call: &Call| call.pieces.iter().find(|p| p.kind == PieceKind::Data && !p.bytes.is_empty()).map(|p| p.bytes.clone());
+        let (Some(until), Some(brought), true, false) = (read.left, data(read), changes(write), changes(read)) else { return false };
+        moments.begins_before(until, |call| changes(call) && data(call).is_some_and(|bytes| bytes == brought))
     }
 
     /// The same by sizes that were found: longer than anybody knows of, or shorter than a write made it.

@@ -48,6 +48,27 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
         true
     }
 
+    /// Whether a call like this begins before `until`, as far as anybody may look ahead.
+    pub fn begins_before(&mut self, until: u64, like: impl Fn(&Call) -> bool) -> bool {
+        let mut bytes = 0;
+        for at in 0..LOOKAHEAD {
+            if at == self.ahead.len() {
+                let Some(moment) = self.source.next() else { return false };
+                self.ahead.push_back(moment);
+            }
+            if let Ok(Moment::Enter(_, call)) = &self.ahead[at] {
+                bytes += call.pieces.iter().map(|p| p.bytes.len()).sum::<usize>();
+                if call.entered > until || bytes > BYTES {
+                    return false;
+                }
+                if like(call) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// Lets those go that waited for `place`, or all.
     fn let_go(&mut self, place: Option<usize>) {
         let ready = &mut self.ready;
