@@ -91,6 +91,7 @@ pub fn run(a: &Args, talk: &Talk) -> Outcome {
 
 fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
+    let selection = a.choice.selection()?;
     let root = root(a.root.as_deref(), trace.path(), a.prepared)?;
     let shown = root.display().to_string();
     // Before anything can go wrong inside: whoever has to look at the tree must know where it is.
@@ -106,7 +107,7 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         timing: a.timing,
         preload: a.preload,
         memory: a.memory,
-        selection: a.choice.selection()?,
+        selection,
         order: a.order.into(),
         pace: a.pace,
         verify: a.choice.comparable(a.verify).into(),
