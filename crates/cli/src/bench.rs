@@ -6,8 +6,10 @@ mod table;
 
 use crate::args::TraceArg;
 use crate::failure::Advise;
+use crate::replay::choices::{Order, Verify};
 use crate::talk::Talk;
 use crate::{reading, stdout};
+use ::replay::Pace;
 use anyhow::{Context, Result, bail};
 use run::Run;
 use serde_json::json;
@@ -37,14 +39,14 @@ pub struct Args {
     #[arg(long)]
     pub cold: bool,
     /// Which calls must be done before a call begins: as for `replay`
-    #[arg(long, value_name = "ORDER", default_value = "overlap")]
-    pub order: String,
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap, hide_possible_values = true)]
+    pub order: Order,
     /// When calls begin: as for `replay`
     #[arg(long, value_name = "PACE", default_value = "asap")]
-    pub pace: String,
+    pub pace: Pace,
     /// What is compared: as for `replay`
-    #[arg(long, value_name = "LEVEL", default_value = "result")]
-    pub verify: String,
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Result, hide_possible_values = true)]
+    pub verify: Verify,
     /// Draw the distributions of the calls' times into this SVG file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -65,6 +67,11 @@ fn target(text: &str) -> Result<Target, String> {
         Some((name, dir)) if !name.is_empty() && !dir.is_empty() => Ok(Target { name: name.to_owned(), dir: dir.into() }),
         _ => Err("say NAME=DIR, like ext4=/mnt/a".to_owned()),
     }
+}
+
+/// What the user types for a choice.
+fn name(choice: &impl clap::ValueEnum) -> String {
+    choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }
 
 /// A target's replays.
@@ -104,9 +111,11 @@ pub fn run(a: &Args, talk: &Talk) -> Result<crate::outcome::Outcome> {
     if a.json {
         let targets: Vec<_> =
             measured.iter().map(|m| json!({"name": m.target.name, "dir": m.target.dir, "elapsed_s": m.elapsed(), "runs": m.reports()})).collect();
-        stdout::json(&json!({"trace": trace.path(), "repeat": a.repeat, "cold": a.cold, "order": a.order, "pace": a.pace, "targets": targets}))?;
+        stdout::json(
+            &json!({"trace": trace.path(), "repeat": a.repeat, "cold": a.cold, "order": name(&a.order), "pace": a.pace.to_string(), "targets": targets}),
+        )?;
     } else {
-        stdout::text(&table::of(&measured))?;
+        stdout::text(&table::of(&measured, a.verify != Verify::None))?;
     }
     if let Some(file) = &a.plot {
         talk.say(format_args!("the distributions are in {}", file.display()));

@@ -1,7 +1,7 @@
 //! `reanimator replay`: perform a trace again, and say what was different.
 
 mod choice;
-mod choices;
+pub mod choices;
 mod context;
 mod report;
 
@@ -67,7 +67,7 @@ pub struct Args {
     pub on_divergence: OnDivergence,
     #[command(flatten)]
     pub choice: Choice,
-    /// Read the whole trace before the first call: the purest timing, if it fits into memory
+    /// Read the whole trace (of up to four million calls) before the first call: the purest timing, if it fits into memory
     #[arg(long, conflicts_with_all = ["memory", "from"])]
     pub preload: bool,
     /// Take about so much memory at most, like 256M or 2G

@@ -3,7 +3,7 @@
 //! For each such thing the numbers of the latest calls that used and that changed it are kept, while calls that might overlap them are still under way.
 
 use crate::issue::Real;
-use abi::{Arg, Effect, Form, Is, Kind, OpenFlags, Ret, Role, Shape};
+use abi::{Arg, Effect, Form, Is, Kind, Ret, Role, Shape};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use trace::Call;
@@ -68,10 +68,8 @@ impl Conflicts {
     /// Enters call `number`, and says how many of the calls before it must be done first, on account of conflicts: 0 if there are none after `overlapped`, the
     /// number of calls that were done when it began.
     pub fn enter(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> u64 {
-        let mut list = Vec::with_capacity(8);
-        touches(&mut list, call, shape, bound);
         let mut after = 0;
-        for Touch { key, changes } in list {
+        for Touch { key, changes } in self.touches(number, call, shape, bound) {
             let last = self.last.entry(key).or_default();
             // A call that touches a thing twice does not wait for itself.
             let before = |n: u64| if n > number { 0 } else { n };
@@ -84,6 +82,16 @@ impl Conflicts {
             }
         }
         if after > overlapped { after } else { 0 }
+    }
+
+    /// All that a call touches.
+    fn touches(&mut self, number: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<Touch> {
+        let mut list = Vec::with_capacity(8);
+        touches(&mut list, call, shape, bound);
+        if bound.paths.iter().any(Option::is_some) || !self.aliases.is_empty() {
+            self.links(&mut list, number, call, shape, bound);
+        }
+        list
     }
 
     /// A file's links are counted under all of its names.
@@ -118,11 +126,8 @@ impl Conflicts {
 
     /// The same where the calls that conflict are waited for one by one: their numbers.
     pub fn needs(&mut self, number: u64, reached: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<u64> {
-        let mut list = Vec::with_capacity(8);
-        touches(&mut list, call, shape, bound);
-        self.links(&mut list, number, call, shape, bound);
         let mut needs = Vec::new();
-        for Touch { key, changes } in list {
+        for Touch { key, changes } in self.touches(number, call, shape, bound) {
             let last = self.last.entry(key).or_default();
             needs.extend(last.changed.checked_sub(1));
             if changes {
@@ -178,11 +183,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         let (changes, members) = match way.role {
             Role::Lookup => (shape.changes, false),
             Role::Open(flags) => {
-                let flags = match flags {
-                    OpenFlags::Arg(n) => call.args[n as usize] as u32,
-                    OpenFlags::Implied(f) => f,
-                    OpenFlags::InStruct(_) => O_CREAT,
-                };
+                let flags = call.open_flags(flags);
                 (flags & (O_CREAT | O_TRUNC) != 0, flags & O_CREAT != 0)
             }
             Role::Create => (true, true),

@@ -1,34 +1,37 @@
 //! The dispatcher: reads the trace in the order of time, moves the world on, and hands each call to its executor when it returns in the recording.
 //!
-//! Order `overlap`: a call starts when all calls that had returned before it began are done, and those that it conflicts with and that returned before it. What is
-//! dispatched and not done is bounded in number and in bytes.
+//! What a call waits for is in [`waits`]. What is dispatched and not done is bounded in number and in bytes, unless everything is read beforehand.
 
+mod chosen;
+mod listing;
 mod overlap;
 mod pool;
 mod proven;
+mod tally;
 mod waits;
 
 use crate::conflicts::Conflicts;
 use crate::decide::decide;
-use crate::executor::{OPEN_FLAGS, Shared, open_directory};
+use crate::executor::{OPEN_FLAGS, open_directory};
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
-use crate::latency::Times;
-use crate::order::{Due, Order};
+use crate::order::{Due, Pace};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
 use crate::selection::LeftOut;
+use crate::shared::Shared;
 use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::{Error, Options, Progress};
-use abi::{Effect, Kind, Replay, Ret};
+use abi::{Replay, Ret};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tally::Tally;
 use trace::record::RecordKind;
 use trace::world::{Bound, Descriptor, Moment, Timeline, World};
 use trace::{Call, Event, Item};
@@ -72,31 +75,6 @@ struct Flying {
     call: &'static str,
 }
 
-/// Counts.
-pub(crate) struct Tally {
-    pub calls: u64,
-    pub dispatched: u64,
-    pub skipped_by: BTreeMap<&'static str, u64>,
-    pub raced: HashSet<u64>,
-    pub recorded: Option<(u64, u64)>,
-    /// Calls that may differ, since others were left out.
-    pub explained: HashSet<u64>,
-    /// Calls that only made the state for the chosen ones.
-    pub early: u64,
-    /// When the first call began in the recording.
-    pub first: Option<u64>,
-    /// When the replay of the chosen calls began,
-    pub begun: Instant,
-    /// and how long it took.
-    pub elapsed: Duration,
-    /// There are calls after the chosen time.
-    pub cut_short: bool,
-    /// What calls that are performed took in the recording.
-    pub times: Times,
-    /// Bytes that they moved.
-    pub moved: u64,
-}
-
 pub(crate) struct Dispatcher<'a> {
     shared: Arc<Shared>,
     progress: &'a dyn Progress,
@@ -110,8 +88,6 @@ pub(crate) struct Dispatcher<'a> {
     open: Vec<Option<Open>>,
     /// Calls under way that may be issued.
     counting: usize,
-    /// Recorded bytes that dispatched calls may hold.
-    bytes: u64,
     /// Calls and releases dispatched.
     number: u64,
     flying: Vec<Flying>,
@@ -131,26 +107,6 @@ pub(crate) struct Dispatcher<'a> {
     known: HashSet<u32>,
 }
 
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            calls: 0,
-            dispatched: 0,
-            skipped_by: BTreeMap::new(),
-            raced: HashSet::new(),
-            recorded: None,
-            explained: HashSet::new(),
-            early: 0,
-            first: None,
-            begun: Instant::now(),
-            elapsed: Duration::ZERO,
-            cut_short: false,
-            times: Times::default(),
-            moved: 0,
-        }
-    }
-}
-
 impl<'a> Dispatcher<'a> {
     pub fn new(shared: Arc<Shared>, options: &'a Options, progress: &'a dyn Progress) -> Self {
         Self {
@@ -165,7 +121,6 @@ impl<'a> Dispatcher<'a> {
             conflicts: Conflicts::default(),
             open: Vec::new(),
             counting: 0,
-            bytes: options.memory / SHARE,
             number: 0,
             undecided: Undecided::default(),
             mapped: HashSet::new(),
@@ -181,8 +136,9 @@ impl<'a> Dispatcher<'a> {
     /// Replays all items, and returns when the last call is done.
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
         let mut moments = Proven::new(Timeline::new(items));
+        self.tally.begun = Some(Instant::now());
         while let Some(moment) = moments.next() {
-            if self.is_unwanted() {
+            if self.shared.stopping() {
                 break;
             }
             match moment.map_err(Error::Trace)? {
@@ -202,9 +158,16 @@ impl<'a> Dispatcher<'a> {
                 }
             }
         }
+        // What was under way when it ended is performed by no one.
+        let why = if self.tally.cut_short { "after the chosen time" } else { "the replay ended" };
+        for place in 0..self.open.len() {
+            if self.close(place).is_some() {
+                self.skip(why);
+            }
+        }
         self.open_gate();
         self.wait(self.number)?;
-        self.tally.elapsed = self.tally.begun.elapsed();
+        self.tally.elapsed = self.tally.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         // What was still open is closed now, by nobody's call.
         self.world = World::new();
         self.pool.finish();
@@ -259,30 +222,12 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Whether a call begins after the time that was chosen.
-    fn is_beyond(&self, call: &Call) -> bool {
-        let since = |until: u64| call.entered.saturating_sub(self.tally.first?).checked_sub(until);
-        self.options.selection.until.and_then(since).is_some_and(|beyond| beyond > 0)
-    }
-
-    /// All that makes the state for the chosen calls is done before the first of them.
-    fn begin_chosen(&mut self, call: &Call) -> Result<(), Error> {
-        let first = *self.tally.first.get_or_insert(call.entered);
-        if !self.chosen && call.entered - first.min(call.entered) >= self.options.selection.from {
-            self.chosen = true;
-            self.open_gate();
-            self.wait(self.number)?;
-            self.tally.recorded = None;
-            self.tally.begun = Instant::now();
-        }
-        Ok(())
-    }
-
     fn enter(&mut self, place: usize, call: &Arc<Call>) -> Result<(), Error> {
         self.begin_chosen(call)?;
         self.tally.calls += 1;
         if self.tally.calls.is_multiple_of(4096) {
             self.progress.calls(self.tally.calls);
+            self.hear();
         }
         let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));
         recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
@@ -383,7 +328,7 @@ impl<'a> Dispatcher<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        let after = if matches!(self.options.order, Order::Thread | Order::Resource) { 0 } else { after };
+        let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let needs = self.last.get(&tid).copied().into_iter().collect();
         self.dispatch(Flying { seq: 0, tid, call: "exit" }, Wait { after, needs, due: Due::Now }, 0, Task::Release(gone))
     }
@@ -396,34 +341,33 @@ impl<'a> Dispatcher<'a> {
             self.open_gate();
             self.wait(number + 1 - window)?;
         }
-        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.bytes && self.shared.frontier.reached() < number {
+        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.options.memory / SHARE && self.shared.frontier.reached() < number {
             self.wait(self.shared.frontier.reached() + 1)?;
         }
         self.flying[self.shared.frontier.slot(number)] = flying;
         self.shared.bytes.fetch_add(bytes, Relaxed);
         self.number += 1;
-        if matches!(self.options.order, Order::Thread | Order::Resource) {
+        if self.options.order.waits_for_single_calls() {
             self.last.insert(tid, number);
         }
         let Wait { after, needs, due } = wait;
-        self.pool.send(tid, Job { number, after, needs, due, tid, bytes, task })
+        self.pool.send(tid, Job { number, after, needs, due, bytes, task })
     }
 
     /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
     fn open_gate(&mut self) {
         if !self.shared.is_open() {
-            self.shared.gate.0.store(true, Relaxed);
-            self.tally.begun = Instant::now();
+            self.shared.open.store(true, Relaxed);
+            self.tally.begun = Some(Instant::now());
             self.pool.wake();
         }
     }
 
-    /// Whether no call is to begin any more.
-    fn is_unwanted(&self) -> bool {
+    /// Hears whether somebody wants the replay to end.
+    fn hear(&self) {
         if self.progress.is_unwanted() {
             self.shared.stop.store(true, Relaxed);
         }
-        self.shared.stopping()
     }
 
     /// Waits until all calls below `number` are done, unless nothing moves any more.
@@ -431,8 +375,8 @@ impl<'a> Dispatcher<'a> {
         let mut last = (self.shared.frontier.reached(), Instant::now());
         while !self.shared.frontier.wait_for(number, Some(TICK)) {
             let reached = self.shared.frontier.reached();
-            self.is_unwanted();
-            if reached != last.0 || self.shared.paced {
+            self.hear();
+            if reached != last.0 || self.options.pace != Pace::Asap {
                 last = (reached, Instant::now());
             } else if last.1.elapsed() >= self.options.patience {
                 let Flying { seq, tid, call } = self.flying[self.shared.frontier.slot(reached)];
@@ -447,50 +391,5 @@ impl<'a> Dispatcher<'a> {
             Some(why) => Err(Error::Inside(why.clone())),
             None => Ok(()),
         }
-    }
-
-    /// A shared writable mapping: what goes through it is in nobody's record.
-    fn note_mapping(&mut self, call: &Call, bound: &Bound<Real>) {
-        const PROT_WRITE: u64 = 2;
-        const MAP_TYPE: u64 = 3;
-        const MAP_ANONYMOUS: u64 = 0x20;
-        if !call.shape().is_some_and(|s| s.effect == Effect::Map) || !call.succeeded() {
-            return;
-        }
-        // MAP_SHARED is 1, MAP_SHARED_VALIDATE 3. A mapping may become writable later, so the descriptor's access mode decides.
-        let shared = call.args[3] & MAP_TYPE != 2 && call.args[3] & MAP_ANONYMOUS == 0;
-        if let Some(d) = bound.fds[4].as_ref().filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2)) {
-            self.mapped.insert(d.file.inode.key);
-        }
-    }
-
-    /// Keeps account of changes to directories; says whether the directory that this call lists changed since its listing began.
-    fn listing(&mut self, call: &Call, shape: &abi::Shape, bound: &Bound<Real>) -> bool {
-        use abi::{OpenFlags, Role};
-        if call.succeeded() && !self.listings.is_empty() {
-            for (i, arg) in shape.args.iter().enumerate() {
-                let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
-                let changes = match way.role {
-                    Role::Lookup => false,
-                    Role::Open(OpenFlags::Arg(n)) => call.args[n as usize] & 0o100 != 0,
-                    Role::Open(_) | Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => shape.changes,
-                };
-                if changes {
-                    let clean = trace::world::lexical(path);
-                    *self.changes.entry(trace::world::parent(&clean).into()).or_default() += 1;
-                }
-            }
-        }
-        let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, abi::Form::Dirents | abi::Form::Dirents64)));
-        let Some(file) = bound.fds[0].as_ref().filter(|_| lists && call.succeeded()).map(|d| &d.file) else { return false };
-        let now = self.changes.get(&file.path).copied().unwrap_or(0);
-        let began = *self.listings.entry(file.id).or_insert(now);
-        if call.ret == 0 {
-            self.listings.remove(&file.id);
-            if self.listings.is_empty() {
-                self.changes.clear();
-            }
-        }
-        began != now
     }
 }

@@ -1,126 +1,26 @@
 //! A thread that issues the calls of a traced thread, one after the other, as that thread: in its working directory, with its umask, as its user.
 
-use crate::Verify;
-use crate::frontier::Frontier;
 use crate::handlers;
 use crate::issue::{Real, Scratch, raw};
 use crate::job::{Issue, Job, Task};
 use crate::latency::Times;
 use crate::order::Due;
-use crate::pacer::{Clock, histogram};
+use crate::pacer::Clock;
 use crate::report::Divergence;
-use crate::sandbox::Powers;
-use crate::unperformed::Unperformed;
-use crate::verify::{Difference, Listings, Rules};
+use crate::shared::{KEPT, Shared, kind};
+use crate::verify::Difference;
+use crate::{OnDivergence, Pace, Verify};
 use crossbeam_channel::Receiver;
-use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use trace::Call;
-use trace::world::{Bound, Credentials, Directory, Mounts};
+use trace::world::{Credentials, Directory};
 
-/// Divergences that are kept; more are counted.
-const KEPT: usize = 10_000;
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
 pub(crate) const OPEN_FLAGS: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
-
-/// Whether executors may begin.
-#[derive(Default)]
-pub(crate) struct Gate(pub AtomicBool);
-
-/// What came out differently.
-#[derive(Default)]
-pub(crate) struct Found {
-    /// With the numbers of their calls.
-    pub kept: Vec<(u64, Divergence)>,
-    /// More than are kept.
-    pub more: u64,
-    /// All, by what differed.
-    pub by_kind: BTreeMap<String, u64>,
-}
-
-/// What all executors and the dispatcher share.
-pub(crate) struct Shared {
-    pub frontier: Frontier,
-    pub listings: Listings,
-    /// Recorded bytes that are held by calls dispatched and not done.
-    pub bytes: AtomicU64,
-    pub rules: Rules,
-    pub powers: Powers,
-    pub verify: Verify,
-    /// The first divergence ends the replay.
-    pub stop_at_first: bool,
-    /// Calls are due at some time.
-    pub paced: bool,
-    /// When the first call was dispatched.
-    pub begun: OnceLock<Instant>,
-    /// Executors wait until this is open.
-    pub gate: Gate,
-    /// Opens may have been left out.
-    pub selective: bool,
-    /// All calls are dispatched before the first is performed: their memory is given back afterwards.
-    pub preloaded: bool,
-    /// Calls are measured.
-    pub timing: bool,
-    /// What they took.
-    pub times: Mutex<Times>,
-    /// How late calls began, if they were due at some time.
-    pub late: Mutex<Option<Histogram<u64>>>,
-    pub found: Mutex<Found>,
-    /// Reasons why calls could not be issued after all.
-    pub refused: Mutex<std::collections::BTreeMap<&'static str, u64>>,
-    /// Clones that were performed by copying.
-    pub copied: AtomicU64,
-    /// Files that calls changed which nobody performed.
-    pub unperformed: Mutex<Unperformed>,
-    /// The recorded machine's mounts.
-    pub mounts: Mounts,
-    /// No call is to begin any more.
-    pub stop: AtomicBool,
-    /// Beginnings of threads may be missing.
-    pub torn: bool,
-    /// What went wrong inside.
-    pub broken: Mutex<Option<String>>,
-}
-
-impl Shared {
-    /// Whether executors may begin.
-    pub fn is_open(&self) -> bool {
-        self.gate.0.load(Relaxed)
-    }
-
-    /// Whether the replay is to end before its last call.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Relaxed)
-    }
-
-    /// A call is not performed as the replay ends.
-    fn left_undone(&self) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry("the replay ended").or_default() += 1;
-    }
-
-    fn add_late(&self, late: &Histogram<u64>) {
-        if !late.is_empty() {
-            let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-            // Both have the same bounds.
-            let _ = all.get_or_insert_with(histogram).add(late);
-        }
-    }
-
-    /// A call is performed by no one.
-    pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
-        self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(call, bound, &self.mounts, why);
-    }
-}
-
-/// The kind of a difference: which byte it begins at is not among it.
-fn kind(what: &str) -> &str {
-    if what.starts_with("byte ") { "data" } else { what }
-}
 
 /// What came of a call.
 pub(crate) enum Outcome {
@@ -167,10 +67,10 @@ impl Executor {
             }
             let scratch = Scratch::new().ok_or("no memory for an executor")?;
             let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, credentials: None, times: Times::default() };
-            if shared.timing {
+            if shared.options.timing {
                 raw::measure();
             }
-            let mut clock = Clock::new(shared.paced);
+            let mut clock = Clock::new(shared.options.pace != Pace::Asap);
             let mut done = Vec::new();
             while !shared.is_open() && !shared.frontier.is_broken() {
                 std::thread::park_timeout(Duration::from_millis(100));
@@ -180,8 +80,9 @@ impl Executor {
                 for other in &job.needs {
                     shared.frontier.wait_one(*other);
                 }
+                let tid = if let Task::Call(issue) = &job.task { issue.call.tid } else { 0 };
                 if job.due != Due::Now {
-                    clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+                    clock.wait(job.due, tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
                 }
                 if shared.frontier.is_broken() {
                     break;
@@ -191,13 +92,14 @@ impl Executor {
                     Task::Release(descriptors) => drop(descriptors),
                     Task::Call(_) if shared.stopping() => shared.left_undone(),
                     Task::Call(issue) => {
-                        let issue = this.call(number, issue);
-                        if shared.preloaded {
-                            done.push(issue);
+                        let call = this.call(number, issue);
+                        // Memory that was taken beforehand is given back afterwards.
+                        if shared.options.preload {
+                            done.push(call);
                         }
                     }
                 }
-                clock.done(job.due, job.tid);
+                clock.done(job.due, tid);
                 shared.bytes.fetch_sub(bytes, Relaxed);
                 shared.frontier.complete(number);
             }
@@ -214,10 +116,10 @@ impl Executor {
         shared.frontier.break_off();
     }
 
-    /// Performs a call; what is left of it.
+    /// Performs a call, and gives back its record.
     fn call(&mut self, number: u64, mut issue: Box<Issue>) -> Arc<Call> {
         self.become_caller(&issue);
-        if self.shared.selective {
+        if self.shared.options.selection.leaves_out() {
             reopen(&issue);
         }
         let outcome = handlers::perform(self, &mut issue);
@@ -226,7 +128,7 @@ impl Executor {
         }
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.verify > Verify::None && !issue.early => self.report(number, &issue, difference),
+            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => self.report(number, &issue, difference),
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
                 self.shared.left_out(&issue.call, &issue.bound, why);
@@ -266,7 +168,7 @@ impl Executor {
     fn report(&self, number: u64, issue: &Issue, difference: Difference) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
-        if self.shared.stop_at_first {
+        if self.shared.options.on_divergence == OnDivergence::Stop {
             self.shared.stop.store(true, Relaxed);
         }
         if found.kept.len() >= KEPT {

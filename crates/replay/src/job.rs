@@ -17,8 +17,6 @@ pub(crate) struct Job {
     pub needs: Vec<u64>,
     /// When it is due.
     pub due: Due,
-    /// Its thread in the recording.
-    pub tid: u32,
     /// Recorded bytes that it holds.
     pub bytes: u64,
     pub task: Task,

@@ -26,6 +26,7 @@ pub mod report;
 mod run;
 mod sandbox;
 mod selection;
+mod shared;
 pub mod source;
 pub mod state;
 pub mod tree;

@@ -29,6 +29,13 @@ pub enum Pace {
     Recorded(f64),
 }
 
+impl Order {
+    /// Whether a call waits for single calls, and not for all before one.
+    pub(crate) const fn waits_for_single_calls(self) -> bool {
+        matches!(self, Self::Thread | Self::Resource)
+    }
+}
+
 impl FromStr for Pace {
     type Err = String;
 

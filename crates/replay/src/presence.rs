@@ -4,13 +4,13 @@
 //! of it. Names are compared as they are written, without links.
 
 use crate::issue::Real;
-use abi::{OpenFlags, Role, Shape};
+use abi::{Role, Shape};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use trace::Call;
 use trace::world::{Bound, lexical, parent};
 
-const O_CREAT: u64 = 0o100;
-const O_EXCL: u64 = 0o200;
+const O_CREAT: u32 = 0o100;
+const O_EXCL: u32 = 0o200;
 const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const EADDRINUSE: i32 = 98;
@@ -37,7 +37,7 @@ impl Presence {
         let alone = paths().count() == 1;
         for (role, path) in paths() {
             let above = parent(&path);
-            let flags = if let Role::Open(from) = role { open_flags(call, from) } else { 0 };
+            let flags = if let Role::Open(from) = role { call.open_flags(from) } else { 0 };
             let makes = role == Role::Create || flags & O_CREAT != 0;
             match call.errno() {
                 None if call.returned() => {
@@ -82,13 +82,4 @@ fn hash(path: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()
-}
-
-fn open_flags(call: &Call, from: OpenFlags) -> u64 {
-    match from {
-        OpenFlags::Arg(n) => call.args[usize::from(n)],
-        OpenFlags::Implied(flags) => u64::from(flags),
-        // The flags stand at its beginning.
-        OpenFlags::InStruct(n) => call.word(n, 0),
-    }
 }

@@ -62,6 +62,8 @@ pub struct Prepared {
     pub files: u64,
     /// Bytes of content.
     pub bytes: u64,
+    /// Bytes that no call of the trace brought: zeros without blocks.
+    pub assumed: u64,
 }
 
 /// How times are distributed, in microseconds.

@@ -1,14 +1,14 @@
 //! A replay from beginning to end: walls, initial state, calls, final state.
 
 use crate::dispatch::Dispatcher;
-use crate::executor::{Gate, Shared};
 use crate::frontier::{Frontier, WINDOW};
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
+use crate::shared::Shared;
 use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
-use crate::{Error, OnDivergence, Options, Pace, Progress, Report, Verify, prepare, state};
+use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,6 +18,8 @@ use trace::files::Final;
 use trace::record::RecordKind;
 use trace::world::{Credentials, World};
 
+/// So many calls at most are read before the first is performed: what a trace says of itself is no reason to take all memory.
+const PRELOADED: u64 = 1 << 22;
 /// How many items are looked through for the traced program's user.
 const FIRST: usize = 4096;
 
@@ -71,21 +73,16 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     let rows = source.rows().map_err(Error::Trace)?;
     let made = if options.prepared { prepare::look(&rows, root)? } else { prepare::prepare(source, &rows, root)? };
     progress.prepared(&made);
-    let prepared = Prepared { files: made.names, bytes: made.bytes };
+    let prepared = Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed };
     let shared = Arc::new(Shared {
-        frontier: Frontier::new(if options.preload { source.items_about().max(1).next_power_of_two() } else { WINDOW }),
-        gate: Gate(AtomicBool::new(!options.preload)),
-        preloaded: options.preload,
+        frontier: Frontier::new(if options.preload { source.items_about().clamp(1, PRELOADED).next_power_of_two() } else { WINDOW }),
+        open: AtomicBool::new(!options.preload),
+        options: options.clone(),
         listings: Listings::default(),
         bytes: AtomicU64::new(0),
         rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
         powers,
-        verify: options.verify,
-        stop_at_first: options.on_divergence == OnDivergence::Stop,
-        paced: options.pace != Pace::Asap,
         begun: OnceLock::new(),
-        selective: options.selection.leaves_out(),
-        timing: options.timing,
         times: Mutex::default(),
         late: Mutex::default(),
         found: Mutex::default(),

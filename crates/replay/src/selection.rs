@@ -74,8 +74,8 @@ impl LeftOut {
 
     /// Whether a call's files or its working directory are among them, or were made or removed in a directory that it is about.
     pub fn explains(&self, bound: &Bound<Real>) -> bool {
-        let within = bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
-        !self.0.is_empty() && (within || paths(bound).any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
+        let within = || bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
+        !self.0.is_empty() && (within() || paths(bound).any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
     }
 
     /// Whether this name, or one above it, is among them.

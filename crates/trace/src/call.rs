@@ -1,7 +1,7 @@
 //! What a reader gives: calls and events in the order of their entry.
 
 use crate::record::{FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind};
-use abi::{At, Copies, Shape};
+use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
@@ -122,6 +122,14 @@ impl Call {
             At::Pointed(arg) if self.args[usize::from(arg)] == 0 => None,
             At::Pointed(arg) => Some(self.word(arg, 0)),
             At::Field { arg, at } => Some(self.word(arg, at)),
+        }
+    }
+    /// The `O_*` flags of an open.
+    pub fn open_flags(&self, from: OpenFlags) -> u32 {
+        match from {
+            OpenFlags::Arg(n) => self.args[usize::from(n)] as u32,
+            OpenFlags::Implied(flags) => flags,
+            OpenFlags::InStruct(n) => self.word(n, 0) as u32,
         }
     }
     /// The `u64` at byte `at` of the struct in argument `arg`; 0 if it was not captured.

@@ -1,6 +1,6 @@
 //! One replay on one target, by a process of its own: each begins with nothing left over from another.
 
-use super::{Args, Target};
+use super::{Args, Target, name};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -40,7 +40,8 @@ pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     if a.cold {
         std::fs::write("/proc/sys/vm/drop_caches", "3").context("--cold cannot drop the page cache (/proc/sys/vm/drop_caches): it wants root")?;
     }
-    let options = ["-q", "replay", "--json", "--timing", "--prepared", "--order", &a.order, "--pace", &a.pace, "--verify", &a.verify, "--root"];
+    let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
+    let options = ["-q", "replay", "--json", "--timing", "--prepared", "--order", &order, "--pace", &pace, "--verify", &verify, "--root"];
     let report = ourselves(Command::new(exe()?).args(options).arg(&fresh.0).arg(trace))?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {

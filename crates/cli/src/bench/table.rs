@@ -10,8 +10,9 @@ const CALLS: usize = 12;
 const QUANTILES: [(&str, f64); 4] = [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
 
 /// The tables, and in words which differences exceed the spread of the repeats.
-pub fn of(measured: &[Measured<'_>]) -> String {
-    format!("{}\n\n{}\n\n{}", targets(measured), latencies(measured), differences(measured))
+/// `compared`: whether results were.
+pub fn of(measured: &[Measured<'_>], compared: bool) -> String {
+    format!("{}\n\n{}\n\n{}", targets(measured, compared), latencies(measured), differences(measured))
 }
 
 fn new(head: &[&str]) -> Table {
@@ -23,7 +24,7 @@ fn new(head: &[&str]) -> Table {
     table
 }
 
-fn targets(measured: &[Measured<'_>]) -> Table {
+fn targets(measured: &[Measured<'_>], compared: bool) -> Table {
     let mut table = new(&["target", "elapsed", "of repeats", "calls/s", "MB/s", "outcome"]);
     for m in measured {
         let (low, high) = range(m);
@@ -35,7 +36,12 @@ fn targets(measured: &[Measured<'_>]) -> Table {
             format!("{low:.3}-{high:.3} s"),
             format!("{:.0}", calls / elapsed),
             format!("{:.1}", bytes / elapsed / 1e6),
-            (if m.runs.iter().any(|r| r.different) { "different" } else { "the same" }).to_owned(),
+            match m.runs.iter().any(|r| r.different) {
+                _ if !compared => "not compared",
+                true => "different",
+                false => "the same",
+            }
+            .to_owned(),
         ]);
     }
     table

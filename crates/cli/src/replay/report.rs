@@ -9,7 +9,8 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     let Report { calls, issued, skipped, divergences, races, state, prepared, .. } = report;
     let mut text = String::new();
     let mut row = |name: &str, value: &str| writeln!(text, "{name:<12} {value}");
-    row("prepared", &format!("{} names, {}", count(prepared.files), bytes(prepared.bytes)))?;
+    let assumed = if prepared.assumed > 0 { format!(", {} never read and assumed to be zeros", bytes(prepared.assumed)) } else { String::new() };
+    row("prepared", &format!("{} names, {}{assumed}", count(prepared.files), bytes(prepared.bytes)))?;
     row("calls", &format!("{} in {:.2} s (recorded in {:.2} s)", count(*calls), report.elapsed_s, report.recorded_s))?;
     let early = if report.early > 0 { format!(", {} of them before the chosen time, uncompared", count(report.early)) } else { String::new() };
     row("performed", &format!("{}{early}", count(*issued)))?;
@@ -59,7 +60,7 @@ mod tests {
             skipped: 1_210,
             skipped_by: [("memory", 1_000), ("pipes", 210)].into(),
             state: State { compared: 14, ..State::default() },
-            prepared: Prepared { files: 12, bytes: 2_345_678 },
+            prepared: Prepared { files: 12, bytes: 2_345_678, assumed: 0 },
             elapsed_s: 1.238,
             recorded_s: 3.0,
             ..Report::default()

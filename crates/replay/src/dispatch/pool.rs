@@ -2,8 +2,9 @@
 //! their queues allows.
 
 use crate::Error;
-use crate::executor::{Executor, Shared};
+use crate::executor::Executor;
 use crate::job::Job;
+use crate::shared::Shared;
 use crossbeam_channel::{Sender, unbounded};
 use std::collections::HashMap;
 use std::sync::Arc;

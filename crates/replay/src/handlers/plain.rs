@@ -30,7 +30,7 @@ fn once(executor: &mut Executor, issue: &Issue) -> Outcome {
         Err(why) => return refusal(why),
     };
     let got = arguments.perform();
-    let verify = executor.shared.verify;
+    let verify = executor.shared.options.verify;
     let bytes = || compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules);
     let difference = if verify == Verify::None { None } else { compare_result(issue, got) };
     Outcome::Issued(difference.or_else(|| if verify == Verify::Data { bytes() } else { None }))

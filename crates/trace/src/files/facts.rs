@@ -13,10 +13,10 @@ use super::node::{NodeId, Seen};
 use super::row::{FileType, Origin};
 use super::scene::{Given, Scene};
 use crate::call::Call;
-use crate::record::{Identity, PieceKind};
+use crate::record::Identity;
 use crate::world::OpenFile;
 use abi::plan::RESULT;
-use abi::{Effect, Follow, Kind, OpenFlags, PathUse, Ret, Role, Shape};
+use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -133,7 +133,7 @@ impl Facts {
                 self.names.slashed = false;
                 let walk = self.lead(call, shape, scene, i as u8, used, reach);
                 let slash = self.names.slashed;
-                let creates = matches!(used.role, Role::Open(from) if open_flags(call, from) & O_CREAT != 0);
+                let creates = matches!(used.role, Role::Open(from) if u64::from(call.open_flags(from)) & O_CREAT != 0);
                 led.push(Led { used, follow: looks_through(call, used, call.path(i as u8).is_some_and(|path| path.ends_with(b"/"))), creates, slash, walk });
             }
         }
@@ -240,7 +240,7 @@ impl Facts {
                         self.names.node_mut(*node).observe(&seen);
                     }
                 }
-                (Role::Open(from), walk) => self.opened(call, scene, open_flags(call, *from), walk),
+                (Role::Open(from), walk) => self.opened(call, scene, u64::from(call.open_flags(*from)), walk),
                 (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
                     let directory = l.used.role == Role::RemoveDirectory || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
@@ -303,7 +303,7 @@ fn deleted(path: &[u8]) -> Option<&[u8]> {
 /// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
 fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     match used.role {
-        Role::Open(from) if slash && open_flags(call, from) & O_CREAT != 0 => false,
+        Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
         Role::Lookup | Role::Open(_) if slash => true,
         _ => follows(call, used),
     }
@@ -313,24 +313,13 @@ fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
 fn follows(call: &Call, used: PathUse) -> bool {
     match (used.role, used.follow) {
         (Role::Open(from), _) => {
-            let flags = open_flags(call, from);
+            let flags = u64::from(call.open_flags(from));
             flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
         }
         (_, Follow::Always) => true,
         (_, Follow::Never) => false,
         (_, Follow::Unless { arg, bit }) => call.args[usize::from(arg)] & bit == 0,
         (_, Follow::If { arg, bit }) => call.args[usize::from(arg)] & bit != 0,
-    }
-}
-
-fn open_flags(call: &Call, from: OpenFlags) -> u64 {
-    match from {
-        OpenFlags::Arg(n) => call.args[usize::from(n)] & 0xffff_ffff,
-        OpenFlags::Implied(flags) => u64::from(flags),
-        OpenFlags::InStruct(n) => {
-            let bytes = call.piece(n, PieceKind::Bytes).map(|p| p.bytes.as_slice());
-            bytes.and_then(|b| b.get(..8)).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
-        }
     }
 }
 

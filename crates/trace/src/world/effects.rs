@@ -8,7 +8,7 @@ use super::table::{Closing, Slot};
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Effect, Form, Kind, OpenFlags, Ret, Role, Shape};
+use abi::{Effect, Form, Kind, Ret, Role, Shape};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
@@ -185,7 +185,7 @@ impl<T: Default> World<T> {
             if let Kind::Path(way) = arg.kind
                 && let Role::Open(flags) = way.role
             {
-                status = open_flags(call, flags);
+                status = call.open_flags(flags);
                 named = bound.paths[i].as_deref();
                 // A name that somebody opened and nobody could look at is most likely a file.
                 if identity.mode == 0 && call.identity(RESULT).is_none() {
@@ -301,14 +301,6 @@ impl<T: Default> World<T> {
         if writes {
             d.file.inode.grow(end);
         }
-    }
-}
-
-fn open_flags(call: &Call, flags: OpenFlags) -> u32 {
-    match flags {
-        OpenFlags::Arg(n) => call.args[n as usize] as u32,
-        OpenFlags::InStruct(n) => call.piece(n, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().first_chunk()).map_or(0, |b| u64::from_le_bytes(*b) as u32),
-        OpenFlags::Implied(flags) => flags,
     }
 }
 

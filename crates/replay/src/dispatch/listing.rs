@@ -1,0 +1,55 @@
+//! What makes a call's data or listing incomparable: mappings, and changes to a directory that is being listed.
+
+use super::Dispatcher;
+use crate::issue::Real;
+use abi::{Effect, Form, Kind, Role, Shape};
+use trace::Call;
+use trace::world::{Bound, lexical, parent};
+
+const O_CREAT: u32 = 0o100;
+
+impl Dispatcher<'_> {
+    /// A shared writable mapping: what goes through it is in nobody's record.
+    pub(super) fn note_mapping(&mut self, call: &Call, bound: &Bound<Real>) {
+        const PROT_WRITE: u64 = 2;
+        const MAP_TYPE: u64 = 3;
+        const MAP_ANONYMOUS: u64 = 0x20;
+        if !call.shape().is_some_and(|s| s.effect == Effect::Map) || !call.succeeded() {
+            return;
+        }
+        // MAP_SHARED is 1, MAP_SHARED_VALIDATE 3. A mapping may become writable later, so the descriptor's access mode decides.
+        let shared = call.args[3] & MAP_TYPE != 2 && call.args[3] & MAP_ANONYMOUS == 0;
+        if let Some(d) = bound.fds[4].as_ref().filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2)) {
+            self.mapped.insert(d.file.inode.key);
+        }
+    }
+
+    /// Keeps account of changes to directories; says whether the directory that this call lists changed since its listing began.
+    pub(super) fn listing(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) -> bool {
+        if call.succeeded() && !self.listings.is_empty() {
+            for (i, arg) in shape.args.iter().enumerate() {
+                let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
+                let changes = match way.role {
+                    Role::Lookup => false,
+                    Role::Open(from) => call.open_flags(from) & O_CREAT != 0,
+                    Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => shape.changes,
+                };
+                if changes {
+                    let clean = lexical(path);
+                    *self.changes.entry(parent(&clean).into()).or_default() += 1;
+                }
+            }
+        }
+        let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
+        let Some(file) = bound.fds[0].as_ref().filter(|_| lists && call.succeeded()).map(|d| &d.file) else { return false };
+        let now = self.changes.get(&file.path).copied().unwrap_or(0);
+        let began = *self.listings.entry(file.id).or_insert(now);
+        if call.ret == 0 {
+            self.listings.remove(&file.id);
+            if self.listings.is_empty() {
+                self.changes.clear();
+            }
+        }
+        began != now
+    }
+}

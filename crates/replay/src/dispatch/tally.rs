@@ -1,0 +1,31 @@
+//! What a dispatcher counts.
+
+use crate::latency::Times;
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Counts.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub calls: u64,
+    pub dispatched: u64,
+    pub skipped_by: BTreeMap<&'static str, u64>,
+    pub raced: HashSet<u64>,
+    pub recorded: Option<(u64, u64)>,
+    /// Calls that may differ, since others were left out.
+    pub explained: HashSet<u64>,
+    /// Calls that only made the state for the chosen ones.
+    pub early: u64,
+    /// When the first call began in the recording.
+    pub first: Option<u64>,
+    /// When the replay of the chosen calls began,
+    pub begun: Option<Instant>,
+    /// and how long it took.
+    pub elapsed: Duration,
+    /// There are calls after the chosen time.
+    pub cut_short: bool,
+    /// What calls that are performed took in the recording.
+    pub times: Times,
+    /// Bytes that they moved.
+    pub moved: u64,
+}

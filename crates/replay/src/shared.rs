@@ -1,0 +1,101 @@
+//! What the dispatcher and all executors share.
+
+use crate::Options;
+use crate::frontier::Frontier;
+use crate::issue::Real;
+use crate::latency::Times;
+use crate::pacer::histogram;
+use crate::report::Divergence;
+use crate::sandbox::Powers;
+use crate::unperformed::Unperformed;
+use crate::verify::{Listings, Rules};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+use trace::Call;
+use trace::world::{Bound, Mounts};
+
+/// Divergences that are kept; more are counted.
+pub(crate) const KEPT: usize = 10_000;
+
+/// What came out differently.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// With the numbers of their calls.
+    pub kept: Vec<(u64, Divergence)>,
+    /// More than are kept.
+    pub more: u64,
+    /// All, by what differed.
+    pub by_kind: BTreeMap<String, u64>,
+}
+
+/// What all executors and the dispatcher share.
+pub(crate) struct Shared {
+    pub frontier: Frontier,
+    pub listings: Listings,
+    /// Recorded bytes that are held by calls dispatched and not done.
+    pub bytes: AtomicU64,
+    pub rules: Rules,
+    pub powers: Powers,
+    pub options: Options,
+    /// When the first call that was due at some time was dispatched.
+    pub begun: OnceLock<Instant>,
+    /// Executors wait until this is so.
+    pub open: AtomicBool,
+    /// What calls took, if they are measured.
+    pub times: Mutex<Times>,
+    /// How late calls began, if they were due at some time.
+    pub late: Mutex<Option<Histogram<u64>>>,
+    pub found: Mutex<Found>,
+    /// Reasons why calls could not be issued after all.
+    pub refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// Clones that were performed by copying.
+    pub copied: AtomicU64,
+    /// Files that calls changed which nobody performed.
+    pub unperformed: Mutex<Unperformed>,
+    /// The recorded machine's mounts.
+    pub mounts: Mounts,
+    /// No call is to begin any more.
+    pub stop: AtomicBool,
+    /// Beginnings of threads may be missing.
+    pub torn: bool,
+    /// What went wrong inside.
+    pub broken: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// Whether executors may begin.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Relaxed)
+    }
+
+    /// Whether the replay is to end before its last call.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// A call is not performed as the replay ends.
+    pub fn left_undone(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry("the replay ended").or_default() += 1;
+    }
+
+    pub fn add_late(&self, late: &Histogram<u64>) {
+        if !late.is_empty() {
+            let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            // Both have the same bounds.
+            let _ = all.get_or_insert_with(histogram).add(late);
+        }
+    }
+
+    /// A call is performed by no one.
+    pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
+        self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(call, bound, &self.mounts, why);
+    }
+}
+
+/// The kind of a difference: which byte it begins at is not among it.
+pub(crate) fn kind(what: &str) -> &str {
+    if what.starts_with("byte ") { "data" } else { what }
+}
