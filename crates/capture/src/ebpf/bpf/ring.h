@@ -95,7 +95,7 @@ static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 byte
 	bpf_loop(1 << 17, spin, &w, 0);
 	w.room = dynptrs ? bytes + 64 : (bytes < 8192 ? bytes * 8 : 65536) + 1024;
 	w.until = begin + 4000000000ULL;
-	/* No loop is longer than this: a good third of a second. */
+	/* A loop has a bound on its rounds, which may come before the time. */
 	for (int i = 0; i < 12; i++)
 		bpf_loop(1 << 23, spin, &w, 0);
 	cpu->held += bpf_ktime_get_ns() - begin;
