@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
 use crate::units::{count, parse_bytes};
 use crate::{reading, stdout};
+use ::replay::prepare::Prepared;
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -21,8 +22,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use trace::Trace;
 
 /// Perform a trace again in a directory, and compare all results, all bytes, the final tree
@@ -239,6 +241,8 @@ fn memory(text: &str) -> Result<u64, String> {
 struct Bar {
     bar: Progress,
     calls: u64,
+    /// When the initial state was made.
+    begun: OnceLock<Instant>,
     /// The first Ctrl-C ends the replay after the calls under way, with what is known by then; the second ends the process.
     interrupted: Arc<AtomicBool>,
 }
@@ -250,13 +254,22 @@ impl Bar {
             flag::register_conditional_default(signal, interrupted.clone()).context("cannot hear signals")?;
             flag::register(signal, interrupted.clone()).context("cannot hear signals")?;
         }
-        Ok(Self { bar: talk.progress("replaying"), calls, interrupted })
+        Ok(Self { bar: talk.progress("replaying"), calls, begun: OnceLock::new(), interrupted })
     }
 }
 
 impl ::replay::Progress for Bar {
-    fn calls(&self, done: u64) {
+    fn calls(&self, done: u64, moved_bytes: u64) {
+        let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64().max(1e-3);
+        self.bar.detail(format_args!("{} calls/s, {:.0} MB/s", count((done as f64 / seconds) as u64), moved_bytes as f64 / 1e6 / seconds));
         self.bar.at(done, self.calls);
+    }
+    fn prepared(&self, prepared: &Prepared) {
+        self.begun.get_or_init(Instant::now);
+        self.bar.detail(format_args!("{} names made", count(prepared.names)));
+    }
+    fn comparing(&self) {
+        self.bar.detail("comparing the tree");
     }
     fn is_unwanted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)

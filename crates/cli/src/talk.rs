@@ -65,10 +65,16 @@ impl Progress {
     fn new(what: &'static str, visible: bool) -> Self {
         use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_message(what);
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent}% {eta}").expect("the template is a constant");
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_prefix(what);
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent}%  {eta} left  {msg}").expect("the template is a constant");
         bar.set_style(style.progress_chars("=> "));
         Self { bar }
+    }
+    /// A word beside the bar. Formatted only where somebody can see it.
+    pub fn detail(&self, words: impl Display) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(words.to_string());
+        }
     }
     /// `done` of `of`, in whatever unit.
     pub fn at(&self, done: u64, of: u64) {

@@ -226,7 +226,7 @@ impl<'a> Dispatcher<'a> {
         self.begin_chosen(call)?;
         self.tally.calls += 1;
         if self.tally.calls.is_multiple_of(4096) {
-            self.progress.calls(self.tally.calls);
+            self.progress.calls(self.tally.calls, self.tally.moved);
             self.hear();
         }
         let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));

@@ -119,8 +119,8 @@ impl Options {
 pub trait Progress: Sync {
     /// The initial state is made.
     fn prepared(&self, _prepared: &prepare::Prepared) {}
-    /// So many of the trace's calls have been read; called every few thousand.
-    fn calls(&self, _done: u64) {}
+    /// So many of the trace's calls have been read, and those to perform move so many bytes; called every few thousand.
+    fn calls(&self, _done: u64, _moved_bytes: u64) {}
     /// Whether somebody wants the replay to end: no call begins any more then.
     fn is_unwanted(&self) -> bool {
         false

@@ -9,7 +9,6 @@ use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -120,13 +119,23 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     report.copied = shared.copied.load(Relaxed);
     let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);
-    report.divergences = found.more;
+    let open = tally.left_open.is_some();
+    *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
     report.by_kind = found.by_kind;
     for (number, divergence) in found.kept {
-        let (count, shown) = match (tally.explained.contains(&number), tally.raced.contains(&number)) {
+        let raced = tally.raced.contains(&number) || tally.left_open.is_some_and(|first| number >= first);
+        let (count, shown) = match (tally.explained.contains(&number), raced) {
             (true, _) => (&mut report.explained, &mut report.explained_shown),
             (_, true) => (&mut report.races, &mut report.races_shown),
-            _ => (&mut report.divergences, &mut report.shown),
+            _ => {
+                if report.races > 0 && report.divergences == 0 {
+                    let races = report.races;
+                    report.notes.push(format!(
+                        "{races} races (overlapping calls whose order nothing proves) come before the first divergence: it may follow from them"
+                    ));
+                }
+                (&mut report.divergences, &mut report.shown)
+            }
         };
         *count += 1;
         if shown.len() < options.show {
@@ -140,7 +149,8 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
         progress.comparing();
         let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
         let chosen = |path: &[u8]| options.selection.has(path) && !left_out.has(path);
-        report.state = compare(&rows, root, powers, &unperformed, &undecided, &chosen, options.show)?;
+        let raced = |d: &state::Difference| open || (undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"));
+        report.state = compare(&rows, root, powers, &unperformed, &raced, &chosen, options.show)?;
     } else if options.verify > Verify::None && !report.broken_off {
         report.notes.push("the trace does not hold the final state: the tree was not compared".into());
     }
@@ -152,7 +162,7 @@ fn compare(
     root: &Path,
     powers: Powers,
     unperformed: &Unperformed,
-    undecided: &BTreeSet<Box<[u8]>>,
+    raced: &dyn Fn(&state::Difference) -> bool,
     chosen: &dyn Fn(&[u8]) -> bool,
     show: usize,
 ) -> Result<State, Error> {
@@ -160,8 +170,8 @@ fn compare(
     let others: Vec<state::Difference>;
     (outcome.differences, others) = outcome.differences.into_iter().partition(|d| chosen(&d.path));
     outcome.excluded.extend(others.into_iter().map(|d| (d.path, format!("{}: calls that changed it were left out", d.what))));
-    let raced;
-    (raced, outcome.differences) = outcome.differences.into_iter().partition(|d| undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"));
+    let races;
+    (races, outcome.differences) = outcome.differences.into_iter().partition(raced);
     let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut paths: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     paths.dedup();
@@ -171,8 +181,8 @@ fn compare(
         compared: outcome.compared,
         different: paths.len() as u64,
         lines: outcome.differences.iter().take(show).map(line).collect(),
-        raced: raced.len() as u64,
-        raced_lines: raced.iter().take(show).map(line).collect(),
+        raced: races.len() as u64,
+        raced_lines: races.iter().take(show).map(line).collect(),
         excluded: outcome.excluded.len() as u64,
         excluded_lines: outcome.excluded.iter().take(show).map(|(path, why)| format!("{}: {why}", name(path))).collect(),
     })

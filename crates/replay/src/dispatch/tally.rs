@@ -11,6 +11,8 @@ pub(crate) struct Tally {
     pub dispatched: u64,
     pub skipped_by: BTreeMap<&'static str, u64>,
     pub raced: HashSet<u64>,
+    /// In the order `thread`: the first call that another thread's could overtake though they conflict.
+    pub left_open: Option<u64>,
     pub recorded: Option<(u64, u64)>,
     /// Calls that may differ, since others were left out.
     pub explained: HashSet<u64>,

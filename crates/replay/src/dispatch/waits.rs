@@ -66,7 +66,7 @@ impl Dispatcher<'_> {
     }
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working directory, and, in the order `resource`, those that it conflicts with.
-    /// In the order `thread` those are races.
+    /// In the order `thread` nobody waits for those.
     fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Vec<u64> {
         let reached = self.shared.frontier.reached();
         let conflicts = self.conflicts.needs(number, reached, call, shape, bound);
@@ -75,7 +75,7 @@ impl Dispatcher<'_> {
         let opened = meant.map(|d| d.real.after()).chain(bound.cwd.as_ref().map(|d| d.real.after())).filter_map(|after| after.checked_sub(1));
         let mut needs: Vec<u64> = opened.chain(self.last.get(&call.tid).copied()).collect();
         if self.options.order == Order::Thread {
-            self.leave_open(number, &conflicts, call, shape, bound);
+            self.leave_open(number, &conflicts, call.tid);
         } else {
             let overlapping = conflicts.iter().copied().filter(|n| *n >= overlapped);
             self.race(overlapping.clone().chain(overlapping.map(|_| number)));
@@ -87,16 +87,11 @@ impl Dispatcher<'_> {
         needs
     }
 
-    /// Nobody waits for these: what came of those of other threads, and of the files that they changed, is left open.
-    fn leave_open(&mut self, number: u64, conflicts: &[u64], call: &Call, shape: &Shape, bound: &Bound<Real>) {
-        let flying = |n: u64| self.flying[self.shared.frontier.slot(n)].tid;
-        let strangers: Vec<u64> = conflicts.iter().copied().filter(|n| flying(*n) != call.tid).collect();
-        if strangers.is_empty() {
-            return;
-        }
-        self.race(strangers.into_iter().chain([number]));
-        for file in bound.fds.iter().flatten().map(|d| &d.file).filter(|_| shape.changes) {
-            self.undecided.add(file.inode.key, &file.path, 0, u64::MAX);
+    /// Nobody waits for these. Where one of them is another thread's, what comes out is left open from the earlier one on: whatever depends on it differs as well.
+    fn leave_open(&mut self, number: u64, conflicts: &[u64], tid: u32) {
+        let stranger = |n: &u64| self.flying[self.shared.frontier.slot(*n)].tid != tid;
+        if let Some(first) = conflicts.iter().copied().filter(stranger).min() {
+            self.tally.left_open = Some(self.tally.left_open.unwrap_or(number).min(first));
         }
     }
 }
