@@ -59,6 +59,7 @@ pub fn document(trace: &Trace) -> Value {
         "files": s.files,
         "bytes_captured": s.bytes_captured,
         "bytes_on_disk": s.bytes_on_disk,
+        "snapshot_bytes": s.snapshot_bytes,
         "began": clock::rfc3339(began(about)),
         "seconds": passed(s) as f64 / 1e9,
         "recovered": s.recovered,
@@ -104,6 +105,7 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
     row("held back", &if s.held_ns > 0 { format!("{} in all, so that nothing was lost", duration(s.held_ns)) } else { String::new() })?;
     row("files", &count(s.files))?;
     row("captured", &bytes(s.bytes_captured))?;
+    row("snapshot", &s.snapshot_bytes.map_or_else(String::new, bytes))?;
     row("on disk", &bytes(s.bytes_on_disk))?;
     Ok(text)
 }

@@ -28,6 +28,7 @@ Examples:
   reanimator record -p 4711                    joins a running process; Ctrl-C leaves it running
   sudo reanimator record -a -o all.ra          the whole machine; Ctrl-C ends it
   reanimator record -e '!futex' -- ./server    all calls but futex
+  reanimator record --snapshot -- ./server     with all of the files that it opened
   reanimator record --data 64 -- ./server      64 bytes of each buffer; cannot be replayed")]
 pub struct Args {
     /// The trace to write [default: ./COMMAND.ra, or ./COMMAND.1.ra, ...]
@@ -55,6 +56,10 @@ pub struct Args {
     /// on: a seccomp filter cannot be taken back
     #[arg(long)]
     pub seccomp: bool,
+    /// Keep also what the program opened and neither read nor wrote (what it only mapped, for one), copied from the files when it has ended: the initial state is
+    /// whole then, except for what was overwritten or removed unread
+    #[arg(long)]
+    pub snapshot: bool,
     /// If the trace cannot be written as fast as the program moves data: delay the program a little (block), or lose calls and count them (drop; eBPF only)
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Block)]
     pub on_full: OnFull,
@@ -249,6 +254,7 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
             DataLimit::None => "none".to_owned(),
             DataLimit::Bytes(n) => n.to_string(),
         },
+        snapshot: a.snapshot,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..About::here()
     }

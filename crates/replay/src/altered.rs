@@ -7,7 +7,7 @@ use crate::source::{Cause, Reading, Source};
 use abi::{Form, Kind, Shape};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use trace::files::{Content, FileType, Final, Origin, Row, State};
+use trace::files::{Content, Copied, FileType, Final, Origin, Row, State};
 use trace::record::{AT_EXIT, PieceKind};
 use trace::world::{Mounts, parent};
 use trace::{Call, Item, Piece};
@@ -162,6 +162,9 @@ impl Source for Altered<'_> {
     }
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
         self.inner.origins()
+    }
+    fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
+        self.inner.snapshot()
     }
     fn mounts(&self) -> Mounts {
         self.inner.mounts()

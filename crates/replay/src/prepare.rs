@@ -16,7 +16,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::Item;
-use trace::files::{FileType, Origin, Row, State};
+use trace::files::{Copied, FileType, Origin, Row, State};
 use trace::record::PieceKind;
 
 /// Files kept open while content is written.
@@ -71,13 +71,15 @@ pub enum PrepareError {
 
 /// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
 pub fn prepare(source: &dyn Source, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
-    prepare_from(rows, source.origins().map_err(PrepareError::Trace)?, || source.items(), root)
+    let (copied, origins) = (source.snapshot().map_err(PrepareError::Trace)?, source.origins().map_err(PrepareError::Trace)?);
+    prepare_from(rows, copied, origins, || source.items(), root)
 }
 
 /// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
 /// read than the origins need.
 fn prepare_from<I>(
     rows: &[Row],
+    copied: impl Iterator<Item = Result<Copied, Cause>>,
     origins: impl Iterator<Item = Result<Origin, Cause>>,
     items: impl FnOnce() -> Result<I, Cause>,
     root: &Path,
@@ -92,6 +94,7 @@ where
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
         }
     }
+    maker.paste(copied)?;
     let mut origins = origins.peekable();
     if origins.peek().is_some() {
         maker.fill(origins, items().map_err(PrepareError::Trace)?)?;
@@ -169,6 +172,22 @@ impl<'a> Maker<'a> {
             }
         }
         self.done.names += 1;
+        Ok(())
+    }
+
+    /// Writes what the snapshot holds.
+    fn paste(&mut self, copied: impl Iterator<Item = Result<Copied, Cause>>) -> Result<(), PrepareError> {
+        let rows: &'a [Row] = self.rows;
+        let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
+        for copied in copied {
+            let Copied { file, offset, len, bytes } = copied.map_err(PrepareError::Trace)?;
+            let Some(row) = by_file.get(&file).filter(|row| row.initial.as_ref().is_some_and(|s| s.kind == FileType::Regular)) else { continue };
+            match bytes {
+                Some(bytes) => self.put(row, file, offset, &bytes).map_err(|e| failed("writing the initial content of", &row.path, e))?,
+                // A hole is known to be one.
+                None => self.done.assumed = self.done.assumed.saturating_sub(len),
+            }
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What is replayed: a trace, or items made by hand.
 
 use std::os::fd::BorrowedFd;
-use trace::files::{Origin, Row};
+use trace::files::{Copied, Origin, Row};
 use trace::world::Mounts;
 use trace::{Item, Trace, Want};
 
@@ -18,6 +18,10 @@ pub trait Source: Sync {
     fn rows(&self) -> Result<Vec<Row>, Cause>;
     /// Where initial content stands.
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause>;
+    /// What a snapshot holds of the initial content.
+    fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
+        Ok(Box::new(std::iter::empty()))
+    }
     /// The recorded machine's mounts.
     fn mounts(&self) -> Mounts;
     /// About how many calls and events there are.
@@ -41,6 +45,9 @@ impl Source for Trace {
     }
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
         Ok(Box::new(Trace::origins(self)?.map(|origin| origin.map_err(Cause::from))))
+    }
+    fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
+        Ok(Box::new(Trace::snapshot(self)?.map(|copied| copied.map_err(Cause::from))))
     }
     fn mounts(&self) -> Mounts {
         Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))

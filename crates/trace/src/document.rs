@@ -16,7 +16,7 @@ use std::path::Path;
 /// The format that this program writes.
 pub const MAJOR: u32 = 1;
 /// Grows when something is added that older readers may ignore.
-pub const MINOR: u32 = 0;
+pub const MINOR: u32 = 1;
 /// The document's name.
 pub(crate) const NAME: &str = "trace.json";
 /// A longer one is not read.
@@ -40,6 +40,8 @@ pub struct About {
     pub filter: String,
     /// Which data were kept: `all`, `writes`, `none`, or a number of bytes of each buffer.
     pub data: String,
+    /// When it ends, what the program opened and did not move is copied into the trace.
+    pub snapshot: bool,
     /// Version of the program that recorded.
     pub version: String,
     /// When it began: nanoseconds of `CLOCK_MONOTONIC`.
@@ -143,6 +145,8 @@ pub struct Summary {
     pub last: Option<u64>,
     /// Files in the manifest.
     pub files: u64,
+    /// Bytes that the snapshot holds; `None`: none was taken.
+    pub snapshot_bytes: Option<u64>,
     /// Sealed after the recorder had died.
     pub recovered: bool,
 }

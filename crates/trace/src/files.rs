@@ -14,10 +14,12 @@ mod ranges;
 mod row;
 mod scan;
 mod scene;
+mod snapshot;
 mod table;
 
 pub use row::{Content, FileType, Final, Known, Origin, Row, State};
 pub use scan::{compared_xattr, content_hash};
+pub use snapshot::Copied;
 pub use table::{Origins, read_rows};
 
 use crate::call::{Call, Event, Item};
@@ -54,6 +56,8 @@ pub struct Circumstances {
     pub moved: HashSet<Box<[u8]>>,
     /// The recording has just ended: write down the state after it. Needs `live`.
     pub final_state: bool,
+    /// Copy what the program opened and did not move. Needs `final_state`.
+    pub snapshot: bool,
 }
 
 /// What [`infer`] wrote.
@@ -65,6 +69,10 @@ pub struct Summary {
     pub initial_bytes: u64,
     /// Files whose final state could not be read.
     pub unreadable: u64,
+    /// Bytes that the snapshot holds; `None`: there is none.
+    pub copied_bytes: Option<u64>,
+    /// Files that the snapshot could not copy.
+    pub uncopied: u64,
 }
 
 impl Circumstances {
@@ -76,6 +84,7 @@ impl Circumstances {
             live,
             moved: HashSet::new(),
             final_state,
+            snapshot: about.snapshot,
         }
     }
 }
@@ -107,9 +116,13 @@ pub fn infer(storage: &dyn Storage, dir: BorrowedFd<'_>, items: impl Iterator<It
     let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?)?);
     let mut facts = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
-    let manifest = manifest::build(&mut facts.names, about.final_state && about.live);
+    let look = about.final_state && about.live;
+    let mut snapshot = if look && about.snapshot { Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?) } else { None };
+    let manifest = manifest::build(&mut facts.names, look, snapshot.as_mut())?;
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
-    Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable })
+    let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
+    snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
+    Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable, copied_bytes, uncopied: manifest.uncopied })
 }
 
 /// So many names are remembered: a program that moves more files than this moves files, and not directories.
@@ -117,6 +130,7 @@ const MOST_MOVED: usize = 1 << 20;
 
 const FILES: &str = "files.parquet";
 const INITIAL: &str = "initial.parquet";
+const SNAPSHOT: &str = "snapshot.parquet";
 
 impl Trace {
     /// The manifest: all names that the trace touched, in the order of their paths.
@@ -130,6 +144,20 @@ impl Trace {
         let file = self.table(INITIAL)?;
         let mut origins = guarded(INITIAL, || Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string())))?;
         let next = move || guarded(INITIAL, || origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))).transpose();
+        Ok(std::iter::from_fn(next))
+    }
+
+    /// What the snapshot holds, if there is one.
+    pub fn snapshot(&self) -> Result<impl Iterator<Item = Result<Copied, Error>> + use<>, Error> {
+        let mut copied = match self.has_table(SNAPSHOT) {
+            true => {
+                let file = self.table(SNAPSHOT)?;
+                Some(guarded(SNAPSHOT, || snapshot::Reader::open(file).map_err(|e| Error::damaged(SNAPSHOT, e.to_string())))?)
+            }
+            false => None,
+        };
+        let mut read = move || copied.as_mut().and_then(Iterator::next).transpose().map_err(|e| Error::damaged(SNAPSHOT, e.to_string()));
+        let next = move || guarded(SNAPSHOT, &mut read).transpose();
         Ok(std::iter::from_fn(next))
     }
 }

@@ -72,8 +72,9 @@ pub(crate) fn seal(storage: &dyn Storage, dir: &OwnedFd, path: &Path, mut docume
 
 /// Whether a file in a trace's directory is made by sealing.
 fn is_ours(name: &str) -> bool {
-    let table =
-        name.strip_suffix(".parquet").is_some_and(|n| n.starts_with("calls-") || ["events", "events-late", "processes", "files", "initial"].contains(&n));
+    let table = name
+        .strip_suffix(".parquet")
+        .is_some_and(|n| n.starts_with("calls-") || ["events", "events-late", "processes", "files", "initial", "snapshot"].contains(&n));
     table || name == "trace.json.new"
 }
 
@@ -228,6 +229,13 @@ fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), E
     match found {
         Ok(found) => {
             document.summary.files = found.files;
+            document.summary.snapshot_bytes = found.copied_bytes;
+            if found.uncopied > 0 {
+                document.summary.notes.push(format!("the snapshot lacks {} files that could not be read", found.uncopied));
+            }
+            if document.about.snapshot && found.copied_bytes.is_none() {
+                document.summary.notes.push("there is no snapshot: the recording did not end in order".to_owned());
+            }
             if found.unreadable > 0 {
                 document.summary.notes.push(format!("the final state of {} files could not be read", found.unreadable));
             }
@@ -238,7 +246,8 @@ fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), E
             return Ok(());
         }
     }
-    for name in ["files.parquet", "initial.parquet"] {
+    let snapshot = document.summary.snapshot_bytes.map(|_| "snapshot.parquet");
+    for name in ["files.parquet", "initial.parquet"].into_iter().chain(snapshot) {
         document.tables.push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);
     }
     Ok(())

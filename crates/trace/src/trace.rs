@@ -96,6 +96,10 @@ impl Trace {
         guard::check(name, source, &|_| true)?;
         open()
     }
+    /// Whether there is such a table.
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        self.inner.document.tables.iter().any(|t| t.file == name)
+    }
     /// All calls and events in the order of entry, in bounded memory.
     pub fn read(&self, want: Want) -> Reader {
         Reader::new(self.clone(), want)

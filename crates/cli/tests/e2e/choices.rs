@@ -134,3 +134,31 @@ fn targets_are_compared() {
     assert!(document["targets"][0]["runs"][0]["latency"]["openat"]["replayed"]["count"].as_u64().unwrap() > 5);
     assert!(fs::read_dir(&one).unwrap().next().is_none(), "nothing is left on a target");
 }
+
+/// A snapshot brings what the program opened and neither read nor wrote, holes as holes; not what it overwrote.
+#[test]
+fn a_snapshot_fills_the_initial_state() {
+    const PROGRAM: &str = "import mmap, os\nf = os.open('big', os.O_RDWR); os.pwrite(f, b'new' * 1000, 5000); m = mmap.mmap(f, 0, prot=mmap.PROT_READ); m[0]\n\
+        g = os.open('sparse', os.O_RDWR); os.pread(g, 100, 0); os.ftruncate(f, 200000)";
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let big: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).take(300_000).collect();
+        fs::write(place.work().join("big"), &big).unwrap();
+        fs::File::create(place.work().join("sparse")).unwrap().set_len(64 << 20).unwrap();
+        for name in ["big", "sparse"] {
+            place.command(["chmod", "666", name]).status().unwrap();
+        }
+        let trace = place.trace("t");
+        run(&mut place.record(&trace, &["--snapshot"], ["/usr/bin/python3", "-c", PROGRAM])).ok("record");
+        assert!(number(&place.info(&trace), "snapshot_bytes") > 190_000);
+        let made = place.directory("made");
+        run(place.reanimator(["prepare", "--root"]).arg(&made).arg(&trace)).ok("prepare");
+        let found = fs::read(made.join(place.work().strip_prefix("/").unwrap()).join("big")).unwrap();
+        assert!(found[..5000] == big[..5000] && found[8000..200_000] == big[8000..200_000] && found.len() == big.len());
+        assert!(found[5000..8000].iter().all(|b| *b == 0), "overwritten unread");
+        let (_, here) = same(&place, &trace, "root", &[]);
+        assert_eq!(fs::read(here.join("big")).unwrap(), fs::read(place.work().join("big")).unwrap());
+        let sparse = fs::metadata(here.join("sparse")).unwrap();
+        assert!(sparse.len() == 64 << 20 && std::os::unix::fs::MetadataExt::blocks(&sparse) <= 64, "{sparse:?}");
+    }
+}

@@ -337,7 +337,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     let origins: Vec<Origin> = trace::files::Origins::open(open("initial.parquet")).unwrap().map(Result::unwrap).collect();
 
     let root = tempfile::tempdir().unwrap();
-    prepare_from(&rows, origins.into_iter().map(Ok), || Ok(teller.items.iter().cloned().map(Ok)), root.path()).unwrap();
+    prepare_from(&rows, std::iter::empty(), origins.into_iter().map(Ok), || Ok(teller.items.iter().cloned().map(Ok)), root.path()).unwrap();
     let mut here: PathBuf = root.path().to_owned();
     here.push(base.strip_prefix("/").unwrap());
     let mut here = Place::new(&here);

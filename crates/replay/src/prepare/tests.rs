@@ -42,7 +42,7 @@ fn content_comes_from_parts_of_calls() {
     split.pieces.push(call(4, b"789").pieces.remove(0));
     let items = || Ok([Ok(Item::Call(call(1, b"ab01234"))), Ok(Item::Call(call(2, b"other"))), Ok(Item::Call(split))].into_iter());
     let origin = |offset, len, seq, at| Ok(Origin { file: 5, offset, len, seq, at });
-    prepare_from(&rows, [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(), items, dir.path()).unwrap();
+    prepare_from(&rows, std::iter::empty(), [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(), items, dir.path()).unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"0123456789");
 }
 

@@ -36,5 +36,5 @@ pub fn call(seq: u64, bytes: &[u8]) -> Call {
 pub fn make(rows: &[Row], contents: &[(u32, &[u8])], root: &Path) -> Result<Prepared, PrepareError> {
     let origin = |(i, (file, bytes)): (usize, &(u32, &[u8]))| Ok(Origin { file: *file, offset: 0, len: bytes.len() as u64, seq: i as u64, at: 0 });
     let items = || Ok(contents.iter().enumerate().map(|(i, (_, bytes))| Ok(Item::Call(call(i as u64, bytes)))));
-    prepare_from(rows, contents.iter().enumerate().map(origin), items, root)
+    prepare_from(rows, std::iter::empty(), contents.iter().enumerate().map(origin), items, root)
 }

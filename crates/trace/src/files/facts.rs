@@ -85,6 +85,7 @@ impl Facts {
             self.sweep = (self.open.len() * 2).max(1024);
         }
         self.open.insert(file.id, (Arc::downgrade(file), node));
+        self.names.node_mut(node).opened = true;
     }
 
     /// The file behind a descriptor.

@@ -5,9 +5,11 @@ use super::names::Names;
 use super::node::{Node, NodeId};
 use super::row::{Content, FileType, Final, Known, Row, State};
 use super::scan::{compared_xattr, content_hash};
+use super::snapshot::Writer;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fgetxattr, flistxattr};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 
 /// What the live file system shows under a name.
 struct Live {
@@ -21,10 +23,12 @@ pub struct Manifest {
     pub rows: Vec<Row>,
     /// Names of which the final state could not be read.
     pub unreadable: u64,
+    /// Files that the snapshot could not copy.
+    pub uncopied: u64,
 }
 
-/// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown.
-pub fn build(names: &mut Names, look: bool) -> Manifest {
+/// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown. `snapshot`: copy what the program opened and did not move.
+pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io::Result<Manifest> {
     if look {
         names.settle(&mut |path| live::open(path, OFlags::PATH).ok().and_then(|fd| live::inspect(&fd).ok()).map(|found| found.seen));
     }
@@ -67,6 +71,11 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
         }
     }
 
+    let uncopied = match snapshot {
+        Some(snapshot) => copy(names, &paths, &lasts, &now, &same, snapshot)?,
+        None => 0,
+    };
+
     let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
     let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::new();
     for &id in first.values() {
@@ -80,7 +89,7 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
     }
 
     let made_up: Vec<&Vec<u8>> = now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
-    let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0 };
+    let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0, uncopied };
     let mut hashes: HashMap<NodeId, Content> = HashMap::new();
     for (path, last) in paths.into_iter().zip(lasts) {
         let initial = first.get(&path).map(|&id| (id, names.node(id)));
@@ -118,7 +127,43 @@ pub fn build(names: &mut Names, look: bool) -> Manifest {
         let number = initial.filter(|_| is_file).map(|(id, _)| id);
         manifest.rows.push(Row { path, file: number, initial: state, holes, allocated, last });
     }
-    manifest
+    Ok(manifest)
+}
+
+/// Copies the unmoved bytes of the files that the program opened, as far as they had them at first; they are settled then. How many files cannot be read.
+fn copy(
+    names: &mut Names,
+    paths: &[Vec<u8>],
+    lasts: &[Result<Option<Live>, String>],
+    now: &BTreeMap<Vec<u8>, NodeId>,
+    same: &HashMap<NodeId, NodeId>,
+    snapshot: &mut Writer,
+) -> io::Result<u64> {
+    let (mut uncopied, mut done) = (0, HashSet::new());
+    // Of a file that the trace took for several, nobody knows what was written by another name.
+    let several: HashSet<NodeId> = same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
+    for (path, last) in paths.iter().zip(lasts) {
+        let (Ok(Some(live)), Some(&id)) = (last, now.get(path)) else { continue };
+        let node = names.node_mut(id);
+        let whole = node.uncertain.is_none() && !node.is_virtual && !several.contains(&id);
+        let (true, true, FileType::Regular, Some(size)) = (node.initial && node.opened, whole, live.state.kind, node.first.size) else { continue };
+        let unmoved = node.bytes_mut().settled.gaps(0, size.min(live.state.size.unwrap_or(0)));
+        if unmoved.is_empty() || !done.insert(id) {
+            continue;
+        }
+        let Ok(from) = live::open(path, OFlags::RDONLY) else {
+            uncopied += 1;
+            continue;
+        };
+        for range in unmoved {
+            if !snapshot.copy(id, &from, range)? {
+                uncopied += 1;
+                break;
+            }
+            names.node_mut(id).bytes_mut().settled.insert(range.0, range.1);
+        }
+    }
+    Ok(uncopied)
 }
 
 /// Two names turn out to be of one file: what `from` tells of it at first is true of `to`.

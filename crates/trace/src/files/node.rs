@@ -132,6 +132,8 @@ pub struct Node {
     pub xattrs_changed: BTreeSet<Vec<u8>>,
     /// It refused somebody, as far as we know without its permissions.
     pub denied: bool,
+    /// A call opened it.
+    pub opened: bool,
     /// Why its content cannot be compared.
     pub uncertain: Option<&'static str>,
 }
@@ -168,6 +170,7 @@ impl Node {
             xattrs: BTreeMap::new(),
             xattrs_changed: BTreeSet::new(),
             denied: false,
+            opened: false,
             uncertain: None,
         }
     }

@@ -19,21 +19,21 @@ use std::sync::Arc;
 /// Rows written and read at once.
 const BATCH: usize = 8192;
 /// Row groups of the tables that we write are smaller; a larger one is refused.
-const GROUP_BYTES: i64 = 256 << 20;
+pub(super) const GROUP_BYTES: i64 = 256 << 20;
 
 type Columns = Vec<(String, ArrayRef)>;
 
-fn properties() -> WriterProperties {
+pub(super) fn properties() -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_max_row_group_row_count(Some(BATCH * 8)).build()
 }
 
-fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+pub(super) fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, e)
 }
 
 /// A failure of writing keeps its kind: a full disk must be told.
-fn written(e: ParquetError) -> io::Error {
+pub(super) fn written(e: ParquetError) -> io::Error {
     match e {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(io) => *io,
