@@ -1,6 +1,6 @@
 //! What the user can type. Each subcommand's options stand beside its code; here they come together.
 
-use crate::{bench, doctor, generate, info, prepare, print, record, recover, replay, syscalls, verify};
+use crate::{bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls, verify};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::exit;
 
@@ -40,6 +40,7 @@ pub enum Command {
     Prepare(prepare::Args),
     Verify(verify::Args),
     Bench(bench::Args),
+    Convert(convert::Args),
     Print(print::Args),
     Info(info::Args),
     Recover(recover::Args),

@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod clock;
+mod convert;
 mod doctor;
 mod failure;
 mod filter;
@@ -40,6 +41,7 @@ fn main() -> ! {
         Command::Verify(a) => verify::run(&a, &talk),
         Command::Prepare(a) => prepare::run(&a, &talk).into(),
         Command::Bench(a) => bench::run(&a, &talk).into(),
+        Command::Convert(a) => convert::run(&a, &talk).into(),
         Command::Print(a) => print::run(&a, &talk).into(),
         Command::Info(a) => info::run(&a, &talk).into(),
         Command::Recover(a) => recover::run(&a, &talk).into(),

@@ -62,7 +62,10 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
             Kind::Fd if binds => {}
             Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
             kind if let Some(way) = kind.path() => {
-                let Some(path) = &bound.paths[i] else { continue };
+                let Some(path) = &bound.paths[i] else {
+                    told(call, i)?;
+                    continue;
+                };
                 if bound.through[i].is_none() && mounts.is_virtual(path) {
                     return Err("virtual file");
                 }
@@ -82,7 +85,11 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
                     return Err("device");
                 }
             }
-            Kind::Str => attribute(call, i)?,
+            Kind::Str => {
+                told(call, i)?;
+                attribute(call, i)?;
+            }
+            Kind::In(_, layout) if layout.form != Form::Data => told(call, i)?,
             Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
             Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
             Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => return Err("network"),
@@ -146,6 +153,13 @@ fn lock_conflict(shape: &Shape, errno: i32) -> Result<(), &'static str> {
         true => Err("lock held by another process"),
         false => Ok(()),
     }
+}
+
+/// An argument whose memory was readable and that nobody told, as other tools' traces have it.
+fn told(call: &Call, i: usize) -> Result<(), &'static str> {
+    const EFAULT: i32 = 14;
+    let told = call.args[i] == 0 || call.errno() == Some(EFAULT) || call.pieces.iter().any(|p| usize::from(p.arg) == i);
+    if told { Ok(()) } else { Err("argument not recorded") }
 }
 
 /// Attributes that the recorded machine's security modules make up.

@@ -188,6 +188,9 @@ pub const CREATED_KNOWN: u64 = 1;
 /// [`Identity::created`]: this open made the file (`FMODE_CREATED`, `include/linux/fs.h`).
 pub const CREATED: u64 = 2;
 
+/// [`Identity::created`]: an importer made it up: of it only the type, device, inode, offset and path mean something.
+pub const MADE_UP: u64 = 4;
+
 /// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 #[repr(C)]
@@ -216,13 +219,17 @@ pub struct Identity {
     pub magic: u32,
     /// Device number of a device node.
     pub rdev: u64,
-    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell.
+    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell. [`MADE_UP`].
     pub created: u64,
     /// Reserved, zero.
     pub spare: u64,
 }
 
 impl Identity {
+    /// Whether an importer made it up.
+    pub const fn is_made_up(&self) -> bool {
+        self.created & MADE_UP != 0
+    }
     /// Whether this open made the file, if the engine could tell.
     pub const fn was_created(&self) -> Option<bool> {
         if self.created & CREATED_KNOWN != 0 { Some(self.created & CREATED != 0) } else { None }

@@ -58,15 +58,20 @@ impl Recording {
     /// Makes segments of the journals, infers the files' states, and then removes the journals. If this fails, or the process dies, the journals are whole and
     /// [`recover`] does it again. All journals must be finished or dropped.
     pub fn seal(self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
-        self.seal_as(end, Limits::default(), progress)
+        self.seal_as(end, true, Limits::default(), progress)
     }
 
-    pub(crate) fn seal_as(mut self, end: End, limits: Limits, progress: Progress<'_>) -> Result<Summary, Error> {
+    /// The same for a trace of another machine, or of another time: what stands on this machine's file systems says nothing about it.
+    pub fn seal_foreign(self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
+        self.seal_as(end, false, Limits::default(), progress)
+    }
+
+    pub(crate) fn seal_as(mut self, end: End, live: bool, limits: Limits, progress: Progress<'_>) -> Result<Summary, Error> {
         self.document.state = State::Sealing;
         self.document.end = Some(end);
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
         let _ = self.document.store(&*self.storage, self.dir.as_fd(), &self.path);
-        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, How { live: true, limits }, progress).map(|d| d.summary)
+        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, How { live, recovered: false, limits }, progress).map(|d| d.summary)
     }
 }
 
@@ -86,7 +91,11 @@ pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, prog
     lock(dir, path)?;
     // Read under the lock: another process may have sealed it in the meantime.
     let document = Document::load(dir.as_fd(), path)?;
-    let sealed = if document.state == State::Sealed { Ok(document) } else { crate::seal::seal(storage, dir, path, document, How::default(), progress) };
+    let sealed = if document.state == State::Sealed {
+        Ok(document)
+    } else {
+        crate::seal::seal(storage, dir, path, document, How { recovered: true, ..How::default() }, progress)
+    };
     let _ = rustix::fs::flock(dir, rustix::fs::FlockOperation::Unlock);
     sealed
 }

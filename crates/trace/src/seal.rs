@@ -42,6 +42,8 @@ struct Place<'a> {
 pub(crate) struct How {
     /// The recording has just ended in this process, on this machine.
     pub live: bool,
+    /// The recorder has died.
+    pub recovered: bool,
     /// When a segment is full.
     pub limits: Limits,
 }
@@ -201,7 +203,7 @@ impl<'a> Sealing<'a> {
         summary.events = self.events.count;
         summary.threads = self.census.threads();
         summary.processes = self.census.processes();
-        summary.recovered = !how.live;
+        summary.recovered = how.recovered;
         document.tables = self.events.finish(self.place, self.clock_offset)?;
         document.tables.push(self.census.write(self.place)?);
         document.segments = self.segments.done;

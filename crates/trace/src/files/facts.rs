@@ -331,6 +331,10 @@ fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a
 /// What an identity says.
 pub fn seen_of(identity: &Identity) -> Seen {
     let mut seen = Seen::kind(FileType::of_mode(identity.mode));
+    if identity.is_made_up() {
+        // A guess at a regular file is none that counts against what calls show.
+        return Seen::kind(if seen.kind == FileType::Directory { FileType::Directory } else { FileType::Unknown });
+    }
     if identity.mode != 0 {
         seen.attributes.mode = Some(identity.mode & 0o7777);
         seen.attributes.uid = Some(identity.uid);

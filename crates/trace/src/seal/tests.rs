@@ -152,7 +152,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let mut done = (0, 0);
-        let summary = record(&path, &items, streams).seal_as(ended(), Limits { rows, bytes: 20_000 }, &mut |a, b| done = (a, b)).unwrap();
+        let summary = record(&path, &items, streams).seal_as(ended(), true, Limits { rows, bytes: 20_000 }, &mut |a, b| done = (a, b)).unwrap();
         prop_assert_eq!(done.0, done.1);
         let trace = Trace::open(&path).unwrap();
         prop_assert_eq!(trace.about(), &about_again(&trace));
@@ -182,7 +182,7 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
 }
 
 fn seal(path: &Path, items: &[Item], rows: usize) -> Summary {
-    record(path, items, 1).seal_as(ended(), Limits { rows, bytes: 64 << 20 }, &mut |_, _| {}).unwrap()
+    record(path, items, 1).seal_as(ended(), true, Limits { rows, bytes: 64 << 20 }, &mut |_, _| {}).unwrap()
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::*;
 impl Facts {
     /// An open by path.
     pub(super) fn opened(&mut self, call: &Call, scene: &Scene, flags: u64, walk: &Walk) {
-        let identity = call.identity(RESULT).map(|(identity, _)| identity);
-        let mut seen = identity.as_ref().map_or_else(|| Seen::kind(FileType::Unknown), seen_of);
+        let identity = call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
+        let mut seen = call.identity(RESULT).map_or_else(|| Seen::kind(FileType::Unknown), |(identity, _)| seen_of(&identity));
         if flags & O_DIRECTORY != 0 && flags & O_TMPFILE != O_TMPFILE && seen.kind == FileType::Unknown {
             seen.kind = FileType::Directory;
         }

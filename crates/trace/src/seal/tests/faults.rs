@@ -82,7 +82,7 @@ fn sealing_fails_at_every_operation() {
         items.iter().for_each(|i| write(&mut journal, i));
         journal.finish().unwrap();
         left.store(n, Ordering::Relaxed);
-        let sealed = recording.seal_as(ended(), Limits { rows: 10, bytes: 1 << 20 }, &mut |_, _| {});
+        let sealed = recording.seal_as(ended(), true, Limits { rows: 10, bytes: 1 << 20 }, &mut |_, _| {});
         let died = sealed.is_err();
         if let Err(e) = sealed {
             failures += 1;

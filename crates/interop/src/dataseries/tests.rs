@@ -1,0 +1,124 @@
+//! Real files of the original library, against what the DataSeries tools print of them; and files that are cut or damaged.
+
+use super::types::FieldType;
+use super::{Reader, Value, import};
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use trace::{Item, Trace, Want};
+
+fn gunzip(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/dataseries").join(name);
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn fixture(dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, gunzip(&format!("{name}.gz"))).unwrap();
+    path
+}
+
+/// As ds2txt prints a value: bytes as text if all of them are printable, else in hexadecimal.
+fn printed(value: Value<'_>, kind: FieldType) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(true) => "T".to_owned(),
+        Value::Bool(false) => "F".to_owned(),
+        Value::Byte(b) => b.to_string(),
+        Value::Int(v) => v.to_string(),
+        Value::Double(v) => v.to_string(),
+        Value::Bytes(b) if kind == FieldType::Variable && b.iter().all(|c| (0x20..0x7f).contains(c)) => String::from_utf8_lossy(b).into_owned(),
+        Value::Bytes(b) => b.iter().map(|c| format!("{c:02x}")).collect(),
+    }
+}
+
+#[test]
+fn every_cell_is_what_the_original_tools_print() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dd", "meta"] {
+        let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
+        // What is printed of each type, line by line.
+        let mut said: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut of = "";
+        for line in text.lines() {
+            match line.strip_prefix("# Extent, type='") {
+                Some(kind) => of = kind.trim_end_matches('\''),
+                None => said.entry(of).or_default().push(line),
+            }
+        }
+        let mut reader = Reader::open(&fixture(dir.path(), &format!("{name}.ds"))).unwrap();
+        let mut records = 0;
+        while let Some(extent) = reader.next().unwrap() {
+            let lines = &said[extent.kind.name.as_str()];
+            assert_eq!(lines[0].split(' ').collect::<Vec<_>>(), extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
+            for i in 0..extent.records {
+                let cells = extent.kind.fields.iter().enumerate().map(|(f, field)| printed(extent.value(i, f), field.kind));
+                assert_eq!(cells.collect::<Vec<_>>().join(" "), lines[i + 1], "{name}: {} {i}", extent.kind.name);
+                records += 1;
+            }
+            assert_eq!(lines.len() - 1, extent.records);
+        }
+        assert!(reader.whole && records > 100);
+    }
+}
+
+fn calls(path: &Path) -> Vec<trace::Call> {
+    let trace = Trace::open(path).unwrap();
+    let items = trace.read(Want { data: true }).map(Result::unwrap);
+    items.filter_map(|item| if let Item::Call(call) = item { Some(call) } else { None }).collect()
+}
+
+#[test]
+fn a_file_becomes_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("meta.ra");
+    let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo".to_vec()), &mut |_, _| {}).unwrap();
+    assert!(outcome.damage.is_none());
+    assert_eq!((outcome.summary.calls, outcome.summary.processes), (799, 15));
+    let calls = calls(&to);
+    let named = |name: &str| calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>();
+    let hello = named("write")[0];
+    assert_eq!((hello.args[0], hello.ret, hello.pieces[0].bytes.as_slice()), (1, 6, &b"hello\n"[..]));
+    assert_eq!(hello.entered, 1_795_374_039_136_181_100);
+    assert_eq!(named("execve").iter().find(|c| c.string(0) == Some(b"/usr/bin/ln")).unwrap().pieces[1].bytes.as_slice(), b"ln\0a/one\0a/two\0");
+    assert_eq!(named("linkat")[0].string(3), Some(&b"a/two"[..]));
+    assert_eq!(named("access")[0].errno(), Some(2));
+    let times = &named("utimensat")[0].pieces[0];
+    assert_eq!(times.bytes.as_slice()[..8], 1_000_000_000u64.to_le_bytes());
+    // What RA-Strace writes there is half an address.
+    assert_eq!(named("symlinkat")[0].args[1] as i32, abi::AT_FDCWD);
+}
+
+/// A file that ends anywhere gives what stands before that; one with a damaged extent gives all others.
+#[test]
+fn cut_and_damaged_files_are_read_as_far_as_they_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = fixture(dir.path(), "dd.ds");
+    let bytes = fs::read(&whole).unwrap();
+    let mut starts = Vec::new();
+    let mut reader = Reader::open(&whole).unwrap();
+    loop {
+        starts.push(reader.position() as usize);
+        if reader.next().unwrap().is_none() {
+            break;
+        }
+    }
+    let damaged = dir.path().join("damaged.ds");
+    for (n, len) in (0..bytes.len()).step_by(9973).chain(starts.iter().copied()).chain(bytes.len() - 40..bytes.len()).enumerate() {
+        fs::write(&damaged, &bytes[..len]).unwrap();
+        let to = dir.path().join(format!("{n}.ra"));
+        match import(&damaged, &to, None, &mut |_, _| {}) {
+            Ok(outcome) => assert!(outcome.damage.is_some_and(|d| d.contains("at byte")) && outcome.summary.reasons.len() == 1, "{len}"),
+            Err(e) => assert!(len < starts[0] && e.to_string().contains("is no DataSeries file") || len < starts[1], "{len}: {e}"),
+        }
+    }
+    let mut flipped = bytes.clone();
+    flipped[starts[2] + 100] ^= 1;
+    fs::write(&damaged, &flipped).unwrap();
+    let outcome = import(&damaged, &dir.path().join("flipped.ra"), None, &mut |_, _| {}).unwrap();
+    assert!(outcome.damage.unwrap().contains("checksum"));
+    assert!(outcome.summary.calls > 50 && outcome.lost["damaged extents"] == 1);
+}

@@ -1,0 +1,29 @@
+//! Which format a file is in, by its content; and which is wanted, by a name.
+
+use crate::{Error, dataseries};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A format that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A trace of our own.
+    Trace,
+    /// DataSeries, of RA-Strace and RA-LTTng.
+    DataSeries,
+}
+
+/// The formats that can be read, for messages.
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file";
+
+/// Looks at what `path` holds.
+pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
+    let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    if meta.is_dir() {
+        return Ok(path.join("trace.json").is_file().then_some(Format::Trace));
+    }
+    let mut start = Vec::new();
+    File::open(path).and_then(|f| f.take(64 << 10).read_to_end(&mut start)).map_err(Error::io("read", path))?;
+    Ok(dataseries::file::is_dataseries(&start).then_some(Format::DataSeries))
+}

@@ -1,0 +1,281 @@
+//! A trace made of what another tool recorded.
+//!
+//! Calls come in the order in which they returned. What replay needs and other tools do not tell is worked out here from the calls: which thread came from which, and
+//! what an open opened, marked as made up. Nothing is looked up on this machine.
+
+mod files;
+
+use crate::{Error, Told};
+use abi::{Effect, Kind, Ret, Role};
+use arrow::buffer::Buffer;
+use files::Files;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use trace::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
+use trace::world::World;
+use trace::{About, Call, End, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
+use zerocopy::IntoBytes;
+
+const CLONE_VFORK: u64 = 0x4000;
+const CLONE_THREAD: u64 = 0x10000;
+const S_IFDIR: u32 = 0o040_755;
+
+/// A thread that began.
+#[derive(Clone, Copy, Debug)]
+pub struct Fork {
+    /// Who made it.
+    pub parent: u32,
+    /// Flags of clone(2).
+    pub flags: u64,
+    /// When.
+    pub time: u64,
+}
+
+/// What is known of the recording as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// As far as the tool tells it: times are nanoseconds since 1970.
+    pub about: About,
+    /// The working directory of the first thread, if it is known.
+    pub directory: Option<Vec<u8>>,
+    /// The threads that began, by number: each the threads of that number, in order.
+    pub forks: HashMap<u32, Vec<Fork>>,
+}
+
+/// What a conversion came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The trace.
+    pub summary: Summary,
+    /// What could not be taken over, by name: how many.
+    pub lost: BTreeMap<String, u64>,
+    /// Why it was not read to its end.
+    pub damage: Option<String>,
+}
+
+/// A trace that is being made.
+pub struct Import {
+    recording: Recording,
+    journal: Journal,
+    world: World<()>,
+    files: Files,
+    forks: HashMap<u32, Vec<Fork>>,
+    directory: Option<Vec<u8>>,
+    /// Threads that live, and their processes.
+    pids: HashMap<u32, u32>,
+    known: BTreeSet<u32>,
+    notes: Vec<String>,
+    /// Calls taken.
+    pub calls: u64,
+}
+
+impl Import {
+    /// Begins the trace `path`.
+    pub fn new(path: &Path, origin: Origin) -> Result<Self, Error> {
+        let Origin { mut about, directory, forks } = origin;
+        if about.mounts.is_empty() {
+            let mount = |point: &str, fs: &str| Mount { point: point.into(), fs: fs.into() };
+            about.mounts = vec![mount("/", "unknown"), mount("/proc", "proc"), mount("/sys", "sysfs"), mount("/dev", "devtmpfs"), mount("/dev/shm", "tmpfs")];
+        }
+        if about.page_size == 0 {
+            about.page_size = 4096;
+        }
+        let recording = Recording::create(path, about)?;
+        let journal = recording.journal(0)?;
+        Ok(Self {
+            recording,
+            journal,
+            world: World::new(),
+            files: Files::default(),
+            forks,
+            directory,
+            pids: HashMap::new(),
+            known: BTreeSet::new(),
+            notes: Vec::new(),
+            calls: 0,
+        })
+    }
+
+    /// The user should know.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Takes a call.
+    pub fn call(&mut self, told: Told) -> Result<(), Error> {
+        let Told { mut call, .. } = told;
+        self.meet(call.tid, call.entered)?;
+        call.pid = self.pids.get(&call.tid).copied().unwrap_or(call.tid);
+        let mut bound = self.world.enter(&call);
+        let shape = call.shape();
+        if let Some(shape) = shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
+            && let Some((i, Role::Open(from))) = shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path()?.role)))
+            && let Some(path) = &bound.paths[i]
+        {
+            let flags = call.open_flags(from);
+            let (identity, path) = self.files.open(path, flags);
+            let bytes = [identity.as_bytes(), &path].concat();
+            let len = bytes.len() as u64;
+            let arg = abi::plan::RESULT;
+            call.pieces.push(Piece { arg, kind: PieceKind::Identity, flags: AT_EXIT, len, wanted: len, bytes: Buffer::from_vec(bytes) });
+        }
+        self.world.leave(&call, &mut bound);
+        if let Some(shape) = shape {
+            self.files.seen(&call, shape, &bound);
+        }
+        self.emit(&call)?;
+        self.calls += 1;
+        let Some(shape) = shape else { return Ok(()) };
+        let time = call.left.unwrap_or(call.entered);
+        match shape.effect {
+            Effect::Exec if call.succeeded() => {
+                let path = call.string(0).unwrap_or_default().to_vec();
+                self.event(RecordKind::Exec, time, call.pid, call.pid, [u64::from(call.tid), 0, 0, 0, 0, 0], &[(0, PieceKind::String, &path)])?;
+                self.pids.retain(|tid, pid| *pid != call.pid || *tid == call.pid);
+            }
+            Effect::Exit => self.exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
+            Effect::ExitGroup => {
+                let threads: Vec<u32> = self.pids.iter().filter(|(_, pid)| **pid == call.pid).map(|(tid, _)| *tid).collect();
+                for tid in threads {
+                    self.exit(tid, time, (call.args[0] & 0xff) << 8)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Thread `tid` ended with this wait status.
+    pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+        let Some(pid) = self.pids.remove(&tid) else { return Ok(()) };
+        let last = !self.pids.values().any(|p| *p == pid);
+        self.event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
+    }
+
+    /// A signal reached thread `tid`.
+    pub fn signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
+        self.meet(tid, time)?;
+        let pid = self.pids.get(&tid).copied().unwrap_or(tid);
+        self.event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
+    }
+
+    /// A descriptor that was open when the recording began.
+    pub fn descriptor(&mut self, tid: u32, time: u64, fd: i32, path: &[u8], flags: u32) -> Result<(), Error> {
+        self.meet(tid, time)?;
+        let pid = self.pids.get(&tid).copied().unwrap_or(tid);
+        let (mut identity, path) = self.files.open(path, flags);
+        identity.status = flags;
+        let bytes = [identity.as_bytes(), &path].concat();
+        self.event(
+            RecordKind::Descriptor,
+            time,
+            pid,
+            tid,
+            [fd as u64, u64::from(flags >> 19 & 1), u64::from(pid) << 32 | fd as u64, 0, 0, 0],
+            &[(0, PieceKind::Identity, &bytes)],
+        )
+    }
+
+    /// So many calls or events are missing here.
+    pub fn gap(&mut self, time: u64, lost: u64) -> Result<(), Error> {
+        self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
+    }
+
+    /// Thread `tid` does something: if nobody has told of it, it begins now.
+    pub fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        if self.pids.contains_key(&tid) {
+            return Ok(());
+        }
+        // The one that began last, at its time at the latest.
+        let fork = self.forks.get_mut(&tid).and_then(|forks| {
+            let at = forks.iter().rposition(|f| f.time <= time)?;
+            forks.drain(..=at).next_back()
+        });
+        let Some(fork) = fork.filter(|f| f.parent != tid) else { return self.first(tid, time) };
+        self.meet(fork.parent, fork.time)?;
+        let ppid = self.pids.get(&fork.parent).copied().unwrap_or(fork.parent);
+        let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
+        self.pids.insert(tid, pid);
+        self.known.insert(tid);
+        let new = u64::from(pid == tid);
+        self.event(RecordKind::Start, fork.time, pid, tid, [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0], &[])
+    }
+
+    /// One that was there when the recording began, or of which nobody says where it came from.
+    fn first(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        self.pids.insert(tid, tid);
+        self.known.insert(tid);
+        self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
+        if let Some(directory) = self.directory.clone() {
+            let identity = Identity { dev: 1, mode: S_IFDIR, created: trace::record::MADE_UP, ..Identity::default() };
+            let bytes = [identity.as_bytes(), &directory].concat();
+            let uid = 0;
+            let pieces: [(u8, PieceKind, &[u8]); 1] = [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
+            self.event(RecordKind::State, time, tid, tid, [0o022, uid, uid, uid, uid, 0], &pieces)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, kind: RecordKind, time: u64, pid: u32, tid: u32, args: [u64; 6], pieces: &[(u8, PieceKind, &[u8])]) -> Result<(), Error> {
+        let piece = |&(arg, kind, bytes): &(u8, PieceKind, &[u8])| {
+            let len = bytes.len() as u64;
+            Piece { arg, kind, flags: 0, len, wanted: len, bytes: Buffer::from_slice_ref(bytes) }
+        };
+        let event = Event { time, kind, pid, tid, args, pieces: pieces.iter().map(piece).collect() };
+        self.world.event(&event);
+        self.journal.begin(Header { kind: kind as u8, pid, tid, entered: time, left: time, args, ..Header::default() });
+        for p in &event.pieces {
+            put(&mut self.journal, p, p.bytes.as_slice());
+        }
+        Ok(self.journal.commit()?)
+    }
+
+    fn emit(&mut self, call: &Call) -> Result<(), Error> {
+        let left = call.left.unwrap_or(call.entered);
+        let header = Header {
+            kind: RecordKind::Call as u8,
+            flags: call.flags,
+            pid: call.pid,
+            tid: call.tid,
+            nr: call.nr,
+            entered: call.entered,
+            left,
+            ret: call.ret,
+            args: call.args,
+            ..Header::default()
+        };
+        let bytes: usize = call.pieces.iter().map(|p| p.bytes.len()).sum();
+        if bytes <= PART_BYTES {
+            self.journal.begin(header);
+            for p in &call.pieces {
+                put(&mut self.journal, p, p.bytes.as_slice());
+            }
+            return Ok(self.journal.commit()?);
+        }
+        for p in &call.pieces {
+            for part in p.bytes.as_slice().chunks(PART_BYTES) {
+                self.journal.begin(Header { kind: RecordKind::Part as u8, ..header });
+                put(&mut self.journal, p, part);
+                self.journal.commit()?;
+            }
+        }
+        self.journal.begin(header);
+        Ok(self.journal.commit()?)
+    }
+
+    /// Ends the trace. `whole`: the foreign trace was read to its end.
+    pub fn finish(self, whole: bool, progress: trace::recording::Progress<'_>) -> Result<Summary, Error> {
+        self.journal.finish()?;
+        let end = End { finished: whole, final_state: false, held_ns: 0, notes: self.notes };
+        Ok(self.recording.seal_foreign(end, progress)?)
+    }
+}
+
+fn put(journal: &mut Journal, p: &Piece, bytes: &[u8]) {
+    journal.piece(PieceHeader { arg: p.arg, kind: p.kind as u8, flags: p.flags, pad: 0, len: 0, wanted: p.wanted }, bytes);
+}
+
+/// Whether an argument of this kind brings data from a file: nothing is known of a file's content without it.
+pub fn brings_data(kind: Kind) -> bool {
+    matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data) || matches!(kind, Kind::OutIov { .. })
+}

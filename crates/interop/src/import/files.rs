@@ -1,0 +1,110 @@
+//! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
+
+use abi::{Is, Kind, Role, Shape};
+use std::collections::BTreeMap;
+use trace::Call;
+use trace::record::{Identity, MADE_UP};
+use trace::world::{Bound, lexical};
+
+const O_DIRECTORY: u32 = 0o200_000;
+const O_TRUNC: u32 = 0o1000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFMT: u32 = 0o170_000;
+/// `statfs.f_type` of proc: what lies there is kept nowhere.
+const PROC: u32 = 0x9fa0;
+
+/// A file.
+#[derive(Clone, Copy, Debug, Default)]
+struct File {
+    inode: u64,
+    size: u64,
+    directory: bool,
+}
+
+/// The files by their names.
+#[derive(Default)]
+pub(super) struct Files {
+    by_path: BTreeMap<Vec<u8>, File>,
+    inodes: u64,
+}
+
+impl Files {
+    fn get(&mut self, path: &[u8]) -> &mut File {
+        if !self.by_path.contains_key(path) {
+            self.inodes += 1;
+            self.by_path.insert(path.to_vec(), File { inode: self.inodes, ..File::default() });
+        }
+        self.by_path.entry(path.to_vec()).or_default()
+    }
+
+    /// What an open of `path` (absolute, not necessarily clean) opened, as far as anybody can guess, and its clean path.
+    pub fn open(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
+        let clean = lexical(path);
+        if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| clean.strip_prefix(*v).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))))
+            && !clean.starts_with(b"/dev/shm/")
+        {
+            return (Identity { dev: 2, mode: S_IFREG, links: 1, magic: PROC, created: MADE_UP, ..Identity::default() }, clean);
+        }
+        let ends_as_directory = path.ends_with(b"/") || path.ends_with(b"/.") || path.ends_with(b"/..") || clean == b"/";
+        let file = self.get(&clean);
+        file.directory |= flags & O_DIRECTORY != 0 || ends_as_directory;
+        if flags & O_TRUNC != 0 {
+            file.size = 0;
+        }
+        let mode = if file.directory { S_IFDIR } else { S_IFREG };
+        (Identity { dev: 1, ino: file.inode, size: file.size, links: 1, mode, created: MADE_UP, ..Identity::default() }, clean)
+    }
+
+    /// Takes in what a call that returned tells of files.
+    pub fn seen(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
+        if !call.succeeded() {
+            return;
+        }
+        let mut paths = shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))));
+        match (paths.next(), paths.next()) {
+            (Some((Role::Source, old)), Some((_, new))) => self.renamed(&old, &new),
+            (Some((Role::Lookup, old)), Some((Role::Create, new))) => {
+                let file = *self.get(&old);
+                self.by_path.insert(new, file);
+            }
+            (Some((Role::Create, path)), None) if shape.args.iter().any(|a| a.kind == Kind::Mode) && !shape.args.iter().any(|a| a.kind == Kind::Dev) => {
+                self.get(&path).directory = true;
+            }
+            (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
+                self.by_path.remove(&path);
+            }
+            (Some((Role::Lookup, path)), None) => self.told(call, shape, &path),
+            _ => {}
+        }
+        for descriptor in bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored()) {
+            if let Some(file) = self.by_path.get_mut(&*descriptor.file.path).filter(|f| f.inode == descriptor.file.inode.key.1) {
+                file.size = descriptor.file.inode.size();
+            }
+        }
+    }
+
+    /// A struct tells of the file under this name.
+    fn told(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
+        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }) {
+            let word = |is: Is| layout.fields.iter().find(|f| f.is == is).map(|f| (call.word(i, f.at as u8), f.size));
+            let (Some((mode, width)), Some((size, _))) = (word(Is::Mode), word(Is::Size)) else { continue };
+            let mode = if width == 2 { mode & 0xffff } else { mode & 0xffff_ffff } as u32;
+            if mode & S_IFMT != 0 {
+                let file = self.get(path);
+                (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
+            }
+        }
+    }
+
+    fn renamed(&mut self, old: &[u8], new: &[u8]) {
+        let prefix = [old, b"/"].concat();
+        let below = self.by_path.range(prefix.clone()..).take_while(|(p, _)| p.starts_with(&prefix)).map(|(p, _)| p.clone());
+        let moved: Vec<Vec<u8>> = below.chain([old.to_vec()]).collect();
+        for path in moved {
+            if let Some(file) = self.by_path.remove(&path) {
+                self.by_path.insert([new, &path[old.len()..]].concat(), file);
+            }
+        }
+    }
+}
