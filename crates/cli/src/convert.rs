@@ -46,13 +46,10 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let progress = talk.progress("converting");
     let outcome = match from {
         Format::Trace => bail!("{} is a trace already", a.from.display()),
-        Format::DataSeries => interop::dataseries::import(&a.from, &to, directory(a), &mut |done, of| progress.at(done, of)),
+        Format::DataSeries => interop::dataseries::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
     };
     drop(progress);
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(e) => return Err(e.into()),
-    };
+    let outcome = outcome?;
     tell(&outcome, &to, talk);
     Ok(())
 }

@@ -60,7 +60,7 @@ impl Reader {
             return Err(alien("its numbers are not as they should be"));
         }
         let mut this = Self { file, path: path.to_owned(), order, types: Types::default(), at: HEADER, chain: 0, whole: false };
-        let types = this.next()?.filter(|e| e.kind.name == XML_TYPE).ok_or_else(|| alien("it has no types"))?;
+        let types = this.next_extent()?.filter(|e| e.kind.name == XML_TYPE).ok_or_else(|| alien("it has no types"))?;
         for i in 0..types.records {
             let Value::Bytes(xml) = types.value(i, 0) else { continue };
             let xml = String::from_utf8_lossy(xml);
@@ -75,19 +75,17 @@ impl Reader {
     }
 
     /// The next extent of records; `None` after the last. After an error the rest cannot be read.
-    pub fn next(&mut self) -> Result<Option<Extent>, Error> {
-        loop {
-            let Some((head, bytes)) = self.raw()? else { return Ok(None) };
-            let offset = self.at;
-            self.at += bytes.len() as u64;
-            let extent = self.unpack(&head, &bytes, offset)?;
-            self.chain = mix3(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
-            if extent.kind.name != INDEX_TYPE {
-                return Ok(Some(extent));
-            }
-            self.tail(offset, bytes.len())?;
-            return Ok(None);
+    pub fn next_extent(&mut self) -> Result<Option<Extent>, Error> {
+        let Some((head, bytes)) = self.raw()? else { return Ok(None) };
+        let offset = self.at;
+        self.at += bytes.len() as u64;
+        let extent = self.unpack(&head, &bytes, offset)?;
+        self.chain = mix3(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
+        if extent.kind.name != INDEX_TYPE {
+            return Ok(Some(extent));
         }
+        self.tail(offset, bytes.len())?;
+        Ok(None)
     }
 
     /// Where the next extent stands, and the extent, if it is sound; `None` after the last.

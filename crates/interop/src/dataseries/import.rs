@@ -15,14 +15,14 @@ use trace::About;
 use trace::record::PieceKind;
 
 /// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<Vec<u8>>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
     let bytes = std::fs::metadata(from).map_err(Error::io("read", from))?.len();
     let index = Index::read(from)?;
     let clock = Clock::sniff(&index.sample);
     let forks = index.forks(clock);
     let began = index.sample.iter().filter_map(|(called, _)| clock.nanos(*called)).min().unwrap_or(0);
     let about = About { engine: "ra-strace (DataSeries)".to_owned(), data: "all".to_owned(), began, ..About::default() };
-    let mut import = Import::new(to, Origin { about, directory: directory.clone(), forks })?;
+    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks })?;
     if directory.is_none() {
         import.note("DataSeries does not tell the working directory: relative names start from / (--directory names another)");
     }

@@ -51,7 +51,7 @@ fn every_cell_is_what_the_original_tools_print() {
         }
         let mut reader = Reader::open(&fixture(dir.path(), &format!("{name}.ds"))).unwrap();
         let mut records = 0;
-        while let Some(extent) = reader.next().unwrap() {
+        while let Some(extent) = reader.next_extent().unwrap() {
             let lines = &said[extent.kind.name.as_str()];
             assert_eq!(lines[0].split(' ').collect::<Vec<_>>(), extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
             for i in 0..extent.records {
@@ -75,7 +75,7 @@ fn calls(path: &Path) -> Vec<trace::Call> {
 fn a_file_becomes_a_trace() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("meta.ra");
-    let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo".to_vec()), &mut |_, _| {}).unwrap();
+    let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
     assert!(outcome.damage.is_none());
     assert_eq!((outcome.summary.calls, outcome.summary.processes), (799, 15));
     let calls = calls(&to);
@@ -102,7 +102,7 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     let mut reader = Reader::open(&whole).unwrap();
     loop {
         starts.push(reader.position() as usize);
-        if reader.next().unwrap().is_none() {
+        if reader.next_extent().unwrap().is_none() {
             break;
         }
     }
