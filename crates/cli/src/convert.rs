@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   reanimator convert trace.ds trace.ra         a DataSeries file of RA-Strace, for replay
-  reanimator convert --directory /srv trace.ds trace.ra")]
+  reanimator convert --directory /srv trace.ds trace.ra
+  reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data")]
 pub struct Args {
     /// The trace to read
     #[arg(value_name = "FROM")]
@@ -47,6 +48,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let outcome = match from {
         Format::Trace => bail!("{} is a trace already", a.from.display()),
         Format::DataSeries => interop::dataseries::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
+        Format::Ctf => interop::ctf::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
     };
     drop(progress);
     let outcome = outcome?;

@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, dataseries};
+use crate::{Error, ctf, dataseries};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -12,16 +12,19 @@ pub enum Format {
     Trace,
     /// DataSeries, of RA-Strace and RA-LTTng.
     DataSeries,
+    /// Common Trace Format 1.8, of LTTng.
+    Ctf,
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file";
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8)";
 
 /// Looks at what `path` holds.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
     let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
     if meta.is_dir() {
-        return Ok(path.join("trace.json").is_file().then_some(Format::Trace));
+        let ours = path.join("trace.json").is_file().then_some(Format::Trace);
+        return Ok(ours.or_else(|| ctf::is_ctf(path).then_some(Format::Ctf)));
     }
     let mut start = Vec::new();
     File::open(path).and_then(|f| f.take(64 << 10).read_to_end(&mut start)).map_err(Error::io("read", path))?;

@@ -44,11 +44,16 @@ impl Told {
         self.number(arg, SOMEWHERE);
     }
 
-    /// What argument `arg` points to: `bytes` of the `wanted` that were there.
-    pub fn piece(&mut self, arg: usize, kind: PieceKind, at_exit: bool, bytes: &[u8], wanted: u64) {
+    /// The same, unless an address is known.
+    pub fn pointer_if_none(&mut self, arg: usize) {
         if self.call.args.get(arg) == Some(&0) {
             self.pointer(arg);
         }
+    }
+
+    /// What argument `arg` points to: `bytes` of the `wanted` that were there.
+    pub fn piece(&mut self, arg: usize, kind: PieceKind, at_exit: bool, bytes: &[u8], wanted: u64) {
+        self.pointer_if_none(arg);
         let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
         let flags = cut | if at_exit { AT_EXIT } else { 0 };
         let wanted = wanted.max(bytes.len() as u64);

@@ -8,7 +8,7 @@ use abi::{Form, Kind, Shape};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use trace::files::{Content, Copied, FileType, Final, Origin, Row, State};
-use trace::record::{AT_EXIT, PieceKind};
+use trace::record::{AT_EXIT, CUT, PieceKind};
 use trace::world::{Mounts, parent};
 use trace::{Call, Item, Piece};
 
@@ -37,6 +37,8 @@ pub struct Alteration {
 
 /// Bytes before the path in an identity (`Identity` of the record format).
 const IDENTITY: usize = 88;
+/// Bytes made up for one call at most.
+const MOST: u64 = 256 << 20;
 
 /// An altered trace.
 pub struct Altered<'a> {
@@ -70,9 +72,17 @@ impl<'a> Altered<'a> {
         }
     }
 
-    fn piece(&self, piece: &mut Piece) {
+    /// `into`: the program gave the bytes, so that those which were not recorded can be any.
+    fn piece(&self, piece: &mut Piece, into: bool) {
         let bytes = piece.bytes.as_slice();
         let new = match piece.kind {
+            PieceKind::Data if into && self.by.data != Data::Recorded && piece.wanted > bytes.len() as u64 && piece.wanted <= MOST => {
+                let mut all = self.made_up(piece.wanted as usize);
+                all[..bytes.len()].copy_from_slice(bytes);
+                self.data(&mut all);
+                *piece = Piece { len: piece.wanted, flags: piece.flags & !CUT, bytes: all.into(), ..piece.clone() };
+                None
+            }
             PieceKind::Data if self.by.data != Data::Recorded => {
                 let mut bytes = bytes.to_vec();
                 self.data(&mut bytes);
@@ -91,7 +101,23 @@ impl<'a> Altered<'a> {
         if let Some(shape) = call.shape().filter(|_| call.succeeded() && !self.by.map.is_empty()) {
             self.told(call, shape);
         }
-        call.pieces.iter_mut().for_each(|p| self.piece(p));
+        let writes = call.shape().is_some_and(|s| s.changes);
+        call.pieces.iter_mut().for_each(|p| self.piece(p, writes));
+    }
+
+    /// Bytes for what was not recorded: some that do not compress, the same in each run.
+    fn made_up(&self, len: usize) -> Vec<u8> {
+        let Data::Random(seed) = self.by.data else { return vec![0; len] };
+        let mut state = seed ^ len as u64 ^ 0x9e37_79b9_7f4a_7c15;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
+        bytes.truncate(len);
+        bytes
     }
 
     /// Paths that the kernel told (readlink, getcwd): they are as long as those that stand for them.
@@ -137,7 +163,7 @@ impl Source for Altered<'_> {
             item.map(|mut item| {
                 match &mut item {
                     Item::Call(call) => self.call(call),
-                    Item::Event(event) => event.pieces.iter_mut().for_each(|p| self.piece(p)),
+                    Item::Event(event) => event.pieces.iter_mut().for_each(|p| self.piece(p, false)),
                 }
                 item
             })

@@ -2,7 +2,7 @@
 
 use crate::handlers::transfer::only_end;
 use crate::issue::Real;
-use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, OpenFlags, Replay, Ret, Role, Shape};
+use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
 use trace::world::{Bound, Mounts, OpenFile};
@@ -29,6 +29,9 @@ pub(crate) fn class(class: Class) -> &'static str {
         Class::Unknown => "unknown call",
     }
 }
+
+/// Why a device is not made: who looks for it will not find it.
+pub(crate) const DEVICE: &str = "device";
 
 /// `Err` says why it is performed by no one. `any_user`: files here have the owners that they had.
 pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user: bool) -> Result<&'static Shape, &'static str> {
@@ -64,6 +67,9 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
             kind if let Some(way) = kind.path() => {
                 let Some(path) = &bound.paths[i] else {
                     told(call, i)?;
+                    if call.succeeded() && call.path(i as u8).is_some() {
+                        return Err("unknown descriptor"); // that the path starts from
+                    }
                     continue;
                 };
                 if bound.through[i].is_none() && mounts.is_virtual(path) {
@@ -82,14 +88,14 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
             }
             Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
                 if matches!(call.args[i] as u32 & S_IFMT, 0o020_000 | 0o060_000) {
-                    return Err("device");
+                    return Err(DEVICE);
                 }
             }
             Kind::Str => {
                 told(call, i)?;
                 attribute(call, i)?;
             }
-            Kind::In(_, layout) if layout.form != Form::Data => told(call, i)?,
+            Kind::In(len, layout) if layout.form != Form::Data && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) => told(call, i)?,
             Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
             Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
             Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => return Err("network"),
@@ -113,7 +119,8 @@ fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<
         None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
-        None if kind == Kind::DirFd || call.errno() == Some(9) => Ok(()),
+        None if call.errno() == Some(9) => Ok(()),
+        None if call.shape().is_some_and(|s| s.args.iter().any(|a| a.kind.path().is_some_and(|p| p.dir == Some(i as u8)))) => Ok(()),
         None => Err("unknown descriptor"),
     }
 }

@@ -11,7 +11,7 @@ mod tally;
 mod waits;
 
 use crate::conflicts::Conflicts;
-use crate::decide::decide;
+use crate::decide::{DEVICE, decide};
 use crate::executor::{OPEN_FLAGS, open_directory};
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Task};
@@ -287,6 +287,9 @@ impl<'a> Dispatcher<'a> {
             Err(why) => {
                 self.skip(why);
                 self.shared.left_out(&call, &bound, why);
+                if let (DEVICE, Some(shape)) = (why, call.shape()) {
+                    self.left_out.note(&call, shape, &bound);
+                }
                 let closed = std::mem::take(&mut bound.closed);
                 return self.release(call.tid, closed, overlapped);
             }

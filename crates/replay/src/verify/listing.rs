@@ -20,7 +20,8 @@ struct Listing {
     found: HashMap<Box<[u8]>, u8>,
     /// The first name of the recording that was not found.
     missing: Option<Box<[u8]>>,
-    too_many: bool,
+    /// Too many, or not recorded: not compared.
+    incomparable: bool,
     /// The first difference of types: name, recorded, found.
     type_differs: Option<(Box<[u8]>, u8, u8)>,
 }
@@ -52,12 +53,14 @@ impl Listings {
                 if listing.found.len() < MOST {
                     listing.found.insert(name.into(), kind);
                 } else {
-                    listing.too_many = true;
+                    listing.incomparable = true;
                 }
             }
             result = again();
         }
         let recorded = issue.call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+        // Another tool's trace may tell how many bytes came, and not which.
+        listing.incomparable |= recorded.is_empty() && issue.call.ret > 0;
         for (name, kind) in entries(form, recorded) {
             match listing.found.remove(name) {
                 // 0: one of the file systems does not say. Devices and sockets are not made.
@@ -75,7 +78,7 @@ impl Listings {
             return None;
         }
         let listing = listings.remove(&file)?;
-        if issue.disturbed || listing.too_many {
+        if issue.disturbed || listing.incomparable {
             return None;
         }
         if let Some((name, expected, found)) = listing.type_differs {

@@ -224,10 +224,10 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
     let read = node.bytes.as_ref().map_or(0, |b| b.settled.within(0, u64::MAX).iter().filter(|r| r.1 != u64::MAX).map(|r| r.1).max().unwrap_or(0));
     State {
         kind,
-        mode: node.first.mode.or(node.denied.then_some(0)),
+        mode: node.first.mode.or(node.denied.then_some(0)).or((node.executable && regular).then_some(0o755)),
         uid: node.first.uid,
         gid: node.first.gid,
-        size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { 0 } else { read })),
+        size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { node.reach } else { read.max(node.reach) })),
         links: node.first_links.filter(|_| kind != FileType::Directory),
         // Of a target that nobody read, the size is all that can show.
         target: (kind == FileType::Link).then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),

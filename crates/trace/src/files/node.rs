@@ -132,6 +132,10 @@ pub struct Node {
     pub xattrs_changed: BTreeSet<Vec<u8>>,
     /// It refused somebody, as far as we know without its permissions.
     pub denied: bool,
+    /// It reached to here at first: calls read so far, of whose bytes the trace does not hold all.
+    pub reach: u64,
+    /// It let itself be executed, as far as we know without its permissions.
+    pub executable: bool,
     /// A call opened it.
     pub opened: bool,
     /// Why its content cannot be compared.
@@ -170,6 +174,8 @@ impl Node {
             xattrs: BTreeMap::new(),
             xattrs_changed: BTreeSet::new(),
             denied: false,
+            reach: 0,
+            executable: false,
             opened: false,
             uncertain: None,
         }
@@ -266,6 +272,15 @@ impl Node {
         let fresh = bytes.settled.gaps(start, end);
         bytes.settled.insert(start, end);
         fresh
+    }
+
+    /// A call read up to `end`, from `start`: what it did not write had that length at first.
+    pub fn reached(&mut self, start: u64, end: u64) {
+        if self.initial
+            && let Some((_, last)) = self.bytes_mut().written.gaps(start, end).last()
+        {
+            self.reach = self.reach.max(*last);
+        }
     }
 
     /// `len` bytes were written from `start`; the trace holds the first `held` of them.

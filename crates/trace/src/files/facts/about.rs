@@ -7,7 +7,10 @@ use crate::files::names::{Place, Slot};
 use crate::files::node::{NodeId, Seen};
 use crate::files::row::FileType;
 use crate::record::PieceKind;
-use abi::{Form, Groups, Kind, Shape};
+use abi::{Effect, Form, Groups, Kind, Shape};
+
+/// access(2).
+const X_OK: u32 = 1;
 
 impl Facts {
     /// Text, listings and structs that the call returned about the file.
@@ -49,6 +52,8 @@ impl Facts {
         for (i, a) in shape.args.iter().enumerate() {
             let value = call.args[i] as u32;
             match a.kind {
+                Kind::Flags(set) if std::ptr::eq(set, &abi::flags::file::ACCESS) => node.executable |= value & X_OK != 0,
+                Kind::StrVec if shape.effect == Effect::Exec => node.executable = true,
                 Kind::Mode if shape.changes => {
                     node.now.mode = Some(value & 0o7777);
                     node.changed.0 = true;

@@ -25,8 +25,8 @@ impl Facts {
             let held: u64 =
                 call.pieces.iter().filter(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0).map(|p| p.len).sum();
             match a.kind {
-                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), call.seq),
-                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), call.seq),
+                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), moved, call.seq),
+                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), moved, call.seq),
                 Kind::In(_, layout) if is_data(layout) => self.written(id, at.offset, moved, held.min(moved)),
                 Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
                 _ => {}
@@ -34,12 +34,15 @@ impl Facts {
         }
     }
 
-    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, seq: u64) {
+    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, moved: u64, seq: u64) {
         let node = self.names.node_mut(id);
         if node.kind == FileType::Unknown {
             node.kind = FileType::Regular;
         }
         let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
+        if held < moved {
+            node.reached(offset, offset.saturating_add(moved));
+        }
         for (start, end) in node.read(offset, held) {
             self.origins.push(Origin { file: id, offset: start, len: end - start, seq, at: start - offset });
         }
@@ -69,7 +72,7 @@ impl Facts {
         let moved = if clones { read.max(sum(copies.from.fd, |p| p.wanted)) } else { call.ret.max(0) as u64 };
         let place = |end: End| call.pointed(end.at).or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset));
         if let Some(source) = self.fd(scene, copies.from.fd) {
-            self.read(source, place(copies.from), read.min(moved), call.seq);
+            self.read(source, place(copies.from), read.min(moved), moved, call.seq);
         }
         if let Some(target) = self.fd(scene, copies.to.fd) {
             self.written(target, place(copies.to), moved, read.max(landed).min(moved));

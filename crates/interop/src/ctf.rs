@@ -1,0 +1,19 @@
+//! Traces in the Common Trace Format 1.8, as LTTng's kernel tracer writes them.
+//!
+//! A trace is a directory: `metadata` says how events are laid out (in TSDL), every other file is a stream of packets, mostly one per CPU. LTTng records the numbers and
+//! the strings of system calls, not the buffers.
+
+mod decode;
+pub mod import;
+mod layout;
+mod stream;
+mod tsdl;
+
+pub use decode::{Event, Value};
+pub use import::import;
+pub use layout::{Int, Metadata, Type};
+pub use stream::{Counts, Trace, is_ctf};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

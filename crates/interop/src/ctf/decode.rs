@@ -1,0 +1,209 @@
+//! Values out of a packet's bits.
+
+use super::layout::{Int, Kind, Type};
+use std::sync::Arc;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number, and how it is printed.
+    Unsigned(u64, u32),
+    /// A number.
+    Signed(i64, u32),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(Vec<u8>),
+    /// A number, and the names that it has.
+    Enum(i128, Vec<String>),
+    /// Fields.
+    Struct(Vec<(Arc<str>, Value)>),
+    /// Elements.
+    Array(Vec<Value>),
+}
+
+impl Value {
+    /// The field of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        match self {
+            Self::Struct(fields) => fields.iter().find(|(n, _)| &**n == name).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+    /// A number as a register holds it.
+    pub fn register(&self) -> Option<u64> {
+        match self {
+            Self::Unsigned(v, _) => Some(*v),
+            Self::Signed(v, _) => Some(v.cast_unsigned()),
+            Self::Enum(v, _) => Some(*v as u64),
+            _ => None,
+        }
+    }
+}
+
+/// An event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When: nanoseconds since 1970.
+    pub time: u64,
+    /// The CPU, if the packet says.
+    pub cpu: Option<u64>,
+    /// What kind.
+    pub kind: Arc<Kind>,
+    /// The stream's context: who.
+    pub context: Value,
+    /// What it tells.
+    pub fields: Value,
+}
+
+/// Values within values, and elements of an array: more are damage.
+const DEEP: usize = 64;
+const ELEMENTS: u64 = 1 << 20;
+
+/// A reader of a packet's bits.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    /// The next bit.
+    pub at: u64,
+    /// The end.
+    pub end: u64,
+    /// The clock as read last.
+    pub clock: u64,
+    deep: usize,
+    /// Values that the event may still have.
+    left: u64,
+}
+
+impl<'a> Bits<'a> {
+    pub fn new(bytes: &'a [u8], clock: u64) -> Self {
+        Self { bytes, at: 0, end: bytes.len() as u64 * 8, clock, deep: 0, left: ELEMENTS }
+    }
+
+    /// Another event begins.
+    pub fn begin(&mut self) {
+        (self.deep, self.left) = (0, ELEMENTS);
+    }
+
+    fn align(&mut self, align: u32) {
+        self.at = self.at.next_multiple_of(u64::from(align.max(1)));
+    }
+
+    fn int(&mut self, int: &Int) -> Result<u64, String> {
+        self.align(int.align);
+        let size = u64::from(int.size);
+        if self.at + size > self.end {
+            return Err("an event reaches beyond its packet".to_owned());
+        }
+        let (first, last) = ((self.at / 8) as usize, ((self.at + size - 1) / 8) as usize);
+        let part = &self.bytes[first..=last];
+        let wide = if int.big_endian {
+            let shift = 7 - (self.at + size - 1) % 8;
+            part.iter().fold(0u128, |w, b| w << 8 | u128::from(*b)) >> shift
+        } else {
+            part.iter().rev().fold(0u128, |w, b| w << 8 | u128::from(*b)) >> (self.at % 8)
+        };
+        self.at += size;
+        let value = wide as u64 & (u64::MAX >> (64 - int.size));
+        if int.clock {
+            self.tick(value, int.size);
+        }
+        Ok(value)
+    }
+
+    /// A reading of the clock's lower bits.
+    fn tick(&mut self, value: u64, size: u32) {
+        if size >= 64 {
+            self.clock = value;
+            return;
+        }
+        let span = 1u64 << size;
+        let now = self.clock & !(span - 1) | value;
+        self.clock = if now < self.clock { now.wrapping_add(span) } else { now };
+    }
+
+    fn sign(value: u64, int: &Int) -> i64 {
+        let shift = 64 - int.size;
+        (value << shift).cast_signed() >> shift
+    }
+
+    /// A value of this type. `around`: the fields decoded so far, innermost last, for lengths and tags.
+    pub fn value(&mut self, kind: &Type, around: &mut Vec<Vec<(Arc<str>, Value)>>) -> Result<Value, String> {
+        self.deep += 1;
+        self.left = self.left.checked_sub(1).ok_or("an event of too many values")?;
+        if self.deep > DEEP {
+            return Err("values nested too deep".to_owned());
+        }
+        let value = match kind {
+            Type::Int(int) => {
+                let value = self.int(int)?;
+                if int.signed { Value::Signed(Self::sign(value, int), int.base) } else { Value::Unsigned(value, int.base) }
+            }
+            Type::Float(exponent, mantissa, align) => {
+                let size = exponent + mantissa;
+                let bits = self.int(&Int { size, align: *align, signed: false, big_endian: false, base: 10, text: false, clock: false })?;
+                Value::Float(if size == 32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) })
+            }
+            Type::String => {
+                self.align(8);
+                let start = (self.at / 8) as usize;
+                let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
+                let len = rest.iter().position(|b| *b == 0).ok_or("a text without an end")?;
+                self.at += (len as u64 + 1) * 8;
+                Value::Text(rest[..len].to_vec())
+            }
+            Type::Enum(int, names) => {
+                let value = self.int(int)?;
+                let value = if int.signed { i128::from(Self::sign(value, int)) } else { i128::from(value) };
+                Value::Enum(value, names.iter().filter(|(_, from, to)| (*from..=*to).contains(&value)).map(|(n, _, _)| n.clone()).collect())
+            }
+            Type::Struct(fields, _) => {
+                self.align(kind.align());
+                around.push(Vec::with_capacity(fields.len()));
+                for (name, kind) in fields.iter() {
+                    let value = self.value(kind, around)?;
+                    if let Some(here) = around.last_mut() {
+                        here.push((name.clone(), value));
+                    }
+                }
+                Value::Struct(around.pop().unwrap_or_default())
+            }
+            Type::Variant(tag, options) => {
+                let chosen = find(around, tag).and_then(|v| if let Value::Enum(_, names) = v { names.first().cloned() } else { None });
+                let chosen = chosen.ok_or_else(|| format!("nothing says which of {tag} it is"))?;
+                let option = options.iter().find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(&chosen));
+                let (_, kind) = option.ok_or_else(|| format!("{tag} has no {chosen}"))?;
+                self.value(kind, around)?
+            }
+            Type::Array(n, kind) => self.array(*n, kind, around)?,
+            Type::Sequence(field, kind) => {
+                let n = find(around, field).and_then(Value::register).ok_or_else(|| format!("nothing says how many: {field}"))?;
+                self.array(n, kind, around)?
+            }
+        };
+        self.deep -= 1;
+        Ok(value)
+    }
+
+    fn array(&mut self, n: u64, kind: &Type, around: &mut Vec<Vec<(Arc<str>, Value)>>) -> Result<Value, String> {
+        if n > ELEMENTS {
+            return Err(format!("an array of {n} elements"));
+        }
+        if let Type::Int(int) = kind
+            && int.text
+            && int.size == 8
+        {
+            self.align(int.align);
+            let start = (self.at / 8) as usize;
+            let bytes = self.bytes.get(start..start + n as usize).filter(|_| self.at + n * 8 <= self.end).ok_or("a text reaches beyond its packet")?;
+            self.at += n * 8;
+            return Ok(Value::Text(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()));
+        }
+        self.align(kind.align());
+        let elements: Result<Vec<Value>, String> = (0..n).map(|_| self.value(kind, around)).collect();
+        Ok(Value::Array(elements?))
+    }
+}
+
+fn find<'v>(around: &'v [Vec<(Arc<str>, Value)>], name: &str) -> Option<&'v Value> {
+    around.iter().rev().find_map(|fields| fields.iter().rev().find(|(n, _)| &**n == name)).map(|(_, v)| v)
+}

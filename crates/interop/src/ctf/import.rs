@@ -1,0 +1,252 @@
+//! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
+
+use super::decode::{Event, Value};
+use super::stream::{Item, Trace};
+use crate::import::{Fork, Origin};
+use crate::{Error, Import, Outcome, Told};
+use abi::{Effect, Form, Is, Kind};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use trace::About;
+use trace::record::PieceKind;
+
+const AT_EMPTY_PATH: u64 = 0x1000;
+
+/// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
+/// of how many.
+pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+    let trace = Trace::open(from)?;
+    let forks = forks(&trace)?;
+    let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
+    let about = About {
+        engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
+        data: "none".to_owned(),
+        host: env("hostname"),
+        kernel: env("kernel_release"),
+        machine: "x86_64".to_owned(),
+        began: forks.began,
+        ..About::default()
+    };
+    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made })?;
+    import.note("LTTng does not record data: files hold as many bytes as were moved, and not those (`replay --write-data random` makes some up)");
+    if directory.is_none() {
+        import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
+    }
+    let mut pairing = Pairing { import, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut events = 0u64;
+    let counts = trace.read(|item| {
+        events += 1;
+        match item {
+            Item::Event(event) => pairing.event(&event),
+            Item::Lost(n, time) => {
+                // A call whose exit was dropped has not returned, as far as anybody knows.
+                pairing.import.gap(time, n)
+            }
+        }
+    })?;
+    progress(counts.bytes, trace.bytes);
+    let Pairing { mut import, open, mut lost } = pairing;
+    for told in open.into_values() {
+        import.call(told)?;
+    }
+    if counts.damage.len() > 1 {
+        lost.insert("damaged packets".to_owned(), counts.damage.len() as u64);
+    }
+    let damage = counts.damage.into_iter().next();
+    let summary = import.finish(damage.is_none(), progress)?;
+    Ok(Outcome { summary, lost, damage })
+}
+
+struct Forks {
+    made: HashMap<u32, Vec<Fork>>,
+    began: u64,
+}
+
+/// Who made whom: a child acts before its parent's clone has returned.
+fn forks(trace: &Trace) -> Result<Forks, Error> {
+    let mut forks = Forks { made: HashMap::new(), began: 0 };
+    let mut flags: HashMap<u32, (u64, u64)> = HashMap::new();
+    trace.read(|item| {
+        let Item::Event(event) = item else { return Ok::<(), Error>(()) };
+        if forks.began == 0 {
+            forks.began = event.time;
+        }
+        let Some((name, entry)) = system_call(&event.kind.name) else { return Ok(()) };
+        let (Some(row), Some(tid)) = (abi::by_name(name), thread(&event)) else { return Ok(()) };
+        if row.shape.effect != Effect::Fork {
+            return Ok(());
+        }
+        if entry {
+            let given = event.fields.get("flags").or_else(|| event.fields.get("clone_flags")).and_then(Value::register);
+            flags.insert(tid, (event.time, given.unwrap_or(0)));
+        } else if let (Some((time, flags)), Some(child)) = (flags.remove(&tid), event.fields.get("ret").and_then(Value::register))
+            && let Ok(child) = u32::try_from(child)
+            && child > 0
+        {
+            forks.made.entry(child).or_default().push(Fork { parent: tid, flags, time });
+        }
+        Ok(())
+    })?;
+    Ok(forks)
+}
+
+/// The call that an event tells of, and whether it enters it.
+fn system_call(name: &str) -> Option<(&str, bool)> {
+    let entry = name.strip_prefix("syscall_entry_").map(|n| (n, true));
+    let (name, entry) = entry.or_else(|| name.strip_prefix("syscall_exit_").map(|n| (n, false)))?;
+    Some((kernel_name(name), entry))
+}
+
+/// The table's name for a call: LTTng goes by the kernel's function.
+fn kernel_name(name: &str) -> &str {
+    let known = |name: &str| abi::by_name(name).is_some();
+    match name {
+        "umount" => "umount2",
+        _ if known(name) => name,
+        _ if let Some(short) = name.strip_prefix("new").filter(|n| known(n)) => short,
+        _ => name.strip_suffix("64").filter(|n| known(n)).unwrap_or(name),
+    }
+}
+
+fn thread(event: &Event) -> Option<u32> {
+    event.context.get("tid").and_then(Value::register).and_then(|t| u32::try_from(t).ok())
+}
+
+struct Pairing {
+    import: Import,
+    open: HashMap<u32, Told>,
+    lost: BTreeMap<String, u64>,
+}
+
+impl Pairing {
+    fn lose(&mut self, what: String) {
+        *self.lost.entry(what).or_default() += 1;
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Error> {
+        let name = event.kind.name.as_str();
+        if name == "lttng_statedump_file_descriptor" {
+            return self.descriptor(event);
+        }
+        let Some((call, entry)) = system_call(name) else {
+            if !name.starts_with("lttng_statedump_") {
+                self.lose(format!("events {name}"));
+            }
+            return Ok(());
+        };
+        let Some(tid) = thread(event) else {
+            self.lose("calls without the context tid (lttng add-context -k -t tid)".to_owned());
+            return Ok(());
+        };
+        if entry {
+            if let Some(before) = self.open.remove(&tid) {
+                self.import.call(before)?;
+            }
+            match Told::new(call, tid, event.time) {
+                Some(mut told) => {
+                    arguments(&mut told, &event.fields, true);
+                    self.import.meet(tid, event.time)?;
+                    if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+                        return self.import.call(told);
+                    }
+                    self.open.insert(tid, told);
+                }
+                None => self.lose(format!("calls of {call}, which the table does not know")),
+            }
+            return Ok(());
+        }
+        let Some(mut told) = self.open.remove(&tid).filter(|t| t.row.name() == call) else {
+            // A child's own return from the clone that made it; or a call that was under way when the recording began.
+            let child = abi::by_name(call).is_some_and(|r| r.shape.effect == Effect::Fork);
+            if !child {
+                self.lose("exits of calls that were entered before the recording, or whose entry was dropped".to_owned());
+            }
+            return Ok(());
+        };
+        let ret = event.fields.get("ret").and_then(Value::register).unwrap_or(0).cast_signed();
+        told.returned(event.time, ret);
+        arguments(&mut told, &event.fields, false);
+        unrecorded(&mut told);
+        self.import.call(told)
+    }
+
+    fn descriptor(&mut self, event: &Event) -> Result<(), Error> {
+        let number = |name: &str| event.fields.get(name).and_then(Value::register);
+        let (Some(fd), Some(Value::Text(path))) = (number("fd"), event.fields.get("filename")) else { return Ok(()) };
+        match number("pid").or_else(|| number("tid")).and_then(|p| u32::try_from(p).ok()) {
+            Some(tid) => self.import.descriptor(tid, event.time, fd as i32, path, number("flags").unwrap_or(0) as u32),
+            // Newer ones name the table, and another event says whose it is.
+            None => {
+                self.lose("descriptors of the state dump, by table".to_owned());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Gives the call's arguments what the fields of an event say.
+fn arguments(told: &mut Told, fields: &Value, entry: bool) {
+    let Value::Struct(fields) = fields else { return };
+    let args = told.row.shape.args;
+    let mut free = 0;
+    for (name, value) in fields {
+        if &**name == "ret" || name.ends_with("_length") {
+            continue;
+        }
+        let known = args.iter().position(|a| a.name == &**name);
+        // Where LTTng has a name of its own, the order is the kernel's.
+        let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len())) else { continue };
+        free = arg + 1;
+        give(told, arg, args[arg].kind, value);
+    }
+}
+
+fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value) {
+    match (value, kind) {
+        (Value::Text(text), Kind::Path(_) | Kind::Str) => {
+            if told.call.pieces.iter().all(|p| usize::from(p.arg) != arg) {
+                told.string(arg, text);
+            }
+        }
+        (Value::Array(numbers), Kind::Out(_, layout)) if layout.form == Form::Fds => {
+            let bytes: Vec<u8> = numbers.iter().filter_map(Value::register).flat_map(|v| (v as u32).to_le_bytes()).collect();
+            told.piece(arg, PieceKind::Bytes, true, &bytes, bytes.len() as u64);
+        }
+        _ => {
+            if let Some(v) = value.register() {
+                told.number(arg, v);
+            }
+        }
+    }
+}
+
+/// What a call moved and LTTng did not record: so many bytes, none of them known. And pointers that its events do not show.
+fn unrecorded(told: &mut Told) {
+    let succeeded = told.call.succeeded();
+    let moved = told.call.ret.max(0).cast_unsigned();
+    for (arg, a) in told.row.shape(&told.call.args).args.iter().enumerate() {
+        match a.kind {
+            Kind::In(_, layout) | Kind::Out(_, layout) if layout.form == Form::Data && succeeded && told.row.shape.ret == abi::Ret::Bytes => {
+                told.data(arg, &[], moved);
+            }
+            Kind::InIov { .. } | Kind::OutIov { .. } if succeeded => told.data(arg, &[], moved),
+            Kind::Path(used) if succeeded && told.call.string(arg as u8) == Some(b"") => {
+                // An empty name that nobody allowed to be empty was none (futimens(3)), or stood where LTTng could not read.
+                let allowed = told
+                    .row
+                    .shape
+                    .args
+                    .iter()
+                    .zip(told.call.args)
+                    .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & AT_EMPTY_PATH != 0));
+                if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
+                    told.call.pieces.retain(|p| usize::from(p.arg) != arg);
+                    let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
+                    told.number(arg, if optional { 0 } else { crate::told::SOMEWHERE });
+                }
+            }
+            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => told.pointer_if_none(arg),
+            _ => {}
+        }
+    }
+}

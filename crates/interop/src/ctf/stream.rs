@@ -1,0 +1,298 @@
+//! Packets of all streams, decoded by a thread for each stream, and merged by time.
+
+use super::decode::{Bits, Event, Value};
+use super::layout::{Metadata, Stream, Type};
+use super::tsdl;
+use crate::Error;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+const MAGIC: u64 = 0xc1fc_1fc1;
+/// Bytes in which a packet's header and context must lie.
+const HEAD: u64 = 64 << 10;
+/// The longest packet.
+const PACKET: u64 = 256 << 20;
+/// The longest metadata.
+const METADATA: u64 = 256 << 20;
+/// Events handed over at once, and how many such handfuls wait.
+const HANDFUL: usize = 1024;
+const WAITING: usize = 4;
+/// Directories looked into, one below the other.
+const DEEP: usize = 6;
+
+/// A trace.
+pub struct Trace {
+    /// What its metadata says.
+    pub metadata: Arc<Metadata>,
+    streams: Vec<PathBuf>,
+    /// Bytes of its streams.
+    pub bytes: u64,
+}
+
+/// What was read, beside events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that the tracer dropped.
+    pub lost: u64,
+    /// What is wrong with the streams, the first of each.
+    pub damage: Vec<String>,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Whether a directory holds such a trace, or one directory below it does.
+pub fn is_ctf(dir: &Path) -> bool {
+    !metadata_files(dir, DEEP).is_empty()
+}
+
+fn metadata_files(dir: &Path, deep: usize) -> Vec<PathBuf> {
+    let here = dir.join("metadata");
+    if here.is_file() {
+        return vec![here];
+    }
+    let below = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| deep > 0 && p.is_dir() && !p.is_symlink());
+    let mut found: Vec<PathBuf> = below.flat_map(|p| metadata_files(&p, deep - 1)).collect();
+    found.sort();
+    found
+}
+
+impl Trace {
+    /// Opens the trace in `dir`, or in the one directory below it that has a kernel trace.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let alien = |what: String| Error::Alien { path: dir.to_owned(), format: "CTF trace", what };
+        let found = metadata_files(dir, DEEP);
+        let path = match &found[..] {
+            [] => return Err(alien("there is no metadata in it".to_owned())),
+            [one] => one,
+            several => several.iter().find(|p| p.parent().is_some_and(|d| d.ends_with("kernel"))).unwrap_or(&several[0]),
+        };
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|f| f.take(METADATA).read_to_end(&mut bytes)).map_err(Error::io("read", path))?;
+        let metadata = tsdl::text(&bytes).and_then(|text| tsdl::parse(&text)).map_err(alien)?;
+        let here = path.parent().unwrap_or(dir);
+        let mut streams: Vec<PathBuf> = std::fs::read_dir(here).map_err(Error::io("list", here))?.flatten().map(|e| e.path()).collect();
+        streams.retain(|p| p.is_file() && p != path && p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b".")));
+        streams.sort();
+        let bytes = streams.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
+        Ok(Self { metadata: Arc::new(metadata), streams, bytes })
+    }
+
+    /// Gives all events in the order of time.
+    pub fn read<E: From<Error>>(&self, mut each: impl FnMut(Item) -> Result<(), E>) -> Result<Counts, E> {
+        let mut counts = Counts::default();
+        std::thread::scope(|scope| {
+            let mut heads: Vec<Head> = Vec::new();
+            for path in &self.streams {
+                let (send, receive) = sync_channel(WAITING);
+                scope.spawn(move || {
+                    let mut reader = StreamReader { metadata: &self.metadata, path, send, handful: Vec::new(), lost: None };
+                    if let Err(e) = reader.run() {
+                        let _gone = reader.give(Found::Damage(e));
+                    }
+                    let _gone = reader.flush();
+                });
+                heads.push(Head { receive, handful: Vec::new().into_iter(), next: None });
+            }
+            heads.iter_mut().for_each(|h| h.fill(&mut counts));
+            while let Some(first) = heads.iter_mut().filter(|h| h.next.is_some()).min_by_key(|h| h.next.as_ref().map(Item::time)) {
+                if let Some(item) = first.next.take() {
+                    if let Item::Lost(n, _) = item {
+                        counts.lost += n;
+                    }
+                    each(item)?;
+                }
+                first.fill(&mut counts);
+            }
+            Ok(counts)
+        })
+    }
+}
+
+/// What comes out of a trace.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// An event.
+    Event(Event),
+    /// The tracer dropped so many events before this time.
+    Lost(u64, u64),
+}
+
+impl Item {
+    fn time(&self) -> u64 {
+        match self {
+            Self::Event(e) => e.time,
+            Self::Lost(_, time) => *time,
+        }
+    }
+}
+
+enum Found {
+    Item(Item),
+    Damage(String),
+    Bytes(u64),
+}
+
+struct Head {
+    receive: Receiver<Vec<Found>>,
+    handful: std::vec::IntoIter<Found>,
+    next: Option<Item>,
+}
+
+impl Head {
+    fn fill(&mut self, counts: &mut Counts) {
+        while self.next.is_none() {
+            match self.handful.next() {
+                Some(Found::Item(item)) => self.next = Some(item),
+                Some(Found::Damage(what)) => counts.damage.push(what),
+                Some(Found::Bytes(n)) => counts.bytes += n,
+                None => match self.receive.recv() {
+                    Ok(handful) => self.handful = handful.into_iter(),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+}
+
+struct StreamReader<'a> {
+    metadata: &'a Metadata,
+    path: &'a Path,
+    send: SyncSender<Vec<Found>>,
+    handful: Vec<Found>,
+    /// Events lost so far, as the last packet said.
+    lost: Option<u64>,
+}
+
+impl<'a> StreamReader<'a> {
+    fn give(&mut self, item: Found) -> Result<(), String> {
+        self.handful.push(item);
+        if self.handful.len() >= HANDFUL { self.flush() } else { Ok(()) }
+    }
+    fn flush(&mut self) -> Result<(), String> {
+        let handful = std::mem::take(&mut self.handful);
+        self.send.send(handful).map_err(|_| "nobody reads any more".to_owned())
+    }
+
+    fn damaged(&self, at: u64, what: &str) -> String {
+        format!("{} is damaged at byte {at}: {what}", self.path.display())
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let mut file = File::open(self.path).map_err(|e| format!("cannot open {}: {e}", self.path.display()))?;
+        let whole = file.metadata().map_or(0, |m| m.len());
+        let mut at = 0;
+        let mut clock = 0;
+        while at < whole {
+            let mut read = |len: u64| {
+                let mut bytes = Vec::new();
+                file.seek(SeekFrom::Start(at)).and_then(|_| (&mut file).take(len).read_to_end(&mut bytes)).map(|_| bytes).map_err(|e| e.to_string())
+            };
+            let head = read(HEAD).map_err(|e| self.damaged(at, &e))?;
+            let packet = self.head(&head, clock).map_err(|e| self.damaged(at, &e))?;
+            let size = packet.size.unwrap_or((whole - at) * 8) / 8;
+            if size == 0 || size > PACKET {
+                return Err(self.damaged(at, "a packet of impossible length"));
+            }
+            let bytes = read(size).map_err(|e| self.damaged(at, &e))?;
+            if let Err(what) = self.events(&bytes, &packet, &mut clock) {
+                self.give(Found::Damage(self.damaged(at, &what)))?;
+            } else if (bytes.len() as u64) < size {
+                self.give(Found::Damage(self.damaged(at, "the file ends within this packet")))?;
+            }
+            self.give(Found::Bytes(bytes.len() as u64))?;
+            at += size;
+        }
+        Ok(())
+    }
+
+    /// What a packet says of itself.
+    fn head(&self, bytes: &[u8], clock: u64) -> Result<Packet<'a>, String> {
+        let mut bits = Bits::new(bytes, clock);
+        let metadata: &'a Metadata = self.metadata;
+        let header = match &metadata.packet_header {
+            Some(kind) => bits.value(kind, &mut Vec::new())?,
+            None => Value::Struct(Vec::new()),
+        };
+        if header.get("magic").and_then(Value::register).is_some_and(|m| m != MAGIC) {
+            return Err("this is no packet".to_owned());
+        }
+        let id = header.get("stream_id").and_then(Value::register).unwrap_or(0);
+        let stream = metadata.streams.get(&id).ok_or_else(|| format!("a packet of the unknown stream {id}"))?;
+        bits.begin();
+        let context = match &stream.packet {
+            Some(kind) => bits.value(kind, &mut Vec::new())?,
+            None => Value::Struct(Vec::new()),
+        };
+        let number = |name: &str| context.get(name).and_then(Value::register);
+        Ok(Packet {
+            stream,
+            start: bits.at,
+            begin: number("timestamp_begin"),
+            end: number("timestamp_end"),
+            content: number("content_size"),
+            size: number("packet_size"),
+            lost: number("events_discarded"),
+            cpu: number("cpu_id"),
+        })
+    }
+
+    fn nanos(&self, clock: u64) -> u64 {
+        let ticks = i128::from(clock) * 1_000_000_000 / i128::from(self.metadata.frequency);
+        u64::try_from(ticks + self.metadata.offset).unwrap_or(0)
+    }
+
+    fn events(&mut self, bytes: &[u8], packet: &Packet<'_>, clock: &mut u64) -> Result<(), String> {
+        let mut bits = Bits::new(bytes, packet.begin.unwrap_or(*clock));
+        bits.at = packet.start;
+        let held = bytes.len() as u64 * 8;
+        bits.end = packet.content.unwrap_or(held).min(held);
+        if let (Some(now), Some(before)) = (packet.lost, self.lost.replace(packet.lost.unwrap_or(0)).or(Some(0))) {
+            // The counter may have 32 bits on its machine.
+            let new = now.wrapping_sub(before) & if now < before { u64::from(u32::MAX) } else { u64::MAX };
+            if new > 0 {
+                let time = self.nanos(packet.begin.unwrap_or(*clock));
+                self.give(Found::Item(Item::Lost(new, time)))?;
+            }
+        }
+        let empty = Value::Struct(Vec::new());
+        let header = packet.stream.header.as_ref().ok_or("events without a header")?;
+        while bits.at < bits.end {
+            let before = bits.at;
+            bits.begin();
+            let head = bits.value(header, &mut Vec::new())?;
+            let id = id(&head).ok_or("an event without a number")?;
+            let kind = packet.stream.events.get(&id).ok_or_else(|| format!("an event of the unknown kind {id}"))?;
+            let mut part = |t: &Option<Type>| t.as_ref().map_or(Ok(empty.clone()), |t| bits.value(t, &mut Vec::new()));
+            let context = part(&packet.stream.context)?;
+            part(&kind.context)?;
+            let fields = part(&kind.fields)?;
+            if bits.at <= before {
+                return Err("an event of no length".to_owned());
+            }
+            let time = self.nanos(bits.clock);
+            self.give(Found::Item(Item::Event(Event { time, cpu: packet.cpu, kind: kind.clone(), context, fields })))?;
+        }
+        *clock = packet.end.unwrap_or(bits.clock).max(bits.clock);
+        Ok(())
+    }
+}
+
+struct Packet<'a> {
+    stream: &'a Stream,
+    start: u64,
+    begin: Option<u64>,
+    end: Option<u64>,
+    content: Option<u64>,
+    size: Option<u64>,
+    lost: Option<u64>,
+    cpu: Option<u64>,
+}
+
+/// The number of an event's kind: of an extended header, the inner one.
+fn id(header: &Value) -> Option<u64> {
+    let inner = header.get("v").and_then(|v| v.get("id"));
+    inner.or_else(|| header.get("id")).and_then(Value::register)
+}
