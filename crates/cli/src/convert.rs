@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 Examples:
   reanimator convert trace.ds trace.ra         a DataSeries file of RA-Strace, for replay
   reanimator convert --directory /srv trace.ds trace.ra
+  strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD; reanimator convert log log.ra
   reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data")]
 pub struct Args {
     /// The trace to read
@@ -49,6 +50,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         Format::Trace => bail!("{} is a trace already", a.from.display()),
         Format::DataSeries => interop::dataseries::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
         Format::Ctf => interop::ctf::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
+        Format::Strace => interop::strace::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
     };
     drop(progress);
     let outcome = outcome?;

@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, ctf, dataseries};
+use crate::{Error, ctf, dataseries, strace};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -14,10 +14,12 @@ pub enum Format {
     DataSeries,
     /// Common Trace Format 1.8, of LTTng.
     Ctf,
+    /// Text that strace wrote.
+    Strace,
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8)";
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace";
 
 /// Looks at what `path` holds.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
@@ -28,5 +30,9 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
     }
     let mut start = Vec::new();
     File::open(path).and_then(|f| f.take(64 << 10).read_to_end(&mut start)).map_err(Error::io("read", path))?;
-    Ok(dataseries::file::is_dataseries(&start).then_some(Format::DataSeries))
+    Ok(match &start {
+        start if dataseries::file::is_dataseries(start) => Some(Format::DataSeries),
+        start if strace::is_strace(start) => Some(Format::Strace),
+        _ => None,
+    })
 }

@@ -176,6 +176,11 @@ impl Import {
         )
     }
 
+    /// Whether thread `tid` has a descriptor `fd`, as far as is known.
+    pub fn has_descriptor(&self, tid: u32, fd: i32) -> bool {
+        self.world.descriptor(tid, fd).is_some()
+    }
+
     /// So many calls or events are missing here.
     pub fn gap(&mut self, time: u64, lost: u64) -> Result<(), Error> {
         self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])

@@ -9,8 +9,13 @@ pub mod dataseries;
 pub mod error;
 pub mod format;
 pub mod import;
+pub mod strace;
 pub mod told;
 
 pub use error::Error;
 pub use import::{Fork, Import, Origin, Outcome};
 pub use told::Told;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;

@@ -5,31 +5,16 @@ use super::{Trace, Value, import};
 use crate::Error;
 use std::fmt::Write;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use trace::Want;
 
 fn gunzip(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/ctf").join(name);
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
-    bytes
+    crate::fuzz::gunzip(&format!("ctf/{name}"))
 }
 
-/// The trace `name` of the fixtures, unpacked: a tar of plain files.
+/// The trace `name` of the fixtures, unpacked.
 fn fixture(dir: &Path, name: &str) -> PathBuf {
-    let tar = gunzip(&format!("{name}.tar.gz"));
-    let mut at = 0;
-    while tar.get(at).is_some_and(|b| *b != 0) {
-        let text = |from: usize, len: usize| String::from_utf8_lossy(&tar[at + from..at + from + len]).trim_end_matches('\0').to_owned();
-        let size = usize::from_str_radix(text(124, 12).trim(), 8).unwrap();
-        let path = dir.join(text(0, 100));
-        match tar[at + 156] {
-            b'5' => fs::create_dir_all(&path).unwrap(),
-            _ => fs::write(&path, &tar[at + 512..at + 512 + size]).unwrap(),
-        }
-        at += 512 + size.next_multiple_of(512);
-    }
+    crate::fuzz::untar(&gunzip(&format!("{name}.tar.gz")), dir);
     dir.join(name)
 }
 
@@ -79,7 +64,7 @@ fn print(value: &Value, out: &mut String) {
 
 #[test]
 fn every_event_is_what_babeltrace2_prints() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.babeltrace2.gz"))).unwrap();
         let mut lines = text.lines();
@@ -110,7 +95,7 @@ fn every_event_is_what_babeltrace2_prints() {
 
 #[test]
 fn a_trace_becomes_one_of_ours() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     let to = dir.path().join("meta.ra");
     let outcome = import(&fixture(dir.path(), "meta"), &to, Some(b"/root"), &mut |_, _| {}).unwrap();
     assert_eq!(outcome.damage, None);
@@ -128,7 +113,7 @@ fn a_trace_becomes_one_of_ours() {
 
 #[test]
 fn cut_and_damaged_traces_are_read_as_far_as_they_go() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     let path = fixture(dir.path(), "dd");
     let stream = path.join("kernel/ch_0");
     let whole = fs::read(&stream).unwrap();

@@ -4,15 +4,11 @@ use super::types::FieldType;
 use super::{Reader, Value, import};
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use trace::{Item, Trace, Want};
 
 fn gunzip(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/dataseries").join(name);
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
-    bytes
+    crate::fuzz::gunzip(&format!("dataseries/{name}"))
 }
 
 fn fixture(dir: &Path, name: &str) -> PathBuf {
@@ -37,7 +33,7 @@ fn printed(value: Value<'_>, kind: FieldType) -> String {
 
 #[test]
 fn every_cell_is_what_the_original_tools_print() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
         // What is printed of each type, line by line.
@@ -73,7 +69,7 @@ fn calls(path: &Path) -> Vec<trace::Call> {
 
 #[test]
 fn a_file_becomes_a_trace() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     let to = dir.path().join("meta.ra");
     let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
     assert!(outcome.damage.is_none());
@@ -95,7 +91,7 @@ fn a_file_becomes_a_trace() {
 /// A file that ends anywhere gives what stands before that; one with a damaged extent gives all others.
 #[test]
 fn cut_and_damaged_files_are_read_as_far_as_they_go() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fuzz::scratch();
     let whole = fixture(dir.path(), "dd.ds");
     let bytes = fs::read(&whole).unwrap();
     let mut starts = Vec::new();

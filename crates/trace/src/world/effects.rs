@@ -187,8 +187,8 @@ impl<T: Default> World<T> {
             {
                 status = call.open_flags(flags);
                 named = bound.paths[i].as_deref();
-                // A name that somebody opened and nobody could look at is most likely a file.
-                if identity.mode == 0 && call.identity(RESULT).is_none() {
+                // A name that somebody opened and nobody could look at is most likely a file; of one that nobody knows, nothing is known.
+                if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
                     identity = Identity { mode: 0o100_000, ..Identity::default() };
                 }
             }
