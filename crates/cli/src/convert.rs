@@ -1,37 +1,71 @@
 //! `reanimator convert`: traces of other tools in, and ours out.
 
 use crate::failure::Advise;
-use crate::naming;
+use crate::filter::Filter;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted};
-use anyhow::{Result, bail};
+use crate::{naming, print, reading};
+use anyhow::{Context, Result, bail};
+use interop::export::{self, Exported, export};
 use interop::format::{Format, READABLE, sniff};
+use interop::{Outcome, ctf, dataseries, strace};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Convert a trace from or into another tool's format
 ///
-/// What FROM is, is found out from its content. What could not be taken over is said, by name and number; what the other tool does not tell is left open, or marked as
-/// made up where replay needs it.
+/// What FROM is, is found out from its content; what TO becomes, from its name. Nothing is overwritten. What could not be taken over is said, by name and number; what the
+/// other tool does not tell is left open, or marked as made up where replay needs it.
+///
+/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace.
+/// Written: .ra (ours); .ds (DataSeries); .pftrace (Perfetto), .json (Chrome), .csv, .jsonl, .strace, .iolog (fio).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   reanimator convert trace.ds trace.ra         a DataSeries file of RA-Strace, for replay
   reanimator convert --directory /srv trace.ds trace.ra
   strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD; reanimator convert log log.ra
-  reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data")]
+  reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data
+  reanimator convert app.ra app.ds             for the original replayer and the DataSeries tools
+  reanimator convert app.ra app.pftrace        a timeline: open it at ui.perfetto.dev
+  reanimator convert app.ra app.iolog; fio --name=x --read_iolog=app.iolog")]
 pub struct Args {
     /// The trace to read
     #[arg(value_name = "FROM")]
     pub from: PathBuf,
-    /// What to write; its name says the format: NAME.ra
+    /// What to write; its extension says the format
     #[arg(value_name = "TO")]
     pub to: PathBuf,
     /// The working directory of the recorded program, where the other tool does not tell it
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Trace,
+    DataSeries,
+    Export(export::Format),
+    Strace,
+    Json,
+}
+
+const TARGETS: [(&str, Target); 9] = [
+    ("ra", Target::Trace),
+    ("ds", Target::DataSeries),
+    ("pftrace", Target::Export(export::Format::Perfetto)),
+    ("perfetto-trace", Target::Export(export::Format::Perfetto)),
+    ("json", Target::Export(export::Format::Chrome)),
+    ("csv", Target::Export(export::Format::Csv)),
+    ("iolog", Target::Export(export::Format::Iolog)),
+    ("jsonl", Target::Json),
+    ("strace", Target::Strace),
+];
 
 /// `reanimator convert`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
@@ -40,44 +74,98 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         let unknown: Result<()> = Err(anyhow::anyhow!("{} is in no format that can be read", a.from.display()));
         return unknown.advise(format!("these can be read: {READABLE}"));
     };
-    if a.to.extension() != Some(OsStr::new("ra")) {
-        let unknown: Result<()> = Err(anyhow::anyhow!("{} has no extension that says a format", a.to.display()));
-        return unknown.advise("name it .ra");
+    let extension = a.to.extension().and_then(OsStr::to_str);
+    let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
+        let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
+        let unknown: Result<()> = Err(anyhow::anyhow!("the name {} does not say which format to write", a.to.display()));
+        return unknown.advise(format!("end it with one of {}", names.join(" ")));
+    };
+    match (from, target) {
+        (Format::Trace, Target::Trace) => bail!("{} is a trace already", a.from.display()),
+        (Format::Trace, target) => write(a, *target, talk),
+        (from, Target::Trace) => read(a, from, &a.to, talk).map(drop),
+        (from, target) => {
+            // By way of a trace of ours, which goes again.
+            let beside = a.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let on_the_way = beside.join(format!(".convert.{}.ra", std::process::id()));
+            let through = Args { from: on_the_way.clone(), to: a.to.clone(), directory: None };
+            let done = read(a, from, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
+            let _gone = std::fs::remove_dir_all(&on_the_way);
+            done
+        }
     }
-    let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
-    let progress = talk.progress("converting");
+}
+
+fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
+    let to = naming::output(Some(to), OsStr::new(""), false)?;
+    let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
+    let bar = talk.progress("converting");
+    let progress = &mut |done, of| bar.at(done, of);
     let outcome = match from {
         Format::Trace => bail!("{} is a trace already", a.from.display()),
-        Format::DataSeries => interop::dataseries::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
-        Format::Ctf => interop::ctf::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
-        Format::Strace => interop::strace::import(&a.from, &to, directory(a).as_deref(), &mut |done, of| progress.at(done, of)),
+        Format::DataSeries => dataseries::import(&a.from, &to, directory, progress),
+        Format::Ctf => ctf::import(&a.from, &to, directory, progress),
+        Format::Strace => strace::import(&a.from, &to, directory, progress),
     };
-    drop(progress);
-    let outcome = outcome?;
-    tell(&outcome, &to, talk);
+    drop(bar);
+    match outcome {
+        Ok(outcome) => taken(&outcome, &to, talk),
+        Err(e) => {
+            let _half = std::fs::remove_dir_all(&to);
+            return Err(e.into());
+        }
+    }
     Ok(())
 }
 
-fn directory(a: &Args) -> Option<Vec<u8>> {
-    a.directory.as_ref().map(|d| d.as_os_str().as_bytes().to_vec())
+fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
+    let trace = reading::explained(trace::Trace::open(&a.from), &a.from)?;
+    if a.to.symlink_metadata().is_ok() {
+        let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
+        return there.advise("choose another name: nothing is overwritten");
+    }
+    let bar = talk.progress("converting");
+    let progress = &mut |done, of| bar.at(done, of);
+    let written = match target {
+        Target::Export(format) => export(&trace, &a.to, format, progress).map_err(anyhow::Error::from),
+        Target::DataSeries => dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from),
+        Target::Strace | Target::Json => lines(&trace, &a.to, target == Target::Json, talk),
+        Target::Trace => bail!("{} is a trace already", a.from.display()),
+    };
+    drop(bar);
+    let exported = written.inspect_err(|_| drop(std::fs::remove_file(&a.to)))?;
+    for (what, n) in &exported.changed {
+        talk.say(format_args!("note: {} {what}", count(*n)));
+    }
+    lost(&exported.lost, talk);
+    let size = std::fs::metadata(&a.to).map_or(0, |m| m.len());
+    talk.say(format_args!("wrote {}  {}  {}", a.to.display(), counted(exported.calls, "call", "calls"), bytes(size)));
+    Ok(())
 }
 
-fn tell(outcome: &interop::Outcome, to: &Path, talk: &Talk) {
+/// What `print` prints, in full.
+fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exported> {
+    let cannot = || format!("cannot write {}", to.display());
+    let mut out = BufWriter::new(File::create_new(to).with_context(cannot)?);
+    print::write(&print::Args::whole(json), &Filter::parse(&[])?, talk, trace, &mut out)?;
+    out.flush().with_context(cannot)?;
+    Ok(Exported { calls: trace.summary().calls, ..Exported::default() })
+}
+
+fn lost(lost: &BTreeMap<String, u64>, talk: &Talk) {
+    for (what, n) in lost {
+        talk.warn(format_args!("not taken over: {} {what}", count(*n)));
+    }
+}
+
+fn taken(outcome: &Outcome, to: &Path, talk: &Talk) {
     let s = &outcome.summary;
     for note in &s.notes {
         talk.say(format_args!("note: {note}"));
     }
-    for (what, n) in &outcome.lost {
-        talk.warn(format_args!("not taken over: {} {what}", count(*n)));
-    }
-    talk.say(format_args!(
-        "wrote {}  {}  {}  {}  {}",
-        to.display(),
-        counted(s.calls, "call", "calls"),
-        counted(s.processes, "process", "processes"),
-        bytes(s.bytes_on_disk),
-        s.verdict
-    ));
+    lost(&outcome.lost, talk);
+    let (calls, processes) = (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
+    talk.say(format_args!("wrote {}  {calls}  {processes}  {}  {}", to.display(), bytes(s.bytes_on_disk), s.verdict));
     if let Some(damage) = &outcome.damage {
         talk.warn(format_args!("it was not read to its end: {damage}"));
     }

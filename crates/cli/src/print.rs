@@ -96,14 +96,20 @@ impl Seen<'_> {
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let filter = Filter::parse(&a.filter)?;
     let trace = reading::open(&a.trace, talk)?;
-    let mut printer = Printer::new(a, talk, &trace);
     let mut out = stdout::writer();
+    write(a, &filter, talk, &trace, &mut out)?;
+    out.flush().context(stdout::REFUSED)
+}
+
+/// Prints a trace into `out`.
+pub fn write(a: &Args, filter: &Filter, talk: &Talk, trace: &Trace, out: &mut impl Write) -> Result<()> {
+    let mut printer = Printer::new(a, talk, trace);
     let mut world = World::new();
     let mut open = std::collections::HashMap::new();
     for moment in Timeline::new(trace.read(Want { data: true })) {
         match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
             Moment::Event(event) => {
-                printer.event(&mut out, &event)?;
+                printer.event(out, &event)?;
                 world.event(&event);
             }
             Moment::Enter(number, call) => {
@@ -112,7 +118,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
                 let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
                 let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
                 if filter.passes(&call, &paths) {
-                    printer.call(&mut out, &seen)?;
+                    printer.call(out, &seen)?;
                 }
                 open.insert(number, bound);
             }
@@ -126,7 +132,16 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
             }
         }
     }
-    out.flush().context(stdout::REFUSED)
+    Ok(())
+}
+
+impl Args {
+    /// All that a trace holds: as strace with times, paths and whole strings, or as JSON.
+    pub fn whole(json: bool) -> Self {
+        let format = if json { Format::Json } else { Format::Text };
+        let trace = TraceArg { trace: None };
+        Self { trace, filter: Vec::new(), format, json, time: 3, relative: false, spent: true, paths: true, hex: 2, strings: Some(usize::MAX) }
+    }
 }
 
 /// What stands on each line.

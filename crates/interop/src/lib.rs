@@ -7,6 +7,7 @@
 pub mod ctf;
 pub mod dataseries;
 pub mod error;
+pub mod export;
 pub mod format;
 pub mod import;
 pub mod strace;

@@ -65,8 +65,12 @@ impl Told {
         self.piece(arg, PieceKind::String, false, text, text.len() as u64);
     }
 
-    /// Data that moved, whichever way.
+    /// Data that moved, whichever way; none, if none did.
     pub fn data(&mut self, arg: usize, bytes: &[u8], wanted: u64) {
+        self.pointer_if_none(arg);
+        if wanted == 0 {
+            return;
+        }
         self.piece(arg, PieceKind::Data, true, bytes, wanted);
     }
 }

@@ -1,6 +1,7 @@
 //! What a reader gives: calls and events in the order of their entry.
 
-use crate::record::{FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind};
+use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind};
+use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
@@ -147,6 +148,26 @@ impl Call {
     /// What the engine found out about the result or directory `arg`, with its path.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
         identity(&self.pieces, arg)
+    }
+}
+
+/// What was captured, for the printers of `abi`.
+impl abi::print::Captured for Call {
+    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<abi::print::Piece<'_>> {
+        let kind = match part {
+            Part::Data => PieceKind::Data,
+            Part::Bytes => PieceKind::Bytes,
+            Part::String => PieceKind::String,
+            Part::StrVec => PieceKind::StrVec,
+            Part::Iovecs => PieceKind::Iovecs,
+            Part::Msg => PieceKind::Msg,
+            Part::Name => PieceKind::Name,
+            Part::Control => PieceKind::Control,
+            Part::Iocbs => PieceKind::Iocbs,
+        };
+        let ours = || self.pieces.iter().filter(|p| p.arg == arg && p.kind == kind);
+        let piece = ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
+        Some(abi::print::Piece { bytes: piece.bytes.as_slice(), more: piece.wanted > piece.bytes.len() as u64 })
     }
 }
 

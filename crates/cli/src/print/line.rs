@@ -2,7 +2,6 @@
 
 use super::Seen;
 use abi::print::{self, Captured, Part, Piece};
-use trace::record::{AT_EXIT, PieceKind};
 
 /// What a line shows.
 #[derive(Debug, Clone, Copy)]
@@ -59,20 +58,7 @@ struct WithPaths<'a> {
 
 impl Captured for WithPaths<'_> {
     fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
-        let kind = match part {
-            Part::Data => PieceKind::Data,
-            Part::Bytes => PieceKind::Bytes,
-            Part::String => PieceKind::String,
-            Part::StrVec => PieceKind::StrVec,
-            Part::Iovecs => PieceKind::Iovecs,
-            Part::Msg => PieceKind::Msg,
-            Part::Name => PieceKind::Name,
-            Part::Control => PieceKind::Control,
-            Part::Iocbs => PieceKind::Iocbs,
-        };
-        let ours = || self.seen.call.pieces.iter().filter(|p| p.arg == arg && p.kind == kind);
-        let piece = ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
-        Some(Piece { bytes: piece.bytes.as_slice(), more: piece.wanted > piece.bytes.len() as u64 })
+        Captured::piece(self.seen.call, arg, part, after)
     }
 
     fn note(&self, arg: u8) -> Option<String> {
@@ -86,6 +72,7 @@ impl Captured for WithPaths<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trace::record::{AT_EXIT, PieceKind};
     use trace::world::Bound;
     use trace::{Call, Piece};
 

@@ -6,6 +6,7 @@
 
 mod attach;
 mod choices;
+mod convert;
 mod databases;
 mod duckdb;
 mod ebpf;

@@ -118,3 +118,58 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     assert!(outcome.damage.unwrap().contains("checksum"));
     assert!(outcome.summary.calls > 50 && outcome.lost["damaged extents"] == 1);
 }
+
+/// What the original library says of its types, we say too.
+#[test]
+fn types_are_those_of_the_original_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut reader = Reader::open(&fixture(dir.path(), "dd.ds")).unwrap();
+    let types = reader.read_at(40).unwrap();
+    let mut theirs: Vec<&[u8]> = (0..types.records).filter_map(|i| if let Value::Bytes(xml) = types.value(i, 0) { Some(xml) } else { None }).collect();
+    theirs.retain(|xml| xml.windows(8).any(|w| w == b"IOTTAFSL"));
+    let ours = super::schema::types();
+    assert_eq!(ours.len(), 103);
+    for (name, xml) in &ours {
+        assert!(theirs.contains(&xml.as_bytes()), "{name}:\n{xml}");
+    }
+}
+
+/// Out and in again: all that DataSeries can express is as it was; and the file passes its own format's checks.
+#[test]
+fn a_round_trip_keeps_what_can_be_expressed() {
+    let dir = crate::fuzz::scratch();
+    let first = dir.path().join("first.ra");
+    import(&fixture(dir.path(), "meta.ds"), &first, None, &mut |_, _| {}).unwrap();
+    let out = dir.path().join("out.ds");
+    let exported = super::export(&Trace::open(&first).unwrap(), &out, &mut |_, _| {}).unwrap();
+    assert_eq!((exported.calls, exported.lost.len()), (799, 0), "{:?}", exported.lost);
+
+    let mut reader = Reader::open(&out).unwrap();
+    let mut ids = std::collections::BTreeSet::new();
+    while let Some(extent) = reader.next_extent().unwrap() {
+        let id = extent.kind.position("unique_id").unwrap();
+        ids.extend((0..extent.records).map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }));
+    }
+    assert!(reader.whole);
+    // Numbered from the umask on, without a gap.
+    assert_eq!(ids.iter().copied().collect::<Vec<_>>(), (0..ids.len() as i64).collect::<Vec<_>>());
+
+    let second = dir.path().join("second.ra");
+    import(&out, &second, None, &mut |_, _| {}).unwrap();
+    let told = |path: &Path| {
+        let mut all: Vec<_> = calls(path)
+            .into_iter()
+            .map(|c| {
+                let pieces: Vec<_> = c.pieces.iter().map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
+                (c.entered, c.tid, c.nr, c.args, c.ret, c.left, pieces)
+            })
+            .collect();
+        all.sort_by_key(|c| (c.0, c.1));
+        all
+    };
+    let (before, after) = (told(&first), told(&second));
+    assert_eq!(before.len(), after.len());
+    for (a, b) in before.iter().zip(&after) {
+        assert_eq!(a, b);
+    }
+}

@@ -104,6 +104,10 @@ fn name(text: &str) -> Option<(&str, &str)> {
 
 fn body(text: &str) -> Body<'_> {
     if let Some(rest) = text.strip_prefix("+++ ") {
+        // What `reanimator print` says beyond strace.
+        if rest.starts_with("process started by ") || rest.starts_with("thread started by ") {
+            return Body::Talk;
+        }
         let number = |rest: &str| rest.split(' ').next().and_then(|n| n.parse().ok());
         return match (rest.strip_prefix("exited with "), rest.strip_prefix("killed by "), rest.strip_prefix("superseded by execve in pid ")) {
             (Some(rest), _, _) => number(rest).map_or(Body::Unknown, Body::Exited),

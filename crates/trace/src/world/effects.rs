@@ -239,8 +239,9 @@ impl<T: Default> World<T> {
             Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
             _ => match (&bound.paths[0], &bound.fds[0]) {
                 (Some(path), _) => super::lexical(path),
-                (None, Some(d)) => d.file.path.to_vec(),
-                (None, None) => return,
+                (None, Some(d)) if !d.file.path.is_empty() => d.file.path.to_vec(),
+                // Nobody knows where to: most likely back to where it was.
+                _ => return,
             },
         };
         let directory = Arc::new(Directory { path: path.into(), real: T::default() });

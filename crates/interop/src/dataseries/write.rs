@@ -1,0 +1,188 @@
+//! Writing a DataSeries file: records gather in an extent of their type until it is full.
+
+use super::extent::{HEAD, span};
+use super::hash::{CONTENT, TAIL, hash, mix3};
+use super::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// An extent is written when its records come to so many bytes.
+const FULL: usize = 4 << 20;
+const HEADER: u64 = 40;
+const ZLIB: u8 = 2;
+
+/// A value for a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Field<'a> {
+    /// A bit.
+    Bool(bool),
+    /// A number, of whatever width the field has.
+    Int(i64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+struct Growing {
+    kind: Arc<Type>,
+    records: u32,
+    fixed: Vec<u8>,
+    variable: Vec<u8>,
+}
+
+impl Growing {
+    fn new(kind: Arc<Type>) -> Self {
+        Self { kind, records: 0, fixed: Vec::new(), variable: vec![0; 4] }
+    }
+}
+
+/// A file that is being written.
+pub struct Writer<W> {
+    out: W,
+    at: u64,
+    chain: u32,
+    types: Types,
+    growing: HashMap<String, Growing>,
+    index: Vec<(u64, String)>,
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a file whose records have types with these descriptions.
+    pub fn new(mut out: W, descriptions: &[String]) -> io::Result<Self> {
+        out.write_all(b"DSv1")?;
+        out.write_all(&0x1234_5678u32.to_le_bytes())?;
+        out.write_all(&0x1234_5678_9abc_def0u64.to_le_bytes())?;
+        for v in [std::f64::consts::PI, f64::INFINITY, f64::NAN] {
+            out.write_all(&v.to_le_bytes())?;
+        }
+        let mut types = Types::default();
+        descriptions.iter().try_for_each(|xml| types.add(xml)).map_err(invalid)?;
+        let mut this = Self { out, at: HEADER, chain: 0, types, growing: HashMap::new(), index: Vec::new() };
+        for xml in descriptions {
+            this.record(XML_TYPE, &[("xmltype", Field::Bytes(xml.as_bytes()))])?;
+        }
+        this.flush(XML_TYPE)?;
+        Ok(this)
+    }
+
+    /// The type of this name.
+    pub fn kind(&self, name: &str) -> Option<&Arc<Type>> {
+        self.types.get(name)
+    }
+
+    /// Adds a record; nullable fields that are not named are null, others zero.
+    pub fn record(&mut self, kind: &str, values: &[(&str, Field<'_>)]) -> io::Result<()> {
+        if !self.growing.contains_key(kind) {
+            let t = self.types.get(kind).ok_or_else(|| invalid(format!("there is no type {kind}")))?;
+            self.growing.insert(kind.to_owned(), Growing::new(t.clone()));
+        }
+        let Some(g) = self.growing.get_mut(kind) else { return Ok(()) };
+        let start = g.fixed.len();
+        g.fixed.resize(start + g.kind.record_bytes, 0);
+        let record = &mut g.fixed[start..];
+        for (at, bit) in g.kind.fields.iter().filter_map(|f| f.null) {
+            record[at] |= 1 << bit;
+        }
+        for (name, value) in values {
+            let Some(f) = g.kind.position(name).map(|i| &g.kind.fields[i]) else { return Err(invalid(format!("{kind} has no field {name}"))) };
+            if let Some((at, bit)) = f.null {
+                record[at] &= !(1 << bit);
+            }
+            match (f.kind, value) {
+                (FieldType::Bool, Field::Bool(v)) => record[f.at] |= u8::from(*v) << f.bit,
+                (FieldType::Byte, Field::Int(v)) => record[f.at] = *v as u8,
+                (FieldType::Int32, Field::Int(v)) => record[f.at..f.at + 4].copy_from_slice(&(*v as i32).to_le_bytes()),
+                (FieldType::Int64, Field::Int(v)) => record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes()),
+                (FieldType::Variable, Field::Bytes(bytes)) if !bytes.is_empty() => {
+                    let offset = i32::try_from(g.variable.len()).map_err(|_| invalid(format!("an extent of {kind} is full")))?;
+                    record[f.at..f.at + 4].copy_from_slice(&offset.to_le_bytes());
+                    g.variable.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                    g.variable.extend_from_slice(bytes);
+                    g.variable.resize(offset as usize + 4 + span(bytes.len()), 0);
+                }
+                (FieldType::Variable, Field::Bytes(_)) => {}
+                (kind, value) => return Err(invalid(format!("field {name} is a {kind:?} and not {value:?}"))),
+            }
+        }
+        g.records += 1;
+        if g.fixed.len() + g.variable.len() >= FULL { self.flush(kind) } else { Ok(()) }
+    }
+
+    /// Writes what is waiting of a type.
+    fn flush(&mut self, kind: &str) -> io::Result<()> {
+        let Some(g) = self.growing.remove(kind).filter(|g| g.records > 0) else { return Ok(()) };
+        self.index.push((self.at, kind.to_owned()));
+        self.extent(&g)
+    }
+
+    fn extent(&mut self, g: &Growing) -> io::Result<()> {
+        let mut lengths = Vec::new();
+        let mut sum = hash(hash(CONTENT, &g.fixed), &g.variable);
+        let mut at = 4;
+        while at < g.variable.len() {
+            let bytes = &g.variable[at..at + 4];
+            let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+            lengths.extend_from_slice(bytes);
+            if lengths.len() == 4096 {
+                sum = hash(sum, &lengths);
+                lengths.clear();
+            }
+            at += 4 + span(len);
+        }
+        sum = hash(sum, &lengths);
+        let (fixed_mode, fixed) = packed(&g.fixed)?;
+        let (variable_mode, variable) = packed(&g.variable[4..])?;
+        let mut bytes = Vec::with_capacity(HEAD + fixed.len() + variable.len() + 64);
+        for n in [fixed.len() as u32, variable.len() as u32, g.records, g.variable.len() as u32, 0, sum] {
+            bytes.extend_from_slice(&n.to_le_bytes());
+        }
+        bytes.extend_from_slice(&[fixed_mode, variable_mode, g.kind.name.len() as u8, 0]);
+        for part in [g.kind.name.as_bytes(), &fixed, &variable] {
+            bytes.extend_from_slice(part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        let mut adler = simd_adler32::Adler32::new();
+        adler.write(&bytes[..16]);
+        adler.write(&bytes[20..]);
+        bytes[16..20].copy_from_slice(&adler.finish().to_le_bytes());
+        self.chain = mix3(sum ^ adler.finish(), self.chain, CONTENT);
+        self.at += bytes.len() as u64;
+        self.out.write_all(&bytes)
+    }
+
+    /// Writes what is waiting, the index and the tail.
+    pub fn finish(mut self) -> io::Result<W> {
+        let mut kinds: Vec<String> = self.growing.keys().cloned().collect();
+        kinds.sort();
+        kinds.iter().try_for_each(|kind| self.flush(kind))?;
+        let at = self.at;
+        let mut all = std::mem::take(&mut self.index);
+        all.push((at, INDEX_TYPE.to_owned()));
+        for (offset, kind) in &all {
+            self.record(INDEX_TYPE, &[("offset", Field::Int(*offset as i64)), ("extenttype", Field::Bytes(kind.as_bytes()))])?;
+        }
+        self.flush(INDEX_TYPE)?;
+        let len = (self.at - at) as u32;
+        let mut tail = vec![0xff; 4];
+        for n in [len, !len, self.chain] {
+            tail.extend_from_slice(&n.to_le_bytes());
+        }
+        tail.extend_from_slice(&at.to_le_bytes());
+        tail.extend_from_slice(&hash(TAIL, &tail).to_le_bytes());
+        self.out.write_all(&tail)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// Compressed if that is shorter; the mode.
+fn packed(bytes: &[u8]) -> io::Result<(u8, Vec<u8>)> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes)?;
+    let packed = encoder.finish()?;
+    Ok(if packed.len() < bytes.len() { (ZLIB, packed) } else { (0, bytes.to_vec()) })
+}

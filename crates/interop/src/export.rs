@@ -1,0 +1,160 @@
+//! A trace in other tools' formats: timelines for people (Perfetto, Chrome), tables (CSV), and input for fio.
+//!
+//! Each writer is given the calls as they return, with what their arguments meant, and takes what it can; the rest is counted by name.
+
+mod chrome;
+mod csv;
+mod iolog;
+mod perfetto;
+
+use crate::Error;
+use abi::print::{Options, arguments, errno_name, unknown};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use trace::record::PieceKind;
+use trace::world::{Bound, Moment, Timeline, World, lexical};
+use trace::{Call, Event, RecordKind, Trace, Want};
+
+/// A format to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Perfetto's protobuf.
+    Perfetto,
+    /// The JSON of Chrome's about:tracing.
+    Chrome,
+    /// Comma-separated values, a call a line.
+    Csv,
+    /// fio's iolog, version 3.
+    Iolog,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Exported {
+    /// Calls that were taken over.
+    pub calls: u64,
+    /// What was not, by name: how many.
+    pub lost: BTreeMap<String, u64>,
+    /// What was taken over as something else that does the same, likewise.
+    pub changed: BTreeMap<String, u64>,
+}
+
+/// A call that returns, and what its arguments meant.
+pub(crate) struct Told<'a> {
+    call: &'a Call,
+    bound: &'a Bound<()>,
+}
+
+impl Told<'_> {
+    fn name(&self) -> String {
+        abi::by_number(self.call.nr).map_or_else(|| format!("syscall_{:#x}", self.call.nr), |row| row.name().to_owned())
+    }
+    /// The file that it is about: of its first path, or of its first descriptor.
+    fn path(&self) -> Option<String> {
+        let path = self.bound.paths.iter().flatten().next().map(|p| lexical(p));
+        let file = || self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec()).filter(|p| !p.is_empty());
+        path.or_else(file).map(|p| trace::text::escape(&p))
+    }
+    /// As strace prints them.
+    fn arguments(&self) -> String {
+        let mut text = String::new();
+        match self.call.shape() {
+            Some(shape) => arguments(shape, &self.call.args, self.call, &Options::default(), &mut text),
+            None => unknown(&self.call.args, &mut text),
+        }
+        text
+    }
+    fn result(&self) -> String {
+        match self.call.errno() {
+            Some(errno) => errno_name(errno).map_or_else(|| errno.to_string(), str::to_owned),
+            None if self.call.returned() => self.call.ret.to_string(),
+            None => "?".to_owned(),
+        }
+    }
+    /// Bytes that it moved from or to a file or a peer, and whether it brought them.
+    fn moved(&self) -> Option<(u64, bool)> {
+        let shape = self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
+        Some((self.call.ret.max(0).cast_unsigned(), shape.args.iter().any(|a| crate::import::brings_data(a.kind))))
+    }
+}
+
+/// Takes calls and events, in the order in which they returned and happened.
+trait Writer {
+    /// A call; false: this format cannot tell of it.
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool>;
+    /// An event.
+    fn event(&mut self, _event: &Event, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+    /// Nothing comes any more.
+    fn end(&mut self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The name of the program that a process runs from now on.
+fn program(event: &Event) -> Option<String> {
+    if !matches!(event.kind, RecordKind::Exec | RecordKind::State) {
+        return None;
+    }
+    let path = event.pieces.iter().find(|p| p.kind == PieceKind::String).map(|p| p.bytes.as_slice()).filter(|p| !p.is_empty())?;
+    Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))
+}
+
+/// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
+pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
+    let file = File::create_new(to).map_err(Error::io("create", to))?;
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let written = |e| Error::io("write", to)(e);
+    let mut writer: Box<dyn Writer> = match format {
+        Format::Perfetto => Box::new(perfetto::Perfetto::default()),
+        Format::Chrome => Box::new(chrome::Chrome::default()),
+        Format::Csv => Box::new(csv::Csv::new(trace)),
+        Format::Iolog => Box::new(iolog::Iolog::default()),
+    };
+    let mut exported = Exported::default();
+    let (all, mut done) = (trace.summary().calls, 0u64);
+    let mut world = World::<()>::new();
+    let mut open: HashMap<usize, Bound<()>> = HashMap::new();
+    for moment in Timeline::new(trace.read(Want { data: format != Format::Iolog })) {
+        let (call, bound) = match moment? {
+            Moment::Event(event) => {
+                world.event(&event);
+                writer.event(&event, &mut out).map_err(written)?;
+                continue;
+            }
+            Moment::Enter(place, call) => {
+                open.insert(place, world.enter(&call));
+                continue;
+            }
+            Moment::Leave(place, call) => {
+                let Some(mut bound) = open.remove(&place) else { continue };
+                world.leave(&call, &mut bound);
+                (call, bound)
+            }
+            Moment::Lost(place, call) => match open.remove(&place) {
+                Some(bound) => (call, bound),
+                None => continue,
+            },
+        };
+        let told = Told { call: &call, bound: &bound };
+        if writer.call(&told, &mut out).map_err(written)? {
+            exported.calls += 1;
+        } else {
+            let what = if format == Format::Iolog { "calls that are no read, write, sync or trim of a file".to_owned() } else { told.name() };
+            *exported.lost.entry(what).or_default() += 1;
+        }
+        done += 1;
+        if done.is_multiple_of(4096) {
+            progress(done, all);
+        }
+    }
+    writer.end(&mut out).and_then(|()| out.flush()).map_err(written)?;
+    Ok(exported)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,56 @@
+//! Comma-separated values: a call a line, in the order in which they returned.
+
+use super::{Told, Writer};
+use std::io::{self, Write};
+use trace::Trace;
+
+const HEAD: [&str; 12] = ["seq", "time", "pid", "tid", "call", "arguments", "result", "error", "duration_ns", "path", "offset", "bytes"];
+
+/// Times are seconds since 1970.
+pub(super) struct Csv {
+    clock_offset: i64,
+    begun: bool,
+}
+
+impl Csv {
+    pub fn new(trace: &Trace) -> Self {
+        Self { clock_offset: trace.about().clock_offset, begun: false }
+    }
+}
+
+fn row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(512).from_writer(out);
+    writer.write_record(fields).map_err(io::Error::other)?;
+    writer.flush()
+}
+
+impl Writer for Csv {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+        if !std::mem::replace(&mut self.begun, true) {
+            row(HEAD, out)?;
+        }
+        let call = told.call;
+        let time = call.entered.saturating_add_signed(self.clock_offset);
+        let or_empty = |v: Option<String>| v.unwrap_or_default();
+        let fields = [
+            call.seq.to_string(),
+            format!("{}.{:09}", time / 1_000_000_000, time % 1_000_000_000),
+            call.pid.to_string(),
+            call.tid.to_string(),
+            told.name(),
+            told.arguments(),
+            or_empty(call.returned().then(|| call.ret.to_string())),
+            or_empty(call.errno().map(|_| told.result())),
+            or_empty(call.left.filter(|_| call.returned()).map(|left| left.saturating_sub(call.entered).to_string())),
+            or_empty(told.path()),
+            or_empty(told.bound.offset.map(|o| o.to_string())),
+            or_empty(told.moved().map(|(n, _)| n.to_string())),
+        ];
+        row(fields.iter().map(String::as_str), out)?;
+        Ok(true)
+    }
+
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if self.begun { Ok(()) } else { row(HEAD, out) }
+    }
+}

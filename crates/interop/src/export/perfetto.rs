@@ -1,0 +1,206 @@
+//! Perfetto's trace format: packets of `protos/perfetto/trace/trace.proto`, of which only the fields used here are declared.
+//!
+//! Each process and each thread has a track, each call is a slice with its arguments as annotations, and two counters show the bytes that were read and written a second.
+
+use super::{Told, Writer};
+use prost::Message;
+use std::collections::HashSet;
+use std::io::{self, Write};
+use trace::Event;
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Trace {
+    #[prost(message, repeated, tag = "1")]
+    pub packet: Vec<Packet>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Packet {
+    #[prost(uint64, optional, tag = "8")]
+    pub timestamp: Option<u64>,
+    #[prost(uint32, optional, tag = "10")]
+    pub trusted_packet_sequence_id: Option<u32>,
+    #[prost(message, optional, tag = "11")]
+    pub track_event: Option<TrackEvent>,
+    #[prost(message, optional, tag = "60")]
+    pub track_descriptor: Option<TrackDescriptor>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TrackEvent {
+    #[prost(message, repeated, tag = "4")]
+    pub debug_annotations: Vec<DebugAnnotation>,
+    #[prost(int32, optional, tag = "9")]
+    pub kind: Option<i32>,
+    #[prost(uint64, optional, tag = "11")]
+    pub track_uuid: Option<u64>,
+    #[prost(string, repeated, tag = "22")]
+    pub categories: Vec<String>,
+    #[prost(string, optional, tag = "23")]
+    pub name: Option<String>,
+    #[prost(int64, optional, tag = "30")]
+    pub counter_value: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DebugAnnotation {
+    #[prost(uint64, optional, tag = "3")]
+    pub uint_value: Option<u64>,
+    #[prost(string, optional, tag = "6")]
+    pub string_value: Option<String>,
+    #[prost(string, optional, tag = "10")]
+    pub name: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TrackDescriptor {
+    #[prost(uint64, optional, tag = "1")]
+    pub uuid: Option<u64>,
+    #[prost(string, optional, tag = "2")]
+    pub name: Option<String>,
+    #[prost(message, optional, tag = "3")]
+    pub process: Option<ProcessDescriptor>,
+    #[prost(message, optional, tag = "4")]
+    pub thread: Option<ThreadDescriptor>,
+    #[prost(uint64, optional, tag = "5")]
+    pub parent_uuid: Option<u64>,
+    #[prost(message, optional, tag = "8")]
+    pub counter: Option<CounterDescriptor>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ProcessDescriptor {
+    #[prost(int32, optional, tag = "1")]
+    pub pid: Option<i32>,
+    #[prost(string, optional, tag = "6")]
+    pub process_name: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ThreadDescriptor {
+    #[prost(int32, optional, tag = "1")]
+    pub pid: Option<i32>,
+    #[prost(int32, optional, tag = "2")]
+    pub tid: Option<i32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CounterDescriptor {
+    #[prost(string, optional, tag = "6")]
+    pub unit_name: Option<String>,
+}
+
+const BEGIN: i32 = 1;
+const END: i32 = 2;
+const COUNTER: i32 = 4;
+/// The two counters' tracks; threads and processes have theirs above.
+const READ: u64 = 1;
+const WRITTEN: u64 = 2;
+const PROCESS: u64 = 1 << 40;
+const THREAD: u64 = 2 << 40;
+/// A point of a counter stands for so many nanoseconds.
+const WINDOW: u64 = 10_000_000;
+
+#[derive(Default)]
+pub(super) struct Perfetto {
+    known: HashSet<u64>,
+    /// The window of the counters, and the bytes read and written in it.
+    window: u64,
+    moved: [u64; 2],
+    /// Something was counted in the window before.
+    busy: bool,
+}
+
+fn put(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
+    // Packets of a trace stand one after the other: each may be a trace of its own.
+    out.write_all(&Trace { packet: vec![Packet { trusted_packet_sequence_id: Some(1), ..packet }] }.encode_to_vec())
+}
+
+impl Perfetto {
+    fn track(&mut self, descriptor: TrackDescriptor, out: &mut dyn Write) -> io::Result<()> {
+        if descriptor.uuid.is_some_and(|uuid| self.known.insert(uuid)) {
+            put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn thread(&mut self, pid: u32, tid: u32, out: &mut dyn Write) -> io::Result<u64> {
+        let process = ProcessDescriptor { pid: Some(pid as i32), process_name: None };
+        self.track(TrackDescriptor { uuid: Some(PROCESS | u64::from(pid)), process: Some(process), ..TrackDescriptor::default() }, out)?;
+        let (uuid, parent) = (THREAD | u64::from(tid), PROCESS | u64::from(pid));
+        let thread = ThreadDescriptor { pid: Some(pid as i32), tid: Some(tid as i32) };
+        self.track(TrackDescriptor { uuid: Some(uuid), parent_uuid: Some(parent), thread: Some(thread), ..TrackDescriptor::default() }, out)?;
+        Ok(uuid)
+    }
+
+    /// Counts what a call moved, and writes the points of the windows that are over.
+    fn count(&mut self, time: u64, moved: Option<(u64, bool)>, out: &mut dyn Write) -> io::Result<()> {
+        if time / WINDOW != self.window {
+            self.point(out)?;
+            self.window = time / WINDOW;
+        }
+        if let Some((bytes, brought)) = moved {
+            self.moved[usize::from(!brought)] += bytes;
+        }
+        Ok(())
+    }
+
+    fn point(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let some = self.moved != [0, 0];
+        for (uuid, name, bytes) in [(READ, "read", self.moved[0]), (WRITTEN, "written", self.moved[1])] {
+            if !some && !self.busy {
+                continue;
+            }
+            let counter = CounterDescriptor { unit_name: Some("bytes/s".to_owned()) };
+            self.track(TrackDescriptor { uuid: Some(uuid), name: Some(name.to_owned()), counter: Some(counter), ..TrackDescriptor::default() }, out)?;
+            let mut at = |timestamp, value: u64| {
+                let event = TrackEvent { kind: Some(COUNTER), track_uuid: Some(uuid), counter_value: Some(value as i64), ..TrackEvent::default() };
+                put(Packet { timestamp: Some(timestamp), track_event: Some(event), ..Packet::default() }, out)
+            };
+            at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
+            at((self.window + 1) * WINDOW, 0)?;
+        }
+        (self.busy, self.moved) = (some, [0, 0]);
+        Ok(())
+    }
+}
+
+impl Writer for Perfetto {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+        let call = told.call;
+        let track = self.thread(call.pid, call.tid, out)?;
+        let text = |name: &str, value: String| DebugAnnotation { name: Some(name.to_owned()), string_value: Some(value), uint_value: None };
+        let mut notes = vec![text("arguments", told.arguments()), text("result", told.result())];
+        notes.extend(told.path().map(|path| text("path", path)));
+        notes.extend(told.moved().map(|(bytes, _)| DebugAnnotation { name: Some("bytes".to_owned()), string_value: None, uint_value: Some(bytes) }));
+        let begin = TrackEvent {
+            kind: Some(BEGIN),
+            track_uuid: Some(track),
+            name: Some(told.name()),
+            categories: vec!["syscall".to_owned()],
+            debug_annotations: notes,
+            counter_value: None,
+        };
+        put(Packet { timestamp: Some(call.entered), track_event: Some(begin), ..Packet::default() }, out)?;
+        if let Some(left) = call.left.filter(|_| call.returned()) {
+            let end = TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
+            put(Packet { timestamp: Some(left), track_event: Some(end), ..Packet::default() }, out)?;
+            self.count(left, told.moved(), out)?;
+        }
+        Ok(true)
+    }
+
+    fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {
+        let Some(name) = super::program(event) else { return Ok(()) };
+        let process = ProcessDescriptor { pid: Some(event.pid as i32), process_name: Some(name) };
+        let uuid = PROCESS | u64::from(event.pid);
+        self.known.insert(uuid);
+        let descriptor = TrackDescriptor { uuid: Some(uuid), process: Some(process), ..TrackDescriptor::default() };
+        put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
+    }
+
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.point(out)
+    }
+}
