@@ -6,14 +6,14 @@ RA     := target/release/reanimator
 SHARE  := $(DESTDIR)$(PREFIX)/share
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test test-kernels bench install build build-needs
+.PHONY: demo test test-kernels bench header install build build-needs
 
 demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove it the same
 	@tests/need.sh sqlite3
 	tests/demo.sh $(RA)
 
 test: build-needs  ## Everything that must hold before a change lands
-	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make coreutils postgresql redis-server rocksdb-tools
+	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make coreutils postgresql redis-server rocksdb-tools g++ gzip
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
@@ -37,13 +37,21 @@ bench: build  ## Compare with the untraced programs and with other tracers, side
 	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools postgresql
 	bench/compare.py
 
-install: build  ## Program, man pages and completions under PREFIX
+header:  ## Writes crates/capi/include/reanimator.h anew
+	$(CARGO) run --release --locked --manifest-path crates/capi/header/Cargo.toml
+
+install: build  ## Program, man pages, completions and the C library under PREFIX
 	install -D -m 755 $(RA) $(DESTDIR)$(PREFIX)/bin/reanimator
 	$(RA) man $(SHARE)/man/man1
 	@mkdir -p $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	$(RA) completions bash >$(SHARE)/bash-completion/completions/reanimator
 	$(RA) completions zsh >$(SHARE)/zsh/site-functions/_reanimator
 	$(RA) completions fish >$(SHARE)/fish/vendor_completions.d/reanimator.fish
+	install -D -m 755 target/release/libreanimator.so $(DESTDIR)$(PREFIX)/lib/libreanimator.so
+	install -D -m 644 target/release/libreanimator.a $(DESTDIR)$(PREFIX)/lib/libreanimator.a
+	install -D -m 644 crates/capi/include/reanimator.h $(DESTDIR)$(PREFIX)/include/reanimator.h
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's,@PREFIX@,$(PREFIX),' crates/capi/reanimator.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/reanimator.pc
 
 build: build-needs
 	$(CARGO) build --release --locked

@@ -8,6 +8,7 @@ mod iolog;
 mod perfetto;
 
 use crate::Error;
+use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -76,7 +77,7 @@ impl Told<'_> {
     /// Bytes that it moved from or to a file or a peer, and whether it brought them.
     fn moved(&self) -> Option<(u64, bool)> {
         let shape = self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
-        Some((self.call.ret.max(0).cast_unsigned(), shape.args.iter().any(|a| crate::import::brings_data(a.kind))))
+        Some((self.call.ret.max(0).cast_unsigned(), shape.args.iter().any(|a| brings_data(a.kind))))
     }
 }
 
@@ -153,6 +154,11 @@ pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut
     }
     writer.end(&mut out).and_then(|()| out.flush()).map_err(written)?;
     Ok(exported)
+}
+
+/// Whether an argument of this kind brings data from a file: nothing is known of a file's content without it.
+fn brings_data(kind: Kind) -> bool {
+    matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data) || matches!(kind, Kind::OutIov { .. })
 }
 
 #[cfg(test)]

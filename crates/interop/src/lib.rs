@@ -9,13 +9,23 @@ pub mod dataseries;
 pub mod error;
 pub mod export;
 pub mod format;
-pub mod import;
 pub mod strace;
-pub mod told;
 
 pub use error::Error;
-pub use import::{Fork, Import, Origin, Outcome};
-pub use told::Told;
+
+use std::collections::BTreeMap;
+use trace::Summary;
+
+/// What a conversion came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The trace.
+    pub summary: Summary,
+    /// What could not be taken over, by name: how many.
+    pub lost: BTreeMap<String, u64>,
+    /// Why it was not read to its end.
+    pub damage: Option<String>,
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -2,13 +2,14 @@
 
 use super::decode::{Event, Value};
 use super::stream::{Item, Trace};
-use crate::import::{Fork, Origin};
-use crate::{Error, Import, Outcome, Told};
+use crate::{Error, Outcome};
 use abi::{Effect, Form, Is, Kind};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use trace::About;
+use trace::import::{Fork, Origin};
 use trace::record::PieceKind;
+use trace::{Import, Told};
 
 const AT_EMPTY_PATH: u64 = 0x1000;
 
@@ -40,7 +41,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
             Item::Event(event) => pairing.event(&event),
             Item::Lost(n, time) => {
                 // A call whose exit was dropped has not returned, as far as anybody knows.
-                pairing.import.gap(time, n)
+                Ok(pairing.import.gap(time, n)?)
             }
         }
     })?;
@@ -147,7 +148,7 @@ impl Pairing {
                     arguments(&mut told, &event.fields, true);
                     self.import.meet(tid, event.time)?;
                     if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
-                        return self.import.call(told);
+                        return Ok(self.import.call(told)?);
                     }
                     self.open.insert(tid, told);
                 }
@@ -167,14 +168,14 @@ impl Pairing {
         told.returned(event.time, ret);
         arguments(&mut told, &event.fields, false);
         unrecorded(&mut told);
-        self.import.call(told)
+        Ok(self.import.call(told)?)
     }
 
     fn descriptor(&mut self, event: &Event) -> Result<(), Error> {
         let number = |name: &str| event.fields.get(name).and_then(Value::register);
         let (Some(fd), Some(Value::Text(path))) = (number("fd"), event.fields.get("filename")) else { return Ok(()) };
         match number("pid").or_else(|| number("tid")).and_then(|p| u32::try_from(p).ok()) {
-            Some(tid) => self.import.descriptor(tid, event.time, fd as i32, path, number("flags").unwrap_or(0) as u32),
+            Some(tid) => Ok(self.import.descriptor(tid, event.time, fd as i32, path, number("flags").unwrap_or(0) as u32)?),
             // Newer ones name the table, and another event says whose it is.
             None => {
                 self.lose("descriptors of the state dump, by table".to_owned());
@@ -242,7 +243,7 @@ fn unrecorded(told: &mut Told) {
                 if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
                     told.call.pieces.retain(|p| usize::from(p.arg) != arg);
                     let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
-                    told.number(arg, if optional { 0 } else { crate::told::SOMEWHERE });
+                    told.number(arg, if optional { 0 } else { trace::told::SOMEWHERE });
                 }
             }
             Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => told.pointer_if_none(arg),

@@ -6,13 +6,14 @@
 
 use super::rows::{self, Map, Part, Times};
 use super::{Extent, Reader, Value};
-use crate::import::{Fork, Origin};
-use crate::{Error, Import, Outcome, Told};
+use crate::{Error, Outcome};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 use trace::About;
+use trace::import::{Fork, Origin};
 use trace::record::PieceKind;
+use trace::{Import, Told};
 
 /// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
 pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
@@ -334,7 +335,7 @@ impl Taking {
                 *self.lost.entry(format!("directory descriptor of {} (the working directory is assumed)", a.name)).or_default() += 1;
             }
         }
-        self.import.call(told)
+        Ok(self.import.call(told)?)
     }
 
     fn part(&self, part: Part, row: Row<'_>, captured: bool, told: &mut Told) {
@@ -416,7 +417,7 @@ impl Taking {
         let (mut data, mut vectors) = (Vec::new(), Vec::new());
         while let Some(row) = stream.row().filter(|r| r.int("iov_number").is_some_and(|n| n >= 0)) {
             let bytes = row.bytes("iov_data_read").or_else(|| row.bytes("iov_data_written")).unwrap_or_default();
-            vectors.extend_from_slice(&crate::told::SOMEWHERE.to_le_bytes());
+            vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
             vectors.extend_from_slice(&row.int("bytes_requested").unwrap_or(0).to_le_bytes());
             data.extend_from_slice(bytes);
             stream.next += 1;
@@ -435,7 +436,7 @@ impl Taking {
         if told.call.succeeded() {
             told.data(1, &data, moved);
         }
-        self.import.call(told)
+        Ok(self.import.call(told)?)
     }
 
     /// An execve is as many records as it has strings, and one for its end.

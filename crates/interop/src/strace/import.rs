@@ -2,14 +2,15 @@
 
 use super::line::{Body, Line, When};
 use super::value;
-use crate::import::{Fork, Origin};
-use crate::{Error, Import, Outcome, Told};
+use crate::{Error, Outcome};
 use abi::Effect;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use trace::About;
+use trace::import::{Fork, Origin};
+use trace::{Import, Told};
 
 /// The longest line: a call with data, four characters a byte.
 const LINE: u64 = 1 << 30;
@@ -267,7 +268,7 @@ impl Taking {
                     Ok(())
                 }
             },
-            Body::Signal(name) => self.import.signal(tid, time, value::signal(name).unwrap_or(0)),
+            Body::Signal(name) => Ok(self.import.signal(tid, time, value::signal(name).unwrap_or(0))?),
             Body::Exited(status) => self.gone(tid, time, u64::from(status & 0xff) << 8),
             Body::Killed(_) => self.gone(tid, time, 9),
             Body::Superseded(_) => {
@@ -288,7 +289,7 @@ impl Taking {
             self.import.call(told)?;
         }
         self.alive.remove(&tid);
-        self.import.exit(tid, time, status)
+        Ok(self.import.exit(tid, time, status)?)
     }
 
     fn call(&mut self, begun: Begun, after: &str, resumed: Option<u64>) -> Result<(), Error> {
@@ -331,7 +332,7 @@ impl Taking {
             told.call.flags |= trace::record::NO_EXIT;
             self.alive.remove(&tid);
         }
-        self.import.call(told)
+        Ok(self.import.call(told)?)
     }
 
     /// With `-y`: a descriptor that nobody has told of was open when the recording began.
@@ -341,7 +342,7 @@ impl Taking {
         // strace says where a number led, even if the call found it closed.
         let open = told.call.errno() != Some(EBADF);
         match value::path(text).filter(|p| open && is_fd && fd >= 0 && p.starts_with(b"/")) {
-            Some(path) if !self.import.has_descriptor(told.call.tid, fd) => self.import.descriptor(told.call.tid, told.call.entered, fd, &path, 2),
+            Some(path) if !self.import.has_descriptor(told.call.tid, fd) => Ok(self.import.descriptor(told.call.tid, told.call.entered, fd, &path, 2)?),
             _ => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
 //! Arguments out of text, each by its kind.
 
 use super::line::skip_string;
-use crate::Told;
 use abi::{Flags, Form, Is, Kind, Layout};
+use trace::Told;
 use trace::record::PieceKind;
 
 /// Splits at commas that stand in nothing else. Comments go.
@@ -284,7 +284,7 @@ fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let fields = split(part.strip_prefix('{')?.strip_suffix('}')?);
         let field = |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
         let len = number(field("iov_len")?, None)?;
-        vectors.extend_from_slice(&crate::told::SOMEWHERE.to_le_bytes());
+        vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
         vectors.extend_from_slice(&len.to_le_bytes());
         match string(field("iov_base")?) {
             Some((bytes, cut)) if whole => {

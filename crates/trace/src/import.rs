@@ -5,15 +5,15 @@
 
 mod files;
 
-use crate::{Error, Told};
-use abi::{Effect, Kind, Ret, Role};
+use crate::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
+use crate::told::Told;
+use crate::world::World;
+use crate::{About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
+use abi::{Effect, Ret, Role};
 use arrow::buffer::Buffer;
 use files::Files;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use trace::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
-use trace::world::World;
-use trace::{About, Call, End, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
 use zerocopy::IntoBytes;
 
 const CLONE_VFORK: u64 = 0x4000;
@@ -40,17 +40,6 @@ pub struct Origin {
     pub directory: Option<Vec<u8>>,
     /// The threads that began, by number: each the threads of that number, in order.
     pub forks: HashMap<u32, Vec<Fork>>,
-}
-
-/// What a conversion came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The trace.
-    pub summary: Summary,
-    /// What could not be taken over, by name: how many.
-    pub lost: BTreeMap<String, u64>,
-    /// Why it was not read to its end.
-    pub damage: Option<String>,
 }
 
 /// A trace that is being made.
@@ -145,6 +134,13 @@ impl Import {
         Ok(())
     }
 
+    /// Thread `tid` begins.
+    pub fn fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
+        self.exit(tid, fork.time, 0)?;
+        self.forks.entry(tid).or_default().push(fork);
+        self.meet(tid, fork.time)
+    }
+
     /// Thread `tid` ended with this wait status.
     pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
         let Some(pid) = self.pids.remove(&tid) else { return Ok(()) };
@@ -212,7 +208,7 @@ impl Import {
         self.known.insert(tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         if let Some(directory) = self.directory.clone() {
-            let identity = Identity { dev: 1, mode: S_IFDIR, created: trace::record::MADE_UP, ..Identity::default() };
+            let identity = Identity { dev: 1, mode: S_IFDIR, created: crate::record::MADE_UP, ..Identity::default() };
             let bytes = [identity.as_bytes(), &directory].concat();
             let uid = 0;
             let pieces: [(u8, PieceKind, &[u8]); 1] = [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
@@ -232,7 +228,7 @@ impl Import {
         for p in &event.pieces {
             put(&mut self.journal, p, p.bytes.as_slice());
         }
-        Ok(self.journal.commit()?)
+        self.journal.commit()
     }
 
     fn emit(&mut self, call: &Call) -> Result<(), Error> {
@@ -255,7 +251,7 @@ impl Import {
             for p in &call.pieces {
                 put(&mut self.journal, p, p.bytes.as_slice());
             }
-            return Ok(self.journal.commit()?);
+            return self.journal.commit();
         }
         for p in &call.pieces {
             for part in p.bytes.as_slice().chunks(PART_BYTES) {
@@ -265,22 +261,17 @@ impl Import {
             }
         }
         self.journal.begin(header);
-        Ok(self.journal.commit()?)
+        self.journal.commit()
     }
 
     /// Ends the trace. `whole`: the foreign trace was read to its end.
-    pub fn finish(self, whole: bool, progress: trace::recording::Progress<'_>) -> Result<Summary, Error> {
+    pub fn finish(self, whole: bool, progress: crate::recording::Progress<'_>) -> Result<Summary, Error> {
         self.journal.finish()?;
         let end = End { finished: whole, final_state: false, held_ns: 0, notes: self.notes };
-        Ok(self.recording.seal_foreign(end, progress)?)
+        self.recording.seal_foreign(end, progress)
     }
 }
 
 fn put(journal: &mut Journal, p: &Piece, bytes: &[u8]) {
     journal.piece(PieceHeader { arg: p.arg, kind: p.kind as u8, flags: p.flags, pad: 0, len: 0, wanted: p.wanted }, bytes);
-}
-
-/// Whether an argument of this kind brings data from a file: nothing is known of a file's content without it.
-pub fn brings_data(kind: Kind) -> bool {
-    matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data) || matches!(kind, Kind::OutIov { .. })
 }

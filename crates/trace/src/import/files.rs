@@ -1,10 +1,10 @@
 //! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
 
+use crate::Call;
+use crate::record::{Identity, MADE_UP};
+use crate::world::{Bound, lexical};
 use abi::{Is, Kind, Role, Shape};
 use std::collections::BTreeMap;
-use trace::Call;
-use trace::record::{Identity, MADE_UP};
-use trace::world::{Bound, lexical};
 
 const O_DIRECTORY: u32 = 0o200_000;
 const O_TRUNC: u32 = 0o1000;

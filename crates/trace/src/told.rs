@@ -1,9 +1,9 @@
 //! One call as another tool tells it, put together argument by argument in the table's terms.
 
+use crate::record::{AT_EXIT, CUT, NO_EXIT, PieceKind};
+use crate::{Call, Piece};
 use abi::Row;
 use arrow::buffer::Buffer;
-use trace::record::{AT_EXIT, CUT, NO_EXIT, PieceKind};
-use trace::{Call, Piece};
 
 /// A call under construction.
 #[derive(Clone, Debug)]

@@ -1,0 +1,14 @@
+//! Generates the C header from the library's source.
+
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let capi = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let config = cbindgen::Config::from_file(capi.join("cbindgen.toml"))?;
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for file in ["lib.rs", "error.rs", "writer.rs", "reader.rs"] {
+        builder = builder.with_src(capi.join("src").join(file));
+    }
+    builder.generate()?.write_to_file(capi.join("include/reanimator.h"));
+    Ok(())
+}
