@@ -12,7 +12,7 @@ use crate::{About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, R
 use abi::{Effect, Ret, Role};
 use arrow::buffer::Buffer;
 use files::Files;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -52,7 +52,6 @@ pub struct Import {
     directory: Option<Vec<u8>>,
     /// Threads that live, and their processes.
     pids: HashMap<u32, u32>,
-    known: BTreeSet<u32>,
     notes: Vec<String>,
     /// Calls taken.
     pub calls: u64,
@@ -71,18 +70,7 @@ impl Import {
         }
         let recording = Recording::create(path, about)?;
         let journal = recording.journal(0)?;
-        Ok(Self {
-            recording,
-            journal,
-            world: World::new(),
-            files: Files::default(),
-            forks,
-            directory,
-            pids: HashMap::new(),
-            known: BTreeSet::new(),
-            notes: Vec::new(),
-            calls: 0,
-        })
+        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::new(), notes: Vec::new(), calls: 0 })
     }
 
     /// The user should know.
@@ -197,7 +185,6 @@ impl Import {
         let ppid = self.pids.get(&fork.parent).copied().unwrap_or(fork.parent);
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
         self.pids.insert(tid, pid);
-        self.known.insert(tid);
         let new = u64::from(pid == tid);
         self.event(RecordKind::Start, fork.time, pid, tid, [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0], &[])
     }
@@ -205,14 +192,12 @@ impl Import {
     /// One that was there when the recording began, or of which nobody says where it came from.
     fn first(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         self.pids.insert(tid, tid);
-        self.known.insert(tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         if let Some(directory) = self.directory.clone() {
             let identity = Identity { dev: 1, mode: S_IFDIR, created: crate::record::MADE_UP, ..Identity::default() };
             let bytes = [identity.as_bytes(), &directory].concat();
-            let uid = 0;
             let pieces: [(u8, PieceKind, &[u8]); 1] = [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
-            self.event(RecordKind::State, time, tid, tid, [0o022, uid, uid, uid, uid, 0], &pieces)?;
+            self.event(RecordKind::State, time, tid, tid, [0o022, 0, 0, 0, 0, 0], &pieces)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::export::Exported;
 use abi::layout::{STAT, STATFS};
 use abi::{Effect, Layout};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -29,10 +29,10 @@ pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> R
     let types = schema::types();
     let descriptions: Vec<String> = types.iter().map(|(_, xml)| xml.clone()).collect();
     let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), &descriptions).map_err(written)?;
-    let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: flags(&types), umask: None };
+    let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: flags(&types), begun: false };
     let mut exported = Exported::default();
     let all = trace.summary().calls;
-    let mut early: HashMap<usize, ()> = HashMap::new();
+    let mut early: HashSet<usize> = HashSet::new();
     for moment in Timeline::new(trace.read(Want { data: true })) {
         let call = match moment? {
             Moment::Event(event) => {
@@ -46,11 +46,11 @@ pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> R
                 if !call.shape().is_some_and(|s| s.effect == Effect::Fork) {
                     continue;
                 }
-                early.insert(place, ());
+                early.insert(place);
                 call
             }
             Moment::Leave(place, call) | Moment::Lost(place, call) => {
-                if early.remove(&place).is_some() {
+                if early.remove(&place) {
                     continue;
                 }
                 call
@@ -88,7 +88,8 @@ struct Giving {
     clock_offset: i64,
     next: i64,
     flags: Flags,
-    umask: Option<()>,
+    /// The first record is written.
+    begun: bool,
 }
 
 type Values<'a> = Vec<(&'static str, Field<'a>)>;
@@ -96,7 +97,7 @@ type Values<'a> = Vec<(&'static str, Field<'a>)>;
 impl Giving {
     /// The first record of every file says the umask.
     fn begin(&mut self, tid: u32, umask: u64, time: u64) -> io::Result<()> {
-        if self.umask.replace(()).is_some() {
+        if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
         let time = self.time(time);

@@ -131,6 +131,11 @@ impl Extent {
         if at != self.variable.len() { Err("a value longer than its extent".to_owned()) } else { Ok(hash(sum, &lengths)) }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.fixed.len() + self.variable.len()
+    }
+
     /// The value of field `field` of record `record`; null if there are none such.
     pub fn value(&self, record: usize, field: usize) -> Value<'_> {
         let (Some(f), true) = (self.kind.fields.get(field), record < self.records) else { return Value::Null };

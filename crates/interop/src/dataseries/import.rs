@@ -28,7 +28,8 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         import.note("DataSeries does not tell the working directory: relative names start from / (--directory names another)");
     }
     import.note(clock.note());
-    let mut taken = Taking { import, clock, execs: HashMap::new(), lost: Default::default(), damage: index.damage };
+    import.note("the original tracers do not say whether they lost calls");
+    let mut taken = Taking { import, clock, execs: HashMap::new(), lost: Default::default(), damage: index.damage, held: 0 };
     let mut streams: Vec<Stream> = index.types.into_iter().map(|(name, offsets)| Stream::new(name, offsets)).collect();
     let mut reader = Reader::open(from)?;
     let mut heap = BinaryHeap::new();
@@ -53,6 +54,9 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     let summary = import.finish(damage.is_none(), progress)?;
     Ok(Outcome { summary, lost, damage })
 }
+
+/// Extents of all types, one each, may take so much memory together: the original's have four megabytes and one record.
+const HELD: usize = 2 << 30;
 
 /// The types whose records make threads.
 const FORKS: [&str; 3] = ["clone", "fork", "vfork"];
@@ -189,13 +193,15 @@ impl Stream {
             let Some(offset) = self.offsets.next() else { return Ok(None) };
             self.read = offset;
             self.next = 0;
+            taken.held -= self.extent.take().map_or(0, |e| e.bytes());
             match reader.read_at(offset) {
-                Ok(extent) => self.extent = Some(extent),
-                Err(e @ Error::Io { .. }) => return Err(e),
-                Err(e) => {
-                    self.extent = None;
-                    taken.damaged(&e)?;
+                Ok(extent) if taken.held + extent.bytes() > HELD => taken.too_large(&self.name),
+                Ok(extent) => {
+                    taken.held += extent.bytes();
+                    self.extent = Some(extent);
                 }
+                Err(e @ Error::Io { .. }) => return Err(e),
+                Err(e) => taken.damaged(&e),
             }
         }
         Ok(self.row().map(|r| r.int("unique_id").unwrap_or(0).max(0).cast_unsigned()))
@@ -258,13 +264,19 @@ struct Taking {
     execs: HashMap<u32, Exec>,
     lost: std::collections::BTreeMap<String, u64>,
     damage: Option<String>,
+    /// Bytes of the extents in memory.
+    held: usize,
 }
 
 impl Taking {
-    fn damaged(&mut self, e: &Error) -> Result<(), Error> {
+    fn damaged(&mut self, e: &Error) {
         self.damage.get_or_insert_with(|| e.to_string());
-        *self.lost.entry("damaged extents".to_owned()).or_default() += 1;
-        Ok(())
+        self.lose("damaged extents");
+    }
+
+    fn too_large(&mut self, name: &str) {
+        self.damage.get_or_insert_with(|| format!("the extents of all types together are too large for memory, from one of {name} on"));
+        self.lose("extents that are too large");
     }
 
     fn lose(&mut self, what: &str) {

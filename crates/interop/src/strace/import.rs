@@ -35,7 +35,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         About { engine: "strace".to_owned(), data: "all".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
     let known = directory.is_some();
     let import = Import::new(to, Origin { about, directory, forks: first.forks })?;
-    let mut taking = Taking { import, main, open: HashMap::new(), lost: BTreeMap::new(), alive: HashSet::new(), errors: errors(), data: false, cut: 0 };
+    let mut taking = Taking { import, main, open: HashMap::new(), lost: BTreeMap::new(), alive: HashSet::new(), errors: errors(), cut: 0 };
     if !known {
         taking.import.note("strace says the working directory only with -y: relative names start from / (--directory names another)");
     }
@@ -232,7 +232,6 @@ struct Taking {
     lost: BTreeMap<String, u64>,
     alive: HashSet<u32>,
     errors: HashMap<String, i64>,
-    data: bool,
     cut: u64,
 }
 
@@ -316,7 +315,6 @@ impl Taking {
                 let (i, text) = named(shape, i, text);
                 let Some(arg) = shape.args.get(i) else { continue };
                 if arg.kind.is_followed() != numbers {
-                    self.data |= text.starts_with('"');
                     unread |= !value::take(&mut told, i, arg.kind, text);
                 }
             }
