@@ -39,14 +39,3 @@ pub(crate) fn given(work: impl FnOnce() -> Result<(), String>) -> *mut ra_error 
         Err(text) => Box::into_raw(Box::new(ra_error(CString::new(text.replace('\0', " ")).unwrap_or_default()))),
     }
 }
-
-/// An error with its causes, as one line.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

@@ -2,13 +2,14 @@
 
 #![allow(non_camel_case_types, reason = "C's names")]
 
-use crate::error::{given, ra_error, told};
+use crate::error::{given, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
 use crate::writer::{RA_IOVECS, ra_call, ra_piece};
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use trace::error::chain;
 use trace::record::AT_EXIT;
 use trace::{Item, Reader, Trace, Want};
 
@@ -51,7 +52,7 @@ pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *
         }
         // SAFETY: the caller's pointers lead to what they say.
         let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
-        let opened = Trace::open(path).map_err(|e| told(&e))?;
+        let opened = Trace::open(path).map_err(|e| chain(&e))?;
         let reading = Reading {
             items: opened.read(Want { data: true }),
             clock_offset: opened.about().clock_offset,
@@ -79,7 +80,7 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                 match r.items.next() {
                     Some(Ok(Item::Call(call))) => break call,
                     Some(Ok(Item::Event(_))) => {}
-                    Some(Err(e)) => return Err(told(&e)),
+                    Some(Err(e)) => return Err(chain(&e)),
                     None => {
                         item.end = true;
                         return Ok(());

@@ -2,7 +2,7 @@
 
 #![allow(non_camel_case_types, reason = "C's names")]
 
-use crate::error::{given, ra_error, told};
+use crate::error::{given, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
+use trace::error::chain;
 use trace::import::{Fork, Origin};
 use trace::record::PieceKind;
 use trace::{About, Import, Told};
@@ -109,7 +110,7 @@ pub unsafe extern "C" fn ra_create(path: *const c_char, about: *const ra_about, 
         let known = About { engine, data: "all".to_owned(), machine: "x86_64".to_owned(), began: about.map_or(0, |a| a.began), ..About::default() };
         let origin = Origin { about: known, directory: of(|a| a.directory).map(<[u8]>::to_vec), forks: HashMap::new() };
         let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
-        let import = Import::new(path, origin).map_err(|e| told(&e))?;
+        let import = Import::new(path, origin).map_err(|e| chain(&e))?;
         *trace = WRITERS.add(Writing { import, open: HashMap::new(), next: 1 });
         Ok(())
     })
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn ra_create(path: *const c_char, about: *const ra_about, 
 /// Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of are there from their first call.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_thread(trace: ra_trace, tid: u32, parent: u32, flags: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| told(&e))))
+    given(|| WRITERS.with(trace, |w| w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))))
 }
 
 /// Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags of open(2).
@@ -130,20 +131,20 @@ pub unsafe extern "C" fn ra_descriptor(trace: ra_trace, tid: u32, fd: i32, path:
     given(|| {
         // SAFETY: it ends with a NUL.
         let path = unsafe { text(path) }.ok_or("ra_descriptor needs a path")?;
-        WRITERS.with(trace, |w| w.import.descriptor(tid, time, fd, path.to_bytes(), flags).map_err(|e| told(&e)))
+        WRITERS.with(trace, |w| w.import.descriptor(tid, time, fd, path.to_bytes(), flags).map_err(|e| chain(&e)))
     })
 }
 
 /// Thread `tid` ended with this wait status.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_exit(trace: ra_trace, tid: u32, status: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.exit(tid, time, status).map_err(|e| told(&e))))
+    given(|| WRITERS.with(trace, |w| w.import.exit(tid, time, status).map_err(|e| chain(&e))))
 }
 
 /// A signal reached thread `tid`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_signal(trace: ra_trace, tid: u32, signal: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.signal(tid, time, signal).map_err(|e| told(&e))))
+    given(|| WRITERS.with(trace, |w| w.import.signal(tid, time, signal).map_err(|e| chain(&e))))
 }
 
 /// # Safety
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn ra_add(trace: ra_trace, call: *const ra_call) -> *mut r
     given(|| {
         // SAFETY: the caller's pointers lead to what they say.
         let told_call = unsafe { taken(call)? };
-        WRITERS.with(trace, |w| w.import.call(told_call).map_err(|e| told(&e)))
+        WRITERS.with(trace, |w| w.import.call(told_call).map_err(|e| chain(&e)))
     })
 }
 
@@ -235,7 +236,7 @@ pub unsafe extern "C" fn ra_leave(trace: ra_trace, token: u64, returned: u64, re
             call.returned(returned, result);
             // SAFETY: as the caller says.
             unsafe { pieces(&mut call, more, n_more)? };
-            w.import.call(call).map_err(|e| told(&e))
+            w.import.call(call).map_err(|e| chain(&e))
         })
     })
 }
@@ -247,7 +248,7 @@ pub extern "C" fn ra_finish(trace: ra_trace) -> *mut ra_error {
         let Writing { mut import, open, .. } = WRITERS.take(trace)?;
         let mut open: Vec<(u64, Told)> = open.into_iter().collect();
         open.sort_unstable_by_key(|(token, _)| *token);
-        open.into_iter().try_for_each(|(_, call)| import.call(call)).map_err(|e| told(&e))?;
-        import.finish(true, &mut |_, _| {}).map(drop).map_err(|e| told(&e))
+        open.into_iter().try_for_each(|(_, call)| import.call(call)).map_err(|e| chain(&e))?;
+        import.finish(true, &mut |_, _| {}).map(drop).map_err(|e| chain(&e))
     })
 }

@@ -47,6 +47,11 @@ fn the_header_is_that_of_the_source() {
             if function.is_some() || field.is_some() {
                 told += 1;
             }
+            if let Some(function) = &function {
+                // In comments stands the name with both parentheses.
+                let declared = header.matches(function).count() - header.matches(&format!("{function})")).count();
+                assert_eq!(declared, 1, "{file}: {function}");
+            }
             for wanted in [function, field].into_iter().flatten() {
                 assert!(header.contains(&wanted), "{file}: {wanted}: run `make header`");
             }

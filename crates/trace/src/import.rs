@@ -53,8 +53,6 @@ pub struct Import {
     /// Threads that live, and their processes.
     pids: HashMap<u32, u32>,
     notes: Vec<String>,
-    /// Calls taken.
-    pub calls: u64,
 }
 
 impl Import {
@@ -70,7 +68,7 @@ impl Import {
         }
         let recording = Recording::create(path, about)?;
         let journal = recording.journal(0)?;
-        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::new(), notes: Vec::new(), calls: 0 })
+        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::new(), notes: Vec::new() })
     }
 
     /// The user should know.
@@ -101,7 +99,6 @@ impl Import {
             self.files.seen(&call, shape, &bound);
         }
         self.emit(&call)?;
-        self.calls += 1;
         let Some(shape) = shape else { return Ok(()) };
         let time = call.left.unwrap_or(call.entered);
         match shape.effect {

@@ -244,7 +244,7 @@ fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), E
         }
         Err(e) if e.is_full() => return Err(e),
         Err(e) => {
-            document.summary.notes.push(format!("the files' states could not be inferred: {}", verdict::chain(&e)));
+            document.summary.notes.push(format!("the files' states could not be inferred: {}", crate::error::chain(&e)));
             return Ok(());
         }
     }

@@ -88,8 +88,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// Where the next extent stands, and the extent, if it is sound; `None` after the last.
-    pub fn place(&mut self) -> Result<Option<(Place, Option<Extent>)>, Error> {
+    /// Where the next extent stands, and the extent, if one of its type is `wanted` and it is sound; `None` after the last.
+    pub fn place(&mut self, wanted: impl Fn(&str) -> bool) -> Result<Option<(Place, Option<Extent>)>, Error> {
         let Some((head, bytes)) = self.raw()? else { return Ok(None) };
         let offset = self.at;
         self.at += bytes.len() as u64;
@@ -98,7 +98,8 @@ impl Reader {
             self.tail(offset, bytes.len())?;
             return Ok(None);
         }
-        Ok(Some((Place { offset, kind }, self.unpack(&head, &bytes, offset).ok())))
+        let extent = if wanted(&kind) { self.unpack(&head, &bytes, offset).ok() } else { None };
+        Ok(Some((Place { offset, kind }, extent)))
     }
 
     /// The same for an extent that stands at `offset`, whatever was read last.

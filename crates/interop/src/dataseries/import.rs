@@ -59,6 +59,8 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
 const HELD: usize = 2 << 30;
 
 /// The types whose records make threads.
+/// Times looked at to find out what they count.
+const SAMPLE: usize = 64;
 const FORKS: [&str; 3] = ["clone", "fork", "vfork"];
 
 /// What stands where in a file.
@@ -76,7 +78,9 @@ impl Index {
         let mut reader = Reader::open(path)?;
         let mut this = Self { types: Vec::new(), made: Vec::new(), sample: Vec::new(), damage: None };
         loop {
-            let (place, extent) = match reader.place() {
+            let some = this.sample.len() < SAMPLE;
+            let forks = |kind: &str| kind.strip_prefix(rows::PREFIX).is_some_and(|short| FORKS.contains(&short));
+            let (place, extent) = match reader.place(|kind| some || forks(kind)) {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(e) => {
@@ -89,9 +93,8 @@ impl Index {
                 Some((_, offsets)) => offsets.push(offset),
                 None => this.types.push((place.kind.clone(), vec![offset])),
             }
-            let short = place.kind.strip_prefix(rows::PREFIX).unwrap_or_default();
-            if let Some(extent) = extent.filter(|_| FORKS.contains(&short) || this.sample.len() < 64) {
-                this.look(&extent, FORKS.contains(&short));
+            if let Some(extent) = extent {
+                this.look(&extent, forks(&place.kind));
             }
         }
         Ok(this)
@@ -101,7 +104,7 @@ impl Index {
         for i in 0..extent.records {
             let row = Row { extent, i };
             if let (Some(called), recorded, true) =
-                (row.int("time_called"), row.int("time_recorded"), self.sample.len() < 64 && row.int("unique_id") != Some(0))
+                (row.int("time_called"), row.int("time_recorded"), self.sample.len() < SAMPLE && row.int("unique_id") != Some(0))
             {
                 self.sample.push((called, recorded.unwrap_or(0)));
             }

@@ -273,8 +273,4 @@ impl Types {
     pub fn get(&self, name: &str) -> Option<&std::sync::Arc<Type>> {
         self.0.get(name)
     }
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &std::sync::Arc<Type>> {
-        self.0.values()
-    }
 }

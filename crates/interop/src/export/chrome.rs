@@ -3,7 +3,7 @@
 use super::{Told, Writer};
 use serde_json::json;
 use std::io::{self, Write};
-use trace::{Event, RecordKind};
+use trace::Event;
 
 #[derive(Default)]
 pub(super) struct Chrome {
@@ -42,7 +42,6 @@ impl Writer for Chrome {
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {
         let Some(name) = super::program(event) else { return Ok(()) };
-        debug_assert!(matches!(event.kind, RecordKind::Exec | RecordKind::State));
         self.put(&json!({"name": "process_name", "ph": "M", "pid": event.pid, "tid": event.tid, "args": {"name": name}}), out)
     }
 
