@@ -26,10 +26,9 @@ const AT_FDCWD: i32 = abi::AT_FDCWD;
 pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
     let file = File::create_new(to).map_err(Error::io("create", to))?;
-    let types = schema::types();
-    let descriptions: Vec<String> = types.iter().map(|(_, xml)| xml.clone()).collect();
+    let descriptions: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
     let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), &descriptions).map_err(written)?;
-    let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: flags(&types), begun: false };
+    let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: schema::flags(), begun: false };
     let mut exported = Exported::default();
     let all = trace.summary().calls;
     let mut early: HashSet<usize> = HashSet::new();
@@ -74,20 +73,11 @@ pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> R
     Ok(exported)
 }
 
-type Flags = HashMap<&'static str, Vec<&'static str>>;
-
-/// The flags of each type that are never null.
-fn flags(types: &[(&'static str, String)]) -> Flags {
-    let of = |xml: &'static str| xml.split(' ').skip(1).filter_map(|f| f.strip_suffix(":b")).collect();
-    let lines = include_str!("schema.txt").lines();
-    types.iter().zip(lines).map(|((name, _), line)| (*name, of(line))).collect()
-}
-
 struct Giving {
     writer: Writer<BufWriter<File>>,
     clock_offset: i64,
     next: i64,
-    flags: Flags,
+    flags: HashMap<&'static str, Vec<&'static str>>,
     /// The first record is written.
     begun: bool,
 }

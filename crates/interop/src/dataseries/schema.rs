@@ -1,5 +1,7 @@
 //! The 103 types of record that the original library writes, as it describes them: the 14 fields that all have, then each type's own, by name.
 
+use std::collections::HashMap;
+
 /// The fields that all have.
 const COMMON: &str = "buffer_not_captured:b? errno_number:i? errno_string:v? executing_pgid:i? executing_pid:i? executing_ppid:i? executing_sid:i? executing_tid:i? \
      executing_uid:i? return_value:l? time_called:l? time_recorded:l? time_returned:l? unique_id:l";
@@ -18,6 +20,12 @@ fn word(letter: &str) -> &'static str {
 
 fn name(field: &str) -> &str {
     field.split(':').next().unwrap_or(field)
+}
+
+/// The flags of each type that are never null, by its last name.
+pub(super) fn flags() -> HashMap<&'static str, Vec<&'static str>> {
+    let of = |line: &'static str| (name(line.split(' ').next().unwrap_or(line)), line.split(' ').filter_map(|f| f.strip_suffix(":b")).collect());
+    TYPES.lines().map(of).collect()
 }
 
 /// Each type's last name and its description.

@@ -19,14 +19,7 @@ pub(super) fn decompress(mode: u8, from: &[u8], wanted: usize, upto: bool) -> Re
     let room = || if wanted <= bound { Ok(vec![0u8; wanted]) } else { Err(whole(&"it cannot hold as much as it says")) };
     let out = match mode {
         0 => from.to_vec(),
-        1 => {
-            let mut out = room()?;
-            let n = lzokay_native::decompress(&mut std::io::Cursor::new(from), Some(wanted)).map_err(|e| whole(&e))?;
-            let len = n.len().min(out.len());
-            out[..len].copy_from_slice(&n[..len]);
-            out.truncate(n.len());
-            out
-        }
+        1 => lzokay_native::decompress(&mut std::io::Cursor::new(from), Some(room()?.len())).map_err(|e| whole(&e))?,
         2 => streamed(&mut flate2::read::ZlibDecoder::new(from))?,
         3 => streamed(&mut bzip2::read::BzDecoder::new(from))?,
         4 => lzf::decompress(from, room()?.len()).map_err(|e| whole(&format!("{e:?}")))?,

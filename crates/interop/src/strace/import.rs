@@ -1,6 +1,6 @@
 //! A trace out of strace's text.
 
-use super::line::{Body, Line, When};
+use super::line::{self, Body, Line, When};
 use super::value;
 use crate::{Error, Outcome};
 use abi::Effect;
@@ -133,7 +133,7 @@ impl Source {
             Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
         };
         let text = text.trim_end_matches('\n').to_owned();
-        let time = match Line::read(&text).when {
+        let time = match line::time(&text) {
             When::Epoch(t) => t,
             When::Day(t) => {
                 let t = t.saturating_add(self.days);

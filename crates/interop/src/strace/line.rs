@@ -49,6 +49,11 @@ pub struct Line<'a> {
 
 const UNFINISHED: &str = "<unfinished ...>";
 
+/// When a line says it was written; the rest of it is not looked at.
+pub(super) fn time(text: &str) -> When {
+    when(thread(text).1).0
+}
+
 impl<'a> Line<'a> {
     /// Reads a line without its end.
     pub fn read(text: &'a str) -> Self {
