@@ -1,7 +1,7 @@
 //! `snapshot.parquet`: bytes of files that the program opened and that no call of it moved, copied from the live file system when the recording has just ended.
 //!
 //! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the files, so nothing need be copied before the program may change it,
-//! and the program is not held up. Bytes that it overwrote, cut off or removed without having read them are gone: no call can have depended on them.
+//! and the program is not held up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only who read them through a mapping can have depended on them.
 
 use super::table::{GROUP_BYTES, properties, trouble, written};
 use crate::storage::Sink;
