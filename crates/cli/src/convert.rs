@@ -11,7 +11,6 @@ use interop::format::{Format, READABLE, sniff};
 use interop::{Outcome, ctf, dataseries, strace};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -146,7 +145,7 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
 /// What `print` prints, in full.
 fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exported> {
     let cannot = || format!("cannot write {}", to.display());
-    let mut out = BufWriter::new(File::create_new(to).with_context(cannot)?);
+    let mut out = BufWriter::new(export::create(to)?);
     print::write(&print::Args::whole(json), &Filter::parse(&[])?, talk, trace, &mut out)?;
     out.flush().with_context(cannot)?;
     Ok(Exported { calls: trace.summary().calls, ..Exported::default() })

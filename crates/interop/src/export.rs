@@ -13,6 +13,7 @@ use abi::print::{Options, arguments, errno_name, unknown};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use trace::record::PieceKind;
 use trace::world::{Bound, Moment, Timeline, World, lexical};
@@ -104,9 +105,14 @@ fn program(event: &Event) -> Option<String> {
     Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))
 }
 
+/// A new file, readable by its owner alone, as the trace was: it holds the program's data.
+pub fn create(path: &Path) -> Result<File, Error> {
+    File::options().write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))
+}
+
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
 pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
-    let file = File::create_new(to).map_err(Error::io("create", to))?;
+    let file = create(to)?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
     let written = |e| Error::io("write", to)(e);
     let mut writer: Box<dyn Writer> = match format {

@@ -7,7 +7,7 @@ use super::schema;
 use super::types::FieldType;
 use super::write::{Field, Writer};
 use crate::Error;
-use crate::export::Exported;
+use crate::export::{Exported, create};
 use abi::layout::{STAT, STATFS};
 use abi::{Effect, Layout};
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,7 @@ const AT_FDCWD: i32 = abi::AT_FDCWD;
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
 pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
-    let file = File::create_new(to).map_err(Error::io("create", to))?;
+    let file = create(to)?;
     let descriptions: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
     let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), &descriptions).map_err(written)?;
     let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: schema::flags(), begun: false };

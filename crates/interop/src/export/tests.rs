@@ -15,6 +15,7 @@ fn exported(format: Format, name: &str) -> (tempfile::TempDir, PathBuf) {
     strace::import(&log, &ra, None, &mut |_, _| {}).unwrap();
     let trace = Trace::open(&ra).unwrap();
     export(&trace, &to, format, &mut |_, _| {}).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&to).unwrap().permissions()) & 0o777, 0o600);
     // What is there is not replaced.
     assert!(export(&trace, &to, format, &mut |_, _| {}).unwrap_err().to_string().starts_with("cannot create"));
     (dir, to)
