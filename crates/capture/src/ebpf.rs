@@ -15,6 +15,7 @@ mod ring;
 mod skel;
 mod throttle;
 mod watch;
+mod writer;
 
 use crate::{Command, Engine, Error, Options, Outcome};
 use trace::Recording;

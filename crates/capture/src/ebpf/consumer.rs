@@ -1,10 +1,11 @@
-//! The threads that write rings to journals: one for each CPU, so that what one writes is in the order in which it happened there.
+//! The threads that empty rings: one for each CPU, so that what one hands on to its journal's writer is in the order in which it happened there.
 //!
 //! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
 
 use super::load::Probe;
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
+use super::writer::{Window, Writer};
 use crate::Error;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use std::mem::offset_of;
@@ -21,6 +22,9 @@ const SPAN: u64 = 1 << 20;
 const NAP: Duration = Duration::from_millis(5);
 /// and after this long without one until there is one.
 const QUIET: Duration = Duration::from_millis(500);
+
+/// After a call that is longer than the ring, the next ones may be, too.
+const CAREFUL: Duration = Duration::from_secs(1);
 
 /// What the kernel's program and we tell each other of a CPU.
 pub(super) struct Cpus(Mapped);
@@ -82,6 +86,7 @@ impl Consumers {
         let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
+        let window = Arc::new(Window::new());
         let mut threads = Vec::new();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = probe.ring(cpu as u32)?;
@@ -90,10 +95,11 @@ impl Consumers {
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
             epoll::add(&sleep, shared.stopped.as_fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN).map_err(io("watch an eventfd"))?;
+            let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared)).map_err(Error::refused("start a thread"))?;
             let consumer = Consumer {
                 cpu,
                 ring,
-                journal,
+                writer,
                 sleep,
                 _map: map,
                 shared: Arc::clone(&shared),
@@ -101,6 +107,8 @@ impl Consumers {
                 rate,
                 much: probe.ring_bytes as u64 / 16,
                 next: 0,
+                long_calls: 0,
+                careful_until: Instant::now(),
             };
             let thread = std::thread::Builder::new().name(format!("ring {cpu}")).spawn(move || consumer.run());
             threads.push(thread.map_err(Error::refused("start a thread"))?);
@@ -132,7 +140,7 @@ impl Consumers {
 struct Consumer {
     cpu: usize,
     ring: Ring,
-    journal: Journal,
+    writer: Writer,
     sleep: OwnedFd,
     _map: libbpf_rs::MapHandle,
     shared: Arc<Shared>,
@@ -143,44 +151,52 @@ struct Consumer {
     rate: Option<u64>,
     /// The sequence number that comes next.
     next: u64,
+    /// So many long calls were announced.
+    long_calls: u64,
+    careful_until: Instant,
 }
 
 impl Consumer {
     fn run(mut self) -> Result<Taken, trace::Error> {
         elsewhere(self.cpu);
         let mut last = Instant::now();
-        let done = loop {
+        loop {
             // Asked before the ring is looked at: what comes after the last look is nothing.
             let stop = self.shared.stop.load(Ordering::Acquire);
-            let took = match self.drain() {
-                Ok(took) => took,
-                Err(e) => {
-                    self.shared.failed.store(true, Ordering::Release);
-                    self.throw_away();
-                    break Err(e);
-                }
-            };
+            let took = self.drain();
             if took > 0 {
                 last = Instant::now();
             }
             if stop && took == 0 {
-                break Ok(());
+                break;
             }
             if !stop && took < SPAN {
                 self.nap(last.elapsed() > QUIET);
             }
-        };
-        done.and_then(|()| self.journal.finish()).map(|()| Taken { cpu: self.cpu as u32, next: self.next })
+        }
+        self.writer.finish().map(|()| Taken { cpu: self.cpu as u32, next: self.next })
     }
 
-    /// Writes what is there; how many bytes.
-    fn drain(&mut self) -> Result<u64, trace::Error> {
+    /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or come to wait.
+    fn careful(&mut self) -> bool {
+        let long_calls = self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
+        if long_calls != self.long_calls {
+            self.long_calls = long_calls;
+            self.careful_until = Instant::now() + CAREFUL;
+        }
+        Instant::now() < self.careful_until
+    }
+
+    /// Takes what is there; how many bytes.
+    fn drain(&mut self) -> u64 {
         let mut took = 0;
-        while let Some(span) = self.ring.span(SPAN) {
+        loop {
+            let careful = self.careful();
+            let Some(span) = self.ring.span(SPAN) else { return took };
             took += span.bytes.len() as u64;
             let (first, next) = span.seqs;
             if next > first {
-                self.journal.span(span.bytes, first, next)?;
+                self.writer.take(span.bytes, first, next, careful);
                 self.next = next;
             }
             let len = span.bytes.len() as u64;
@@ -188,17 +204,6 @@ impl Consumer {
             if let Some(rate) = self.rate {
                 std::thread::sleep(Duration::from_nanos(len * 1_000_000_000 / rate.max(1)));
             }
-        }
-        Ok(took)
-    }
-
-    /// Nobody is to wait for a journal that cannot be written.
-    fn throw_away(&mut self) {
-        while !self.shared.stop.load(Ordering::Acquire) {
-            while let Some(span) = self.ring.span(u64::MAX) {
-                self.ring.taken(span.end());
-            }
-            self.nap(false);
         }
     }
 

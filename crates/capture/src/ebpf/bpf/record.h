@@ -60,7 +60,8 @@ struct cpu_state {
 	u64 held;      /* nanoseconds that calls were delayed */
 	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
 	u64 alarm_at;  /* call for help when so many bytes wait */
-	u64 spare[12];
+	u64 long_calls;/* calls that may be longer than the room in the ring: user space is to keep it free of the disk's pace */
+	u64 spare[11];
 };
 
 /* What is shared for all. */

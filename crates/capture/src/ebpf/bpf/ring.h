@@ -76,8 +76,9 @@ static long spin(u32 i, void *ctx)
 
 /*
  * The fuller the ring and the longer the record, the longer its call is delayed (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
- * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who produces. What the ring cannot take even so waits
- * for room, if it must four seconds: what then comes late is one long call, or many CPUs at once, while the disk stands still.
+ * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who produces. Until it does, the last eighth is given out
+ * ever more slowly: between two calls this CPU can run others, among them whom user space waits for; while a call waits it cannot. What the ring cannot take even so
+ * waits for room, if it must four seconds: what then comes late is one long call, or many CPUs at once, while the disk stands still.
  */
 static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 bytes)
 {
@@ -87,12 +88,18 @@ static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 byte
 	u64 begin = bpf_ktime_get_ns();
 	u64 fill = (waiting - ring_bytes / 2) * 1024 / (ring_bytes / 2);
 	u64 delay = fill * fill / 1024 * bytes * 20 / 1024;
-	struct wait w = { begin + (delay < 2000000 ? delay : 2000000), 0 };
+	delay = delay < 2000000 ? delay : 2000000;
+	u64 room = waiting < ring_bytes ? ring_bytes - waiting : 0;
+	if (room < ring_bytes / 8) {
+		u64 scarce = 400000 * (ring_bytes / 8) / (room + ring_bytes / 512);
+		delay = delay > scarce ? delay : scarce;
+	}
+	struct wait w = { begin + delay, ring_bytes / 2 };
 	if (waiting >= cpu->alarm_at) {
 		cpu->alarm_at = ~0ULL;
 		bpf_ringbuf_output(&alarms, &waiting, sizeof(waiting), BPF_RB_FORCE_WAKEUP);
 	}
-	bpf_loop(1 << 17, spin, &w, 0);
+	bpf_loop(1 << 20, spin, &w, 0);
 	w.room = dynptrs ? bytes + 64 : (bytes < 8192 ? bytes * 8 : 65536) + 1024;
 	w.until = begin + 4000000000ULL;
 	/* A loop has a bound on its rounds, which may come before the time. */
@@ -200,6 +207,8 @@ __noinline int emit(u32 kind)
 	s->head.pieces = s->staged ? 1 : 0;
 	s->head.len = s->staged ? HEADS + ((len + 7) & ~7u) : sizeof(s->head);
 	u64 waiting = hold_back(cpu, ring, s->head.len);
+	if (kind == PART && waiting >= ring_bytes / 4)
+		cpu->long_calls++;
 	s->head.seq = cpu->seq;
 	u64 wake = waking(cpu, waiting);
 	int outcome = dynptrs ? put_dynptr(s, ring, len, wake) : put_chunked(s, ring, len, wake);
@@ -298,6 +307,10 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 		s->broken = 0;
 	struct stretch *a = &s->stretch;
 	*a = (struct stretch){ addr, take, 0, what };
+	u32 at = bpf_get_smp_processor_id();
+	struct cpu_state *cpu = take > ring_bytes / 8 ? bpf_map_lookup_elem(&cpus, &at) : 0;
+	if (cpu)
+		cpu->long_calls++;
 	if (take > chunk_bytes) {
 		u64 last = take % chunk_bytes ?: chunk_bytes;
 		a->rest = take - last;

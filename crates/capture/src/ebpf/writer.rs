@@ -1,0 +1,104 @@
+//! From a ring to its journal: at once, or by way of memory.
+//!
+//! A call that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be the very thread of the kernel that holds what a write to a file system needs.
+//! So whoever empties a ring for a call that is longer than the ring waits for memory only, and another thread writes. The memory is bounded; beyond it, rings fill.
+
+use super::consumer::Shared;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use trace::journal::Journal;
+
+/// How many bytes wait in memory, for all rings together, and how many may.
+pub(super) struct Window {
+    waiting: AtomicU64,
+    most: u64,
+}
+
+impl Window {
+    /// A share of the memory.
+    pub fn new() -> Self {
+        let memory = rustix::system::sysinfo();
+        let share = memory.totalram * u64::from(memory.mem_unit) / 32;
+        Self { waiting: AtomicU64::new(0), most: share.clamp(96 << 20, 512 << 20) }
+    }
+}
+
+/// Records, and their sequence numbers.
+struct Chunk {
+    records: Vec<u8>,
+    first: u64,
+    next: u64,
+}
+
+/// What both who empties the ring and the writing thread write.
+struct Target {
+    journal: Mutex<Result<Journal, trace::Error>>,
+    /// Chunks that wait.
+    queued: AtomicU64,
+    window: Arc<Window>,
+    all: Arc<Shared>,
+}
+
+impl Target {
+    /// Writes records, or nothing once that has failed: nobody is to wait for a journal that cannot be written.
+    fn write(&self, records: &[u8], first: u64, next: u64) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(writable) = &mut *journal
+            && let Err(e) = writable.span(records, first, next)
+        {
+            *journal = Err(e);
+            self.all.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A journal that is being written.
+pub(super) struct Writer {
+    target: Arc<Target>,
+    queue: Sender<Chunk>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts its thread.
+    pub fn start(cpu: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> std::io::Result<Self> {
+        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), queued: AtomicU64::new(0), window, all });
+        let (queue, from) = channel();
+        let ours = Arc::clone(&target);
+        let thread = std::thread::Builder::new().name(format!("journal {cpu}")).spawn(move || write(&ours, &from))?;
+        Ok(Self { target, queue, thread })
+    }
+
+    /// Takes records; `careful`: whatever the disk does. Waits while too much waits in memory.
+    pub fn take(&self, records: &[u8], first: u64, next: u64, careful: bool) {
+        let Target { queued, window, .. } = &*self.target;
+        if !careful && queued.load(Ordering::Acquire) == 0 {
+            return self.target.write(records, first, next);
+        }
+        while window.waiting.load(Ordering::Acquire) > window.most {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        window.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
+        queued.fetch_add(1, Ordering::AcqRel);
+        let _ended = self.queue.send(Chunk { records: records.to_vec(), first, next });
+    }
+
+    /// Ends it when everything is written.
+    pub fn finish(self) -> Result<(), trace::Error> {
+        drop(self.queue);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let target = Arc::into_inner(self.target).expect("the thread has ended");
+        target.journal.into_inner().unwrap_or_else(PoisonError::into_inner)?.finish()
+    }
+}
+
+fn write(target: &Target, from: &Receiver<Chunk>) {
+    for Chunk { records, first, next } in from {
+        target.write(&records, first, next);
+        target.window.waiting.fetch_sub(records.len() as u64, Ordering::AcqRel);
+        target.queued.fetch_sub(1, Ordering::AcqRel);
+    }
+}
