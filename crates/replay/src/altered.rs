@@ -201,6 +201,9 @@ impl Source for Altered<'_> {
     fn is_torn(&self) -> bool {
         self.inner.is_torn()
     }
+    fn complete_until(&self) -> Option<u64> {
+        self.inner.complete_until()
+    }
     fn directory(&self) -> Option<BorrowedFd<'_>> {
         self.inner.directory()
     }

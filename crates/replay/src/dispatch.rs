@@ -282,7 +282,12 @@ impl<'a> Dispatcher<'a> {
         // Nobody knows where it was, and what its descriptors meant.
         let stranger = self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
         let decided = decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user);
-        let shape = match if stranger { Err("beginning of its thread lost") } else { decided } {
+        let decided = match decided {
+            Ok(_) if stranger => Err("beginning of its thread lost"),
+            Ok(_) if call.is_after(self.shared.complete_until) => Err("calls beside it lost"),
+            other => other,
+        };
+        let shape = match decided {
             Ok(shape) => shape,
             Err(why) => {
                 self.skip(why);

@@ -90,6 +90,7 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
         unperformed: Mutex::default(),
         mounts: source.mounts(),
         torn: source.is_torn(),
+        complete_until: source.complete_until(),
         stop: AtomicBool::new(false),
         broken: Mutex::default(),
     });

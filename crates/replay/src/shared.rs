@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub stop: AtomicBool,
     /// Beginnings of threads may be missing.
     pub torn: bool,
+    /// Calls that returned later may follow from some that are missing.
+    pub complete_until: Option<u64>,
     /// What went wrong inside.
     pub broken: Mutex<Option<String>>,
 }

@@ -32,6 +32,10 @@ pub trait Source: Sync {
     fn is_torn(&self) -> bool {
         false
     }
+    /// What was recorded of later times (returns, `CLOCK_MONOTONIC`) may follow from what was not.
+    fn complete_until(&self) -> Option<u64> {
+        None
+    }
     /// The directory that is read from, if any.
     fn directory(&self) -> Option<BorrowedFd<'_>>;
 }
@@ -57,6 +61,9 @@ impl Source for Trace {
     }
     fn is_torn(&self) -> bool {
         self.summary().recovered
+    }
+    fn complete_until(&self) -> Option<u64> {
+        self.summary().complete_until
     }
     fn directory(&self) -> Option<BorrowedFd<'_>> {
         Some(self.dir())

@@ -84,6 +84,10 @@ pub enum Item {
 }
 
 impl Call {
+    /// Whether it returned after a moment (of [`crate::document::Summary::complete_until`]).
+    pub fn is_after(&self, moment: Option<u64>) -> bool {
+        self.left.zip(moment).is_some_and(|(left, moment)| left > moment)
+    }
     /// The table's shape for it, unless the table does not know it or it came through a 32-bit entry.
     pub fn shape(&self) -> Option<&'static Shape> {
         if self.flags & crate::record::COMPAT != 0 { None } else { abi::shape(self.nr, &self.args) }

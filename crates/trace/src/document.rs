@@ -147,6 +147,8 @@ pub struct Summary {
     pub files: u64,
     /// Bytes that the snapshot holds; `None`: none was taken.
     pub snapshot_bytes: Option<u64>,
+    /// The recorder was killed: what was recorded of later times (`CLOCK_MONOTONIC`) may follow from what was not. `None`: it was not, or wrote everything in one order.
+    pub complete_until: Option<u64>,
     /// Sealed after the recorder had died.
     pub recovered: bool,
 }

@@ -27,6 +27,9 @@ pub const RING_HEAD: usize = 8;
 pub const RING_DISCARD: u32 = 1 << 30;
 /// A frame is written when so many bytes are waiting.
 pub const FRAME_BYTES: usize = 256 << 10;
+/// A file beside the journals of a recorder that writes several at once: a `u64`, the `CLOCK_MONOTONIC` time until which all of them together hold everything. Should the
+/// recorder be killed, what one journal holds of later times may follow from what another does not.
+pub const COMPLETE: &str = "complete";
 /// The longest record.
 pub const RECORD_BYTES: usize = 64 << 20;
 

@@ -10,6 +10,7 @@ use crate::seal::{How, Limits};
 use crate::storage::{Disk, Storage, directory};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +49,17 @@ impl Recording {
     /// The journal of stream number `stream`; each number once.
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
         Journal::create_on(&*self.storage, &self.path.join("journal"), stream, self.document.recording())
+    }
+
+    /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there outlives a recorder that is killed.
+    pub fn complete(&self) -> Result<std::fs::File, Error> {
+        let path = self.path.join("journal").join(crate::journal::COMPLETE);
+        let make = || {
+            let file = std::fs::File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            file.set_len(8)?;
+            Ok(file)
+        };
+        make().map_err(Error::io("create", &path))
     }
 
     /// The trace's directory.

@@ -14,7 +14,7 @@ mod window;
 
 use crate::document::{Document, Sealed, State};
 use crate::error::Error;
-use crate::journal::{Pieces, Record, Records};
+use crate::journal::{COMPLETE, Pieces, Record, Records};
 use crate::record::RecordKind;
 use crate::recording::Progress;
 use crate::storage::{Noticing, Storage, directory_at, file_at};
@@ -25,6 +25,7 @@ use names::Names;
 use segment::Segments;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use verdict::Findings;
 pub(crate) use window::Limits;
@@ -96,11 +97,18 @@ pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io:
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    for name in names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some()) {
+    for name in names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some() || *n == COMPLETE) {
         storage.remove(journals.as_fd(), name)?;
     }
     rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?;
     storage.sync_dir(dir)
+}
+
+/// Until when the journals of a recorder that died hold everything, if it said so.
+fn complete_until(dir: BorrowedFd<'_>) -> Option<u64> {
+    let mut word = [0; 8];
+    file_at(&directory_at(dir, "journal").ok()?, COMPLETE).ok()?.read_exact_at(&mut word, 0).ok()?;
+    Some(u64::from_le_bytes(word)).filter(|t| *t > 0)
 }
 
 fn stream_number(name: &str) -> Option<u32> {
@@ -204,6 +212,9 @@ impl<'a> Sealing<'a> {
         summary.threads = self.census.threads();
         summary.processes = self.census.processes();
         summary.recovered = how.recovered;
+        if document.end.is_none() {
+            summary.complete_until = complete_until(self.place.dir);
+        }
         document.tables = self.events.finish(self.place, self.clock_offset)?;
         document.tables.push(self.census.write(self.place)?);
         document.segments = self.segments.done;
@@ -222,7 +233,8 @@ fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), E
     let final_state = live && document.end.as_ref().is_some_and(|e| e.final_state);
     let mut circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
     let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
-    let calls = || trace.read(crate::trace::Want { data: false });
+    let until = document.summary.complete_until;
+    let calls = || trace.read(crate::trace::Want { data: false }).filter(move |item| !matches!(item, Ok(crate::Item::Call(c)) if c.is_after(until)));
     let moved = if live { crate::files::moved(calls()) } else { Ok(Default::default()) };
     let found = moved.and_then(|moved| {
         circumstances.moved = moved;

@@ -2,12 +2,14 @@
 //!
 //! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
 
+use super::complete::{Complete, Look};
 use super::load::Probe;
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use super::writer::{Window, Writer};
 use crate::Error;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use std::fs::File;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -82,15 +84,16 @@ fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
 
 impl Consumers {
     /// Starts them, one for each journal.
-    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>, rate: Option<u64>) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>, complete: &File, rate: Option<u64>) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
-        let window = Arc::new(Window::new());
+        let window = Arc::new(Window::new(probe.cpus));
+        let rings = (0..probe.cpus as u32).map(|cpu| Ring::new(probe.ring(cpu)?, probe.ring_bytes)).collect::<Result<_, Error>>()?;
+        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), complete)?);
         let mut threads = Vec::new();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = probe.ring(cpu as u32)?;
-            let ring = Ring::new(&map, probe.ring_bytes)?;
             let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
@@ -98,7 +101,8 @@ impl Consumers {
             let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared)).map_err(Error::refused("start a thread"))?;
             let consumer = Consumer {
                 cpu,
-                ring,
+                look: complete.look(cpu),
+                complete: Arc::clone(&complete),
                 writer,
                 sleep,
                 _map: map,
@@ -139,7 +143,8 @@ impl Consumers {
 
 struct Consumer {
     cpu: usize,
-    ring: Ring,
+    complete: Arc<Complete>,
+    look: Look,
     writer: Writer,
     sleep: OwnedFd,
     _map: libbpf_rs::MapHandle,
@@ -189,10 +194,15 @@ impl Consumer {
 
     /// Takes what is there; how many bytes.
     fn drain(&mut self) -> u64 {
+        let complete = Arc::clone(&self.complete);
+        let ring = &complete.rings[self.cpu];
         let mut took = 0;
         loop {
             let careful = self.careful();
-            let Some(span) = self.ring.span(SPAN) else { return took };
+            if self.complete.is_behind(self.cpu, &self.look) {
+                self.look = self.complete.look(self.cpu);
+            }
+            let Some(span) = ring.span(SPAN) else { return took };
             took += span.bytes.len() as u64;
             let (first, next) = span.seqs;
             if next > first {
@@ -200,7 +210,7 @@ impl Consumer {
                 self.next = next;
             }
             let len = span.bytes.len() as u64;
-            self.ring.taken(span.end());
+            ring.taken(span.end());
             if let Some(rate) = self.rate {
                 std::thread::sleep(Duration::from_nanos(len * 1_000_000_000 / rate.max(1)));
             }
@@ -210,7 +220,7 @@ impl Consumer {
     fn nap(&self, quiet: bool) {
         self.cpus.word(self.cpu, offset_of!(cpu_state, wake_at)).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
-        if quiet && self.ring.span(1).is_some() {
+        if quiet && self.complete.rings[self.cpu].span(1).is_some() {
             return;
         }
         let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };

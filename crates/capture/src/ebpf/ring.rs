@@ -100,6 +100,15 @@ impl Ring {
         Some(Span { bytes, seqs: seqs.unwrap_or_default(), end })
     }
 
+    /// Up to where the kernel's program has reserved room, and up to where it was given back.
+    pub fn produced(&self) -> u64 {
+        self.theirs.word(0).load(Ordering::Acquire)
+    }
+    /// See [`Ring::produced`].
+    pub fn consumed(&self) -> u64 {
+        self.ours.word(0).load(Ordering::Acquire)
+    }
+
     /// Gives the span's room back.
     pub fn taken(&self, end: u64) {
         self.ours.word(0).store(end, Ordering::Release);

@@ -147,7 +147,8 @@ impl<'o> Watch<'o> {
         let common = Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         // Before any thread is started: a kernel that refuses it finds none of ours left behind. What it sees meanwhile waits in the rings.
         probe.attach()?;
-        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, options.write_rate)?;
+        let complete = recording.complete().map_err(Error::Journal)?;
+        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, &complete, options.write_rate)?;
         let out = Out::new(journal(probe.cpus)?);
         let files = Files::start(&probe, &common, journal(probe.cpus + 1)?)?;
         let handlers = Handlers::install();

@@ -15,14 +15,20 @@ use trace::journal::Journal;
 pub(super) struct Window {
     waiting: AtomicU64,
     most: u64,
+    /// Chunks that wait, of each ring.
+    queued: Vec<AtomicU64>,
 }
 
 impl Window {
     /// A share of the memory.
-    pub fn new() -> Self {
+    pub fn new(rings: usize) -> Self {
         let memory = rustix::system::sysinfo();
         let share = memory.totalram * u64::from(memory.mem_unit) / 32;
-        Self { waiting: AtomicU64::new(0), most: share.clamp(96 << 20, 512 << 20) }
+        Self { waiting: AtomicU64::new(0), most: share.clamp(96 << 20, 512 << 20), queued: (0..rings).map(|_| AtomicU64::new(0)).collect() }
+    }
+    /// Chunks of a ring that wait.
+    pub fn queued(&self, ring: usize) -> u64 {
+        self.queued[ring].load(Ordering::Acquire)
     }
 }
 
@@ -36,8 +42,7 @@ struct Chunk {
 /// What both who empties the ring and the writing thread write.
 struct Target {
     journal: Mutex<Result<Journal, trace::Error>>,
-    /// Chunks that wait.
-    queued: AtomicU64,
+    ring: usize,
     window: Arc<Window>,
     all: Arc<Shared>,
 }
@@ -64,25 +69,25 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts its thread.
-    pub fn start(cpu: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> std::io::Result<Self> {
-        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), queued: AtomicU64::new(0), window, all });
+    pub fn start(ring: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> std::io::Result<Self> {
+        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), ring, window, all });
         let (queue, from) = channel();
         let ours = Arc::clone(&target);
-        let thread = std::thread::Builder::new().name(format!("journal {cpu}")).spawn(move || write(&ours, &from))?;
+        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours, &from))?;
         Ok(Self { target, queue, thread })
     }
 
     /// Takes records; `careful`: whatever the disk does. Waits while too much waits in memory.
     pub fn take(&self, records: &[u8], first: u64, next: u64, careful: bool) {
-        let Target { queued, window, .. } = &*self.target;
-        if !careful && queued.load(Ordering::Acquire) == 0 {
+        let Target { ring, window, .. } = &*self.target;
+        if !careful && window.queued(*ring) == 0 {
             return self.target.write(records, first, next);
         }
         while window.waiting.load(Ordering::Acquire) > window.most {
             std::thread::sleep(Duration::from_millis(1));
         }
         window.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
-        queued.fetch_add(1, Ordering::AcqRel);
+        window.queued[*ring].fetch_add(1, Ordering::AcqRel);
         let _ended = self.queue.send(Chunk { records: records.to_vec(), first, next });
     }
 
@@ -99,6 +104,6 @@ fn write(target: &Target, from: &Receiver<Chunk>) {
     for Chunk { records, first, next } in from {
         target.write(&records, first, next);
         target.window.waiting.fetch_sub(records.len() as u64, Ordering::AcqRel);
-        target.queued.fetch_sub(1, Ordering::AcqRel);
+        target.window.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
     }
 }
