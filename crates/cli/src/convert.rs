@@ -8,7 +8,7 @@ use crate::{naming, print, reading};
 use anyhow::{Context, Result, bail};
 use interop::export::{self, Exported, export};
 use interop::format::{Format, READABLE, sniff};
-use interop::{Outcome, ctf, dataseries, strace};
+use interop::{Outcome, ctf, dataseries, perf, strace};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufWriter, Write};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// What FROM is, is found out from its content; what TO becomes, from its name. Nothing is overwritten. What could not be taken over is said, by name and number; what the
 /// other tool does not tell is left open, or marked as made up where replay needs it.
 ///
-/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace.
+/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace and perf script.
 /// Written: .ra (ours); .ds (DataSeries); .pftrace (Perfetto), .json (Chrome), .csv, .jsonl, .strace, .iolog (fio).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -29,6 +29,7 @@ Examples:
   reanimator convert --directory /srv trace.ds trace.ra
   strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD; reanimator convert log log.ra
   reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data
+  perf record -e 'raw_syscalls:*' CMD; perf script >log; reanimator convert log log.ra
   reanimator convert app.ra app.ds             for the original replayer and the DataSeries tools
   reanimator convert app.ra app.pftrace        a timeline: open it at ui.perfetto.dev
   reanimator convert app.ra app.iolog; fio --name=x --read_iolog=app.iolog")]
@@ -105,6 +106,7 @@ fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
         Format::DataSeries => dataseries::import(&a.from, &to, directory, progress),
         Format::Ctf => ctf::import(&a.from, &to, directory, progress),
         Format::Strace => strace::import(&a.from, &to, directory, progress),
+        Format::Perf => perf::import(&a.from, &to, directory, progress),
     };
     drop(bar);
     match outcome {

@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, ctf, dataseries, strace};
+use crate::{Error, ctf, dataseries, perf, strace};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -16,10 +16,13 @@ pub enum Format {
     Ctf,
     /// Text that strace wrote.
     Strace,
+    /// Text of `perf trace` or `perf script`.
+    Perf,
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace";
+pub const READABLE: &str =
+    "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace or of perf script";
 
 /// Looks at what `path` holds.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
@@ -33,6 +36,7 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
     Ok(match &start {
         start if dataseries::file::is_dataseries(start) => Some(Format::DataSeries),
         start if strace::is_strace(start) => Some(Format::Strace),
+        start if perf::is_perf(start) => Some(Format::Perf),
         _ => None,
     })
 }

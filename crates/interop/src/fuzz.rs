@@ -3,7 +3,7 @@
 //! `FUZZ_RUNS=1000000 cargo nextest run --release -E 'test(fuzz::)'` takes an hour or so; without it there are a few hundred runs of each. A run's number is its seed, and is
 //! in the message of what fails.
 
-use crate::{ctf, dataseries, strace};
+use crate::{ctf, dataseries, perf, strace};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -139,4 +139,15 @@ fn strace_text() {
         let (from, to) = written(dir.path(), input);
         let _refused = strace::import(&from, &to, None, &mut |_, _| {});
     });
+}
+
+#[test]
+fn perf_text() {
+    let dir = scratch();
+    for text in [perf::SCRIPT, perf::TRACE] {
+        fuzz(text.as_bytes(), |_, input| {
+            let (from, to) = written(dir.path(), input);
+            let _refused = perf::import(&from, &to, None, &mut |_, _| {});
+        });
+    }
 }

@@ -9,9 +9,12 @@ pub mod dataseries;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod perf;
 pub mod strace;
+mod unrecorded;
 
 pub use error::Error;
+pub(crate) use unrecorded::unrecorded;
 
 use std::collections::BTreeMap;
 use trace::Summary;

@@ -5,7 +5,7 @@
 
 pub mod import;
 mod line;
-mod value;
+pub(crate) mod value;
 
 pub use import::import;
 pub use line::{Body, Line, is_strace};

@@ -2,16 +2,14 @@
 
 use super::decode::{Event, Value};
 use super::stream::{Item, Trace};
-use crate::{Error, Outcome};
-use abi::{Effect, Form, Is, Kind};
+use crate::{Error, Outcome, unrecorded};
+use abi::{Effect, Form, Kind};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use trace::About;
 use trace::import::{Fork, Origin};
 use trace::record::PieceKind;
 use trace::{Import, Told};
-
-const AT_EMPTY_PATH: u64 = 0x1000;
 
 /// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
 /// of how many.
@@ -217,37 +215,6 @@ fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value) {
             if let Some(v) = value.register() {
                 told.number(arg, v);
             }
-        }
-    }
-}
-
-/// What a call moved and LTTng did not record: so many bytes, none of them known. And pointers that its events do not show.
-fn unrecorded(told: &mut Told) {
-    let succeeded = told.call.succeeded();
-    let moved = told.call.ret.max(0).cast_unsigned();
-    for (arg, a) in told.row.shape(&told.call.args).args.iter().enumerate() {
-        match a.kind {
-            Kind::In(_, layout) | Kind::Out(_, layout) if layout.form == Form::Data && succeeded && told.row.shape.ret == abi::Ret::Bytes => {
-                told.data(arg, &[], moved);
-            }
-            Kind::InIov { .. } | Kind::OutIov { .. } if succeeded => told.data(arg, &[], moved),
-            Kind::Path(used) if succeeded && told.call.string(arg as u8) == Some(b"") => {
-                // An empty name that nobody allowed to be empty was none (futimens(3)), or stood where LTTng could not read.
-                let allowed = told
-                    .row
-                    .shape
-                    .args
-                    .iter()
-                    .zip(told.call.args)
-                    .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & AT_EMPTY_PATH != 0));
-                if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
-                    told.call.pieces.retain(|p| usize::from(p.arg) != arg);
-                    let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
-                    told.number(arg, if optional { 0 } else { trace::told::SOMEWHERE });
-                }
-            }
-            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => told.pointer_if_none(arg),
-            _ => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use trace::Told;
 use trace::record::PieceKind;
 
 /// Splits at commas that stand in nothing else. Comments go.
-pub(super) fn split(text: &str) -> Vec<String> {
+pub(crate) fn split(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
     let (mut parts, mut part, mut deep, mut at) = (Vec::new(), Vec::new(), 0i32, 0);
     while at < bytes.len() {
@@ -45,7 +45,7 @@ pub(super) fn split(text: &str) -> Vec<String> {
 }
 
 /// A string in quotes: its bytes, and whether it was cut.
-pub(super) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
+pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
     let bytes = text.strip_prefix('@').unwrap_or(text).as_bytes();
     if bytes.first() != Some(&b'"') {
         return None;
@@ -91,7 +91,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// The path in `3</path>` and `AT_FDCWD</path>`.
-pub(super) fn path(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn path(text: &str) -> Option<Vec<u8>> {
     let (_, rest) = text.split_once('<')?;
     Some(unescape(rest.strip_suffix('>')?.as_bytes()))
 }
@@ -119,7 +119,7 @@ const BITS: [(&str, u64); 10] = [
 ];
 
 /// A number in any of strace's forms; names are those of `set`. `None`: something of it means nothing.
-pub(super) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
+pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
     let text = text.trim();
     if let Some(negated) = text.strip_prefix('~') {
         return number(negated, set).map(|v| !v);

@@ -1,0 +1,109 @@
+//! What a line says.
+
+/// A line. Times are nanoseconds of perf's clock, or since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'t> {
+    /// `perf script`: thread, time, number of the call, registers.
+    Enter(u32, u64, u32, [u64; 6]),
+    /// Thread, time, number of the call (`u32::MAX`: a signal handler's return, after which perf knows it no more), result.
+    Leave(u32, u64, u32, i64),
+    /// `perf trace`: a call that has returned.
+    Call(Called<'t>, &'t str),
+    /// One that has begun.
+    Begin(Called<'t>),
+    /// One that began in an earlier line has returned.
+    End(Called<'t>, &'t str),
+    /// Something else.
+    Other,
+}
+
+/// A call in a line of `perf trace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called<'t> {
+    /// Not there if all lines are about one thread.
+    pub tid: Option<u32>,
+    /// When it began; perf does not know if that was before itself.
+    pub entered: Option<u64>,
+    /// How long it took.
+    pub spent: Option<u64>,
+    pub name: &'t str,
+    pub args: &'t str,
+}
+
+const RAW: &str = "raw_syscalls:sys_";
+
+impl<'t> Line<'t> {
+    /// Reads a line.
+    pub fn read(text: &'t str) -> Self {
+        raw(text).or_else(|| trace(text)).unwrap_or(Self::Other)
+    }
+}
+
+/// `COMM TID [CPU] SECONDS: raw_syscalls:sys_enter: NR N (A, B, C, D, E, F)`, registers in base 16; `…sys_exit: NR N = RESULT`.
+fn raw(text: &str) -> Option<Line<'_>> {
+    let (head, event) = text.split_once(RAW)?;
+    let mut words = head.trim_end().trim_end_matches(':').split_whitespace().rev();
+    let time = decimal(words.next()?, 1_000_000_000)?;
+    let tid = words.find(|w| !w.starts_with('['))?;
+    let tid = tid.rsplit('/').next()?.parse().ok()?;
+    let (number, rest) = event.split_once(": NR ")?.1.split_once(' ')?;
+    let number = number.parse::<i32>().ok()?.cast_unsigned();
+    if let Some(result) = rest.strip_prefix("= ") {
+        return Some(Line::Leave(tid, time, number, result.trim().parse().ok()?));
+    }
+    let mut registers = [0; 6];
+    for (register, word) in registers.iter_mut().zip(rest.trim().strip_prefix('(')?.strip_suffix(')')?.split(", ")) {
+        *register = u64::from_str_radix(word, 16).ok()?;
+    }
+    Some(Line::Enter(tid, time, number, registers))
+}
+
+/// `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`; ` ...` in place of a result, and ` ... [continued]: NAME()) = RESULT` when it comes.
+fn trace(text: &str) -> Option<Line<'_>> {
+    let (time, rest) = text.trim_start().split_once(" (")?;
+    let (spent, rest) = rest.split_once("): ")?;
+    let entered = if time == "?" { None } else { Some(decimal(time, 1_000_000)?) };
+    let spent = spent.trim().trim_end_matches("ms").trim();
+    let spent = if spent.is_empty() { None } else { Some(decimal(spent, 1_000_000)?) };
+    let tid = |who: &str| who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok());
+    if let Some((who, call)) = rest.split_once(" ... [continued]: ") {
+        let (name, result) = call.split_once("()")?;
+        return Some(Line::End(Called { tid: tid(who), entered, spent, name, args: "" }, result.split_once("= ")?.1.trim()));
+    }
+    let is_name = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let open = rest.match_indices('(').map(|(at, _)| at).find(|at| is_name(rest[..*at].rsplit(' ').next().unwrap_or_default()))?;
+    let (who, name) = rest[..open].rsplit_once(' ').unwrap_or(("", &rest[..open]));
+    let args = &rest[open + 1..];
+    let called = |args| Called { tid: tid(who), entered, spent, name, args };
+    if let Some((args, result)) = args.rsplit_once(" = ").filter(|(args, _)| args.trim_end().ends_with(')')) {
+        return Some(Line::Call(called(args.trim_end().strip_suffix(')')?), result.trim()));
+    }
+    let args = args.trim_end().strip_suffix("...")?.trim_end();
+    Some(Line::Begin(called(args.strip_suffix(')').unwrap_or(args))))
+}
+
+/// A decimal number of units of so many nanoseconds.
+fn decimal(text: &str, unit: u64) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());
+    digits(whole).and(digits(part))?;
+    let mut weight = unit;
+    let part = part.bytes().fold(0, |sum, digit| {
+        weight /= 10;
+        sum + u64::from(digit - b'0') * weight
+    });
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
+}
+
+/// Whether a file that starts so is perf's.
+pub fn is_perf(start: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(start);
+    let lines = || text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).take(50);
+    let known = |line: &str| match Line::read(line) {
+        Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => abi::by_name(c.name).is_some(),
+        Line::Enter(..) | Line::Leave(..) => true,
+        Line::Other => false,
+    };
+    let all = lines().count();
+    all > 0 && lines().filter(|l| known(l)).count() * 2 > all
+}

@@ -1,0 +1,37 @@
+//! What a tool that records no data leaves out of a call.
+
+use abi::{Form, Is, Kind};
+use trace::Told;
+
+const AT_EMPTY_PATH: u64 = 0x1000;
+
+/// Fills in, as unknown, what the call moved: so many bytes. And pointers that the other tool does not show.
+pub(crate) fn unrecorded(told: &mut Told) {
+    let succeeded = told.call.succeeded();
+    let moved = told.call.ret.max(0).cast_unsigned();
+    for (arg, a) in told.row.shape(&told.call.args).args.iter().enumerate() {
+        match a.kind {
+            Kind::In(_, layout) | Kind::Out(_, layout) if layout.form == Form::Data && succeeded && told.row.shape.ret == abi::Ret::Bytes => {
+                told.data(arg, &[], moved);
+            }
+            Kind::InIov { .. } | Kind::OutIov { .. } if succeeded => told.data(arg, &[], moved),
+            Kind::Path(used) if succeeded && told.call.string(arg as u8) == Some(b"") => {
+                // An empty name that nobody allowed to be empty was none (futimens(3)), or stood where the tool could not read.
+                let allowed = told
+                    .row
+                    .shape
+                    .args
+                    .iter()
+                    .zip(told.call.args)
+                    .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & AT_EMPTY_PATH != 0));
+                if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
+                    told.call.pieces.retain(|p| usize::from(p.arg) != arg);
+                    let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
+                    told.number(arg, if optional { 0 } else { trace::told::SOMEWHERE });
+                }
+            }
+            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => told.pointer_if_none(arg),
+            _ => {}
+        }
+    }
+}
