@@ -8,7 +8,7 @@ use crate::{naming, print, reading};
 use anyhow::{Context, Result, bail};
 use interop::export::{self, Exported, export};
 use interop::format::{Format, READABLE, sniff};
-use interop::{Outcome, ctf, dataseries, perf, strace};
+use interop::{Outcome, ctf, dataseries, kdump, perf, strace};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufWriter, Write};
@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 /// What FROM is, is found out from its content; what TO becomes, from its name. Nothing is overwritten. What could not be taken over is said, by name and number; what the
 /// other tool does not tell is left open, or marked as made up where replay needs it.
 ///
-/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace and perf script.
+/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace, perf script and
+/// FreeBSD's kdump.
 /// Written: .ra (ours); .ds (DataSeries); .pftrace (Perfetto), .json (Chrome), .csv, .jsonl, .strace, .iolog (fio).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -107,6 +108,7 @@ fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
         Format::Ctf => ctf::import(&a.from, &to, directory, progress),
         Format::Strace => strace::import(&a.from, &to, directory, progress),
         Format::Perf => perf::import(&a.from, &to, directory, progress),
+        Format::Kdump => kdump::import(&a.from, &to, directory, progress),
     };
     drop(bar);
     match outcome {

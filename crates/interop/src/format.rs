@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, ctf, dataseries, perf, strace};
+use crate::{Error, ctf, dataseries, kdump, perf, strace};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -18,11 +18,12 @@ pub enum Format {
     Strace,
     /// Text of `perf trace` or `perf script`.
     Perf,
+    /// Text of FreeBSD's kdump.
+    Kdump,
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str =
-    "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace or of perf script";
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace, of perf script or of FreeBSD's kdump";
 
 /// Looks at what `path` holds.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
@@ -37,6 +38,7 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
         start if dataseries::file::is_dataseries(start) => Some(Format::DataSeries),
         start if strace::is_strace(start) => Some(Format::Strace),
         start if perf::is_perf(start) => Some(Format::Perf),
+        start if kdump::is_kdump(start) => Some(Format::Kdump),
         _ => None,
     })
 }

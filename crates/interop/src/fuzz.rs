@@ -3,7 +3,7 @@
 //! `FUZZ_RUNS=1000000 cargo nextest run --release -E 'test(fuzz::)'` takes an hour or so; without it there are a few hundred runs of each. A run's number is its seed, and is
 //! in the message of what fails.
 
-use crate::{ctf, dataseries, perf, strace};
+use crate::{ctf, dataseries, kdump, perf, strace};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -150,4 +150,13 @@ fn perf_text() {
             let _refused = perf::import(&from, &to, None, &mut |_, _| {});
         });
     }
+}
+
+#[test]
+fn kdump_text() {
+    let dir = scratch();
+    fuzz(kdump::LOG.as_bytes(), |_, input| {
+        let (from, to) = written(dir.path(), input);
+        let _refused = kdump::import(&from, &to, None, &mut |_, _| {});
+    });
 }

@@ -9,6 +9,7 @@ pub mod dataseries;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod kdump;
 pub mod perf;
 pub mod strace;
 mod unrecorded;

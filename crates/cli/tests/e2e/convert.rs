@@ -163,3 +163,14 @@ fn there_and_back() {
         assert_eq!(tree(&root.join(work.strip_prefix("/").unwrap())), left, "{name}");
     }
 }
+
+/// What ran on FreeBSD runs here.
+#[test]
+fn text_of_kdump_is_performed() {
+    let place = Place::new();
+    let to = place.trace("t");
+    let said = convert(&place, &[], &repository().join("tests/fixtures/kdump.txt"), &to);
+    assert!(said.contains("calls of cap_enter"), "{said}");
+    let (root, _) = replayed(&place, &to, "root");
+    assert_eq!(fs::read(root.join("d/g")).unwrap(), b"BSD\\\n\n\tta\xff\0\n");
+}

@@ -238,7 +238,7 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
 }
 
 /// The number of the signal of this name.
-pub(super) fn signal(name: &str) -> Option<u64> {
+pub(crate) fn signal(name: &str) -> Option<u64> {
     (1..=64).find(|n| {
         let mut text = String::new();
         abi::print::signal_name(*n, &mut text);

@@ -1,0 +1,324 @@
+//! A trace out of kdump's text.
+
+use super::line::{Line, bytes, is_data};
+use crate::strace::value;
+use crate::{Error, Outcome, unrecorded};
+use abi::{Effect, Form, Kind};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use trace::import::{Fork, Origin};
+use trace::{About, Import, Told};
+
+/// The longest line.
+const LINE: u64 = 16 << 20;
+/// Nanoseconds between lines without times.
+const STEP: u64 = 1000;
+/// Errors that have another number there (sys/errno.h of FreeBSD), and theirs on Linux. Up to 34 all but one are the same.
+const ERRORS: [(i64, i64); 29] = [
+    (11, 35),
+    (35, 11),
+    (36, 115),
+    (37, 114),
+    (38, 88),
+    (39, 89),
+    (40, 90),
+    (41, 91),
+    (42, 92),
+    (43, 93),
+    (45, 95),
+    (47, 97),
+    (48, 98),
+    (49, 99),
+    (54, 104),
+    (55, 105),
+    (56, 106),
+    (57, 107),
+    (60, 110),
+    (61, 111),
+    (62, 40),
+    (63, 36),
+    (66, 39),
+    (69, 122),
+    (70, 116),
+    (77, 37),
+    (78, 38),
+    (84, 75),
+    (87, 61),
+];
+
+/// The table's name for a call.
+fn linux(name: &str) -> &str {
+    match name.rsplit_once("freebsd").and_then(|(_, n)| n.split_once('_')).map_or(name, |(_, n)| n) {
+        "pread" => "pread64",
+        "pwrite" => "pwrite64",
+        "fstatat" => "newfstatat",
+        "exit" => "exit_group",
+        "getdirentries" => "getdents64",
+        other => other,
+    }
+}
+
+/// Makes the trace `to` of the text `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
+pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+    let mut first = First::default();
+    each(from, &mut |record| {
+        first.look(&record);
+        Ok(())
+    })?;
+    let about = About {
+        engine: "kdump".to_owned(),
+        data: "all".to_owned(),
+        kernel: "FreeBSD".to_owned(),
+        machine: "x86_64".to_owned(),
+        began: first.began.unwrap_or(0),
+        ..About::default()
+    };
+    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks })?;
+    import.note("recorded on FreeBSD: calls, flags and errors go by those of the same name on Linux");
+    if directory.is_none() {
+        import.note("kdump does not tell the working directory: relative names start from / (--directory names another)");
+    }
+    if !first.timed {
+        import.note("there are no times in it (kdump -T): the order of the lines is that of the calls");
+    }
+    let mut taking = Taking { import, open: HashMap::new(), lost: BTreeMap::new() };
+    let all = each(from, &mut |record| taking.record(&record))?;
+    progress(all, all);
+    let Taking { mut import, open, lost } = taking;
+    for begun in open.into_values() {
+        import.call(begun.told)?;
+    }
+    let summary = import.finish(true, progress)?;
+    Ok(Outcome { summary, lost, damage: None })
+}
+
+/// A line, and the lines of data behind it.
+struct Record<'t> {
+    line: Option<Line<'t>>,
+    time: u64,
+    data: &'t [String],
+}
+
+/// Reads all records; how many bytes they are.
+fn each(from: &Path, each: &mut dyn FnMut(Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut file = BufReader::new(File::open(from).map_err(Error::io("open", from))?);
+    let (mut head, mut data, mut all, mut clock) = (String::new(), Vec::new(), 0, 0);
+    loop {
+        let mut raw = Vec::new();
+        let n = (&mut file).take(LINE).read_until(b'\n', &mut raw).map_err(Error::io("read", from))?;
+        all += n as u64;
+        let text = String::from_utf8_lossy(&raw);
+        let text = text.trim_end_matches('\n');
+        if n > 0 && is_data(text) {
+            data.push(text.to_owned());
+            continue;
+        }
+        if !head.is_empty() {
+            let line = Line::read(&head);
+            let time = line.and_then(|l| l.time).unwrap_or(0);
+            clock = time.max(clock + STEP);
+            each(Record { line, time: clock, data: &data })?;
+        }
+        if n == 0 {
+            return Ok(all);
+        }
+        data.clear();
+        text.clone_into(&mut head);
+    }
+}
+
+/// What a first reading finds out: who made whom.
+#[derive(Default)]
+struct First {
+    began: Option<u64>,
+    timed: bool,
+    forks: HashMap<u32, Vec<Fork>>,
+    begun: HashMap<u32, u64>,
+}
+
+impl First {
+    fn look(&mut self, record: &Record<'_>) {
+        self.began.get_or_insert(record.time);
+        let Some(line) = record.line else { return };
+        self.timed |= line.time.is_some();
+        let tid = line.tid.unwrap_or(line.pid);
+        let name = linux(line.rest.split(['(', ' ']).next().unwrap_or_default());
+        if abi::by_name(name).is_none_or(|r| r.shape.effect != Effect::Fork) {
+            return;
+        }
+        match line.kind {
+            "CALL" => drop(self.begun.insert(tid, record.time)),
+            "RET" => {
+                let child = result(line.rest).and_then(|child| u32::try_from(child).ok());
+                if let (Some(time), Some(child @ 1..)) = (self.begun.remove(&tid), child) {
+                    self.forks.entry(child).or_default().push(Fork { parent: tid, flags: 0, time });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `read 12/0xc`, `open -1 errno 2 No such file or directory`; `execve JUSTRETURN` is 0.
+fn result(rest: &str) -> Option<i64> {
+    let mut words = rest.split_whitespace().skip(1);
+    let value = words.next()?;
+    if value == "JUSTRETURN" {
+        return Some(0);
+    }
+    let value = value::number(value.split('/').next()?, None)?.cast_signed();
+    if value == -1 && words.next() == Some("errno") {
+        let errno: i64 = words.next()?.parse().ok().filter(|e| (1..4096).contains(e))?;
+        return Some(-ERRORS.iter().find(|(there, _)| *there == errno).map_or(errno, |(_, here)| *here));
+    }
+    Some(value)
+}
+
+struct Begun {
+    told: Told,
+    names: usize,
+    data: Vec<u8>,
+    moved: u64,
+}
+
+struct Taking {
+    import: Import,
+    open: HashMap<u32, Begun>,
+    lost: BTreeMap<String, u64>,
+}
+
+impl Taking {
+    fn lose(&mut self, what: &str) {
+        *self.lost.entry(what.to_owned()).or_default() += 1;
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        let Some(line) = record.line else {
+            self.lose("lines that are no record");
+            return Ok(());
+        };
+        let tid = line.tid.unwrap_or(line.pid);
+        match line.kind {
+            "CALL" => self.begin(tid, record.time, line.rest),
+            "RET" => self.end(tid, record.time, line.rest),
+            "NAMI" => {
+                if let Some(begun) = self.open.get_mut(&tid) {
+                    let name = line.rest.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(line.rest);
+                    let mut paths = begun.told.row.shape.args.iter().enumerate().filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+                    if let Some((arg, _)) = paths.nth(begun.names) {
+                        begun.told.string(arg, name.as_bytes());
+                    }
+                    begun.names += 1;
+                }
+                Ok(())
+            }
+            "GIO" => {
+                // `fd 3 read 12 bytes`
+                let count = line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+                if let Some(begun) = self.open.get_mut(&tid) {
+                    begun.data.extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
+                    begun.moved += count;
+                }
+                Ok(())
+            }
+            "PSIG" => {
+                let signal = value::signal(line.rest.split(' ').next().unwrap_or_default());
+                Ok(self.import.signal(tid, record.time, signal.unwrap_or(0))?)
+            }
+            other => {
+                self.lose(&format!("records {other}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+        if let Some(before) = self.open.remove(&tid) {
+            self.import.call(before.told)?;
+        }
+        let (name, args) = text.split_once('(').map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
+        let Some(mut told) = Told::new(linux(name), tid, time) else {
+            self.lose(&format!("calls of {name}, for which Linux has none"));
+            return Ok(());
+        };
+        let mut unread = false;
+        for (at, text) in value::split(args).iter().enumerate() {
+            if let Some(kind) = told.row.shape.args.get(at).map(|a| a.kind) {
+                let value = argument(kind, text);
+                unread |= value.is_none();
+                told.number(at, value.unwrap_or(0));
+            }
+        }
+        if unread && told.row.shape.replay == abi::Replay::Issue {
+            self.lose(&format!("words in arguments of {name} that mean nothing to us"));
+        }
+        self.import.meet(tid, time)?;
+        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+            return Ok(self.import.call(told)?);
+        }
+        self.open.insert(tid, Begun { told, names: 0, data: Vec::new(), moved: 0 });
+        Ok(())
+    }
+
+    fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+        let name = linux(text.split(' ').next().unwrap_or_default());
+        let Some(Begun { mut told, data, moved, .. }) = self.open.remove(&tid).filter(|b| b.told.row.name() == name) else {
+            if abi::by_name(name).is_some_and(|r| r.shape.effect != Effect::Fork) {
+                self.lose("ends of calls that began before the recording");
+            }
+            return Ok(());
+        };
+        if let Some(ret) = result(text) {
+            told.returned(time, ret);
+        }
+        let is_data = |kind: Kind| match kind {
+            Kind::In(_, layout) | Kind::Out(_, layout) => layout.form == Form::Data,
+            Kind::InIov { .. } | Kind::OutIov { .. } => true,
+            _ => false,
+        };
+        if moved > 0
+            && told.call.succeeded()
+            && let Some(arg) = told.row.shape.args.iter().position(|a| is_data(a.kind))
+        {
+            told.data(arg, &data, moved);
+        }
+        unrecorded(&mut told);
+        Ok(self.import.call(told)?)
+    }
+}
+
+/// A number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`: names count, as the numbers are FreeBSD's. `None`: it means nothing here.
+fn argument(kind: Kind, text: &str) -> Option<u64> {
+    let (number, names) = text.split_once('<').map_or((text, None), |(number, rest)| (number, rest.strip_suffix('>')));
+    match kind {
+        Kind::Flags(set) => {
+            let names = names.unwrap_or(number);
+            let plain = names.starts_with(|c: char| c.is_ascii_digit());
+            value::number(names, Some(set)).filter(|v| !plain || *v < 4)
+        }
+        Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => Some(i64::from(abi::AT_FDCWD).cast_unsigned()),
+        _ => value::number(number, None).or_else(|| modes(names.unwrap_or(number))),
+    }
+}
+
+/// A mode in names.
+fn modes(names: &str) -> Option<u64> {
+    const CLASSES: [(&str, u64); 3] = [("USR", 6), ("GRP", 3), ("OTH", 0)];
+    let bits = |name: &str| {
+        let name = name.strip_prefix("S_I")?;
+        if let Some((_, shift)) = [("RWXU", 6), ("RWXG", 3), ("RWXO", 0)].iter().find(|(n, _)| *n == name) {
+            return Some(7u64 << shift);
+        }
+        let (class, shift) = CLASSES.iter().find(|(class, _)| name.ends_with(class))?;
+        let bit = match name.strip_suffix(class)? {
+            "R" => 4,
+            "W" => 2,
+            "X" => 1,
+            _ => return None,
+        };
+        Some(bit << shift)
+    };
+    names.split('|').map(bits).try_fold(0, |sum, bits| Some(sum | bits?))
+}

@@ -1,0 +1,120 @@
+//! What a line says (usr.bin/kdump/kdump.c of FreeBSD).
+
+/// A record's line: who, when, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'t> {
+    /// The process.
+    pub pid: u32,
+    /// With `-H`.
+    pub tid: Option<u32>,
+    /// Nanoseconds, with `-T`, `-E` or `-R`.
+    pub time: Option<u64>,
+    /// `CALL`, `RET`, `NAMI`, `GIO`, `PSIG` and others.
+    pub kind: &'t str,
+    /// What follows the kind.
+    pub rest: &'t str,
+}
+
+const KINDS: [&str; 12] = ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
+
+impl<'t> Line<'t> {
+    /// Reads a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Lines of data are none ([`is_data`]).
+    pub fn read(text: &'t str) -> Option<Self> {
+        if is_data(text) {
+            return None;
+        }
+        let (mut words, mut at) = (Vec::new(), 0);
+        for word in text.split(' ') {
+            if !word.is_empty() {
+                words.push((word, at));
+            }
+            at += word.len() + 1;
+            if words.len() > 2 && KINDS.contains(&word) {
+                break;
+            }
+        }
+        let (kind, begin) = words.pop().filter(|(word, _)| KINDS.contains(word))?;
+        let pid = words.first()?.0.parse().ok()?;
+        let time = words.last().and_then(|(word, _)| seconds(word)).filter(|_| words.len() > 2);
+        let named = words.len() - usize::from(time.is_some());
+        let tid = if named > 2 { words[1].0.parse().ok() } else { None };
+        Some(Self { pid, tid, time, kind, rest: text[begin + kind.len()..].trim_start() })
+    }
+}
+
+fn seconds(word: &str) -> Option<u64> {
+    let (whole, part) = word.split_once('.')?;
+    let nanoseconds = format!("{part:0<9}");
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    (digits(whole) && digits(part) && nanoseconds.len() == 9).then_some(())?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds.parse().ok()?)
+}
+
+/// Whether a line goes on with the data of the record before: text begins at a quote and goes on after tabs, bytes stand behind their offset.
+pub fn is_data(text: &str) -> bool {
+    text.starts_with('\t') || text.starts_with("       \"") || text.starts_with("       0x")
+}
+
+/// The bytes that lines of data stand for, of which there are `most` at most.
+pub fn bytes(lines: &[String], most: usize) -> Vec<u8> {
+    let mut out = match lines.first() {
+        Some(first) if first.starts_with("       0x") => lines.iter().flat_map(|l| row(l)).collect(),
+        _ => text(lines),
+    };
+    out.truncate(most);
+    out
+}
+
+/// `       0x0010 0001 0203 04  |....|`.
+fn row(line: &str) -> Vec<u8> {
+    let digits = line.trim_start().split_once(' ').map_or("", |(_, rest)| rest.split("  |").next().unwrap_or_default());
+    let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
+    digits.chunks_exact(2).filter_map(byte).collect()
+}
+
+/// Text in quotes as vis(3) leaves it: lines go on after a tab, and long ones are folded with a backslash.
+fn text(lines: &[String]) -> Vec<u8> {
+    let mut joined = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let line = line.strip_prefix("       \"").filter(|_| i == 0).or_else(|| line.strip_prefix('\t')).unwrap_or(line.trim_start_matches(' '));
+        joined.extend_from_slice(line.as_bytes());
+        joined.push(b'\n');
+    }
+    let end = joined.iter().rposition(|b| *b == b'"').unwrap_or(joined.len());
+    let mut out = Vec::new();
+    let mut rest = &joined[..end];
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'\\' {
+            out.push(*first);
+            continue;
+        }
+        let [escape, after @ ..] = rest else { break };
+        rest = after;
+        match escape {
+            b'\n' => {}
+            b'r' => out.push(b'\r'),
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b's' => out.push(b' '),
+            b'0'..=b'7' => {
+                let more = rest.iter().take(2).take_while(|d| (b'0'..=b'7').contains(*d)).count();
+                // A zero alone, or three digits.
+                let more = if more == 2 { 2 } else { 0 };
+                out.push(rest[..more].iter().fold(escape - b'0', |v, d| v.wrapping_mul(8).wrapping_add(d - b'0')));
+                rest = &rest[more..];
+            }
+            other => out.push(*other),
+        }
+    }
+    out
+}
+
+/// Whether a file that starts so is kdump's.
+pub fn is_kdump(start: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(start);
+    let lines = || text.lines().filter(|l| !is_data(l)).take(50);
+    let all = lines().count();
+    all > 0 && lines().filter(|l| Line::read(l).is_some()).count() * 2 > all
+}
