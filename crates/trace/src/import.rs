@@ -4,6 +4,7 @@
 //! what an open opened, marked as made up. Nothing is looked up on this machine.
 
 mod files;
+mod moves;
 
 use crate::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
 use crate::told::Told;
@@ -246,8 +247,49 @@ impl Import {
         self.journal.commit()
     }
 
+    /// The renames that were worked out, in a journal of their own: they come before what was recorded long ago.
+    fn renames(&mut self) -> Result<(), Error> {
+        let mut found = std::mem::take(&mut self.files.moves.found);
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.sort_by_key(|m| m.first.time);
+        let roles = |r: &&abi::Row| r.shape.args.iter().map(|a| a.kind.path().map(|p| p.role)).eq([Some(Role::Source), Some(Role::Target)]);
+        let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
+        let (mut made_up, mut open) = (0, 0);
+        let mut journal = self.recording.journal(1)?;
+        for renamed in found {
+            let [from] = &renamed.from[..] else {
+                open += 1;
+                continue;
+            };
+            let time = renamed.first.time.saturating_sub(1);
+            let Some(mut told) = Told::new(row.name(), renamed.first.tid, time) else { continue };
+            told.string(0, from);
+            told.string(1, &renamed.to);
+            told.returned(time, 0);
+            told.call.pid = renamed.first.pid;
+            let Call { flags, pid, tid, nr, entered, ret, args, .. } = told.call;
+            journal.begin(Header { kind: RecordKind::Call as u8, flags, pid, tid, nr, entered, left: time, ret, args, ..Header::default() });
+            for p in &told.call.pieces {
+                put(&mut journal, p, p.bytes.as_slice());
+            }
+            journal.commit()?;
+            made_up += 1;
+        }
+        journal.finish()?;
+        if made_up > 0 {
+            self.note(format!("{made_up} renames that were not recorded were worked out from inode numbers, and added"));
+        }
+        if open > 0 {
+            self.note(format!("{open} files came to names where nobody made them, and nothing says from where"));
+        }
+        Ok(())
+    }
+
     /// Ends the trace. `whole`: the foreign trace was read to its end.
-    pub fn finish(self, whole: bool, progress: crate::recording::Progress<'_>) -> Result<Summary, Error> {
+    pub fn finish(mut self, whole: bool, progress: crate::recording::Progress<'_>) -> Result<Summary, Error> {
+        self.renames()?;
         self.journal.finish()?;
         let end = End { finished: whole, final_state: false, held_ns: 0, notes: self.notes };
         self.recording.seal_foreign(end, progress)

@@ -73,7 +73,8 @@ fn a_file_becomes_a_trace() {
     let to = dir.path().join("meta.ra");
     let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
     assert!(outcome.damage.is_none());
-    assert_eq!((outcome.summary.calls, outcome.summary.processes), (799, 15));
+    // One of them is the rename that mv made and the original does not record.
+    assert_eq!((outcome.summary.calls, outcome.summary.processes), (799 + 1, 15));
     let calls = calls(&to);
     let named = |name: &str| calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>();
     let hello = named("write")[0];
@@ -142,7 +143,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
     import(&fixture(dir.path(), "meta.ds"), &first, None, &mut |_, _| {}).unwrap();
     let out = dir.path().join("out.ds");
     let exported = super::export(&Trace::open(&first).unwrap(), &out, &mut |_, _| {}).unwrap();
-    assert_eq!((exported.calls, exported.lost.len()), (799, 0), "{:?}", exported.lost);
+    assert_eq!((exported.calls, exported.lost.len()), (800, 0), "{:?}", exported.lost);
 
     let mut reader = Reader::open(&out).unwrap();
     let mut ids = std::collections::BTreeSet::new();
@@ -160,7 +161,9 @@ fn a_round_trip_keeps_what_can_be_expressed() {
         let mut all: Vec<_> = calls(path)
             .into_iter()
             .map(|c| {
-                let pieces: Vec<_> = c.pieces.iter().map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
+                // Which file it is, the reader makes up: it knows more when a rename is there.
+                let told = c.pieces.iter().filter(|p| p.kind != trace::record::PieceKind::Identity);
+                let pieces: Vec<_> = told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
                 (c.entered, c.tid, c.nr, c.args, c.ret, c.left, pieces)
             })
             .collect();

@@ -80,6 +80,37 @@ fn a_log_becomes_a_trace() {
     assert!(items.iter().any(|i| matches!(i, Item::Event(e) if e.kind == trace::RecordKind::Start && e.tid == 101 && e.args[0] == 100)));
 }
 
+/// A rename that is not there is worked out where only one is possible, and nowhere else.
+#[test]
+fn renames_are_worked_out_from_inode_numbers() {
+    let stat = |name: &str, ino: u32, links: u32| {
+        format!("stat(\"{name}\", {{st_dev=makedev(0xfe, 0), st_ino={ino}, st_mode=S_IFREG|0644, st_nlink={links}, st_size=0}}) = 0\n")
+    };
+    let make = |name: &str| format!("openat(AT_FDCWD, \"{name}\", O_WRONLY|O_CREAT|O_EXCL, 0644) = 3\nclose(3) = 0\n");
+    let begin = format!("mkdir(\"/d\", 0777) = 0\n{}{}link(\"/x\", \"/y\") = 0\n{}", make("/x"), stat("/x", 7, 1), make("/d/known"));
+    let cases = [
+        // /y went there: /x is still used.
+        (format!("{}chmod(\"/d/z\", 0600) = 0\n{}{}", stat("/d/known", 8, 1), stat("/d/z", 7, 2), stat("/x", 7, 2)), vec![("/y", "/d/z")]),
+        // Either of them may have.
+        (stat("/d/z", 7, 2), vec![]),
+        // It is a third name.
+        (format!("{}{}", stat("/d/z", 7, 3), stat("/x", 7, 3)), vec![]),
+        // Nobody knows what was in that directory before; or the number belongs to another file now.
+        (format!("{}{}", stat("/e/z", 7, 2), stat("/x", 7, 2)), vec![]),
+        (format!("unlink(\"/x\") = 0\nunlink(\"/y\") = 0\n{}{}", make("/d/z"), stat("/d/z", 7, 1)), vec![]),
+    ];
+    for (text, expected) in cases {
+        let dir = crate::fuzz::scratch();
+        let (log, to) = (dir.path().join("log"), dir.path().join("log.ra"));
+        fs::write(&log, format!("{begin}{text}")).unwrap();
+        import(&log, &to, None, &mut |_, _| {}).unwrap();
+        let calls = Trace::open(&to).unwrap().read(Want { data: false });
+        let calls: Vec<trace::Call> = calls.filter_map(|i| if let Item::Call(c) = i.unwrap() { Some(c) } else { None }).collect();
+        let renames: Vec<_> = calls.iter().filter(|c| c.shape().unwrap().name == "rename").map(|c| [c.string(0).unwrap(), c.string(1).unwrap()]).collect();
+        assert_eq!(renames, expected.iter().map(|(from, to)| [from.as_bytes(), to.as_bytes()]).collect::<Vec<_>>(), "{text}");
+    }
+}
+
 /// Text that ends anywhere gives what stands before that.
 #[test]
 fn cut_text_is_read_as_far_as_it_goes() {

@@ -1,5 +1,6 @@
 //! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
 
+use super::moves::Moves;
 use crate::Call;
 use crate::record::{Identity, MADE_UP};
 use crate::world::{Bound, lexical};
@@ -7,6 +8,8 @@ use abi::{Is, Kind, Role, Shape};
 use std::collections::BTreeMap;
 
 const O_DIRECTORY: u32 = 0o200_000;
+const O_CREAT: u32 = 0o100;
+const O_EXCL: u32 = 0o200;
 const O_TRUNC: u32 = 0o1000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -16,8 +19,10 @@ const PROC: u32 = 0x9fa0;
 
 /// A file.
 #[derive(Clone, Copy, Debug, Default)]
-struct File {
-    inode: u64,
+pub(super) struct File {
+    pub inode: u64,
+    /// When a call was last entered that used this name.
+    pub used: u64,
     size: u64,
     directory: bool,
 }
@@ -27,6 +32,7 @@ struct File {
 pub(super) struct Files {
     by_path: BTreeMap<Vec<u8>, File>,
     inodes: u64,
+    pub moves: Moves,
 }
 
 impl Files {
@@ -61,6 +67,18 @@ impl Files {
         if !call.succeeded() {
             return;
         }
+        for (role, path) in shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))) {
+            self.moves.used(&path, call);
+            if let Some(file) = self.by_path.get_mut(&path) {
+                file.used = call.entered;
+            }
+            match role {
+                Role::Create | Role::Target => self.moves.made(&path, role == Role::Create && is_directory(shape)),
+                Role::Open(from) if call.open_flags(from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => self.moves.made(&path, false),
+                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(&path),
+                Role::Lookup | Role::Open(_) => {}
+            }
+        }
         let mut paths = shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))));
         match (paths.next(), paths.next()) {
             (Some((Role::Source, old)), Some((_, new))) => self.renamed(&old, &new),
@@ -68,7 +86,7 @@ impl Files {
                 let file = *self.get(&old);
                 self.by_path.insert(new, file);
             }
-            (Some((Role::Create, path)), None) if shape.args.iter().any(|a| a.kind == Kind::Mode) && !shape.args.iter().any(|a| a.kind == Kind::Dev) => {
+            (Some((Role::Create, path)), None) if is_directory(shape) => {
                 self.get(&path).directory = true;
             }
             (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
@@ -93,6 +111,11 @@ impl Files {
             if mode & S_IFMT != 0 {
                 let file = self.get(path);
                 (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
+                let number = word(Is::Dev).zip(word(Is::Ino)).map(|((dev, _), (ino, _))| (dev, ino)).filter(|_| mode & S_IFMT == S_IFREG);
+                let links = word(Is::Links).map_or(1, |(links, _)| links);
+                if let Some(inode) = number.and_then(|n| self.moves.told(path, n, links, &self.by_path)) {
+                    self.get(path).inode = inode;
+                }
             }
         }
     }
@@ -107,4 +130,9 @@ impl Files {
             }
         }
     }
+}
+
+/// Whether what the call makes is a directory.
+fn is_directory(shape: &Shape) -> bool {
+    shape.args.iter().any(|a| a.kind == Kind::Mode) && !shape.args.iter().any(|a| a.kind == Kind::Dev)
 }
