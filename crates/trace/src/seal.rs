@@ -214,6 +214,9 @@ impl<'a> Sealing<'a> {
         summary.recovered = how.recovered;
         if document.end.is_none() {
             summary.complete_until = complete_until(self.place.dir);
+            if let Some(late) = summary.last.zip(summary.complete_until).and_then(|(last, until)| last.checked_sub(until)).filter(|late| *late > 0) {
+                summary.notes.push(format!("the last {} us may follow from what was not written: replay leaves them out", late.div_ceil(1000)));
+            }
         }
         document.tables = self.events.finish(self.place, self.clock_offset)?;
         document.tables.push(self.census.write(self.place)?);

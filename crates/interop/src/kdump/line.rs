@@ -18,7 +18,7 @@ pub struct Line<'t> {
 const KINDS: [&str; 12] = ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
 
 impl<'t> Line<'t> {
-    /// Reads a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Lines of data are none ([`is_data`]).
+    /// Reads a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Lines of data are none.
     pub fn read(text: &'t str) -> Option<Self> {
         if is_data(text) {
             return None;
