@@ -98,6 +98,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
 }
 
 fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
+    let wanted = to == a.to;
     let to = naming::output(Some(to), OsStr::new(""), false)?;
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
     let bar = talk.progress("converting");
@@ -112,7 +113,7 @@ fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
     };
     drop(bar);
     match outcome {
-        Ok(outcome) => taken(&outcome, &to, talk),
+        Ok(outcome) => taken(&outcome, wanted.then_some(&*to), talk),
         Err(e) => {
             let _half = std::fs::remove_dir_all(&to);
             return Err(e.into());
@@ -161,14 +162,17 @@ fn lost(lost: &BTreeMap<String, u64>, talk: &Talk) {
     }
 }
 
-fn taken(outcome: &Outcome, to: &Path, talk: &Talk) {
+/// `to`: where it is; `None`: it goes again.
+fn taken(outcome: &Outcome, to: Option<&Path>, talk: &Talk) {
     let s = &outcome.summary;
     for note in &s.notes {
         talk.say(format_args!("note: {note}"));
     }
     lost(&outcome.lost, talk);
-    let (calls, processes) = (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
-    talk.say(format_args!("wrote {}  {calls}  {processes}  {}  {}", to.display(), bytes(s.bytes_on_disk), s.verdict));
+    if let Some(to) = to {
+        let (calls, processes) = (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
+        talk.say(format_args!("wrote {}  {calls}  {processes}  {}  {}", to.display(), bytes(s.bytes_on_disk), s.verdict));
+    }
     if let Some(damage) = &outcome.damage {
         talk.warn(format_args!("it was not read to its end: {damage}"));
     }

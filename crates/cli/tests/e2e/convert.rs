@@ -183,5 +183,8 @@ fn text_of_kdump_is_performed() {
     let said = convert(&place, &[], &repository().join("tests/fixtures/kdump.txt"), &to);
     assert!(said.contains("calls of cap_enter"), "{said}");
     let (root, _) = replayed(&place, &to, "root");
+    // By way of a trace, of which nothing is said and nothing stays.
+    let said = convert(&place, &[], &repository().join("tests/fixtures/kdump.txt"), &place.path("t.csv"));
+    assert!(said.contains("t.csv") && !said.contains(".ra"), "{said}");
     assert_eq!(fs::read(root.join("d/g")).unwrap(), b"BSD\\\n\n\tta\xff\0\n");
 }
