@@ -7,8 +7,8 @@ use crate::units::{bytes, count, counted};
 use crate::{naming, print, reading};
 use anyhow::{Context, Result, bail};
 use interop::export::{self, Exported, export};
-use interop::format::{Format, READABLE, sniff};
-use interop::{Outcome, ctf, dataseries, kdump, perf, strace};
+use interop::format::{READABLE, sniff};
+use interop::{Importer, Outcome, dataseries};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufWriter, Write};
@@ -81,36 +81,29 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         let unknown: Result<()> = Err(anyhow::anyhow!("the name {} does not say which format to write", a.to.display()));
         return unknown.advise(format!("end it with one of {}", names.join(" ")));
     };
-    match (from, target) {
-        (Format::Trace, Target::Trace) => bail!("{} is a trace already", a.from.display()),
-        (Format::Trace, target) => write(a, *target, talk),
-        (from, Target::Trace) => read(a, from, &a.to, talk).map(drop),
-        (from, target) => {
+    match (from.importer(), target) {
+        (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
+        (None, target) => write(a, *target, talk),
+        (Some(import), Target::Trace) => read(a, import, &a.to, talk).map(drop),
+        (Some(import), target) => {
             // By way of a trace of ours, which goes again.
             let beside = a.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let on_the_way = beside.join(format!(".convert.{}.ra", std::process::id()));
             let through = Args { from: on_the_way.clone(), to: a.to.clone(), directory: None };
-            let done = read(a, from, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
+            let done = read(a, import, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
             let _gone = std::fs::remove_dir_all(&on_the_way);
             done
         }
     }
 }
 
-fn read(a: &Args, from: Format, to: &Path, talk: &Talk) -> Result<()> {
+fn read(a: &Args, import: Importer, to: &Path, talk: &Talk) -> Result<()> {
     let wanted = to == a.to;
     let to = naming::output(Some(to), OsStr::new(""), false)?;
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
     let bar = talk.progress("converting");
     let progress = &mut |done, of| bar.at(done, of);
-    let outcome = match from {
-        Format::Trace => bail!("{} is a trace already", a.from.display()),
-        Format::DataSeries => dataseries::import(&a.from, &to, directory, progress),
-        Format::Ctf => ctf::import(&a.from, &to, directory, progress),
-        Format::Strace => strace::import(&a.from, &to, directory, progress),
-        Format::Perf => perf::import(&a.from, &to, directory, progress),
-        Format::Kdump => kdump::import(&a.from, &to, directory, progress),
-    };
+    let outcome = import(&a.from, &to, directory, progress);
     drop(bar);
     match outcome {
         Ok(outcome) => taken(&outcome, wanted.then_some(&*to), talk),

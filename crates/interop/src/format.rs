@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, ctf, dataseries, kdump, perf, strace};
+use crate::{Error, Importer, ctf, dataseries, kdump, perf, strace};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -20,6 +20,20 @@ pub enum Format {
     Perf,
     /// Text of FreeBSD's kdump.
     Kdump,
+}
+
+impl Format {
+    /// Who reads it; `None`: it is ours.
+    pub fn importer(self) -> Option<Importer> {
+        match self {
+            Self::Trace => None,
+            Self::DataSeries => Some(dataseries::import),
+            Self::Ctf => Some(ctf::import),
+            Self::Strace => Some(strace::import),
+            Self::Perf => Some(perf::import),
+            Self::Kdump => Some(kdump::import),
+        }
+    }
 }
 
 /// The formats that can be read, for messages.

@@ -3,10 +3,11 @@
 //! `FUZZ_RUNS=1000000 cargo nextest run --release -E 'test(fuzz::)'` takes an hour or so; without it there are a few hundred runs of each. A run's number is its seed, and is
 //! in the message of what fails.
 
-use crate::{ctf, dataseries, kdump, perf, strace};
+use crate::{Importer, Outcome, ctf, dataseries, kdump, perf, strace};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use trace::{Call, Item, Trace, Want};
 
 /// In memory, where there is such a place: what is sealed is made durable each time.
 pub(crate) fn scratch() -> tempfile::TempDir {
@@ -86,6 +87,16 @@ fn written(dir: &Path, input: &[u8]) -> (PathBuf, PathBuf) {
     (from, to)
 }
 
+/// What becomes of a text: its calls, and all that happened.
+pub(crate) fn imported(text: &str, import: Importer) -> (Outcome, Vec<Call>, Vec<Item>) {
+    let dir = scratch();
+    let (from, to) = written(dir.path(), text.as_bytes());
+    let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
+    let items: Vec<Item> = Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap).collect();
+    let calls = items.iter().filter_map(|i| if let Item::Call(c) = i { Some(c.clone()) } else { None }).collect();
+    (outcome, calls, items)
+}
+
 #[test]
 fn dataseries_files() {
     let dir = scratch();
@@ -132,31 +143,28 @@ fn ctf_metadata() {
     });
 }
 
-#[test]
-fn strace_text() {
+/// Runs an importer of text.
+fn text(logs: &[&str], import: Importer) {
     let dir = scratch();
-    fuzz(strace::LOG.as_bytes(), |_, input| {
-        let (from, to) = written(dir.path(), input);
-        let _refused = strace::import(&from, &to, None, &mut |_, _| {});
-    });
-}
-
-#[test]
-fn perf_text() {
-    let dir = scratch();
-    for text in [perf::SCRIPT, perf::TRACE] {
-        fuzz(text.as_bytes(), |_, input| {
+    for log in logs {
+        fuzz(log.as_bytes(), |_, input| {
             let (from, to) = written(dir.path(), input);
-            let _refused = perf::import(&from, &to, None, &mut |_, _| {});
+            let _refused = import(&from, &to, None, &mut |_, _| {});
         });
     }
 }
 
 #[test]
+fn strace_text() {
+    text(&[strace::LOG], strace::import);
+}
+
+#[test]
+fn perf_text() {
+    text(&[perf::SCRIPT, perf::TRACE], perf::import);
+}
+
+#[test]
 fn kdump_text() {
-    let dir = scratch();
-    fuzz(kdump::LOG.as_bytes(), |_, input| {
-        let (from, to) = written(dir.path(), input);
-        let _refused = kdump::import(&from, &to, None, &mut |_, _| {});
-    });
+    text(&[kdump::LOG], kdump::import);
 }

@@ -1,4 +1,4 @@
-//! Text that FreeBSD's kdump(1) wrote: `ktrace -i CMD; kdump [-H] [-T | -E] [-m BYTES] [-n]`. Names and data are in it, so that it can be performed on Linux: calls go by
+//! Text that FreeBSD's kdump(1) wrote: `ktrace -i CMD; kdump [-H] [-T | -E] [-m BYTES]`. Names and data are in it, so that it can be performed on Linux: calls go by
 //! the Linux call of that name, flags by their names, errors by their meaning. What there is none for is counted.
 
 mod import;

@@ -8,8 +8,10 @@ pub mod ctf;
 pub mod dataseries;
 pub mod error;
 pub mod export;
+mod forks;
 pub mod format;
 pub mod kdump;
+mod lines;
 pub mod perf;
 pub mod strace;
 mod unrecorded;
@@ -18,7 +20,11 @@ pub use error::Error;
 pub(crate) use unrecorded::unrecorded;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use trace::Summary;
+
+/// Makes the trace of the second path of what is at the first. Then: where the program was when it began, if the user knows; and who hears how many bytes are done, of how many.
+pub type Importer = fn(&Path, &Path, Option<&[u8]>, &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error>;
 
 /// What a conversion came to.
 #[derive(Debug)]

@@ -99,7 +99,7 @@ impl Import {
         if let Some(shape) = shape {
             self.files.seen(&call, shape, &bound);
         }
-        self.emit(&call)?;
+        Self::emit(&mut self.journal, &call)?;
         let Some(shape) = shape else { return Ok(()) };
         let time = call.left.unwrap_or(call.entered);
         match shape.effect {
@@ -214,7 +214,7 @@ impl Import {
         self.journal.commit()
     }
 
-    fn emit(&mut self, call: &Call) -> Result<(), Error> {
+    fn emit(journal: &mut Journal, call: &Call) -> Result<(), Error> {
         let left = call.left.unwrap_or(call.entered);
         let header = Header {
             kind: RecordKind::Call as u8,
@@ -230,21 +230,21 @@ impl Import {
         };
         let bytes: usize = call.pieces.iter().map(|p| p.bytes.len()).sum();
         if bytes <= PART_BYTES {
-            self.journal.begin(header);
+            journal.begin(header);
             for p in &call.pieces {
-                put(&mut self.journal, p, p.bytes.as_slice());
+                put(journal, p, p.bytes.as_slice());
             }
-            return self.journal.commit();
+            return journal.commit();
         }
         for p in &call.pieces {
             for part in p.bytes.as_slice().chunks(PART_BYTES) {
-                self.journal.begin(Header { kind: RecordKind::Part as u8, ..header });
-                put(&mut self.journal, p, part);
-                self.journal.commit()?;
+                journal.begin(Header { kind: RecordKind::Part as u8, ..header });
+                put(journal, p, part);
+                journal.commit()?;
             }
         }
-        self.journal.begin(header);
-        self.journal.commit()
+        journal.begin(header);
+        journal.commit()
     }
 
     /// The renames that were worked out, in a journal of their own: they come before what was recorded long ago.
@@ -269,12 +269,7 @@ impl Import {
             told.string(1, &renamed.to);
             told.returned(time, 0);
             told.call.pid = renamed.first.pid;
-            let Call { flags, pid, tid, nr, entered, ret, args, .. } = told.call;
-            journal.begin(Header { kind: RecordKind::Call as u8, flags, pid, tid, nr, entered, left: time, ret, args, ..Header::default() });
-            for p in &told.call.pieces {
-                put(&mut journal, p, p.bytes.as_slice());
-            }
-            journal.commit()?;
+            Self::emit(&mut journal, &told.call)?;
             made_up += 1;
         }
         journal.finish()?;

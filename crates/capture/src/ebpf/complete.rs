@@ -1,6 +1,7 @@
 //! Until when all journals together hold everything, kept where it outlives us: what one CPU's journal has of later times may follow from what another's has not
 //! ([`trace::journal::COMPLETE`]).
 
+use super::consumer::Shared;
 use super::ring::{Mapped, Ring};
 use super::writer::Window;
 use crate::Error;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Complete {
     pub rings: Vec<Ring>,
     window: Arc<Window>,
+    shared: Arc<Shared>,
     /// What each ring got before this is written.
     upto: Vec<AtomicU64>,
     /// What all of them got.
@@ -26,12 +28,12 @@ pub(super) struct Look {
 
 impl Complete {
     /// Nothing is written yet.
-    pub fn new(rings: Vec<Ring>, window: Arc<Window>, file: &std::fs::File) -> Result<Self, Error> {
+    pub fn new(rings: Vec<Ring>, window: Arc<Window>, shared: Arc<Shared>, file: &std::fs::File) -> Result<Self, Error> {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
         let begun = now();
         all.word(0).store(begun, Ordering::Release);
         let upto = rings.iter().map(|_| AtomicU64::new(begun)).collect();
-        Ok(Self { rings, window, upto, all })
+        Ok(Self { rings, window, shared, upto, all })
     }
 
     /// Looks at a CPU's ring.
@@ -52,7 +54,9 @@ impl Complete {
                 // An empty ring's consumer may sleep.
                 if ring.consumed() == ring.produced() && self.window.queued(i) == 0 { look.time.max(upto) } else { upto }
             };
-            if let Some(all) = self.rings.iter().enumerate().map(of).min() {
+            let all = self.rings.iter().enumerate().map(of).min();
+            // What is taken when a journal has failed is thrown away.
+            if let Some(all) = all.filter(|_| !self.shared.failed.load(Ordering::Acquire)) {
                 self.all.word(0).fetch_max(all, Ordering::AcqRel);
             }
         }

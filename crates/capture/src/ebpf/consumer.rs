@@ -54,6 +54,7 @@ pub(super) struct Shared {
 pub(super) struct Consumers {
     pub shared: Arc<Shared>,
     pub cpus: Arc<Cpus>,
+    pub complete: Arc<Complete>,
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
 }
 
@@ -90,7 +91,7 @@ impl Consumers {
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
         let window = Arc::new(Window::new(probe.cpus));
         let rings = (0..probe.cpus as u32).map(|cpu| Ring::new(probe.ring(cpu)?, probe.ring_bytes)).collect::<Result<_, Error>>()?;
-        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), complete)?);
+        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
         let mut threads = Vec::new();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = probe.ring(cpu as u32)?;
@@ -117,7 +118,7 @@ impl Consumers {
             let thread = std::thread::Builder::new().name(format!("ring {cpu}")).spawn(move || consumer.run());
             threads.push(thread.map_err(Error::refused("start a thread"))?);
         }
-        Ok(Self { shared, cpus, threads })
+        Ok(Self { shared, cpus, complete, threads })
     }
 
     /// Ends them when everything is written. Nothing may come any more.

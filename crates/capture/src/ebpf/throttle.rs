@@ -4,9 +4,10 @@
 //! EINTR); so it is the last resort. A second process thaws the cgroup should we be killed meanwhile. Where there is no such cgroup, and for processes that were
 //! joined, there is the first stage only.
 
-use super::consumer::Cpus;
+use super::complete::Complete;
+use super::consumer::{Consumers, Cpus};
 use super::load::{Probe, refused};
-use super::ring::Mapped;
+use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use crate::Error;
 use libbpf_rs::{MapCore, MapHandle};
@@ -100,25 +101,27 @@ struct Watcher {
     alarms: MapHandle,
     taken: Mapped,
     cpus: Arc<Cpus>,
-    /// The positions of each ring: ours and the kernel's.
-    rings: Vec<(Mapped, Mapped)>,
+    complete: Arc<Complete>,
     ring_bytes: u64,
     guard: Option<OwnedFd>,
 }
 
 impl Throttle {
     /// Starts it.
-    pub fn start(probe: &Probe<'_>, cpus: &Arc<Cpus>, cgroup: Cgroup) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, consumers: &Consumers, cgroup: Cgroup) -> Result<Self, Error> {
         let page = rustix::param::page_size();
-        let rings = (0..probe.cpus as u32).map(|cpu| {
-            let map = probe.ring(cpu)?;
-            Ok((Mapped::new(&map, 0, page, true)?, Mapped::new(&map, page, page, false)?))
-        });
-        let rings = rings.collect::<Result<Vec<_>, Error>>()?;
         let id = probe.skel.maps.alarms.info().map_err(refused("find a ring"))?.info.id;
         let alarms = MapHandle::from_map_id(id).map_err(refused("open a ring"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
-        let watcher = Watcher { cgroup, alarms, taken, cpus: Arc::clone(cpus), rings, ring_bytes: probe.ring_bytes as u64, guard: None };
+        let watcher = Watcher {
+            cgroup,
+            alarms,
+            taken,
+            cpus: Arc::clone(&consumers.cpus),
+            complete: Arc::clone(&consumers.complete),
+            ring_bytes: probe.ring_bytes as u64,
+            guard: None,
+        };
         let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
         let ours = stop.try_clone().map_err(Error::refused("copy a descriptor"))?;
         let thread = std::thread::Builder::new().name("throttle".to_owned()).spawn(move || watcher.run(&ours));
@@ -136,7 +139,7 @@ impl Watcher {
         first_of_all();
         let mut all = Duration::ZERO;
         loop {
-            for cpu in 0..self.rings.len() {
+            for cpu in 0..self.complete.rings.len() {
                 self.cpus.word(cpu, offset_of!(cpu_state, alarm_at)).store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
             }
             let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.alarms.as_fd(), PollFlags::IN)];
@@ -160,8 +163,8 @@ impl Watcher {
     }
 
     fn fullest(&self) -> u64 {
-        let fill = |(ours, theirs): &(Mapped, Mapped)| theirs.word(0).load(Ordering::Acquire).saturating_sub(ours.word(0).load(Ordering::Acquire));
-        self.rings.iter().map(fill).max().unwrap_or(0)
+        let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
+        self.complete.rings.iter().map(fill).max().unwrap_or(0)
     }
 
     /// Holds everybody until the rings are nearly empty.

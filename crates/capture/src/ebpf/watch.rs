@@ -59,7 +59,7 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
     if !options.drops
         && let Some(cgroup) = Cgroup::of(pid)
     {
-        watch.throttle = Some(Throttle::start(&watch.probe, &watch.consumers.cpus, cgroup)?);
+        watch.throttle = Some(Throttle::start(&watch.probe, &watch.consumers, cgroup)?);
     }
     child.go();
     if let Some(trouble) = child.failed(command) {

@@ -13,7 +13,7 @@ pub const REANIMATOR: &str = env!("CARGO_BIN_EXE_reanimator");
 
 /// The recorder has begun to write: whatever it joined is watched.
 pub fn has_begun(trace: &Path) -> bool {
-    let written = |dir: fs::ReadDir| dir.filter_map(Result::ok).any(|e| e.file_name() != "complete" && e.metadata().is_ok_and(|m| m.len() > 0));
+    let written = |dir: fs::ReadDir| dir.filter_map(Result::ok).any(|e| e.file_name() != trace::journal::COMPLETE && e.metadata().is_ok_and(|m| m.len() > 0));
     fs::read_dir(trace.join("journal")).is_ok_and(written)
 }
 

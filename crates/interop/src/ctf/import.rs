@@ -2,12 +2,13 @@
 
 use super::decode::{Event, Value};
 use super::stream::{Item, Trace};
+use crate::forks::{Forks, is_fork};
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use trace::About;
-use trace::import::{Fork, Origin};
+use trace::import::Origin;
 use trace::record::PieceKind;
 use trace::{Import, Told};
 
@@ -15,7 +16,7 @@ use trace::{Import, Told};
 /// of how many.
 pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
-    let forks = forks(&trace)?;
+    let (forks, began) = forks(&trace)?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
     let about = About {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
@@ -23,7 +24,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         host: env("hostname"),
         kernel: env("kernel_release"),
         machine: "x86_64".to_owned(),
-        began: forks.began,
+        began,
         ..About::default()
     };
     let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made })?;
@@ -56,37 +57,25 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     Ok(Outcome { summary, lost, damage })
 }
 
-struct Forks {
-    made: HashMap<u32, Vec<Fork>>,
-    began: u64,
-}
-
-/// Who made whom: a child acts before its parent's clone has returned.
-fn forks(trace: &Trace) -> Result<Forks, Error> {
-    let mut forks = Forks { made: HashMap::new(), began: 0 };
-    let mut flags: HashMap<u32, (u64, u64)> = HashMap::new();
+/// Who made whom, and when the first event was.
+fn forks(trace: &Trace) -> Result<(Forks, u64), Error> {
+    let (mut forks, mut began) = (Forks::default(), 0);
     trace.read(|item| {
         let Item::Event(event) = item else { return Ok::<(), Error>(()) };
-        if forks.began == 0 {
-            forks.began = event.time;
+        if began == 0 {
+            began = event.time;
         }
-        let Some((name, entry)) = system_call(&event.kind.name) else { return Ok(()) };
-        let (Some(row), Some(tid)) = (abi::by_name(name), thread(&event)) else { return Ok(()) };
-        if row.shape.effect != Effect::Fork {
-            return Ok(());
-        }
+        let Some((_, entry)) = system_call(&event.kind.name).filter(|(name, _)| is_fork(name)) else { return Ok(()) };
+        let Some(tid) = thread(&event) else { return Ok(()) };
+        let field = |name: &str| event.fields.get(name).and_then(Value::register);
         if entry {
-            let given = event.fields.get("flags").or_else(|| event.fields.get("clone_flags")).and_then(Value::register);
-            flags.insert(tid, (event.time, given.unwrap_or(0)));
-        } else if let (Some((time, flags)), Some(child)) = (flags.remove(&tid), event.fields.get("ret").and_then(Value::register))
-            && let Ok(child) = u32::try_from(child)
-            && child > 0
-        {
-            forks.made.entry(child).or_default().push(Fork { parent: tid, flags, time });
+            forks.begin(tid, event.time, field("flags").or_else(|| field("clone_flags")).unwrap_or(0));
+        } else {
+            forks.end(tid, field("ret").map_or(0, u64::cast_signed));
         }
         Ok(())
     })?;
-    Ok(forks)
+    Ok((forks, began))
 }
 
 /// The call that an event tells of, and whether it enters it.
@@ -156,8 +145,7 @@ impl Pairing {
         }
         let Some(mut told) = self.open.remove(&tid).filter(|t| t.row.name() == call) else {
             // A child's own return from the clone that made it; or a call that was under way when the recording began.
-            let child = abi::by_name(call).is_some_and(|r| r.shape.effect == Effect::Fork);
-            if !child {
+            if !is_fork(call) {
                 self.lose("exits of calls that were entered before the recording, or whose entry was dropped".to_owned());
             }
             return Ok(());

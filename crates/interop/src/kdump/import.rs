@@ -1,18 +1,16 @@
 //! A trace out of kdump's text.
 
 use super::line::{Line, bytes, is_data};
+use crate::forks::{Forks, is_fork};
+use crate::lines::Lines;
 use crate::strace::value;
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use trace::import::{Fork, Origin};
+use trace::import::Origin;
 use trace::{About, Import, Told};
 
-/// The longest line.
-const LINE: u64 = 16 << 20;
 /// Nanoseconds between lines without times.
 const STEP: u64 = 1000;
 /// Errors that have another number there (sys/errno.h of FreeBSD), and theirs on Linux. Up to 34 all but one are the same.
@@ -64,7 +62,7 @@ fn linux(name: &str) -> &str {
 pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
     let mut first = First::default();
     each(from, &mut |record| {
-        first.look(&record);
+        first.look(record);
         Ok(())
     })?;
     let about = About {
@@ -75,7 +73,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks })?;
+    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made })?;
     import.note("recorded on FreeBSD: calls, flags and errors go by those of the same name on Linux");
     if directory.is_none() {
         import.note("kdump does not tell the working directory: relative names start from / (--directory names another)");
@@ -84,7 +82,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         import.note("there are no times in it (kdump -T): the order of the lines is that of the calls");
     }
     let mut taking = Taking { import, open: HashMap::new(), lost: BTreeMap::new() };
-    let all = each(from, &mut |record| taking.record(&record))?;
+    let all = each(from, &mut |record| taking.record(record))?;
     progress(all, all);
     let Taking { mut import, open, lost } = taking;
     for begun in open.into_values() {
@@ -102,40 +100,30 @@ struct Record<'t> {
 }
 
 /// Reads all records; how many bytes they are.
-fn each(from: &Path, each: &mut dyn FnMut(Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
-    let mut file = BufReader::new(File::open(from).map_err(Error::io("open", from))?);
-    let (mut head, mut data, mut all, mut clock) = (String::new(), Vec::new(), 0, 0);
-    loop {
-        let mut raw = Vec::new();
-        let n = (&mut file).take(LINE).read_until(b'\n', &mut raw).map_err(Error::io("read", from))?;
-        all += n as u64;
-        let text = String::from_utf8_lossy(&raw);
-        let text = text.trim_end_matches('\n');
-        if n > 0 && is_data(text) {
-            data.push(text.to_owned());
-            continue;
-        }
-        if !head.is_empty() {
-            let line = Line::read(&head);
-            let time = line.and_then(|l| l.time).unwrap_or(0);
-            clock = time.max(clock + STEP);
-            each(Record { line, time: clock, data: &data })?;
-        }
-        if n == 0 {
-            return Ok(all);
-        }
+fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut lines = Lines::open(from)?;
+    let (mut data, mut clock) = (Vec::new(), 0);
+    let mut head = lines.next()?;
+    while let Some(text) = head {
         data.clear();
-        text.clone_into(&mut head);
+        head = lines.next()?;
+        while let Some(more) = head.take_if(|more| is_data(more)) {
+            data.push(more);
+            head = lines.next()?;
+        }
+        let line = Line::read(&text);
+        clock = line.and_then(|l| l.time).unwrap_or(0).max(clock + STEP);
+        each(&Record { line, time: clock, data: &data })?;
     }
+    Ok(lines.bytes)
 }
 
-/// What a first reading finds out: who made whom.
+/// What a first reading finds out.
 #[derive(Default)]
 struct First {
     began: Option<u64>,
     timed: bool,
-    forks: HashMap<u32, Vec<Fork>>,
-    begun: HashMap<u32, u64>,
+    forks: Forks,
 }
 
 impl First {
@@ -143,19 +131,10 @@ impl First {
         self.began.get_or_insert(record.time);
         let Some(line) = record.line else { return };
         self.timed |= line.time.is_some();
-        let tid = line.tid.unwrap_or(line.pid);
-        let name = linux(line.rest.split(['(', ' ']).next().unwrap_or_default());
-        if abi::by_name(name).is_none_or(|r| r.shape.effect != Effect::Fork) {
-            return;
-        }
+        let forks = || is_fork(linux(line.rest.split(['(', ' ']).next().unwrap_or_default()));
         match line.kind {
-            "CALL" => drop(self.begun.insert(tid, record.time)),
-            "RET" => {
-                let child = result(line.rest).and_then(|child| u32::try_from(child).ok());
-                if let (Some(time), Some(child @ 1..)) = (self.begun.remove(&tid), child) {
-                    self.forks.entry(child).or_default().push(Fork { parent: tid, flags: 0, time });
-                }
-            }
+            "CALL" if forks() => self.forks.begin(line.tid, record.time, 0),
+            "RET" if forks() => self.forks.end(line.tid, result(line.rest).unwrap_or(0)),
             _ => {}
         }
     }
@@ -199,7 +178,7 @@ impl Taking {
             self.lose("lines that are no record");
             return Ok(());
         };
-        let tid = line.tid.unwrap_or(line.pid);
+        let tid = line.tid;
         match line.kind {
             "CALL" => self.begin(tid, record.time, line.rest),
             "RET" => self.end(tid, record.time, line.rest),
@@ -265,7 +244,7 @@ impl Taking {
     fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         let name = linux(text.split(' ').next().unwrap_or_default());
         let Some(Begun { mut told, data, moved, .. }) = self.open.remove(&tid).filter(|b| b.told.row.name() == name) else {
-            if abi::by_name(name).is_some_and(|r| r.shape.effect != Effect::Fork) {
+            if abi::by_name(name).is_some() && !is_fork(name) {
                 self.lose("ends of calls that began before the recording");
             }
             return Ok(());
@@ -299,26 +278,6 @@ fn argument(kind: Kind, text: &str) -> Option<u64> {
             value::number(names, Some(set)).filter(|v| !plain || *v < 4)
         }
         Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => Some(i64::from(abi::AT_FDCWD).cast_unsigned()),
-        _ => value::number(number, None).or_else(|| modes(names.unwrap_or(number))),
+        _ => value::number(number, None),
     }
-}
-
-/// A mode in names.
-fn modes(names: &str) -> Option<u64> {
-    const CLASSES: [(&str, u64); 3] = [("USR", 6), ("GRP", 3), ("OTH", 0)];
-    let bits = |name: &str| {
-        let name = name.strip_prefix("S_I")?;
-        if let Some((_, shift)) = [("RWXU", 6), ("RWXG", 3), ("RWXO", 0)].iter().find(|(n, _)| *n == name) {
-            return Some(7u64 << shift);
-        }
-        let (class, shift) = CLASSES.iter().find(|(class, _)| name.ends_with(class))?;
-        let bit = match name.strip_suffix(class)? {
-            "R" => 4,
-            "W" => 2,
-            "X" => 1,
-            _ => return None,
-        };
-        Some(bit << shift)
-    };
-    names.split('|').map(bits).try_fold(0, |sum, bits| Some(sum | bits?))
 }

@@ -3,10 +3,8 @@
 /// A record's line: who, when, and what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'t> {
-    /// The process.
-    pub pid: u32,
-    /// With `-H`.
-    pub tid: Option<u32>,
+    /// The thread with `-H`, the process without.
+    pub tid: u32,
     /// Nanoseconds, with `-T`, `-E` or `-R`.
     pub time: Option<u64>,
     /// `CALL`, `RET`, `NAMI`, `GIO`, `PSIG` and others.
@@ -34,11 +32,12 @@ impl<'t> Line<'t> {
             }
         }
         let (kind, begin) = words.pop().filter(|(word, _)| KINDS.contains(word))?;
-        let pid = words.first()?.0.parse().ok()?;
+        let pid: u32 = words.first()?.0.parse().ok()?;
         let time = words.last().and_then(|(word, _)| seconds(word)).filter(|_| words.len() > 2);
         let named = words.len() - usize::from(time.is_some());
-        let tid = if named > 2 { words[1].0.parse().ok() } else { None };
-        Some(Self { pid, tid, time, kind, rest: text[begin + kind.len()..].trim_start() })
+        // The second word is the thread, unless it is the command.
+        let tid = if named > 2 { words[1].0.parse().unwrap_or(pid) } else { pid };
+        Some(Self { tid, time, kind, rest: text[begin + kind.len()..].trim_start() })
     }
 }
 

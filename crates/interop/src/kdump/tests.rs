@@ -2,9 +2,9 @@
 
 use super::import;
 use super::line::{Line, bytes, is_kdump};
-use std::fs;
+use crate::fuzz::imported;
+use trace::Call;
 use trace::record::PieceKind;
-use trace::{Call, Item, Trace, Want};
 
 pub(crate) const LOG: &str = include_str!("../../../../tests/fixtures/kdump.txt");
 
@@ -12,10 +12,10 @@ pub(crate) const LOG: &str = include_str!("../../../../tests/fixtures/kdump.txt"
 fn lines_of_all_forms() {
     assert!(is_kdump(LOG.as_bytes()) && !is_kdump(crate::strace::LOG.as_bytes()) && !is_kdump(crate::perf::SCRIPT.as_bytes()));
     assert!(!crate::strace::is_strace(LOG.as_bytes()) && !crate::perf::is_perf(LOG.as_bytes()));
-    let line = |tid, time, kind, rest| Some(Line { pid: 817, tid, time, kind, rest });
-    assert_eq!(Line::read("   817 sixnix   RET   close -1 errno 9 Bad"), line(None, None, "RET", "close -1 errno 9 Bad"));
-    assert_eq!(Line::read("   817 100123 sh       1700000000.000001 CALL  fork"), line(Some(100_123), Some(1_700_000_000_000_001_000), "CALL", "fork"));
-    assert_eq!(Line::read("   817 a b      0.000005 CALL  fork"), line(None, Some(5_000), "CALL", "fork"));
+    let line = |tid, time, kind, rest| Some(Line { tid, time, kind, rest });
+    assert_eq!(Line::read("   817 sixnix   RET   close -1 errno 9 Bad"), line(817, None, "RET", "close -1 errno 9 Bad"));
+    assert_eq!(Line::read("   817 100123 sh       1700000000.000001 CALL  fork"), line(100_123, Some(1_700_000_000_000_001_000), "CALL", "fork"));
+    assert_eq!(Line::read("   817 a b      0.000005 CALL  fork"), line(817, Some(5_000), "CALL", "fork"));
     assert_eq!(Line::read("\tCALL RET"), None);
     let text = |lines: &[&str], most| bytes(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), most);
     assert_eq!(text(&["       \"one\\", "\ttwo\\0\\r\\\\", "\t\"q\"", "       \""], 99), b"onetwo\0\r\\\n\"q\"\n");
@@ -24,14 +24,9 @@ fn lines_of_all_forms() {
 
 #[test]
 fn a_log_becomes_a_trace() {
-    let dir = crate::fuzz::scratch();
-    let (log, to) = (dir.path().join("log"), dir.path().join("log.ra"));
-    fs::write(&log, LOG).unwrap();
-    let outcome = import(&log, &to, None, &mut |_, _| {}).unwrap();
+    let (outcome, calls, _) = imported(LOG, import);
     assert_eq!(outcome.lost.keys().collect::<Vec<_>>(), ["calls of cap_enter, for which Linux has none"]);
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
-    let trace = Trace::open(&to).unwrap();
-    let calls: Vec<Call> = trace.read(Want { data: true }).filter_map(|i| if let Item::Call(c) = i.unwrap() { Some(c) } else { None }).collect();
     let told: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();
     let expected = [
         ("execve", 817, 0),

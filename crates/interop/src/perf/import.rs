@@ -1,47 +1,15 @@
 //! A trace out of perf's text.
 
 use super::line::{Called, Line};
+use crate::forks::{Forks, clone_flags, is_fork};
+use crate::lines::Lines;
 use crate::strace::value;
 use crate::{Error, Outcome, unrecorded};
 use abi::{AT_FDCWD, Effect, Kind};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use trace::import::{Fork, Origin};
+use trace::import::Origin;
 use trace::{About, Import, Told};
-
-/// The longest line.
-const LINE: u64 = 16 << 20;
-/// Flags of clone(2) that matter here, as perf prints them.
-/// perf's names of a file's mode (tools/perf/trace/beauty/mode_t.c) and of what access(2) asks for.
-const MODES: [(&str, u64); 22] = [
-    ("IALLUGO", 0o7777),
-    ("IRWXUGO", 0o777),
-    ("IRUGO", 0o444),
-    ("IWUGO", 0o222),
-    ("IXUGO", 0o111),
-    ("ISUID", 0o4000),
-    ("ISGID", 0o2000),
-    ("ISVTX", 0o1000),
-    ("IRWXU", 0o700),
-    ("IRUSR", 0o400),
-    ("IWUSR", 0o200),
-    ("IXUSR", 0o100),
-    ("IRWXG", 0o70),
-    ("IRGRP", 0o40),
-    ("IWGRP", 0o20),
-    ("IXGRP", 0o10),
-    ("IRWXO", 0o7),
-    ("IROTH", 0o4),
-    ("IWOTH", 0o2),
-    ("R", 4),
-    ("W", 2),
-    ("X", 1),
-];
-const CLONE: [(&str, u64); 4] = [("FILES", 0x400), ("FS", 0x200), ("THREAD", 0x10000), ("VM", 0x100)];
-/// Who lines without a thread are about.
-const ONLY: u32 = 1;
 
 /// Makes the trace `to` of the text `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done, of how many.
 pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
@@ -51,7 +19,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         Ok(())
     })?;
     let about = About { engine: "perf".to_owned(), data: "none".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks })?;
+    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made })?;
     import.note("perf does not record data, nor most names: calls that need what is not there are not performed");
     import.note("times are perf's: since the machine or perf started");
     if directory.is_none() {
@@ -70,62 +38,43 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
 
 /// Reads all lines; how many bytes they are.
 fn each(from: &Path, each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Result<u64, Error> {
-    let mut file = BufReader::new(File::open(from).map_err(Error::io("open", from))?);
-    let (mut bytes, mut all) = (Vec::new(), 0);
-    loop {
-        bytes.clear();
-        let n = (&mut file).take(LINE).read_until(b'\n', &mut bytes).map_err(Error::io("read", from))?;
-        if n == 0 {
-            return Ok(all);
-        }
-        all += n as u64;
-        let text = String::from_utf8_lossy(&bytes);
+    let mut lines = Lines::open(from)?;
+    while let Some(text) = lines.next()? {
         let text = text.trim_end();
         if !text.is_empty() && !text.starts_with('#') {
             each(Line::read(text))?;
         }
     }
+    Ok(lines.bytes)
 }
 
-/// What a first reading finds out: who made whom.
+/// What a first reading finds out.
 #[derive(Default)]
 struct First {
     began: Option<u64>,
-    forks: HashMap<u32, Vec<Fork>>,
-    begun: HashMap<u32, (u64, u64)>,
+    forks: Forks,
 }
 
 impl First {
     fn look(&mut self, line: Line<'_>) {
-        let is_fork = |name: &str| abi::by_name(name).is_some_and(|r| r.shape.effect == Effect::Fork);
-        let number_forks = |nr: u32| abi::by_number(nr).is_some_and(|r| r.shape.effect == Effect::Fork);
-        let flags = |args: &str| {
-            let words = args.split_once("flags: ").map_or("", |(_, f)| f.split(',').next().unwrap_or_default());
-            CLONE.iter().filter(|(name, _)| words.split('|').any(|w| w == *name)).map(|(_, bit)| bit).sum::<u64>()
-        };
-        let (tid, time) = match line {
-            Line::Enter(tid, time, ..) | Line::Leave(tid, time, ..) => (tid, Some(time)),
-            Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => (c.tid.unwrap_or(ONLY), c.entered),
-            Line::Other => return,
+        let forks = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+        let time = match line {
+            Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
+            Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => c.entered,
+            Line::Other => None,
         };
         let Some(time) = time else { return };
         self.began.get_or_insert(time);
         match line {
-            Line::Enter(_, _, nr, args) if number_forks(nr) => drop(self.begun.insert(tid, (time, args[0]))),
-            Line::Leave(_, _, nr, ret) if number_forks(nr) => self.made(tid, ret),
-            Line::Begin(c) if is_fork(c.name) => drop(self.begun.insert(tid, (time, flags(c.args)))),
-            Line::End(c, result) if is_fork(c.name) => self.made(tid, returned(result).unwrap_or(0)),
+            Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin(tid, time, args[0]),
+            Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end(tid, ret),
+            Line::Begin(c) if is_fork(c.name) => self.forks.begin(c.tid, time, clone_flags(c.args)),
+            Line::End(c, result) if is_fork(c.name) => self.forks.end(c.tid, returned(result).unwrap_or(0)),
             Line::Call(c, result) if is_fork(c.name) => {
-                self.begun.insert(tid, (time, flags(c.args)));
-                self.made(tid, returned(result).unwrap_or(0));
+                self.forks.begin(c.tid, time, clone_flags(c.args));
+                self.forks.end(c.tid, returned(result).unwrap_or(0));
             }
             _ => {}
-        }
-    }
-
-    fn made(&mut self, parent: u32, child: i64) {
-        if let (Some((time, flags)), Ok(child @ 1..)) = (self.begun.remove(&parent), u32::try_from(child)) {
-            self.forks.entry(child).or_default().push(Fork { parent, flags, time });
         }
     }
 }
@@ -134,8 +83,8 @@ impl First {
 fn returned(result: &str) -> Option<i64> {
     let mut words = result.split(' ');
     let value = value::number(words.next()?, None)?.cast_signed();
-    let errno = words.next().filter(|_| value == -1).and_then(|name| (1..4096).find(|e| abi::errno_name(*e) == Some(name)));
-    Some(errno.map_or(value, |e| -i64::from(e)))
+    let errno = words.next().filter(|_| value == -1).and_then(value::errno);
+    Some(errno.map_or(value, |e| -e))
 }
 
 struct Taking {
@@ -177,7 +126,7 @@ impl Taking {
                 Ok(self.import.call(told)?)
             }
             Line::End(called, result) => {
-                let open = self.open.remove(&called.tid.unwrap_or(ONLY)).filter(|t| t.row.name() == called.name);
+                let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
                 let left = called.entered.unwrap_or(0) + called.spent.unwrap_or(0);
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
                 self.end(open, number, left, returned(result).unwrap_or(0))
@@ -205,7 +154,7 @@ impl Taking {
     fn end(&mut self, open: Option<Told>, nr: u32, left: u64, ret: i64) -> Result<(), Error> {
         let Some(mut told) = open else {
             // A child's own return from the clone that made it is none.
-            if !abi::by_number(nr).is_some_and(|r| r.shape.effect == Effect::Fork) {
+            if !abi::by_number(nr).is_some_and(|r| is_fork(r.name())) {
                 self.lose("ends of calls that began before the recording");
             }
             return Ok(());
@@ -217,7 +166,7 @@ impl Taking {
 
     /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
     fn told(&mut self, called: Called<'_>) -> Result<Option<Told>, Error> {
-        let (Some(entered), tid) = (called.entered, called.tid.unwrap_or(ONLY)) else {
+        let (Some(entered), tid) = (called.entered, called.tid) else {
             self.lose("calls that began before the recording");
             return Ok(None);
         };
@@ -247,22 +196,20 @@ fn argument(told: &mut Told, at: usize, kind: Kind, text: &str) -> bool {
         told.string(at, &bytes);
         return true;
     }
-    let mode = |word: &str| MODES.iter().find(|(name, _)| *name == word).map(|(_, bits)| *bits);
-    if told.row.shape.args[at].name == "mode"
-        && let Some(bits) = text.split('|').map(mode).try_fold(0, |sum, bits| Some(sum | bits?))
-    {
-        told.number(at, bits);
-        return true;
-    }
     let value = match kind {
         Kind::Fd | Kind::DirFd if text.starts_with("CWD") => Some(i64::from(AT_FDCWD).cast_unsigned()),
         Kind::Fd | Kind::DirFd => value::number(text.split('<').next().unwrap_or_default(), None),
-        Kind::Flags(set) => {
-            // Without the prefix that all names of a set have.
-            let names = text.split('|').map(|w| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { format!("{}{w}", set.name) });
-            value::number(&names.collect::<Vec<_>>().join("|"), Some(set))
-        }
+        // Without what all names of a set have in common.
+        Kind::Flags(set) if set.name.is_empty() => value::number(&words(text, |w| format!("{w}_OK")), Some(set)),
+        Kind::Flags(set) => value::number(&words(text, |w| format!("{}{w}", set.name)), Some(set)),
+        Kind::Mode => value::number(&words(text, |w| format!("S_{w}")), None),
         _ => value::number(text, None),
     };
     value.map(|v| told.number(at, v)).is_some()
+}
+
+/// The words of `A|B|0x80`, those that are no numbers by `name`.
+fn words(text: &str, name: impl Fn(&str) -> String) -> String {
+    let word = |w: &str| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { name(w) };
+    text.split('|').map(word).collect::<Vec<_>>().join("|")
 }

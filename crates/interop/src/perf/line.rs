@@ -20,8 +20,8 @@ pub enum Line<'t> {
 /// A call in a line of `perf trace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Called<'t> {
-    /// Not there if all lines are about one thread.
-    pub tid: Option<u32>,
+    /// The thread; 1 if all lines are about one.
+    pub tid: u32,
     /// When it began; perf does not know if that was before itself.
     pub entered: Option<u64>,
     /// How long it took.
@@ -30,6 +30,8 @@ pub struct Called<'t> {
     pub args: &'t str,
 }
 
+/// Who lines without a thread are about.
+const ONLY: u32 = 1;
 const RAW: &str = "raw_syscalls:sys_";
 
 impl<'t> Line<'t> {
@@ -65,7 +67,7 @@ fn trace(text: &str) -> Option<Line<'_>> {
     let entered = if time == "?" { None } else { Some(decimal(time, 1_000_000)?) };
     let spent = spent.trim().trim_end_matches("ms").trim();
     let spent = if spent.is_empty() { None } else { Some(decimal(spent, 1_000_000)?) };
-    let tid = |who: &str| who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok());
+    let tid = |who: &str| who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY);
     if let Some((who, call)) = rest.split_once(" ... [continued]: ") {
         let (name, result) = call.split_once("()")?;
         return Some(Line::End(Called { tid: tid(who), entered, spent, name, args: "" }, result.split_once("= ")?.1.trim()));

@@ -2,9 +2,9 @@
 
 use super::import;
 use super::line::{Called, Line, is_perf};
-use std::fs;
+use crate::fuzz::imported;
+use trace::Call;
 use trace::record::PieceKind;
-use trace::{Call, Item, Trace, Want};
 
 pub(crate) const SCRIPT: &str = "\
             dash 19918 [001] 66745.453955:  raw_syscalls:sys_exit: NR 59 = 0
@@ -47,24 +47,20 @@ fn lines_of_all_forms() {
     assert_eq!(lines[3], Line::Enter(19918, 66_745_454_213_000, 0, [3, 0x7ffe_4614_53b8, 0x340, 0, 0x7ffe_4614_5397, 0]));
     assert_eq!(lines[9], Line::Leave(19925, 66_745_455_004_000, 21, -2));
     assert!(!lines.contains(&Line::Other));
-    let called = |name, args| Called { tid: Some(7), entered: Some(5_000), spent: Some(2_000), name, args };
+    let called = |name, args| Called { tid: 7, entered: Some(5_000), spent: Some(2_000), name, args };
     assert_eq!(
         Line::read("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
         Line::Call(called("read", "fd: 4</x (1)>, count: 3"), "0x10")
     );
-    let alone = Called { tid: None, entered: Some(5_000), spent: None, name: "fsync", args: "fd: 3" };
+    let alone = Called { tid: 1, entered: Some(5_000), spent: None, name: "fsync", args: "fd: 3" };
     assert_eq!(Line::read("     0.005 (         ): fsync(fd: 3)           ..."), Line::Begin(alone));
 }
 
 fn calls(text: &str) -> Vec<Call> {
-    let dir = crate::fuzz::scratch();
-    let (from, to) = (dir.path().join("log"), dir.path().join("log.ra"));
-    fs::write(&from, text).unwrap();
-    let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
+    let (outcome, calls, _) = imported(text, import);
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
     assert_eq!(outcome.lost.values().sum::<u64>(), 1, "{:?}", outcome.lost);
-    let trace = Trace::open(&to).unwrap();
-    trace.read(Want { data: true }).filter_map(|i| if let Item::Call(c) = i.unwrap() { Some(c) } else { None }).collect()
+    calls
 }
 
 #[test]

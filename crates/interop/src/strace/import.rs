@@ -2,24 +2,19 @@
 
 use super::line::{self, Body, Line, When};
 use super::value;
-use crate::{Error, Outcome};
+use crate::forks::{Forks, clone_flags, is_fork};
+use crate::{Error, Outcome, lines};
 use abi::Effect;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use trace::About;
-use trace::import::{Fork, Origin};
+use trace::import::Origin;
 use trace::{Import, Told};
 
-/// The longest line: a call with data, four characters a byte.
-const LINE: u64 = 1 << 30;
 /// Nanoseconds between lines without times.
 const STEP: u64 = 1000;
 const EBADF: i32 = 9;
 const DAY: u64 = 86_400_000_000_000;
-/// Flags of clone(2) that matter here, by their names.
-const CLONE: [(&str, u64); 4] = [("CLONE_FILES", 0x400), ("CLONE_FS", 0x200), ("CLONE_THREAD", 0x10000), ("CLONE_VM", 0x100)];
 
 /// Makes the trace `to` of the text `from`; of all of `NAME.PID` if that is one of them. `directory`: where the program was when it began, if the user knows and the
 /// text does not say (`-y` says it). `progress`: bytes done, of how many.
@@ -34,8 +29,8 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     let about =
         About { engine: "strace".to_owned(), data: "all".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
     let known = directory.is_some();
-    let import = Import::new(to, Origin { about, directory, forks: first.forks })?;
-    let mut taking = Taking { import, main, open: HashMap::new(), lost: BTreeMap::new(), alive: HashSet::new(), errors: errors(), cut: 0 };
+    let import = Import::new(to, Origin { about, directory, forks: first.forks.made })?;
+    let mut taking = Taking { import, main, open: HashMap::new(), lost: BTreeMap::new(), alive: HashSet::new(), cut: 0 };
     if !known {
         taking.import.note("strace says the working directory only with -y: relative names start from / (--directory names another)");
     }
@@ -59,12 +54,6 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     Ok(Outcome { summary, lost, damage: None })
 }
 
-fn errors() -> HashMap<String, i64> {
-    let mut errors: HashMap<String, i64> = (1..4096).filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e)))).collect();
-    errors.extend((512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))));
-    errors
-}
-
 /// The lines of a file, or of several in the order of their times.
 struct Lines {
     files: Vec<Source>,
@@ -72,8 +61,7 @@ struct Lines {
 }
 
 struct Source {
-    file: BufReader<File>,
-    path: PathBuf,
+    lines: lines::Lines,
     /// The thread that a file of its own is about.
     tid: Option<u32>,
     clock: u64,
@@ -86,9 +74,8 @@ impl Lines {
     fn open(path: &Path) -> Result<Self, Error> {
         let mut this = Self { files: Vec::new(), bytes: 0 };
         for (path, tid) in family(path) {
-            let file = File::open(&path).map_err(Error::io("open", &path))?;
-            this.bytes += file.metadata().map_or(0, |m| m.len());
-            let mut source = Source { file: BufReader::new(file), path, tid, clock: 0, days: 0, next: None };
+            this.bytes += path.metadata().map_or(0, |m| m.len());
+            let mut source = Source { lines: lines::Lines::open(&path)?, tid, clock: 0, days: 0, next: None };
             source.fill()?;
             this.files.push(source);
         }
@@ -122,17 +109,7 @@ fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
 
 impl Source {
     fn fill(&mut self) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        let n = std::io::Read::take(&mut self.file, LINE).read_until(b'\n', &mut bytes).map_err(Error::io("read", &self.path))?;
-        if n == 0 {
-            return Ok(());
-        }
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            // strace writes ASCII; what it does not is somebody else's.
-            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
-        };
-        let text = text.trim_end_matches('\n').to_owned();
+        let Some(text) = self.lines.next()? else { return Ok(()) };
         let time = match line::time(&text) {
             When::Epoch(t) => t,
             When::Day(t) => {
@@ -156,10 +133,8 @@ impl Source {
 /// What a first reading finds out.
 #[derive(Default)]
 struct First {
-    forks: HashMap<u32, Vec<Fork>>,
-    children: HashSet<u32>,
+    forks: Forks,
     seen: Vec<u32>,
-    begun: HashMap<u32, (u64, u64)>,
     directory: Option<Vec<u8>>,
     began: Option<u64>,
     timed: bool,
@@ -173,8 +148,7 @@ impl First {
             self.seen.push(tid);
         }
         let tid = line.tid.unwrap_or(0);
-        let forks = |name: &str| abi::by_name(name).is_some_and(|r| r.shape.effect == Effect::Fork);
-        let flags = |args: &str| CLONE.iter().filter(|(name, _)| args.contains(name)).map(|(_, bit)| bit).sum::<u64>();
+        let child = |after: &str| after.split([' ', '<']).next().and_then(|n| n.parse().ok()).unwrap_or(0);
         if self.directory.is_none()
             && let Body::Call(_, args, _) | Body::Begin(_, args) = line.body
             && let Some(at) = args.find("AT_FDCWD<")
@@ -183,29 +157,23 @@ impl First {
             self.directory = value::path(&args[at..end]).filter(|p| p.starts_with(b"/"));
         }
         match line.body {
-            Body::Begin(name, args) if forks(name) => {
-                self.begun.insert(tid, (time, flags(args)));
+            Body::Begin(name, args) if is_fork(name) => self.forks.begin(tid, time, clone_flags(args)),
+            Body::Call(name, args, after) if is_fork(name) => {
+                self.forks.begin(tid, time, clone_flags(args));
+                self.forks.end(tid, child(after));
             }
-            Body::Call(name, args, after) if forks(name) => self.fork(tid, time, flags(args), after),
-            Body::Resume(name, args, after) if forks(name) => {
-                let (time, begun) = self.begun.remove(&tid).unwrap_or((time, 0));
-                self.fork(tid, time, begun | flags(args), after);
+            Body::Resume(name, args, after) if is_fork(name) => {
+                self.forks.begun.entry(tid).or_insert((time, 0)).1 |= clone_flags(args);
+                self.forks.end(tid, child(after));
             }
             _ => {}
         }
     }
 
-    fn fork(&mut self, parent: u32, time: u64, flags: u64, after: &str) {
-        if let Some(child) = after.split([' ', '<']).next().and_then(|n| n.parse::<u32>().ok()).filter(|c| *c > 0) {
-            self.children.insert(child);
-            self.forks.entry(child).or_default().push(Fork { parent, flags, time });
-        }
-    }
-
     /// Who the lines without a number are about: the first thread that nobody made. Forks that such lines tell of are its.
     fn main(&mut self) -> u32 {
-        let main = self.seen.iter().copied().find(|t| !self.children.contains(t)).unwrap_or(1);
-        self.forks.values_mut().flatten().filter(|f| f.parent == 0).for_each(|f| f.parent = main);
+        let main = self.seen.iter().copied().find(|t| !self.forks.made.contains_key(t)).unwrap_or(1);
+        self.forks.made.values_mut().flatten().filter(|f| f.parent == 0).for_each(|f| f.parent = main);
         main
     }
 }
@@ -231,7 +199,6 @@ struct Taking {
     open: HashMap<u32, Begun>,
     lost: BTreeMap<String, u64>,
     alive: HashSet<u32>,
-    errors: HashMap<String, i64>,
     cut: u64,
 }
 
@@ -298,7 +265,7 @@ impl Taking {
             self.lose(&format!("calls of {name}, which the table does not know"));
             return Ok(());
         };
-        if let Some(ret) = self.result(after) {
+        if let Some(ret) = Self::result(after) {
             let spent = after.rsplit_once('<').and_then(|(_, t)| t.strip_suffix('>')).and_then(|t| t.parse::<f64>().ok());
             let spent = spent.filter(|s| (0.0..1e9).contains(s)).map(|s| entered + (s * 1e9) as u64);
             told.returned(spent.or(resumed).unwrap_or(entered), ret);
@@ -346,15 +313,15 @@ impl Taking {
     }
 
     /// The result; `None`: it did not return.
-    fn result(&self, after: &str) -> Option<i64> {
+    fn result(after: &str) -> Option<i64> {
         let word = after.split([' ', '<']).next().unwrap_or_default();
         if word == "?" {
             let restart = after.strip_prefix("? ").and_then(|rest| rest.split(' ').next());
-            return restart.and_then(|name| self.errors.get(name)).map(|e| -e);
+            return restart.and_then(value::errno).map(|e| -e);
         }
         let value = value::number(word, None)?.cast_signed();
         let name = after.strip_prefix("-1 ").and_then(|rest| rest.split(' ').next());
-        Some(name.and_then(|name| self.errors.get(name)).map_or(value, |e| -e))
+        Some(name.and_then(value::errno).map_or(value, |e| -e))
     }
 }
 

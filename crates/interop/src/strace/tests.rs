@@ -3,9 +3,10 @@
 use super::import;
 use super::line::{Body, Line, When, is_strace};
 use super::value::{number, split, string};
+use crate::fuzz::imported;
 use std::fs;
+use trace::Item;
 use trace::record::PieceKind;
-use trace::{Item, Trace, Want};
 
 #[test]
 fn lines_of_all_forms() {
@@ -58,15 +59,9 @@ pub(crate) const LOG: &str = r#"100 1000000000.000001 execve("/bin/x", ["x", "-v
 
 #[test]
 fn a_log_becomes_a_trace() {
-    let dir = crate::fuzz::scratch();
-    let (log, to) = (dir.path().join("log"), dir.path().join("log.ra"));
-    fs::write(&log, LOG).unwrap();
-    let outcome = import(&log, &to, None, &mut |_, _| {}).unwrap();
+    let (outcome, calls, items) = imported(LOG, import);
     assert_eq!((outcome.lost.len(), outcome.damage.is_none(), outcome.summary.calls, outcome.summary.processes), (0, true, 9, 2));
-    let trace = Trace::open(&to).unwrap();
-    let items: Vec<Item> = trace.read(Want { data: true }).map(Result::unwrap).collect();
-    let calls: Vec<&trace::Call> = items.iter().filter_map(|i| if let Item::Call(c) = i { Some(c) } else { None }).collect();
-    let named = |name: &str| *calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
+    let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
     let piece = |name: &str, kind| named(name).pieces.iter().find(|p| p.kind == kind).unwrap();
     assert_eq!((named("write").entered, named("write").left), (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000)));
     assert_eq!(piece("write", PieceKind::Data).bytes.as_slice(), b"ab\0");
@@ -100,12 +95,7 @@ fn renames_are_worked_out_from_inode_numbers() {
         (format!("unlink(\"/x\") = 0\nunlink(\"/y\") = 0\n{}{}", make("/d/z"), stat("/d/z", 7, 1)), vec![]),
     ];
     for (text, expected) in cases {
-        let dir = crate::fuzz::scratch();
-        let (log, to) = (dir.path().join("log"), dir.path().join("log.ra"));
-        fs::write(&log, format!("{begin}{text}")).unwrap();
-        import(&log, &to, None, &mut |_, _| {}).unwrap();
-        let calls = Trace::open(&to).unwrap().read(Want { data: false });
-        let calls: Vec<trace::Call> = calls.filter_map(|i| if let Item::Call(c) = i.unwrap() { Some(c) } else { None }).collect();
+        let (_, calls, _) = imported(&format!("{begin}{text}"), import);
         let renames: Vec<_> = calls.iter().filter(|c| c.shape().unwrap().name == "rename").map(|c| [c.string(0).unwrap(), c.string(1).unwrap()]).collect();
         assert_eq!(renames, expected.iter().map(|(from, to)| [from.as_bytes(), to.as_bytes()]).collect::<Vec<_>>(), "{text}");
     }

@@ -2,6 +2,8 @@
 
 use super::line::skip_string;
 use abi::{Flags, Form, Is, Kind, Layout};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use trace::Told;
 use trace::record::PieceKind;
 
@@ -105,11 +107,28 @@ const MODES: [(&str, u64); 7] = [
     ("S_IFIFO", 0o010_000),
     ("S_IFSOCK", 0o140_000),
 ];
-const BITS: [(&str, u64); 10] = [
+const BITS: [(&str, u64); 27] = [
     ("AT_STATX_SYNC_AS_STAT", 0),
     ("S_ISUID", 0o4000),
     ("S_ISGID", 0o2000),
     ("S_ISVTX", 0o1000),
+    ("S_IALLUGO", 0o7777),
+    ("S_IRWXUGO", 0o777),
+    ("S_IRUGO", 0o444),
+    ("S_IWUGO", 0o222),
+    ("S_IXUGO", 0o111),
+    ("S_IRWXU", 0o700),
+    ("S_IRUSR", 0o400),
+    ("S_IWUSR", 0o200),
+    ("S_IXUSR", 0o100),
+    ("S_IRWXG", 0o70),
+    ("S_IRGRP", 0o40),
+    ("S_IWGRP", 0o20),
+    ("S_IXGRP", 0o10),
+    ("S_IRWXO", 0o7),
+    ("S_IROTH", 0o4),
+    ("S_IWOTH", 0o2),
+    ("S_IXOTH", 0o1),
     ("UTIME_NOW", 0x3fff_ffff),
     ("UTIME_OMIT", 0x3fff_fffe),
     ("AT_FDCWD", -100i64 as u64),
@@ -235,6 +254,16 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
         Kind::Addr => return address(told, arg, text),
     }
     true
+}
+
+/// The error of this name.
+pub(crate) fn errno(name: &str) -> Option<i64> {
+    static ERRORS: LazyLock<HashMap<String, i64>> = LazyLock::new(|| {
+        let mut errors: HashMap<String, i64> = (1..4096).filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e)))).collect();
+        errors.extend((512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))));
+        errors
+    });
+    ERRORS.get(name).copied()
 }
 
 /// The number of the signal of this name.

@@ -67,19 +67,22 @@ impl Files {
         if !call.succeeded() {
             return;
         }
-        for (role, path) in shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))) {
-            self.moves.used(&path, call);
-            if let Some(file) = self.by_path.get_mut(&path) {
+        let path = |(i, a): (usize, &abi::Arg)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)));
+        let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
+        for (role, path) in &paths {
+            self.moves.used(path, call);
+            if let Some(file) = self.by_path.get_mut(path) {
                 file.used = call.entered;
             }
             match role {
-                Role::Create | Role::Target => self.moves.made(&path, role == Role::Create && is_directory(shape)),
-                Role::Open(from) if call.open_flags(from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => self.moves.made(&path, false),
-                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(&path),
+                Role::Create => self.moves.made(path, is_directory(shape)),
+                Role::Target => self.moves.made(path, false),
+                Role::Open(from) if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => self.moves.made(path, false),
+                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(path),
                 Role::Lookup | Role::Open(_) => {}
             }
         }
-        let mut paths = shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))));
+        let mut paths = paths.into_iter();
         match (paths.next(), paths.next()) {
             (Some((Role::Source, old)), Some((_, new))) => self.renamed(&old, &new),
             (Some((Role::Lookup, old)), Some((Role::Create, new))) => {
