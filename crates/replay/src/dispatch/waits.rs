@@ -75,7 +75,7 @@ impl Dispatcher<'_> {
         let opened = meant.map(|d| d.real.after()).chain(bound.cwd.as_ref().map(|d| d.real.after())).filter_map(|after| after.checked_sub(1));
         let mut needs: Vec<u64> = opened.chain(self.last.get(&call.tid).copied()).collect();
         if self.options.order == Order::Thread {
-            self.leave_open(number, &conflicts, call.tid);
+            self.leave_open(reached, &conflicts, call.tid);
         } else {
             let overlapping = conflicts.iter().copied().filter(|n| *n >= overlapped);
             self.race(overlapping.clone().chain(overlapping.map(|_| number)));
@@ -87,11 +87,11 @@ impl Dispatcher<'_> {
         needs
     }
 
-    /// Nobody waits for these. Where one of them is another thread's, what comes out is left open from the earlier one on: whatever depends on it differs as well.
-    fn leave_open(&mut self, number: u64, conflicts: &[u64], tid: u32) {
-        let stranger = |n: &u64| self.flying[self.shared.frontier.slot(*n)].tid != tid;
-        if let Some(first) = conflicts.iter().copied().filter(stranger).min() {
-            self.tally.left_open = Some(self.tally.left_open.unwrap_or(number).min(first));
+    /// Nobody waits for these. Where one of them is another thread's, it is overtaken perhaps, and with it whatever that thread has not done before it: what comes out is
+    /// left open from the first call on that is not done.
+    fn leave_open(&mut self, reached: u64, conflicts: &[u64], tid: u32) {
+        if conflicts.iter().any(|n| self.flying[self.shared.frontier.slot(*n)].tid != tid) {
+            self.tally.left_open = Some(self.tally.left_open.map_or(reached, |first| first.min(reached)));
         }
     }
 }
