@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod check;
+pub mod control;
 mod errno;
 pub mod flags;
 pub mod kind;

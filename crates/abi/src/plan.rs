@@ -79,6 +79,8 @@ pub const ROOT_DIRECTORY: u8 = 252;
 pub const DATA: u8 = 1;
 /// The step is at most as long as the result says (a write's data).
 pub const CLAMP: u8 = 2;
+/// The messages came in: what each descriptor is that came with them (unix(7), `SCM_RIGHTS`) is told after them.
+pub const RECEIVED: u8 = 4;
 
 /// One step: 16 bytes, the same in a BPF map and in user space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +98,7 @@ pub struct Step {
     pub len_arg: u8,
     /// A second argument: the offset of [`What::File`] and [`What::Landed`]; or [`OWN`]; [`NONE`]: from byte 0.
     pub arg2: u8,
-    /// [`DATA`], [`CLAMP`].
+    /// [`DATA`], [`CLAMP`], [`RECEIVED`].
     pub flags: u8,
     /// A third argument: the source's descriptor of [`What::Landed`].
     pub arg3: u8,
@@ -135,9 +137,9 @@ impl Plan {
                     plan.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
                 }
                 Kind::InIov { count } | Kind::OutIov { count } => plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP)),
-                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), DATA | CLAMP)),
+                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), DATA | CLAMP | received(a.kind))),
                 Kind::InMsgs { count } | Kind::OutMsgs { count } => {
-                    plan.exit.push(step(What::Msgs, When::Exit, arg, Len::Ret { max: Some(count), unit: 1 }, DATA));
+                    plan.exit.push(step(What::Msgs, When::Exit, arg, Len::Ret { max: Some(count), unit: 1 }, DATA | received(a.kind)));
                 }
                 Kind::Iocbs { count } => plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA)),
                 Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Fd | Kind::DirFd => {}
@@ -170,6 +172,10 @@ const fn place(at: At) -> u8 {
         At::Own => OWN,
         At::Pointed(arg) => arg,
     }
+}
+
+const fn received(kind: Kind) -> u8 {
+    if matches!(kind, Kind::OutMsg | Kind::OutMsgs { .. }) { RECEIVED } else { 0 }
 }
 
 const fn data(form: Form) -> u8 {

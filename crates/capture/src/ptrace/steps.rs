@@ -6,7 +6,8 @@ use crate::memory::{Span, Strings, read, read_u32, read_u64, span};
 use crate::out::{Due, Sink};
 use crate::plans::Take;
 use crate::source::{Place, Source, keeps};
-use abi::plan::{CLAMP, DATA, From, NONE, OWN, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
+use abi::control::rights;
+use abi::plan::{CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
 use zerocopy::IntoBytes;
 
@@ -168,6 +169,9 @@ impl End<'_> {
                 sink.local(whole(PieceKind::Msg, bytes.len() as u64), &bytes[..n]);
                 gathered.messages(self.tid, &bytes[..n], size, moved);
                 gathered.put(self.tid, *limit, &due, sink);
+                if step.flags & RECEIVED != 0 {
+                    self.received(step.arg, scratch, sink);
+                }
             }
             What::Iocbs => {
                 let Scratch { bytes, gathered, .. } = scratch;
@@ -208,16 +212,30 @@ impl End<'_> {
 
     fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl Sink) {
         let fd = if step.arg == RESULT { self.result.unwrap_or(-1) } else { i64::from(self.arg(step.arg) as i32) };
-        scratch.bytes.clear();
-        let identity = match step.arg {
-            WORKING_DIRECTORY => describe(format_args!("/proc/{}/cwd", self.tid), &mut scratch.bytes),
-            ROOT_DIRECTORY => describe(format_args!("/proc/{}/root", self.tid), &mut scratch.bytes),
-            _ if fd < 0 => return,
-            _ => describe(format_args!("/proc/{}/fd/{fd}", self.tid), &mut scratch.bytes),
-        };
-        let head = size_of_val(&identity);
-        scratch.bytes.splice(0..0, identity.as_bytes().iter().copied());
-        debug_assert!(scratch.bytes.len() >= head);
-        sink.local(Due { arg: step.arg, kind: PieceKind::Identity, flags: AT_EXIT, wanted: scratch.bytes.len() as u64, limit: u64::MAX }, &scratch.bytes);
+        match step.arg {
+            WORKING_DIRECTORY => self.described(step.arg, format_args!("cwd"), &mut scratch.bytes, sink),
+            ROOT_DIRECTORY => self.described(step.arg, format_args!("root"), &mut scratch.bytes, sink),
+            _ if fd < 0 => {}
+            _ => self.described(step.arg, format_args!("fd/{fd}"), &mut scratch.bytes, sink),
+        }
+    }
+
+    /// What each descriptor is that came with the messages that were gathered.
+    fn received(&self, arg: u8, scratch: &mut Scratch, sink: &mut impl Sink) {
+        for control in scratch.gathered.controls() {
+            scratch.bytes.resize(control.iov_len, 0);
+            let n = read(self.tid, control.iov_base as u64, &mut scratch.bytes);
+            for fd in rights(&scratch.bytes[..n]) {
+                self.described(arg, format_args!("fd/{fd}"), &mut scratch.bytes, sink);
+            }
+        }
+    }
+
+    /// What a link in the task's directory in /proc leads to.
+    fn described(&self, arg: u8, link: std::fmt::Arguments<'_>, bytes: &mut Vec<u8>, sink: &mut impl Sink) {
+        bytes.clear();
+        let identity = describe(format_args!("/proc/{}/{link}", self.tid), bytes);
+        bytes.splice(0..0, identity.as_bytes().iter().copied());
+        sink.local(Due { arg, kind: PieceKind::Identity, flags: AT_EXIT, wanted: bytes.len() as u64, limit: u64::MAX }, bytes);
     }
 }

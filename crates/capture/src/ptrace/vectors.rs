@@ -120,6 +120,11 @@ impl Gathered {
         }
     }
 
+    /// The control messages.
+    pub fn controls(&self) -> &[Span] {
+        &self.controls
+    }
+
     /// Names, controls, vectors, and the data that they hold.
     pub fn put(&self, tid: i32, limit: u64, due: &dyn Fn(PieceKind, u64, u64) -> Due, sink: &mut impl Sink) {
         for (kind, spans) in [(PieceKind::Name, &self.names), (PieceKind::Control, &self.controls)] {

@@ -2,7 +2,7 @@
 
 use crate::place::{Place, Watch, number};
 use crate::run::{finish, run, start, wait_for};
-use crate::tracee::tracee;
+use crate::tracee::{repository, tracee};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -41,6 +41,17 @@ fn a_crowd_in_all_orders() {
         }
     }
     replayed(&place, &trace, 20, &["--order", "thread"]);
+}
+
+/// Which message was received shows by what the descriptors are that came with it.
+#[test]
+fn passed_descriptors_are_told_apart() {
+    for watch in Watch::ALL {
+        let place = Place::watched_by(watch);
+        let program = repository().join("tests/tracees/pass.py");
+        let trace = recorded(&place, &["/usr/bin/python3", program.to_str().unwrap()]);
+        replayed(&place, &trace, 1, &[]);
+    }
 }
 
 /// Programs whose processes and threads meet in names, links, directories, offsets and data.

@@ -1,15 +1,17 @@
 //! Descriptors that processes pass to each other in messages (unix(7), `SCM_RIGHTS`).
 //!
-//! No record says which message a process received. It is taken for the oldest one sent that passed as many descriptors and had the same data: sockets keep the order
-//! of what is sent to them, and messages in different sockets seldom look alike.
+//! Which message a process received is told by what the descriptors are that came with it. Of several that passed the same files and had the same data, it is taken for the
+//! oldest: sockets keep the order of what is sent to them.
 
 use super::World;
 use super::bound::Bound;
 use super::file::Descriptor;
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
+use abi::control::rights;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use zerocopy::FromBytes;
 
 /// Messages on their way that are remembered.
 const MOST: usize = 4096;
@@ -41,7 +43,12 @@ impl<T: Default> World<T> {
         if numbers.is_empty() {
             return;
         }
-        let alike = |s: &Sent<T>| s.descriptors.len() == numbers.len() && s.data == data(call);
+        let files: Vec<_> = call.pieces.iter().filter(|p| p.kind == PieceKind::Identity).map(|p| inode(p.bytes.as_slice())).collect();
+        let leads = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
+            d.as_ref().is_none_or(|d| [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file)
+        };
+        let same = |s: &Sent<T>| s.descriptors.len() == numbers.len() && s.descriptors.iter().zip(&files).all(|(d, file)| leads(d, file));
+        let alike = |s: &Sent<T>| s.data == data(call) && same(s);
         let sent = self.sent.iter().position(alike).and_then(|at| self.sent.remove(at));
         let mut descriptors = sent.map(|s| s.descriptors).unwrap_or_default();
         descriptors.resize_with(numbers.len(), || None);
@@ -60,23 +67,14 @@ fn passed(call: &Call) -> impl Iterator<Item = i32> + '_ {
     call.pieces.iter().filter(|p| p.kind == PieceKind::Control).flat_map(|p| rights(p.bytes.as_slice()))
 }
 
+/// Device and inode; zeros: not known.
+fn inode(piece: &[u8]) -> (u64, u64) {
+    Identity::read_from_prefix(piece).map_or((0, 0), |(identity, _)| (identity.dev, identity.ino))
+}
+
 fn data(call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
     call.pieces.iter().filter(|p| p.kind == PieceKind::Data).for_each(|p| hasher.write(p.bytes.as_slice()));
     call.ret.hash(&mut hasher);
     hasher.finish()
-}
-
-/// The descriptors in `SCM_RIGHTS` messages (cmsg(3)).
-fn rights(mut control: &[u8]) -> Vec<i32> {
-    let mut fds = Vec::new();
-    while let Some((head, _)) = control.split_first_chunk::<16>() {
-        let word = |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let len = (word(0) as u32 as usize).clamp(16, control.len());
-        if (word(8), word(12)) == (1, 1) {
-            fds.extend(control[16..len].chunks_exact(4).map(|n| i32::from_le_bytes(n.try_into().expect("chunks of four"))));
-        }
-        control = control.get(len.next_multiple_of(8)..).unwrap_or_default();
-    }
-    fds
 }

@@ -34,7 +34,7 @@ enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE,
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
 enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
-enum { DATA = 1, CLAMP = 2 };
+enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
 struct take {
 	u8 what, when, arg, from, len_arg, arg2, flags, arg3;

@@ -25,6 +25,8 @@ struct stretch { u64 addr, rest, paged; u32 what, unused; };
 struct walk { struct dentry *dentry; struct vfsmount *mnt; u64 digits; u32 at, unused; };
 struct vectors { u64 addr, left, limit; u32 arg, unused; };
 struct messages { u64 addr, moved, limit; u32 arg, size, count, unused; };
+/* Control messages at `addr`, and descriptors in the last one that was looked at. */
+struct rights { u64 addr, end, fd, fds_end; u32 arg, unused; };
 
 struct scratch {
 	struct header head;
@@ -39,6 +41,7 @@ struct scratch {
 	struct walk walk;
 	struct vectors vectors;
 	struct messages messages;
+	struct rights rights;
 	u8 bytes[SCRATCH + STRING_BYTES];
 	u8 path[2 * STRING_BYTES];
 };

@@ -14,6 +14,9 @@ struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 18); } req
 #define MSGHDR 56
 #define MMSGHDR 64
 #define IOCB 64
+/* Descriptors that come with a message (SCM_MAX_FD), and other control messages. */
+#define RIGHTS 512
+enum { SOL_SOCKET = 1, SCM_RIGHTS = 1 };
 
 static __always_inline u64 least(u64 a, u64 b) { return a < b ? a : b; }
 
@@ -174,7 +177,34 @@ static long one_vector(u32 i, void *ctx)
 	return 0;
 }
 
-/* What one `struct msghdr` or `struct mmsghdr` names, in one pass over all of them: names, control messages, vectors, data. */
+/* What a descriptor is that came with a message; or the next control message (cmsg(3)). */
+static long one_right(u32 i, void *ctx)
+{
+	struct scratch *s = scratch();
+	struct rights *a = s ? &s->rights : 0;
+	struct { u64 len; u32 level, type; } c = {};
+	s32 fd = -1;
+	if (!a)
+		return 1;
+	if (a->fd + sizeof(fd) <= a->fds_end) {
+		bpf_probe_read_user(&fd, sizeof(fd), (void *)a->fd);
+		a->fd += sizeof(fd);
+		flush(s);
+		u32 n = descriptor(s, bpf_get_current_task_btf(), fd);
+		from_scratch(s, a->arg, IDENTITY, n, n);
+		return 0;
+	}
+	if (a->addr + sizeof(c) > a->end || bpf_probe_read_user(&c, sizeof(c), (void *)a->addr) || c.len < sizeof(c))
+		return 1;
+	if (c.level == SOL_SOCKET && c.type == SCM_RIGHTS) {
+		a->fd = a->addr + sizeof(c);
+		a->fds_end = least(a->addr + c.len, a->end);
+	}
+	a->addr += least((c.len + 7) & ~7ULL, MOST_TOLD);
+	return 0;
+}
+
+/* What one `struct msghdr` or `struct mmsghdr` names, in one pass over all of them: names, control messages, vectors, data, received descriptors. */
 static long one_message(u32 i, void *ctx)
 {
 	struct scratch *s = scratch();
@@ -189,6 +219,12 @@ static long one_message(u32 i, void *ctx)
 	u64 moved = a->size == MSGHDR ? a->moved : m.moved, count = least(m.iovs, VECTORS);
 	u64 addr = m.iov, len = count * 16;
 	u32 kind = IOVECS;
+	if (pass == 4) {
+		s->rights = (struct rights){ m.control, m.control + least(m.controls, MOST_TOLD), 0, 0, a->arg };
+		if (m.control)
+			bpf_loop(RIGHTS, one_right, 0, 0);
+		return 0;
+	}
 	if (pass == 3) {
 		s->vectors = (struct vectors){ m.iov, moved, a->limit, a->arg };
 		if (m.iov)
@@ -374,7 +410,7 @@ static __always_inline void messages_of(struct scratch *s, const struct take *t)
 	if (!count)
 		return;
 	from_user(t->arg | MSG << 8, addr, count * size, count * size);
-	bpf_loop(4 * count, one_message, 0, 0);
+	bpf_loop((t->flags & RECEIVED ? 5 : 4) * count, one_message, 0, 0);
 }
 STEP(messages)
 
