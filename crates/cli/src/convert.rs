@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// What FROM is, is found out from its content; what TO becomes, from its name. Nothing is overwritten. What could not be taken over is said, by name and number; what the
 /// other tool does not tell is left open, or marked as made up where replay needs it.
 ///
-/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace, perf script and
-/// FreeBSD's kdump.
+/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace, perf script,
+/// FreeBSD's kdump and blkparse.
 /// Written: .ra (ours); .ds (DataSeries); .pftrace (Perfetto), .json (Chrome), .csv, .jsonl, .strace, .iolog (fio).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

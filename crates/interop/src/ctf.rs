@@ -6,6 +6,7 @@
 mod decode;
 pub mod import;
 mod layout;
+mod statedump;
 mod stream;
 mod tsdl;
 
@@ -17,3 +18,6 @@ pub use stream::{Counts, Trace, is_ctf};
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_dump;

@@ -1,6 +1,6 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, Importer, ctf, dataseries, kdump, perf, strace};
+use crate::{Error, Importer, blktrace, ctf, dataseries, kdump, perf, strace};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -20,6 +20,8 @@ pub enum Format {
     Perf,
     /// Text of FreeBSD's kdump.
     Kdump,
+    /// Text of blkparse.
+    Blktrace,
 }
 
 impl Format {
@@ -32,12 +34,13 @@ impl Format {
             Self::Strace => Some(strace::import),
             Self::Perf => Some(perf::import),
             Self::Kdump => Some(kdump::import),
+            Self::Blktrace => Some(blktrace::import),
         }
     }
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace, of perf script or of FreeBSD's kdump";
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace, of perf script, of FreeBSD's kdump or of blkparse";
 
 /// Looks at what `path` holds.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
@@ -53,6 +56,7 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
         start if strace::is_strace(start) => Some(Format::Strace),
         start if perf::is_perf(start) => Some(Format::Perf),
         start if kdump::is_kdump(start) => Some(Format::Kdump),
+        start if blktrace::is_blktrace(start) => Some(Format::Blktrace),
         _ => None,
     })
 }

@@ -3,7 +3,7 @@
 //! `FUZZ_RUNS=1000000 cargo nextest run --release -E 'test(fuzz::)'` takes an hour or so; without it there are a few hundred runs of each. A run's number is its seed, and is
 //! in the message of what fails.
 
-use crate::{Importer, Outcome, ctf, dataseries, kdump, perf, strace};
+use crate::{Importer, Outcome, blktrace, ctf, dataseries, kdump, perf, strace};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -167,4 +167,9 @@ fn perf_text() {
 #[test]
 fn kdump_text() {
     text(&[kdump::LOG], kdump::import);
+}
+
+#[test]
+fn blktrace_text() {
+    text(&[blktrace::LOG, blktrace::CLASSIC], blktrace::import);
 }

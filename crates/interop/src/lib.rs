@@ -4,6 +4,7 @@
 //! not grow with the input. What a format cannot tell is not made up, except where replay needs it, and then it is marked ([`trace::record::MADE_UP`]).
 #![forbid(unsafe_code)]
 
+pub mod blktrace;
 pub mod ctf;
 pub mod dataseries;
 pub mod error;

@@ -137,14 +137,14 @@ impl Import {
     /// A signal reached thread `tid`.
     pub fn signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
         self.meet(tid, time)?;
-        let pid = self.pids.get(&tid).copied().unwrap_or(tid);
+        let pid = self.process(tid);
         self.event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
     }
 
     /// A descriptor that was open when the recording began.
     pub fn descriptor(&mut self, tid: u32, time: u64, fd: i32, path: &[u8], flags: u32) -> Result<(), Error> {
         self.meet(tid, time)?;
-        let pid = self.pids.get(&tid).copied().unwrap_or(tid);
+        let pid = self.process(tid);
         let (mut identity, path) = self.files.open(path, flags);
         identity.status = flags;
         let bytes = [identity.as_bytes(), &path].concat();
@@ -156,6 +156,11 @@ impl Import {
             [fd as u64, u64::from(flags >> 19 & 1), u64::from(pid) << 32 | fd as u64, 0, 0, 0],
             &[(0, PieceKind::Identity, &bytes)],
         )
+    }
+
+    /// Whose thread `tid` is, as far as is known.
+    pub fn process(&self, tid: u32) -> u32 {
+        self.pids.get(&tid).copied().unwrap_or(tid)
     }
 
     /// Whether thread `tid` has a descriptor `fd`, as far as is known.

@@ -188,3 +188,14 @@ fn text_of_kdump_is_performed() {
     assert!(said.contains("t.csv") && !said.contains(".ra"), "{said}");
     assert_eq!(fs::read(root.join("d/g")).unwrap(), b"BSD\\\n\n\tta\xff\0\n");
 }
+
+/// Requests to a disk are performed on a file as large as it, with as many under way at once.
+#[test]
+fn text_of_blkparse_is_performed() {
+    let place = Place::new();
+    let to = place.trace("t");
+    convert(&place, &[], &repository().join("tests/fixtures/blkparse.txt"), &to);
+    let (root, report) = replayed(&place, &to, "root");
+    assert_eq!((number(&report, "skipped"), number(&report, "issued")), (0, 164));
+    assert!(fs::metadata(root.join("block/254:0")).unwrap().len() > 100 << 30);
+}

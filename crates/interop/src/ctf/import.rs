@@ -1,6 +1,7 @@
 //! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
 
 use super::decode::{Event, Value};
+use super::statedump::Dump;
 use super::stream::{Item, Trace};
 use crate::forks::{Forks, is_fork};
 use crate::{Error, Outcome, unrecorded};
@@ -16,7 +17,7 @@ use trace::{Import, Told};
 /// of how many.
 pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
-    let (forks, began) = forks(&trace)?;
+    let (forks, dump, began) = first(&trace)?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
     let about = About {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
@@ -32,7 +33,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     if directory.is_none() {
         import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
     }
-    let mut pairing = Pairing { import, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut pairing = Pairing { import, dump, open: HashMap::new(), lost: BTreeMap::new() };
     let mut events = 0u64;
     let counts = trace.read(|item| {
         events += 1;
@@ -45,7 +46,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         }
     })?;
     progress(counts.bytes, trace.bytes);
-    let Pairing { mut import, open, mut lost } = pairing;
+    let Pairing { mut import, open, mut lost, .. } = pairing;
     for told in open.into_values() {
         import.call(told)?;
     }
@@ -57,16 +58,25 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     Ok(Outcome { summary, lost, damage })
 }
 
-/// Who made whom, and when the first event was.
-fn forks(trace: &Trace) -> Result<(Forks, u64), Error> {
-    let (mut forks, mut began) = (Forks::default(), 0);
+/// Who made whom, who was there before, and when the first event was.
+fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
+    let (mut forks, mut dump, mut began) = (Forks::default(), Dump::default(), 0);
     trace.read(|item| {
         let Item::Event(event) = item else { return Ok::<(), Error>(()) };
         if began == 0 {
             began = event.time;
         }
-        let Some((_, entry)) = system_call(&event.kind.name).filter(|(name, _)| is_fork(name)) else { return Ok(()) };
+        let Some((name, entry)) = system_call(&event.kind.name) else {
+            if event.kind.name == "lttng_statedump_process_state" {
+                dump.process(&event);
+            }
+            return Ok(());
+        };
         let Some(tid) = thread(&event) else { return Ok(()) };
+        dump.acts(tid);
+        if !is_fork(name) {
+            return Ok(());
+        }
         let field = |name: &str| event.fields.get(name).and_then(Value::register);
         if entry {
             forks.begin(tid, event.time, field("flags").or_else(|| field("clone_flags")).unwrap_or(0));
@@ -75,7 +85,8 @@ fn forks(trace: &Trace) -> Result<(Forks, u64), Error> {
         }
         Ok(())
     })?;
-    Ok((forks, began))
+    dump.end(&mut forks, began);
+    Ok((forks, dump, began))
 }
 
 /// The call that an event tells of, and whether it enters it.
@@ -102,6 +113,7 @@ fn thread(event: &Event) -> Option<u32> {
 
 struct Pairing {
     import: Import,
+    dump: Dump,
     open: HashMap<u32, Told>,
     lost: BTreeMap<String, u64>,
 }
@@ -158,16 +170,17 @@ impl Pairing {
     }
 
     fn descriptor(&mut self, event: &Event) -> Result<(), Error> {
-        let number = |name: &str| event.fields.get(name).and_then(Value::register);
-        let (Some(fd), Some(Value::Text(path))) = (number("fd"), event.fields.get("filename")) else { return Ok(()) };
-        match number("pid").or_else(|| number("tid")).and_then(|p| u32::try_from(p).ok()) {
-            Some(tid) => Ok(self.import.descriptor(tid, event.time, fd as i32, path, number("flags").unwrap_or(0) as u32)?),
-            // Newer ones name the table, and another event says whose it is.
-            None => {
-                self.lose("descriptors of the state dump, by table".to_owned());
-                Ok(())
+        let Some(open) = self.dump.descriptor(event) else {
+            self.lose("descriptors of the state dump in a table that no process is told to have".to_owned());
+            return Ok(());
+        };
+        for pid in open.pids {
+            // The dump takes a while: what a call has told of since is newer.
+            if !self.import.has_descriptor(pid, open.fd) {
+                self.import.descriptor(pid, event.time, open.fd, open.path, open.flags)?;
             }
         }
+        Ok(())
     }
 }
 

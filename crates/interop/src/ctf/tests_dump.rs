@@ -1,0 +1,78 @@
+//! A trace with a state dump as newer LTTng writes it, put together here: descriptors go by their table, and another event says whose that is.
+
+use super::import;
+use std::fs;
+use trace::{Item, RecordKind, Trace, Want};
+
+const METADATA: &str = r#"/* CTF 1.8 */
+typealias integer { size = 8; align = 8; signed = false; } := u8;
+typealias integer { size = 32; align = 8; signed = false; } := u32;
+typealias integer { size = 32; align = 8; signed = true; } := s32;
+typealias integer { size = 64; align = 8; signed = false; } := u64;
+typealias integer { size = 64; align = 8; signed = true; } := s64;
+trace { major = 1; minor = 8; byte_order = le; packet.header := struct { u32 magic; u32 stream_id; }; };
+env { domain = "kernel"; tracer_name = "lttng-modules"; tracer_major = 2; tracer_minor = 13; };
+clock { name = "c"; freq = 1000000000; };
+typealias integer { size = 64; align = 8; signed = false; map = clock.c.value; } := when;
+stream { id = 0; event.header := struct { u32 id; when timestamp; }; event.context := struct { s32 tid; }; };
+event { name = "lttng_statedump_process_state"; id = 1; stream_id = 0; fields := struct { s32 _tid; s32 _pid; u64 _file_table_address; }; };
+event { name = "lttng_statedump_file_descriptor"; id = 2; stream_id = 0; fields := struct { u64 _file_table_address; s32 _fd; u32 _flags; string _filename; }; };
+event { name = "syscall_entry_write"; id = 3; stream_id = 0; fields := struct { u32 _fd; u64 _buf; u64 _count; }; };
+event { name = "syscall_exit_write"; id = 4; stream_id = 0; fields := struct { s64 _ret; }; };
+"#;
+
+#[derive(Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    time: u64,
+}
+
+impl Stream {
+    fn event(&mut self, id: u32, tid: u32, fields: &[&[u8]]) {
+        self.time += 1000;
+        self.bytes.extend_from_slice(&[&id.to_le_bytes()[..], &self.time.to_le_bytes(), &tid.to_le_bytes(), &fields.concat()].concat());
+    }
+    fn process(&mut self, tid: u32, pid: u32, table: u64) {
+        self.event(1, 1, &[&tid.to_le_bytes(), &pid.to_le_bytes(), &table.to_le_bytes()]);
+    }
+    fn descriptor(&mut self, table: u64, fd: u32, path: &str) {
+        self.event(2, 1, &[&table.to_le_bytes(), &fd.to_le_bytes(), &1u32.to_le_bytes(), path.as_bytes(), &[0]]);
+    }
+    fn write(&mut self, tid: u32, fd: u32) {
+        self.event(3, tid, &[&fd.to_le_bytes(), &4096u64.to_le_bytes(), &10u64.to_le_bytes()]);
+        self.event(4, tid, &[&10u64.to_le_bytes()]);
+    }
+}
+
+#[test]
+fn descriptors_of_the_dump_are_their_processes() {
+    let dir = crate::fuzz::scratch();
+    let from = dir.path().join("kernel");
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("metadata"), METADATA).unwrap();
+    let mut stream = Stream { bytes: [0xc1fc_1fc1u32.to_le_bytes(), [0; 4]].concat(), time: 0 };
+    // A process with two threads; one that does nothing; a table that nobody has.
+    stream.descriptor(0xa, 5, "/var/log/first");
+    stream.process(10, 10, 0xa);
+    stream.process(11, 10, 0xa);
+    stream.process(20, 20, 0xb);
+    stream.descriptor(0xb, 5, "/var/log/idle");
+    stream.descriptor(0xc, 5, "/var/log/nobody");
+    stream.write(11, 5);
+    stream.write(10, 5);
+    fs::write(from.join("channel_0"), &stream.bytes).unwrap();
+    let to = dir.path().join("t.ra");
+    let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
+    assert_eq!((outcome.damage, outcome.lost.values().copied().collect::<Vec<_>>()), (None, vec![1]));
+    let mut writers = Vec::new();
+    for item in Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap) {
+        match item {
+            Item::Event(e) if e.kind == RecordKind::Descriptor => {
+                assert_eq!((e.pid, e.args[0], e.identity(0).unwrap().1), (10, 5, &b"/var/log/first"[..]));
+            }
+            Item::Call(call) => writers.push((call.pid, call.tid)),
+            _ => {}
+        }
+    }
+    assert_eq!((writers, outcome.summary.processes), (vec![(10, 11), (10, 10)], 1));
+}
