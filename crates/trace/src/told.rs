@@ -20,9 +20,13 @@ pub const SOMEWHERE: u64 = 0x1000;
 impl Told {
     /// A call by name. `None`: the table does not know it.
     pub fn new(name: &str, tid: u32, entered: u64) -> Option<Self> {
-        let row = abi::by_name(name)?;
+        Some(Self::of(abi::by_name(name)?, tid, entered))
+    }
+
+    /// A call of the table.
+    pub fn of(row: &'static Row, tid: u32, entered: u64) -> Self {
         let call = Call { seq: 0, entered, left: None, pid: tid, tid, nr: row.number, flags: NO_EXIT, args: [0; 6], ret: 0, pieces: Vec::new() };
-        Some(Self { row, call })
+        Self { row, call }
     }
 
     /// It returned `ret` (a negative errno if it failed).

@@ -1,11 +1,10 @@
 //! Values out of a packet's bits.
 
-use super::layout::{Int, Kind, Type};
-use std::sync::Arc;
+use super::layout::{Fields, Int, Kind, Names, Type};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'t> {
     /// A number, and how it is printed.
     Unsigned(u64, u32),
     /// A number.
@@ -14,21 +13,28 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(Vec<u8>),
-    /// A number, and the names that it has.
-    Enum(i128, Vec<String>),
-    /// Fields.
-    Struct(Vec<(Arc<str>, Value)>),
+    /// A number, and the names of its type.
+    Enum(i128, &'t Names),
+    /// Fields, and their values.
+    Struct(&'t Fields, Vec<Value<'t>>),
     /// Elements.
-    Array(Vec<Value>),
+    Array(Vec<Value<'t>>),
 }
 
-impl Value {
+impl<'t> Value<'t> {
+    /// A struct's fields.
+    pub fn fields(&self) -> impl Iterator<Item = (&'t str, &Self)> {
+        let (fields, values): (&'t Fields, &[Self]) = if let Self::Struct(f, v) = self { (f, v) } else { (&[], &[]) };
+        fields.iter().map(|(name, _)| &**name).zip(values)
+    }
     /// The field of this name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        match self {
-            Self::Struct(fields) => fields.iter().find(|(n, _)| &**n == name).map(|(_, v)| v),
-            _ => None,
-        }
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        self.fields().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+    /// The names that an enumeration's number has.
+    pub fn names(&self) -> impl Iterator<Item = &'t str> {
+        let (value, names): (i128, &'t Names) = if let Self::Enum(v, n) = self { (*v, n) } else { (0, &[]) };
+        names.iter().filter(move |(_, from, to)| (*from..=*to).contains(&value)).map(|(n, _, _)| n.as_str())
     }
     /// A number as a register holds it.
     pub fn register(&self) -> Option<u64> {
@@ -43,18 +49,21 @@ impl Value {
 
 /// An event.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct Event<'t> {
     /// When: nanoseconds since 1970.
     pub time: u64,
     /// The CPU, if the packet says.
     pub cpu: Option<u64>,
     /// What kind.
-    pub kind: Arc<Kind>,
+    pub kind: &'t Kind,
     /// The stream's context: who.
-    pub context: Value,
+    pub context: Value<'t>,
     /// What it tells.
-    pub fields: Value,
+    pub fields: Value<'t>,
 }
+
+/// The structs that a value lies in, as far as they are decoded, innermost last: lengths and tags are looked up there.
+pub(super) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
 
 /// Values within values, and elements of an array: more are damage.
 const DEEP: usize = 64;
@@ -95,6 +104,9 @@ impl<'a> Bits<'a> {
             return Err("an event reaches beyond its packet".to_owned());
         }
         let (first, last) = ((self.at / 8) as usize, ((self.at + size - 1) / 8) as usize);
+        if let Some(value) = self.whole(int, first) {
+            return Ok(value);
+        }
         let part = &self.bytes[first..=last];
         let wide = if int.big_endian {
             let shift = 7 - (self.at + size - 1) % 8;
@@ -108,6 +120,26 @@ impl<'a> Bits<'a> {
             self.tick(value, int.size);
         }
         Ok(value)
+    }
+
+    /// A little-endian number of whole bytes, as nearly all are.
+    fn whole(&mut self, int: &Int, first: usize) -> Option<u64> {
+        if int.big_endian || self.at % 8 != 0 {
+            return None;
+        }
+        let rest = self.bytes.get(first..)?;
+        let value = match int.size {
+            8 => u64::from(*rest.first()?),
+            16 => u64::from(u16::from_le_bytes(*rest.first_chunk()?)),
+            32 => u64::from(u32::from_le_bytes(*rest.first_chunk()?)),
+            64 => u64::from_le_bytes(*rest.first_chunk()?),
+            _ => return None,
+        };
+        self.at += u64::from(int.size);
+        if int.clock {
+            self.tick(value, int.size);
+        }
+        Some(value)
     }
 
     /// A reading of the clock's lower bits.
@@ -126,8 +158,8 @@ impl<'a> Bits<'a> {
         (value << shift).cast_signed() >> shift
     }
 
-    /// A value of this type. `around`: the fields decoded so far, innermost last, for lengths and tags.
-    pub fn value(&mut self, kind: &Type, around: &mut Vec<Vec<(Arc<str>, Value)>>) -> Result<Value, String> {
+    /// A value of this type.
+    pub fn value<'t>(&mut self, kind: &'t Type, around: &mut Around<'t>) -> Result<Value<'t>, String> {
         self.deep += 1;
         self.left = self.left.checked_sub(1).ok_or("an event of too many values")?;
         if self.deep > DEEP {
@@ -143,34 +175,26 @@ impl<'a> Bits<'a> {
                 let bits = self.int(&Int { size, align: *align, signed: false, big_endian: false, base: 10, text: false, clock: false })?;
                 Value::Float(if size == 32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) })
             }
-            Type::String => {
-                self.align(8);
-                let start = (self.at / 8) as usize;
-                let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
-                let len = rest.iter().position(|b| *b == 0).ok_or("a text without an end")?;
-                self.at += (len as u64 + 1) * 8;
-                Value::Text(rest[..len].to_vec())
-            }
+            Type::String => Value::Text(self.text()?.to_vec()),
             Type::Enum(int, names) => {
                 let value = self.int(int)?;
                 let value = if int.signed { i128::from(Self::sign(value, int)) } else { i128::from(value) };
-                Value::Enum(value, names.iter().filter(|(_, from, to)| (*from..=*to).contains(&value)).map(|(n, _, _)| n.clone()).collect())
+                Value::Enum(value, names)
             }
-            Type::Struct(fields, _) => {
-                self.align(kind.align());
-                around.push(Vec::with_capacity(fields.len()));
-                for (name, kind) in fields.iter() {
+            Type::Struct(fields, align) => {
+                self.align(*align);
+                around.push((fields, Vec::with_capacity(fields.len())));
+                for (_, kind) in fields.iter() {
                     let value = self.value(kind, around)?;
-                    if let Some(here) = around.last_mut() {
-                        here.push((name.clone(), value));
+                    if let Some((_, here)) = around.last_mut() {
+                        here.push(value);
                     }
                 }
-                Value::Struct(around.pop().unwrap_or_default())
+                Value::Struct(fields, around.pop().unwrap_or_default().1)
             }
             Type::Variant(tag, options) => {
-                let chosen = find(around, tag).and_then(|v| if let Value::Enum(_, names) = v { names.first().cloned() } else { None });
-                let chosen = chosen.ok_or_else(|| format!("nothing says which of {tag} it is"))?;
-                let option = options.iter().find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(&chosen));
+                let chosen = find(around, tag).and_then(|v| v.names().next()).ok_or_else(|| format!("nothing says which of {tag} it is"))?;
+                let option = options.iter().find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
                 let (_, kind) = option.ok_or_else(|| format!("{tag} has no {chosen}"))?;
                 self.value(kind, around)?
             }
@@ -184,7 +208,31 @@ impl<'a> Bits<'a> {
         Ok(value)
     }
 
-    fn array(&mut self, n: u64, kind: &Type, around: &mut Vec<Vec<(Arc<str>, Value)>>) -> Result<Value, String> {
+    /// Goes past a value that nobody wants.
+    pub fn skip<'t>(&mut self, kind: &'t Type, around: &mut Around<'t>) -> Result<(), String> {
+        match kind {
+            Type::Int(int) => self.int(int).map(drop),
+            // What tells lengths and tags within is looked up in values.
+            Type::Struct(fields, align) if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) => {
+                self.align(*align);
+                fields.iter().try_for_each(|(_, t)| self.skip(t, around))
+            }
+            Type::String => self.text().map(drop),
+            _ => self.value(kind, around).map(drop),
+        }
+    }
+
+    /// Bytes up to a NUL.
+    fn text(&mut self) -> Result<&'a [u8], String> {
+        self.align(8);
+        let start = (self.at / 8) as usize;
+        let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
+        let len = rest.iter().position(|b| *b == 0).ok_or("a text without an end")?;
+        self.at += (len as u64 + 1) * 8;
+        Ok(&rest[..len])
+    }
+
+    fn array<'t>(&mut self, n: u64, kind: &'t Type, around: &mut Around<'t>) -> Result<Value<'t>, String> {
         if n > ELEMENTS {
             return Err(format!("an array of {n} elements"));
         }
@@ -199,11 +247,11 @@ impl<'a> Bits<'a> {
             return Ok(Value::Text(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()));
         }
         self.align(kind.align());
-        let elements: Result<Vec<Value>, String> = (0..n).map(|_| self.value(kind, around)).collect();
+        let elements: Result<Vec<Value<'t>>, String> = (0..n).map(|_| self.value(kind, around)).collect();
         Ok(Value::Array(elements?))
     }
 }
 
-fn find<'v>(around: &'v [Vec<(Arc<str>, Value)>], name: &str) -> Option<&'v Value> {
-    around.iter().rev().find_map(|fields| fields.iter().rev().find(|(n, _)| &**n == name)).map(|(_, v)| v)
+fn find<'v, 't>(around: &'v Around<'t>, name: &str) -> Option<&'v Value<'t>> {
+    around.iter().rev().find_map(|(fields, values)| fields.iter().zip(values).rev().find(|((n, _), _)| &**n == name)).map(|(_, v)| v)
 }

@@ -1,9 +1,10 @@
 //! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
 
 use super::decode::{Event, Value};
-use super::statedump::Dump;
+use super::layout::{self, End};
+use super::statedump::{DESCRIPTOR, Dump, PROCESS};
 use super::stream::{Item, Trace};
-use crate::forks::{Forks, is_fork};
+use crate::forks::Forks;
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use std::collections::{BTreeMap, HashMap};
@@ -60,54 +61,30 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
 
 /// Who made whom, who was there before, and when the first event was.
 fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
-    let (mut forks, mut dump, mut began) = (Forks::default(), Dump::default(), 0);
-    trace.read(|item| {
+    let (mut forks, mut dump, mut began) = (Forks::default(), Dump::default(), None);
+    let wanted = |kind: &layout::Kind| kind.call.as_ref().map_or(kind.name == PROCESS, End::forks);
+    trace.select(wanted, |item| {
         let Item::Event(event) = item else { return Ok::<(), Error>(()) };
-        if began == 0 {
-            began = event.time;
+        began.get_or_insert(event.time);
+        if event.kind.name == PROCESS {
+            dump.process(&event);
         }
-        let Some((name, entry)) = system_call(&event.kind.name) else {
-            if event.kind.name == "lttng_statedump_process_state" {
-                dump.process(&event);
-            }
-            return Ok(());
-        };
+        let Some(end) = event.kind.call.as_ref().filter(|end| end.forks()) else { return Ok(()) };
         let Some(tid) = thread(&event) else { return Ok(()) };
-        dump.acts(tid);
-        if !is_fork(name) {
-            return Ok(());
-        }
         let field = |name: &str| event.fields.get(name).and_then(Value::register);
-        if entry {
+        if end.entry {
             forks.begin(tid, event.time, field("flags").or_else(|| field("clone_flags")).unwrap_or(0));
         } else {
             forks.end(tid, field("ret").map_or(0, u64::cast_signed));
         }
         Ok(())
     })?;
+    let began = began.unwrap_or(0);
     dump.end(&mut forks, began);
     Ok((forks, dump, began))
 }
 
-/// The call that an event tells of, and whether it enters it.
-fn system_call(name: &str) -> Option<(&str, bool)> {
-    let entry = name.strip_prefix("syscall_entry_").map(|n| (n, true));
-    let (name, entry) = entry.or_else(|| name.strip_prefix("syscall_exit_").map(|n| (n, false)))?;
-    Some((kernel_name(name), entry))
-}
-
-/// The table's name for a call: LTTng goes by the kernel's function.
-fn kernel_name(name: &str) -> &str {
-    let known = |name: &str| abi::by_name(name).is_some();
-    match name {
-        "umount" => "umount2",
-        _ if known(name) => name,
-        _ if let Some(short) = name.strip_prefix("new").filter(|n| known(n)) => short,
-        _ => name.strip_suffix("64").filter(|n| known(n)).unwrap_or(name),
-    }
-}
-
-fn thread(event: &Event) -> Option<u32> {
+fn thread(event: &Event<'_>) -> Option<u32> {
     event.context.get("tid").and_then(Value::register).and_then(|t| u32::try_from(t).ok())
 }
 
@@ -123,12 +100,12 @@ impl Pairing {
         *self.lost.entry(what).or_default() += 1;
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let name = event.kind.name.as_str();
-        if name == "lttng_statedump_file_descriptor" {
-            return self.descriptor(event);
-        }
-        let Some((call, entry)) = system_call(name) else {
+    fn event(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let Some(end) = &event.kind.call else {
+            let name = event.kind.name.as_str();
+            if name == DESCRIPTOR {
+                return self.descriptor(event);
+            }
             if !name.starts_with("lttng_statedump_") {
                 self.lose(format!("events {name}"));
             }
@@ -138,26 +115,26 @@ impl Pairing {
             self.lose("calls without the context tid (lttng add-context -k -t tid)".to_owned());
             return Ok(());
         };
-        if entry {
+        if end.entry {
             if let Some(before) = self.open.remove(&tid) {
                 self.import.call(before)?;
             }
-            match Told::new(call, tid, event.time) {
+            match end.row.map(|row| Told::of(row, tid, event.time)) {
                 Some(mut told) => {
                     arguments(&mut told, &event.fields, true);
-                    self.import.meet(tid, event.time)?;
+                    self.meet(tid, event.time)?;
                     if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
                         return Ok(self.import.call(told)?);
                     }
                     self.open.insert(tid, told);
                 }
-                None => self.lose(format!("calls of {call}, which the table does not know")),
+                None => self.lose(format!("calls of {}, which the table does not know", event.kind.name.trim_start_matches("syscall_entry_"))),
             }
             return Ok(());
         }
-        let Some(mut told) = self.open.remove(&tid).filter(|t| t.row.name() == call) else {
+        let Some(mut told) = self.open.remove(&tid).filter(|t| end.row.is_some_and(|row| row.number == t.row.number)) else {
             // A child's own return from the clone that made it; or a call that was under way when the recording began.
-            if !is_fork(call) {
+            if !end.forks() {
                 self.lose("exits of calls that were entered before the recording, or whose entry was dropped".to_owned());
             }
             return Ok(());
@@ -169,31 +146,39 @@ impl Pairing {
         Ok(self.import.call(told)?)
     }
 
-    fn descriptor(&mut self, event: &Event) -> Result<(), Error> {
-        let Some(open) = self.dump.descriptor(event) else {
+    fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let Some((open, met)) = self.dump.descriptor(event) else {
             self.lose("descriptors of the state dump in a table that no process is told to have".to_owned());
             return Ok(());
         };
-        for pid in open.pids {
-            // The dump takes a while: what a call has told of since is newer.
+        for pid in met {
+            // The dump takes a while: what a call has opened since is newer.
             if !self.import.has_descriptor(pid, open.fd) {
-                self.import.descriptor(pid, event.time, open.fd, open.path, open.flags)?;
+                self.import.descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Thread `tid` does something: if nobody has told of its process, it is there now, with what was open.
+    fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        self.import.meet(tid, time)?;
+        for open in self.dump.met(tid) {
+            self.import.descriptor(self.import.process(tid), time, open.fd, &open.path, open.flags)?;
         }
         Ok(())
     }
 }
 
 /// Gives the call's arguments what the fields of an event say.
-fn arguments(told: &mut Told, fields: &Value, entry: bool) {
-    let Value::Struct(fields) = fields else { return };
+fn arguments(told: &mut Told, fields: &Value<'_>, entry: bool) {
     let args = told.row.shape.args;
     let mut free = 0;
-    for (name, value) in fields {
-        if &**name == "ret" || name.ends_with("_length") {
+    for (name, value) in fields.fields() {
+        if name == "ret" || name.ends_with("_length") {
             continue;
         }
-        let known = args.iter().position(|a| a.name == &**name);
+        let known = args.iter().position(|a| a.name == name);
         // Where LTTng has a name of its own, the order is the kernel's.
         let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len())) else { continue };
         free = arg + 1;
@@ -201,7 +186,7 @@ fn arguments(told: &mut Told, fields: &Value, entry: bool) {
     }
 }
 
-fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value) {
+fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value<'_>) {
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
             if told.call.pieces.iter().all(|p| usize::from(p.arg) != arg) {

@@ -22,6 +22,11 @@ pub struct Int {
     pub clock: bool,
 }
 
+/// A struct's fields in order: name, type.
+pub type Fields = [(Arc<str>, Type)];
+/// An enumeration's names: name, from, to.
+pub type Names = [(String, i128, i128)];
+
 /// A type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Type {
@@ -33,7 +38,7 @@ pub enum Type {
     String,
     /// An integer whose values have names: the name, from, to.
     Enum(Int, Arc<Vec<(String, i128, i128)>>),
-    /// Fields one after the other; and the least alignment.
+    /// Fields one after the other; and the struct's alignment ([`Type::structure`]).
     Struct(Arc<Vec<(Arc<str>, Type)>>, u32),
     /// One of several, chosen by the name that the enumeration in a field has.
     Variant(Arc<str>, Arc<Vec<(Arc<str>, Type)>>),
@@ -44,13 +49,18 @@ pub enum Type {
 }
 
 impl Type {
+    /// A struct, aligned as its fields are, and as `least` at least.
+    pub fn structure(fields: Vec<(Arc<str>, Self)>, least: u32) -> Self {
+        let align = fields.iter().map(|(_, t)| t.align()).max().unwrap_or(1).max(least);
+        Self::Struct(Arc::new(fields), align)
+    }
     /// Bits that its place is a multiple of.
     pub fn align(&self) -> u32 {
         match self {
             Self::Int(i) | Self::Enum(i, _) => i.align,
             Self::Float(_, _, align) => *align,
             Self::String => 8,
-            Self::Struct(fields, least) => fields.iter().map(|(_, t)| t.align()).max().unwrap_or(1).max(*least),
+            Self::Struct(_, align) => *align,
             Self::Variant(..) => 1,
             Self::Array(_, t) | Self::Sequence(_, t) => t.align(),
         }
@@ -67,7 +77,7 @@ pub struct Stream {
     /// After each event's header.
     pub context: Option<Type>,
     /// Its kinds of event.
-    pub events: HashMap<u64, Arc<Kind>>,
+    pub events: HashMap<u64, Kind>,
 }
 
 /// A kind of event.
@@ -79,6 +89,50 @@ pub struct Kind {
     pub context: Option<Type>,
     /// What it tells.
     pub fields: Option<Type>,
+    /// The system call that it is an end of.
+    pub call: Option<End>,
+}
+
+/// An end of a system call.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The call's row in the table, if it has one.
+    pub row: Option<&'static abi::Row>,
+    /// It is entered, not left.
+    pub entry: bool,
+}
+
+impl Kind {
+    /// A kind of this name.
+    pub fn named(name: String) -> Self {
+        Self { call: End::of(&name), name, context: None, fields: None }
+    }
+}
+
+impl End {
+    /// What an event's name tells.
+    fn of(name: &str) -> Option<Self> {
+        let (name, entry) = match name.strip_prefix("syscall_entry_") {
+            Some(name) => (name, true),
+            None => (name.strip_prefix("syscall_exit_")?, false),
+        };
+        Some(Self { row: abi::by_name(kernel_name(name)), entry })
+    }
+    /// Whether the call makes a thread or process.
+    pub fn forks(&self) -> bool {
+        self.row.is_some_and(|r| r.shape.effect == abi::Effect::Fork)
+    }
+}
+
+/// The table's name for a call: LTTng goes by the kernel's function.
+fn kernel_name(name: &str) -> &str {
+    let known = |name: &str| abi::by_name(name).is_some();
+    match name {
+        "umount" => "umount2",
+        _ if known(name) => name,
+        _ if let Some(short) = name.strip_prefix("new").filter(|n| known(n)) => short,
+        _ => name.strip_suffix("64").filter(|n| known(n)).unwrap_or(name),
+    }
 }
 
 /// What the metadata says.

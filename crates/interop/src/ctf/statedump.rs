@@ -6,38 +6,43 @@ use crate::forks::{Forks, THREAD};
 use std::collections::{HashMap, HashSet};
 use trace::import::Fork;
 
+/// The event that tells of a thread.
+pub(super) const PROCESS: &str = "lttng_statedump_process_state";
+/// The event that tells of a descriptor.
+pub(super) const DESCRIPTOR: &str = "lttng_statedump_file_descriptor";
+
 /// An open descriptor.
-pub(super) struct Open<'e> {
-    /// In which processes.
-    pub pids: Vec<u32>,
+#[derive(Clone)]
+pub(super) struct Open {
     pub fd: i32,
-    pub path: &'e [u8],
+    pub path: Vec<u8>,
     /// `O_*`.
     pub flags: u32,
 }
 
-/// Gathered in a first reading.
 #[derive(Default)]
 pub(super) struct Dump {
-    /// Whose a thread is.
+    /// Whose a thread is: of a first reading.
     pids: HashMap<u32, u32>,
-    /// By a table's address: the processes that use it.
+    /// By a table's address: the processes that use it; of a first reading.
     tables: HashMap<u64, Vec<u32>>,
-    /// Processes of which calls are told: the dump has the whole machine's.
-    active: HashSet<u32>,
+    /// By process. The dump has the whole machine's: they wait until their process does something.
+    open: HashMap<u32, Vec<Open>>,
+    /// Processes that have done something.
+    met: HashSet<u32>,
 }
 
-fn number(event: &Event, name: &str) -> Option<u64> {
+fn number(event: &Event<'_>, name: &str) -> Option<u64> {
     event.fields.get(name).and_then(Value::register)
 }
 
-fn task(event: &Event, name: &str) -> Option<u32> {
+fn task(event: &Event<'_>, name: &str) -> Option<u32> {
     number(event, name).and_then(|n| u32::try_from(n).ok())
 }
 
 impl Dump {
-    /// A thread and its process, if the event tells of one.
-    pub fn process(&mut self, event: &Event) {
+    /// A thread and its process.
+    pub fn process(&mut self, event: &Event<'_>) {
         let (Some(tid), Some(pid)) = (task(event, "tid"), task(event, "pid")) else { return };
         self.pids.insert(tid, pid);
         if let Some(table) = number(event, "file_table_address") {
@@ -48,26 +53,30 @@ impl Dump {
         }
     }
 
-    /// Thread `tid` made a call.
-    pub fn acts(&mut self, tid: u32) {
-        self.active.insert(tid);
-    }
-
-    /// When all is read: threads are their processes', from the beginning on.
+    /// The first reading is over: threads are their processes', from the beginning on.
     pub fn end(&mut self, forks: &mut Forks, began: u64) {
-        self.active = self.active.iter().map(|tid| self.pids.get(tid).copied().unwrap_or(*tid)).collect();
         for (tid, pid) in self.pids.iter().filter(|(tid, pid)| tid != pid) {
             forks.made.entry(*tid).or_default().insert(0, Fork { parent: *pid, flags: THREAD, time: began });
         }
     }
 
-    /// What an event tells of a descriptor. `None`: no process is known to have its table.
-    pub fn descriptor<'e>(&self, event: &'e Event) -> Option<Open<'e>> {
+    /// A descriptor, and those of its processes that have done something already; the others will hear of it. `None`: no process is known to have its table.
+    pub fn descriptor(&mut self, event: &Event<'_>) -> Option<(Open, Vec<u32>)> {
         let (fd, Some(Value::Text(path))) = (number(event, "fd")?, event.fields.get("filename")) else { return None };
         // Older ones name the process.
         let one = task(event, "pid").map(|pid| vec![pid]);
-        let mut pids = one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
-        pids.retain(|pid| self.active.contains(pid));
-        Some(Open { pids, fd: fd as i32, path, flags: number(event, "flags").unwrap_or(0) as u32 })
+        let pids = one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
+        let open = Open { fd: fd as i32, path: path.clone(), flags: number(event, "flags").unwrap_or(0) as u32 };
+        let (met, others): (Vec<u32>, Vec<u32>) = pids.into_iter().partition(|pid| self.met.contains(pid));
+        for pid in others {
+            self.open.entry(pid).or_default().push(open.clone());
+        }
+        Some((open, met))
+    }
+
+    /// Thread `tid` does something: what is open in its process, the first time.
+    pub fn met(&mut self, tid: u32) -> Vec<Open> {
+        let pid = self.pids.get(&tid).copied().unwrap_or(tid);
+        if self.met.insert(pid) { self.open.remove(&pid).unwrap_or_default() } else { Vec::new() }
     }
 }

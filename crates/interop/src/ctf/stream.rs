@@ -1,7 +1,7 @@
 //! Packets of all streams, decoded by a thread for each stream, and merged by time.
 
-use super::decode::{Bits, Event, Value};
-use super::layout::{Metadata, Stream, Type};
+use super::decode::{Around, Bits, Event, Value};
+use super::layout::{Kind, Metadata, Stream};
 use super::tsdl;
 use crate::Error;
 use std::fs::File;
@@ -81,14 +81,19 @@ impl Trace {
     }
 
     /// Gives all events in the order of time.
-    pub fn read<E: From<Error>>(&self, mut each: impl FnMut(Item) -> Result<(), E>) -> Result<Counts, E> {
+    pub fn read<'t, E: From<Error>>(&'t self, each: impl FnMut(Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
+        self.select(|_| true, each)
+    }
+
+    /// Gives the events of those kinds that are wanted, and the first of each stream, in the order of time.
+    pub fn select<'t, E: From<Error>>(&'t self, wanted: fn(&Kind) -> bool, mut each: impl FnMut(Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
         let mut counts = Counts::default();
         std::thread::scope(|scope| {
-            let mut heads: Vec<Head> = Vec::new();
+            let mut heads: Vec<Head<'t>> = Vec::new();
             for path in &self.streams {
                 let (send, receive) = sync_channel(WAITING);
                 scope.spawn(move || {
-                    let mut reader = StreamReader { metadata: &self.metadata, path, send, handful: Vec::new(), lost: None };
+                    let mut reader = StreamReader { metadata: &self.metadata, path, wanted, first: true, send, handful: Vec::new(), lost: None };
                     if let Err(e) = reader.run() {
                         let _gone = reader.give(Found::Damage(e));
                     }
@@ -113,14 +118,14 @@ impl Trace {
 
 /// What comes out of a trace.
 #[derive(Clone, Debug)]
-pub enum Item {
+pub enum Item<'t> {
     /// An event.
-    Event(Event),
+    Event(Event<'t>),
     /// The tracer dropped so many events before this time.
     Lost(u64, u64),
 }
 
-impl Item {
+impl Item<'_> {
     fn time(&self) -> u64 {
         match self {
             Self::Event(e) => e.time,
@@ -129,19 +134,19 @@ impl Item {
     }
 }
 
-enum Found {
-    Item(Item),
+enum Found<'t> {
+    Item(Item<'t>),
     Damage(String),
     Bytes(u64),
 }
 
-struct Head {
-    receive: Receiver<Vec<Found>>,
-    handful: std::vec::IntoIter<Found>,
-    next: Option<Item>,
+struct Head<'t> {
+    receive: Receiver<Vec<Found<'t>>>,
+    handful: std::vec::IntoIter<Found<'t>>,
+    next: Option<Item<'t>>,
 }
 
-impl Head {
+impl Head<'_> {
     fn fill(&mut self, counts: &mut Counts) {
         while self.next.is_none() {
             match self.handful.next() {
@@ -160,14 +165,17 @@ impl Head {
 struct StreamReader<'a> {
     metadata: &'a Metadata,
     path: &'a Path,
-    send: SyncSender<Vec<Found>>,
-    handful: Vec<Found>,
+    wanted: fn(&Kind) -> bool,
+    /// No event was given yet.
+    first: bool,
+    send: SyncSender<Vec<Found<'a>>>,
+    handful: Vec<Found<'a>>,
     /// Events lost so far, as the last packet said.
     lost: Option<u64>,
 }
 
 impl<'a> StreamReader<'a> {
-    fn give(&mut self, item: Found) -> Result<(), String> {
+    fn give(&mut self, item: Found<'a>) -> Result<(), String> {
         self.handful.push(item);
         if self.handful.len() >= HANDFUL { self.flush() } else { Ok(()) }
     }
@@ -214,7 +222,7 @@ impl<'a> StreamReader<'a> {
         let metadata: &'a Metadata = self.metadata;
         let header = match &metadata.packet_header {
             Some(kind) => bits.value(kind, &mut Vec::new())?,
-            None => Value::Struct(Vec::new()),
+            None => EMPTY,
         };
         if header.get("magic").and_then(Value::register).is_some_and(|m| m != MAGIC) {
             return Err("this is no packet".to_owned());
@@ -224,7 +232,7 @@ impl<'a> StreamReader<'a> {
         bits.begin();
         let context = match &stream.packet {
             Some(kind) => bits.value(kind, &mut Vec::new())?,
-            None => Value::Struct(Vec::new()),
+            None => EMPTY,
         };
         let number = |name: &str| context.get(name).and_then(Value::register);
         Ok(Packet {
@@ -244,7 +252,7 @@ impl<'a> StreamReader<'a> {
         u64::try_from(ticks + self.metadata.offset).unwrap_or(0)
     }
 
-    fn events(&mut self, bytes: &[u8], packet: &Packet<'_>, clock: &mut u64) -> Result<(), String> {
+    fn events(&mut self, bytes: &[u8], packet: &Packet<'a>, clock: &mut u64) -> Result<(), String> {
         let mut bits = Bits::new(bytes, packet.begin.unwrap_or(*clock));
         bits.at = packet.start;
         let held = bytes.len() as u64 * 8;
@@ -257,28 +265,33 @@ impl<'a> StreamReader<'a> {
                 self.give(Found::Item(Item::Lost(new, time)))?;
             }
         }
-        let empty = Value::Struct(Vec::new());
         let header = packet.stream.header.as_ref().ok_or("events without a header")?;
+        let mut around = Around::new();
         while bits.at < bits.end {
             let before = bits.at;
             bits.begin();
-            let head = bits.value(header, &mut Vec::new())?;
+            let head = bits.value(header, &mut around)?;
             let id = id(&head).ok_or("an event without a number")?;
             let kind = packet.stream.events.get(&id).ok_or_else(|| format!("an event of the unknown kind {id}"))?;
-            let mut part = |t: &Option<Type>| t.as_ref().map_or(Ok(empty.clone()), |t| bits.value(t, &mut Vec::new()));
-            let context = part(&packet.stream.context)?;
-            part(&kind.context)?;
-            let fields = part(&kind.fields)?;
+            let mut parts = [&packet.stream.context, &kind.context, &kind.fields].into_iter();
+            if (self.wanted)(kind) || std::mem::take(&mut self.first) {
+                let mut part = || parts.next().and_then(Option::as_ref).map_or(Ok(EMPTY), |t| bits.value(t, &mut around));
+                let (context, _, fields) = (part()?, part()?, part()?);
+                let time = self.nanos(bits.clock);
+                self.give(Found::Item(Item::Event(Event { time, cpu: packet.cpu, kind, context, fields })))?;
+            } else {
+                parts.flatten().try_for_each(|t| bits.skip(t, &mut around))?;
+            }
             if bits.at <= before {
                 return Err("an event of no length".to_owned());
             }
-            let time = self.nanos(bits.clock);
-            self.give(Found::Item(Item::Event(Event { time, cpu: packet.cpu, kind: kind.clone(), context, fields })))?;
         }
         *clock = packet.end.unwrap_or(bits.clock).max(bits.clock);
         Ok(())
     }
 }
+
+const EMPTY: Value<'static> = Value::Struct(&[], Vec::new());
 
 struct Packet<'a> {
     stream: &'a Stream,
@@ -292,7 +305,7 @@ struct Packet<'a> {
 }
 
 /// The number of an event's kind: of an extended header, the inner one.
-fn id(header: &Value) -> Option<u64> {
+fn id(header: &Value<'_>) -> Option<u64> {
     let inner = header.get("v").and_then(|v| v.get("id"));
     inner.or_else(|| header.get("id")).and_then(Value::register)
 }

@@ -19,7 +19,7 @@ fn fixture(dir: &Path, name: &str) -> PathBuf {
 }
 
 /// As babeltrace2 prints a value.
-fn print(value: &Value, out: &mut String) {
+fn print(value: &Value<'_>, out: &mut String) {
     let number = |v: i128, bits: u64, base: u32, out: &mut String| match base {
         16 => write!(out, "0x{bits:X}").unwrap(),
         8 => write!(out, "0{bits:o}").unwrap(),
@@ -33,7 +33,7 @@ fn print(value: &Value, out: &mut String) {
             let text = String::from_utf8_lossy(text).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
             write!(out, "\"{text}\"").unwrap();
         }
-        Value::Enum(v, names) => match &names[..] {
+        Value::Enum(v, _) => match &value.names().collect::<Vec<_>>()[..] {
             [] => write!(out, "( <unknown> : container = {v} )").unwrap(),
             [one] => write!(out, "( \"{one}\" : container = {v} )").unwrap(),
             many => {
@@ -41,9 +41,9 @@ fn print(value: &Value, out: &mut String) {
                 write!(out, "( {{ {} }} : container = {v} )", quoted.join(", ")).unwrap();
             }
         },
-        Value::Struct(fields) => {
+        Value::Struct(fields, _) => {
             out.push_str("{ ");
-            for (i, (name, value)) in fields.iter().enumerate() {
+            for (i, (name, value)) in value.fields().enumerate() {
                 out.push_str(if i > 0 { ", " } else { "" });
                 write!(out, "{name} = ").unwrap();
                 print(value, out);

@@ -59,20 +59,22 @@ fn descriptors_of_the_dump_are_their_processes() {
     stream.descriptor(0xb, 5, "/var/log/idle");
     stream.descriptor(0xc, 5, "/var/log/nobody");
     stream.write(11, 5);
-    stream.write(10, 5);
+    stream.descriptor(0xa, 6, "/var/log/late");
+    stream.write(10, 6);
     fs::write(from.join("channel_0"), &stream.bytes).unwrap();
     let to = dir.path().join("t.ra");
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
     assert_eq!((outcome.damage, outcome.lost.values().copied().collect::<Vec<_>>()), (None, vec![1]));
-    let mut writers = Vec::new();
+    let (mut writers, mut open) = (Vec::new(), Vec::new());
     for item in Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap) {
         match item {
             Item::Event(e) if e.kind == RecordKind::Descriptor => {
-                assert_eq!((e.pid, e.args[0], e.identity(0).unwrap().1), (10, 5, &b"/var/log/first"[..]));
+                open.push((e.pid, e.args[0], e.identity(0).unwrap().1.to_vec()));
             }
             Item::Call(call) => writers.push((call.pid, call.tid)),
             _ => {}
         }
     }
+    assert_eq!(open, [(10, 5, b"/var/log/first".to_vec()), (10, 6, b"/var/log/late".to_vec())]);
     assert_eq!((writers, outcome.summary.processes), (vec![(10, 11), (10, 10)], 1));
 }

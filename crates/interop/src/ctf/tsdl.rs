@@ -266,7 +266,7 @@ impl Parser {
                     align = u32::try_from(self.number()?).unwrap_or(1).clamp(1, 1 << 16);
                     self.expect(")")?;
                 }
-                Type::Struct(Arc::new(fields), align)
+                Type::structure(fields, align)
             }
         };
         if let Some(name) = name {
@@ -434,11 +434,11 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
                 metadata.streams.insert(id, stream);
             }
             "event" => {
-                let mut kind = Kind { name: String::new(), context: None, fields: None };
+                let mut kind = Kind::named(String::new());
                 let (mut id, mut stream) = (0u64, 0u64);
                 for (name, value) in p.block()? {
                     match (name.as_str(), value) {
-                        ("name", Right::Plain(name)) => kind.name = name,
+                        ("name", Right::Plain(name)) => kind = Kind { context: kind.context, fields: kind.fields, ..Kind::named(name) },
                         ("id", Right::Plain(n)) => id = n.parse().map_err(|_| "an event without a number")?,
                         ("stream_id", Right::Plain(n)) => stream = n.parse().map_err(|_| "an event without a stream")?,
                         ("context", Right::Type(t)) => kind.context = Some(t),
@@ -456,7 +456,7 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
         p.expect(";")?;
     }
     for (stream, id, kind) in events {
-        metadata.streams.entry(stream).or_default().events.insert(id, Arc::new(kind));
+        metadata.streams.entry(stream).or_default().events.insert(id, kind);
     }
     Ok(metadata)
 }
