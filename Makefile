@@ -34,7 +34,7 @@ test-kernels: build  ## The same program on Debian's own kernels, in QEMU; takes
 	tests/kernels.sh $(abspath $(RA))
 
 bench: build  ## Compare with the untraced programs and with other tracers, side by side
-	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools postgresql
+	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools postgresql babeltrace2
 	bench/compare.py
 
 header:  ## Writes crates/capi/include/reanimator.h anew

@@ -4,7 +4,7 @@
 Every comparison alternates its tools within one run and gives medians. The time of a program is taken around the program itself (clock.c), so
 that it is the same thing under every tool; `in all` is the tool's own time, with all it does before and after.
 
-usage: bench/compare.py [--runs N] [--calls N] [--only costs|production|replaying|memory]
+usage: bench/compare.py [--runs N] [--calls N] [--only costs|production|replaying|converting|memory]
 """
 
 import argparse
@@ -155,7 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of each tool")
     parser.add_argument("--calls", type=int, default=10_000_000, help="calls in the generated trace")
-    parser.add_argument("--only", choices=["costs", "production", "replaying", "memory"])
+    parser.add_argument("--only", choices=["costs", "production", "replaying", "converting", "memory"])
     options = parser.parse_args()
     build()
     host = os.uname()
@@ -170,6 +170,10 @@ def main():
         from replaying import replaying
 
         replaying(options.runs)
+    if options.only in (None, "converting"):
+        from converting import converting
+
+        converting(options.runs)
     if options.only in (None, "memory"):
         memory(options.calls)
 

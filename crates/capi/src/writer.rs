@@ -108,7 +108,7 @@ pub unsafe extern "C" fn ra_create(path: *const c_char, about: *const ra_about, 
         };
         let engine = String::from_utf8_lossy(of(|a| a.tracer).unwrap_or(b"libreanimator")).into_owned();
         let known = About { engine, data: "all".to_owned(), machine: "x86_64".to_owned(), began: about.map_or(0, |a| a.began), ..About::default() };
-        let origin = Origin { about: known, directory: of(|a| a.directory).map(<[u8]>::to_vec), forks: HashMap::new() };
+        let origin = Origin { about: known, directory: of(|a| a.directory).map(<[u8]>::to_vec), forks: Default::default() };
         let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
         let import = Import::new(path, origin).map_err(|e| chain(&e))?;
         *trace = WRITERS.add(Writing { import, open: HashMap::new(), next: 1 });

@@ -10,7 +10,8 @@ mod perfetto;
 use crate::Error;
 use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -124,7 +125,7 @@ pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut
     let mut exported = Exported::default();
     let (all, mut done) = (trace.summary().calls, 0u64);
     let mut world = World::<()>::new();
-    let mut open: HashMap<usize, Bound<()>> = HashMap::new();
+    let mut open: HashMap<usize, Bound<()>> = HashMap::default();
     for moment in Timeline::new(trace.read(Want { data: format != Format::Iolog })) {
         let (call, bound) = match moment? {
             Moment::Event(event) => {

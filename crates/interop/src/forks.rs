@@ -1,7 +1,7 @@
 //! Who made whom, for which a trace is read a first time: a child acts before its parent's clone has returned.
 
 use abi::Effect;
-use std::collections::HashMap;
+use ahash::HashMap;
 use trace::import::Fork;
 
 /// Flags of clone(2) that matter here.

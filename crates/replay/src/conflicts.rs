@@ -4,7 +4,7 @@
 
 use crate::issue::Real;
 use abi::{Arg, Effect, Form, Is, Kind, Ret, Role, Shape};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use trace::Call;
 use trace::world::{Bound, lexical, parent};

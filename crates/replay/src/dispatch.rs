@@ -24,10 +24,10 @@ use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::{Error, Options, Progress};
 use abi::{Replay, Ret};
+use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -116,20 +116,20 @@ impl<'a> Dispatcher<'a> {
             progress,
             options,
             pacer: Pacer::new(options.pace),
-            last: HashMap::new(),
+            last: HashMap::default(),
             world: World::new(),
             conflicts: Conflicts::default(),
             open: Vec::new(),
             counting: 0,
             number: 0,
             undecided: Undecided::default(),
-            mapped: HashSet::new(),
-            listings: HashMap::new(),
-            changes: HashMap::new(),
+            mapped: HashSet::default(),
+            listings: HashMap::default(),
+            changes: HashMap::default(),
             tally: Tally::default(),
             left_out: LeftOut::default(),
             chosen: options.selection.from == 0,
-            known: HashSet::new(),
+            known: HashSet::default(),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use crate::pacer::histogram;
 use crate::report::Spread;
+use ahash::HashMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// The quantiles of [`Latency::recorded_curve`] and [`Latency::replayed_curve`].
 pub const QUANTILES: [f64; 24] =

@@ -1,8 +1,8 @@
 //! When calls are due: what the dispatcher computes from recorded times, and how an executor waits for it.
 
 use crate::order::{Due, Pace};
+use ahash::HashMap;
 use hdrhistogram::Histogram;
-use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     pub fn new(pace: Pace) -> Self {
-        Self { pace, threads: HashMap::new() }
+        Self { pace, threads: HashMap::default() }
     }
 
     /// A thread began.

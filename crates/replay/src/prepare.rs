@@ -5,11 +5,11 @@
 
 use crate::source::{Cause, Source};
 use crate::tree::Tree;
+use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
 };
-use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
@@ -88,7 +88,7 @@ where
     I: Iterator<Item = Result<Item, Cause>>,
 {
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::new(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
+    let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::default(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
     for row in rows {
         if let Some(state) = &row.initial {
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;

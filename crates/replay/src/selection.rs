@@ -6,8 +6,9 @@
 
 use crate::issue::Real;
 use abi::Shape;
+use ahash::HashSet;
 use globset::GlobSet;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use trace::Call;
 use trace::world::{Bound, lexical, parent};
 

@@ -5,9 +5,10 @@
 //! else cannot be compared is listed with its reason in [`StateReport::excluded`].
 
 use crate::tree::Tree;
+use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;

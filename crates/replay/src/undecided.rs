@@ -2,7 +2,8 @@
 //!
 //! What a later call finds there, and what is there at last, may differ from the recording without anything being wrong: a race of the recorded program.
 
-use std::collections::{BTreeSet, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeSet;
 
 /// Ranges kept of one file; of one that has more, all bytes are undecided.
 const RANGES: usize = 256;

@@ -9,7 +9,7 @@ pub(crate) use listing::Listings;
 use crate::issue::{Arguments, Scratch};
 use crate::job::Issue;
 use abi::{Effect, Form, Kind, Layout, Ret, Shape};
-use std::collections::HashMap;
+use ahash::HashMap;
 use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
 

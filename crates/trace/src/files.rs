@@ -31,13 +31,14 @@ use crate::trace::{Trace, guarded};
 use crate::world::{Bound, Directory, Moment, Timeline};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use ahash::{HashMap, HashSet};
 use facts::Facts;
 use live::{Here, Look};
 use names::Names;
 use node::NodeId;
 use scene::{Processes, Scene};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl Circumstances {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
             live,
-            moved: HashSet::new(),
+            moved: HashSet::default(),
             final_state,
             snapshot: about.snapshot,
         }
@@ -92,7 +93,7 @@ impl Circumstances {
 /// Last components of the names that renames and links made. Under them, and below them, the live file system shows what may have come during the recording, however
 /// old it is.
 pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<Box<[u8]>>, E> {
-    let mut moved = HashSet::new();
+    let mut moved = HashSet::default();
     for item in items {
         let Item::Call(call) = item? else { continue };
         let Some(shape) = call.shape().filter(|_| call.succeeded()) else { continue };
@@ -167,7 +168,7 @@ fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstance
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     let mut world = Processes::new();
-    let mut under_way = HashMap::new();
+    let mut under_way = HashMap::default();
     for moment in Timeline::new(items) {
         match moment? {
             Moment::Event(event) => happened(&event, &mut world, &mut facts),

@@ -11,9 +11,9 @@ use crate::told::Told;
 use crate::world::World;
 use crate::{About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
 use abi::{Effect, Ret, Role};
+use ahash::HashMap;
 use arrow::buffer::Buffer;
 use files::Files;
-use std::collections::HashMap;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -69,7 +69,7 @@ impl Import {
         }
         let recording = Recording::create(path, about)?;
         let journal = recording.journal(0)?;
-        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::new(), notes: Vec::new() })
+        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::default(), notes: Vec::new() })
     }
 
     /// The user should know.

@@ -12,7 +12,7 @@ mod table;
 mod verdict;
 mod window;
 
-use crate::document::{Document, Sealed, State};
+use crate::document::{Document, Sealed, Segment, State};
 use crate::error::Error;
 use crate::journal::{COMPLETE, Pieces, Record, Records};
 use crate::record::RecordKind;
@@ -27,6 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use verdict::Findings;
 pub(crate) use window::Limits;
 use window::{Counts, Parts, Window};
@@ -115,16 +116,17 @@ fn stream_number(name: &str) -> Option<u32> {
     (name.len() >= 5 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
+/// While a window of more bytes is written, none is filled: there are rows enough to do for two threads, but of bytes one at a time is enough to hold.
+const HEAVY: usize = 16 << 20;
+
 struct Sealing<'a> {
     place: &'a Place<'a>,
     streams: Streams,
     total: u64,
     clock_offset: i64,
-    names: Names,
     window: Window,
     parts: Parts,
     counts: Counts,
-    segments: Segments,
     events: Events,
     census: Census,
     findings: Findings,
@@ -155,11 +157,9 @@ impl<'a> Sealing<'a> {
             streams: Streams::new(streams).map_err(Error::io("read", &path))?,
             total,
             clock_offset: document.about.clock_offset,
-            names: Names::default(),
             window: Window::default(),
             parts: Parts::default(),
             counts: Counts::default(),
-            segments: Segments::default(),
             events: Events::default(),
             census: Census::default(),
             findings: Findings::default(),
@@ -167,10 +167,48 @@ impl<'a> Sealing<'a> {
     }
 
     fn run(mut self, document: &mut Document, how: How, progress: Progress<'_>) -> Result<(), Error> {
+        let (place, clock_offset) = (self.place, self.clock_offset);
+        let segments = std::thread::scope(|scope| {
+            // One window is filled while another is written.
+            let (full, windows) = sync_channel(0);
+            let writer = scope.spawn(move || write(place, clock_offset, windows));
+            let merged = self.merge(how.limits, &full, progress);
+            drop(full);
+            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // Merging ends early, without an error of its own, when writing has failed.
+            merged.and(written)
+        })?;
+        self.findings.damage = self.streams.damage();
+        self.findings.orphans = self.parts.orphans() + self.events.dropped;
+        let mut summary = self.findings.summary(document.end.as_ref(), &self.counts);
+        summary.events = self.events.count;
+        summary.threads = self.census.threads();
+        summary.processes = self.census.processes();
+        summary.recovered = how.recovered;
+        if document.end.is_none() {
+            summary.complete_until = complete_until(self.place.dir);
+            if let Some(late) = summary.last.zip(summary.complete_until).and_then(|(last, until)| last.checked_sub(until)).filter(|late| *late > 0) {
+                summary.notes.push(format!("the last {} us may follow from what was not written: replay leaves them out", late.div_ceil(1000)));
+            }
+        }
+        document.tables = self.events.finish(self.place, self.clock_offset)?;
+        document.tables.push(self.census.write(self.place)?);
+        document.segments = segments;
+        document.summary = summary;
+        self.place.storage.sync_dir(self.place.dir).map_err(Error::io("write", self.place.path))?;
+        infer(self.place, document, how.live)?;
+        let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
+        document.summary.bytes_on_disk = files.map(|f| f.bytes).sum();
+        progress(self.total, self.total);
+        Ok(())
+    }
+
+    /// Merges all records into windows, and sends them on when they are full, and at the end.
+    fn merge(&mut self, limits: Limits, full: &SyncSender<Window>, progress: Progress<'_>) -> Result<(), Error> {
         progress(0, self.total);
         let mut reported = 0;
         loop {
-            let Self { streams, window, parts, counts, events, census, findings, place, clock_offset, .. } = &mut self;
+            let Self { streams, window, parts, counts, events, census, findings, place, clock_offset, .. } = &mut *self;
             let more = streams.next(|record| {
                 findings.times(&record.header);
                 match RecordKind::from_number(record.header.kind) {
@@ -193,42 +231,29 @@ impl<'a> Sealing<'a> {
                     }
                 }
             })?;
-            if !more {
-                break;
-            }
-            if self.window.is_full(how.limits) {
-                self.segments.write(self.place, self.clock_offset, &mut self.window, &mut self.names)?;
+            if !more || window.is_full(limits) {
+                let heavy = window.bytes() > HEAVY;
+                // An empty one is taken when the one before it is written.
+                let sent = full.send(std::mem::take(window)).and_then(|()| if heavy { full.send(Window::default()) } else { Ok(()) });
+                if !more || sent.is_err() {
+                    return Ok(());
+                }
             }
             if self.streams.position() - reported > self.total / 512 {
                 reported = self.streams.position();
                 progress(reported, self.total);
             }
         }
-        self.segments.write(self.place, self.clock_offset, &mut self.window, &mut self.names)?;
-        self.findings.damage = self.streams.damage();
-        self.findings.orphans = self.parts.orphans() + self.events.dropped;
-        let mut summary = self.findings.summary(document.end.as_ref(), &self.counts);
-        summary.events = self.events.count;
-        summary.threads = self.census.threads();
-        summary.processes = self.census.processes();
-        summary.recovered = how.recovered;
-        if document.end.is_none() {
-            summary.complete_until = complete_until(self.place.dir);
-            if let Some(late) = summary.last.zip(summary.complete_until).and_then(|(last, until)| last.checked_sub(until)).filter(|late| *late > 0) {
-                summary.notes.push(format!("the last {} us may follow from what was not written: replay leaves them out", late.div_ceil(1000)));
-            }
-        }
-        document.tables = self.events.finish(self.place, self.clock_offset)?;
-        document.tables.push(self.census.write(self.place)?);
-        document.segments = self.segments.done;
-        document.summary = summary;
-        self.place.storage.sync_dir(self.place.dir).map_err(Error::io("write", self.place.path))?;
-        infer(self.place, document, how.live)?;
-        let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
-        document.summary.bytes_on_disk = files.map(|f| f.bytes).sum();
-        progress(self.total, self.total);
-        Ok(())
     }
+}
+
+/// Writes the windows that come.
+fn write(place: &Place<'_>, clock_offset: i64, windows: Receiver<Window>) -> Result<Vec<Segment>, Error> {
+    let (mut segments, mut names) = (Segments::default(), Names::default());
+    for window in windows {
+        segments.write(place, clock_offset, window, &mut names)?;
+    }
+    Ok(segments.done)
 }
 
 /// Has the files' states inferred from what was just sealed.

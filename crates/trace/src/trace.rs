@@ -2,6 +2,7 @@
 //!
 //! Everything is opened through one descriptor of the trace's directory, held from the beginning: replay changes its root, and the trace stays where it was.
 
+mod ahead;
 mod cursor;
 mod guard;
 mod read;

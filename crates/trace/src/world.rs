@@ -27,8 +27,9 @@ pub use mounts::Mounts;
 pub use path::{lexical, parent};
 pub use timeline::{Moment, Timeline};
 
+use ahash::HashMap;
 use passed::Sent;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use table::{Closing, Fs, Table};
 
@@ -79,13 +80,13 @@ impl<T: Default> World<T> {
     /// A world without processes.
     pub fn new() -> Self {
         Self {
-            threads: HashMap::new(),
-            tables: HashMap::new(),
-            groups: HashMap::new(),
+            threads: HashMap::default(),
+            tables: HashMap::default(),
+            groups: HashMap::default(),
             closing: Vec::new(),
             sent: VecDeque::new(),
-            present: HashMap::new(),
-            inodes: HashMap::new(),
+            present: HashMap::default(),
+            inodes: HashMap::default(),
             next: 1,
         }
     }

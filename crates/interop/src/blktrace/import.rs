@@ -4,7 +4,8 @@ use super::line::Line;
 use crate::forks::THREAD;
 use crate::lines::Lines;
 use crate::{Error, Outcome, unrecorded};
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::{Fork, Origin};
 use trace::{About, Import, Told};
@@ -33,8 +34,15 @@ pub fn import(from: &Path, to: &Path, _directory: Option<&[u8]>, progress: &mut 
     if !completes {
         import.note("it does not tell when requests were completed: each counts as done at once");
     }
-    let mut taking =
-        Taking { import, completes, files: HashMap::new(), idle: HashMap::new(), stand_ins: STAND_INS, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut taking = Taking {
+        import,
+        completes,
+        files: HashMap::default(),
+        idle: HashMap::default(),
+        stand_ins: STAND_INS,
+        open: HashMap::default(),
+        lost: BTreeMap::new(),
+    };
     let all = each(from, &mut |line| taking.line(line))?;
     progress(all, all);
     let Taking { mut import, open, lost, .. } = taking;

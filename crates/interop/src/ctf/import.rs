@@ -7,7 +7,8 @@ use super::stream::{Item, Trace};
 use crate::forks::Forks;
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use trace::About;
 use trace::import::Origin;
@@ -34,7 +35,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     if directory.is_none() {
         import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
     }
-    let mut pairing = Pairing { import, dump, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut pairing = Pairing { import, dump, open: HashMap::default(), lost: BTreeMap::new() };
     let mut events = 0u64;
     let counts = trace.read(|item| {
         events += 1;

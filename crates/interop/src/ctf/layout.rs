@@ -1,6 +1,7 @@
 //! How things are laid out: types, and what the metadata says of the trace.
 
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An integer.

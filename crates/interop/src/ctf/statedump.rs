@@ -3,7 +3,7 @@
 
 use super::decode::{Event, Value};
 use crate::forks::{Forks, THREAD};
-use std::collections::{HashMap, HashSet};
+use ahash::{HashMap, HashSet};
 use trace::import::Fork;
 
 /// The event that tells of a thread.

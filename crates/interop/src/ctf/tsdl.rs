@@ -1,7 +1,7 @@
 //! The metadata's language: C's declarations, and blocks of `name = value`.
 
 use super::layout::{Int, Kind, Metadata, Stream, Type};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::sync::Arc;
 
 /// Types within types.
@@ -394,7 +394,7 @@ impl Parser {
 /// Reads the metadata's text.
 pub(super) fn parse(text: &str) -> Result<Metadata, String> {
     let big_endian = text.lines().any(|l| l.trim() == "byte_order = be;");
-    let mut p = Parser { tokens: tokens(text)?.into_iter().peekable(), aliases: HashMap::new(), big_endian, deep: 0 };
+    let mut p = Parser { tokens: tokens(text)?.into_iter().peekable(), aliases: HashMap::default(), big_endian, deep: 0 };
     let mut metadata = Metadata { big_endian, frequency: 1_000_000_000, ..Metadata::default() };
     let mut events = Vec::new();
     while p.tokens.peek().is_some() {

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::export::{Exported, create};
 use abi::layout::{STAT, STATFS};
 use abi::{Effect, Layout};
-use std::collections::{HashMap, HashSet};
+use ahash::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> R
     let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: schema::flags(), begun: false };
     let mut exported = Exported::default();
     let all = trace.summary().calls;
-    let mut early: HashSet<usize> = HashSet::new();
+    let mut early: HashSet<usize> = HashSet::default();
     for moment in Timeline::new(trace.read(Want { data: true })) {
         let call = match moment? {
             Moment::Event(event) => {

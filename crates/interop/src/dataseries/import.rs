@@ -7,8 +7,9 @@
 use super::rows::{self, Map, Part, Times};
 use super::{Extent, Reader, Value};
 use crate::{Error, Outcome};
+use ahash::HashMap;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::path::Path;
 use trace::About;
 use trace::import::{Fork, Origin};
@@ -29,7 +30,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     }
     import.note(clock.note());
     import.note("the original tracers do not say whether they lost calls");
-    let mut taken = Taking { import, clock, execs: HashMap::new(), lost: Default::default(), damage: index.damage, held: 0 };
+    let mut taken = Taking { import, clock, execs: HashMap::default(), lost: Default::default(), damage: index.damage, held: 0 };
     let mut streams: Vec<Stream> = index.types.into_iter().map(|(name, offsets)| Stream::new(name, offsets)).collect();
     let mut reader = Reader::open(from)?;
     let mut heap = BinaryHeap::new();
@@ -116,7 +117,7 @@ impl Index {
     }
 
     fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
-        let mut forks: HashMap<u32, Vec<Fork>> = HashMap::new();
+        let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
         for (called, parent, child, flags) in &self.made {
             forks.entry(*child).or_default().push(Fork { parent: *parent, flags: *flags, time: clock.nanos(*called).unwrap_or(0) });
         }

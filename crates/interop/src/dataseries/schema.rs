@@ -1,6 +1,6 @@
 //! The 103 types of record that the original library writes, as it describes them: the 14 fields that all have, then each type's own, by name.
 
-use std::collections::HashMap;
+use ahash::HashMap;
 
 /// The fields that all have.
 const COMMON: &str = "buffer_not_captured:b? errno_number:i? errno_string:v? executing_pgid:i? executing_pid:i? executing_ppid:i? executing_sid:i? executing_tid:i? \

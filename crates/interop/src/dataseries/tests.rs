@@ -2,7 +2,7 @@
 
 use super::types::FieldType;
 use super::{Reader, Value, import};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use trace::{Item, Trace, Want};
@@ -37,7 +37,7 @@ fn every_cell_is_what_the_original_tools_print() {
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
         // What is printed of each type, line by line.
-        let mut said: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut said: HashMap<&str, Vec<&str>> = HashMap::default();
         let mut of = "";
         for line in text.lines() {
             match line.strip_prefix("# Extent, type='") {

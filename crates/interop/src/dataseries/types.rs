@@ -3,7 +3,7 @@
 //! A nullable field is followed by a hidden bit, 1 if it is null. Bits come first, then bytes, 32-bit numbers, offsets of variable values, 64-bit numbers; a type
 //! may ask for the reverse, and for other padding.
 
-use std::collections::HashMap;
+use ahash::HashMap;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Type {
             "big_to_small_sep_var32" => true,
             other => return Err(format!("type {name}: pack_field_ordering={other} is unknown")),
         };
-        let mut this = Self { name, fields: Vec::new(), record_bytes: 0, bool_bytes: 0, compact, index: HashMap::new() };
+        let mut this = Self { name, fields: Vec::new(), record_bytes: 0, bool_bytes: 0, compact, index: HashMap::default() };
         for node in root.children().filter(roxmltree::Node::is_element) {
             if node.tag_name().name() != "field" {
                 return Err(format!("type {} has a {}", this.name, node.tag_name().name()));

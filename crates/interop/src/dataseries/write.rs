@@ -3,7 +3,7 @@
 use super::extent::{HEAD, span};
 use super::hash::{CONTENT, TAIL, hash, mix3};
 use super::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl<W: Write> Writer<W> {
         }
         let mut types = Types::default();
         descriptions.iter().try_for_each(|xml| types.add(xml)).map_err(invalid)?;
-        let mut this = Self { out, at: HEADER, chain: 0, types, growing: HashMap::new(), index: Vec::new() };
+        let mut this = Self { out, at: HEADER, chain: 0, types, growing: HashMap::default(), index: Vec::new() };
         for xml in descriptions {
             this.record(XML_TYPE, &[("xmltype", Field::Bytes(xml.as_bytes()))])?;
         }

@@ -3,8 +3,8 @@
 //! Each process and each thread has a track, each call is a slice with its arguments as annotations, and two counters show the bytes that were read and written a second.
 
 use super::{Told, Writer};
+use ahash::HashSet;
 use prost::Message;
-use std::collections::HashSet;
 use std::io::{self, Write};
 use trace::Event;
 

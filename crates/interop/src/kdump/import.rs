@@ -6,7 +6,8 @@ use crate::lines::Lines;
 use crate::strace::value;
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::Origin;
 use trace::{About, Import, Told};
@@ -81,7 +82,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     if !first.timed {
         import.note("there are no times in it (kdump -T): the order of the lines is that of the calls");
     }
-    let mut taking = Taking { import, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut taking = Taking { import, open: HashMap::default(), lost: BTreeMap::new() };
     let all = each(from, &mut |record| taking.record(record))?;
     progress(all, all);
     let Taking { mut import, open, lost } = taking;

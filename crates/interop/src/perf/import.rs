@@ -6,7 +6,8 @@ use crate::lines::Lines;
 use crate::strace::value;
 use crate::{Error, Outcome, unrecorded};
 use abi::{AT_FDCWD, Effect, Kind};
-use std::collections::{BTreeMap, HashMap};
+use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::Origin;
 use trace::{About, Import, Told};
@@ -25,7 +26,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     if directory.is_none() {
         import.note("perf does not tell working directories: relative names start from / (--directory names another)");
     }
-    let mut taking = Taking { import, open: HashMap::new(), lost: BTreeMap::new() };
+    let mut taking = Taking { import, open: HashMap::default(), lost: BTreeMap::new() };
     let bytes = each(from, &mut |line| taking.line(line))?;
     progress(bytes, bytes);
     let Taking { mut import, open, lost } = taking;

@@ -5,7 +5,8 @@ use super::value;
 use crate::forks::{Forks, clone_flags, is_fork};
 use crate::{Error, Outcome, lines};
 use abi::Effect;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use ahash::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use trace::About;
 use trace::import::Origin;
@@ -30,7 +31,7 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         About { engine: "strace".to_owned(), data: "all".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
     let known = directory.is_some();
     let import = Import::new(to, Origin { about, directory, forks: first.forks.made })?;
-    let mut taking = Taking { import, main, open: HashMap::new(), lost: BTreeMap::new(), alive: HashSet::new(), cut: 0 };
+    let mut taking = Taking { import, main, open: HashMap::default(), lost: BTreeMap::new(), alive: HashSet::default(), cut: 0 };
     if !known {
         taking.import.note("strace says the working directory only with -y: relative names start from / (--directory names another)");
     }

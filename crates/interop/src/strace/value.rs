@@ -2,7 +2,7 @@
 
 use super::line::skip_string;
 use abi::{Flags, Form, Is, Kind, Layout};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::sync::LazyLock;
 use trace::Told;
 use trace::record::PieceKind;

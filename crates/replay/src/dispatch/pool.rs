@@ -5,8 +5,8 @@ use crate::Error;
 use crate::executor::Executor;
 use crate::job::Job;
 use crate::shared::Shared;
+use ahash::HashMap;
 use crossbeam_channel::{Sender, unbounded};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -26,7 +26,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, executors: Vec::new(), free: Vec::new(), serving: HashMap::new(), present: HashMap::new() }
+        Self { shared, executors: Vec::new(), free: Vec::new(), serving: HashMap::default(), present: HashMap::default() }
     }
 
     /// The descriptor that was first opened for this open file.

@@ -4,7 +4,8 @@
 //! what comes out is a history that the recorded machine could have seen. Nothing waits for a call that is held itself, and a call waits for no more than
 //! [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it did.
 
-use std::collections::{HashSet, VecDeque};
+use ahash::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::Call;
 use trace::world::Moment;
@@ -35,7 +36,7 @@ pub(super) struct Proven<I: Iterator> {
 
 impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
     pub fn new(source: I) -> Self {
-        Self { source, ahead: VecDeque::new(), scan: 0, bytes: 0, begun: HashSet::new(), held: Vec::new(), ready: VecDeque::new(), given: None }
+        Self { source, ahead: VecDeque::new(), scan: 0, bytes: 0, begun: HashSet::default(), held: Vec::new(), ready: VecDeque::new(), given: None }
     }
 
     /// Holds the return of `call`, given just now, until the call at place `until` has returned. Refused if that one is held.

@@ -1,7 +1,8 @@
 //! What a dispatcher counts.
 
 use crate::latency::Times;
-use std::collections::{BTreeMap, HashSet};
+use ahash::HashSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Counts.

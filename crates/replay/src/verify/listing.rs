@@ -7,7 +7,7 @@ use super::{Difference, text};
 use crate::issue::{Arguments, Scratch};
 use crate::job::Issue;
 use abi::{Form, Kind};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::sync::{Mutex, PoisonError};
 use trace::record::PieceKind;
 

@@ -18,7 +18,7 @@ use crate::world::OpenFile;
 use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
-use std::collections::HashMap;
+use ahash::HashMap;
 use std::sync::{Arc, Weak};
 
 const O_CREAT: u64 = 0o100;
@@ -64,7 +64,7 @@ struct Led {
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self { names, open: HashMap::new(), sweep: 1024, began: began.saturating_sub(TICK), doubts: Vec::new(), origins: Vec::new() }
+        Self { names, open: HashMap::default(), sweep: 1024, began: began.saturating_sub(TICK), doubts: Vec::new(), origins: Vec::new() }
     }
 
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.

@@ -6,9 +6,10 @@ use super::node::{Node, NodeId};
 use super::row::{Content, FileType, Final, Known, Row, State};
 use super::scan::{compared_xattr, content_hash};
 use super::snapshot::Writer;
+use ahash::{HashMap, HashSet};
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fgetxattr, flistxattr};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
 
 /// What the live file system shows under a name.
@@ -46,8 +47,8 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
     paths.dedup();
 
     let mut lasts: Vec<Result<Option<Live>, String>> = Vec::with_capacity(paths.len());
-    let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::new();
-    let mut same: HashMap<NodeId, NodeId> = HashMap::new();
+    let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::default();
+    let mut same: HashMap<NodeId, NodeId> = HashMap::default();
     for path in &paths {
         let node = now.get(path).copied();
         let last = if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
@@ -77,7 +78,7 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
     };
 
     let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
-    let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::new();
+    let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
     for &id in first.values() {
         counts.entry(file(id)).or_default().0 += 1;
     }
@@ -90,7 +91,7 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
 
     let made_up: Vec<&Vec<u8>> = now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
     let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0, uncopied };
-    let mut hashes: HashMap<NodeId, Content> = HashMap::new();
+    let mut hashes: HashMap<NodeId, Content> = HashMap::default();
     for (path, last) in paths.into_iter().zip(lasts) {
         let initial = first.get(&path).map(|&id| (id, names.node(id)));
         let current = now.get(&path).copied();
@@ -139,7 +140,7 @@ fn copy(
     same: &HashMap<NodeId, NodeId>,
     snapshot: &mut Writer,
 ) -> io::Result<u64> {
-    let (mut uncopied, mut done) = (0, HashSet::new());
+    let (mut uncopied, mut done) = (0, HashSet::default());
     // Of a file that the trace took for several, nobody knows what was written by another name.
     let several: HashSet<NodeId> = same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
     for (path, last) in paths.iter().zip(lasts) {

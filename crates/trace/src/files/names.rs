@@ -12,7 +12,8 @@ use super::live::{Blind, Look};
 use super::node::{Entry, Node, NodeId, Seen};
 use super::row::FileType;
 use crate::world::Mounts;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use ahash::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// So many renames onto unknown files are kept in mind.
 const MOST_REPLACED: usize = 1 << 16;
@@ -44,7 +45,7 @@ impl Names {
         let mounts = mounts.iter().map(|(path, kind)| (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))).collect();
         let mut names = Self {
             nodes: vec![Node::new(FileType::Directory, true)],
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             mounts,
             blind: live.is_none(),
             moved,
@@ -408,7 +409,7 @@ impl Names {
     /// Visits all names that stood there at first, or that stand there now, parents before children.
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
-        let mut entered = HashSet::new();
+        let mut entered = HashSet::default();
         while let Some((path, id)) = stack.pop() {
             visitor(&path, id);
             if self.node(id).entries.is_empty() || path.len() > PATH_BYTES || !entered.insert(id) {

@@ -6,7 +6,8 @@
 use super::files::File;
 use crate::Call;
 use crate::world::parent;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use ahash::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// So many are looked at: each is compared with all names.
 const MOST: usize = 64;

@@ -7,8 +7,8 @@ use crate::document::Sealed;
 use crate::error::Error;
 use crate::journal::{Pieces, Record};
 use crate::record::{Header, PieceKind, RecordKind};
+use ahash::HashMap;
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Default)]

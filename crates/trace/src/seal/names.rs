@@ -9,10 +9,10 @@ use crate::cell::{Inside, pieces};
 use crate::record::{COMPAT, Header, NO_EXIT};
 use crate::world::{Bound, Moment, Timeline, World, lexical};
 use abi::{Kind, Ret, Shape};
+use ahash::HashMap;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::buffer::Buffer;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use crate::columns;
 use crate::document::Segment;
 use crate::error::Error;
 use crate::record::NO_EXIT;
+use ahash::HashSet;
 use arrow::array::{
     ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array,
     UInt32Array, UInt64Array,
@@ -18,7 +19,6 @@ use arrow::array::{
 use arrow::buffer::Buffer;
 use arrow::datatypes::UInt32Type;
 use parquet::schema::types::ColumnPath;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bytes of data in one page: a reader that wants one row decodes a page.
@@ -35,9 +35,9 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// Writes what is in `window`, which is empty afterwards.
-    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &mut Window, names: &mut Names) -> Result<(), Error> {
-        let Window { mut rows, data, pieces, events, .. } = std::mem::take(window);
+    /// Writes a window.
+    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: Window, names: &mut Names) -> Result<(), Error> {
+        let Window { mut rows, data, pieces, events, .. } = window;
         rows.sort_by_key(|r| r.header.entered);
         let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
         let answers = names.resolve(&rows, &pieces, events);
@@ -76,7 +76,7 @@ impl Segments {
 /// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes. Measured (docs/design.md, section 4), a dictionary without repetitions costs
 /// half of the writing speed.
 fn repeats(rows: &[Row], data: &Buffer) -> bool {
-    let mut seen = HashSet::with_capacity(rows.len());
+    let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut all, mut again) = (0, 0);
     for (start, len) in rows.iter().filter_map(|r| r.data) {
         let cell = &data[start as usize..][..len as usize];

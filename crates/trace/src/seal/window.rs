@@ -6,8 +6,8 @@ use crate::call::Event;
 use crate::cell::{Inside, pieces};
 use crate::journal::{Pieces, Record};
 use crate::record::{AT_EXIT, CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
+use ahash::HashMap;
 use arrow::buffer::Buffer;
-use std::collections::HashMap;
 use zerocopy::IntoBytes;
 
 /// When a segment is full.
@@ -109,7 +109,12 @@ impl Parts {
 
 impl Window {
     pub fn is_full(&self, limits: Limits) -> bool {
-        self.rows.len().max(self.events.len()) >= limits.rows || self.data.len() + self.pieces.len() + self.event_bytes >= limits.bytes
+        self.rows.len().max(self.events.len()) >= limits.rows || self.bytes() >= limits.bytes
+    }
+
+    /// Bytes of data and pieces.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.pieces.len() + self.event_bytes
     }
 
     /// Adds an event, for the world to know.

@@ -63,21 +63,24 @@ impl Cursor {
         Ok(Self { name, table, want, reader, batch: None, row: 0, page })
     }
 
+    /// The next batch; `None`: that was all.
+    pub fn batch(&mut self) -> Result<Option<Batch>, Error> {
+        let Self { name, reader, .. } = self;
+        let next = guarded(name, || reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string())))?;
+        let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.want));
+        batch.map(|b| b.ok_or_else(|| Error::damaged(&self.name, "a column is missing or of another type"))).transpose()
+    }
+
     /// Time of the next item.
     pub fn peek(&mut self) -> Result<Option<u64>, Error> {
         loop {
-            if let Some(batch) = &self.batch
-                && self.row < batch.rows
-            {
-                return Ok(Some(batch.entered.value(self.row) as u64));
+            if let Some(time) = self.batch.as_ref().and_then(|b| b.time(self.row)) {
+                return Ok(Some(time));
             }
             // The old batch goes before the next one comes.
             self.batch = None;
-            let Self { name, reader, .. } = self;
-            let next = guarded(name, || reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string())))?;
-            let Some(next) = next else { return Ok(None) };
-            self.batch = Some(Batch::new(&next, self.table, self.want).ok_or_else(|| Error::damaged(&self.name, "a column is missing or of another type"))?);
-            self.row = 0;
+            let Some(batch) = self.batch()? else { return Ok(None) };
+            (self.batch, self.row) = (Some(batch), 0);
         }
     }
 
@@ -85,7 +88,7 @@ impl Cursor {
     pub fn take(&mut self) -> Result<Item, Error> {
         let batch = self.batch.as_ref().expect("peek has seen a row");
         self.row += 1;
-        batch.item(self.row - 1).ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
+        batch.item(self.row - 1)
     }
 }
 
@@ -111,7 +114,9 @@ fn reader(name: &str, source: Source, metadata: &ArrowReaderMetadata, wanted: &d
 }
 
 /// A decoded batch.
-struct Batch {
+pub(super) struct Batch {
+    /// Of its file.
+    name: String,
     rows: usize,
     entered: Int64Array,
     pid: UInt32Array,
@@ -141,7 +146,7 @@ fn full<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A
 }
 
 impl Batch {
-    fn new(batch: &RecordBatch, table: Table, want: Want) -> Option<Self> {
+    fn new(name: &str, batch: &RecordBatch, table: Table, want: Want) -> Option<Self> {
         let calls = table == Table::Calls;
         let args = ARGS.map(|name| full::<UInt64Array>(batch, name));
         let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else { return None };
@@ -155,6 +160,7 @@ impl Batch {
             })
         };
         Some(Self {
+            name: name.to_owned(),
             rows: batch.num_rows(),
             entered: full(batch, if calls { "entered" } else { "at" })?,
             pid: full(batch, "pid")?,
@@ -167,7 +173,17 @@ impl Batch {
         })
     }
 
-    fn item(&self, i: usize) -> Option<Item> {
+    /// When row `i` began, if there is one.
+    pub fn time(&self, i: usize) -> Option<u64> {
+        (i < self.rows).then(|| self.entered.value(i) as u64)
+    }
+
+    /// Row `i`.
+    pub fn item(&self, i: usize) -> Result<Item, Error> {
+        self.understood(i).ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
+    }
+
+    fn understood(&self, i: usize) -> Option<Item> {
         let entered = self.entered.value(i) as u64;
         let (pid, tid) = (self.pid.value(i), self.tid.value(i));
         let args = std::array::from_fn(|a| self.args[a].value(i));

@@ -1,9 +1,10 @@
 //! Reading calls and events in the order of their entry.
 //!
-//! Segments follow each other; late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a late file is open only
-//! from the time of its first row to that of its last, so memory depends on how many calls were under way at once, not on how long the trace is.
+//! Segments follow each other, decoded ahead ([`Ahead`]); late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a
+//! late file is open only from the time of its first row to that of its last, so memory depends on how many calls were under way at once, not on how long the trace is.
 
 use super::Trace;
+use super::ahead::Ahead;
 use super::cursor::{Cursor, Table};
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
@@ -27,12 +28,15 @@ pub struct Reader {
     want: Want,
     /// Files to come, in the order of their first row.
     events: VecDeque<Sealed>,
-    segments: VecDeque<Segment>,
+    segments: Vec<Segment>,
     late: VecDeque<Segment>,
+    calls: Option<Ahead>,
     open: Vec<Option<Cursor>>,
-    /// The next item of each open file: when, whose (events before calls, late calls before others), and where in `open`.
+    /// The next item of each open file: when, whose (events before calls, late calls before others), and where in `open`; of `calls`, [`CALLS`].
     heap: BinaryHeap<Reverse<(u64, Rank, usize)>>,
     time: u64,
+    /// What comes after the last item that was given.
+    failed: Option<Error>,
     begun: bool,
     ended: bool,
 }
@@ -44,6 +48,8 @@ enum Rank {
     Call,
 }
 
+const CALLS: usize = usize::MAX;
+
 impl Reader {
     pub(super) fn new(trace: Trace, want: Want) -> Self {
         let document = &trace.inner.document;
@@ -52,7 +58,7 @@ impl Reader {
         let mut late: Vec<Segment> = document.segments.iter().filter(|s| s.late).cloned().collect();
         late.sort_by_key(|s| s.first);
         let late = late.into();
-        Self { trace, want, events, segments, late, open: Vec::new(), heap: BinaryHeap::new(), time: 0, begun: false, ended: false }
+        Self { trace, want, events, segments, late, calls: None, open: Vec::new(), heap: BinaryHeap::new(), time: 0, failed: None, begun: false, ended: false }
     }
 
     fn step(&mut self) -> Result<Option<Item>, Error> {
@@ -61,7 +67,14 @@ impl Reader {
             while let Some(sealed) = self.events.pop_front() {
                 self.enter(&sealed, Table::Events, Rank::Event)?;
             }
-            self.next_segment()?;
+            let mut calls = Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
+            if let Some(time) = calls.peek()? {
+                self.heap.push(Reverse((time, Rank::Call, CALLS)));
+            }
+            self.calls = Some(calls);
+        }
+        if let Some(e) = self.failed.take() {
+            return Err(e);
         }
         let next = self.heap.peek().map(|Reverse((time, ..))| *time);
         while let Some(late) = self.late.front()
@@ -79,45 +92,38 @@ impl Reader {
             return Err(Error::damaged(crate::document::NAME, "rows are not in the order of entry"));
         }
         self.time = time;
-        let cursor = self.open[index].as_mut().expect("the heap knows open files only");
-        let item = cursor.take()?;
-        match cursor.peek()? {
-            Some(time) => self.heap.push(Reverse((time, rank, index))),
+        let (item, next) = match self.calls.as_mut().filter(|_| index == CALLS) {
+            Some(calls) => (calls.take()?, calls.peek()),
             None => {
-                self.open[index] = None;
-                if rank == Rank::Call {
-                    self.next_segment()?;
-                }
+                let cursor = self.open[index].as_mut().expect("the heap knows open files only");
+                (cursor.take()?, cursor.peek())
             }
+        };
+        match next {
+            Ok(Some(time)) => self.heap.push(Reverse((time, rank, index))),
+            Ok(None) if index == CALLS => self.calls = None,
+            Ok(None) => self.open[index] = None,
+            // This item is sound.
+            Err(e) => self.failed = Some(e),
         }
         Ok(Some(item))
     }
 
-    /// Goes to the next segment that has rows.
-    fn next_segment(&mut self) -> Result<(), Error> {
-        while let Some(segment) = self.segments.pop_front() {
-            if self.enter(&segment.sealed, Table::Calls, Rank::Call)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens a file; false if there is nothing in it.
-    fn enter(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<bool, Error> {
+    /// Opens a file that is read along.
+    fn enter(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<(), Error> {
         let mut cursor = Cursor::open(&self.trace, sealed, table, self.want)?;
         let pages: u64 = self.open.iter().flatten().map(|c| c.page).sum();
         if rank == Rank::Late && pages + cursor.page > LATE_BYTES {
             return Err(Error::damaged(&sealed.file, "too much late data at once"));
         }
-        let Some(time) = cursor.peek()? else { return Ok(false) };
+        let Some(time) = cursor.peek()? else { return Ok(()) };
         let index = self.open.iter().position(Option::is_none).unwrap_or_else(|| {
             self.open.push(None);
             self.open.len() - 1
         });
         self.open[index] = Some(cursor);
         self.heap.push(Reverse((time, rank, index)));
-        Ok(true)
+        Ok(())
     }
 }
 
