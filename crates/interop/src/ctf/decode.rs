@@ -210,6 +210,51 @@ impl<'a> Bits<'a> {
         Ok(value)
     }
 
+    /// The number of an event's kind out of its header; of an extended header, the inner one. Headers as LTTng has them become no values, which is what most of the time went on.
+    pub fn head<'t>(&mut self, header: &'t Type, around: &mut Around<'t>) -> Result<Option<u64>, String> {
+        let begin = self.at;
+        if let Type::Struct(fields, align) = header {
+            self.align(*align);
+            match &fields[..] {
+                [(tag, Type::Enum(int, names)), (v, Type::Variant(by, options))] if **tag == *"id" && **v == *"v" && by == tag && !int.signed => {
+                    let id = self.int(int)?;
+                    let chosen =
+                        names.iter().find(|(_, from, to)| (*from..=*to).contains(&i128::from(id))).map(|(name, _, _)| name.strip_prefix('_').unwrap_or(name));
+                    if let Some((_, Type::Struct(inner, align))) = options.iter().find(|(name, _)| Some(&**name) == chosen) {
+                        self.align(*align);
+                        if let Some(inner) = self.numbers(inner)? {
+                            return Ok(inner.or(Some(id)));
+                        }
+                    }
+                }
+                fields => {
+                    if let Some(id) = self.numbers(fields)? {
+                        return Ok(id);
+                    }
+                }
+            }
+        }
+        self.at = begin;
+        let head = self.value(header, around)?;
+        let inner = head.get("v").and_then(|v| v.get("id"));
+        Ok(inner.or_else(|| head.get("id")).and_then(Value::register))
+    }
+
+    /// Goes past fields that are all numbers; the one called `id`. The outer `None`, before anything is read: they are not.
+    fn numbers(&mut self, fields: &Fields) -> Result<Option<Option<u64>>, String> {
+        if !fields.iter().all(|(_, t)| matches!(t, Type::Int(_))) {
+            return Ok(None);
+        }
+        let mut id = None;
+        for (name, kind) in fields {
+            if let Type::Int(int) = kind {
+                let value = self.int(int)?;
+                id = if **name == *"id" { Some(value) } else { id };
+            }
+        }
+        Ok(Some(id))
+    }
+
     /// Goes past a value that nobody wants.
     pub fn skip<'t>(&mut self, kind: &'t Type, around: &mut Around<'t>) -> Result<(), String> {
         match kind {

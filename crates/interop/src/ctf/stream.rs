@@ -270,8 +270,7 @@ impl<'a> StreamReader<'a> {
         while bits.at < bits.end {
             let before = bits.at;
             bits.begin();
-            let head = bits.value(header, &mut around)?;
-            let id = id(&head).ok_or("an event without a number")?;
+            let id = bits.head(header, &mut around)?.ok_or("an event without a number")?;
             let kind = packet.stream.events.get(&id).ok_or_else(|| format!("an event of the unknown kind {id}"))?;
             let mut parts = [&packet.stream.context, &kind.context, &kind.fields].into_iter();
             if (self.wanted)(kind) || std::mem::take(&mut self.first) {
@@ -302,10 +301,4 @@ struct Packet<'a> {
     size: Option<u64>,
     lost: Option<u64>,
     cpu: Option<u64>,
-}
-
-/// The number of an event's kind: of an extended header, the inner one.
-fn id(header: &Value<'_>) -> Option<u64> {
-    let inner = header.get("v").and_then(|v| v.get("id"));
-    inner.or_else(|| header.get("id")).and_then(Value::register)
 }
