@@ -9,11 +9,12 @@ mod layout;
 mod statedump;
 mod stream;
 mod tsdl;
+mod value;
 
-pub use decode::{Event, Value};
 pub use import::import;
 pub use layout::{Int, Metadata, Type};
 pub use stream::{Counts, Trace, is_ctf};
+pub use value::{Event, Value};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

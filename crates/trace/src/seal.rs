@@ -5,6 +5,7 @@
 
 mod census;
 mod events;
+mod infer;
 mod merge;
 mod names;
 mod segment;
@@ -12,7 +13,7 @@ mod table;
 mod verdict;
 mod window;
 
-use crate::document::{Document, Sealed, Segment, State};
+use crate::document::{Document, Segment, State};
 use crate::error::Error;
 use crate::journal::{COMPLETE, Pieces, Record, Records};
 use crate::record::RecordKind;
@@ -20,6 +21,7 @@ use crate::recording::Progress;
 use crate::storage::{Noticing, Storage, directory_at, file_at};
 use census::Census;
 use events::Events;
+use infer::infer;
 use merge::Streams;
 use names::Names;
 use segment::Segments;
@@ -254,54 +256,6 @@ fn write(place: &Place<'_>, clock_offset: i64, windows: Receiver<Window>) -> Res
         segments.write(place, clock_offset, window, &mut names)?;
     }
     Ok(segments.done)
-}
-
-/// Has the files' states inferred from what was just sealed.
-fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), Error> {
-    let final_state = live && document.end.as_ref().is_some_and(|e| e.final_state);
-    let mut circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
-    let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
-    let until = document.summary.complete_until;
-    let calls = || trace.read(crate::trace::Want { data: false }).filter(move |item| !matches!(item, Ok(crate::Item::Call(c)) if c.is_after(until)));
-    let moved = if live { crate::files::moved(calls()) } else { Ok(Default::default()) };
-    let found = moved.and_then(|moved| {
-        circumstances.moved = moved;
-        crate::files::infer(place.storage, place.dir, calls(), &circumstances)
-    });
-    match found {
-        Ok(found) => {
-            document.summary.files = found.files;
-            document.summary.snapshot_bytes = found.copied_bytes;
-            if found.uncopied > 0 {
-                document.summary.notes.push(format!("the snapshot lacks {} files that could not be read", found.uncopied));
-            }
-            if document.about.snapshot && found.copied_bytes.is_none() {
-                document.summary.notes.push("there is no snapshot: the recording did not end in order".to_owned());
-            }
-            if found.unreadable > 0 {
-                document.summary.notes.push(format!("the final state of {} files could not be read", found.unreadable));
-            }
-        }
-        Err(e) if e.is_full() => return Err(e),
-        Err(e) => {
-            document.summary.notes.push(format!("the files' states could not be inferred: {}", crate::error::chain(&e)));
-            return Ok(());
-        }
-    }
-    let snapshot = document.summary.snapshot_bytes.map(|_| "snapshot.parquet");
-    for name in ["files.parquet", "initial.parquet"].into_iter().chain(snapshot) {
-        document.tables.push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);
-    }
-    Ok(())
-}
-
-/// The durable file `name`, as it goes into `trace.json`.
-fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
-    let file = file_at(dir, name)?;
-    file.sync_data()?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&file)?;
-    Ok(Sealed { file: name.to_owned(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
 }
 
 /// Text of an event's piece.

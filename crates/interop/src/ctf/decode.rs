@@ -1,66 +1,7 @@
 //! Values out of a packet's bits.
 
-use super::layout::{Fields, Int, Kind, Names, Type};
-
-/// A value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'t> {
-    /// A number, and how it is printed.
-    Unsigned(u64, u32),
-    /// A number.
-    Signed(i64, u32),
-    /// A number.
-    Float(f64),
-    /// Text.
-    Text(Vec<u8>),
-    /// A number, and the names of its type.
-    Enum(i128, &'t Names),
-    /// Fields, and their values.
-    Struct(&'t Fields, Vec<Value<'t>>),
-    /// Elements.
-    Array(Vec<Value<'t>>),
-}
-
-impl<'t> Value<'t> {
-    /// A struct's fields.
-    pub fn fields(&self) -> impl Iterator<Item = (&'t str, &Self)> {
-        let (fields, values): (&'t Fields, &[Self]) = if let Self::Struct(f, v) = self { (f, v) } else { (&[], &[]) };
-        fields.iter().map(|(name, _)| &**name).zip(values)
-    }
-    /// The field of this name.
-    pub fn get(&self, name: &str) -> Option<&Self> {
-        self.fields().find(|(n, _)| *n == name).map(|(_, v)| v)
-    }
-    /// The names that an enumeration's number has.
-    pub fn names(&self) -> impl Iterator<Item = &'t str> {
-        let (value, names): (i128, &'t Names) = if let Self::Enum(v, n) = self { (*v, n) } else { (0, &[]) };
-        names.iter().filter(move |(_, from, to)| (*from..=*to).contains(&value)).map(|(n, _, _)| n.as_str())
-    }
-    /// A number as a register holds it.
-    pub fn register(&self) -> Option<u64> {
-        match self {
-            Self::Unsigned(v, _) => Some(*v),
-            Self::Signed(v, _) => Some(v.cast_unsigned()),
-            Self::Enum(v, _) => Some(*v as u64),
-            _ => None,
-        }
-    }
-}
-
-/// An event.
-#[derive(Clone, Debug)]
-pub struct Event<'t> {
-    /// When: nanoseconds since 1970.
-    pub time: u64,
-    /// The CPU, if the packet says.
-    pub cpu: Option<u64>,
-    /// What kind.
-    pub kind: &'t Kind,
-    /// The stream's context: who.
-    pub context: Value<'t>,
-    /// What it tells.
-    pub fields: Value<'t>,
-}
+use super::layout::{Fields, Int, Type};
+use super::value::Value;
 
 /// The structs that a value lies in, as far as they are decoded, innermost last: lengths and tags are looked up there.
 pub(super) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
@@ -126,7 +67,7 @@ impl<'a> Bits<'a> {
 
     /// A little-endian number of whole bytes, as nearly all are.
     fn whole(&mut self, int: &Int, first: usize) -> Option<u64> {
-        if int.big_endian || self.at % 8 != 0 {
+        if int.big_endian || !self.at.is_multiple_of(8) {
             return None;
         }
         let rest = self.bytes.get(first..)?;

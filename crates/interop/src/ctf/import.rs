@@ -1,9 +1,9 @@
 //! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
 
-use super::decode::{Event, Value};
 use super::layout::{self, End};
 use super::statedump::{DESCRIPTOR, Dump, PROCESS};
 use super::stream::{Item, Trace};
+use super::value::{Event, Value};
 use crate::forks::Forks;
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};

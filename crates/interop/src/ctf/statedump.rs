@@ -1,7 +1,7 @@
 //! What LTTng tells of processes that were there before it: whose threads they are, and what is open in which table of descriptors (lttng-modules,
 //! `instrumentation/events/lttng-statedump.h`).
 
-use super::decode::{Event, Value};
+use super::value::{Event, Value};
 use crate::forks::{Forks, THREAD};
 use ahash::{HashMap, HashSet};
 use trace::import::Fork;

@@ -1,8 +1,9 @@
 //! Packets of all streams, decoded by a thread for each stream, and merged by time.
 
-use super::decode::{Around, Bits, Event, Value};
+use super::decode::{Around, Bits};
 use super::layout::{Kind, Metadata, Stream};
 use super::tsdl;
+use super::value::{Event, Value};
 use crate::Error;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
