@@ -4,34 +4,18 @@ import os
 import shutil
 import statistics
 import struct
-import subprocess
 import tempfile
-import time
 
-from compare import HERE, OURS, execute, holds
+from compare import HERE, OURS, TOP, execute, holds
 
-METADATA = """/* CTF 1.8 */
-typealias integer { size = 32; align = 8; signed = false; } := u32;
-typealias integer { size = 32; align = 8; signed = true; } := s32;
-typealias integer { size = 64; align = 8; signed = false; } := u64;
-typealias integer { size = 64; align = 8; signed = true; } := s64;
-trace { major = 1; minor = 8; byte_order = le; packet.header := struct { u32 magic; u32 stream_id; }; };
-env { domain = "kernel"; tracer_name = "lttng-modules"; tracer_major = 2; tracer_minor = 13; };
-clock { name = "c"; freq = 1000000000; };
-typealias integer { size = 64; align = 8; signed = false; map = clock.c.value; } := when;
-stream { id = 0; event.header := struct { u32 id; when timestamp; }; event.context := struct { s32 tid; };
-  packet.context := struct { u64 timestamp_begin; u64 timestamp_end; u64 content_size; u64 packet_size; u32 cpu_id; }; };
-event { name = "syscall_entry_write"; id = 3; stream_id = 0; fields := struct { u32 _fd; u64 _buf; u64 _count; }; };
-event { name = "syscall_exit_write"; id = 4; stream_id = 0; fields := struct { s64 _ret; }; };
-"""
+METADATA = os.path.join(TOP, "tests", "fixtures", "ctf", "made-up.tsdl")
 
 
 def lttng(place, calls):
     """A kernel trace of two CPUs that do nothing but write."""
     kernel = os.path.join(place, "kernel")
     os.makedirs(kernel)
-    with open(os.path.join(kernel, "metadata"), "w") as metadata:
-        metadata.write(METADATA)
+    shutil.copy(METADATA, os.path.join(kernel, "metadata"))
     entry, leave = struct.Struct("<IQiIQQ"), struct.Struct("<IQiq")
     for cpu in range(2):
         now, left = 1000 + cpu, calls // 2
@@ -47,18 +31,6 @@ def lttng(place, calls):
     return kernel
 
 
-def took(command, to):
-    """Seconds, and the peak of resident memory in MiB."""
-    with open(to, "wb") as out:
-        begin = time.monotonic()
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{command}: exit status {child.returncode}")
-    return time.monotonic() - begin, usage.ru_maxrss / 1024
-
-
 def size(path):
     inside = (os.path.join(d, f) for d, _, files in os.walk(path) for f in files)
     return sum(map(os.path.getsize, inside)) if os.path.isdir(path) else os.path.getsize(path)
@@ -68,14 +40,14 @@ def remove(path):
     shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
-def medians(ways, runs):
+def medians(place, ways, runs):
     """Runs each way in turn; `ways`: name -> (command, what it makes, what is measured of it)."""
     times = {name: [] for name in ways}
     for _ in range(runs):
         for name, (command, made, _) in ways.items():
             if os.path.exists(made):
                 remove(made)
-            times[name].append(took(command, made if command[0] == "babeltrace2" else os.devnull))
+            times[name].append(execute(command, place))
     for name, of in times.items():
         seconds, memory = statistics.median(t for t, _ in of), max(m for _, m in of)
         mib = size(ways[name][2]) / 2**20
@@ -89,11 +61,11 @@ def converting(runs, calls=4_000_000):
         print(f"\n{calls:,} calls of an LTTng trace, medians of {runs} alternating runs")
         ways = {"convert to a trace": ([OURS, "-q", "convert", kernel, here("ctf.ra")], here("ctf.ra"), kernel)}
         if shutil.which("babeltrace2"):
-            ways["babeltrace2, printing"] = (["babeltrace2", kernel], here("ctf.txt"), kernel)
-        times = medians(ways, runs)
+            ways["babeltrace2, printing"] = (["babeltrace2", kernel], here("said"), kernel)
+        times = medians(place, ways, runs)
         if len(times) > 1:
             holds("LTTng, times babeltrace2", times["convert to a trace"] / times["babeltrace2, printing"], 1)
-        for name in ("ctf.ra", "ctf.txt", "kernel"):
+        for name in ("ctf.ra", "said", "kernel"):
             if os.path.exists(here(name)):
                 remove(here(name))
         with open(here("data"), "wb") as data:
@@ -102,8 +74,8 @@ def converting(runs, calls=4_000_000):
         print("\n250,000 preads of 4 KiB (1 GB of data), out and in")
         for name in ("ds", "strace", "pftrace", "csv", "jsonl"):
             there = here(f"t.{name}")
-            medians({f"to .{name}": ([OURS, "-q", "convert", here("t.ra"), there], there, there)}, 1)
+            medians(place, {f"to .{name}": ([OURS, "-q", "convert", here("t.ra"), there], there, there)}, 1)
             if name in ("ds", "strace"):
-                medians({f"from .{name}": ([OURS, "-q", "convert", there, here("back.ra")], here("back.ra"), there)}, 1)
+                medians(place, {f"from .{name}": ([OURS, "-q", "convert", there, here("back.ra")], here("back.ra"), there)}, 1)
                 remove(here("back.ra"))
             remove(there)

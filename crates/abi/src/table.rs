@@ -12,6 +12,8 @@ use crate::row::{Arg, Class, Effect, Groups, Ret, Row, Shape};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use syscalls::x86_64::Sysno as X;
 
 const SYMLINK_FOLLOW: u64 = raw::AT_SYMLINK_FOLLOW as u64;
@@ -877,7 +879,8 @@ pub fn by_number(number: u32) -> Option<&'static Row> {
 
 /// The row with this name.
 pub fn by_name(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|r| r.name() == name)
+    static NAMES: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|r| (r.name(), r)).collect());
+    NAMES.get(name).copied()
 }
 
 /// The shape of a call: its row's or its variant's; `None` if the table does not know the number.

@@ -7,8 +7,8 @@ use trace::import::Fork;
 /// Flags of clone(2) that matter here.
 const CLONE: [(&str, u64); 4] = [("FILES", 0x400), ("FS", 0x200), ("THREAD", 0x10000), ("VM", 0x100)];
 
-/// Flags of clone(2) for what the threads of a process share: memory, directories, descriptors.
-pub(crate) const THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x10000;
+/// All of them: what the threads of a process share.
+pub(crate) const THREAD: u64 = CLONE[0].1 | CLONE[1].1 | CLONE[2].1 | CLONE[3].1;
 
 #[derive(Default)]
 pub(crate) struct Forks {

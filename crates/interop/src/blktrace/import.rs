@@ -99,12 +99,13 @@ impl Taking {
 
     fn queued(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
-        let place = (from.saturating_mul(SECTOR), count.saturating_mul(SECTOR));
-        let name = match (count, line.rwbs.contains('D'), line.rwbs.contains('W')) {
-            (0, ..) if line.rwbs.contains('F') => "fdatasync",
-            (1.., true, _) => "fallocate",
-            (1.., _, true) => "pwrite64",
-            (1.., ..) if line.rwbs.contains('R') => "pread64",
+        let (at, len) = (from.saturating_mul(SECTOR), count.saturating_mul(SECTOR));
+        let has = |letter| line.rwbs.contains(letter);
+        let (name, args) = match count {
+            0 if has('F') => ("fdatasync", [0; 3]),
+            1.. if has('D') => ("fallocate", [PUNCH, at, len]),
+            1.. if has('W') => ("pwrite64", [0, len, at]),
+            1.. if has('R') => ("pread64", [0, len, at]),
             _ => {
                 *self.lost.entry(format!("requests {}", line.rwbs)).or_default() += 1;
                 return Ok(());
@@ -115,10 +116,7 @@ impl Taking {
         let tid = self.thread(pid, line.time)?;
         let Some(mut told) = Told::new(name, tid, line.time) else { return Ok(()) };
         told.number(0, self.descriptor(pid, line)? as u64);
-        match name {
-            "fallocate" => [(1, PUNCH), (2, place.0), (3, place.1)].map(|(arg, v)| told.number(arg, v)),
-            _ => [(1, 0), (2, place.1), (3, place.0)].map(|(arg, v)| told.number(arg, if count == 0 { 0 } else { v })),
-        };
+        args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
         self.import.meet(tid, line.time)?;
         let request = Request { told, end: if count == 0 { 0 } else { from.saturating_add(count) } };
         if !self.completes {

@@ -35,9 +35,9 @@ impl<'a> Bits<'a> {
     }
 
     fn align(&mut self, align: u32) {
-        let align = u64::from(align.max(1));
-        // Without a division, for those that there are.
-        self.at = if align.is_power_of_two() { (self.at + align - 1) & !(align - 1) } else { self.at.next_multiple_of(align) };
+        // The metadata's reader takes powers of two only.
+        let mask = u64::from(align) - 1;
+        self.at = (self.at + mask) & !mask;
     }
 
     fn int(&mut self, int: &Int) -> Result<u64, String> {

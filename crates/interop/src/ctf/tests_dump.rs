@@ -4,22 +4,7 @@ use super::import;
 use std::fs;
 use trace::{Item, RecordKind, Trace, Want};
 
-const METADATA: &str = r#"/* CTF 1.8 */
-typealias integer { size = 8; align = 8; signed = false; } := u8;
-typealias integer { size = 32; align = 8; signed = false; } := u32;
-typealias integer { size = 32; align = 8; signed = true; } := s32;
-typealias integer { size = 64; align = 8; signed = false; } := u64;
-typealias integer { size = 64; align = 8; signed = true; } := s64;
-trace { major = 1; minor = 8; byte_order = le; packet.header := struct { u32 magic; u32 stream_id; }; };
-env { domain = "kernel"; tracer_name = "lttng-modules"; tracer_major = 2; tracer_minor = 13; };
-clock { name = "c"; freq = 1000000000; };
-typealias integer { size = 64; align = 8; signed = false; map = clock.c.value; } := when;
-stream { id = 0; event.header := struct { u32 id; when timestamp; }; event.context := struct { s32 tid; }; };
-event { name = "lttng_statedump_process_state"; id = 1; stream_id = 0; fields := struct { s32 _tid; s32 _pid; u64 _file_table_address; }; };
-event { name = "lttng_statedump_file_descriptor"; id = 2; stream_id = 0; fields := struct { u64 _file_table_address; s32 _fd; u32 _flags; string _filename; }; };
-event { name = "syscall_entry_write"; id = 3; stream_id = 0; fields := struct { u32 _fd; u64 _buf; u64 _count; }; };
-event { name = "syscall_exit_write"; id = 4; stream_id = 0; fields := struct { s64 _ret; }; };
-"#;
+const METADATA: &str = include_str!("../../../../tests/fixtures/ctf/made-up.tsdl");
 
 #[derive(Default)]
 struct Stream {
@@ -50,7 +35,7 @@ fn descriptors_of_the_dump_are_their_processes() {
     let from = dir.path().join("kernel");
     fs::create_dir(&from).unwrap();
     fs::write(from.join("metadata"), METADATA).unwrap();
-    let mut stream = Stream { bytes: [0xc1fc_1fc1u32.to_le_bytes(), [0; 4]].concat(), time: 0 };
+    let mut stream = Stream::default();
     // A process with two threads; one that does nothing; a table that nobody has.
     stream.descriptor(0xa, 5, "/var/log/first");
     stream.process(10, 10, 0xa);
@@ -61,7 +46,10 @@ fn descriptors_of_the_dump_are_their_processes() {
     stream.write(11, 5);
     stream.descriptor(0xa, 6, "/var/log/late");
     stream.write(10, 6);
-    fs::write(from.join("channel_0"), &stream.bytes).unwrap();
+    let bits = (stream.bytes.len() as u64 + 44) * 8;
+    let head: Vec<u8> = [1000, stream.time, bits, bits].into_iter().flat_map(u64::to_le_bytes).collect();
+    let packet = [&0xc1fc_1fc1u64.to_le_bytes()[..], &head, &[0; 4], &stream.bytes].concat();
+    fs::write(from.join("channel_0"), packet).unwrap();
     let to = dir.path().join("t.ra");
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
     assert_eq!((outcome.damage, outcome.lost.values().copied().collect::<Vec<_>>()), (None, vec![1]));

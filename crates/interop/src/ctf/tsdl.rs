@@ -263,7 +263,7 @@ impl Parser {
                 let mut align = 1;
                 if self.is_word("align") {
                     self.expect("(")?;
-                    align = u32::try_from(self.number()?).unwrap_or(1).clamp(1, 1 << 16);
+                    align = alignment(self.number()?)?;
                     self.expect(")")?;
                 }
                 Type::structure(fields, align)
@@ -348,7 +348,7 @@ impl Parser {
             let number = || value.parse::<u32>().map_err(|_| format!("{name} = {value} of an integer means nothing"));
             match name.as_str() {
                 "size" => int.size = number()?,
-                "align" => int.align = number()?,
+                "align" => int.align = alignment(number()?.into())?,
                 "signed" => int.signed = matches!(value.as_str(), "1" | "true" | "TRUE"),
                 "byte_order" => int.big_endian = matches!(value.as_str(), "be" | "network") || (value == "native" && self.big_endian),
                 "base" => {
@@ -367,7 +367,7 @@ impl Parser {
         if int.align == 0 {
             int.align = if int.size.is_multiple_of(8) { 8 } else { 1 };
         }
-        if !(1..=64).contains(&int.size) || int.align > 1 << 16 {
+        if !(1..=64).contains(&int.size) {
             return Err(format!("an integer of {} bits", int.size));
         }
         Ok(int)
@@ -380,7 +380,7 @@ impl Parser {
             match (name.as_str(), value.parse()) {
                 ("exp_dig", Ok(n)) => exponent = n,
                 ("mant_dig", Ok(n)) => mantissa = n,
-                ("align", Ok(n)) if n > 0 && n <= 1 << 16 => align = n,
+                ("align", Ok(n)) => align = alignment(n.into())?,
                 _ => {}
             }
         }
@@ -389,6 +389,11 @@ impl Parser {
             _ => Err("a floating-point number of unknown width".to_owned()),
         }
     }
+}
+
+/// An alignment in bits: a power of two (CTF 1.8, 4.1.2).
+fn alignment(n: i128) -> Result<u32, String> {
+    u32::try_from(n).ok().filter(|n| n.is_power_of_two() && *n <= 1 << 16).ok_or_else(|| format!("an alignment of {n} bits"))
 }
 
 /// Reads the metadata's text.

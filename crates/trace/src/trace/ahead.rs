@@ -1,22 +1,19 @@
 //! Calls decoded ahead, by a thread of their own: who performs or looks at them does not wait for the decoder, as long as there is a CPU for both.
 //!
-//! Invariants: one batch of a [`Cursor`] waits while another one is taken. The thread ends before its reader does: replay takes a user namespace, which only a process of one
+//! Invariants: one batch waits while another one is taken. The thread ends before its reader does: replay takes a user namespace, which only a process of one
 //! thread may. Rows become items on the reader's side: what is allocated for them is then freed where it was allocated.
 
-use super::cursor::{Batch, Cursor, Table};
+use super::cursor::{Batch, Batches, Decoder, Table};
 use super::{Trace, Want};
-use crate::call::Item;
 use crate::document::Segment;
 use crate::error::Error;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// The calls of all segments that are not late.
+/// The calls of segments that follow each other.
 pub(super) struct Ahead {
     from: Option<Receiver<Result<Batch, Error>>>,
     thread: Option<JoinHandle<()>>,
-    batch: Option<Batch>,
-    row: usize,
 }
 
 impl Ahead {
@@ -29,27 +26,13 @@ impl Ahead {
             }
         };
         let thread = std::thread::Builder::new().name("decode".to_owned()).spawn(run).map_err(Error::io("start a thread for", crate::document::NAME))?;
-        Ok(Self { from: Some(from), thread: Some(thread), batch: None, row: 0 })
+        Ok(Self { from: Some(from), thread: Some(thread) })
     }
+}
 
-    /// Time of the next item.
-    pub fn peek(&mut self) -> Result<Option<u64>, Error> {
-        loop {
-            if let Some(time) = self.batch.as_ref().and_then(|b| b.time(self.row)) {
-                return Ok(Some(time));
-            }
-            // The old batch goes before the next one comes.
-            self.batch = None;
-            let Some(batch) = self.from.as_ref().and_then(|from| from.recv().ok()) else { return Ok(None) };
-            (self.batch, self.row) = (Some(batch?), 0);
-        }
-    }
-
-    /// The item that [`Ahead::peek`] told of.
-    pub fn take(&mut self) -> Result<Item, Error> {
-        let batch = self.batch.as_ref().expect("peek has seen a row");
-        self.row += 1;
-        batch.item(self.row - 1)
+impl Batches for Ahead {
+    fn next(&mut self) -> Result<Option<Batch>, Error> {
+        self.from.as_ref().and_then(|from| from.recv().ok()).transpose()
     }
 }
 
@@ -65,8 +48,8 @@ impl Drop for Ahead {
 
 fn decode(trace: &Trace, segments: &[Segment], want: Want, to: &SyncSender<Result<Batch, Error>>) -> Result<(), Error> {
     for segment in segments {
-        let mut cursor = Cursor::open(trace, &segment.sealed, Table::Calls, want)?;
-        while let Some(batch) = cursor.batch()? {
+        let mut decoder = Decoder::open(trace, &segment.sealed, Table::Calls, want)?;
+        while let Some(batch) = decoder.next()? {
             if to.send(Ok(batch)).is_err() {
                 return Ok(());
             }

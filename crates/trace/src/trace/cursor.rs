@@ -1,4 +1,4 @@
-//! One file of a trace, row by row, decoded a batch at a time.
+//! Files of a trace, row by row, decoded a batch at a time.
 
 use super::guard::{self, Checked, check_hash, guarded};
 use super::source::Source;
@@ -32,19 +32,59 @@ pub(super) enum Table {
     Events,
 }
 
-/// A file that is being read.
+/// What decodes batches.
+pub(super) trait Batches {
+    /// The next batch; `None`: that was all.
+    fn next(&mut self) -> Result<Option<Batch>, Error>;
+}
+
+/// Rows in their order.
 pub(super) struct Cursor {
-    name: String,
-    table: Table,
-    want: Want,
-    reader: ParquetRecordBatchReader,
+    from: Box<dyn Batches>,
     batch: Option<Batch>,
     row: usize,
-    /// Bytes of its longest page.
+    /// Bytes of the longest page of what is open for it.
     pub page: u64,
 }
 
 impl Cursor {
+    /// The rows of these batches.
+    pub fn new(from: Box<dyn Batches>, page: u64) -> Self {
+        Self { from, batch: None, row: 0, page }
+    }
+
+    /// Time of the next item.
+    pub fn peek(&mut self) -> Result<Option<u64>, Error> {
+        loop {
+            if let Some(time) = self.batch.as_ref().and_then(|b| b.time(self.row)) {
+                return Ok(Some(time));
+            }
+            // The old batch goes before the next one comes.
+            self.batch = None;
+            let Some(batch) = self.from.next()? else { return Ok(None) };
+            (self.batch, self.row) = (Some(batch), 0);
+        }
+    }
+
+    /// The item that [`Cursor::peek`] told of.
+    pub fn take(&mut self) -> Result<Item, Error> {
+        let batch = self.batch.as_ref().expect("peek has seen a row");
+        self.row += 1;
+        batch.item(self.row - 1)
+    }
+}
+
+/// A file that is being read.
+pub(super) struct Decoder {
+    name: String,
+    table: Table,
+    want: Want,
+    reader: ParquetRecordBatchReader,
+    /// Bytes of its longest page.
+    pub page: u64,
+}
+
+impl Decoder {
     /// Opens and checks a file.
     pub fn open(trace: &Trace, sealed: &Sealed, table: Table, want: Want) -> Result<Self, Error> {
         let name = sealed.file.clone();
@@ -60,35 +100,16 @@ impl Cursor {
         let source = Source::new(file).map_err(Error::io("read", &name))?;
         let Checked { source, metadata, page } = guard::check(&name, source, &wanted)?;
         let reader = guarded(&name, || reader(&name, source, &metadata, &wanted))?;
-        Ok(Self { name, table, want, reader, batch: None, row: 0, page })
+        Ok(Self { name, table, want, reader, page })
     }
+}
 
-    /// The next batch; `None`: that was all.
-    pub fn batch(&mut self) -> Result<Option<Batch>, Error> {
+impl Batches for Decoder {
+    fn next(&mut self) -> Result<Option<Batch>, Error> {
         let Self { name, reader, .. } = self;
         let next = guarded(name, || reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string())))?;
         let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.want));
         batch.map(|b| b.ok_or_else(|| Error::damaged(&self.name, "a column is missing or of another type"))).transpose()
-    }
-
-    /// Time of the next item.
-    pub fn peek(&mut self) -> Result<Option<u64>, Error> {
-        loop {
-            if let Some(time) = self.batch.as_ref().and_then(|b| b.time(self.row)) {
-                return Ok(Some(time));
-            }
-            // The old batch goes before the next one comes.
-            self.batch = None;
-            let Some(batch) = self.batch()? else { return Ok(None) };
-            (self.batch, self.row) = (Some(batch), 0);
-        }
-    }
-
-    /// The item that [`Cursor::peek`] told of.
-    pub fn take(&mut self) -> Result<Item, Error> {
-        let batch = self.batch.as_ref().expect("peek has seen a row");
-        self.row += 1;
-        batch.item(self.row - 1)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::Trace;
 use super::ahead::Ahead;
-use super::cursor::{Cursor, Table};
+use super::cursor::{Cursor, Decoder, Table};
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
 use crate::error::Error;
@@ -30,9 +30,8 @@ pub struct Reader {
     events: VecDeque<Sealed>,
     segments: Vec<Segment>,
     late: VecDeque<Segment>,
-    calls: Option<Ahead>,
     open: Vec<Option<Cursor>>,
-    /// The next item of each open file: when, whose (events before calls, late calls before others), and where in `open`; of `calls`, [`CALLS`].
+    /// The next item of each cursor: when, whose (events before calls, late calls before others), and where in `open`.
     heap: BinaryHeap<Reverse<(u64, Rank, usize)>>,
     time: u64,
     /// What comes after the last item that was given.
@@ -48,8 +47,6 @@ enum Rank {
     Call,
 }
 
-const CALLS: usize = usize::MAX;
-
 impl Reader {
     pub(super) fn new(trace: Trace, want: Want) -> Self {
         let document = &trace.inner.document;
@@ -58,7 +55,7 @@ impl Reader {
         let mut late: Vec<Segment> = document.segments.iter().filter(|s| s.late).cloned().collect();
         late.sort_by_key(|s| s.first);
         let late = late.into();
-        Self { trace, want, events, segments, late, calls: None, open: Vec::new(), heap: BinaryHeap::new(), time: 0, failed: None, begun: false, ended: false }
+        Self { trace, want, events, segments, late, open: Vec::new(), heap: BinaryHeap::new(), time: 0, failed: None, begun: false, ended: false }
     }
 
     fn step(&mut self) -> Result<Option<Item>, Error> {
@@ -67,11 +64,8 @@ impl Reader {
             while let Some(sealed) = self.events.pop_front() {
                 self.enter(&sealed, Table::Events, Rank::Event)?;
             }
-            let mut calls = Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
-            if let Some(time) = calls.peek()? {
-                self.heap.push(Reverse((time, Rank::Call, CALLS)));
-            }
-            self.calls = Some(calls);
+            let calls = Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
+            self.add(Cursor::new(Box::new(calls), 0), Rank::Call)?;
         }
         if let Some(e) = self.failed.take() {
             return Err(e);
@@ -92,16 +86,10 @@ impl Reader {
             return Err(Error::damaged(crate::document::NAME, "rows are not in the order of entry"));
         }
         self.time = time;
-        let (item, next) = match self.calls.as_mut().filter(|_| index == CALLS) {
-            Some(calls) => (calls.take()?, calls.peek()),
-            None => {
-                let cursor = self.open[index].as_mut().expect("the heap knows open files only");
-                (cursor.take()?, cursor.peek())
-            }
-        };
-        match next {
+        let cursor = self.open[index].as_mut().expect("the heap knows open cursors only");
+        let item = cursor.take()?;
+        match cursor.peek() {
             Ok(Some(time)) => self.heap.push(Reverse((time, rank, index))),
-            Ok(None) if index == CALLS => self.calls = None,
             Ok(None) => self.open[index] = None,
             // This item is sound.
             Err(e) => self.failed = Some(e),
@@ -111,11 +99,16 @@ impl Reader {
 
     /// Opens a file that is read along.
     fn enter(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<(), Error> {
-        let mut cursor = Cursor::open(&self.trace, sealed, table, self.want)?;
+        let decoder = Decoder::open(&self.trace, sealed, table, self.want)?;
         let pages: u64 = self.open.iter().flatten().map(|c| c.page).sum();
-        if rank == Rank::Late && pages + cursor.page > LATE_BYTES {
+        if rank == Rank::Late && pages + decoder.page > LATE_BYTES {
             return Err(Error::damaged(&sealed.file, "too much late data at once"));
         }
+        let page = decoder.page;
+        self.add(Cursor::new(Box::new(decoder), page), rank)
+    }
+
+    fn add(&mut self, mut cursor: Cursor, rank: Rank) -> Result<(), Error> {
         let Some(time) = cursor.peek()? else { return Ok(()) };
         let index = self.open.iter().position(Option::is_none).unwrap_or_else(|| {
             self.open.push(None);

@@ -44,11 +44,11 @@ impl<T: Default> World<T> {
             return;
         }
         let files: Vec<_> = call.pieces.iter().filter(|p| p.kind == PieceKind::Identity).map(|p| inode(p.bytes.as_slice())).collect();
-        let leads = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
+        let data = data(call);
+        let same = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
             d.as_ref().is_none_or(|d| [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file)
         };
-        let same = |s: &Sent<T>| s.descriptors.len() == numbers.len() && s.descriptors.iter().zip(&files).all(|(d, file)| leads(d, file));
-        let alike = |s: &Sent<T>| s.data == data(call) && same(s);
+        let alike = |s: &Sent<T>| s.data == data && s.descriptors.len() == numbers.len() && s.descriptors.iter().zip(&files).all(|(d, file)| same(d, file));
         let sent = self.sent.iter().position(alike).and_then(|at| self.sent.remove(at));
         let mut descriptors = sent.map(|s| s.descriptors).unwrap_or_default();
         descriptors.resize_with(numbers.len(), || None);
