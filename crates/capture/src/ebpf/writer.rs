@@ -1,8 +1,7 @@
 //! From a ring to its journal: at once, or by way of memory.
 //!
 //! A call that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be the very thread of the kernel that holds what a write to a file system needs.
-//! So whoever empties a ring for a call that is longer than the ring waits for memory only, and another thread writes. The memory is bounded; beyond it, rings fill. What is
-//! little goes the same way: a long call that comes after it is to find nobody waiting for a disk. Only much at a time, as loops of short calls bring, is written at once.
+//! So whoever empties a ring for a call that is longer than the ring waits for memory only, and another thread writes. The memory is bounded; beyond it, rings fill.
 
 use super::consumer::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use trace::journal::Journal;
-
-/// So much at a time is worth being written straight from the ring.
-const MUCH: usize = 256 << 10;
-/// One in so many pieces of memory is given back when nothing waits, the others are used again: to ask for memory takes a lock of the whole process.
-const KEPT: usize = 8;
 
 /// How many bytes wait in memory, for all rings together, and how many may.
 pub(super) struct Window {
@@ -70,8 +64,6 @@ impl Target {
 pub(super) struct Writer {
     target: Arc<Target>,
     queue: Sender<Chunk>,
-    /// Memory that was written, to be used again.
-    free: Receiver<Vec<u8>>,
     thread: JoinHandle<()>,
 }
 
@@ -80,16 +72,15 @@ impl Writer {
     pub fn start(ring: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> std::io::Result<Self> {
         let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), ring, window, all });
         let (queue, from) = channel();
-        let (back, free) = channel();
         let ours = Arc::clone(&target);
-        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours, &from, &back))?;
-        Ok(Self { target, queue, free, thread })
+        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours, &from))?;
+        Ok(Self { target, queue, thread })
     }
 
     /// Takes records; `careful`: whatever the disk does. Waits while too much waits in memory.
     pub fn take(&self, records: &[u8], first: u64, next: u64, careful: bool) {
         let Target { ring, window, .. } = &*self.target;
-        if !careful && records.len() >= MUCH && window.queued(*ring) == 0 {
+        if !careful && window.queued(*ring) == 0 {
             return self.target.write(records, first, next);
         }
         while window.waiting.load(Ordering::Acquire) > window.most {
@@ -97,10 +88,7 @@ impl Writer {
         }
         window.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
         window.queued[*ring].fetch_add(1, Ordering::AcqRel);
-        let mut memory = self.free.try_recv().unwrap_or_default();
-        memory.clear();
-        memory.extend_from_slice(records);
-        let _ended = self.queue.send(Chunk { records: memory, first, next });
+        let _ended = self.queue.send(Chunk { records: records.to_vec(), first, next });
     }
 
     /// Ends it when everything is written.
@@ -112,15 +100,10 @@ impl Writer {
     }
 }
 
-fn write(target: &Target, from: &Receiver<Chunk>, back: &Sender<Vec<u8>>) {
-    let Target { ring, window, .. } = target;
-    for (n, Chunk { records, first, next }) in from.iter().enumerate() {
+fn write(target: &Target, from: &Receiver<Chunk>) {
+    for Chunk { records, first, next } in from {
         target.write(&records, first, next);
-        window.waiting.fetch_sub(records.len() as u64, Ordering::AcqRel);
-        let left = window.queued[*ring].fetch_sub(1, Ordering::AcqRel) - 1;
-        // What a long call took goes by and by.
-        if left > 0 || n % KEPT > 0 {
-            let _ended = back.send(records);
-        }
+        target.window.waiting.fetch_sub(records.len() as u64, Ordering::AcqRel);
+        target.window.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
     }
 }
