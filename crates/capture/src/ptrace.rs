@@ -52,7 +52,7 @@ fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) ->
 fn launched(command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(options, journal);
     let mut child = launch::fork(command, options)?;
-    let held = stopped::seize(child.pid).and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
+    let held = stopped::seize(child.pid, stopped::HOLD).and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
         // Its pipe closes, and it ends.
         return Err(Error::Refused { doing: "watch a process (ptrace)", source });

@@ -1,23 +1,23 @@
 //! The second stage of back-pressure: when a ring is nearly full although calls are delayed, everybody who produces is stopped until it is nearly empty.
 //!
-//! With the freezer of a cgroup that the command is put into (cgroup v2): nobody sees it but by the time that passes, and waits that it interrupts (`epoll_wait` returns
-//! EINTR); so it is the last resort. A second process thaws the cgroup should we be killed meanwhile. Where there is no such cgroup, and for processes that were
-//! joined, there is the first stage only.
+//! By the freezer of a cgroup, the command's own or the one that is watched; where there is none, and for processes that were joined, by holding them with ptrace. Both
+//! interrupt waits (`epoll_wait` returns EINTR), so it is the last resort. Who watches the whole machine has the first stage only: he cannot do without those that he
+//! would stop.
 
+use super::cgroup::Cgroup;
 use super::complete::Complete;
 use super::consumer::{Consumers, Cpus};
+use super::hold::{Held, hold_all};
 use super::load::{Probe, refused};
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use crate::Error;
-use libbpf_rs::{MapCore, MapHandle};
+use libbpf_rs::{Iter, Link, MapCore, MapHandle};
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::fs::File;
+use std::io::Read;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -25,67 +25,50 @@ use std::time::{Duration, Instant};
 
 /// While they are stopped, the rings are looked at so often.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// When nothing has been written for so long, whoever writes may need those who stand still: they go on.
+const STALLED: Duration = Duration::from_secs(5);
 
-/// A cgroup of the command's own.
-pub(super) struct Cgroup {
-    path: PathBuf,
-    above: PathBuf,
-    freeze: File,
+/// How everybody is stopped.
+pub(super) enum Brake {
+    /// All are in this cgroup.
+    Freezer(Cgroup),
+    /// The kernel's program knows who they are.
+    Hold(Link),
 }
 
-impl Cgroup {
-    /// Makes one below ours, and puts a process into it. `None`: this machine has none, or not for us.
-    pub fn of(pid: i32) -> Option<Self> {
-        let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-        let mount = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|m| m.get(2) == Some(&"cgroup2"))?[1].to_owned();
-        let ours = std::fs::read_to_string("/proc/self/cgroup").ok()?.lines().find_map(|l| l.strip_prefix("0::/").map(str::to_owned))?;
-        let above = PathBuf::from(mount).join(ours);
-        remove_those_of_the_dead(&above);
-        let path = above.join(format!("{NAME}{}", std::process::id()));
-        std::fs::create_dir(&path).ok()?;
-        let made = || {
-            let freeze = File::options().write(true).open(path.join("cgroup.freeze")).ok()?;
-            std::fs::write(path.join("cgroup.procs"), pid.to_string()).ok()?;
-            Some(freeze)
-        };
-        let Some(freeze) = made() else {
-            let _best = std::fs::remove_dir(&path);
-            return None;
-        };
-        Some(Self { path, above, freeze })
-    }
-    fn set(&self, frozen: bool) {
-        let _best = self.freeze.write_at(if frozen { b"1" } else { b"0" }, 0);
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        self.set(false);
-        // Who goes on without us goes back to where he came from.
-        let left = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        for pid in left.lines() {
-            let _best = std::fs::write(self.above.join("cgroup.procs"), pid);
+impl Brake {
+    /// For those in the probe's scope, in `cgroup` if there is one.
+    pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
+        match cgroup {
+            Some(cgroup) => Ok(Self::Freezer(cgroup)),
+            None => probe.skel.progs.in_scope.attach().map(Self::Hold).map_err(refused("attach the eBPF program to the list of processes")),
         }
-        // A process that has just ended is in its cgroup for another moment.
-        for _ in 0..50 {
-            if std::fs::remove_dir(&self.path).is_ok() {
-                return;
+    }
+
+    /// Stops everybody until the result is let go. `None`: that cannot be.
+    fn press(&mut self) -> Option<Pressed<'_>> {
+        match self {
+            Self::Freezer(cgroup) => cgroup.freeze().then_some(Pressed::Frozen(cgroup)),
+            Self::Hold(in_scope) => {
+                let mut bytes = Vec::new();
+                Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
+                let processes = bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
+                hold_all(processes).ok().map(Pressed::Held)
             }
-            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
 
-/// A cgroup is named for its recorder.
-const NAME: &str = "reanimator-";
+/// Everybody stands still.
+enum Pressed<'a> {
+    Frozen(&'a Cgroup),
+    Held(#[expect(dead_code, reason = "lets go when it is dropped")] Held),
+}
 
-/// Recorders that were killed left their cgroups; those in which nobody is any more can be removed.
-fn remove_those_of_the_dead(above: &std::path::Path) {
-    for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
-        let recorder = entry.file_name().to_str().and_then(|n| n.strip_prefix(NAME)?.parse::<u32>().ok());
-        if recorder.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
-            let _best = std::fs::remove_dir(entry.path());
+impl Drop for Pressed<'_> {
+    fn drop(&mut self) {
+        if let Self::Frozen(cgroup) = self {
+            cgroup.thaw();
         }
     }
 }
@@ -97,31 +80,23 @@ pub(super) struct Throttle {
 }
 
 struct Watcher {
-    cgroup: Cgroup,
+    brake: Brake,
     alarms: MapHandle,
     taken: Mapped,
     cpus: Arc<Cpus>,
     complete: Arc<Complete>,
     ring_bytes: u64,
-    guard: Option<OwnedFd>,
 }
 
 impl Throttle {
     /// Starts it.
-    pub fn start(probe: &Probe<'_>, consumers: &Consumers, cgroup: Cgroup) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
         let page = rustix::param::page_size();
         let id = probe.skel.maps.alarms.info().map_err(refused("find a ring"))?.info.id;
         let alarms = MapHandle::from_map_id(id).map_err(refused("open a ring"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
-        let watcher = Watcher {
-            cgroup,
-            alarms,
-            taken,
-            cpus: Arc::clone(&consumers.cpus),
-            complete: Arc::clone(&consumers.complete),
-            ring_bytes: probe.ring_bytes as u64,
-            guard: None,
-        };
+        let watcher =
+            Watcher { brake, alarms, taken, cpus: Arc::clone(&consumers.cpus), complete: Arc::clone(&consumers.complete), ring_bytes: probe.ring_bytes as u64 };
         let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
         let ours = stop.try_clone().map_err(Error::refused("copy a descriptor"))?;
         let thread = std::thread::Builder::new().name("throttle".to_owned()).spawn(move || watcher.run(&ours));
@@ -148,7 +123,7 @@ impl Watcher {
                 return all;
             }
             self.hear();
-            if self.fullest() >= self.ring_bytes / 8 * 5 {
+            if fullest(&self.complete.rings) >= self.ring_bytes / 8 * 5 {
                 all += self.hold(stop);
             }
         }
@@ -162,30 +137,29 @@ impl Watcher {
         }
     }
 
-    fn fullest(&self) -> u64 {
-        let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
-        self.complete.rings.iter().map(fill).max().unwrap_or(0)
-    }
-
     /// Holds everybody until the rings are nearly empty.
     fn hold(&mut self, stop: &OwnedFd) -> Duration {
-        let begin = Instant::now();
-        if self.guard.is_none() {
-            self.guard = guard(&self.cgroup.freeze);
-        }
-        if self.guard.is_none() {
-            return Duration::ZERO;
-        }
-        self.cgroup.set(true);
-        while self.fullest() > self.ring_bytes / 8 {
+        let (begin, complete) = (Instant::now(), Arc::clone(&self.complete));
+        let Some(_pressed) = self.brake.press() else { return Duration::ZERO };
+        let written = || complete.rings.iter().map(Ring::consumed).sum::<u64>();
+        let mut last = (written(), begin);
+        while fullest(&complete.rings) > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             if poll(&mut fds, Some(&LOOK)).is_ok_and(|n| n > 0) {
                 break;
             }
+            if written() != last.0 {
+                last = (written(), Instant::now());
+            }
         }
-        self.cgroup.set(false);
         begin.elapsed()
     }
+}
+
+/// How many bytes wait in the ring that holds most.
+fn fullest(rings: &[Ring]) -> u64 {
+    let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
+    rings.iter().map(fill).max().unwrap_or(0)
 }
 
 /// Lets our thread run before all that is not of real time: whom it is to stop may be many, and each fills the ring for as long as it has a CPU. There is little that it does.
@@ -193,29 +167,4 @@ fn first_of_all() {
     let least = libc::sched_param { sched_priority: 1 };
     // SAFETY: the structure lives for the call. Who may not asks in vain, and waits for its turn.
     let _best = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const least) };
-}
-
-/// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end is the result.
-fn guard(freeze: &File) -> Option<OwnedFd> {
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
-    let (read_fd, freeze) = (read.as_raw_fd(), freeze.as_raw_fd());
-    // SAFETY: the child makes nothing but system calls on numbers and a byte of its stack, as it must after a fork of a process with threads.
-    unsafe {
-        match libc::fork() {
-            -1 => return None,
-            0 => {
-                libc::setsid();
-                // Nothing of ours is to live on in it but these two, the kernel's program least of all.
-                libc::dup2(read_fd, 0);
-                libc::dup2(freeze, 1);
-                libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);
-                let mut byte = 0u8;
-                while libc::read(0, (&raw mut byte).cast(), 1) == -1 && *libc::__errno_location() == libc::EINTR {}
-                libc::pwrite(1, b"0".as_ptr().cast(), 1, 0);
-                libc::_exit(0);
-            }
-            _ => {}
-        }
-    }
-    Some(write)
 }

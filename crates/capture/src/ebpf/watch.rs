@@ -1,11 +1,12 @@
 //! Watching a command or processes from their beginning to their end.
 
+use super::cgroup::Cgroup;
 use super::consumer::Consumers;
 use super::files::Files;
 use super::load::{Probe, Scope, load, refused};
 use super::ring::Mapped;
 use super::skel::types::common_state;
-use super::throttle::{Cgroup, Throttle};
+use super::throttle::{Brake, Throttle};
 use super::{hold, pending};
 use crate::out::{Out, now};
 use crate::present::{self, OpenFiles};
@@ -56,10 +57,8 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
     present::tell_child(&mut watch.out, now(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
-    if !options.drops
-        && let Some(cgroup) = Cgroup::of(pid)
-    {
-        watch.throttle = Some(Throttle::start(&watch.probe, &watch.consumers, cgroup)?);
+    if !options.drops {
+        watch.throttle(Cgroup::of(pid))?;
     }
     child.go();
     if let Some(trouble) = child.failed(command) {
@@ -79,12 +78,15 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
-        let held = hold::hold(*pid)?;
+        let (process, held) = hold::hold(*pid)?;
         let time = now();
-        watch.join(held.process, NOW)?;
-        present::tell_all(&mut watch.out, &mut files, time, held.process, held.threads.clone());
+        watch.join(process, NOW)?;
+        present::tell_all(&mut watch.out, &mut files, time, process, held.threads.iter().copied().collect());
     }
     watch.out.flush();
+    if !options.drops {
+        watch.throttle(None)?;
+    }
     watch.run();
     Ok(watch.finish())
 }
@@ -102,6 +104,11 @@ pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Re
         present::tell_all(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
+    if !options.drops
+        && let Some(cgroup) = cgroup
+    {
+        watch.throttle(Cgroup::at(cgroup))?;
+    }
     while !watch.handlers.any() || !watch.hear() {
         if watch.consumers.shared.failed.load(Ordering::Acquire) {
             break;
@@ -166,6 +173,13 @@ impl<'o> Watch<'o> {
             asked: Asked::default(),
             stop_asked: None,
         })
+    }
+
+    /// Begins to stop everybody when rings are nearly full.
+    fn throttle(&mut self, cgroup: Option<Cgroup>) -> Result<(), Error> {
+        let brake = Brake::of(&self.probe, cgroup)?;
+        self.throttle = Some(Throttle::start(&self.probe, &self.consumers, brake)?);
+        Ok(())
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {

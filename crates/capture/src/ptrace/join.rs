@@ -3,7 +3,7 @@
 //! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
 //! from then on is seen. New threads of a thread that we hold are ours from their birth.
 
-use super::stopped::{Stop, Stopped, take_hold};
+use super::stopped::{HOLD, Stop, Stopped, take_hold};
 use super::thread::Thread;
 use super::tracer::Tracer;
 use crate::Error;
@@ -28,7 +28,7 @@ impl Tracer {
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Join { pid, source };
         let process = present::status_number(pid, "Tgid:").ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
-        let awaited = take_hold(process, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
+        let awaited = take_hold(process, HOLD, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
         for tid in &awaited {
             self.threads.insert(*tid, Thread::new(process, *tid));
         }

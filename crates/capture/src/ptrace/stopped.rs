@@ -93,6 +93,9 @@ pub(crate) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEEXIT
     | libc::PTRACE_O_TRACESECCOMP;
 
+/// No request: new threads of a held thread are not ours.
+pub(crate) const NOTHING: i32 = 0;
+
 fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i64> {
     // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its caller owns and that is as large as the request writes.
     let result = unsafe { libc::ptrace(request, tid, address, data) };
@@ -100,8 +103,8 @@ fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i6
 }
 
 /// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it goes on.
-pub(crate) fn seize(tid: i32) -> io::Result<()> {
-    request(libc::PTRACE_SEIZE, tid, 0, HOLD as usize).map(drop)
+pub(crate) fn seize(tid: i32, requests: i32) -> io::Result<()> {
+    request(libc::PTRACE_SEIZE, tid, 0, requests as usize).map(drop)
 }
 
 /// Asks a thread to stop.
@@ -109,8 +112,8 @@ pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
     request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
 }
 
-/// Seizes and interrupts all threads of a process but those that are `ours` already: which it took hold of. An error if there was none.
-pub(crate) fn take_hold(process: i32, ours: impl Fn(i32) -> bool) -> io::Result<HashSet<i32>> {
+/// Seizes, with these requests, and interrupts all threads of a process but those that are `ours` already: which it took hold of. An error if there was none.
+pub(crate) fn take_hold(process: i32, requests: i32, ours: impl Fn(i32) -> bool) -> io::Result<HashSet<i32>> {
     let (mut held, mut refusal) = (HashSet::new(), None);
     loop {
         // Threads that a thread made before we held it are found by the next look.
@@ -119,7 +122,7 @@ pub(crate) fn take_hold(process: i32, ours: impl Fn(i32) -> bool) -> io::Result<
             if held.contains(&tid) || ours(tid) {
                 continue;
             }
-            match seize(tid) {
+            match seize(tid, requests) {
                 Ok(()) => {
                     let _ = interrupt(tid);
                     held.insert(tid);
@@ -135,10 +138,10 @@ pub(crate) fn take_hold(process: i32, ours: impl Fn(i32) -> bool) -> io::Result<
     if held.is_empty() { Err(refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))) } else { Ok(held) }
 }
 
-/// Waits for any of our threads; with `block` until something happens.
+/// Waits for any thread that the calling thread holds or made; with `block` until something happens.
 pub(crate) fn wait(block: bool) -> Waited {
     let mut status = 0;
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
     // SAFETY: `status` is a valid place for the status; no usage is asked for.
     let tid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
     match tid {

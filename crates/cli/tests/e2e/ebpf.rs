@@ -6,6 +6,7 @@ use crate::tracee::tracee;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use trace::record::{PieceKind, RecordKind};
@@ -170,6 +171,60 @@ fn a_recorder_killed_while_the_program_is_frozen() {
     // The next recorder takes the empty cgroup away.
     run(&mut place.record(&place.trace("next"), &[], ["/bin/true"])).ok("record");
     assert!(!cgroup.exists());
+}
+
+/// Processes that were joined, those of a cgroup, and a command where no cgroup can be made stand still too while their records are written, and nobody is left so.
+#[test]
+fn everybody_in_scope_stands_still_while_their_records_are_written() {
+    let slow = ["--buffer", "256K", "--write-rate", "4000000"];
+    let wait = format!("echo > ready; while [ ! -e go ]; do sleep 0.02; done; exec {} out 40000 2", tracee("count").display());
+    for scope in ["joined", "cgroup", "command"] {
+        let place = Place::watched_by(Watch::Ebpf);
+        let trace = place.trace("t");
+        let cgroup = crate::place::cgroups().join(format!("e2e-slow-{}", std::process::id()));
+        let mut recorder = place.reanimator(["-q", "record", "-o"]);
+        recorder.arg(&trace).args(slow);
+        let (program, recorder) = if scope == "command" {
+            let apart = format!("umount -l {} && exec \"$@\"", crate::place::all_cgroups().display());
+            let mut apart = place.command(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", &apart, "sh"]);
+            apart.arg(recorder.get_program()).args(recorder.get_args()).args(["--", "/bin/sh", "-c", &wait]);
+            (start(&mut apart), None)
+        } else {
+            fs::create_dir_all(&cgroup).unwrap();
+            let enter = format!("echo 0 > {}/cgroup.procs; {wait}", cgroup.display());
+            let program = start(&mut place.command(["/bin/sh", "-c", if scope == "cgroup" { &enter } else { &wait }]));
+            wait_for("the program", || place.work().join("ready").exists());
+            let pid = program.id().to_string();
+            let scope: [&OsStr; 2] = if scope == "cgroup" { ["-G".as_ref(), cgroup.as_ref()] } else { ["-p".as_ref(), pid.as_ref()] };
+            (program, Some(start(recorder.args(scope))))
+        };
+        wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
+        wait_for("the program", || place.work().join("ready").exists());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        fs::write(place.work().join("go"), "").unwrap();
+        wait_for("everybody to stand still", || match scope {
+            "cgroup" => fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1")),
+            _ => processes("count").iter().any(|state| state.contains("State:\tt")),
+        });
+        let ran = finish(program, "the program").ok("the program");
+        assert_eq!(ran.stdout, "40000 writes, 0 failed\n", "{scope}");
+        if let Some(recorder) = recorder {
+            if scope == "cgroup" {
+                kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();
+            }
+            finish(recorder, "the recorder").ok("record");
+            wait_for("the cgroup to be empty", || fs::remove_dir(&cgroup).is_ok());
+        }
+        let info = place.info(&trace);
+        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{scope}: {info}");
+        assert_eq!(place.rows(&trace, &["-e", "pwrite64"]).len(), 40_000, "{scope}");
+    }
+}
+
+/// What `/proc` says of the processes of this name.
+fn processes(name: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    all.filter_map(|p| fs::read_to_string(p.path().join("status")).ok()).filter(|s| s.starts_with(&format!("Name:\t{name}\n"))).collect()
 }
 
 /// A buffer that no ring holds is captured whole.

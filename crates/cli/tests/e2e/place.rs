@@ -202,9 +202,14 @@ impl Drop for Place {
     }
 }
 
-/// Our own directory in the cgroup v2 tree.
+/// Where the cgroup v2 tree is mounted.
+pub fn all_cgroups() -> &'static Path {
+    Path::new(if Path::new("/sys/fs/cgroup/unified").exists() { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" })
+}
+
+/// Our own directory in it.
 pub fn cgroups() -> PathBuf {
-    let top = Path::new(if Path::new("/sys/fs/cgroup/unified").exists() { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" });
+    let top = all_cgroups();
     let ours = fs::read_to_string("/proc/self/cgroup").unwrap();
     top.join(ours.lines().find_map(|l| l.strip_prefix("0::/")).expect("this test wants cgroup v2"))
 }

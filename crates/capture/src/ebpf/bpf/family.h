@@ -183,6 +183,19 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* Asked by user space before it stops everybody: the process of each thread in scope. */
+SEC("iter/task")
+int in_scope(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
+	if (!t || t->launching)
+		return 0;
+	u32 process = task->tgid;
+	bpf_seq_write(ctx->meta->seq, &process, sizeof(process));
+	return 0;
+}
+
 /* Not used here: so that user space learns these structs from the object's types. */
 const volatile struct request layout_of_request;
 const volatile struct under_way layout_of_under_way;
