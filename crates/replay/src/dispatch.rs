@@ -14,7 +14,7 @@ use crate::conflicts::Conflicts;
 use crate::decide::{DEVICE, decide};
 use crate::executor::{OPEN_FLAGS, open_directory};
 use crate::issue::{Real, raw};
-use crate::job::{Issue, Job, Task};
+use crate::job::{Issue, Job};
 use crate::order::{Due, Pace};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
@@ -58,13 +58,6 @@ struct Open {
     counts: bool,
     /// It only makes the state for those that were chosen.
     early: bool,
-}
-
-/// What a job waits for.
-struct Wait {
-    after: u64,
-    needs: Vec<u64>,
-    due: Due,
 }
 
 /// What a call in flight is, for [`Error::Stuck`].
@@ -326,8 +319,8 @@ impl<'a> Dispatcher<'a> {
         if self.options.timing {
             self.tally.times.enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
         }
-        let task = Task::Call(Box::new(Issue { call, shape, bound, others, credentials, disturbed, mapped, early }));
-        self.dispatch(flying, Wait { after, needs, due }, bytes, task)
+        let issue = Issue { call, shape, bound, others, credentials, disturbed, mapped, early };
+        self.dispatch(flying, Job { number, after, needs, due, bytes, issue: Some(issue), release: Vec::new() })
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
@@ -338,28 +331,30 @@ impl<'a> Dispatcher<'a> {
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let needs = self.last.get(&tid).copied().into_iter().collect();
-        self.dispatch(Flying { seq: 0, tid, call: "exit" }, Wait { after, needs, due: Due::Now }, 0, Task::Release(gone))
+        let job = Job { number: self.number, after, needs, due: Due::Now, bytes: 0, issue: None, release: gone };
+        self.dispatch(Flying { seq: 0, tid, call: "exit" }, job)
     }
 
-    fn dispatch(&mut self, flying: Flying, wait: Wait, bytes: u64, task: Task) -> Result<(), Error> {
-        let tid = flying.tid;
-        let number = self.number;
+    /// Sends the next job on its way.
+    fn dispatch(&mut self, flying: Flying, job: Job) -> Result<(), Error> {
+        let (tid, number) = (flying.tid, job.number);
         let window = self.shared.frontier.window();
-        if number >= window {
+        let in_flight = |shared: &Shared| number - shared.frontier.reached();
+        // Who had to wait waits until there is room for many, so that nobody is woken for each.
+        if in_flight(&self.shared) >= window {
             self.open_gate();
-            self.wait(number + 1 - window)?;
+            self.wait(number - window / 2)?;
         }
-        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.options.memory / SHARE && self.shared.frontier.reached() < number {
-            self.wait(self.shared.frontier.reached() + 1)?;
+        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.options.memory / SHARE && in_flight(&self.shared) > 0 {
+            self.wait(number - in_flight(&self.shared) / 2)?;
         }
         self.flying[self.shared.frontier.slot(number)] = flying;
-        self.shared.bytes.fetch_add(bytes, Relaxed);
+        self.shared.bytes.fetch_add(job.bytes, Relaxed);
         self.number += 1;
         if self.options.order.waits_for_single_calls() {
             self.last.insert(tid, number);
         }
-        let Wait { after, needs, due } = wait;
-        self.pool.send(tid, Job { number, after, needs, due, bytes, task })
+        self.pool.send(tid, job)
     }
 
     /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
@@ -379,7 +374,8 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Waits until all calls below `number` are done, unless nothing moves any more.
-    fn wait(&self, number: u64) -> Result<(), Error> {
+    fn wait(&mut self, number: u64) -> Result<(), Error> {
+        self.pool.hand_over();
         let mut last = (self.shared.frontier.reached(), Instant::now());
         while !self.shared.frontier.wait_for(number, Some(TICK)) {
             let reached = self.shared.frontier.reached();

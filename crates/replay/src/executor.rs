@@ -2,7 +2,7 @@
 
 use crate::handlers;
 use crate::issue::{Real, Scratch, raw};
-use crate::job::{Issue, Job, Task};
+use crate::job::{Issue, Job};
 use crate::latency::Times;
 use crate::order::Due;
 use crate::pacer::Clock;
@@ -10,12 +10,11 @@ use crate::report::Divergence;
 use crate::shared::{KEPT, Shared, kind};
 use crate::verify::Difference;
 use crate::{OnDivergence, Pace, Verify};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use trace::Call;
 use trace::world::{Credentials, Directory};
 
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
@@ -57,8 +56,8 @@ fn reopen(issue: &Issue) {
 }
 
 impl Executor {
-    /// Performs jobs until their sender is gone.
-    pub fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    /// Performs jobs until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each other's heap.
+    pub fn run(shared: &Arc<Shared>, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>) {
         let work = || {
             // A working directory and a umask of this thread alone.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
@@ -75,33 +74,18 @@ impl Executor {
             while !shared.is_open() && !shared.frontier.is_broken() {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
-            for job in jobs {
-                shared.frontier.wait(job.after);
-                for other in &job.needs {
-                    shared.frontier.wait_one(*other);
-                }
-                let tid = if let Task::Call(issue) = &job.task { issue.call.tid } else { 0 };
-                if job.due != Due::Now {
-                    clock.wait(job.due, tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
-                }
-                if shared.frontier.is_broken() {
-                    break;
-                }
-                let (number, bytes) = (job.number, job.bytes);
-                match job.task {
-                    Task::Release(descriptors) => drop(descriptors),
-                    Task::Call(_) if shared.stopping() => shared.left_undone(),
-                    Task::Call(issue) => {
-                        let call = this.call(number, issue);
-                        // Memory that was taken beforehand is given back afterwards.
-                        if shared.options.preload {
-                            done.push(call);
-                        }
+            for mut handful in jobs {
+                for job in &mut handful {
+                    this.perform(shared, job, &mut clock);
+                    if shared.frontier.is_broken() {
+                        return Ok(());
                     }
                 }
-                clock.done(job.due, tid);
-                shared.bytes.fetch_sub(bytes, Relaxed);
-                shared.frontier.complete(number);
+                if shared.options.preload {
+                    done.push(handful);
+                } else {
+                    let _ended = back.send(handful);
+                }
             }
             shared.add_late(&clock.late);
             shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
@@ -116,26 +100,50 @@ impl Executor {
         shared.frontier.break_off();
     }
 
-    /// Performs a call, and gives back its record.
-    fn call(&mut self, number: u64, mut issue: Box<Issue>) -> Arc<Call> {
-        self.become_caller(&issue);
-        if self.shared.options.selection.leaves_out() {
-            reopen(&issue);
+    /// Does a job when it is its turn, unless something has gone wrong.
+    fn perform(&mut self, shared: &Shared, job: &mut Job, clock: &mut Clock) {
+        shared.frontier.wait(job.after);
+        for other in &job.needs {
+            shared.frontier.wait_one(*other);
         }
-        let outcome = handlers::perform(self, &mut issue);
+        let tid = job.issue.as_ref().map_or(0, |issue| issue.call.tid);
+        if job.due != Due::Now {
+            clock.wait(job.due, tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+        }
+        if shared.frontier.is_broken() {
+            return;
+        }
+        match &mut job.issue {
+            Some(_) if shared.stopping() => shared.left_undone(),
+            Some(issue) => self.call(job.number, issue),
+            None => {}
+        }
+        job.issue.iter_mut().for_each(Issue::let_go);
+        job.release.clear();
+        clock.done(job.due, tid);
+        shared.bytes.fetch_sub(job.bytes, Relaxed);
+        shared.frontier.complete(job.number);
+    }
+
+    /// Performs a call.
+    fn call(&mut self, number: u64, issue: &mut Issue) {
+        self.become_caller(issue);
+        if self.shared.options.selection.leaves_out() {
+            reopen(issue);
+        }
+        let outcome = handlers::perform(self, issue);
         if let Some(took) = raw::measured().filter(|took| *took > 0) {
             self.times.enter(issue.shape.name, took);
         }
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => self.report(number, &issue, difference),
+            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => self.report(number, issue, difference),
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
                 self.shared.left_out(&issue.call, &issue.bound, why);
                 *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
             }
         }
-        issue.call
     }
 
     /// Goes where the traced thread was, and takes on what it was.

@@ -19,14 +19,10 @@ pub(crate) struct Job {
     pub due: Due,
     /// Recorded bytes that it holds.
     pub bytes: u64,
-    pub task: Task,
-}
-
-pub(crate) enum Task {
-    /// Issue a call.
-    Call(Box<Issue>),
-    /// Let descriptors go that a call or an event which is performed by no one has closed.
-    Release(Vec<Arc<Descriptor<Real>>>),
+    /// A call to issue.
+    pub issue: Option<Issue>,
+    /// Descriptors to let go then that a call or an event which is performed by no one has closed.
+    pub release: Vec<Arc<Descriptor<Real>>>,
 }
 
 /// A call to be issued.
@@ -43,4 +39,12 @@ pub(crate) struct Issue {
     pub mapped: bool,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
+}
+
+impl Issue {
+    /// Lets all descriptors and directories go: the call is done.
+    pub fn let_go(&mut self) {
+        self.bound.let_go();
+        self.others.clear();
+    }
 }

@@ -24,7 +24,7 @@ use events::Events;
 use infer::infer;
 use merge::Streams;
 use names::Names;
-use segment::Segments;
+use segment::{Full, Segments};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -127,6 +127,7 @@ struct Sealing<'a> {
     total: u64,
     clock_offset: i64,
     window: Window,
+    names: Names,
     parts: Parts,
     counts: Counts,
     events: Events,
@@ -160,6 +161,7 @@ impl<'a> Sealing<'a> {
             total,
             clock_offset: document.about.clock_offset,
             window: Window::default(),
+            names: Names::default(),
             parts: Parts::default(),
             counts: Counts::default(),
             events: Events::default(),
@@ -205,12 +207,12 @@ impl<'a> Sealing<'a> {
         Ok(())
     }
 
-    /// Merges all records into windows, and sends them on when they are full, and at the end.
-    fn merge(&mut self, limits: Limits, full: &SyncSender<Window>, progress: Progress<'_>) -> Result<(), Error> {
+    /// Merges all records into windows, and sends them on when they are full, with their answers, and at the end.
+    fn merge(&mut self, limits: Limits, full: &SyncSender<Option<Full>>, progress: Progress<'_>) -> Result<(), Error> {
         progress(0, self.total);
         let mut reported = 0;
         loop {
-            let Self { streams, window, parts, counts, events, census, findings, place, clock_offset, .. } = &mut *self;
+            let Self { streams, window, names, parts, counts, events, census, findings, place, clock_offset, .. } = &mut *self;
             let more = streams.next(|record| {
                 findings.times(&record.header);
                 match RecordKind::from_number(record.header.kind) {
@@ -235,8 +237,9 @@ impl<'a> Sealing<'a> {
             })?;
             if !more || window.is_full(limits) {
                 let heavy = window.bytes() > HEAVY;
-                // An empty one is taken when the one before it is written.
-                let sent = full.send(std::mem::take(window)).and_then(|()| if heavy { full.send(Window::default()) } else { Ok(()) });
+                let ready = Full::new(std::mem::take(window), names);
+                // None is taken when the one before it is written.
+                let sent = full.send(Some(ready)).and_then(|()| if heavy { full.send(None) } else { Ok(()) });
                 if !more || sent.is_err() {
                     return Ok(());
                 }
@@ -250,10 +253,10 @@ impl<'a> Sealing<'a> {
 }
 
 /// Writes the windows that come.
-fn write(place: &Place<'_>, clock_offset: i64, windows: Receiver<Window>) -> Result<Vec<Segment>, Error> {
-    let (mut segments, mut names) = (Segments::default(), Names::default());
-    for window in windows {
-        segments.write(place, clock_offset, window, &mut names)?;
+fn write(place: &Place<'_>, clock_offset: i64, windows: Receiver<Option<Full>>) -> Result<Vec<Segment>, Error> {
+    let mut segments = Segments::default();
+    for window in windows.into_iter().flatten() {
+        segments.write(place, clock_offset, &window)?;
     }
     Ok(segments.done)
 }

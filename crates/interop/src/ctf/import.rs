@@ -40,10 +40,10 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     let counts = trace.read(|item| {
         events += 1;
         match item {
-            Item::Event(event) => pairing.event(&event),
+            Item::Event(event) => pairing.event(event),
             Item::Lost(n, time) => {
                 // A call whose exit was dropped has not returned, as far as anybody knows.
-                Ok(pairing.import.gap(time, n)?)
+                Ok(pairing.import.gap(*time, *n)?)
             }
         }
     })?;
@@ -68,10 +68,10 @@ fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
         let Item::Event(event) = item else { return Ok::<(), Error>(()) };
         began.get_or_insert(event.time);
         if event.kind.name == PROCESS {
-            dump.process(&event);
+            dump.process(event);
         }
         let Some(end) = event.kind.call.as_ref().filter(|end| end.forks()) else { return Ok(()) };
-        let Some(tid) = thread(&event) else { return Ok(()) };
+        let Some(tid) = thread(event) else { return Ok(()) };
         let field = |name: &str| event.fields.get(name).and_then(Value::register);
         if end.entry {
             forks.begin(tid, event.time, field("flags").or_else(|| field("clone_flags")).unwrap_or(0));

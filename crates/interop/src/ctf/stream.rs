@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 const MAGIC: u64 = 0xc1fc_1fc1;
 /// Bytes in which a packet's header and context must lie.
@@ -82,34 +82,36 @@ impl Trace {
     }
 
     /// Gives all events in the order of time.
-    pub fn read<'t, E: From<Error>>(&'t self, each: impl FnMut(Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
+    pub fn read<'t, E: From<Error>>(&'t self, each: impl FnMut(&Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
         self.select(|_| true, each)
     }
 
     /// Gives the events of those kinds that are wanted, and the first of each stream, in the order of time.
-    pub fn select<'t, E: From<Error>>(&'t self, wanted: fn(&Kind) -> bool, mut each: impl FnMut(Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
+    pub fn select<'t, E: From<Error>>(&'t self, wanted: fn(&Kind) -> bool, mut each: impl FnMut(&Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
         let mut counts = Counts::default();
         std::thread::scope(|scope| {
             let mut heads: Vec<Head<'t>> = Vec::new();
             for path in &self.streams {
                 let (send, receive) = sync_channel(WAITING);
+                let (give_back, used) = channel();
                 scope.spawn(move || {
-                    let mut reader = StreamReader { metadata: &self.metadata, path, wanted, first: true, send, handful: Vec::new(), lost: None };
+                    let mut reader = StreamReader { metadata: &self.metadata, path, wanted, first: true, send, used, handful: Vec::new(), lost: None };
                     if let Err(e) = reader.run() {
                         let _gone = reader.give(Found::Damage(e));
                     }
                     let _gone = reader.flush();
                 });
-                heads.push(Head { receive, handful: Vec::new().into_iter(), next: None });
+                heads.push(Head { receive, give_back, handful: Vec::new(), at: 0, time: None });
             }
             heads.iter_mut().for_each(|h| h.fill(&mut counts));
-            while let Some(first) = heads.iter_mut().filter(|h| h.next.is_some()).min_by_key(|h| h.next.as_ref().map(Item::time)) {
-                if let Some(item) = first.next.take() {
+            while let Some(first) = heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time) {
+                if let Found::Item(item) = &first.handful[first.at] {
                     if let Item::Lost(n, _) = item {
                         counts.lost += n;
                     }
                     each(item)?;
                 }
+                first.at += 1;
                 first.fill(&mut counts);
             }
             Ok(counts)
@@ -141,24 +143,38 @@ enum Found<'t> {
     Bytes(u64),
 }
 
+/// The next item of a stream. What was looked at goes back to the thread that made it, which takes the memory for the next.
 struct Head<'t> {
     receive: Receiver<Vec<Found<'t>>>,
-    handful: std::vec::IntoIter<Found<'t>>,
-    next: Option<Item<'t>>,
+    give_back: Sender<Vec<Found<'t>>>,
+    handful: Vec<Found<'t>>,
+    at: usize,
+    /// Of the item at `at`; `None`: the stream has ended.
+    time: Option<u64>,
 }
 
 impl Head<'_> {
+    /// Goes on to the next item, from `at` on.
     fn fill(&mut self, counts: &mut Counts) {
-        while self.next.is_none() {
-            match self.handful.next() {
-                Some(Found::Item(item)) => self.next = Some(item),
-                Some(Found::Damage(what)) => counts.damage.push(what),
-                Some(Found::Bytes(n)) => counts.bytes += n,
-                None => match self.receive.recv() {
-                    Ok(handful) => self.handful = handful.into_iter(),
-                    Err(_) => return,
-                },
+        loop {
+            match self.handful.get_mut(self.at) {
+                Some(Found::Item(item)) => {
+                    self.time = Some(item.time());
+                    return;
+                }
+                Some(Found::Damage(what)) => counts.damage.push(std::mem::take(what)),
+                Some(Found::Bytes(n)) => counts.bytes += *n,
+                None => {
+                    let Ok(next) = self.receive.recv() else {
+                        self.time = None;
+                        return;
+                    };
+                    let _ended = self.give_back.send(std::mem::replace(&mut self.handful, next));
+                    self.at = 0;
+                    continue;
+                }
             }
+            self.at += 1;
         }
     }
 }
@@ -170,6 +186,7 @@ struct StreamReader<'a> {
     /// No event was given yet.
     first: bool,
     send: SyncSender<Vec<Found<'a>>>,
+    used: Receiver<Vec<Found<'a>>>,
     handful: Vec<Found<'a>>,
     /// Events lost so far, as the last packet said.
     lost: Option<u64>,
@@ -181,7 +198,9 @@ impl<'a> StreamReader<'a> {
         if self.handful.len() >= HANDFUL { self.flush() } else { Ok(()) }
     }
     fn flush(&mut self) -> Result<(), String> {
-        let handful = std::mem::take(&mut self.handful);
+        let mut next = self.used.try_recv().unwrap_or_default();
+        next.clear();
+        let handful = std::mem::replace(&mut self.handful, next);
         self.send.send(handful).map_err(|_| "nobody reads any more".to_owned())
     }
 

@@ -4,7 +4,7 @@
 //! the last row of the segment before it is late.
 
 use super::Place;
-use super::names::{Answer, Names, Part};
+use super::names::{Answer, Answers, Names, Part};
 use super::table::{Table, properties};
 use super::window::{Row, Window};
 use crate::columns;
@@ -24,6 +24,25 @@ use std::sync::Arc;
 /// Bytes of data in one page: a reader that wants one row decodes a page.
 const PAGE_BYTES: usize = 1 << 20;
 
+/// A window that takes no more rows: in the order of entry, and with what is derived for them.
+pub(super) struct Full {
+    rows: Vec<Row>,
+    data: Buffer,
+    pieces: Buffer,
+    answers: Answers,
+}
+
+impl Full {
+    /// Windows must come in their order: each moves the world on.
+    pub fn new(window: Window, names: &mut Names) -> Self {
+        let Window { mut rows, data, pieces, events, .. } = window;
+        rows.sort_by_key(|r| r.header.entered);
+        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
+        let answers = names.resolve(&rows, &pieces, events);
+        Self { rows, data, pieces, answers }
+    }
+}
+
 /// Writes the segments one after the other.
 #[derive(Default)]
 pub(super) struct Segments {
@@ -36,11 +55,8 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Writes a window.
-    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: Window, names: &mut Names) -> Result<(), Error> {
-        let Window { mut rows, data, pieces, events, .. } = window;
-        rows.sort_by_key(|r| r.header.entered);
-        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
-        let answers = names.resolve(&rows, &pieces, events);
+    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &Full) -> Result<(), Error> {
+        let Full { rows, data, pieces, answers } = window;
         if rows.is_empty() {
             return Ok(());
         }
@@ -54,12 +70,12 @@ impl Segments {
             // The writer looks at a page's length after each so many rows.
             let step = (PAGE_BYTES / 4 * rows.len()).checked_div(bytes as usize).unwrap_or(1024).clamp(1, 1024);
             let mut properties = properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
-            if !is_late && repeats(rows, &data) {
+            if !is_late && repeats(rows, data) {
                 let column = ColumnPath::from("data");
                 properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
             }
             let mut table = Table::create(place.storage, place.dir, place.path, &name, columns::calls(), properties.build())?;
-            table.write(&batch(rows, &data, &pieces, clock_offset, self.seq, &answers))?;
+            table.write(&batch(rows, data, pieces, clock_offset, self.seq, &answers))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
             self.done.push(Segment { sealed, rows: rows.len() as u64, late: is_late, seq: self.seq, first, last, data_bytes });

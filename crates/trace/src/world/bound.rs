@@ -30,6 +30,18 @@ pub struct Bound<T> {
     pub directory: Option<Arc<Directory<T>>>,
 }
 
+impl<T> Bound<T> {
+    /// Lets all descriptors and directories go.
+    pub fn let_go(&mut self) {
+        self.fds.fill_with(|| None);
+        self.through.fill_with(|| None);
+        self.inner.clear();
+        (self.cwd, self.root, self.directory) = (None, None, None);
+        self.opened.clear();
+        self.closed.clear();
+    }
+}
+
 impl<T> Default for Bound<T> {
     fn default() -> Self {
         Self {
