@@ -15,6 +15,7 @@ pub mod plan;
 pub mod print;
 pub mod row;
 pub mod table;
+mod uses;
 
 pub use arch::Arch;
 pub use errno::errno_name;
@@ -24,6 +25,7 @@ pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
 pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
 pub use table::{by_name, by_number, shape, table};
+pub use uses::{Uses, arguments};
 
 /// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).
 pub const AT_FDCWD: i32 = -100;

@@ -1,6 +1,6 @@
 //! One row of the table: what a call is called, takes, returns, does to its process, and how replay treats it.
 
-use crate::{Kind, Len};
+use crate::{Kind, Len, Uses};
 use syscalls::x86_64::Sysno;
 
 /// One argument.
@@ -248,6 +248,8 @@ pub struct Shape {
     pub changes: bool,
     /// Data that move inside the kernel.
     pub copies: Option<Copies>,
+    /// What its arguments are.
+    pub uses: Uses,
 }
 
 /// One system call.
@@ -270,7 +272,7 @@ pub struct Row {
 impl Shape {
     /// A shape that returns 0, does nothing to the process and is issued.
     pub const fn new(name: &'static str, args: &'static [Arg]) -> Self {
-        Self { name, args, ret: Ret::Zero, effect: Effect::None, replay: Replay::Issue, changes: false, copies: None }
+        Self { name, args, ret: Ret::Zero, effect: Effect::None, replay: Replay::Issue, changes: false, copies: None, uses: Uses::of(args) }
     }
     /// Sets the result's meaning.
     pub const fn returns(mut self, ret: Ret) -> Self {

@@ -86,7 +86,7 @@ impl Seen<'_> {
     }
     /// The paths that the call is about: of its path arguments, of its descriptors, of its result.
     pub fn paths(&self) -> Vec<Vec<u8>> {
-        let named = self.bound.paths.iter().flatten().map(|p| lexical(p));
+        let named = self.bound.paths.values().map(|p| lexical(p));
         let open = (0..6).filter_map(|arg| self.descriptor(arg)).map(<[u8]>::to_vec);
         named.chain(open).chain(self.made().map(<[u8]>::to_vec)).collect()
     }

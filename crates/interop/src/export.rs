@@ -56,7 +56,7 @@ impl Told<'_> {
     }
     /// The file that it is about: of its first path, or of its first descriptor.
     fn path(&self) -> Option<String> {
-        let path = self.bound.paths.iter().flatten().next().map(|p| lexical(p));
+        let path = self.bound.paths.values().next().map(|p| lexical(p));
         let file = || self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec()).filter(|p| !p.is_empty());
         path.or_else(file).map(|p| trace::text::escape(&p))
     }

@@ -3,7 +3,7 @@
 //! For each such thing the numbers of the latest calls that used and that changed it are kept, while calls that might overlap them are still under way.
 
 use crate::issue::Real;
-use abi::{Arg, Effect, Form, Is, Kind, Ret, Role, Shape};
+use abi::{Arg, Effect, Is, Kind, Ret, Role, Shape};
 use ahash::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use trace::Call;
@@ -88,7 +88,7 @@ impl Conflicts {
     fn touches(&mut self, number: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<Touch> {
         let mut list = Vec::with_capacity(8);
         touches(&mut list, call, shape, bound);
-        if bound.paths.iter().any(Option::is_some) || !self.aliases.is_empty() {
+        if bound.paths.any() || !self.aliases.is_empty() {
             self.links(&mut list, number, call, shape, bound);
         }
         list
@@ -162,8 +162,8 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         let file = &descriptor.file;
         touch(list, &Thing::Name(&file.path), false);
         touch(list, &Thing::Links(&file.path), false);
-        let positioned = shape.args.iter().zip(call.args).any(|(a, v)| a.kind == Kind::Pos && v as i64 != -1);
-        let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
+        let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
+        let lists = shape.uses.lists;
         let moves = bound.offset.is_some();
         if (moves && !positioned) || lists || shape.effect == Effect::Seek || shape.copies.is_some() {
             touch(list, &Thing::Offset(file.id), true);
@@ -208,7 +208,7 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
             touch(list, &Thing::Members(&path), true);
         }
     }
-    if bound.paths.iter().any(Option::is_some) {
+    if bound.paths.any() {
         // A rename may move everything below a directory.
         touch(list, &Thing::Names, renames);
     }

@@ -56,7 +56,7 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
         return Ok(shape);
     }
     let binds = shape.effect == Effect::Bind;
-    if binds && !bound.paths.iter().any(Option::is_some) {
+    if binds && !bound.paths.any() {
         return Err(class(Class::Network));
     }
     for (i, arg) in shape.args.iter().enumerate() {

@@ -185,7 +185,7 @@ impl Executor {
         }
         let Difference { what, expected, got } = difference;
         let bound = &issue.bound;
-        let file = bound.paths.iter().flatten().map(|p| &**p).next();
+        let file = bound.paths.values().map(|p| &**p).next();
         let file = file.or_else(|| bound.fds.iter().flatten().chain(bound.closed.first()).map(|d| &*d.file.path).next()).unwrap_or_default();
         let file = String::from_utf8_lossy(file).into_owned();
         found.kept.push((number, Divergence { seq: issue.call.seq, tid: issue.call.tid, call: issue.shape.name, file, what, expected, got }));

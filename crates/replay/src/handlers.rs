@@ -14,11 +14,10 @@ mod umask;
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
 use crate::job::Issue;
-use abi::{Effect, Form, Kind, Ret};
+use abi::{Effect, Ret};
 
 /// Performs a call and compares what it brings.
 pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
-    let lists = issue.shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
     if let Some(copies) = issue.shape.copies
         && let Some(end) = transfer::only_end(&issue.call, copies, &issue.bound)
     {
@@ -33,7 +32,7 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::Bind => bind::bind(executor, issue),
         Effect::Umask => umask::umask(executor, issue),
         Effect::Seek => seek::seek(executor, issue),
-        Effect::None if lists => list::list(executor, issue),
+        Effect::None if issue.shape.uses.lists => list::list(executor, issue),
         Effect::None if issue.shape.ret == Ret::Fd => open::open(executor, issue),
         Effect::Clone { .. } => transfer::clone(executor, issue),
         Effect::None | Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => {

@@ -13,7 +13,7 @@ use trace::world::Bound;
 /// The size that a call found its file to have, by a seek to its end or in a struct.
 pub(crate) fn size_found(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Option<((u64, u64), u64)> {
     const SEEK_END: u64 = 2;
-    let fd = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
+    let fd = usize::from(shape.uses.fd?);
     let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored() && call.succeeded())?.file;
     let told = || {
         shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
@@ -44,7 +44,7 @@ impl<'a> Access<'a> {
         if shape.ret != Ret::Bytes || shape.copies.is_some() || !call.succeeded() {
             return None;
         }
-        let fd = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
+        let fd = usize::from(shape.uses.fd?);
         let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored())?.file;
         let start = bound.offset?;
         let asked = shape.args.iter().find_map(|a| match a.kind {

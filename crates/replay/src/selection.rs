@@ -57,7 +57,7 @@ impl Selection {
 
 /// The files that a call is about.
 fn paths(bound: &Bound<Real>) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let named = bound.paths.iter().flatten().map(|p| lexical(p));
+    let named = bound.paths.values().map(|p| lexical(p));
     named.chain(bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored()).map(|d| d.file.path.to_vec()))
 }
 

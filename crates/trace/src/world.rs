@@ -21,7 +21,7 @@ mod path;
 mod table;
 mod timeline;
 
-pub use bound::Bound;
+pub use bound::{Bound, Six};
 pub use file::{Descriptor, Directory, Inode, OpenFile};
 pub use mounts::Mounts;
 pub use path::{lexical, parent};

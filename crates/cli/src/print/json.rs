@@ -18,7 +18,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         args.insert(arg.name.to_owned(), argument(seen, i as u8, arg.kind, most));
     }
     let name = line::name(call);
-    let paths: Vec<String> = seen.bound.paths.iter().flatten().map(|p| escape(&lexical(p))).collect();
+    let paths: Vec<String> = seen.bound.paths.values().map(|p| escape(&lexical(p))).collect();
     let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(escape);
     let mut object = json!({
         "seq": call.seq,

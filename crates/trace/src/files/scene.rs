@@ -2,8 +2,8 @@
 
 use super::node::NodeId;
 use crate::call::Call;
-use crate::world::{Bound, Descriptor, OpenFile, World};
-use abi::{Ret, Shape};
+use crate::world::{Bound, Descriptor, OpenFile, Six, World};
+use abi::{Ret, Shape, arguments};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Scene {
     /// The descriptors among the arguments.
     pub fds: [Option<Given>; 6],
     /// Descriptors that path arguments mean (`/proc/self/fd/3`, `/dev/stdin`).
-    pub magic: [Option<Given>; 6],
+    pub magic: Six<Given>,
     /// The open file behind the resulting descriptor.
     pub opened: Option<Arc<OpenFile>>,
     /// The working directory, of calls with paths.
@@ -48,15 +48,17 @@ impl Scene {
             Given { file: descriptor.file.clone(), offset }
         };
         let mut scene = Self { umask: bound.umask, ..Self::default() };
-        for (slot, descriptor) in scene.fds.iter_mut().zip(&bound.fds) {
-            *slot = descriptor.as_ref().map(given);
+        for i in arguments(shape.uses.fds) {
+            scene.fds[i] = bound.fds[i].as_ref().map(given);
         }
         for (arg, _, descriptor) in &bound.inner {
             scene.fds[usize::from(*arg)] = Some(given(descriptor));
         }
-        for (slot, path) in scene.magic.iter_mut().zip(&bound.paths) {
-            let number = path.as_deref().and_then(|path| magic(path, call.pid));
-            *slot = number.and_then(|fd| world.descriptor(call.tid, fd)).map(given);
+        for i in arguments(shape.uses.paths) {
+            let number = bound.paths[i].as_deref().and_then(|path| magic(path, call.pid));
+            if let Some(descriptor) = number.and_then(|fd| world.descriptor(call.tid, fd)) {
+                scene.magic.put(i, given(descriptor));
+            }
         }
         if shape.ret == Ret::Fd && call.succeeded() {
             scene.opened = bound.opened.iter().find(|(fd, _)| i64::from(*fd) == call.ret).map(|(_, d)| d.file.clone());

@@ -8,7 +8,7 @@ use crate::call::{Call, Event, Item};
 use crate::cell::{Inside, pieces};
 use crate::record::{COMPAT, Header, NO_EXIT};
 use crate::world::{Bound, Moment, Timeline, World, lexical};
-use abi::{Kind, Ret, Shape};
+use abi::{Ret, Shape, arguments};
 use ahash::HashMap;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::buffer::Buffer;
@@ -153,24 +153,23 @@ fn plain(header: &Header) -> Answer {
 
 /// The first descriptor among the arguments, else the one that the call returned.
 fn descriptor(header: &Header, shape: &Shape) -> Option<i32> {
-    let argument = shape.args.iter().position(|a| a.kind == Kind::Fd).map(|i| header.args[i] as i32);
+    let argument = shape.uses.fd.map(|i| header.args[usize::from(i)] as i32);
     argument.or_else(|| (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0).then_some(header.ret as i32))
 }
 
 /// What the world adds.
 fn bound_to(answer: &mut Answer, call: &Call, bound: &Bound<()>, texts: &mut Texts) {
     let Some(shape) = call.shape() else { return };
-    let argument = shape.args.iter().position(|a| a.kind == Kind::Fd);
+    let argument = shape.uses.fd;
     let descriptor = match argument {
-        Some(i) => bound.fds[i].as_ref(),
+        Some(i) => bound.fds[usize::from(i)].as_ref(),
         None => bound.opened.iter().find(|(fd, _)| Some(*fd) == answer.fd).map(|(_, d)| d),
     };
     answer.file = descriptor.map(|d| texts.number(&d.file.path));
     if argument.is_none() && answer.file.is_none() {
         answer.file = call.identity(abi::plan::RESULT).map(|(_, path)| texts.number(path));
     }
-    let paths = shape.args.iter().enumerate().filter(|(_, a)| a.kind.path().is_some());
-    for (slot, (i, _)) in answer.paths.iter_mut().zip(paths) {
+    for (slot, i) in answer.paths.iter_mut().zip(arguments(shape.uses.paths)) {
         *slot = match &bound.paths[i] {
             Some(path) => Some(texts.number(&lexical(path))),
             None => call.path(i as u8).map(|text| texts.number(text)),

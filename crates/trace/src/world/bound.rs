@@ -1,7 +1,46 @@
 //! What a call's arguments mean in its process.
 
 use super::file::{Descriptor, Directory};
+use std::ops::Index;
 use std::sync::Arc;
+
+/// Something for some of a call's arguments, by number: of most calls for none.
+#[derive(Clone, Debug)]
+pub struct Six<V>(Option<Box<[Option<V>; 6]>>);
+
+impl<V> Default for Six<V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<V> Six<V> {
+    /// Those that are there.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().flat_map(|all| all.iter().flatten())
+    }
+    /// Puts one there.
+    pub fn put(&mut self, argument: usize, value: V) {
+        self.0.get_or_insert_default()[argument] = Some(value);
+    }
+    /// Whether there is one.
+    pub fn any(&self) -> bool {
+        self.values().next().is_some()
+    }
+    /// Takes all away.
+    pub fn clear(&mut self) {
+        if let Some(all) = &mut self.0 {
+            all.fill_with(|| None);
+        }
+    }
+}
+
+impl<V> Index<usize> for Six<V> {
+    type Output = Option<V>;
+    fn index(&self, argument: usize) -> &Option<V> {
+        self.0.as_ref().map_or(const { &None }, |all| &all[argument])
+    }
+}
 
 /// What a call's arguments meant, and what it changed.
 #[derive(Debug)]
@@ -9,12 +48,12 @@ pub struct Bound<T> {
     /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for `AT_FDCWD` and for numbers that mean nothing.
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
     /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
-    pub paths: [Option<Box<[u8]>>; 6],
+    pub paths: Six<Box<[u8]>>,
     /// For each path argument that leads through `/proc/self/fd/N` (or its other names): the descriptor. Its path in `paths` is then the file's, unless that has no name.
-    pub through: [Option<Arc<Descriptor<T>>>; 6],
+    pub through: Six<Arc<Descriptor<T>>>,
     /// Descriptors inside structs that go in: argument, offset of the field, meaning.
     pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
-    /// The working directory that it started from.
+    /// The working directory that it started from; not said of calls that only move data.
     pub cwd: Option<Arc<Directory<T>>>,
     /// The root directory that it started from, unless that is `/`.
     pub root: Option<Arc<Directory<T>>>,
@@ -34,7 +73,7 @@ impl<T> Bound<T> {
     /// Lets all descriptors and directories go.
     pub fn let_go(&mut self) {
         self.fds.fill_with(|| None);
-        self.through.fill_with(|| None);
+        self.through.clear();
         self.inner.clear();
         (self.cwd, self.root, self.directory) = (None, None, None);
         self.opened.clear();
@@ -46,8 +85,8 @@ impl<T> Default for Bound<T> {
     fn default() -> Self {
         Self {
             fds: Default::default(),
-            paths: Default::default(),
-            through: Default::default(),
+            paths: Six::default(),
+            through: Six::default(),
             inner: Vec::new(),
             cwd: None,
             root: None,

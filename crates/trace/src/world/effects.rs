@@ -2,13 +2,14 @@
 
 use super::World;
 use super::bound::Bound;
+use super::enter::position;
 use super::event::{CLONE_FILES, CLONE_FS};
 use super::file::{Descriptor, Directory};
 use super::table::{Closing, Slot};
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Effect, Form, Kind, Ret, Role, Shape};
+use abi::{Effect, Kind, Ret, Role, Shape, arguments};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
@@ -108,8 +109,8 @@ impl<T: Default> World<T> {
 
     /// EBADF from a number that lost its meaning while the call was under way: it found the number free.
     fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
-        for (i, arg) in shape.args.iter().enumerate() {
-            if let (Kind::Fd | Kind::DirFd, Some(meant)) = (arg.kind, &bound.fds[i])
+        for i in arguments(shape.uses.fds) {
+            if let Some(meant) = &bound.fds[i]
                 && !self.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, meant))
             {
                 bound.fds[i] = None;
@@ -292,14 +293,12 @@ impl<T: Default> World<T> {
             return;
         }
         let Some(start) = bound.offset else { return };
-        let Some(d) = shape.args.iter().position(|a| a.kind == Kind::Fd).and_then(|i| bound.fds[i].as_ref()) else { return };
-        let own = !shape.args.iter().zip(call.args).any(|(a, value)| a.kind == Kind::Pos && value as i64 != -1);
-        let writes = shape.args.iter().any(|a| matches!(a.kind, Kind::InIov { .. }) || matches!(a.kind, Kind::In(_, l) if l.form == Form::Data));
+        let Some(d) = shape.uses.fd.and_then(|i| bound.fds[usize::from(i)].as_ref()) else { return };
         let end = start.saturating_add(moved);
-        if own {
+        if position(call, shape).is_none() {
             d.file.set_offset(end);
         }
-        if writes {
+        if shape.uses.writes {
             d.file.inode.grow(end);
         }
     }

@@ -7,7 +7,7 @@ use super::path::join;
 use super::table::Closing;
 use crate::call::Call;
 use crate::record::PieceKind;
-use abi::{AT_FDCWD, Effect, Follow, Form, Is, Kind, Shape};
+use abi::{AT_FDCWD, Effect, Follow, Is, Kind, Shape, arguments};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
@@ -19,7 +19,7 @@ impl<T: Default> World<T> {
         let mut bound = Bound::default();
         let Some(shape) = call.shape() else { return bound };
         self.bind(call, shape, &mut bound, true);
-        if shape.args.iter().any(|a| matches!(a.kind, Kind::InMsg | Kind::InMsgs { .. })) {
+        if shape.uses.sends {
             self.send(call);
         }
         if let Effect::Close { fd } = shape.effect {
@@ -36,32 +36,23 @@ impl<T: Default> World<T> {
     /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then the paths that start from them.
     pub(super) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>, numbers: bool) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
-        for (i, arg) in shape.args.iter().enumerate() {
-            match arg.kind {
-                Kind::Fd | Kind::DirFd if numbers && bound.fds[i].is_none() => bound.fds[i] = self.find(thread.table, call, call.args[i] as i32),
-                Kind::In(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Struct && bound.inner.is_empty() => {
-                    for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
-                        let bytes = call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-                        let number = bytes.get(field.at as usize..field.at as usize + 4).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
-                        if let Some(descriptor) = number.and_then(|n| self.find(thread.table, call, n)) {
-                            bound.inner.push((i as u8, field.at, descriptor));
-                        }
-                    }
-                }
-                _ => {}
+        for i in arguments(shape.uses.fds).filter(|_| numbers) {
+            if bound.fds[i].is_none() {
+                bound.fds[i] = self.find(thread.table, call, call.args[i] as i32);
             }
         }
+        if bound.inner.is_empty() {
+            arguments(shape.uses.inner).for_each(|i| self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound));
+        }
+        bound.offset = offset(call, shape, bound);
         let Some(fs) = self.groups.get(&thread.fs) else { return };
         bound.umask = fs.umask;
-        if bound.cwd.is_none() {
+        if bound.cwd.is_none() && (shape.uses.paths != 0 || !shape.uses.moves) {
             bound.cwd = Some(fs.cwd.clone());
             bound.root.clone_from(&fs.root);
         }
-        for (i, arg) in shape.args.iter().enumerate() {
-            let Some(way) = arg.kind.path() else { continue };
-            if bound.paths[i].is_some() {
-                continue;
-            }
+        for i in arguments(shape.uses.paths) {
+            let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else { continue };
             let Some(path) = call.path(i as u8) else { continue };
             let root = fs.root.as_ref().map(|r| &*r.path);
             let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
@@ -80,11 +71,22 @@ impl<T: Default> World<T> {
                 if descriptor.file.identity.links > 0 {
                     joined = if rest.is_empty() { descriptor.file.path.clone() } else { join(None, &descriptor.file.path, rest) };
                 }
-                bound.through[i] = Some(descriptor);
+                bound.through.put(i, descriptor);
             }
-            bound.paths[i] = Some(joined);
+            bound.paths.put(i, joined);
         }
-        bound.offset = offset(call, shape, bound);
+    }
+
+    /// The descriptors in a struct.
+    fn bind_inner(&self, table: u32, call: &Call, kind: Kind, i: u8, bound: &mut Bound<T>) {
+        let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
+        for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
+            let bytes = call.piece(i, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            let number = bytes.get(field.at as usize..field.at as usize + 4).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
+            if let Some(descriptor) = number.and_then(|n| self.find(table, call, n)) {
+                bound.inner.push((i, field.at, descriptor));
+            }
+        }
     }
 
     /// A descriptor in the table, or one that a call under way is closing, unless the result says that there was none.
@@ -133,22 +135,19 @@ fn follows(follow: Follow, call: &Call) -> bool {
     }
 }
 
+/// The position that the call names, if it takes one.
+pub(super) fn position(call: &Call, shape: &Shape) -> Option<u64> {
+    shape.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
+}
+
 /// Where the call's data move: its own position, or the offset of its first descriptor if the call moves data. Writes to a descriptor that appends go to the end,
 /// whatever position they name (pwrite(2), BUGS).
 fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
-    let position = shape.args.iter().position(|a| a.kind == Kind::Pos);
-    let named = position.map(|i| call.args[i]).filter(|&at| at as i64 != -1);
-    let moves = position.is_some()
-        || shape.args.iter().any(|a| match a.kind {
-            Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) => l.form == Form::Data,
-            Kind::InIov { .. } | Kind::OutIov { .. } => true,
-            _ => false,
-        });
-    let first = shape.args.iter().position(|a| a.kind == Kind::Fd)?;
-    let Some(file) = bound.fds[first].as_ref().map(|d| &d.file) else { return named };
-    let writes = shape.args.iter().any(|a| matches!(a.kind, Kind::In(..) | Kind::InIov { .. }));
+    let named = position(call, shape);
+    let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else { return named };
+    let moves = shape.uses.pos.is_some() || shape.uses.moves;
     match moves && file.file_type() == 0o100_000 {
-        true if writes && file.appends() => Some(file.inode.size()),
+        true if shape.uses.writes && file.appends() => Some(file.inode.size()),
         true => Some(named.unwrap_or_else(|| file.offset())),
         false => named,
     }

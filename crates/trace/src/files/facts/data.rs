@@ -18,7 +18,7 @@ impl Facts {
         if shape.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
-        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
         let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else { return };
         let moved = call.ret as u64;
         for (i, a) in shape.args.iter().enumerate() {
@@ -128,7 +128,7 @@ impl Facts {
             return;
         }
         let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
-        let Some(fd) = shape.args.iter().position(|a| a.kind == Kind::Fd) else { return };
+        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
         let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
         let Some(id) = self.fd(scene, fd as u8) else { return };
         let node = self.names.node_mut(id);
