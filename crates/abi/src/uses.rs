@@ -28,8 +28,7 @@ pub struct Uses {
 impl Uses {
     /// What a shape with these arguments uses.
     pub(crate) const fn of(args: &[Arg]) -> Self {
-        let mut uses =
-            Self { fd: None, pos: None, fds: 0, paths: 0, inner: 0, moves: false, writes: false, sends: false, lists: false };
+        let mut uses = Self { fd: None, pos: None, fds: 0, paths: 0, inner: 0, moves: false, writes: false, sends: false, lists: false };
         let mut i = 0;
         while i < args.len() {
             let bit = 1 << i;

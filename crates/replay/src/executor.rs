@@ -55,6 +55,17 @@ fn reopen(issue: &Issue) {
     }
 }
 
+/// Brings near what the jobs after the first of these need: another thread made it, long ago perhaps.
+fn ahead(jobs: &[Job]) {
+    let call = |at: usize| Some(&jobs.get(at)?.issue.as_ref()?.call);
+    if let Some(call) = call(2) {
+        raw::prefetch(std::ptr::from_ref::<trace::Call>(call));
+    }
+    if let Some(call) = call(1) {
+        raw::prefetch(call.pieces.as_ptr());
+    }
+}
+
 impl Executor {
     /// Performs jobs until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each other's heap.
     pub fn run(shared: &Arc<Shared>, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>) {
@@ -75,8 +86,9 @@ impl Executor {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
             for mut handful in jobs {
-                for job in &mut handful {
-                    this.perform(shared, job, &mut clock);
+                for at in 0..handful.len() {
+                    ahead(&handful[at..]);
+                    this.perform(shared, &mut handful[at], &mut clock);
                     if shared.frontier.is_broken() {
                         return Ok(());
                     }

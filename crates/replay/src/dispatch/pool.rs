@@ -1,10 +1,10 @@
 //! The executors: a thread for each traced thread that has calls to issue. Threads of the dead serve the living; beyond a number they are shared, which the order of
 //! their queues allows.
 
-use crate::{Error, Pace};
 use crate::executor::Executor;
 use crate::job::Job;
 use crate::shared::Shared;
+use crate::{Error, Pace};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
@@ -45,7 +45,18 @@ impl Pool {
     pub fn new(shared: Arc<Shared>) -> Self {
         let exact = shared.options.pace != Pace::Asap;
         let (back, done) = unbounded();
-        Self { shared, back, done, behind: Vec::new(), waiting: 0, exact, executors: Vec::new(), free: Vec::new(), serving: HashMap::default(), present: HashMap::default() }
+        Self {
+            shared,
+            back,
+            done,
+            behind: Vec::new(),
+            waiting: 0,
+            exact,
+            executors: Vec::new(),
+            free: Vec::new(),
+            serving: HashMap::default(),
+            present: HashMap::default(),
+        }
     }
 
     /// The descriptor that was first opened for this open file.
