@@ -334,7 +334,7 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
 
 /// The closing line; if something is missing, it is the loud one.
 fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcome, talk: &Talk) {
-    for note in &watched.notes {
+    for note in &summary.notes {
         talk.say(format_args!("note: {note}"));
     }
     if watched.held.as_millis() > 0 {

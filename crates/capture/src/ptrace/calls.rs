@@ -63,10 +63,6 @@ impl Tracer {
             End { tid, pid: thread.pid, args: &args, result: None }.take(entry, &mut self.scratch, &mut sink);
         }
         thread.phase = Phase::In(pending);
-        if !native {
-            let pid = thread.pid;
-            self.note(pid, tid, "a program makes 32-bit calls: they are recorded as numbers, without paths and data, and cannot be replayed".to_owned());
-        }
         Until::Call
     }
 

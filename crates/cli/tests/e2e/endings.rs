@@ -54,6 +54,18 @@ fn a_child_stopped_and_continued() {
     assert_eq!(ran.end(), (Some(3), None));
     assert_eq!(ran.stdout, "stop\nchild stopped by 19\nchild continued\nchild exited with 3\n");
 }
+/// 32-bit calls: another table of numbers, which is not ours.
+#[test]
+fn calls_by_the_other_entry() {
+    Place::each(|place| {
+        let trace = place.trace("t");
+        let ran = run(&mut place.record(&trace, &["-v"], [tracee("compat")])).ok("record");
+        assert_eq!(ran.stdout, "the same\n");
+        let compat = place.rows(&trace, &[]).iter().filter(|r| r["call"] == "compat_syscall_20").count();
+        let notes = place.info(&trace)["notes"].to_string();
+        assert!(compat == 3 && notes.contains("\"3 32-bit calls are recorded as numbers"), "{compat}: {notes}");
+    });
+}
 #[test]
 fn a_child_killed_in_a_call() {
     assert_eq!(ends("childdies").end(), (Some(4), None));

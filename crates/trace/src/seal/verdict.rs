@@ -3,7 +3,7 @@
 use super::window::Counts;
 use crate::document::{End, Summary, Verdict};
 use crate::journal::{Damage, Record};
-use crate::record::{Header, NO_EXIT, RecordKind};
+use crate::record::{COMPAT, Header, NO_EXIT, RecordKind};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
 const NOTES: usize = 20;
@@ -15,6 +15,7 @@ pub(super) struct Findings {
     pub orphans: u64,
     calls: u64,
     unreturned: u64,
+    compat: u64,
     gaps: u64,
     first: Option<u64>,
     last: Option<u64>,
@@ -31,6 +32,7 @@ impl Findings {
     pub fn call(&mut self, header: &Header) {
         self.calls += 1;
         self.unreturned += u64::from(header.flags & NO_EXIT != 0);
+        self.compat += u64::from(header.flags & COMPAT != 0);
     }
 
     pub fn event(&mut self, record: &Record<'_>) {
@@ -65,6 +67,9 @@ impl Findings {
         }
         let mut notes = end.map(|e| e.notes.clone()).unwrap_or_default();
         notes.extend(self.notes);
+        if self.compat > 0 {
+            notes.push(format!("{} 32-bit calls are recorded as numbers, without paths and data, and cannot be replayed", self.compat));
+        }
         Summary {
             verdict: if reasons.is_empty() { Verdict::Complete } else { Verdict::Incomplete },
             reasons,
