@@ -5,12 +5,14 @@
 //! compressed or allocated per record. After a write error it stays failed: half a frame may be on the disk, and a reader would stop there.
 
 mod read;
+mod repeats;
 
 pub(crate) use read::{Damage, Pieces, Record, Records};
 
 use crate::error::Error;
 use crate::record::{Header, PieceHeader};
 use crate::storage::{Disk, Sink, Storage};
+use repeats::Repeats;
 use std::io::IoSlice;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const MAGIC: [u8; 4] = *b"RAJ1";
 /// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands behind the ring's own head ([`RING_HEAD`]).
 pub const RING_MAGIC: [u8; 4] = *b"RAR1";
+/// The same, where data that stand earlier in the file are referred to ([`repeats`]).
+const REFERRING_MAGIC: [u8; 4] = *b"RAR2";
 /// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32` length of what follows, which may be more than the record's own,
 /// with the two upper bits as flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
 pub const RING_HEAD: usize = 8;
@@ -37,7 +41,7 @@ pub const RECORD_BYTES: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Frame {
-    /// [`MAGIC`] or [`RING_MAGIC`].
+    /// [`MAGIC`], [`RING_MAGIC`], or the latter with references.
     pub magic: [u8; 4],
     /// CRC-32C of the remaining 32 bytes of the head and of the records.
     pub crc: u32,
@@ -73,6 +77,7 @@ pub struct Journal {
     bytes: u64,
     captured: u64,
     failed: bool,
+    repeats: Repeats,
 }
 
 const HEAD: usize = size_of::<Frame>();
@@ -107,6 +112,7 @@ impl Journal {
             bytes: 0,
             captured: 0,
             failed: false,
+            repeats: Repeats::new(recording),
         })
     }
 
@@ -200,22 +206,25 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes a stretch of a BPF ring, as it is, as a frame. `first` is the sequence number of its first record and `next` the one after its last. Engines use this or
+    /// Writes a stretch of a BPF ring as a frame, as it is but for data that were written before. `first` is the sequence number of its first record and `next` the one after its last. Engines use this or
     /// records of their own in a journal, not both.
     pub fn span(&mut self, span: &[u8], first: u64, next: u64) -> Result<(), Error> {
         if self.failed {
             return Err(Error::JournalFailed);
         }
-        let mut frame = Frame { magic: RING_MAGIC, crc: 0, len: span.len() as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
+        let magic = if self.repeats.look(span, self.bytes + HEAD as u64) { REFERRING_MAGIC } else { RING_MAGIC };
+        let len = self.repeats.len();
+        let mut frame = Frame { magic, crc: 0, len: len as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
         let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         checksum.update(&frame.as_bytes()[8..]);
-        checksum.update(span);
+        self.repeats.stretches(span).for_each(|bytes| checksum.update(bytes));
         frame.crc = checksum.finalize() as u32;
-        if let Err(e) = write_both(&mut *self.sink, frame.as_bytes(), span) {
+        let mut parts: Vec<IoSlice<'_>> = std::iter::once(frame.as_bytes()).chain(self.repeats.stretches(span)).map(IoSlice::new).collect();
+        if let Err(e) = write_all(&mut *self.sink, &mut parts) {
             self.failed = true;
             return Err(Error::io("write", &self.path)(e));
         }
-        self.bytes += (HEAD + span.len()) as u64;
+        self.bytes += (HEAD + len) as u64;
         self.frames += 1;
         self.records = next;
         Ok(())
@@ -257,15 +266,14 @@ impl Journal {
     }
 }
 
-fn write_both(sink: &mut dyn Sink, head: &[u8], body: &[u8]) -> std::io::Result<()> {
-    let mut done = 0;
-    while done < head.len() {
-        match sink.write_vectored(&[IoSlice::new(&head[done..]), IoSlice::new(body)]) {
+fn write_all(sink: &mut dyn Sink, mut parts: &mut [IoSlice<'_>]) -> std::io::Result<()> {
+    while !parts.is_empty() {
+        match sink.write_vectored(parts) {
             Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(n) => done += n,
+            Ok(n) => IoSlice::advance_slices(&mut parts, n),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
-    sink.write_all(&body[done - head.len()..])
+    Ok(())
 }

@@ -3,11 +3,13 @@
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
 
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES, RING_DISCARD, RING_HEAD, RING_MAGIC};
-use crate::record::{Header, PieceHeader};
+use super::repeats::{self, REFERENCE, Reference};
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC};
+use crate::record::{Header, PieceHeader, UNREADABLE};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use zerocopy::FromBytes;
+use std::os::unix::fs::FileExt;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// The longest frame: what was waiting, and one record.
 const MOST: usize = super::FRAME_BYTES + RECORD_BYTES;
@@ -38,6 +40,10 @@ pub(crate) struct Records {
     frame: usize,
     /// Its records stand behind heads of a ring.
     ring: bool,
+    /// They may refer to data earlier in the file.
+    refers: bool,
+    /// A record's body with the data that it refers to.
+    body: Vec<u8>,
     /// Bytes that the record at `at` takes up, with its ring's head.
     step: usize,
     next: u64,
@@ -65,6 +71,8 @@ impl Records {
             end: 0,
             frame: 0,
             ring: false,
+            refers: false,
+            body: Vec::new(),
             step: 0,
             next: 0,
             damage: Damage::default(),
@@ -108,7 +116,36 @@ impl Records {
         self.at += self.step;
         self.damage.records += header.seq.saturating_sub(self.next);
         self.next = header.seq + 1;
-        Record { header, body: &self.buffer[body] }
+        match self.reference(&self.buffer[body.clone()]) {
+            Some((piece, reference)) => {
+                self.follow(piece, reference);
+                Record { header, body: &self.body }
+            }
+            None => Record { header, body: &self.buffer[body] },
+        }
+    }
+
+    fn reference(&self, body: &[u8]) -> Option<(PieceHeader, Reference)> {
+        let (piece, rest) = PieceHeader::read_from_prefix(body).ok().filter(|(p, _)| self.refers && p.flags & REFERENCE != 0)?;
+        Some((piece, Reference::read_from_prefix(rest).ok()?.0))
+    }
+
+    /// Makes the body of a record whose piece refers to data. If they are no longer what they were, they could not be read.
+    fn follow(&mut self, mut piece: PieceHeader, to: Reference) {
+        const HEAD: usize = size_of::<PieceHeader>();
+        let len = to.len.min(repeats::MOST) as usize;
+        self.body.clear();
+        self.body.resize((HEAD + len).next_multiple_of(8), 0);
+        let there = self.file.read_exact_at(&mut self.body[HEAD..HEAD + len], to.at).is_ok();
+        let sound = there && to.means(&self.body[HEAD..HEAD + len], self.recording);
+        piece.flags &= !REFERENCE;
+        piece.len = if sound { len as u32 } else { 0 };
+        if !sound {
+            piece.flags |= UNREADABLE;
+            self.damage.bytes += to.len.min(repeats::MOST);
+            self.body.truncate(HEAD);
+        }
+        self.body[..HEAD].copy_from_slice(piece.as_bytes());
     }
 
     fn whole_record(&mut self) -> Option<Header> {
@@ -160,13 +197,14 @@ impl Records {
             }
             let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
             let len = frame.len as usize;
-            let ring = frame.magic == RING_MAGIC;
+            let refers = frame.magic == REFERRING_MAGIC;
+            let ring = refers || frame.magic == RING_MAGIC;
             if (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
                 if self.fill(HEAD + len)? {
                     let whole = &self.buffer[self.at..self.at + HEAD + len];
                     if crc_fast::crc32_iscsi(&whole[8..]) == frame.crc {
                         self.frame = self.at + HEAD + len;
-                        self.ring = ring;
+                        (self.ring, self.refers) = (ring, refers);
                         self.at += HEAD;
                         return Ok(true);
                     }
@@ -218,7 +256,7 @@ impl Records {
 }
 
 fn is_magic(bytes: &[u8]) -> bool {
-    bytes == MAGIC || bytes == RING_MAGIC
+    bytes == MAGIC || bytes == RING_MAGIC || bytes == REFERRING_MAGIC
 }
 
 /// The pieces of a record, as they lie in its body.
