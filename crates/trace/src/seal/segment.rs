@@ -70,7 +70,7 @@ impl Segments {
             // The writer looks at a page's length after each so many rows.
             let step = (PAGE_BYTES / 4 * rows.len()).checked_div(bytes as usize).unwrap_or(1024).clamp(1, 1024);
             let mut properties = properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
-            if !is_late && repeats(rows, data) {
+            if !is_late && repeats(rows) {
                 let column = ColumnPath::from("data");
                 properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
             }
@@ -91,14 +91,13 @@ impl Segments {
 
 /// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes. Measured (docs/design.md, section 4), a dictionary without repetitions costs
 /// half of the writing speed.
-fn repeats(rows: &[Row], data: &Buffer) -> bool {
+fn repeats(rows: &[Row]) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut all, mut again) = (0, 0);
-    for (start, len) in rows.iter().filter_map(|r| r.data) {
-        let cell = &data[start as usize..][..len as usize];
-        all += u64::from(len);
-        if !seen.insert((crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, cell), len)) {
-            again += u64::from(len);
+    for place in rows.iter().filter_map(|r| r.data) {
+        all += u64::from(place.1);
+        if !seen.insert(place) {
+            again += u64::from(place.1);
         }
     }
     again > 0 && again >= all / 4

@@ -1,6 +1,7 @@
 //! The rows that are to become the next segment.
 //!
-//! A row is complete here: the pieces of its parts have been joined. Bulk data and pieces lie in two arenas, in the order of arrival; sorting moves only the rows.
+//! A row is complete here: the pieces of its parts have been joined. Bulk data and pieces lie in two arenas, in the order of arrival; sorting moves only the rows. Equal
+//! data lie there once.
 
 use crate::call::Event;
 use crate::cell::{Inside, pieces};
@@ -8,6 +9,9 @@ use crate::journal::{Pieces, Record};
 use crate::record::{AT_EXIT, CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+use twox_hash::XxHash3_128;
 use zerocopy::IntoBytes;
 
 /// When a segment is full.
@@ -46,6 +50,8 @@ pub(super) struct Window {
     /// What happened meanwhile.
     pub events: Vec<Event>,
     event_bytes: usize,
+    /// Where data begin, by their hash and length.
+    known: HashMap<(u128, usize), usize>,
 }
 
 /// What adding rows counted.
@@ -137,8 +143,29 @@ impl Window {
             row.piece(head, bytes, false);
         }
         let (data, pieces) = (row.data, row.pieces);
-        let data = data.map(|start| (start as u32, (self.data.len() - start) as u32));
+        let data = data.map(|start| self.once(start));
         self.rows.push(Row { header: record.header, data, pieces: (pieces as u32, (self.pieces.len() - pieces) as u32) });
+    }
+}
+
+/// Seed of the hashes by which equal data are found: nobody can know it who could put others in their place.
+static SEED: LazyLock<u64> = LazyLock::new(|| std::hash::RandomState::new().build_hasher().finish());
+/// Shorter data may be there several times.
+const LEAST: usize = 64;
+
+impl Window {
+    /// The place of the data that begin at `start` and are the last: that of equal ones if they were there before.
+    fn once(&mut self, start: usize) -> (u32, u32) {
+        let data = &self.data[start..];
+        let len = data.len();
+        if len < LEAST {
+            return (start as u32, len as u32);
+        }
+        let first = *self.known.entry((XxHash3_128::oneshot_with_seed(*SEED, data), len)).or_insert(start);
+        if first != start {
+            self.data.truncate(start);
+        }
+        (first as u32, len as u32)
     }
 }
 
