@@ -227,6 +227,26 @@ fn processes(name: &str) -> Vec<String> {
     all.filter_map(|p| fs::read_to_string(p.path().join("status")).ok()).filter(|s| s.starts_with(&format!("Name:\t{name}\n"))).collect()
 }
 
+/// Data that were read before, which the journal refers to, are as whole as those of the first time.
+#[test]
+fn what_is_read_again_is_whole() {
+    for watch in [Watch::Ebpf, Watch::Chunked] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let data: Vec<u8> = (0..400_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+        fs::write(place.work().join("data"), &data).unwrap();
+        let script = "i=0; while [ $i -lt 20 ]; do dd if=data bs=4k status=none of=/dev/null; i=$((i + 1)); done";
+        run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
+        let pages = data.len().div_ceil(4096);
+        let mut read: Vec<Call> = calls(&trace);
+        // dd has its input as descriptor 0.
+        read.retain(|c| (c.nr, c.args[0], c.args[2]) == (syscalls::x86_64::Sysno::read as u32, 0, 4096) && c.ret > 0);
+        let bytes: Vec<u8> = read.iter().flat_map(|c| c.pieces[0].bytes.as_slice()).copied().collect();
+        assert!(bytes == data.repeat(20), "{watch:?}: {} of {} reads", read.len(), pages * 20);
+        assert_eq!(place.info(&trace)["verdict"], "complete", "{watch:?}");
+    }
+}
+
 /// A buffer that no ring holds is captured whole.
 #[test]
 fn long_buffers_are_whole() {
