@@ -8,6 +8,7 @@ mod read;
 mod repeats;
 
 pub(crate) use read::{Damage, Pieces, Record, Records};
+pub(crate) use repeats::{Known, known};
 
 use crate::error::Error;
 use crate::record::{Header, PieceHeader};

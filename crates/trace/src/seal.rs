@@ -160,7 +160,7 @@ impl<'a> Sealing<'a> {
             streams: Streams::new(streams).map_err(Error::io("read", &path))?,
             total,
             clock_offset: document.about.clock_offset,
-            window: Window::default(),
+            window: Window::new(document.recording()),
             names: Names::default(),
             parts: Parts::default(),
             counts: Counts::default(),
@@ -213,7 +213,8 @@ impl<'a> Sealing<'a> {
         let mut reported = 0;
         loop {
             let Self { streams, window, names, parts, counts, events, census, findings, place, clock_offset, .. } = &mut *self;
-            let more = streams.next(|record| {
+            let more = streams.next(|stream| {
+                let record = stream.take(|header, data| header.kind == RecordKind::Call as u8 && !parts.are_of(header) && window.knows(data));
                 findings.times(&record.header);
                 match RecordKind::from_number(record.header.kind) {
                     Some(RecordKind::Call) => {
@@ -237,7 +238,7 @@ impl<'a> Sealing<'a> {
             })?;
             if !more || window.is_full(limits) {
                 let heavy = window.bytes() > HEAVY;
-                let ready = Full::new(std::mem::take(window), names);
+                let ready = Full::new(window.take(), names);
                 // None is taken when the one before it is written.
                 let sent = full.send(Some(ready)).and_then(|()| if heavy { full.send(None) } else { Ok(()) });
                 if !more || sent.is_err() {

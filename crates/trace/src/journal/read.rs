@@ -3,7 +3,7 @@
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
 
-use super::repeats::{self, REFERENCE, Reference};
+use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC};
 use crate::record::{Header, PieceHeader, UNREADABLE};
 use std::fs::File;
@@ -56,6 +56,8 @@ pub(crate) struct Records {
 pub(crate) struct Record<'a> {
     pub header: Header,
     pub body: &'a [u8],
+    /// The data of its only piece, which stand for themselves: `body` ends behind the piece's head.
+    pub known: Option<Known>,
 }
 
 impl Records {
@@ -108,8 +110,8 @@ impl Records {
         }
     }
 
-    /// The record that [`Records::peek`] told of.
-    pub fn take(&mut self) -> Record<'_> {
+    /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are not read.
+    pub fn take(&mut self, known: impl FnOnce(&Header, &Known) -> bool) -> Record<'_> {
         let begin = self.at + if self.ring { RING_HEAD } else { 0 };
         let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame]).expect("peek has seen this record");
         let body = begin + size_of::<Header>()..begin + header.len as usize;
@@ -117,11 +119,18 @@ impl Records {
         self.damage.records += header.seq.saturating_sub(self.next);
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
+            Some((mut piece, reference)) if known(&header, &reference.known()) => {
+                piece.flags &= !REFERENCE;
+                piece.len = reference.len as u32;
+                self.body.clear();
+                self.body.extend_from_slice(piece.as_bytes());
+                Record { header, body: &self.body, known: Some(reference.known()) }
+            }
             Some((piece, reference)) => {
                 self.follow(piece, reference);
-                Record { header, body: &self.body }
+                Record { header, body: &self.body, known: None }
             }
-            None => Record { header, body: &self.buffer[body] },
+            None => Record { header, body: &self.buffer[body], known: None },
         }
     }
 

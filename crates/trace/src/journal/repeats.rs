@@ -33,17 +33,26 @@ pub(super) struct Reference {
     pub hash: [u64; 2],
 }
 
+/// By which equal data are told: hash and length.
+pub(crate) type Known = (u128, u64);
+
+/// What tells these data from others of the recording with this number.
+pub(crate) fn known(data: &[u8], recording: u64) -> Known {
+    (XxHash3_128::oneshot_with_seed(recording, data), data.len() as u64)
+}
+
 impl Reference {
     fn to(bytes: &[u8], at: u64, seed: u64) -> Self {
-        let hash = XxHash3_128::oneshot_with_seed(seed, bytes);
-        Self { at, len: bytes.len() as u64, hash: [hash as u64, (hash >> 64) as u64] }
+        let (hash, len) = known(bytes, seed);
+        Self { at, len, hash: [hash as u64, (hash >> 64) as u64] }
     }
-    fn is_alike(&self, other: &Self) -> bool {
-        (self.hash, self.len) == (other.hash, other.len)
+    /// What tells the data from others.
+    pub fn known(&self) -> Known {
+        (u128::from(self.hash[1]) << 64 | u128::from(self.hash[0]), self.len)
     }
     /// Whether these are the bytes.
     pub fn means(&self, bytes: &[u8], seed: u64) -> bool {
-        self.is_alike(&Self::to(bytes, 0, seed))
+        self.known() == known(bytes, seed)
     }
 }
 
@@ -98,7 +107,7 @@ impl Repeats {
             let begin = whole.start + data.start;
             let here = Reference::to(&ring[begin..whole.start + data.end], at + (self.len + data.start) as u64, self.seed);
             let place = here.hash[0] as usize % PLACES;
-            if self.known[place].is_alike(&here) {
+            if self.known[place].known() == here.known() {
                 self.refer(&ring[whole.start..begin], place);
             } else {
                 self.known[place] = here;
@@ -211,7 +220,7 @@ mod tests {
         let mut records = Records::new(File::open(dir.join("again")).unwrap(), 0, 0);
         let (mut all, mut unreadable) = (Vec::new(), 0);
         while records.peek().unwrap().is_some() {
-            let (piece, data) = Pieces::new(records.take().body).next().unwrap();
+            let (piece, data) = Pieces::new(records.take(|_, _| false).body).next().unwrap();
             assert!(piece.len as usize == data.len() && piece.flags & super::REFERENCE == 0);
             unreadable += usize::from(piece.flags & UNREADABLE != 0);
             all.push(data.to_vec());

@@ -3,7 +3,7 @@
 //! Invariant: records of one stream keep their order, and the streams are merged by the time at which a record was made, as far as it is known: a call's return,
 //! an event's time. A call that did not return, and a part of a call, say when they were made too; if they do not, they count as made when the record before them was.
 
-use crate::journal::{Damage, Record, Records};
+use crate::journal::{Damage, Records};
 use crate::record::{Header, RecordKind};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,11 +31,11 @@ impl Streams {
         Ok(Self { streams, made, next })
     }
 
-    /// Gives the next record to `see`; false at the end.
-    pub fn next<E: From<io::Error>>(&mut self, see: impl FnOnce(Record<'_>) -> Result<(), E>) -> Result<bool, E> {
+    /// Lets `see` take the next record; false at the end.
+    pub fn next<E: From<io::Error>>(&mut self, see: impl FnOnce(&mut Records) -> Result<(), E>) -> Result<bool, E> {
         let Some(Reverse((_, i))) = self.next.pop() else { return Ok(false) };
         let stream = &mut self.streams[i];
-        see(stream.take())?;
+        see(stream)?;
         if let Some(header) = stream.peek()? {
             self.made[i] = when(&header, self.made[i]);
             self.next.push(Reverse((self.made[i], i)));

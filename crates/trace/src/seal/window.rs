@@ -5,14 +5,11 @@
 
 use crate::call::Event;
 use crate::cell::{Inside, pieces};
-use crate::journal::{Pieces, Record};
+use crate::journal::{Known, Pieces, Record, known};
 use crate::record::{AT_EXIT, CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
-use std::hash::{BuildHasher, Hasher};
-use std::sync::LazyLock;
-use twox_hash::XxHash3_128;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// When a segment is full.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +48,9 @@ pub(super) struct Window {
     pub events: Vec<Event>,
     event_bytes: usize,
     /// Where data begin, by their hash and length.
-    known: HashMap<(u128, usize), usize>,
+    known: HashMap<Known, usize>,
+    /// The recording's number.
+    recording: u64,
 }
 
 /// What adding rows counted.
@@ -98,6 +97,11 @@ impl Parts {
         }
     }
 
+    /// Whether pieces of this call came.
+    pub fn are_of(&self, header: &Header) -> bool {
+        !self.waiting.is_empty() && self.waiting.contains_key(&(header.tid, header.entered))
+    }
+
     fn take(&mut self, header: &Header) -> Vec<(PieceHeader, Vec<u8>)> {
         if self.waiting.is_empty() {
             return Vec::new();
@@ -114,6 +118,22 @@ impl Parts {
 }
 
 impl Window {
+    /// An empty one, for the recording with this number.
+    pub fn new(recording: u64) -> Self {
+        Self { recording, ..Self::default() }
+    }
+
+    /// Takes what is there, and leaves an empty one.
+    pub fn take(&mut self) -> Self {
+        let next = Self::new(self.recording);
+        std::mem::replace(self, next)
+    }
+
+    /// Whether such data are there.
+    pub fn knows(&self, data: &Known) -> bool {
+        self.known.contains_key(data)
+    }
+
     pub fn is_full(&self, limits: Limits) -> bool {
         self.rows.len().max(self.events.len()) >= limits.rows || self.bytes() >= limits.bytes
     }
@@ -139,17 +159,21 @@ impl Window {
         for (head, bytes) in &parts.take(&record.header) {
             row.piece(*head, bytes, true);
         }
+        if let Some(data) = &record.known
+            && let Ok((head, _)) = PieceHeader::read_from_prefix(record.body)
+        {
+            row.refer(head, data.1);
+        }
         for (head, bytes) in Pieces::new(record.body) {
             row.piece(head, bytes, false);
         }
         let (data, pieces) = (row.data, row.pieces);
-        let data = data.map(|start| self.once(start));
+        let known = record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
+        let data = known.or_else(|| data.map(|start| self.once(start)));
         self.rows.push(Row { header: record.header, data, pieces: (pieces as u32, (self.pieces.len() - pieces) as u32) });
     }
 }
 
-/// Seed of the hashes by which equal data are found: nobody can know it who could put others in their place.
-static SEED: LazyLock<u64> = LazyLock::new(|| std::hash::RandomState::new().build_hasher().finish());
 /// Shorter data may be there several times.
 const LEAST: usize = 64;
 
@@ -161,7 +185,7 @@ impl Window {
         if len < LEAST {
             return (start as u32, len as u32);
         }
-        let first = *self.known.entry((XxHash3_128::oneshot_with_seed(*SEED, data), len)).or_insert(start);
+        let first = *self.known.entry(known(data, self.recording)).or_insert(start);
         if first != start {
             self.data.truncate(start);
         }
@@ -181,6 +205,13 @@ struct Building<'a> {
 impl Building<'_> {
     fn begin(&mut self) {
         self.pieces = self.window.pieces.len();
+    }
+
+    /// The piece whose head this is has data that are there.
+    fn refer(&mut self, head: PieceHeader, len: u64) {
+        self.counts.captured += len;
+        self.counts.cut += u64::from(head.flags & CUT != 0);
+        self.window.pieces.extend_from_slice(head.as_bytes());
     }
 
     fn piece(&mut self, mut head: PieceHeader, bytes: &[u8], part: bool) {

@@ -27,7 +27,7 @@ fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
     let mut records = Records::new(File::open(dir.join("damaged")).unwrap(), 3, 0);
     let mut seen = Vec::new();
     while let Some(header) = records.peek().unwrap() {
-        let record = records.take();
+        let record = records.take(|_, _| false);
         let (_, bytes) = Pieces::new(record.body).next().unwrap();
         assert_eq!(bytes, vec![header.seq as u8; 10 + header.seq as usize % 90]);
         assert_eq!(u64::from(header.tid), header.seq);
@@ -109,7 +109,7 @@ fn a_journal_within_the_data_is_not_ours() {
         bytes[60] ^= 1;
         std::fs::write(dir.path().join("damaged"), bytes).unwrap();
         let mut records = Records::new(File::open(dir.path().join("damaged")).unwrap(), 3, recording);
-        std::iter::from_fn(move || records.peek().unwrap().map(|_| records.take().header.seq)).collect::<Vec<_>>()
+        std::iter::from_fn(move || records.peek().unwrap().map(|_| records.take(|_, _| false).header.seq)).collect::<Vec<_>>()
     };
     assert_eq!(recorded(99), [1]);
 }
