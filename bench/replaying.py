@@ -12,22 +12,23 @@ from compare import HERE, OURS, execute, holds
 WAYS = [
     ("all read beforehand, results compared", ["--preload", "--verify", "result"], 1.1),
     ("all read beforehand, data compared", ["--preload", "--verify", "data"], 1.3),
+    ("the same in the order `resource`", ["--preload", "--verify", "data", "--order", "resource"], 1.3),
     ("streaming, results compared", ["--verify", "result"], 1.5),
     ("streaming, data compared", ["--verify", "data"], 1.8),
 ]
 
 
-def replay(trace, *options):
+def replay(trace, *options, where=HERE):
     """The report of a replay in a fresh directory."""
-    with tempfile.TemporaryDirectory(dir=HERE) as place:
+    with tempfile.TemporaryDirectory(dir=where) as place:
         command = [OURS, "-q", "replay", "--json", *options, "--root", os.path.join(place, "root"), trace]
         report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         return report
 
 
-def loop(title, argv, calls, runs, limits):
+def loop(title, argv, calls, runs, limits, where=HERE):
     """The untraced program and each way of replaying its recording, in turn."""
-    with tempfile.TemporaryDirectory(dir=HERE) as place:
+    with tempfile.TemporaryDirectory(dir=where) as place:
         with open(os.path.join(place, "data"), "wb") as data:
             data.write(os.urandom(1 << 20))
         trace = os.path.join(place, "t.ra")
@@ -38,7 +39,7 @@ def loop(title, argv, calls, runs, limits):
             with open(os.path.join(place, "clock")) as said:
                 times["untraced"].append(int(said.read()) / 1e9)
             for name, options, _ in WAYS:
-                times[name].append(replay(trace, *options)["elapsed_s"])
+                times[name].append(replay(trace, *options, where=where)["elapsed_s"])
     bare = statistics.median(times["untraced"])
     print(f"\n{title}, medians of {runs} alternating runs")
     for name, of in times.items():
@@ -71,5 +72,6 @@ def replaying(runs):
     loop("250,000 page-cached preads of 4 KiB in each of 2 threads", [preads, "data", "250000", "4096", "2"], 500_000, runs, {})
     loop("300,000 pwrites of 4 KiB, 1 thread", [loops, "pwrite", "300000"], 300_000, runs, {})
     loop("150,000 pwrites of 4 KiB in each of 2 threads", [loops, "pwrite", "150000", "2"], 300_000, runs, {})
-    loop("50,000 times open, close, stat, unlink", [loops, "storm", "50000"], 200_000, runs, storm)
+    # Not on ext4, which looks at each inode that was freed in the last seconds before it takes one: who comes after another run pays for that one.
+    loop("50,000 times open, close, stat, unlink on tmpfs", [loops, "storm", "50000"], 200_000, runs, storm, "/dev/shm")
     paces(runs)
