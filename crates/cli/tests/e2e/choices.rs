@@ -1,6 +1,6 @@
 //! What can be chosen of a trace, its names and its data; and looking at traces and trees without a replay.
 
-use crate::place::{Place, Watch, number};
+use crate::place::{Place, Watch, Who, number};
 use crate::run::run;
 use serde_json::Value;
 use std::fs;
@@ -24,80 +24,103 @@ fn same(place: &Place, trace: &Path, name: &str, options: &[&str]) -> (Value, Pa
     (report, root.join(place.work().strip_prefix("/").unwrap()))
 }
 
+/// As root with eBPF, and as an ordinary user with ptrace, and a user namespace for the replay.
+fn by_root_and_others(test: impl Fn(&Place)) {
+    for place in [Place::watched_by(Watch::Ebpf), Place::of(Who::Ordinary)] {
+        eprintln!("watched by {:?}", place.watch);
+        test(&place);
+    }
+}
+
+#[test]
+fn orders_paces_and_depths() {
+    by_root_and_others(|place| {
+        let trace = recorded(place);
+        let ways = ["--order resource --preload", "--order strict --verify result", "--pace think*0.5", "--pace recorded*0.5 --memory 64M"];
+        for (i, way) in ways.into_iter().enumerate() {
+            let (report, here) = same(place, &trace, &format!("root{i}"), &way.split(' ').collect::<Vec<_>>());
+            assert!(here.join("b/h").exists() && number(&report, "issued") > 30, "{way}: {report:#}");
+        }
+    });
+}
+
 #[test]
 fn what_is_left_out_breaks_nothing() {
-    let place = Place::watched_by(Watch::Ebpf);
-    let trace = recorded(&place);
-    let (_, all) = same(&place, &trace, "all", &[]);
-    assert!(all.join("a/late").exists() && all.join("b/h").exists());
+    by_root_and_others(|place| {
+        let trace = recorded(place);
+        let (_, all) = same(place, &trace, "all", &[]);
+        assert!(all.join("a/late").exists() && all.join("b/h").exists());
 
-    let (report, here) = same(&place, &trace, "until", &["--until", "0.1"]);
-    assert!(here.join("b/g").exists() && !here.join("a/late").exists());
-    assert_eq!(number(&report, "state.compared"), 0);
+        let (report, here) = same(place, &trace, "until", &["--until", "0.1"]);
+        assert!(here.join("b/g").exists() && !here.join("a/late").exists());
+        assert_eq!(number(&report, "state.compared"), 0);
 
-    // What comes before makes the state for what comes then.
-    let (report, here) = same(&place, &trace, "from", &["--from", "0.1"]);
-    assert!(here.join("a/late").exists() && here.join("b/h").exists());
-    assert!(number(&report, "early") > 20 && number(&report, "state.compared") > 5, "{report:#}");
+        // What comes before makes the state for what comes then.
+        let (report, here) = same(place, &trace, "from", &["--from", "0.1"]);
+        assert!(here.join("a/late").exists() && here.join("b/h").exists());
+        assert!(number(&report, "early") > 20 && number(&report, "state.compared") > 5, "{report:#}");
 
-    let (_, here) = same(&place, &trace, "exclude", &["--exclude", "**/b/**"]);
-    assert!(here.join("a/late").exists() && here.join("b").exists() && !here.join("b/h").exists());
-    let (_, here) = same(&place, &trace, "include", &["--include", "**/work/a**"]);
-    assert!(here.join("a/late").exists() && !here.join("b").exists());
-    let (_, here) = same(&place, &trace, "skip", &["--skip", "link,linkat,%stat"]);
-    assert!(here.join("a/late").exists() && !here.join("a/l").exists());
+        let (_, here) = same(place, &trace, "exclude", &["--exclude", "**/b/**"]);
+        assert!(here.join("a/late").exists() && here.join("b").exists() && !here.join("b/h").exists());
+        let (_, here) = same(place, &trace, "include", &["--include", "**/work/a**"]);
+        assert!(here.join("a/late").exists() && !here.join("b").exists());
+        let (_, here) = same(place, &trace, "skip", &["--skip", "link,linkat,%stat"]);
+        assert!(here.join("a/late").exists() && !here.join("a/l").exists());
 
-    // The shell makes files that another process reads: what those find of the others' is explained.
-    let shell = place.rows(&trace, &[])[0]["pid"].to_string();
-    let (report, _) = same(&place, &trace, "pid", &["--only-pid", &shell]);
-    assert!(number(&report, "explained") > 0 && number(&report, "skipped_by.process not chosen") > 0, "{report:#}");
+        // The shell makes files that another process reads: what those find of the others' is explained.
+        let shell = place.rows(&trace, &[])[0]["pid"].to_string();
+        let (report, _) = same(place, &trace, "pid", &["--only-pid", &shell]);
+        assert!(number(&report, "explained") > 0 && number(&report, "skipped_by.process not chosen") > 0, "{report:#}");
+    });
 }
 
 #[test]
 fn other_names_and_other_data() {
-    let place = Place::watched_by(Watch::Ebpf);
-    let trace = recorded(&place);
-    let work = place.work();
-    let (report, here) = same(&place, &trace, "map", &["--map", &format!("{}=/other/place", work.display())]);
-    let other = Path::new(report["root"].as_str().unwrap()).join("other/place");
-    assert!(!here.exists());
-    assert_eq!(fs::read(other.join("b/h")).unwrap(), fs::read(work.join("b/h")).unwrap());
+    by_root_and_others(|place| {
+        let trace = recorded(place);
+        let work = place.work();
+        let (report, here) = same(place, &trace, "map", &["--map", &format!("{}=/other/place", work.display())]);
+        let other = Path::new(report["root"].as_str().unwrap()).join("other/place");
+        assert!(!here.exists());
+        assert_eq!(fs::read(other.join("b/h")).unwrap(), fs::read(work.join("b/h")).unwrap());
 
-    let (_, here) = same(&place, &trace, "zero", &["--write-data", "zero"]);
-    let original = fs::read(work.join("b/h")).unwrap();
-    assert_eq!(fs::read(here.join("b/h")).unwrap(), vec![0; original.len()]);
-    let (_, here) = same(&place, &trace, "random", &["--write-data", "random"]);
-    let other = fs::read(here.join("b/h")).unwrap();
-    assert!(other.len() == original.len() && other != original);
-    let alike = |a: &[u8]| (0..a.len()).map(|i| (0..i).rev().find(|k| a[*k] == a[i])).collect::<Vec<_>>();
-    assert_eq!(alike(&other), alike(&original), "equal bytes stay equal");
-    let (_, here) = same(&place, &trace, "pattern", &["--write-data", "pattern:6162"]);
-    assert!(fs::read(here.join("a/late")).unwrap().starts_with(b"abab"));
+        let (_, here) = same(place, &trace, "zero", &["--write-data", "zero"]);
+        let original = fs::read(work.join("b/h")).unwrap();
+        assert_eq!(fs::read(here.join("b/h")).unwrap(), vec![0; original.len()]);
+        let (_, here) = same(place, &trace, "random", &["--write-data", "random"]);
+        let other = fs::read(here.join("b/h")).unwrap();
+        assert!(other.len() == original.len() && other != original);
+        let alike = |a: &[u8]| (0..a.len()).map(|i| (0..i).rev().find(|k| a[*k] == a[i])).collect::<Vec<_>>();
+        assert_eq!(alike(&other), alike(&original), "equal bytes stay equal");
+        let (_, here) = same(place, &trace, "pattern", &["--write-data", "pattern:6162"]);
+        assert!(fs::read(here.join("a/late")).unwrap().starts_with(b"abab"));
+    });
 }
 
 /// One byte, a file, a mode, an attribute, a link: `verify --against` names each.
 #[test]
 fn a_tree_is_verified() {
-    let place = Place::watched_by(Watch::Ebpf);
-    let trace = recorded(&place);
-    let (_, here) = same(&place, &trace, "root", &[]);
-    let root = place.path("root");
-    let verify = || run(place.reanimator(["verify", "--against"]).arg(&root).arg(&trace));
-    assert_eq!(verify().code, Some(0));
-    assert!(run(place.reanimator(["verify"]).arg(&trace)).ok("verify").stdout.contains("sound and complete"));
-    let mut bytes = fs::read(here.join("b/h")).unwrap();
-    bytes[3] ^= 1;
-    fs::write(here.join("b/h"), bytes).unwrap();
-    fs::write(here.join("b/more"), "").unwrap();
-    fs::set_permissions(here.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    run(place.command(["setfattr", "-n", "user.x", "-v", "y"]).arg(here.join("a/late"))).ok("setfattr");
-    fs::hard_link(here.join("a/f"), here.join("a/third")).unwrap();
-    let said = verify();
-    assert_eq!(said.code, Some(1), "{said:?}");
-    for (name, what) in [("b/h", "content"), ("b/more", "presence"), ("a", "mode"), ("a/late", "xattr user.x"), ("a/f", "links"), ("a/third", "presence")] {
-        let line = format!("{}: {what}", place.work().join(name).display());
-        assert!(said.stdout.contains(&line), "{line}: {}", said.stdout);
-    }
+    by_root_and_others(|place| {
+        let trace = recorded(place);
+        let (_, here) = same(place, &trace, "root", &[]);
+        let root = place.path("root");
+        let verify = || run(place.reanimator(["verify", "--against"]).arg(&root).arg(&trace));
+        assert_eq!(verify().code, Some(0));
+        assert!(run(place.reanimator(["verify"]).arg(&trace)).ok("verify").stdout.contains("sound and complete"));
+        let mut bytes = fs::read(here.join("b/h")).unwrap();
+        bytes[3] ^= 1;
+        fs::write(here.join("b/h"), bytes).unwrap();
+        fs::write(here.join("b/more"), "").unwrap();
+        fs::set_permissions(here.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        run(place.command(["setfattr", "-n", "user.x", "-v", "y"]).arg(here.join("a/late"))).ok("setfattr");
+        fs::hard_link(here.join("a/f"), here.join("a/third")).unwrap();
+        let said = verify();
+        assert_eq!(said.code, Some(1), "{said:?}");
+        for (name, what) in [("b/h", "content"), ("b/more", "presence"), ("a", "mode"), ("a/late", "xattr user.x"), ("a/f", "links"), ("a/third", "presence")] {
+            let line = format!("{}: {what}", place.work().join(name).display());
+            assert!(said.stdout.contains(&line), "{line}: {}", said.stdout);
+        }
+    });
 }
 
 /// A damaged trace is said to be damaged, where.
@@ -118,21 +141,22 @@ fn a_damaged_trace_is_verified() {
 /// Two targets in turn: a table, a document, a plot.
 #[test]
 fn targets_are_compared() {
-    let place = Place::watched_by(Watch::Ebpf);
-    let trace = recorded(&place);
-    let (one, two, plot) = (place.directory("one"), place.directory("two"), place.work().join("plot.svg"));
-    let targets = [format!("one={}", one.display()), format!("two={}", two.display())];
-    let bench = |more: &[&str]| {
-        let options = ["bench", "--repeat", "2", "--target", &targets[0], "--target", &targets[1]];
-        run(place.reanimator(options).args(more).arg(&trace)).ok("bench").stdout
-    };
-    let table = bench(&["--plot", plot.to_str().unwrap()]);
-    assert!(table.contains("openat") && table.contains("recorded") && table.contains("the same"), "{table}");
-    assert!(fs::read_to_string(&plot).unwrap().contains("openat"));
-    let document: Value = serde_json::from_str(&bench(&["--json"])).unwrap();
-    assert_eq!(document["targets"][1]["runs"].as_array().unwrap().len(), 2);
-    assert!(document["targets"][0]["runs"][0]["latency"]["openat"]["replayed"]["count"].as_u64().unwrap() > 5);
-    assert!(fs::read_dir(&one).unwrap().next().is_none(), "nothing is left on a target");
+    by_root_and_others(|place| {
+        let trace = recorded(place);
+        let (one, two, plot) = (place.directory("one"), place.directory("two"), place.work().join("plot.svg"));
+        let targets = [format!("one={}", one.display()), format!("two={}", two.display())];
+        let bench = |more: &[&str]| {
+            let options = ["bench", "--repeat", "2", "--target", &targets[0], "--target", &targets[1]];
+            run(place.reanimator(options).args(more).arg(&trace)).ok("bench").stdout
+        };
+        let table = bench(&["--plot", plot.to_str().unwrap()]);
+        assert!(table.contains("openat") && table.contains("recorded") && table.contains("the same"), "{table}");
+        assert!(fs::read_to_string(&plot).unwrap().contains("openat"));
+        let document: Value = serde_json::from_str(&bench(&["--json"])).unwrap();
+        assert_eq!(document["targets"][1]["runs"].as_array().unwrap().len(), 2);
+        assert!(document["targets"][0]["runs"][0]["latency"]["openat"]["replayed"]["count"].as_u64().unwrap() > 5);
+        assert!(fs::read_dir(&one).unwrap().next().is_none(), "nothing is left on a target");
+    });
 }
 
 /// A snapshot brings what the program opened and neither read nor wrote, holes as holes; not what it overwrote.
