@@ -59,6 +59,8 @@ chmod 755 "$root/init"
 
 bad=0
 for package in $kernels; do
+    # Lists that are old do not know the newest.
+    apt-cache show "$package" >/dev/null 2>&1 || apt-get update -qq
     real=$(apt-cache depends "$package" | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
     if [ ! -e "$place/$real" ]; then
         (cd "$place" && apt-get download -qq "$real" && dpkg -x "$real"_*.deb "$real.new" && rm "$real"_*.deb && mv "$real.new" "$real")
