@@ -6,7 +6,7 @@
 use super::Place;
 use super::names::{Answer, Answers, Names, Part};
 use super::table::{Table, properties};
-use super::window::{Row, Window};
+use super::window::{ROW_BYTES, Row, Window};
 use crate::columns;
 use crate::document::Segment;
 use crate::error::Error;
@@ -70,7 +70,7 @@ impl Segments {
             // The writer looks at a page's length after each so many rows.
             let step = (PAGE_BYTES / 4 * rows.len()).checked_div(bytes as usize).unwrap_or(1024).clamp(1, 1024);
             let mut properties = properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
-            if !is_late && repeats(rows) {
+            if repeats(rows) {
                 let column = ColumnPath::from("data");
                 properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
             }
@@ -89,8 +89,8 @@ impl Segments {
     }
 }
 
-/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes. Measured (docs/design.md, section 4), a dictionary without repetitions costs
-/// half of the writing speed.
+/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many that without one there would be more than a window may hold.
+/// Measured (docs/design.md, section 4), a dictionary without repetitions costs half of the writing speed.
 fn repeats(rows: &[Row]) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut all, mut again) = (0, 0);
@@ -100,7 +100,7 @@ fn repeats(rows: &[Row]) -> bool {
             again += u64::from(place.1);
         }
     }
-    again > 0 && again >= all / 4
+    again > 0 && (again >= all / 4 || all > ROW_BYTES as u64)
 }
 
 fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u64, answers: &Part<'_>) -> RecordBatch {

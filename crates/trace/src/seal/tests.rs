@@ -200,6 +200,24 @@ fn late_rows_go_to_a_sibling() {
     assert_eq!(canonical(&out), canonical(&items));
 }
 
+/// Late rows too hold equal data once: plainly written, these would be more than a reader takes.
+#[test]
+fn late_rows_with_equal_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.ra");
+    let data = vec![7; 1 << 20];
+    let mut items: Vec<Item> = (0..50).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"short")).collect();
+    items.extend((0..500).map(|n| call(2 + n, 101, 598 + u64::from(n), &data)));
+    items.push(call(1, 2000, 2001, b"last"));
+    seal(&path, &items, 600);
+    let file = path.join("calls-00000.parquet");
+    assert!(std::fs::metadata(&file).unwrap().len() < 1 << 20);
+    seal(&dir.path().join("late.ra"), &items, 50);
+    let trace = Trace::open(&dir.path().join("late.ra")).unwrap();
+    assert!(trace.segments().iter().any(|s| s.late && s.rows > 40), "{:?}", trace.segments());
+    assert_eq!(read(&trace, true).len(), items.len());
+}
+
 #[test]
 fn parts_are_joined() {
     let dir = tempfile::tempdir().unwrap();
