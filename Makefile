@@ -18,7 +18,7 @@ test: build-needs  ## Everything that must hold before a change lands
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
-	$(CARGO) build --release --locked --workspace
+	$(CARGO) build --release --locked --workspace --all-targets
 	@if ! $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "test: installing cargo-nextest with cargo (it is missing)"; \
 	    $(CARGO) install --locked cargo-nextest || echo "test: cargo-nextest cannot be installed here: cargo test will do"; \
