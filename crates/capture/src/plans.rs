@@ -17,6 +17,8 @@ pub(crate) struct Take {
 pub(crate) struct Steps {
     pub entry: Box<[Take]>,
     pub exit: Box<[Take]>,
+    /// The argument that is the call's descriptor.
+    pub fd: Option<u8>,
 }
 
 impl Steps {
@@ -37,7 +39,7 @@ impl Steps {
             Take { step: *step, limit }
         };
         debug_assert!(plan.entry.iter().all(|s| s.when == When::Entry));
-        Self { entry: plan.entry.iter().map(take).collect(), exit: plan.exit.iter().map(take).collect() }
+        Self { entry: plan.entry.iter().map(take).collect(), exit: plan.exit.iter().map(take).collect(), fd: shape.uses.fd }
     }
 }
 

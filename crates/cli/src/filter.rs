@@ -108,7 +108,7 @@ mod tests {
     }
     fn call(name: &str, ret: i64) -> Call {
         let nr = abi::by_name(name).expect("a call of the table").number;
-        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args: [0; 6], ret, pieces: Vec::new() }
+        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args: [0; 6], ret, seen: Default::default(), pieces: Vec::new() }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
 /// Adds what to do to the errors of a trace that do not say it themselves.
 pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
     let advice = match &result {
-        Ok(_) | Err(Error::Busy(_) | Error::Full { .. } | Error::Newer { .. }) => None,
+        Ok(_) | Err(Error::Busy(_) | Error::Full { .. } | Error::Newer { .. } | Error::OtherJournal { .. }) => None,
         Err(Error::NotATrace { .. }) => Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned()),
         Err(Error::Damaged { .. }) => Some(format!("restore {} from a copy: what its files should hold is in its trace.json, by BLAKE3", path.display())),
         Err(e) if e.is_full() => Some("free some space, or move the trace to another disk".to_owned()),

@@ -58,7 +58,7 @@ impl Script {
         self.time += 10;
         let row = abi::by_name(name).expect("a call of the table");
         let (seq, entered) = (self.items.len() as u64, self.time);
-        let call = Call { seq, entered, left: Some(entered + 5), pid: tid, tid, nr: row.number, flags: 0, args: six, ret, pieces };
+        let call = Call { seq, entered, left: Some(entered + 5), pid: tid, tid, nr: row.number, flags: 0, args: six, ret, seen: Default::default(), pieces };
         self.items.push(Item::Call(call));
         match self.items.last_mut() {
             Some(Item::Call(call)) => call,

@@ -1,6 +1,6 @@
 //! What a reader gives: calls and events in the order of their entry.
 
-use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind};
+use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind, Seen};
 use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
@@ -53,6 +53,8 @@ pub struct Call {
     pub args: [u64; 6],
     /// Result; means nothing without `left`.
     pub ret: i64,
+    /// What its descriptor led to.
+    pub seen: Seen,
     /// What was captured, in plan order.
     pub pieces: Vec<Piece>,
 }

@@ -46,6 +46,10 @@ pub(crate) fn calls() -> SchemaRef {
         field("nr", UInt32),
         field("flags", UInt8),
         field("cpu", UInt32),
+        nullable("dev", UInt32),
+        nullable("ino", UInt64),
+        nullable("mode", UInt32),
+        nullable("fd_offset", UInt64),
     ];
     fields.extend(args());
     fields.push(field("pieces", BinaryView));

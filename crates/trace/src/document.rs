@@ -16,7 +16,7 @@ use std::path::Path;
 /// The format that this program writes.
 pub const MAJOR: u32 = 1;
 /// Grows when something is added that older readers may ignore.
-pub const MINOR: u32 = 1;
+pub const MINOR: u32 = 2;
 /// The document's name.
 pub(crate) const NAME: &str = "trace.json";
 /// A longer one is not read.

@@ -47,6 +47,14 @@ pub enum Error {
         /// Its minor version.
         minor: u32,
     },
+    /// A recorder of another version died over it.
+    #[error("the journal of {} has version {digit}, this program knows {}: use the reanimator that recorded it, once, to recover it", path.display(), crate::journal::VERSION as char)]
+    OtherJournal {
+        /// The trace.
+        path: PathBuf,
+        /// Its version.
+        digit: char,
+    },
     /// A file of the trace does not hold what it should.
     #[error("{file} is damaged: {what}")]
     Damaged {

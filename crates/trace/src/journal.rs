@@ -7,7 +7,7 @@
 mod read;
 mod repeats;
 
-pub(crate) use read::{Damage, Pieces, Record, Records};
+pub(crate) use read::{Damage, Pieces, Record, Records, other_version};
 pub(crate) use repeats::{Known, known};
 
 use crate::error::Error;
@@ -19,12 +19,14 @@ use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// The last byte of all magics.
+pub(crate) const VERSION: u8 = b'3';
 /// The first four bytes of a frame; the last is the journal format's number.
-pub const MAGIC: [u8; 4] = *b"RAJ1";
+pub const MAGIC: [u8; 4] = *b"RAJ3";
 /// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands behind the ring's own head ([`RING_HEAD`]).
-pub const RING_MAGIC: [u8; 4] = *b"RAR1";
+pub const RING_MAGIC: [u8; 4] = *b"RAR3";
 /// The same, where data that stand earlier in the file are referred to ([`repeats`]).
-const REFERRING_MAGIC: [u8; 4] = *b"RAR2";
+const REFERRING_MAGIC: [u8; 4] = *b"RAF3";
 /// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32` length of what follows, which may be more than the record's own,
 /// with the two upper bits as flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
 pub const RING_HEAD: usize = 8;

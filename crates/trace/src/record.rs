@@ -79,7 +79,7 @@ pub const NO_ENTRY: u8 = 2;
 /// [`Header::flags`]: made through a 32-bit entry; `nr` is of that table and nothing was decoded.
 pub const COMPAT: u8 = 4;
 
-/// The fixed part of a record: 104 bytes.
+/// The fixed part of a record: 128 bytes.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 #[repr(C)]
 pub struct Header {
@@ -109,6 +109,32 @@ pub struct Header {
     pub ret: i64,
     /// The six argument registers at entry.
     pub args: [u64; 6],
+    /// What the call's descriptor led to when it was entered.
+    pub seen: Seen,
+}
+
+/// What the first descriptor among a call's arguments led to, as the engine saw it in the process itself when the call was entered: 24 bytes. A number that names no open file
+/// has none, nor has a call whose engine does not look (ptrace: it would cost two more looks at `/proc` a call).
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[repr(C)]
+pub struct Seen {
+    /// Inode.
+    pub ino: u64,
+    /// The descriptor's offset (`struct file`'s `f_pos`).
+    pub offset: u64,
+    /// Device of the file system's superblock (`makedev` form, which has 32 bits).
+    pub dev: u32,
+    /// Type and mode (`st_mode`); 0: nothing was seen, and the rest means nothing.
+    pub mode: u16,
+    /// Zero.
+    pub pad: u16,
+}
+
+impl Seen {
+    /// The same, if something was seen.
+    pub fn known(self) -> Option<Self> {
+        (self.mode != 0).then_some(self)
+    }
 }
 
 /// What a piece holds.

@@ -15,7 +15,7 @@ mod window;
 
 use crate::document::{Document, Segment, State};
 use crate::error::Error;
-use crate::journal::{COMPLETE, Pieces, Record, Records};
+use crate::journal::{COMPLETE, Pieces, Record, Records, other_version};
 use crate::record::RecordKind;
 use crate::recording::Progress;
 use crate::storage::{Noticing, Storage, directory_at, file_at};
@@ -138,7 +138,8 @@ struct Sealing<'a> {
 impl<'a> Sealing<'a> {
     fn new(place: &'a Place<'a>, document: &Document) -> Result<Self, Error> {
         let path = place.path.join("journal");
-        let open = || {
+        let mut other = None;
+        let mut open = || {
             let dir = match directory_at(place.dir, "journal") {
                 // The recorder died before it made one.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
@@ -150,11 +151,15 @@ impl<'a> Sealing<'a> {
             for number in numbers {
                 let file = file_at(&dir, &format!("{number:05}"))?;
                 total += file.metadata()?.len();
+                other = other.or(other_version(&file)?);
                 streams.push(Records::new(file, number, document.recording()));
             }
             Ok((streams, total))
         };
         let (streams, total) = open().map_err(Error::io("open", &path))?;
+        if let Some(digit) = other {
+            return Err(Error::OtherJournal { path: place.path.to_owned(), digit });
+        }
         Ok(Self {
             place,
             streams: Streams::new(streams).map_err(Error::io("read", &path))?,

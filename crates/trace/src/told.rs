@@ -25,7 +25,19 @@ impl Told {
 
     /// A call of the table.
     pub fn of(row: &'static Row, tid: u32, entered: u64) -> Self {
-        let call = Call { seq: 0, entered, left: None, pid: tid, tid, nr: row.number, flags: NO_EXIT, args: [0; 6], ret: 0, pieces: Vec::new() };
+        let call = Call {
+            seq: 0,
+            entered,
+            left: None,
+            pid: tid,
+            tid,
+            nr: row.number,
+            flags: NO_EXIT,
+            args: [0; 6],
+            ret: 0,
+            seen: Default::default(),
+            pieces: Vec::new(),
+        };
         Self { row, call }
     }
 

@@ -5,7 +5,7 @@ use super::skel::types;
 use crate::Options;
 use crate::options::NUMBERS;
 use crate::plans::{Plans, Take};
-use abi::plan::What;
+use abi::plan::{NONE, What};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// What the maps hold. Plan 0 stands for calls that are not wanted.
@@ -48,6 +48,7 @@ fn plan(steps: &crate::plans::Steps) -> types::plan {
         }
     }
     plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
+    plan.fd = steps.fd.map_or(u32::from(NONE), u32::from);
     plan
 }
 

@@ -40,6 +40,9 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if let Some(file) = file {
         object["file"] = file.into();
     }
+    if let Some(found) = call.seen.known() {
+        object["seen"] = json!({"dev": found.dev, "ino": found.ino, "mode": found.mode, "offset": found.offset});
+    }
     if !paths.is_empty() {
         object["paths"] = paths.into();
     }

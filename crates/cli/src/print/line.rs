@@ -83,7 +83,7 @@ mod tests {
     }
     fn made(name: &str, args: [u64; 6], ret: i64, pieces: Vec<Piece>) -> Call {
         let nr = abi::by_name(name).expect("a call of the table").number;
-        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args, ret, pieces }
+        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args, ret, seen: Default::default(), pieces }
     }
     fn printed(call: &Call) -> String {
         super::call(&Seen { call, bound: &Bound::default() }, &O)

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use trace::record::{PieceKind, RecordKind};
 use trace::{Call, Item, Trace, Want};
@@ -102,6 +103,29 @@ fn make_script(path: &Path) {
 /// Results that are numbers of processes or the machine's own differ from run to run.
 fn is_deterministic(call: &Call) -> bool {
     abi::by_number(call.nr).is_some_and(|row| !matches!(row.shape.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr))
+}
+
+/// What a descriptor leads to is recorded with each call, as the kernel has it at that moment.
+#[test]
+fn descriptors_are_seen() {
+    for watch in [Watch::Ebpf, Watch::Chunked] {
+        let place = Place::watched_by(watch);
+        let (trace, from) = (place.trace("t"), place.work().join("from"));
+        fs::write(&from, vec![7u8; 2500]).unwrap();
+        run(&mut place.record(&trace, &[], ["/bin/dd", "if=from", "of=to", "bs=1000", "status=none"])).ok("record");
+        let of = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.mode())).unwrap();
+        let seen = |name: &str, fd: u64| -> Vec<_> {
+            let all = calls(&trace);
+            let moved = all.iter().filter(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == name) && c.args[0] == fd);
+            moved.map(|c| ((u64::from(c.seen.dev), c.seen.ino, u32::from(c.seen.mode)), c.seen.offset)).collect()
+        };
+        let each = |of: (u64, u64, u32), offsets: &[u64]| offsets.iter().map(|o| (of, *o)).collect::<Vec<_>>();
+        assert_eq!(seen("read", 0), each(of(&from), &[0, 1000, 2000, 2500]), "{watch:?}");
+        assert_eq!(seen("write", 1), each(of(&place.work().join("to")), &[0, 1000, 2000]), "{watch:?}");
+        // A close still finds what it closes, and a number that means nothing leads nowhere.
+        assert!(calls(&trace).iter().any(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == "close") && c.seen.ino == of(&from).1));
+        assert!(calls(&trace).iter().filter(|c| c.errno() == Some(9)).all(|c| c.seen.known().is_none()));
+    }
 }
 
 /// What happened besides calls; that something is missing is no such thing.

@@ -181,13 +181,13 @@ fn journal_calls(trace: &Path) -> Option<u64> {
     Some(calls)
 }
 
-/// A journal file is frames: `RAJ1`, `RAR1` or `RAR2`, the CRC-32C of all that follows it, the length of the records, stream, recording, sequence number, first
+/// A journal file is frames: `RAJ3`, `RAR3` or `RAF3`, the CRC-32C of all that follows it, the length of the records, stream, recording, sequence number, first
 /// record: 40 bytes; then the records, in the latter two with 8 bytes of a BPF ring before each.
 fn stream_calls(mut bytes: &[u8]) -> u64 {
     let word = |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;
     let mut calls = 0;
-    while bytes.len() >= 40 && [b"RAJ1", b"RAR1", b"RAR2"].contains(&bytes.first_chunk().unwrap()) {
-        let ring = &bytes[..4] != b"RAJ1";
+    while bytes.len() >= 40 && [b"RAJ3", b"RAR3", b"RAF3"].contains(&bytes.first_chunk().unwrap()) {
+        let ring = &bytes[..4] != b"RAJ3";
         let end = 40 + word(bytes, 8);
         if bytes.len() < end || crc32c(&bytes[8..end]) as usize != word(bytes, 4) {
             break;

@@ -25,3 +25,4 @@ mod run;
 mod tracee;
 mod transfer;
 mod tree;
+mod versions;

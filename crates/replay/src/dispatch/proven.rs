@@ -142,7 +142,19 @@ mod tests {
 
     fn call(seq: u64, entered: u64, left: u64) -> Result<trace::Item, ()> {
         let tid = seq as u32;
-        Ok(trace::Item::Call(Call { seq, entered, left: Some(left), pid: 1, tid, nr: 0, flags: 0, args: [0; 6], ret: 0, pieces: Vec::new() }))
+        Ok(trace::Item::Call(Call {
+            seq,
+            entered,
+            left: Some(left),
+            pid: 1,
+            tid,
+            nr: 0,
+            flags: 0,
+            args: [0; 6],
+            ret: 0,
+            seen: Default::default(),
+            pieces: Vec::new(),
+        }))
     }
 
     /// Each call `seq` with a partner waits for that one, if it can.

@@ -255,7 +255,19 @@ impl Teller {
         let nr = abi::by_name(name).unwrap_or_else(|| panic!("no row for {name}")).number;
         self.clock += 10;
         let (entered, seq) = (self.clock, self.clock);
-        self.items.push(Item::Call(Call { seq, entered, left: Some(entered + 5), pid: PID, tid: PID, nr, flags: 0, args, ret: out.ret, pieces }));
+        self.items.push(Item::Call(Call {
+            seq,
+            entered,
+            left: Some(entered + 5),
+            pid: PID,
+            tid: PID,
+            nr,
+            flags: 0,
+            args,
+            ret: out.ret,
+            seen: Default::default(),
+            pieces,
+        }));
     }
 }
 

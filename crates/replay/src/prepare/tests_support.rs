@@ -29,7 +29,19 @@ pub fn file(path: &str, content: &[u8], number: u32) -> Row {
 /// A call that moved these bytes.
 pub fn call(seq: u64, bytes: &[u8]) -> Call {
     let piece = Piece { arg: 1, kind: PieceKind::Data, flags: 0, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: Buffer::from(bytes) };
-    Call { seq, entered: seq, left: Some(seq), pid: 1, tid: 1, nr: 0, flags: 0, args: [0; 6], ret: bytes.len() as i64, pieces: vec![piece] }
+    Call {
+        seq,
+        entered: seq,
+        left: Some(seq),
+        pid: 1,
+        tid: 1,
+        nr: 0,
+        flags: 0,
+        args: [0; 6],
+        ret: bytes.len() as i64,
+        seen: Default::default(),
+        pieces: vec![piece],
+    }
 }
 
 /// Makes a tree whose files were read whole, by one call each.

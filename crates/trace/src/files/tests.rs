@@ -35,7 +35,7 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
 fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     let nr = abi::by_name(name).unwrap().number;
     let pieces = paths.iter().map(|(arg, path)| piece(*arg, PieceKind::String, path.as_bytes())).collect();
-    Call { seq: 0, entered: 0, left: None, pid: 1, tid: 1, nr, flags: 0, args, ret, pieces }
+    Call { seq: 0, entered: 0, left: None, pid: 1, tid: 1, nr, flags: 0, args, ret, seen: Default::default(), pieces }
 }
 
 /// An open of `/w/f` that came out as this identity.

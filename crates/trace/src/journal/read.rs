@@ -4,7 +4,7 @@
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
 
 use super::repeats::{self, Known, REFERENCE, Reference};
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC};
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION};
 use crate::record::{Header, PieceHeader, UNREADABLE};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -262,6 +262,18 @@ impl Records {
         }
         Ok(self.end - self.at >= n)
     }
+}
+
+/// The version of the journal in `file`, if it begins as journals of another version do.
+pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
+    let mut magic = [0; 4];
+    match file.read_exact_at(&mut magic, 0) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(e) => return Err(e),
+    }
+    let ours = magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
+    Ok((ours && magic[3] != VERSION).then_some(char::from(magic[3])))
 }
 
 fn is_magic(bytes: &[u8]) -> bool {

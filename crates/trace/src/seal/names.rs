@@ -125,6 +125,7 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
             flags: h.flags,
             args: h.args,
             ret: h.ret,
+            seen: h.seen,
             pieces,
         })))
     })

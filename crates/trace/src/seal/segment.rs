@@ -123,6 +123,7 @@ fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u
     };
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
+    let seen = |i: usize| header(i).seen.known();
     let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values((0..n).map(f))) };
     let time = (0..n).map(|i| (header(i).entered as i64).wrapping_add(clock_offset));
     let mut columns: Vec<ArrayRef> = vec![
@@ -145,6 +146,10 @@ fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u
         numbers(&|i| header(i).nr),
         Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
         numbers(&|i| header(i).cpu),
+        Arc::new(UInt32Array::from_iter((0..n).map(|i| seen(i).map(|s| s.dev)))),
+        Arc::new(UInt64Array::from_iter((0..n).map(|i| seen(i).map(|s| s.ino)))),
+        Arc::new(UInt32Array::from_iter((0..n).map(|i| seen(i).map(|s| u32::from(s.mode))))),
+        Arc::new(UInt64Array::from_iter((0..n).map(|i| seen(i).map(|s| s.offset)))),
     ];
     for a in 0..6 {
         columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|i| header(i).args[a]))));

@@ -1,7 +1,7 @@
 //! From records to items and back: what goes into journals comes out of the reader, in the order of entry, with every byte.
 
 use crate::document::{About, End, Summary, Verdict};
-use crate::record::{AT_EXIT, Header, NO_EXIT, PieceHeader, PieceKind, RecordKind};
+use crate::record::{AT_EXIT, Header, NO_EXIT, PieceHeader, PieceKind, RecordKind, Seen};
 use crate::seal::Limits;
 use crate::{Call, Event, Item, Piece, Recording, Trace, Want};
 use proptest::prelude::*;
@@ -40,6 +40,7 @@ fn header_of(item: &Item) -> Header {
             left: c.left.unwrap_or(0),
             ret: c.ret,
             args: c.args,
+            seen: c.seen,
             ..Header::default()
         },
         Item::Event(e) => Header { kind: e.kind as u8, pid: e.pid, tid: e.tid, entered: e.time, left: e.time, args: e.args, ..Header::default() },
@@ -101,7 +102,10 @@ fn item() -> impl Strategy<Value = Item> {
         }
         let left = (flags & NO_EXIT == 0).then_some(entered + took);
         let ret = if left.is_some() { ret } else { 0 };
-        Item::Call(Call { seq: 0, entered, left, pid, tid, nr, flags, args, ret, pieces })
+        // An engine that looks does not see something at each call.
+        let seen = if args[0] % 3 == 0 { Seen { ino: args[1], offset: args[2], dev: nr, mode: args[3] as u16, pad: 0 } } else { Seen::default() };
+        let seen = seen.known().unwrap_or_default();
+        Item::Call(Call { seq: 0, entered, left, pid, tid, nr, flags, args, ret, seen, pieces })
     })
 }
 
@@ -178,7 +182,19 @@ fn about_again(trace: &Trace) -> About {
 fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
     let piece = Piece { arg: 1, kind: PieceKind::Data, flags: AT_EXIT, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: bytes.to_vec().into() };
     let args = [3, 4096, bytes.len() as u64, 0, 0, 0];
-    Item::Call(Call { seq: 0, entered, left: Some(left), pid: 1, tid, nr: 0, flags: 0, args, ret: bytes.len() as i64, pieces: vec![piece] })
+    Item::Call(Call {
+        seq: 0,
+        entered,
+        left: Some(left),
+        pid: 1,
+        tid,
+        nr: 0,
+        flags: 0,
+        args,
+        ret: bytes.len() as i64,
+        seen: Default::default(),
+        pieces: vec![piece],
+    })
 }
 
 fn seal(path: &Path, items: &[Item], rows: usize) -> Summary {
@@ -270,6 +286,7 @@ fn columns_for_people() {
         flags: 0,
         args: [u64::MAX - 99, 1, 0, 0, 0, 0],
         ret: 3,
+        seen: Default::default(),
         pieces: vec![name, identity(b"/a\xffb")],
     };
     let missing = Call { entered: 60, left: Some(70), ret: -2, pieces: vec![open.pieces[0].clone()], ..open.clone() };

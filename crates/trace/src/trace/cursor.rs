@@ -8,7 +8,7 @@ use crate::cell::{Inside, pieces};
 use crate::columns::ARGS;
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::record::{NO_EXIT, RecordKind};
+use crate::record::{NO_EXIT, RecordKind, Seen};
 use crate::storage::file_at;
 use arrow::array::{Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array};
 use arrow::buffer::Buffer;
@@ -22,7 +22,28 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// Rows that it may hold.
 const BATCH_ROWS: u64 = 4 << 10;
 
-const OF_CALLS: [&str; 16] = ["seq", "entered", "duration", "pid", "tid", "result", "nr", "flags", "a0", "a1", "a2", "a3", "a4", "a5", "pieces", "data"];
+const OF_CALLS: [&str; 20] = [
+    "seq",
+    "entered",
+    "duration",
+    "pid",
+    "tid",
+    "result",
+    "nr",
+    "flags",
+    "dev",
+    "ino",
+    "mode",
+    "fd_offset",
+    "a0",
+    "a1",
+    "a2",
+    "a3",
+    "a4",
+    "a5",
+    "pieces",
+    "data",
+];
 const OF_EVENTS: [&str; 11] = ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
 
 /// What a file holds.
@@ -150,7 +171,36 @@ pub(super) struct Batch {
     call: Option<OfCalls>,
 }
 
+/// What descriptors led to: recorded since version 1.2, by engines that look.
+struct OfSeen {
+    dev: UInt32Array,
+    ino: UInt64Array,
+    mode: UInt32Array,
+    offset: UInt64Array,
+}
+
+impl OfSeen {
+    fn of(batch: &RecordBatch) -> Option<Self> {
+        let mode: UInt32Array = column(batch, "mode").filter(|mode: &UInt32Array| mode.null_count() < mode.len())?;
+        Some(Self { dev: column(batch, "dev")?, ino: column(batch, "ino")?, mode, offset: column(batch, "fd_offset")? })
+    }
+}
+
+impl OfCalls {
+    fn seen(&self, i: usize) -> Seen {
+        let known = self.seen.as_ref().filter(|of| !of.mode.is_null(i));
+        known.map_or_else(Seen::default, |of| Seen {
+            ino: of.ino.value(i),
+            offset: of.offset.value(i),
+            dev: of.dev.value(i),
+            mode: of.mode.value(i) as u16,
+            pad: 0,
+        })
+    }
+}
+
 struct OfCalls {
+    seen: Option<OfSeen>,
     seq: UInt64Array,
     duration: Int64Array,
     result: Int64Array,
@@ -173,6 +223,7 @@ impl Batch {
         let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else { return None };
         let call = || {
             Some(OfCalls {
+                seen: OfSeen::of(batch),
                 seq: full(batch, "seq")?,
                 duration: column(batch, "duration")?,
                 result: column(batch, "result")?,
@@ -223,7 +274,7 @@ impl Batch {
         let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i)).then(|| entered.wrapping_add(call.duration.value(i) as u64));
         let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
         let pieces = pieces(&cell, data)?;
-        Some(Item::Call(Call { seq: call.seq.value(i), entered, left, pid, tid, nr: call.nr.value(i), flags, args, ret, pieces }))
+        Some(Item::Call(Call { seq: call.seq.value(i), entered, left, pid, tid, nr: call.nr.value(i), flags, args, ret, seen: call.seen(i), pieces }))
     }
 }
 

@@ -38,7 +38,9 @@ impl<T: Default> World<T> {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         for i in arguments(shape.uses.fds).filter(|_| numbers) {
             if bound.fds[i].is_none() {
-                bound.fds[i] = self.find(thread.table, call, call.args[i] as i32);
+                let found = self.find(thread.table, call, call.args[i] as i32);
+                // Where the engine saw another file behind the number, it has changed its meaning without our knowing.
+                bound.fds[i] = found.filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.seen));
             }
         }
         if bound.inner.is_empty() {

@@ -1,6 +1,6 @@
 //! What descriptors lead to.
 
-use crate::record::Identity;
+use crate::record::{Identity, Seen};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -51,6 +51,12 @@ impl OpenFile {
     pub(super) fn new(id: u64, path: &[u8], identity: Identity, inode: Arc<Inode>, status: u32) -> Self {
         Self { id, path: path.into(), identity, inode, offset: AtomicU64::new(identity.offset), status: AtomicU32::new(status) }
     }
+    /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
+    /// tells other numbers than their inodes have.
+    pub fn may_be(&self, seen: Seen) -> bool {
+        let Identity { dev, ino, .. } = self.identity;
+        seen.known().is_none_or(|seen| self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino))
+    }
     /// The offset that calls without a position of their own use.
     pub fn offset(&self) -> u64 {
         self.offset.load(Relaxed)
@@ -77,6 +83,26 @@ impl OpenFile {
     pub fn is_stored(&self) -> bool {
         let memory = self.path.starts_with(b"/memfd:");
         matches!(self.file_type(), 0o100_000 | 0o040_000 | 0o120_000) && !memory && !super::mounts::is_virtual_magic(self.identity.magic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::CREATED_KNOWN;
+
+    #[test]
+    fn what_was_seen_tells_files_apart() {
+        let file = |created| {
+            let identity = Identity { dev: 0x801, ino: 7, mode: 0o100_644, created, ..Identity::default() };
+            OpenFile::new(1, b"/f", identity, Arc::new(Inode::new((0x801, 7), 0)), 0)
+        };
+        let seen = |dev, ino| Seen { dev, ino, mode: 0o100_644, ..Seen::default() };
+        let (told, asked) = (file(CREATED_KNOWN), file(0));
+        assert!(told.may_be(seen(0x801, 7)) && told.may_be(Seen::default()));
+        assert!(!told.may_be(seen(0x801, 8)) && !told.may_be(seen(0x802, 7)));
+        // What `stat` said may be another number for the same file.
+        assert!(asked.may_be(seen(0x17, 8)));
     }
 }
 

@@ -53,6 +53,7 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 	s->head.entered = t->entered;
 	s->head.ret = 0;
 	__builtin_memcpy(s->head.args, t->args, sizeof(t->args));
+	s->head.seen = t->seen;
 	s->plan = t->plan;
 	s->staged = 0;
 	s->broken = 0;
@@ -105,7 +106,12 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
 	struct scratch *s = scratch();
-	if (!p || !s || !p->count[ENTRY])
+	t->seen = (struct seen){};
+	if (!p || !s)
+		return 0;
+	if (p->fd < 6)
+		see(task, (s32)t->args[p->fd], &t->seen);
+	if (!p->count[ENTRY])
 		return 0;
 	if (t->launching && !p->begins)
 		return 0;
@@ -147,6 +153,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		t->flags = NO_ENTRY | (compat ? COMPAT : 0);
 		t->retry = 0;
 		t->spoiled = 0;
+		t->seen = (struct seen){};
 		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
 	}
 	bool bad = ret < 0 && ret >= -4095;

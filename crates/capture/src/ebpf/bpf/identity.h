@@ -15,6 +15,36 @@ static __always_inline u64 device(u32 dev)
 	return (minor & 0xff) | (major & 0xfff) << 8 | (minor & ~0xffULL) << 12 | (major & ~0xfffULL) << 32;
 }
 
+/* Fields of what a pointer leads to that the kernel gave us as a number: read at once where the verifier can be told its type (Linux 6.2 and later), else by a call each. */
+#define TOLD(ptr, type) bpf_core_cast(ptr, type)
+#define READ(ptr, type, field) (bpf_ksym_exists(bpf_rdonly_cast) ? TOLD(ptr, type)->field : BPF_CORE_READ((type *)(ptr), field))
+
+/* The open file of a descriptor of the current thread. */
+static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
+{
+	struct files_struct *files = task->files;
+	struct fdtable *table = files ? files->fdt : 0;
+	struct file *file = 0;
+	if (!table || fd < 0 || fd >= table->max_fds)
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
+}
+
+/* What a descriptor of the current thread leads to, in short. */
+static __always_inline void see(struct task_struct *task, s64 fd, struct seen *seen)
+{
+	struct file *file = open_file(task, fd);
+	struct inode *inode = file ? READ(file, struct file, f_inode) : 0;
+	if (!inode)
+		return;
+	seen->offset = READ(file, struct file, f_pos);
+	seen->ino = READ(inode, struct inode, i_ino);
+	seen->mode = READ(inode, struct inode, i_mode);
+	struct super_block *sb = READ(inode, struct inode, i_sb);
+	seen->dev = device(READ(sb, struct super_block, s_dev));
+}
+
 /* Writes before what is there; `at` is where it begins. */
 static __always_inline u32 before(struct scratch *s, u32 at, const void *text, u32 len)
 {
@@ -113,16 +143,6 @@ static __always_inline u32 describe(struct scratch *s, struct inode *inode, stru
 	u32 n = END - at;
 	bpf_probe_read_kernel(s->bytes + sizeof(*id), n, s->path + at);
 	return sizeof(*id) + n;
-}
-
-static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file *file = 0;
-	if (!table || fd < 0 || fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
-	return file;
 }
 
 static __always_inline u32 describe_file(struct scratch *s, struct file *file)

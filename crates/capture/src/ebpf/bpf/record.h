@@ -6,6 +6,9 @@
 enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
 enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4 };
 
+/* What the call's descriptor led to when it was entered. */
+struct seen { u64 ino, offset; u32 dev; u16 mode, pad; };
+
 struct header {
 	u32 len;
 	u8 kind, flags;
@@ -15,6 +18,7 @@ struct header {
 	u64 entered, left;
 	s64 ret;
 	u64 args[6];
+	struct seen seen;
 };
 
 enum piece_kind { DATA_PIECE, BYTES, STRING, STR_VEC, IOVECS, MSG, NAME, CONTROL, IOCBS, IDENTITY };
@@ -43,8 +47,8 @@ struct take {
 };
 
 #define STEPS 8
-/* `begins`: a vector of strings goes in, as into calls that begin a program. */
-struct plan { u32 count[2]; u32 begins, pad; struct take take[2][STEPS]; };
+/* `begins`: a vector of strings goes in, as into calls that begin a program. `fd`: the argument that is the call's descriptor; NONE: there is none. */
+struct plan { u32 count[2]; u32 begins, fd; struct take take[2][STEPS]; };
 
 /* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
 struct number { u32 plan, mask; u32 by, variants; };

@@ -14,6 +14,7 @@ enum scope { FAMILY, CGROUP, EVERYBODY };
 struct thread {
 	u64 entered;
 	u64 args[6];
+	struct seen seen;
 	u32 nr, plan, tid, retry;
 	u8 phase, flags;
 	u8 launching;          /* nothing counts before its next program */

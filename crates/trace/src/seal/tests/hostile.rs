@@ -152,8 +152,8 @@ fn newer_traces_are_refused() {
         Trace::open(&path).map(|_| ()).map_err(|e| e.to_string())
     };
     let newer = with("\"major\": 1", "\"major\": 2").unwrap_err();
-    assert!(newer.ends_with("has format 2.1, this program knows 1.x: use a newer reanimator"), "{newer}");
-    with("\"minor\": 1", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
+    assert!(newer.ends_with("has format 2.2, this program knows 1.x: use a newer reanimator"), "{newer}");
+    with("\"minor\": 2", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
     assert!(with("reanimator trace", "shopping list").unwrap_err().contains("is not a trace"));
     std::fs::remove_file(path.join(NAME)).unwrap();
     assert!(Trace::open(&path).map(|_| ()).unwrap_err().to_string().contains("it has no trace.json"));
