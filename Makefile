@@ -13,7 +13,7 @@ demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove
 	tests/demo.sh $(RA)
 
 test: build-needs  ## Everything that must hold before a change lands
-	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make coreutils postgresql redis-server rocksdb-tools g++ gzip
+	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash tar findutils dash make coreutils postgresql redis-server rocksdb-tools g++ gzip mount e2fsprogs xfsprogs btrfs-progs
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings

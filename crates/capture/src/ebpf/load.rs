@@ -4,6 +4,7 @@ use super::plans;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
 use libbpf_rs::btf::Btf;
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 use std::fmt;
@@ -96,14 +97,17 @@ pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Option
     knows_our_numbers()?;
     let path = path()?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
-    let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
     let plans = plans::Tables::new(options);
     let mut open = EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
-    configure(&mut open, options, &plans, &Settings { path, cpus, ring_bytes, scope })?;
+    configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(std::os::fd::AsFd::as_fd(&template)).map_err(refused("prepare rings"))?;
     let mut skel = open.load().map_err(refused("load the eBPF program"))?;
+    let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
+    let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
+    data.ring_bytes = ring_bytes as u64;
+    data.chunk_bytes = if path == Path::Dynptr { CHUNK.min(ring_bytes as u32 / 8) } else { FIXED_CHUNK };
     for cpu in 0..cpus as u32 {
         let ring = ring(ring_bytes)?;
         let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&ring)) as u32;
@@ -129,14 +133,11 @@ impl Probe<'_> {
 struct Settings {
     path: Path,
     cpus: usize,
-    ring_bytes: usize,
     scope: Scope,
 }
 
 fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Tables, set: &Settings) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
-    data.ring_bytes = set.ring_bytes as u64;
-    data.chunk_bytes = if set.path == Path::Dynptr { CHUNK.min(set.ring_bytes as u32 / 8) } else { FIXED_CHUNK };
     data.dynptrs = set.path == Path::Dynptr;
     data.drops = options.drops;
     data.recorder = std::process::id();
@@ -158,15 +159,21 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
     MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options).map_err(refused("make a ring"))
 }
 
-/// As much as stays in a processor's cache while it goes from the program to us, but no more than a sixty-fourth of the memory for all of them. Where we share the
-/// program's only CPU nobody empties a ring while one call is recorded, so there it should hold a long one.
+/// As much as stays in a processor's cache while it goes from the program to us, but no more than a sixty-fourth of the memory for all of them. Where nobody may be there
+/// to empty a ring while one call is recorded, it should hold a long one: where we share the program's only CPU, and beside another recorder, whose calls may
+/// keep the other CPUs to themselves just then, until we give up this one.
 fn ring_bytes(cpus: usize) -> usize {
     let memory = rustix::system::sysinfo();
     let all = memory.totalram as usize * memory.mem_unit as usize / 64;
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-    let most = if alone { 256 << 20 } else { 8 << 20 };
+    let most = if alone || others_record() { 256 << 20 } else { 8 << 20 };
     let each = (all / cpus.max(1)).clamp(1 << 20, most);
     1 << each.ilog2()
+}
+
+/// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program of this name is loaded, besides ours.
+fn others_record() -> bool {
+    ProgInfoIter::default().filter(|program| program.name == "calls_under_way").nth(1).is_some()
 }
 
 /// Whether the engine works here: loads and attaches the real program, and says which way of copying it uses.

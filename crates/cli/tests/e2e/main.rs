@@ -12,6 +12,7 @@ mod duckdb;
 mod ebpf;
 mod endings;
 mod failing;
+mod filesystems;
 mod forge;
 mod hostile;
 mod killed;

@@ -9,11 +9,12 @@
 #include "record.h"
 
 /* Set by user space before loading. */
-const volatile u64 ring_bytes = 64 << 20;
-const volatile u32 chunk_bytes = 1 << 20;
 const volatile bool dynptrs = true;
 const volatile bool drops = false;
 const volatile u32 recorder = 0;
+/* And before attaching: who else records shows when this is loaded. */
+volatile u64 ring_bytes = 64 << 20;
+volatile u32 chunk_bytes = 1 << 20;
 
 #define SCRATCH (16 << 10)
 #define STRING_BYTES 4096
