@@ -342,6 +342,22 @@ fn recorders_side_by_side_and_within_each_other() {
     }
 }
 
+/// Two recorders at once whose programs' calls are as long as their rings: nothing is lost by waiting for each other's CPU.
+#[test]
+fn long_calls_side_by_side() {
+    let place = Place::watched_by(Watch::Ebpf);
+    for round in 0..4 {
+        let dd = |name: &str| ["/bin/dd", "if=/dev/zero", &format!("of={name}"), "bs=5M", "count=8", "status=none"].map(str::to_owned);
+        let names = ["a", "b"].map(|name| format!("{name}{round}"));
+        let both: Vec<_> = names.iter().map(|n| start(&mut place.record(&place.trace(n), &[], dd(n)))).collect();
+        both.into_iter().for_each(|child| drop(finish(child, "a recorder").ok("record")));
+        for name in names {
+            let info = place.info(&place.trace(&name));
+            assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{name}: {info}");
+        }
+    }
+}
+
 /// A filter is applied in the kernel: a call that nobody asked for leaves no record.
 #[test]
 fn filters_leave_no_gap() {

@@ -65,7 +65,8 @@ struct cpu_state {
 	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
 	u64 alarm_at;  /* call for help when so many bytes wait */
 	u64 long_calls;/* calls that may be longer than the room in the ring: user space is to keep it free of the disk's pace */
-	u64 spare[11];
+	u64 at_most;   /* no more bytes wait in the ring */
+	u64 spare[10];
 };
 
 /* What is shared for all. */
