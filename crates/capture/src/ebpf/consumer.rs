@@ -3,11 +3,12 @@
 //! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
 
 use super::complete::{Complete, Look};
-use super::load::Probe;
+use super::load::{Probe, refused};
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use super::writer::{Window, Writer};
 use crate::Error;
+use libbpf_rs::MapHandle;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use std::fs::File;
 use std::mem::offset_of;
@@ -90,11 +91,11 @@ impl Consumers {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
         let window = Arc::new(Window::new(probe.cpus));
-        let rings = (0..probe.cpus as u32).map(|cpu| Ring::new(probe.ring(cpu)?, probe.ring_bytes)).collect::<Result<_, Error>>()?;
+        let rings = probe.rings.iter().map(|ring| Ring::new(ring, probe.ring_bytes)).collect::<Result<_, Error>>()?;
         let complete = Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
         let mut threads = Vec::new();
         for (cpu, journal) in journals.into_iter().enumerate() {
-            let map = probe.ring(cpu as u32)?;
+            let map = MapHandle::try_from(&probe.rings[cpu]).map_err(refused("copy a descriptor"))?;
             let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
@@ -148,7 +149,7 @@ struct Consumer {
     look: Look,
     writer: Writer,
     sleep: OwnedFd,
-    _map: libbpf_rs::MapHandle,
+    _map: MapHandle,
     shared: Arc<Shared>,
     cpus: Arc<Cpus>,
     /// Wake us at so many bytes.

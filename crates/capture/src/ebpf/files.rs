@@ -10,7 +10,7 @@ use super::skel::types::{common_state, request};
 use crate::Error;
 use crate::out::{Due, Out, Sink};
 use crate::source::Source;
-use libbpf_rs::{MapCore, MapHandle, RingBufferBuilder};
+use libbpf_rs::{MapHandle, RingBufferBuilder};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::thread::CpuSet;
 use std::mem::offset_of;
@@ -46,7 +46,6 @@ struct Desk {
 impl Files {
     /// Starts them; `common` is the map of that name.
     pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journal: Journal) -> Result<Self, Error> {
-        let id = probe.skel.maps.requests.info().map_err(refused("find a ring"))?.info.id;
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
         let (stop, turn) = (AtomicBool::new(false), Mutex::new(()));
         let desk = Arc::new(Desk { stop, stopped, common: Arc::clone(common), turn, out: Mutex::new(Out::new(journal)) });
@@ -55,12 +54,13 @@ impl Files {
         common.word(offset_of!(common_state, alone)).store(u64::from(cpus.len() == 1), Ordering::Release);
         let mut threads = Vec::new();
         for half in 0..cpus.len().clamp(1, 2) {
+            let requests = MapHandle::try_from(&probe.skel.maps.requests).map_err(refused("copy a descriptor"))?;
             let desk = Arc::clone(&desk);
             let mut mine = CpuSet::new();
             cpus.iter().skip(half).step_by(2).for_each(|cpu| mine.set(*cpu));
             let serve = move || {
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
-                serve(id, &desk);
+                serve(&requests, &desk);
             };
             threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
         }
@@ -78,7 +78,7 @@ impl Files {
     }
 }
 
-fn serve(id: u32, desk: &Desk) {
+fn serve(requests: &MapHandle, desk: &Desk) {
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
@@ -90,9 +90,8 @@ fn serve(id: u32, desk: &Desk) {
         desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
         0
     };
-    let Ok(map) = MapHandle::from_map_id(id) else { return };
     let mut rings = RingBufferBuilder::new();
-    if rings.add(&map, read).is_err() {
+    if rings.add(requests, read).is_err() {
         return;
     }
     let Ok(ring) = rings.build() else { return };
@@ -105,7 +104,7 @@ fn serve(id: u32, desk: &Desk) {
         if last {
             return;
         }
-        let mut fds = [PollFd::from_borrowed_fd(map.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
         let _ = poll(&mut fds, None);
     }
 }

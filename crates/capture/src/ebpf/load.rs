@@ -73,6 +73,8 @@ pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> E
 /// The program, attached.
 pub(super) struct Probe<'o> {
     pub skel: EngineSkel<'o>,
+    /// Of each CPU. Held here: to open a map by its number takes CAP_SYS_ADMIN.
+    pub rings: Vec<MapHandle>,
     pub ring_bytes: usize,
     pub path: Path,
     /// By number: what possible CPUs there are.
@@ -108,25 +110,19 @@ pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Option
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
     data.ring_bytes = ring_bytes as u64;
     data.chunk_bytes = if path == Path::Dynptr { CHUNK.min(ring_bytes as u32 / 8) } else { FIXED_CHUNK };
-    for cpu in 0..cpus as u32 {
-        let ring = ring(ring_bytes)?;
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&ring)) as u32;
+    let rings = (0..cpus).map(|_| ring(ring_bytes)).collect::<Result<Vec<_>, _>>()?;
+    for (cpu, ring) in (0u32..).zip(&rings) {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(ring)) as u32;
         skel.maps.rings.update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("place a ring"))?;
     }
     plans.store(&mut skel).map_err(refused("load the capture plans"))?;
-    Ok(Probe { skel, ring_bytes, path, cpus })
+    Ok(Probe { skel, rings, ring_bytes, path, cpus })
 }
 
 impl Probe<'_> {
     /// Begins to watch.
     pub fn attach(&mut self) -> Result<(), Error> {
         self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))
-    }
-    /// A descriptor of a CPU's ring.
-    pub fn ring(&self, cpu: u32) -> Result<MapHandle, Error> {
-        let id = self.skel.maps.rings.lookup(&cpu.to_ne_bytes(), MapFlags::ANY).map_err(refused("find a ring"))?;
-        let id = id.and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
-        MapHandle::from_map_id(id).map_err(refused("open a ring"))
     }
 }
 

@@ -12,7 +12,7 @@ use super::load::{Probe, refused};
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use crate::Error;
-use libbpf_rs::{Iter, Link, MapCore, MapHandle};
+use libbpf_rs::{Iter, Link, MapHandle};
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
@@ -92,8 +92,7 @@ impl Throttle {
     /// Starts it.
     pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
         let page = rustix::param::page_size();
-        let id = probe.skel.maps.alarms.info().map_err(refused("find a ring"))?.info.id;
-        let alarms = MapHandle::from_map_id(id).map_err(refused("open a ring"))?;
+        let alarms = MapHandle::try_from(&probe.skel.maps.alarms).map_err(refused("copy a descriptor"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
         let watcher =
             Watcher { brake, alarms, taken, cpus: Arc::clone(&consumers.cpus), complete: Arc::clone(&consumers.complete), ring_bytes: probe.ring_bytes as u64 };

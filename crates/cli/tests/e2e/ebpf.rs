@@ -1,6 +1,6 @@
 //! What only the eBPF engine has to show: the same records as ptrace, an exact account of loss, back-pressure, the order of time across CPUs, storms, scopes.
 
-use crate::place::{Place, Watch, has_begun, number};
+use crate::place::{Place, Watch, Who, has_begun, number};
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
 use nix::sys::signal::{Signal, kill};
@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use trace::record::{PieceKind, RecordKind};
 use trace::{Call, Item, Trace, Want};
 
@@ -340,6 +341,23 @@ fn recorders_side_by_side_and_within_each_other() {
         let info = place.info(&place.trace(name));
         assert_eq!(info["verdict"], "complete", "{name}: {info}");
     }
+}
+
+/// Capabilities are enough, without root: CAP_BPF and CAP_PERFMON to watch, CAP_SYS_PTRACE to look at descriptors.
+#[test]
+fn capabilities_are_enough() {
+    let place = Place::of(Who::Ordinary);
+    let trace = place.trace("t");
+    let caps = "caps=-all,+bpf,+perfmon,+sys_ptrace";
+    let mut command = Command::new("/usr/bin/setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", &format!("--inh-{caps}"), &format!("--ambient-{caps}")]);
+    command.arg(place.path("reanimator")).args(["-q", "record", "--engine", "ebpf", "-o"]).arg(&trace);
+    // What cp moves inside the kernel is read by a thread of the recorder.
+    run(command.args(["--", "/bin/dash", "-c", "dd if=/dev/zero of=a bs=1M count=3 status=none; cp a b"]).current_dir(place.work())).ok("record");
+    let info = place.info(&trace);
+    assert_eq!((&info["verdict"], &info["uid"]), (&Value::from("complete"), &Value::from(65534)), "{info}");
+    let (ran, report) = place.replay(&trace, &place.directory("root"));
+    assert_eq!((ran.code, number(&report, "divergences"), number(&report, "state.different")), (Some(0), 0, 0), "{report}");
 }
 
 /// Two recorders at once whose programs' calls are as long as their rings: nothing is lost by waiting for each other's CPU.
