@@ -2,6 +2,7 @@
 //!
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
+//! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC};
@@ -49,6 +50,20 @@ pub(crate) struct Records {
     next: u64,
     damage: Damage,
     ended: bool,
+    /// The file is being written.
+    grows: bool,
+}
+
+/// What stands where a frame should begin.
+enum Found {
+    /// A whole one.
+    Whole,
+    /// Not even a head.
+    Nothing,
+    /// A head, and less than it promises.
+    Cut,
+    /// Something else.
+    Other,
 }
 
 /// A record: its head, and its pieces as they lie in the journal.
@@ -79,7 +94,18 @@ impl Records {
             next: 0,
             damage: Damage::default(),
             ended: false,
+            grows: false,
         }
+    }
+
+    /// Says whether the file is still being written: its end is not the stream's then.
+    pub fn grows(&mut self, grows: bool) {
+        self.grows = grows;
+    }
+
+    /// Bytes of the file.
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// What was wrong so far.
@@ -104,7 +130,7 @@ impl Records {
                 self.at = self.frame;
             }
             if self.ended || !self.next_frame()? {
-                self.ended = true;
+                self.ended = !self.grows;
                 return Ok(None);
             }
         }
@@ -198,36 +224,56 @@ impl Records {
         self.frame = 0;
         let mut searching = false;
         loop {
-            if !self.fill(HEAD)? {
-                let rest = (self.end - self.at) as u64;
-                self.damage.torn += rest;
-                self.at = self.end;
-                return Ok(false);
-            }
-            let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
-            let len = frame.len as usize;
-            let refers = frame.magic == REFERRING_MAGIC;
-            let ring = refers || frame.magic == RING_MAGIC;
-            if (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
-                if self.fill(HEAD + len)? {
-                    let whole = &self.buffer[self.at..self.at + HEAD + len];
-                    if crc_fast::crc32_iscsi(&whole[8..]) == frame.crc {
-                        self.frame = self.at + HEAD + len;
-                        (self.ring, self.refers) = (ring, refers);
-                        self.at += HEAD;
-                        return Ok(true);
-                    }
-                } else if !searching && !self.another_frame_follows() {
+            match self.find_frame()? {
+                Found::Whole => return Ok(true),
+                _ if self.grows => {
+                    // Read again what may have been read while it was written.
+                    self.end = self.at;
+                    return Ok(false);
+                }
+                Found::Nothing => {
                     self.damage.torn += (self.end - self.at) as u64;
                     self.at = self.end;
                     return Ok(false);
                 }
+                Found::Cut if !searching && !self.another_frame_follows() => {
+                    self.damage.torn += (self.end - self.at) as u64;
+                    self.at = self.end;
+                    return Ok(false);
+                }
+                Found::Cut | Found::Other => {}
             }
             searching = true;
             let step = self.buffer[self.at + 1..self.end].windows(4).position(is_magic).map_or(self.end - self.at - 3, |n| n + 1);
             self.damage.bytes += step as u64;
             self.at += step;
         }
+    }
+
+    /// Goes into the frame that begins here, if there is a whole one.
+    fn find_frame(&mut self) -> io::Result<Found> {
+        if !self.fill(HEAD)? {
+            return Ok(Found::Nothing);
+        }
+        let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
+        let len = frame.len as usize;
+        let refers = frame.magic == REFERRING_MAGIC;
+        let ring = refers || frame.magic == RING_MAGIC;
+        let ours = (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording;
+        if !ours || len > MOST || frame.first < self.next {
+            return Ok(Found::Other);
+        }
+        if !self.fill(HEAD + len)? {
+            return Ok(Found::Cut);
+        }
+        let whole = &self.buffer[self.at..self.at + HEAD + len];
+        if crc_fast::crc32_iscsi(&whole[8..]) != frame.crc {
+            return Ok(Found::Other);
+        }
+        self.frame = self.at + HEAD + len;
+        (self.ring, self.refers) = (ring, refers);
+        self.at += HEAD;
+        Ok(Found::Whole)
     }
 
     /// Whether the head of a frame stands in what is left: then the length before it was damaged, and not the file cut.
