@@ -1,8 +1,9 @@
 //! Sealing while the program is recorded, by a thread that runs when nobody else wants a CPU (SCHED_IDLE).
 //!
-//! It has nothing to do before much of the journals waits, and leaves the machine to the recording while that is in a hurry. At the end it is as urgent as anybody, if we may say so;
+//! It has nothing to do before much of the journals waits, and leaves the machine to others unless a CPU is to spare and the recording is in no hurry. At the end it is as urgent as anybody, if we may say so;
 //! if it takes too long even so, it is left to itself, its files are removed, and everything is sealed afterwards.
 
+use crate::spare::Spare;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::sync::Arc;
@@ -80,10 +81,12 @@ impl Sealing {
 
 fn follow(shared: &Shared, mut along: Along, mut tide: impl Tide, bytes: u64) -> Option<Along> {
     let stop = || shared.stop.load(Ordering::Acquire);
+    let mut spare = Spare::new();
     while !stop() {
-        if !tide.in_a_hurry() && along.behind().ok()? >= bytes {
+        let free = spare.is_enough() && !tide.in_a_hurry();
+        if free && along.behind().ok()? >= bytes {
             let until = tide.until();
-            along.go(until, || !stop() && !tide.in_a_hurry()).ok()?;
+            along.go(until, || !stop() && spare.is_enough() && !tide.in_a_hurry()).ok()?;
         }
         std::thread::park_timeout(LOOK);
     }

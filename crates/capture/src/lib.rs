@@ -19,6 +19,7 @@ mod plans;
 mod present;
 mod ptrace;
 mod source;
+mod spare;
 mod user;
 
 pub use command::{Command, Credentials, resolve};

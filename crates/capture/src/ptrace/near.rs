@@ -11,10 +11,10 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
 
 use super::stopped::Waited;
+use crate::spare::field;
 use crate::user::NUDGE;
 use nix::libc;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -301,13 +301,6 @@ fn policy_of(tid: i32, policy: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` is a whole struct.
     unsafe { libc::sched_setscheduler(tid, policy, &parameters) == 0 }
-}
-
-/// A number in a one-line file of procfs.
-fn field(file: Option<&File>, n: usize) -> Option<f64> {
-    let mut text = [0; 128];
-    let len = file?.read_at(&mut text, 0).ok()?;
-    std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
 }
 
 /// Threads that run or want to, on the whole machine.
