@@ -7,7 +7,7 @@ use crate::spare::Spare;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Thread;
 use std::time::Duration;
@@ -26,15 +26,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// It is waited for so long at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    tid: AtomicI32,
-}
-
 /// The thread.
 pub(crate) struct Sealing {
-    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    tid: i32,
     thread: Thread,
     done: Receiver<Option<Along>>,
 }
@@ -46,29 +41,32 @@ impl Sealing {
             return None;
         }
         let along = recording.follow(2 * bytes).ok()?;
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
+        let stop = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&stop);
+        let (tell, told) = sync_channel(1);
         let (hand_over, done) = sync_channel(1);
         let run = move || {
             // What signals say is for the engine's threads.
             let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             // SAFETY: takes nothing.
-            theirs.tid.store(unsafe { libc::gettid() }, Ordering::Release);
+            let _told = tell.send(unsafe { libc::gettid() });
             let along = if policy_of(0, libc::SCHED_IDLE) { follow(&theirs, along, tide, bytes) } else { None };
             let _nobody_waits = hand_over.send(along);
         };
         let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(run).ok()?;
-        Some(Self { shared, thread: thread.thread().clone(), done })
+        Some(Self { stop, tid: told.recv().ok()?, thread: thread.thread().clone(), done })
+    }
+
+    /// The thread's number.
+    pub fn tid(&self) -> i32 {
+        self.tid
     }
 
     /// Asks it to end.
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        let tid = self.shared.tid.load(Ordering::Acquire);
-        if tid != 0 {
-            // Who may not waits for its turn.
-            policy_of(tid, libc::SCHED_OTHER);
-        }
+        self.stop.store(true, Ordering::Release);
+        // Who may not waits for its turn.
+        policy_of(self.tid, libc::SCHED_OTHER);
         self.thread.unpark();
     }
 
@@ -79,8 +77,14 @@ impl Sealing {
     }
 }
 
-fn follow(shared: &Shared, mut along: Along, mut tide: impl Tide, bytes: u64) -> Option<Along> {
-    let stop = || shared.stop.load(Ordering::Acquire);
+impl Drop for Sealing {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn follow(stop: &AtomicBool, mut along: Along, mut tide: impl Tide, bytes: u64) -> Option<Along> {
+    let stop = || stop.load(Ordering::Acquire);
     let mut spare = Spare::new();
     while !stop() {
         let free = spare.is_enough() && !tide.in_a_hurry();
