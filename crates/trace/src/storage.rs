@@ -6,6 +6,7 @@
 mod log;
 mod provisional;
 
+pub(crate) use log::window;
 pub(crate) use provisional::Provisional;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;

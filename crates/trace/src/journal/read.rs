@@ -7,8 +7,10 @@
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC};
 use crate::record::{Header, PieceHeader, UNREADABLE};
+use rustix::fs::Advice;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -52,7 +54,12 @@ pub(crate) struct Records {
     ended: bool,
     /// The file is being written.
     grows: bool,
+    /// What was dropped from the page cache again.
+    dropped: u64,
 }
+
+/// Pages are dropped so many bytes at a time.
+const STEP: u64 = 8 << 20;
 
 /// What stands where a frame should begin.
 enum Found {
@@ -95,6 +102,7 @@ impl Records {
             damage: Damage::default(),
             ended: false,
             grows: false,
+            dropped: 0,
         }
     }
 
@@ -281,6 +289,18 @@ impl Records {
         self.buffer[self.at + 1..self.end].windows(4).any(is_magic)
     }
 
+    /// What its writer had dropped from the page cache, and we have read again, is not to stay there: the program has more use for the memory.
+    fn drop_behind(&mut self) -> io::Result<()> {
+        if self.base - self.dropped < STEP {
+            return Ok(());
+        }
+        if self.len()? - self.base > crate::storage::window() {
+            let _best = rustix::fs::fadvise(&self.file, self.dropped, NonZeroU64::new(self.base - self.dropped), Advice::DontNeed);
+        }
+        self.dropped = self.base;
+        Ok(())
+    }
+
     /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
     fn fill(&mut self, n: usize) -> io::Result<bool> {
         if self.end - self.at >= n {
@@ -291,6 +311,9 @@ impl Records {
         self.end -= self.at;
         self.at = 0;
         let want = n.max(2 * super::FRAME_BYTES);
+        if self.grows {
+            self.drop_behind()?;
+        }
         // What a length promises need not be there: grow with what comes.
         let left = self.file.metadata()?.len().saturating_sub(self.base) as usize;
         let size = want.min(left.max(self.end)).max(n.min(left.max(self.end)));
