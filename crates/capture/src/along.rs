@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::Thread;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use trace::{Along, Recording};
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Sealing {
     stop: Arc<AtomicBool>,
     tid: i32,
-    thread: Thread,
+    thread: JoinHandle<()>,
     done: Receiver<Option<Along>>,
 }
 
@@ -54,7 +54,7 @@ impl Sealing {
             let _nobody_waits = hand_over.send(along);
         };
         let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(run).ok()?;
-        Some(Self { stop, tid: told.recv().ok()?, thread: thread.thread().clone(), done })
+        Some(Self { stop, tid: told.recv().ok()?, thread, done })
     }
 
     /// The thread's number.
@@ -65,9 +65,11 @@ impl Sealing {
     /// Asks it to end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        // Who may not waits for its turn.
-        policy_of(self.tid, libc::SCHED_OTHER);
-        self.thread.unpark();
+        if !self.thread.is_finished() {
+            // Who may not waits for its turn.
+            policy_of(self.tid, libc::SCHED_OTHER);
+        }
+        self.thread.thread().unpark();
     }
 
     /// Ends it, and leaves what it did to the recording.

@@ -7,7 +7,7 @@ use crate::document::{About, Document, End, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::seal::{Along, How, Limits};
-use crate::storage::{Disk, Provisional, Storage, directory};
+use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,8 +46,7 @@ impl Recording {
         let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
         let document = Document { state: State::Recording, recording, about, ..Document::default() };
         document.store(&*storage, dir.as_fd(), path)?;
-        let again = dir.try_clone().map_err(Error::io("open", path))?;
-        let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again));
+        let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again(&dir, path)?));
         Ok(Self { path: path.to_owned(), dir, document, storage, provisional, along: Mutex::default() })
     }
 
@@ -65,8 +64,7 @@ impl Recording {
     }
 
     pub(crate) fn follow_in(&self, limits: Limits) -> Result<Along, Error> {
-        let dir = self.dir.try_clone().map_err(Error::io("open", &self.path))?;
-        Along::new(dir, self.path.clone(), Arc::clone(&self.provisional), &self.document, limits)
+        Along::new(again(&self.dir, &self.path)?, self.path.clone(), Arc::clone(&self.provisional), &self.document, limits)
     }
 
     /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it, and its room is given back.
@@ -142,6 +140,11 @@ pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, prog
 fn make_directory(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// The same directory, without its lock: whoever holds this may live longer than the recording.
+fn again(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+    directory_at(dir, ".").map_err(Error::io("open", path))
 }
 
 fn lock(dir: &OwnedFd, path: &Path) -> Result<(), Error> {

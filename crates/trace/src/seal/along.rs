@@ -40,8 +40,16 @@ impl Along {
     }
 
     /// Goes on with what was recorded until then (ns of CLOCK_MONOTONIC): until then the journals' files hold everything. Ends early when `go_on` says so, which is
-    /// asked often. After an error there is nothing to go on with.
-    pub fn go(&mut self, until: u64, mut go_on: impl FnMut() -> bool) -> Result<(), Error> {
+    /// asked often. After an error there is nothing to go on with, and nothing left of it.
+    pub fn go(&mut self, until: u64, go_on: impl FnMut() -> bool) -> Result<(), Error> {
+        let gone = self.seal(until, go_on);
+        if gone.is_err() {
+            self.files.take_back();
+        }
+        gone
+    }
+
+    fn seal(&mut self, until: u64, mut go_on: impl FnMut() -> bool) -> Result<(), Error> {
         self.work.look()?;
         loop {
             self.look_for_room()?;
