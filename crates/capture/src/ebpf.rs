@@ -16,6 +16,7 @@ mod plans;
 mod ring;
 mod skel;
 mod throttle;
+mod tide;
 mod watch;
 mod writer;
 

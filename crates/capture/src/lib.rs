@@ -4,6 +4,7 @@
 //! emit is the same, so that nothing behind the journal knows which one it was. A program that is watched behaves as if it were not: its output, its
 //! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
 
+mod along;
 mod command;
 mod die;
 mod ebpf;
@@ -18,6 +19,7 @@ mod plans;
 mod present;
 mod ptrace;
 mod source;
+mod spare;
 mod user;
 
 pub use command::{Command, Credentials, resolve};

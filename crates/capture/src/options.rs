@@ -82,10 +82,24 @@ pub struct Options {
     pub drops: bool,
     /// Write no more than so many bytes a second to each CPU's journal (eBPF): a slow disk, for tests.
     pub write_rate: Option<u64>,
+    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended.
+    pub seal_at: u64,
 }
+
+/// What [`Options::seal_at`] is unless somebody says otherwise.
+const SEAL_AT: u64 = 32 << 20;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: DataLimit::All, wanted: Wanted::all(), outcomes: Outcomes::ALL, seccomp: false, ring_bytes: None, drops: false, write_rate: None }
+        Self {
+            data: DataLimit::All,
+            wanted: Wanted::all(),
+            outcomes: Outcomes::ALL,
+            seccomp: false,
+            ring_bytes: None,
+            drops: false,
+            write_rate: None,
+            seal_at: SEAL_AT,
+        }
     }
 }

@@ -14,8 +14,12 @@ mod thread;
 mod tracer;
 mod vectors;
 
+use crate::along::{Sealing, Tide};
 use crate::{Command, Engine, Error, Options, Outcome, launch};
+use near::Beside;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use thread::Thread;
 use trace::Recording;
 use trace::journal::Journal;
@@ -31,15 +35,41 @@ impl Engine for Ptrace {
     }
     fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
-        on_its_own_thread(|| launched(command, options, journal))
+        sealed_along(recording, options, |beside| launched(command, options, journal, beside))
     }
     fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
-        on_its_own_thread(|| joined(pids, options, journal))
+        sealed_along(recording, options, |beside| joined(pids, options, journal, beside))
     }
     fn record_everybody(&self, _: Option<&std::path::Path>, _: &Options, _: &Recording) -> Result<Outcome, Error> {
         Err(Error::Refused { doing: "watch the whole machine or a cgroup with ptrace: that takes eBPF", source: io::ErrorKind::Unsupported.into() })
     }
+}
+
+/// The journal: one, so its own order is that of the records.
+struct OneStream {
+    busy: Arc<AtomicBool>,
+}
+
+impl Tide for OneStream {
+    fn until(&mut self) -> u64 {
+        u64::MAX
+    }
+    fn in_a_hurry(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Watches on a thread of its own, and has the journal sealed meanwhile.
+fn sealed_along(recording: &Recording, options: &Options, watch: impl FnOnce(Beside) -> Result<Outcome, Error> + Send) -> Result<Outcome, Error> {
+    let busy = Arc::new(AtomicBool::new(false));
+    let sealing = Sealing::start(recording, OneStream { busy: Arc::clone(&busy) }, options.seal_at);
+    let beside = Beside { tid: sealing.as_ref().map(Sealing::tid), busy };
+    let outcome = on_its_own_thread(|| watch(beside))?;
+    if let Some(sealing) = sealing {
+        sealing.finish(recording);
+    }
+    Ok(outcome)
 }
 
 fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
@@ -49,8 +79,8 @@ fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) ->
     })
 }
 
-fn launched(command: &Command, options: &Options, journal: Journal) -> Result<Outcome, Error> {
-    let mut tracer = Tracer::new(options, journal);
+fn launched(command: &Command, options: &Options, journal: Journal, beside: Beside) -> Result<Outcome, Error> {
+    let mut tracer = Tracer::new(options, journal, beside);
     let mut child = launch::fork(command, options)?;
     let held = stopped::seize(child.pid, stopped::HOLD).and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
@@ -70,8 +100,8 @@ fn launched(command: &Command, options: &Options, journal: Journal) -> Result<Ou
     Ok(tracer.finish())
 }
 
-fn joined(pids: &[i32], options: &Options, journal: Journal) -> Result<Outcome, Error> {
-    let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal);
+fn joined(pids: &[i32], options: &Options, journal: Journal, beside: Beside) -> Result<Outcome, Error> {
+    let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal, beside);
     tracer.main = if let [one] = pids { Some(*one) } else { None };
     for pid in pids {
         tracer.join(*pid)?;

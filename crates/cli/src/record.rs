@@ -69,6 +69,9 @@ pub struct Args {
     /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)
     #[arg(long, value_name = "N", hide = true)]
     pub write_rate: Option<u64>,
+    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended, for tests
+    #[arg(long, value_name = "N", hide = true)]
+    pub seal_at: Option<u64>,
     /// Replace the trace if it exists
     #[arg(long)]
     pub force: bool,
@@ -199,6 +202,7 @@ fn options(a: &Args) -> Result<capture::Options> {
         ring_bytes: a.buffer,
         drops: a.on_full == OnFull::Drop,
         write_rate: a.write_rate,
+        seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
     })
 }
 

@@ -119,6 +119,11 @@ impl Journal {
         })
     }
 
+    /// The same on what `of` makes of its sink.
+    pub(crate) fn on_sink(self, of: impl FnOnce(Box<dyn Sink>) -> Box<dyn Sink>) -> Self {
+        Self { sink: of(self.sink), ..self }
+    }
+
     /// Begins a record; `len`, `pieces` and `seq` are filled in by [`Journal::commit`]. One that was begun and not committed is forgotten.
     pub fn begin(&mut self, header: Header) {
         self.used = self.committed;

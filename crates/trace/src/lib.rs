@@ -25,5 +25,6 @@ pub use import::Import;
 pub use journal::Journal;
 pub use record::{Identity, RecordKind};
 pub use recording::{Recording, recover};
+pub use seal::Along;
 pub use told::Told;
 pub use trace::{Reader, Trace, Want};

@@ -6,13 +6,13 @@
 use crate::document::{About, Document, End, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
-use crate::seal::{How, Limits};
-use crate::storage::{Disk, Storage, directory};
+use crate::seal::{Along, How, Limits};
+use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How sealing reports: bytes of journal done, of how many.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -23,6 +23,9 @@ pub struct Recording {
     dir: OwnedFd,
     document: Document,
     storage: Arc<dyn Storage>,
+    /// Where is written what is sealed while the journals are.
+    provisional: Arc<Provisional>,
+    along: Mutex<Option<Along>>,
 }
 
 impl Recording {
@@ -43,12 +46,33 @@ impl Recording {
         let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
         let document = Document { state: State::Recording, recording, about, ..Document::default() };
         document.store(&*storage, dir.as_fd(), path)?;
-        Ok(Self { path: path.to_owned(), dir, document, storage })
+        let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again(&dir, path)?));
+        Ok(Self { path: path.to_owned(), dir, document, storage, provisional, along: Mutex::default() })
     }
 
     /// The journal of stream number `stream`; each number once.
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
-        Journal::create_on(&*self.storage, &self.path.join("journal"), stream, self.document.recording())
+        let journal = Journal::create_on(&*self.storage, &self.path.join("journal"), stream, self.document.recording())?;
+        Ok(journal.on_sink(|sink| self.provisional.first(sink)))
+    }
+
+    /// Begins to seal while the journals are being written; those that are written from the beginning must have been made. At most once. Segments have at most about
+    /// `bytes` of data, or fewer.
+    pub fn follow(&self, bytes: u64) -> Result<Along, Error> {
+        let limits = Limits::default();
+        self.follow_in(Limits { bytes: limits.bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)), ..limits })
+    }
+
+    pub(crate) fn follow_in(&self, limits: Limits) -> Result<Along, Error> {
+        Along::new(again(&self.dir, &self.path)?, self.path.clone(), Arc::clone(&self.provisional), &self.document, limits)
+    }
+
+    /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it, and its room is given back.
+    pub fn followed(&self, along: Option<Along>) {
+        if along.is_none() {
+            self.provisional.take_back();
+        }
+        *self.along.lock().unwrap_or_else(PoisonError::into_inner) = along;
     }
 
     /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there outlives a recorder that is killed.
@@ -83,7 +107,8 @@ impl Recording {
         self.document.end = Some(end);
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
         let _ = self.document.store(&*self.storage, self.dir.as_fd(), &self.path);
-        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, How { live, recovered: false, limits }, progress).map(|d| d.summary)
+        let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
+        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, How { live, recovered: false, limits }, along, progress).map(|d| d.summary)
     }
 }
 
@@ -106,7 +131,7 @@ pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, prog
     let sealed = if document.state == State::Sealed {
         Ok(document)
     } else {
-        crate::seal::seal(storage, dir, path, document, How { recovered: true, ..How::default() }, progress)
+        crate::seal::seal(storage, dir, path, document, How { recovered: true, ..How::default() }, None, progress)
     };
     let _ = rustix::fs::flock(dir, rustix::fs::FlockOperation::Unlock);
     sealed
@@ -115,6 +140,11 @@ pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, prog
 fn make_directory(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// The same directory, without its lock: whoever holds this may live longer than the recording.
+fn again(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+    directory_at(dir, ".").map_err(Error::io("open", path))
 }
 
 fn lock(dir: &OwnedFd, path: &Path) -> Result<(), Error> {

@@ -4,7 +4,10 @@
 //! readable by their owner alone: a trace holds the data of the program.
 
 mod log;
+mod provisional;
 
+pub(crate) use log::window;
+pub(crate) use provisional::Provisional;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
@@ -104,8 +107,9 @@ struct NoticingSink {
 }
 
 impl<'a> Noticing<'a> {
-    pub fn new(storage: &'a dyn Storage) -> Self {
-        Self { storage, full: Arc::default() }
+    /// `full` says so of others, too.
+    pub fn new(storage: &'a dyn Storage, full: Arc<AtomicBool>) -> Self {
+        Self { storage, full }
     }
     /// Whether an operation failed for want of space.
     pub fn was_full(&self) -> bool {

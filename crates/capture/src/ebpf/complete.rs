@@ -42,6 +42,22 @@ impl Complete {
         Look { time, position: self.rings[cpu].produced() }
     }
 
+    /// How many bytes wait in the ring that holds most.
+    pub fn fullest(&self) -> u64 {
+        let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
+        self.rings.iter().map(fill).max().unwrap_or(0)
+    }
+
+    /// How many bytes wait behind the rings.
+    pub fn waiting(&self) -> u64 {
+        self.window.waiting()
+    }
+
+    /// Until when all journals together hold what the rings got.
+    pub fn until(&self) -> u64 {
+        self.all.word(0).load(Ordering::Acquire)
+    }
+
     /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by who empties the ring, when he has handed on what he took.
     pub fn is_behind(&self, cpu: usize, look: &Look) -> bool {
         if self.rings[cpu].consumed() < look.position {

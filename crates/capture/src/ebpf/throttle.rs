@@ -122,7 +122,7 @@ impl Watcher {
                 return all;
             }
             self.hear();
-            if fullest(&self.complete.rings) >= self.ring_bytes / 8 * 5 {
+            if self.complete.fullest() >= self.ring_bytes / 8 * 5 {
                 all += self.hold(stop);
             }
         }
@@ -142,7 +142,7 @@ impl Watcher {
         let Some(_pressed) = self.brake.press() else { return Duration::ZERO };
         let written = || complete.rings.iter().map(Ring::consumed).sum::<u64>();
         let mut last = (written(), begin);
-        while fullest(&complete.rings) > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
+        while complete.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             if poll(&mut fds, Some(&LOOK)).is_ok_and(|n| n > 0) {
                 break;
@@ -153,12 +153,6 @@ impl Watcher {
         }
         begin.elapsed()
     }
-}
-
-/// How many bytes wait in the ring that holds most.
-fn fullest(rings: &[Ring]) -> u64 {
-    let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
-    rings.iter().map(fill).max().unwrap_or(0)
 }
 
 /// Lets our thread run before all that is not of real time: whom it is to stop may be many, and each fills the ring for as long as it has a CPU. There is little that it does.

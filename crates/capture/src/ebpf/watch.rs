@@ -7,7 +7,9 @@ use super::load::{Probe, Scope, load, refused};
 use super::ring::Mapped;
 use super::skel::types::common_state;
 use super::throttle::{Brake, Throttle};
+use super::tide::Waters;
 use super::{hold, pending};
+use crate::along::Sealing;
 use crate::out::{Out, now};
 use crate::present::{self, OpenFiles};
 use crate::user::{self, Asked, Handlers};
@@ -35,6 +37,7 @@ struct Watch<'o> {
     consumers: Consumers,
     files: Files,
     throttle: Option<Throttle>,
+    sealing: Option<Sealing>,
     out: Out,
     handlers: Handlers,
     /// The command's process, or the only one that we joined.
@@ -67,8 +70,9 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
     }
     // All that it starts are watched from their birth.
     watch.common.word(offset_of!(common_state, joining)).store(0, Ordering::Release);
+    watch.seal_along(options, recording);
     watch.run();
-    Ok(watch.finish())
+    Ok(watch.finish(recording))
 }
 
 /// Joins running processes.
@@ -87,8 +91,9 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
     if !options.drops {
         watch.throttle(None)?;
     }
+    watch.seal_along(options, recording);
     watch.run();
-    Ok(watch.finish())
+    Ok(watch.finish(recording))
 }
 
 /// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a process is what it was while we looked.
@@ -109,13 +114,14 @@ pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Re
     {
         watch.throttle(Cgroup::at(cgroup))?;
     }
+    watch.seal_along(options, recording);
     while !watch.handlers.any() || !watch.hear() {
         if watch.consumers.shared.failed.load(Ordering::Acquire) {
             break;
         }
         wait(None, Duration::from_millis(100));
     }
-    Ok(watch.finish())
+    Ok(watch.finish(recording))
 }
 
 /// All processes but ourselves and the kernel's own.
@@ -165,6 +171,7 @@ impl<'o> Watch<'o> {
             consumers,
             files,
             throttle: None,
+            sealing: None,
             out,
             handlers,
             main: None,
@@ -180,6 +187,12 @@ impl<'o> Watch<'o> {
         let brake = Brake::of(&self.probe, cgroup)?;
         self.throttle = Some(Throttle::start(&self.probe, &self.consumers, brake)?);
         Ok(())
+    }
+
+    /// Begins to seal. What was there at the beginning must have been told.
+    fn seal_along(&mut self, options: &Options, recording: &Recording) {
+        let waters = Waters::new(Arc::clone(&self.consumers.complete), Arc::clone(&self.common), self.probe.ring_bytes);
+        self.sealing = Sealing::start(recording, waters, options.seal_at);
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
@@ -252,9 +265,12 @@ impl<'o> Watch<'o> {
         drop(self.handlers);
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self, recording: &Recording) -> Outcome {
         let links = std::mem::take(&mut self.probe.skel.links);
         drop(links);
+        let sealing = self.sealing.take();
+        // What we tell now was so before.
+        sealing.iter().for_each(Sealing::stop);
         let detached = self.alive() > 0;
         if detached {
             pending::tell(&self.probe, &mut self.out);
@@ -272,6 +288,9 @@ impl<'o> Watch<'o> {
         }
         drop(self.handlers);
         let journal_error = taken.error.or(files).or(self.out.finish());
+        if let Some(sealing) = sealing {
+            sealing.finish(recording);
+        }
         Outcome { end: self.end, notes: Vec::new(), held: Duration::from_nanos(taken.held) + stopped, detached, journal_error }
     }
 }

@@ -26,6 +26,10 @@ impl Window {
         let share = memory.totalram * u64::from(memory.mem_unit) / 32;
         Self { waiting: AtomicU64::new(0), most: share.clamp(96 << 20, 512 << 20), queued: (0..rings).map(|_| AtomicU64::new(0)).collect() }
     }
+    /// Bytes that wait in memory.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Acquire)
+    }
     /// Chunks of a ring that wait.
     pub fn queued(&self, ring: usize) -> u64 {
         self.queued[ring].load(Ordering::Acquire)

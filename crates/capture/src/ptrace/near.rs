@@ -11,10 +11,10 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
 
 use super::stopped::Waited;
+use crate::spare::field;
 use crate::user::NUDGE;
 use nix::libc;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -42,6 +42,16 @@ struct Shared {
     cpu: AtomicUsize,
     /// Where our thread may run.
     allowed: OnceLock<libc::cpu_set_t>,
+    beside: Beside,
+}
+
+/// Who else runs when nobody does.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// That thread: a CPU which it runs on is idle.
+    pub tid: Option<i32>,
+    /// Says to it that the program stops often: each stop is a wake-up, which another thread delays whatever its policy, and ours may have the same.
+    pub busy: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -68,8 +78,8 @@ const MISSES: u32 = 3;
 
 impl Near {
     /// Starts it, for the thread that calls.
-    pub fn start() -> Self {
-        let shared = Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), ..Shared::default() });
+    pub fn start(beside: Beside) -> Self {
+        let shared = Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
         // SAFETY: takes nothing.
         let tracer = unsafe { libc::gettid() };
         let theirs = Arc::clone(&shared);
@@ -178,6 +188,8 @@ struct Bed {
     delay: u64,
     schedstat: Option<File>,
     uptime: Option<File>,
+    /// How long the thread ran that runs when nobody else does.
+    idle_thread: Option<File>,
     counted: Instant,
     idle: u64,
     /// CPUs idle on average, when last counted.
@@ -206,7 +218,8 @@ impl Bed {
             near: false,
             seen: 0,
             delay: 0,
-            schedstat: File::open(format!("/proc/self/task/{tracer}/schedstat")).ok(),
+            schedstat: schedstat(tracer),
+            idle_thread: shared.beside.tid.and_then(schedstat),
             uptime: File::open("/proc/uptime").ok(),
             counted: Instant::now(),
             idle: 0,
@@ -236,6 +249,7 @@ impl Bed {
             self.idle_cpus = more as f64 / 100.0 / passed.as_secs_f64();
             self.counted = Instant::now();
         }
+        shared.beside.busy.store(new >= OFTEN / 4, Ordering::Relaxed);
         let starved = self.near && new < OFTEN / 4 && waited > LOOK.as_nanos() as u64 / 2;
         if starved {
             self.rest_until = Instant::now() + 2 * COUNT;
@@ -277,8 +291,14 @@ impl Bed {
 
     /// Idle time of all CPUs together, in hundredths of a second.
     fn idle_time(&self) -> u64 {
-        field(self.uptime.as_ref(), 1).map_or(0, |seconds| (seconds * 100.0) as u64)
+        let thread = field(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
+        field(self.uptime.as_ref(), 1).map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
     }
+}
+
+/// Of a thread of ours: how long it ran, and waited for a CPU, in nanoseconds.
+fn schedstat(tid: i32) -> Option<File> {
+    File::open(format!("/proc/self/task/{tid}/schedstat")).ok()
 }
 
 fn bind(tid: i32, set: &libc::cpu_set_t) -> bool {
@@ -301,13 +321,6 @@ fn policy_of(tid: i32, policy: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` is a whole struct.
     unsafe { libc::sched_setscheduler(tid, policy, &parameters) == 0 }
-}
-
-/// A number in a one-line file of procfs.
-fn field(file: Option<&File>, n: usize) -> Option<f64> {
-    let mut text = [0; 128];
-    let len = file?.read_at(&mut text, 0).ok()?;
-    std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
 }
 
 /// Threads that run or want to, on the whole machine.

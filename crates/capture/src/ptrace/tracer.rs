@@ -1,7 +1,7 @@
 //! The loop: wait for a stop, understand it, record it, let the thread go on.
 
 use super::join::Joining;
-use super::near::Near;
+use super::near::{Beside, Near};
 use super::steps::Scratch;
 use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
 use super::thread::Thread;
@@ -51,7 +51,7 @@ pub(super) struct Tracer {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    pub fn new(options: &Options, journal: Journal) -> Self {
+    pub fn new(options: &Options, journal: Journal, beside: Beside) -> Self {
         Self {
             threads: HashMap::new(),
             early: Vec::new(),
@@ -61,7 +61,7 @@ impl Tracer {
             scratch: Scratch::new(),
             info: CallInfo::default(),
             files: OpenFiles::default(),
-            near: Near::start(),
+            near: Near::start(beside),
             handlers: Handlers::install(),
             until: if options.seccomp { Until::Event } else { Until::Call },
             main: None,

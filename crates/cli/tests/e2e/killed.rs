@@ -1,5 +1,6 @@
 //! The recorder is killed, or its disk is full: the program does not notice, and the trace says what it holds.
 
+use crate::along::{EARLY, now_and_then, segments};
 use crate::place::{Place, REANIMATOR, Watch, number};
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
@@ -102,6 +103,32 @@ fn kill_at_moments(watch: Watch, moments: u32) {
         *seen.entry(kill_at(watch, longest.mul_f64(share))).or_default() += 1;
     }
     assert!(watch != Watch::Ptrace || seen.get("recording").is_some_and(|&n| n > 0), "some moments are to be while recording: {seen:?}");
+}
+
+/// While it seals what it records: nothing of that counts.
+#[test]
+fn killed_while_sealing_along() {
+    for (watch, wait) in [(Watch::Ebpf, 0), (Watch::Ebpf, 90), (Watch::Ebpf, 230), (Watch::Ptrace, 0), (Watch::Ptrace, 90), (Watch::Ptrace, 230)] {
+        let when = format!("{watch:?}, killed after {wait} ms");
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let mut recorder = start(&mut place.record(&trace, &EARLY, now_and_then(6)));
+        wait_for("segments", || segments(&trace) > 2);
+        std::thread::sleep(Duration::from_millis(wait));
+        recorder.kill().unwrap();
+        let left = segments(&trace);
+        assert!(left > 2 && fs::read_to_string(trace.join("trace.json")).unwrap().contains("recording"), "{when}: {left} segments");
+        let ran = finish(recorder, "the program");
+        assert!(ran.stdout.ends_with("done\n"), "{when}: {ran:?}");
+        let kept = journal_calls(&trace).unwrap();
+        let info = place.info(&trace);
+        assert_eq!(info["verdict"], "incomplete", "{when}: {info}");
+        assert_eq!(check_writes(&trace, &when), kept, "{when}");
+        assert_eq!(segments(&trace), Trace::open(&trace).unwrap().segments().len(), "{when}");
+        let (ran, report) = place.replay(&trace, &place.directory("root"));
+        assert_eq!(number(&report, "divergences"), 0, "{when}: {report:#}\n{}", ran.stderr);
+        assert!(number(&report, "issued") > 3000, "{when}: {report:#}");
+    }
 }
 
 /// What can be recorded is what is written: the trace of a killed recorder can still be performed.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod along;
 mod attach;
 mod choices;
 mod convert;

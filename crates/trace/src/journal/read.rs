@@ -2,12 +2,15 @@
 //!
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
+//! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION};
 use crate::record::{Header, PieceHeader, UNREADABLE};
+use rustix::fs::Advice;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -49,6 +52,25 @@ pub(crate) struct Records {
     next: u64,
     damage: Damage,
     ended: bool,
+    /// The file is being written.
+    grows: bool,
+    /// What was dropped from the page cache again.
+    dropped: u64,
+}
+
+/// Pages are dropped so many bytes at a time.
+const STEP: u64 = 8 << 20;
+
+/// What stands where a frame should begin.
+enum Found {
+    /// A whole one.
+    Whole,
+    /// Not even a head.
+    Nothing,
+    /// A head, and less than it promises.
+    Cut,
+    /// Something else.
+    Other,
 }
 
 /// A record: its head, and its pieces as they lie in the journal.
@@ -79,7 +101,19 @@ impl Records {
             next: 0,
             damage: Damage::default(),
             ended: false,
+            grows: false,
+            dropped: 0,
         }
+    }
+
+    /// Says whether the file is still being written: its end is not the stream's then.
+    pub fn grows(&mut self, grows: bool) {
+        self.grows = grows;
+    }
+
+    /// Bytes of the file.
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// What was wrong so far.
@@ -104,7 +138,7 @@ impl Records {
                 self.at = self.frame;
             }
             if self.ended || !self.next_frame()? {
-                self.ended = true;
+                self.ended = !self.grows;
                 return Ok(None);
             }
         }
@@ -198,30 +232,24 @@ impl Records {
         self.frame = 0;
         let mut searching = false;
         loop {
-            if !self.fill(HEAD)? {
-                let rest = (self.end - self.at) as u64;
-                self.damage.torn += rest;
-                self.at = self.end;
-                return Ok(false);
-            }
-            let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
-            let len = frame.len as usize;
-            let refers = frame.magic == REFERRING_MAGIC;
-            let ring = refers || frame.magic == RING_MAGIC;
-            if (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording && len <= MOST && frame.first >= self.next {
-                if self.fill(HEAD + len)? {
-                    let whole = &self.buffer[self.at..self.at + HEAD + len];
-                    if crc_fast::crc32_iscsi(&whole[8..]) == frame.crc {
-                        self.frame = self.at + HEAD + len;
-                        (self.ring, self.refers) = (ring, refers);
-                        self.at += HEAD;
-                        return Ok(true);
-                    }
-                } else if !searching && !self.another_frame_follows() {
+            match self.find_frame()? {
+                Found::Whole => return Ok(true),
+                _ if self.grows => {
+                    // Read again what may have been read while it was written.
+                    self.end = self.at;
+                    return Ok(false);
+                }
+                Found::Nothing => {
                     self.damage.torn += (self.end - self.at) as u64;
                     self.at = self.end;
                     return Ok(false);
                 }
+                Found::Cut if !searching && !self.another_frame_follows() => {
+                    self.damage.torn += (self.end - self.at) as u64;
+                    self.at = self.end;
+                    return Ok(false);
+                }
+                Found::Cut | Found::Other => {}
             }
             searching = true;
             let step = self.buffer[self.at + 1..self.end].windows(4).position(is_magic).map_or(self.end - self.at - 3, |n| n + 1);
@@ -230,9 +258,47 @@ impl Records {
         }
     }
 
+    /// Goes into the frame that begins here, if there is a whole one.
+    fn find_frame(&mut self) -> io::Result<Found> {
+        if !self.fill(HEAD)? {
+            return Ok(Found::Nothing);
+        }
+        let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
+        let len = frame.len as usize;
+        let refers = frame.magic == REFERRING_MAGIC;
+        let ring = refers || frame.magic == RING_MAGIC;
+        let ours = (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording;
+        if !ours || len > MOST || frame.first < self.next {
+            return Ok(Found::Other);
+        }
+        if !self.fill(HEAD + len)? {
+            return Ok(Found::Cut);
+        }
+        let whole = &self.buffer[self.at..self.at + HEAD + len];
+        if crc_fast::crc32_iscsi(&whole[8..]) != frame.crc {
+            return Ok(Found::Other);
+        }
+        self.frame = self.at + HEAD + len;
+        (self.ring, self.refers) = (ring, refers);
+        self.at += HEAD;
+        Ok(Found::Whole)
+    }
+
     /// Whether the head of a frame stands in what is left: then the length before it was damaged, and not the file cut.
     fn another_frame_follows(&self) -> bool {
         self.buffer[self.at + 1..self.end].windows(4).any(is_magic)
+    }
+
+    /// What its writer had dropped from the page cache, and we have read again, is not to stay there: the program has more use for the memory.
+    fn drop_behind(&mut self) -> io::Result<()> {
+        if self.base - self.dropped < STEP {
+            return Ok(());
+        }
+        if self.len()? - self.base > crate::storage::window() {
+            let _best = rustix::fs::fadvise(&self.file, self.dropped, NonZeroU64::new(self.base - self.dropped), Advice::DontNeed);
+        }
+        self.dropped = self.base;
+        Ok(())
     }
 
     /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
@@ -245,6 +311,9 @@ impl Records {
         self.end -= self.at;
         self.at = 0;
         let want = n.max(2 * super::FRAME_BYTES);
+        if self.grows {
+            self.drop_behind()?;
+        }
         // What a length promises need not be there: grow with what comes.
         let left = self.file.metadata()?.len().saturating_sub(self.base) as usize;
         let size = want.min(left.max(self.end)).max(n.min(left.max(self.end)));

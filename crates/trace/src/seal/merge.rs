@@ -2,6 +2,7 @@
 //!
 //! Invariant: records of one stream keep their order, and the streams are merged by the time at which a record was made, as far as it is known: a call's return,
 //! an event's time. A call that did not return, and a part of a call, say when they were made too; if they do not, they count as made when the record before them was.
+//! While streams grow, records are given up to a moment until which the files hold everything: a stream that has none then has none of before that moment.
 
 use crate::journal::{Damage, Records};
 use crate::record::{Header, RecordKind};
@@ -16,31 +17,60 @@ pub(super) struct Streams {
     made: Vec<u64>,
     /// The next record of each stream: when, and which stream.
     next: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Streams that had no next record when they were looked at.
+    dry: Vec<usize>,
 }
 
 impl Streams {
-    pub fn new(mut streams: Vec<Records>) -> io::Result<Self> {
-        let mut made = vec![0; streams.len()];
-        let mut next = BinaryHeap::new();
-        for (i, stream) in streams.iter_mut().enumerate() {
-            if let Some(header) = stream.peek()? {
-                made[i] = when(&header, 0);
-                next.push(Reverse((made[i], i)));
-            }
-        }
-        Ok(Self { streams, made, next })
+    /// `grow`: the files are being written.
+    pub fn new(streams: Vec<Records>, grow: bool) -> io::Result<Self> {
+        let mut all = Self { streams: Vec::new(), made: Vec::new(), next: BinaryHeap::new(), dry: Vec::new() };
+        all.add(streams, grow)?;
+        Ok(all)
     }
 
-    /// Lets `see` take the next record; false at the end.
-    pub fn next<E: From<io::Error>>(&mut self, see: impl FnOnce(&mut Records) -> Result<(), E>) -> Result<bool, E> {
-        let Some(Reverse((_, i))) = self.next.pop() else { return Ok(false) };
-        let stream = &mut self.streams[i];
-        see(stream)?;
-        if let Some(header) = stream.peek()? {
-            self.made[i] = when(&header, self.made[i]);
-            self.next.push(Reverse((self.made[i], i)));
+    /// More streams; from now on they all grow, or none does.
+    pub fn add(&mut self, streams: Vec<Records>, grow: bool) -> io::Result<()> {
+        self.dry.extend(self.streams.len()..self.streams.len() + streams.len());
+        self.made.resize(self.streams.len() + streams.len(), 0);
+        self.streams.extend(streams);
+        self.streams.iter_mut().for_each(|s| s.grows(grow));
+        self.look()
+    }
+
+    /// Looks what has come to streams that had nothing more. To be asked after it was learnt until when the files hold everything.
+    pub fn look(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.dry).into_iter().try_for_each(|i| self.peek(i))
+    }
+
+    fn peek(&mut self, i: usize) -> io::Result<()> {
+        match self.streams[i].peek()? {
+            Some(header) => {
+                self.made[i] = when(&header, self.made[i]);
+                self.next.push(Reverse((self.made[i], i)));
+            }
+            None => self.dry.push(i),
         }
+        Ok(())
+    }
+
+    /// Lets `see` take the next record that was made until then; false if there is none.
+    pub fn next<E: From<io::Error>>(&mut self, until: u64, see: impl FnOnce(&mut Records) -> Result<(), E>) -> Result<bool, E> {
+        let Some(Reverse((_, i))) = self.next.peek().copied().filter(|Reverse((made, _))| *made <= until) else { return Ok(false) };
+        self.next.pop();
+        see(&mut self.streams[i])?;
+        self.peek(i)?;
         Ok(true)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Bytes of journal in all.
+    pub fn bytes(&self) -> io::Result<u64> {
+        self.streams.iter().map(Records::len).sum()
     }
 
     /// Bytes of journal behind us.

@@ -7,6 +7,7 @@ use crate::{Call, Event, Item, Piece, Recording, Trace, Want};
 use proptest::prelude::*;
 use std::path::Path;
 
+mod along;
 mod faults;
 mod hostile;
 mod volume;

@@ -38,7 +38,7 @@ impl Findings {
     pub fn event(&mut self, record: &Record<'_>) {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
-            Some(RecordKind::Note) if self.notes.len() < NOTES => self.notes.extend(super::note(record)),
+            Some(RecordKind::Note) if self.notes.len() < NOTES => self.notes.extend(super::work::note(record)),
             _ => {}
         }
     }

@@ -11,6 +11,12 @@ use std::num::NonZeroU64;
 /// Pages are sent on and dropped so many bytes at a time.
 const STEP: u64 = 8 << 20;
 
+/// What is further behind the end of a log than this is not in the page cache, or should not be.
+pub(crate) fn window() -> u64 {
+    let memory = rustix::system::sysinfo();
+    memory.totalram * u64::from(memory.mem_unit) / 32
+}
+
 pub(super) struct Log {
     file: File,
     written: u64,
@@ -23,9 +29,7 @@ pub(super) struct Log {
 
 impl Log {
     pub fn new(file: File) -> Self {
-        let memory = rustix::system::sysinfo();
-        let window = memory.totalram * u64::from(memory.mem_unit) / 32;
-        Self { file, written: 0, sent: 0, dropped: 0, window }
+        Self { file, written: 0, sent: 0, dropped: 0, window: window() }
     }
 
     fn wrote(&mut self, n: usize) {

@@ -113,3 +113,60 @@ fn a_journal_within_the_data_is_not_ours() {
     };
     assert_eq!(recorded(99), [1]);
 }
+
+/// What is not there yet is no damage, wherever the file ends at the moment; what never comes is torn.
+#[test]
+fn a_journal_that_grows() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = journal(dir.path(), 6);
+    for (step, end) in [(1, bytes.len()), (7, bytes.len()), (41, bytes.len()), (333, bytes.len()), (100, bytes.len() - 50)] {
+        let path = dir.path().join("grows");
+        let mut file = File::create(&path).unwrap();
+        let mut records = Records::new(File::open(&path).unwrap(), 3, 0);
+        records.grows(true);
+        let mut seen = Vec::new();
+        for (n, some) in bytes[..end].chunks(step).enumerate() {
+            file.write_all(some).unwrap();
+            let there = (n + 1) * step;
+            while let Some(header) = records.peek().unwrap() {
+                let record = records.take(|_, _| false);
+                assert_eq!(Pieces::new(record.body).next().unwrap().1, vec![header.seq as u8; 10 + header.seq as usize % 90]);
+                seen.push(header.seq);
+            }
+            let whole = starts(&bytes).iter().skip(1).chain([&bytes.len()]).filter(|e| **e <= there.min(end)).count();
+            assert_eq!(seen.len(), whole * 3, "{there} bytes");
+            assert_eq!(records.damage(), Damage::default());
+        }
+        records.grows(false);
+        assert!(records.peek().unwrap().is_none());
+        let torn = (end - starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap()) as u64;
+        assert_eq!(records.damage(), Damage { torn, ..Damage::default() });
+        assert_eq!(seen.len() as u64, if torn == 0 { 18 } else { 15 });
+    }
+}
+
+/// A frame of which the reader saw only a part, the rest of it being zeros, as on a disk that was told its length first.
+#[test]
+fn a_frame_that_is_not_whole_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = journal(dir.path(), 3);
+    let path = dir.path().join("grows");
+    let mut early = bytes.clone();
+    early[bytes.len() - 60..].fill(0);
+    std::fs::write(&path, &early).unwrap();
+    let mut records = Records::new(File::open(&path).unwrap(), 3, 0);
+    records.grows(true);
+    let mut count = 0;
+    while records.peek().unwrap().is_some() {
+        records.take(|_, _| false);
+        count += 1;
+    }
+    assert_eq!((count, records.damage()), (6, Damage::default()));
+    std::fs::write(&path, &bytes).unwrap();
+    while records.peek().unwrap().is_some() {
+        records.take(|_, _| false);
+        count += 1;
+    }
+    assert_eq!((count, records.damage()), (9, Damage::default()));
+}

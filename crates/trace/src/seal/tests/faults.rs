@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The disk, until the n-th operation; from then on it is full, and a write stops half way.
-struct Failing {
-    left: Arc<AtomicU64>,
+pub(super) struct Failing {
+    pub left: Arc<AtomicU64>,
 }
 
 struct FailingSink {
