@@ -1,4 +1,4 @@
-//! Whether the machine has a CPU to spare.
+//! Whether the machine has a CPU to spare, and its disks.
 //!
 //! SCHED_IDLE is not enough: a CPU that runs such a thread does not look for what waits on other CPUs' queues, as an idle one does. Measured, a compile that keeps all CPUs busy
 //! takes 4 to 5 % longer with such a thread beside it.
@@ -13,9 +13,13 @@ const COUNT: Duration = Duration::from_millis(100);
 /// So much of a CPU must be idle, or ours.
 const ENOUGH: f64 = 0.5;
 
+/// Disks that have to write more than so many bytes now are busy: journals are sent to them at once, others' pages when it suits.
+const BUSY: f64 = (64 << 20) as f64;
+
 /// What is spare, for the thread that asks.
 pub(crate) struct Spare {
     uptime: Option<File>,
+    memory: Option<File>,
     since: Instant,
     idle: f64,
     ours: f64,
@@ -25,7 +29,8 @@ pub(crate) struct Spare {
 impl Spare {
     /// Nothing is known yet: there is none.
     pub fn new() -> Self {
-        let mut spare = Self { uptime: File::open("/proc/uptime").ok(), since: Instant::now(), idle: 0.0, ours: 0.0, enough: false };
+        let open = |path: &str| File::open(path).ok();
+        let mut spare = Self { uptime: open("/proc/uptime"), memory: open("/proc/meminfo"), since: Instant::now(), idle: 0.0, ours: 0.0, enough: false };
         (spare.idle, spare.ours) = (spare.idle(), ours());
         spare
     }
@@ -36,7 +41,7 @@ impl Spare {
         if passed >= COUNT {
             let (idle, ours) = (self.idle(), ours());
             let spare = idle - std::mem::replace(&mut self.idle, idle) + ours - std::mem::replace(&mut self.ours, ours);
-            self.enough = spare >= ENOUGH * passed.as_secs_f64();
+            self.enough = spare >= ENOUGH * passed.as_secs_f64() && writing(self.memory.as_ref()) < BUSY;
             self.since = Instant::now();
         }
         self.enough
@@ -46,6 +51,14 @@ impl Spare {
     fn idle(&self) -> f64 {
         field(self.uptime.as_ref(), 1).unwrap_or(0.0)
     }
+}
+
+/// Bytes that are on their way to disks.
+fn writing(memory: Option<&File>) -> f64 {
+    let mut text = [0; 4096];
+    let len = memory.and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let kib = |line: &str| line.strip_prefix("Writeback:")?.split_whitespace().next()?.parse().ok();
+    String::from_utf8_lossy(&text[..len]).lines().find_map(kib).map_or(0.0, |kib: f64| kib * 1024.0)
 }
 
 /// Seconds that our thread ran.
@@ -59,4 +72,24 @@ pub(crate) fn field(file: Option<&File>, n: usize) -> Option<f64> {
     let mut text = [0; 128];
     let len = file?.read_at(&mut text, 0).ok()?;
     std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_procfs_tells() {
+        let file = |text: &str| {
+            use std::io::Write;
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(text.as_bytes()).expect("room");
+            file
+        };
+        assert!((writing(Some(&file("Dirty:   9 kB\nWriteback:          2048 kB\nWritebackTmp:   7 kB\n"))) - 2_097_152.0).abs() < 1.0);
+        assert!(writing(None) < 1.0);
+        assert!(field(Some(&file("12.50 20.25\n")), 1).is_some_and(|idle| (idle - 20.25).abs() < 0.001));
+        assert!(Spare::new().idle > 0.0);
+        assert!(!Spare::new().is_enough(), "nothing is known yet");
+    }
 }
