@@ -94,13 +94,14 @@ impl Consumers {
         let rings = probe.rings.iter().map(|ring| Ring::new(ring, probe.ring_bytes)).collect::<Result<_, Error>>()?;
         let complete = Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
         let mut threads = Vec::new();
+        let (settled, all_settled) = std::sync::mpsc::channel();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = MapHandle::try_from(&probe.rings[cpu]).map_err(refused("copy a descriptor"))?;
             let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
             epoll::add(&sleep, shared.stopped.as_fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN).map_err(io("watch an eventfd"))?;
-            let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared)).map_err(Error::refused("start a thread"))?;
+            let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared))?;
             let consumer = Consumer {
                 cpu,
                 look: complete.look(cpu),
@@ -116,8 +117,17 @@ impl Consumers {
                 long_calls: 0,
                 careful_until: Instant::now(),
             };
-            let thread = std::thread::Builder::new().name(format!("ring {cpu}")).spawn(move || consumer.run());
-            threads.push(thread.map_err(Error::refused("start a thread"))?);
+            let settled = settled.clone();
+            let run = move || {
+                settle(cpu);
+                let _nobody_waits = settled.send(());
+                consumer.run()
+            };
+            threads.push(std::thread::Builder::new().name(format!("ring {cpu}")).spawn(run).map_err(Error::refused("start a thread"))?);
+        }
+        // A thread that begins takes locks on our memory map, and whom we start soon may keep it from its CPU meanwhile.
+        for _ in &threads {
+            let _ended = all_settled.recv();
         }
         Ok(Self { shared, cpus, complete, threads })
     }
@@ -165,7 +175,6 @@ struct Consumer {
 
 impl Consumer {
     fn run(mut self) -> Result<Taken, trace::Error> {
-        elsewhere(self.cpu);
         let mut last = Instant::now();
         loop {
             // Asked before the ring is looked at: what comes after the last look is nothing.
@@ -229,6 +238,12 @@ impl Consumer {
         let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
         let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&nap));
     }
+}
+
+/// What a thread does before it empties a CPU's ring: it leaves that CPU, and touches the memory that it will use.
+fn settle(cpu: usize) {
+    elsewhere(cpu);
+    std::hint::black_box([0u8; 64 << 10]);
 }
 
 /// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the ring, nothing else runs on that CPU.

@@ -3,9 +3,10 @@
 //! A call that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be the very thread of the kernel that holds what a write to a file system needs.
 //! So whoever empties a ring for a call that is longer than the ring waits for memory only, and another thread writes. The memory is bounded; beyond it, rings fill.
 
+use super::backlog::Backlog;
 use super::consumer::Shared;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use crate::Error;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,18 +37,14 @@ impl Window {
     }
 }
 
-/// Records, and their sequence numbers.
-struct Chunk {
-    records: Vec<u8>,
-    first: u64,
-    next: u64,
-}
-
 /// What both who empties the ring and the writing thread write.
 struct Target {
     journal: Mutex<Result<Journal, trace::Error>>,
     ring: usize,
     window: Arc<Window>,
+    backlog: Backlog,
+    /// Nothing more comes.
+    last: AtomicBool,
     all: Arc<Shared>,
 }
 
@@ -67,24 +64,24 @@ impl Target {
 /// A journal that is being written.
 pub(super) struct Writer {
     target: Arc<Target>,
-    queue: Sender<Chunk>,
     thread: JoinHandle<()>,
 }
 
 impl Writer {
     /// Starts its thread.
-    pub fn start(ring: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> std::io::Result<Self> {
-        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), ring, window, all });
-        let (queue, from) = channel();
+    pub fn start(ring: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> Result<Self, Error> {
+        let backlog = Backlog::new(window.most as usize)?;
+        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), ring, window, backlog, last: AtomicBool::new(false), all });
         let ours = Arc::clone(&target);
-        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours, &from))?;
-        Ok(Self { target, queue, thread })
+        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours)).map_err(Error::refused("start a thread"))?;
+        Ok(Self { target, thread })
     }
 
     /// Takes records; `careful`: whatever the disk does. Waits while too much waits in memory.
     pub fn take(&self, records: &[u8], first: u64, next: u64, careful: bool) {
-        let Target { ring, window, .. } = &*self.target;
+        let Target { ring, window, backlog, .. } = &*self.target;
         if !careful && window.queued(*ring) == 0 {
+            backlog.give_back();
             return self.target.write(records, first, next);
         }
         while window.waiting.load(Ordering::Acquire) > window.most {
@@ -92,22 +89,36 @@ impl Writer {
         }
         window.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
         window.queued[*ring].fetch_add(1, Ordering::AcqRel);
-        let _ended = self.queue.send(Chunk { records: records.to_vec(), first, next });
+        while !backlog.put(records, first, next) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.thread.thread().unpark();
     }
 
     /// Ends it when everything is written.
     pub fn finish(self) -> Result<(), trace::Error> {
-        drop(self.queue);
+        self.target.last.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let target = Arc::into_inner(self.target).expect("the thread has ended");
         target.journal.into_inner().unwrap_or_else(PoisonError::into_inner)?.finish()
     }
 }
 
-fn write(target: &Target, from: &Receiver<Chunk>) {
-    for Chunk { records, first, next } in from {
-        target.write(&records, first, next);
-        target.window.waiting.fetch_sub(records.len() as u64, Ordering::AcqRel);
-        target.window.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
+fn write(target: &Target) {
+    loop {
+        // Asked before the backlog is: what comes after is nothing.
+        let last = target.last.load(Ordering::Acquire);
+        if let Some(chunk) = target.backlog.first() {
+            let len = chunk.records.len() as u64;
+            target.write(chunk.records, chunk.first, chunk.next);
+            target.backlog.take(&chunk);
+            target.window.waiting.fetch_sub(len, Ordering::AcqRel);
+            target.window.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
+        } else if last {
+            return;
+        } else {
+            std::thread::park();
+        }
     }
 }
