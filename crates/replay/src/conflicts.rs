@@ -5,7 +5,7 @@
 use crate::issue::Real;
 use abi::{Arg, Effect, Is, Kind, Ret, Role, Shape};
 use ahash::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use trace::Call;
 use trace::world::{Bound, lexical, parent};
 
@@ -59,7 +59,7 @@ struct Touch {
 }
 
 fn touch(list: &mut Vec<Touch>, thing: &Thing<'_>, changes: bool) {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = ahash::AHasher::default();
     thing.hash(&mut hasher);
     list.push(Touch { key: hasher.finish(), changes });
 }

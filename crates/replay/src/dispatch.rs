@@ -13,15 +13,18 @@ mod waits;
 use crate::conflicts::Conflicts;
 use crate::decide::{DEVICE, decide};
 use crate::executor::{OPEN_FLAGS, open_directory};
+use crate::frontier::Need;
 use crate::issue::{Real, raw};
-use crate::job::{Issue, Job};
+use crate::job::{Issue, Job, Work};
 use crate::order::{Due, Pace};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
 use crate::selection::LeftOut;
 use crate::shared::Shared;
+use crate::short::Short;
 use crate::source::Cause;
 use crate::undecided::Undecided;
+use crate::verify::Expected;
 use crate::{Error, Options, Progress};
 use abi::{Replay, Ret};
 use ahash::{HashMap, HashSet};
@@ -60,11 +63,13 @@ struct Open {
     early: bool,
 }
 
-/// What a call in flight is, for [`Error::Stuck`].
+/// What a call in flight is.
 #[derive(Clone, Copy, Default)]
 struct Flying {
     seq: u64,
     tid: u32,
+    /// Its executor.
+    lane: u16,
     call: &'static str,
 }
 
@@ -83,6 +88,11 @@ pub(crate) struct Dispatcher<'a> {
     counting: usize,
     /// Calls and releases dispatched.
     number: u64,
+    /// All below this number are done; perhaps more are.
+    reached: u64,
+    /// Recorded bytes held by what was dispatched; and how many of them are held no more, at least.
+    held: u64,
+    freed: u64,
     flying: Vec<Flying>,
     /// What the recording leaves open.
     pub undecided: Undecided,
@@ -96,6 +106,8 @@ pub(crate) struct Dispatcher<'a> {
     pub left_out: LeftOut,
     /// The first chosen call has come.
     chosen: bool,
+    /// Calls are left out, so that a descriptor may have to be opened first.
+    leaves_out: bool,
     /// Threads of which the trace says where they came from.
     known: HashSet<u32>,
 }
@@ -115,6 +127,9 @@ impl<'a> Dispatcher<'a> {
             open: Vec::new(),
             counting: 0,
             number: 0,
+            reached: 0,
+            held: 0,
+            freed: 0,
             undecided: Undecided::default(),
             mapped: HashSet::default(),
             listings: HashMap::default(),
@@ -122,6 +137,7 @@ impl<'a> Dispatcher<'a> {
             tally: Tally::default(),
             left_out: LeftOut::default(),
             chosen: options.selection.from == 0,
+            leaves_out: options.selection.leaves_out(),
             known: HashSet::default(),
         }
     }
@@ -255,18 +271,20 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
-        let Some(Open { mut bound, mut others, overlapped, contested, early, .. }) = self.close(place) else { return Ok(()) };
+        let Some(mut open) = self.close(place) else { return Ok(()) };
+        let Open { bound, others, overlapped, contested, early, .. } = &mut open;
+        let (overlapped, contested, early) = (*overlapped, *contested, *early);
         self.pacer.returned(&call);
-        self.world.leave(&call, &mut bound);
-        self.reinterpret(&bound);
+        self.world.leave(&call, bound);
+        self.reinterpret(bound);
         for (i, d) in others.iter().filter(|_| call.succeeded()) {
             bound.fds[*i].get_or_insert_with(|| d.clone());
         }
         others.retain(|(i, d)| bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored()));
-        self.note_mapping(&call, &bound);
-        if let Some(why) = self.options.selection.why_not(&call, &bound) {
+        self.note_mapping(&call, bound);
+        if let Some(why) = self.options.selection.why_not(&call, bound) {
             if let Some(shape) = call.shape() {
-                self.left_out.note(&call, shape, &bound);
+                self.left_out.note(&call, shape, bound);
             }
             self.skip(why);
             let closed = std::mem::take(&mut bound.closed);
@@ -274,7 +292,7 @@ impl<'a> Dispatcher<'a> {
         }
         // Nobody knows where it was, and what its descriptors meant.
         let stranger = self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
-        let decided = decide(&call, &bound, &self.shared.mounts, self.shared.powers.any_user);
+        let decided = decide(&call, bound, &self.shared.mounts, self.shared.powers.any_user);
         let decided = match decided {
             Ok(_) if stranger => Err("beginning of its thread lost"),
             Ok(_) if call.is_after(self.shared.complete_until) => Err("calls beside it lost"),
@@ -284,33 +302,31 @@ impl<'a> Dispatcher<'a> {
             Ok(shape) => shape,
             Err(why) => {
                 self.skip(why);
-                self.shared.left_out(&call, &bound, why);
+                self.shared.left_out(&call, bound, why);
                 if let (DEVICE, Some(shape)) = (why, call.shape()) {
-                    self.left_out.note(&call, shape, &bound);
+                    self.left_out.note(&call, shape, bound);
                 }
                 let closed = std::mem::take(&mut bound.closed);
                 return self.release(call.tid, closed, overlapped);
             }
         };
         let number = self.number;
-        let (after, needs) = self.waits(number, overlapped, &call, shape, &bound, &others);
-        if self.weigh(&call, shape, &bound, &others, contested) && self.tally.raced.len() < RACES {
+        let (after, needs) = self.waits(number, overlapped, &call, shape, bound, others);
+        if self.weigh(&call, shape, bound, others, contested) && self.tally.raced.len() < RACES {
             self.tally.raced.insert(number);
         }
         bound.opened.iter().for_each(|(_, d)| d.real.opened_by(number));
         if let Some(directory) = &bound.directory {
             directory.real.opened_by(number);
         }
-        let disturbed = self.listing(&call, shape, &bound);
+        let disturbed = self.listing(&call, shape, bound);
         let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
-        if self.left_out.explains(&bound) && self.tally.explained.len() < RACES {
+        if self.left_out.explains(bound) && self.tally.explained.len() < RACES {
             self.tally.explained.insert(number);
         }
         let due = if early { Due::Now } else { self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first)) };
-        let credentials = self.world.credentials(call.tid).cloned();
-        let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
         let tid = call.tid;
-        let flying = Flying { seq: call.seq, tid, call: shape.name };
+        let flying = Flying { seq: call.seq, tid, call: shape.name, lane: 0 };
         self.tally.dispatched += 1;
         self.tally.early += u64::from(early);
         if shape.ret == Ret::Bytes && call.ret > 0 {
@@ -319,8 +335,17 @@ impl<'a> Dispatcher<'a> {
         if self.options.timing {
             self.tally.times.enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
         }
-        let issue = Issue { call, shape, bound, others, credentials, disturbed, mapped, early };
-        self.dispatch(flying, Job { number, after, needs, due, bytes, issue: Some(issue), release: Vec::new() })
+        let expected = Expected { ret: call.ret, shape, mapped };
+        let short = if self.leaves_out || !others.is_empty() { None } else { Short::of(&call, expected, bound, early, self.options.verify) };
+        let (bytes, work) = match short {
+            Some(short) => (short.bytes(), Work::Short(short)),
+            None => {
+                let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
+                let Open { bound, others, .. } = open;
+                (bytes, Work::Call(Box::new(Issue { call, shape, bound, others, disturbed, mapped, early })))
+            }
+        };
+        self.dispatch(flying, Job { number, after, needs, due, bytes, tid, who: None, work })
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
@@ -330,31 +355,48 @@ impl<'a> Dispatcher<'a> {
             return Ok(());
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
-        let needs = self.last.get(&tid).copied().into_iter().collect();
-        let job = Job { number: self.number, after, needs, due: Due::Now, bytes: 0, issue: None, release: gone };
-        self.dispatch(Flying { seq: 0, tid, call: "exit" }, job)
+        let needs = self.last.get(&tid).map(|last| self.need(*last)).into_iter().collect();
+        let job = Job { number: self.number, after, needs, due: Due::Now, bytes: 0, tid, who: None, work: Work::Release(gone) };
+        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, job)
+    }
+
+    /// A call that may not be done yet: which one of which executor.
+    fn need(&self, number: u64) -> Need {
+        (self.flying[self.shared.frontier.slot(number)].lane, number)
+    }
+
+    /// All calls below this number are done, and the one with it is not.
+    fn reached(&mut self) -> u64 {
+        self.reached = self.shared.frontier.reached(self.number - self.pool.waiting());
+        self.reached
     }
 
     /// Sends the next job on its way.
     fn dispatch(&mut self, flying: Flying, job: Job) -> Result<(), Error> {
         let (tid, number) = (flying.tid, job.number);
         let window = self.shared.frontier.window();
-        let in_flight = |shared: &Shared| number - shared.frontier.reached();
         // Who had to wait waits until there is room for many, so that nobody is woken for each.
-        if in_flight(&self.shared) >= window {
+        if number - self.reached >= window && number - self.reached() >= window {
             self.open_gate();
             self.wait(number - window / 2)?;
         }
-        while self.shared.is_open() && self.shared.bytes.load(Relaxed) > self.options.memory / SHARE && in_flight(&self.shared) > 0 {
-            self.wait(number - in_flight(&self.shared) / 2)?;
+        while self.shared.is_open() && self.held - self.freed > self.options.memory / SHARE {
+            self.freed = self.shared.frontier.freed();
+            let in_flight = number - self.reached();
+            if self.held - self.freed <= self.options.memory / SHARE || in_flight == 0 {
+                break;
+            }
+            self.wait(number - in_flight / 2)?;
         }
-        self.flying[self.shared.frontier.slot(number)] = flying;
-        self.shared.bytes.fetch_add(job.bytes, Relaxed);
+        let lane = self.pool.lane(tid)?;
+        self.flying[self.shared.frontier.slot(number)] = Flying { lane: lane as u16, ..flying };
+        self.held += job.bytes;
         self.number += 1;
         if self.options.order.waits_for_single_calls() {
             self.last.insert(tid, number);
         }
-        self.pool.send(tid, job)
+        self.pool.send(lane, job, self.world.credentials(tid));
+        Ok(())
     }
 
     /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
@@ -376,17 +418,18 @@ impl<'a> Dispatcher<'a> {
     /// Waits until all calls below `number` are done, unless nothing moves any more.
     fn wait(&mut self, number: u64) -> Result<(), Error> {
         self.pool.hand_over();
-        let mut last = (self.shared.frontier.reached(), Instant::now());
-        while !self.shared.frontier.wait_for(number, Some(TICK)) {
-            let reached = self.shared.frontier.reached();
+        let mut last = (self.reached(), Instant::now());
+        while !self.shared.frontier.wait_for(number, Some(Instant::now() + TICK)) {
+            let reached = self.reached();
             self.hear();
             if reached != last.0 || self.options.pace != Pace::Asap {
                 last = (reached, Instant::now());
             } else if last.1.elapsed() >= self.options.patience {
-                let Flying { seq, tid, call } = self.flying[self.shared.frontier.slot(reached)];
+                let Flying { seq, tid, call, .. } = self.flying[self.shared.frontier.slot(reached)];
                 return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
             }
         }
+        self.reached();
         self.check()
     }
 

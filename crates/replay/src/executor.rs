@@ -2,12 +2,13 @@
 
 use crate::handlers;
 use crate::issue::{Real, Scratch, raw};
-use crate::job::{Issue, Job};
+use crate::job::{Issue, Job, Work};
 use crate::latency::Times;
 use crate::order::Due;
 use crate::pacer::Clock;
 use crate::report::Divergence;
 use crate::shared::{KEPT, Shared, kind};
+use crate::short::{Come, Meant, Short};
 use crate::verify::Difference;
 use crate::{OnDivergence, Pace, Verify};
 use crossbeam_channel::{Receiver, Sender};
@@ -15,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use trace::world::{Credentials, Directory};
+use trace::world::{Descriptor, Directory};
 
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
 pub(crate) const OPEN_FLAGS: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
@@ -35,8 +36,12 @@ pub(crate) struct Executor {
     /// Where this thread is; `None`: not known.
     pub cwd: Option<Arc<Directory<Real>>>,
     pub umask: u32,
-    credentials: Option<Arc<Credentials>>,
     times: Times,
+    /// All calls below this number are done.
+    waited: u64,
+    /// The descriptor of the short call before, and the real one.
+    held: Option<Arc<Descriptor<Real>>>,
+    real: i32,
 }
 
 /// Opens a directory to go back to later.
@@ -57,18 +62,23 @@ fn reopen(issue: &Issue) {
 
 /// Brings near what the jobs after the first of these need: another thread made it, long ago perhaps.
 fn ahead(jobs: &[Job]) {
-    let call = |at: usize| Some(&jobs.get(at)?.issue.as_ref()?.call);
-    if let Some(call) = call(2) {
-        raw::prefetch(std::ptr::from_ref::<trace::Call>(call));
+    if let Some(job) = jobs.get(1) {
+        raw::prefetch(std::ptr::from_ref::<Job>(job));
     }
-    if let Some(call) = call(1) {
-        raw::prefetch(call.pieces.as_ptr());
+    match jobs.get(2).map(|job| &job.work) {
+        Some(Work::Short(short)) => short.prefetch(),
+        Some(Work::Call(issue)) => raw::prefetch(std::ptr::from_ref::<Issue>(issue)),
+        _ => {}
+    }
+    if let Some(Work::Call(issue)) = jobs.get(1).map(|job| &job.work) {
+        raw::prefetch(Arc::as_ptr(&issue.call));
     }
 }
 
 impl Executor {
-    /// Performs jobs until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each other's heap.
-    pub fn run(shared: &Arc<Shared>, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>) {
+    /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each
+    /// other's heap.
+    pub fn run(shared: &Arc<Shared>, lane: usize, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>) {
         let work = || {
             // A working directory and a umask of this thread alone.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
@@ -76,7 +86,7 @@ impl Executor {
                 raw::drop_capabilities();
             }
             let scratch = Scratch::new().ok_or("no memory for an executor")?;
-            let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, credentials: None, times: Times::default() };
+            let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, times: Times::default(), waited: 0, held: None, real: -1 };
             if shared.options.timing {
                 raw::measure();
             }
@@ -86,13 +96,33 @@ impl Executor {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
             for mut handful in jobs {
+                shared.frontier.come_to(lane, handful.first().map_or(0, |job| job.number), 0);
                 for at in 0..handful.len() {
                     ahead(&handful[at..]);
-                    this.perform(shared, &mut handful[at], &mut clock);
+                    let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
+                    let next = later.first();
+                    let keeps = next.is_some_and(|next| matches!(next.work, Work::Short(Short { meant: Meant::Same, .. })));
+                    let next = next.map_or(job.number + 1, |next| next.number);
+                    let come = this.perform(shared, job, &mut clock);
                     if shared.frontier.is_broken() {
                         return Ok(());
                     }
+                    // Others need not wait for the comparison, unless it may end the replay.
+                    let at_once = keeps && shared.options.on_divergence != OnDivergence::Stop;
+                    if at_once {
+                        shared.frontier.come_to(lane, next, job.bytes);
+                    }
+                    if let (Work::Short(short), Some(come)) = (&job.work, come) {
+                        this.compare(shared, job.number, job.tid, short, come);
+                    }
+                    if !keeps {
+                        this.held = None;
+                    }
+                    if !at_once {
+                        shared.frontier.come_to(lane, next, job.bytes);
+                    }
                 }
+                shared.frontier.idle(lane);
                 if shared.options.preload {
                     done.push(handful);
                 } else {
@@ -112,29 +142,79 @@ impl Executor {
         shared.frontier.break_off();
     }
 
-    /// Does a job when it is its turn, unless something has gone wrong.
-    fn perform(&mut self, shared: &Shared, job: &mut Job, clock: &mut Clock) {
-        shared.frontier.wait(job.after);
+    /// Does a job when it is its turn, unless something has gone wrong. What a short call brought is not compared yet.
+    fn perform(&mut self, shared: &Shared, job: &mut Job, clock: &mut Clock) -> Option<Come> {
+        if job.after > self.waited {
+            shared.frontier.wait(job.after);
+            self.waited = job.after;
+        }
         for other in &job.needs {
             shared.frontier.wait_one(*other);
         }
-        let tid = job.issue.as_ref().map_or(0, |issue| issue.call.tid);
         if job.due != Due::Now {
-            clock.wait(job.due, tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+            clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
         }
         if shared.frontier.is_broken() {
-            return;
+            return None;
         }
-        match &mut job.issue {
-            Some(_) if shared.stopping() => shared.left_undone(),
-            Some(issue) => self.call(job.number, issue),
-            None => {}
+        if let Some(who) = job.who.as_ref().filter(|_| shared.powers.any_user) {
+            raw::become_user(who);
         }
-        job.issue.iter_mut().for_each(Issue::let_go);
-        job.release.clear();
-        clock.done(job.due, tid);
-        shared.bytes.fetch_sub(job.bytes, Relaxed);
-        shared.frontier.complete(job.number);
+        let mut come = None;
+        match &mut job.work {
+            Work::Short(short) => come = self.short(shared, short),
+            Work::Call(issue) => {
+                if shared.stopping() {
+                    shared.left_undone();
+                } else {
+                    self.call(job.number, issue);
+                }
+                issue.let_go();
+            }
+            Work::Release(gone) => gone.clear(),
+        }
+        clock.done(job.due, job.tid);
+        come
+    }
+
+    /// Performs a call that was translated beforehand.
+    fn short(&mut self, shared: &Shared, short: &mut Short) -> Option<Come> {
+        match std::mem::replace(&mut short.meant, Meant::None) {
+            Meant::Same => {}
+            Meant::None => (self.held, self.real) = (None, -1),
+            Meant::This(descriptor) => {
+                self.real = descriptor.real.get();
+                self.held = Some(descriptor);
+            }
+        }
+        if shared.stopping() {
+            shared.left_undone();
+            return None;
+        }
+        let come = short.perform(self.real, &mut self.scratch);
+        if shared.options.timing {
+            self.note_time(short.expected.shape.name);
+        }
+        Some(come)
+    }
+
+    /// Compares what a short call brought.
+    fn compare(&mut self, shared: &Shared, number: u64, tid: u32, short: &Short, come: Come) {
+        match short.compare(come, &self.scratch, shared.options.verify) {
+            Ok(None) => {}
+            Ok(Some(difference)) => {
+                let file = self.held.as_ref().map_or(&b""[..], |d| &d.file.path);
+                self.report(number, short.seq, tid, short.expected.shape.name, file, difference);
+            }
+            Err(_) => shared.refuse("larger than any call"),
+        }
+        self.scratch.clear();
+    }
+
+    fn note_time(&mut self, name: &'static str) {
+        if let Some(took) = raw::measured().filter(|took| *took > 0) {
+            self.times.enter(name, took);
+        }
     }
 
     /// Performs a call.
@@ -144,29 +224,25 @@ impl Executor {
             reopen(issue);
         }
         let outcome = handlers::perform(self, issue);
-        if let Some(took) = raw::measured().filter(|took| *took > 0) {
-            self.times.enter(issue.shape.name, took);
-        }
+        self.note_time(issue.shape.name);
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => self.report(number, issue, difference),
+            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => {
+                let bound = &issue.bound;
+                let file = bound.paths.values().map(|p| &**p).next();
+                let file = file.or_else(|| bound.fds.iter().flatten().chain(bound.closed.first()).map(|d| &*d.file.path).next()).unwrap_or_default();
+                self.report(number, issue.call.seq, issue.call.tid, issue.shape.name, file, difference);
+            }
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
                 self.shared.left_out(&issue.call, &issue.bound, why);
-                *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
+                self.shared.refuse(why);
             }
         }
     }
 
-    /// Goes where the traced thread was, and takes on what it was.
+    /// Goes where the traced thread was.
     fn become_caller(&mut self, issue: &Issue) {
-        if let Some(who) = &issue.credentials
-            && self.shared.powers.any_user
-            && !self.credentials.as_ref().is_some_and(|c| Arc::ptr_eq(c, who))
-        {
-            raw::become_user(who);
-            self.credentials = Some(who.clone());
-        }
         if let Some(cwd) = &issue.bound.cwd
             && !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd))
         {
@@ -185,7 +261,8 @@ impl Executor {
         }
     }
 
-    fn report(&self, number: u64, issue: &Issue, difference: Difference) {
+    #[cold]
+    fn report(&self, number: u64, seq: u64, tid: u32, call: &'static str, file: &[u8], difference: Difference) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
         if self.shared.options.on_divergence == OnDivergence::Stop {
@@ -196,10 +273,7 @@ impl Executor {
             return;
         }
         let Difference { what, expected, got } = difference;
-        let bound = &issue.bound;
-        let file = bound.paths.values().map(|p| &**p).next();
-        let file = file.or_else(|| bound.fds.iter().flatten().chain(bound.closed.first()).map(|d| &*d.file.path).next()).unwrap_or_default();
         let file = String::from_utf8_lossy(file).into_owned();
-        found.kept.push((number, Divergence { seq: issue.call.seq, tid: issue.call.tid, call: issue.shape.name, file, what, expected, got }));
+        found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got }));
     }
 }

@@ -14,7 +14,7 @@ mod umask;
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
 use crate::job::Issue;
-use abi::{Effect, Ret};
+use abi::{Effect, Ret, Shape};
 
 /// Performs a call and compares what it brings.
 pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
@@ -22,6 +22,9 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         && let Some(end) = transfer::only_end(&issue.call, copies, &issue.bound)
     {
         return transfer::transfer(executor, issue, copies, end);
+    }
+    if is_plain(issue.shape) {
+        return plain::plain(executor, issue);
     }
     match issue.shape.effect {
         Effect::Close { .. } => close::close(issue),
@@ -33,16 +36,23 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::Umask => umask::umask(executor, issue),
         Effect::Seek => seek::seek(executor, issue),
         Effect::None if issue.shape.uses.lists => list::list(executor, issue),
-        Effect::None if issue.shape.ret == Ret::Fd => open::open(executor, issue),
+        Effect::None => open::open(executor, issue),
         Effect::Clone { .. } => transfer::clone(executor, issue),
-        Effect::None | Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => {
-            plain::plain(executor, issue)
-        }
+        Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => plain::plain(executor, issue),
         Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => Outcome::Skipped("process"),
         Effect::Chroot => Outcome::Skipped("mounts"),
         Effect::Pair { .. } => Outcome::Skipped("ipc"),
         Effect::Receive => Outcome::Skipped("network"),
         Effect::Map => Outcome::Skipped("memory"),
+    }
+}
+
+/// Whether such a call needs nothing but its kinds.
+pub(crate) fn is_plain(shape: &Shape) -> bool {
+    match shape.effect {
+        Effect::None => !shape.uses.lists && shape.ret != Ret::Fd,
+        Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => true,
+        _ => false,
     }
 }
 

@@ -6,9 +6,11 @@
 pub(crate) mod arguments;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
+mod ready;
 #[allow(unsafe_code)]
 pub(crate) mod scratch;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use raw::Real;
+pub(crate) use ready::Ready;
 pub(crate) use scratch::Scratch;

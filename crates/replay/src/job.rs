@@ -1,7 +1,10 @@
 //! What a dispatcher hands to an executor.
 
+use crate::frontier::Need;
 use crate::issue::Real;
 use crate::order::Due;
+use crate::short::Short;
+use crate::verify::Expected;
 use abi::Shape;
 use std::sync::Arc;
 use trace::Call;
@@ -14,15 +17,25 @@ pub(crate) struct Job {
     /// How many of the calls before it must be done first.
     pub after: u64,
     /// Single calls before it that must be done first.
-    pub needs: Vec<u64>,
+    pub needs: Box<[Need]>,
     /// When it is due.
     pub due: Due,
     /// Recorded bytes that it holds.
     pub bytes: u64,
-    /// A call to issue.
-    pub issue: Option<Issue>,
-    /// Descriptors to let go then that a call or an event which is performed by no one has closed.
-    pub release: Vec<Arc<Descriptor<Real>>>,
+    /// The traced thread.
+    pub tid: u32,
+    /// Who the thread is, if its executor must be told.
+    pub who: Option<Arc<Credentials>>,
+    pub work: Work,
+}
+
+pub(crate) enum Work {
+    /// To issue a call that nothing need be known of any more.
+    Short(Short),
+    /// To issue a call.
+    Call(Box<Issue>),
+    /// To let go descriptors that a call or an event which is performed by no one has closed.
+    Release(Vec<Arc<Descriptor<Real>>>),
 }
 
 /// A call to be issued.
@@ -32,7 +45,6 @@ pub(crate) struct Issue {
     pub bound: Bound<Real>,
     /// For descriptor arguments whose number changed its meaning while the call was under way: the others that it may have meant.
     pub others: Vec<(usize, Arc<Descriptor<Real>>)>,
-    pub credentials: Option<Arc<Credentials>>,
     /// The directory changed while it was being listed (of the last call of a listing).
     pub disturbed: bool,
     /// Its data are not comparable: the file is written through a mapping.
@@ -42,6 +54,11 @@ pub(crate) struct Issue {
 }
 
 impl Issue {
+    /// What the call is to bring.
+    pub fn expected(&self) -> Expected {
+        Expected { ret: self.call.ret, shape: self.shape, mapped: self.mapped }
+    }
+
     /// Lets all descriptors and directories go: the call is done.
     pub fn let_go(&mut self) {
         self.bound.let_go();

@@ -27,6 +27,7 @@ mod run;
 mod sandbox;
 mod selection;
 mod shared;
+mod short;
 pub mod source;
 pub mod state;
 pub mod tree;

@@ -5,7 +5,7 @@
 
 use crate::issue::Real;
 use abi::{Role, Shape};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use trace::Call;
 use trace::world::{Bound, lexical, parent};
 
@@ -79,7 +79,7 @@ impl Presence {
 }
 
 fn hash(path: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = ahash::AHasher::default();
     path.hash(&mut hasher);
     hasher.finish()
 }

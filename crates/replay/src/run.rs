@@ -78,7 +78,6 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
         open: AtomicBool::new(!options.preload),
         options: options.clone(),
         listings: Listings::default(),
-        bytes: AtomicU64::new(0),
         rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
         powers,
         begun: OnceLock::new(),

@@ -35,8 +35,6 @@ pub(crate) struct Found {
 pub(crate) struct Shared {
     pub frontier: Frontier,
     pub listings: Listings,
-    /// Recorded bytes that are held by calls dispatched and not done.
-    pub bytes: AtomicU64,
     pub rules: Rules,
     pub powers: Powers,
     pub options: Options,
@@ -78,9 +76,14 @@ impl Shared {
         self.stop.load(Relaxed)
     }
 
+    /// A call that was dispatched is not performed.
+    pub fn refuse(&self, why: &'static str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
+    }
+
     /// A call is not performed as the replay ends.
     pub fn left_undone(&self) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry("the replay ended").or_default() += 1;
+        self.refuse("the replay ended");
     }
 
     pub fn add_late(&self, late: &Histogram<u64>) {

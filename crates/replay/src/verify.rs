@@ -10,8 +10,8 @@ use crate::issue::{Arguments, Scratch};
 use crate::job::Issue;
 use abi::{Effect, Form, Kind, Layout, Ret, Shape};
 use ahash::HashMap;
-use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
+use trace::{Call, Piece};
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +51,36 @@ pub(crate) struct Rules {
     pub links_elsewhere: HashMap<u64, u64>,
 }
 
-/// Compares a result by its meaning.
+/// What a call is to bring.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    pub ret: i64,
+    pub shape: &'static Shape,
+    /// The file is written through a mapping.
+    pub mapped: bool,
+}
+
+impl Expected {
+    /// Compares a result by its meaning.
+    pub fn compare(&self, got: i64) -> Option<Difference> {
+        let failed = |value: i64| (-4095..0).contains(&value);
+        let same = match (failed(self.ret), failed(got)) {
+            (true, true) => self.ret == got,
+            (false, false) => match self.shape.ret {
+                Ret::Zero | Ret::Off | Ret::Int => self.ret == got || reads_descriptor_flags(self.shape),
+                Ret::Bytes => self.ret == got || self.mapped,
+                Ret::Count => self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind)),
+                Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
+            },
+            _ => false,
+        };
+        (!same).then(|| Difference::new("result", result(self.ret), result(got)))
+    }
+}
+
+/// Compares the result of a call by its meaning.
 pub(crate) fn compare_result(issue: &Issue, got: i64) -> Option<Difference> {
-    let (call, shape) = (&issue.call, issue.shape);
-    let failed = |value: i64| (-4095..0).contains(&value);
-    let same = match (failed(call.ret), failed(got)) {
-        (true, true) => call.ret == got,
-        (false, false) => match shape.ret {
-            Ret::Zero | Ret::Off | Ret::Int => call.ret == got || reads_descriptor_flags(shape),
-            Ret::Bytes => call.ret == got || issue.mapped,
-            Ret::Count => call.ret == got || shape.args.iter().any(|a| counts_freely(a.kind)),
-            Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
-        },
-        _ => false,
-    };
-    (!same).then(|| Difference::new("result", result(call.ret), result(got)))
+    issue.expected().compare(got)
 }
 
 /// Close-on-exec of a descriptor belongs to each process that inherited it; replay has one descriptor for all of them.
@@ -87,10 +102,11 @@ pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scra
     if !call.succeeded() || got < 0 {
         return None;
     }
+    let rooms = |i: usize| arguments.rooms(i).iter().map(|r| scratch.bytes(*r));
     for (i, arg) in shape.args.iter().enumerate() {
         let difference = match arg.kind {
-            Kind::OutIov { .. } => compare_data(issue, i, arguments, scratch, got),
-            Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(issue, i, arguments, scratch, got),
+            Kind::OutIov { .. } => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
+            Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
             Kind::Out(_, layout) | Kind::InOut(_, layout) if shape.effect != Effect::Seek => {
                 compare_layout(call, shape, i, layout, arguments, scratch, got, rules)
             }
@@ -113,15 +129,25 @@ pub(crate) fn differing(at: usize, recorded: &[u8], come: &[u8]) -> Option<Diffe
     Some(Difference::new(format!("byte {} of the data", at + first), show(recorded), show(come)))
 }
 
-fn compare_data(issue: &Issue, i: usize, arguments: &Arguments, scratch: &Scratch, got: i64) -> Option<Difference> {
-    if issue.mapped {
+/// The recorded data that argument `i` brought.
+pub(crate) fn data_of(call: &Call, i: usize) -> impl Iterator<Item = &Piece> {
+    call.pieces.iter().filter(move |p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0)
+}
+
+/// Compares recorded data with `got` bytes that came into rooms, one after the other.
+pub(crate) fn compare_data<'a, R: Iterator<Item = &'a [u8]>>(
+    pieces: impl Iterator<Item = &'a Piece>,
+    rooms: impl FnOnce() -> R,
+    mapped: bool,
+    got: i64,
+) -> Option<Difference> {
+    if mapped || got < 0 {
         return None;
     }
     let mut left = got as usize;
-    let mut rooms = arguments.rooms(i).iter().map(|r| scratch.bytes(*r));
+    let mut rooms = rooms();
     let mut room: &[u8] = &[];
     let mut at = 0usize;
-    let pieces = issue.call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0);
     for piece in pieces {
         let mut recorded = piece.bytes.as_slice();
         while !recorded.is_empty() && left > 0 {

@@ -137,6 +137,42 @@ fn differences_are_told() {
     assert_eq!((report.shown[1].expected.as_str(), report.shown[1].got.as_str()), ("0", "ENOENT"));
 }
 
+/// Calls that follow each other on one descriptor, which replay translates beforehand.
+#[test]
+fn differences_are_told_in_a_row_of_reads() {
+    if !can() {
+        return;
+    }
+    let read = |s: &mut Script, at: u64, bytes: &[u8]| {
+        s.call(1, "pread64", &[3, 4096, 100, at], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)]);
+    };
+    let mut s = Script::default();
+    s.open(1, "/f", RDWR_CREATE, 3, 10);
+    s.write(1, 3, b"hello world");
+    for round in 0..100 {
+        read(&mut s, 6, b"world");
+        match round {
+            10 => read(&mut s, 6, b"worLd"),
+            20 => read(&mut s, 6, b"wor"),
+            30 => read(&mut s, 6, b"worlds"),
+            40 => read(&mut s, 100, b"x"),
+            // The kernel says EFAULT, and nothing is written anywhere.
+            50 => {
+                s.call(1, "pread64", &[3, 4096, 100, 6], -14, vec![]);
+            }
+            60 => {
+                s.call(1, "fsync", &[3], -22, vec![]);
+            }
+            _ => read(&mut s, 6, b"world"),
+        }
+    }
+    let (_root, report) = s.run();
+    assert_eq!((report.issued, report.divergences), (202, 5), "{report:#?}");
+    let told: Vec<_> = report.shown.iter().map(|d| (d.what.as_str(), d.got.as_str(), d.file.as_str())).collect();
+    let expected = [("byte 3 of the data", "6c 64"), ("result", "5"), ("result", "5"), ("result", "0"), ("result", "0")];
+    assert_eq!(told, expected.map(|(what, got)| (what, got, "/f")));
+}
+
 #[test]
 fn a_descriptor_that_a_child_inherits_outlives_the_parents_close() {
     if !can() {

@@ -68,6 +68,8 @@ pub struct World<T = ()> {
     /// Messages with descriptors that nobody has received.
     sent: VecDeque<Sent<T>>,
     next: u64,
+    /// How many calls and events it has been told of, returns counted apart.
+    moment: u64,
 }
 
 impl<T: Default> Default for World<T> {
@@ -88,6 +90,7 @@ impl<T: Default> World<T> {
             present: HashMap::default(),
             inodes: HashMap::default(),
             next: 1,
+            moment: 0,
         }
     }
 

@@ -2,24 +2,32 @@
 //! their queues allows.
 
 use crate::executor::Executor;
-use crate::job::Job;
+use crate::frontier::LANES;
+use crate::issue::Real;
+use crate::job::{Job, Work};
 use crate::shared::Shared;
+use crate::short::{Meant, Short};
 use crate::{Error, Pace};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use trace::world::{Credentials, Descriptor};
 
-/// The most threads.
-const THREADS: usize = 256;
 const STACK: usize = 512 << 10;
 /// So many jobs are handed over at once, to all executors together.
 const HANDFUL: usize = 64;
+/// So many empty queues are kept.
+const SPARE: usize = 256;
 
 struct Served {
     jobs: Sender<Vec<Job>>,
     /// Not handed over yet.
     waiting: Vec<Job>,
+    /// The descriptor of the last of these, if that is a short call.
+    meant: Option<Arc<Descriptor<Real>>>,
+    /// Who it was told that its thread is.
+    who: Option<Arc<Credentials>>,
     thread: JoinHandle<()>,
 }
 
@@ -29,6 +37,8 @@ pub(super) struct Pool {
     /// What they have done comes back.
     back: Sender<Vec<Job>>,
     done: Receiver<Vec<Job>>,
+    /// Queues that came back, to be filled again.
+    empty: Vec<Vec<Job>>,
     /// Executors for which jobs wait, and how many jobs.
     behind: Vec<usize>,
     waiting: usize,
@@ -37,6 +47,8 @@ pub(super) struct Pool {
     /// Executors whose traced thread has ended.
     free: Vec<usize>,
     serving: HashMap<u32, usize>,
+    /// What was looked up last.
+    latest: Option<(u32, usize)>,
     /// Real descriptors of open files that were there at the start.
     present: HashMap<u64, i32>,
 }
@@ -49,12 +61,14 @@ impl Pool {
             shared,
             back,
             done,
+            empty: Vec::new(),
             behind: Vec::new(),
             waiting: 0,
             exact,
             executors: Vec::new(),
             free: Vec::new(),
             serving: HashMap::default(),
+            latest: None,
             present: HashMap::default(),
         }
     }
@@ -68,53 +82,96 @@ impl Pool {
         self.present.insert(file, fd);
     }
 
-    /// Hands a job to the executor of thread `tid`.
-    pub fn send(&mut self, tid: u32, job: Job) -> Result<(), Error> {
-        let place = match self.serving.get(&tid) {
-            Some(place) => *place,
+    /// The executor of thread `tid`.
+    pub fn lane(&mut self, tid: u32) -> Result<usize, Error> {
+        if let Some((known, lane)) = self.latest
+            && known == tid
+        {
+            return Ok(lane);
+        }
+        let lane = match self.serving.get(&tid) {
+            Some(lane) => *lane,
             None => {
-                let place = match self.free.pop() {
-                    Some(place) => place,
-                    None if self.executors.len() >= THREADS => tid as usize % THREADS,
+                let lane = match self.free.pop() {
+                    Some(lane) => lane,
+                    None if self.executors.len() >= LANES => tid as usize % LANES,
                     None => self.start()?,
                 };
-                self.serving.insert(tid, place);
-                place
+                self.serving.insert(tid, lane);
+                lane
             }
         };
-        let served = &mut self.executors[place];
+        self.latest = Some((tid, lane));
+        Ok(lane)
+    }
+
+    /// Hands a job to an executor. `who`: the one that its thread acts as.
+    pub fn send(&mut self, lane: usize, mut job: Job, who: Option<&Arc<Credentials>>) {
+        let served = &mut self.executors[lane];
+        if let Some(who) = who
+            && !served.who.as_ref().is_some_and(|told| Arc::ptr_eq(told, who))
+        {
+            (job.who, served.who) = (Some(who.clone()), Some(who.clone()));
+        }
         if served.waiting.is_empty() {
-            self.behind.push(place);
+            self.behind.push(lane);
+        }
+        // The executor holds a descriptor from the first short call in a row that means it to the last.
+        match &mut job.work {
+            Work::Short(Short { meant, .. }) => match (&*meant, &served.meant) {
+                (Meant::This(this), Some(last)) if Arc::ptr_eq(this, last) => *meant = Meant::Same,
+                (Meant::This(this), _) => served.meant = Some(this.clone()),
+                _ => served.meant = None,
+            },
+            _ => served.meant = None,
         }
         served.waiting.push(job);
         self.waiting += 1;
         if self.exact || self.waiting >= HANDFUL {
             self.hand_over();
         }
-        Ok(())
+    }
+
+    /// How many jobs are not handed over yet: the last ones.
+    pub fn waiting(&self) -> u64 {
+        self.waiting as u64
     }
 
     /// Hands over what waits. To be done before the dispatcher waits for anything.
     pub fn hand_over(&mut self) {
-        for place in self.behind.drain(..) {
-            let served = &mut self.executors[place];
-            // An executor that is gone has said why; the dispatcher looks when it waits.
-            let _ = served.jobs.send(std::mem::take(&mut served.waiting));
+        for lane in &self.behind {
+            let served = &mut self.executors[*lane];
+            // Who closes a descriptor asks whether anybody else holds it.
+            served.meant = None;
+            if let Some(last) = served.waiting.last() {
+                self.shared.frontier.send(*lane, last.number);
+            }
         }
+        for mut done in self.done.try_iter() {
+            done.clear();
+            self.empty.push(done);
+        }
+        for lane in self.behind.drain(..) {
+            let served = &mut self.executors[lane];
+            // An executor that is gone has said why; the dispatcher looks when it waits.
+            let _ = served.jobs.send(std::mem::replace(&mut served.waiting, self.empty.pop().unwrap_or_default()));
+        }
+        self.empty.truncate(SPARE);
         self.waiting = 0;
-        self.done.try_iter().for_each(drop);
     }
 
     fn start(&mut self) -> Result<usize, Error> {
+        let lane = self.executors.len();
+        self.shared.frontier.open(lane);
         let (sender, jobs) = unbounded();
         let (shared, back) = (self.shared.clone(), self.back.clone());
         let thread = std::thread::Builder::new()
             .name("executor".into())
             .stack_size(STACK)
-            .spawn(move || Executor::run(&shared, &jobs, &back))
+            .spawn(move || Executor::run(&shared, lane, &jobs, &back))
             .map_err(|e| Error::Sandbox("a thread is refused", e))?;
-        self.executors.push(Served { jobs: sender, waiting: Vec::new(), thread });
-        Ok(self.executors.len() - 1)
+        self.executors.push(Served { jobs: sender, waiting: Vec::new(), meant: None, who: None, thread });
+        Ok(lane)
     }
 
     /// Wakes executors that wait for the gate.
@@ -124,6 +181,7 @@ impl Pool {
 
     /// Thread `tid` has ended.
     pub fn leave(&mut self, tid: u32) {
+        self.latest = None;
         if let Some(place) = self.serving.remove(&tid)
             && !self.serving.values().any(|p| *p == place)
         {

@@ -1,6 +1,7 @@
 //! What a call waits for: in the orders `overlap` and `strict` all calls before a number, in the others single calls.
 
 use super::{Dispatcher, RACES};
+use crate::frontier::Need;
 use crate::issue::Real;
 use crate::order::Order;
 use abi::{Effect, Shape};
@@ -23,7 +24,7 @@ impl Dispatcher<'_> {
     }
 
     /// How many calls must be done before call `number`, and which single ones; `overlapped` were when it began. Notes what the recording leaves open.
-    pub(super) fn waits(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> (u64, Vec<u64>) {
+    pub(super) fn waits(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> (u64, Box<[Need]>) {
         if self.counting > 0 || overlapped < number {
             // One whose descriptor's number changed its meaning meanwhile may have meant the other.
             let mut fds = bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
@@ -33,10 +34,10 @@ impl Dispatcher<'_> {
             }
         }
         match self.options.order {
-            Order::Overlap => (self.after(number, overlapped, call, shape, bound, others), Vec::new()),
+            Order::Overlap => (self.after(number, overlapped, call, shape, bound, others), Box::default()),
             Order::Strict => {
                 self.after(number, overlapped, call, shape, bound, others);
-                (number, Vec::new())
+                (number, Box::default())
             }
             Order::Thread | Order::Resource => (0, self.needs(number, overlapped, call, shape, bound, others)),
         }
@@ -60,15 +61,15 @@ impl Dispatcher<'_> {
             // It may have opened its descriptor after this call began.
             after = bound.fds.iter().flatten().map(|d| d.real.after()).max().unwrap_or(0).max(after);
             let oldest = self.open.iter().flatten().map(|o| o.overlapped).min().unwrap_or(number);
-            self.conflicts.forget(oldest.min(self.shared.frontier.reached()));
+            self.conflicts.forget(oldest.min(self.reached));
         }
         others.iter().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after)
     }
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working directory, and, in the order `resource`, those that it conflicts with.
     /// In the order `thread` nobody waits for those.
-    fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Vec<u64> {
-        let reached = self.shared.frontier.reached();
+    fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Box<[Need]> {
+        let reached = self.reached();
         let conflicts = self.conflicts.needs(number, reached, call, shape, bound);
         self.conflicts.forget(reached);
         let meant = bound.fds.iter().flatten().chain(others.iter().map(|(_, d)| d)).chain(bound.inner.iter().map(|(_, _, d)| d));
@@ -84,7 +85,7 @@ impl Dispatcher<'_> {
         needs.retain(|n| *n >= reached && *n < number);
         needs.sort_unstable();
         needs.dedup();
-        needs
+        needs.into_iter().map(|number| self.need(number)).collect()
     }
 
     /// Nobody waits for these. Where one of them is another thread's, it is overtaken perhaps, and with it whatever that thread has not done before it: what comes out is

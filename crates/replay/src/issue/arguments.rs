@@ -3,8 +3,9 @@
 use super::scratch::{MOST, Room};
 use super::{Real, Scratch, raw};
 use abi::{AT_FDCWD, Follow, Form, Kind, Len, PathUse, Ret, Shape};
+use std::sync::Arc;
 use trace::record::{PieceKind, UNREADABLE};
-use trace::world::Bound;
+use trace::world::{Bound, Descriptor};
 use trace::{Call, Piece};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
@@ -30,20 +31,56 @@ pub(crate) enum Refused {
     Missing,
 }
 
+/// What an argument still lacks when its call has been translated: what only the thread has that performs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hole {
+    /// Nothing.
+    None,
+    /// Nothing, as long as the recorded data are there, to which it points.
+    Recorded,
+    /// The real descriptor that it means.
+    Real,
+    /// The real descriptor of the file without a name that this argument leads to.
+    Through(u8),
+    /// Room for so many bytes that come back; `clean`: it must not hold what an earlier call left.
+    Room { len: usize, clean: bool },
+    /// A string.
+    Text,
+    /// A struct that goes in (and out), in so many bytes.
+    Input { len: usize },
+    /// Bulk data that do not stand in one piece, so many bytes.
+    Data { len: usize },
+    /// `iovec`s going in.
+    Gather { count: u8 },
+    /// `iovec`s coming out.
+    Scatter { count: u8 },
+}
+
+/// A call's arguments, each translated by its kind. What depends on the thread that performs it and on the calls before it is left open. This is done once for a
+/// call, beforehand where little is left open ([`super::Ready`]).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Translation {
+    pub nr: syscalls::Sysno,
+    pub values: [usize; 6],
+    pub holes: [Hole; 6],
+}
+
 /// Translated arguments, ready to be performed once.
 pub(crate) struct Arguments {
     nr: syscalls::Sysno,
     values: [usize; 6],
     /// Where each argument's bytes come back.
     rooms: [Option<Room>; 6],
-    vectors: [Vec<Room>; 6],
+    /// The same of the argument that is a list of buffers.
+    vector: Vec<Room>,
+    vector_of: usize,
 }
 
-impl Arguments {
+impl Translation {
     /// Translates the arguments of `call`.
-    pub fn build(call: &Call, shape: &Shape, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<Self, Refused> {
+    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Result<Self, Refused> {
         let nr = raw::native(call.nr).ok_or(Refused::Missing)?;
-        let mut this = Self { nr, values: [0; 6], rooms: [None; 6], vectors: Default::default() };
+        let mut this = Self { nr, values: [0; 6], holes: [Hole::None; 6] };
         for i in 0..shape.args.len() {
             this.values[i] = call.args[i] as usize;
         }
@@ -52,28 +89,28 @@ impl Arguments {
             match arg.kind {
                 Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Mode => {}
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
-                Kind::Fd => this.values[i] = bound.fds[i].as_ref().map_or(-1, |d| d.real.get()) as isize as usize,
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => this.values[i] = AT_FDCWD as isize as usize,
-                Kind::DirFd => this.values[i] = bound.fds[i].as_ref().map_or(-1, |d| d.real.get()) as isize as usize,
+                Kind::Fd | Kind::DirFd => this.holes[i] = Hole::Real,
                 Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => return Err(Refused::Kind),
                 Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => return Err(Refused::Kind),
                 Kind::Addr => this.values[i] = 0,
                 _ if pointer == 0 => {}
-                Kind::Path(_) | Kind::Str => this.values[i] = this.string(call, bound, i as u8, matches!(arg.kind, Kind::Path(_)), scratch)?,
-                Kind::In(len, layout) if layout.form == Form::Data => this.data(call, shape, i, len, bound, scratch)?,
-                Kind::In(len, _) => this.input(call, shape, bound, i, len, scratch)?,
-                Kind::InOut(len, _) => this.input(call, shape, bound, i, len, scratch)?,
-                Kind::Out(len, layout) => this.output(call, shape, i, len, layout.form, scratch)?,
-                Kind::InIov { count } => this.gather(call, i, count as usize, scratch)?,
-                Kind::OutIov { count } => this.scatter(call, i, count as usize, scratch)?,
+                Kind::Path(_) | Kind::Str => this.string(call, i),
+                Kind::In(len, layout) if layout.form == Form::Data => this.data(call, shape, i, len, bound)?,
+                Kind::In(len, _) => this.input(call, i, len)?,
+                Kind::InOut(len, _) => this.input(call, i, len)?,
+                Kind::Out(len, layout) => this.output(call, shape, i, len, layout.form)?,
+                Kind::InIov { count } => this.holes[i] = Hole::Gather { count },
+                Kind::OutIov { count } => this.holes[i] = Hole::Scatter { count },
             }
         }
         for (i, arg) in shape.args.iter().enumerate() {
             // A file without a name is given one through its descriptor.
-            let Some(descriptor) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else { continue };
+            let Some(_) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else { continue };
             let Kind::Path(PathUse { dir: Some(dir), follow: Follow::If { arg: flags, .. }, .. }) = arg.kind else { return Err(Refused::Kind) };
-            this.values[dir as usize] = descriptor.real.get() as isize as usize;
+            this.holes[dir as usize] = Hole::Through(i as u8);
             this.values[i] = c"".as_ptr() as usize;
+            this.holes[i] = Hole::None;
             this.values[flags as usize] |= AT_EMPTY_PATH;
         }
         // Data that move inside the kernel: no more than moved then.
@@ -87,41 +124,15 @@ impl Arguments {
         Ok(this)
     }
 
-    /// Performs the call: the result, or a negative errno.
-    pub fn perform(&self) -> i64 {
-        raw::perform(self.nr, self.values)
-    }
-
-    /// The real descriptor in an argument.
-    pub fn fd(&self, i: usize) -> i32 {
-        self.values[i] as i32
-    }
-
-    /// The buffers that argument `i` brought back, in order.
-    pub fn rooms(&self, i: usize) -> &[Room] {
-        if self.vectors[i].is_empty() { self.rooms[i].as_slice() } else { &self.vectors[i] }
-    }
-
-    fn string(&self, call: &Call, bound: &Bound<Real>, arg: u8, path: bool, scratch: &mut Scratch) -> Result<usize, Refused> {
-        let piece = call.piece(arg, PieceKind::String).filter(|p| p.flags & UNREADABLE == 0);
-        let Some(text) = piece.map(|p| p.bytes.as_slice()) else { return Ok(NOWHERE) };
-        let through = bound.through[arg as usize].as_ref();
-        let text = match (&bound.paths[arg as usize], through) {
-            (Some(path), Some(_)) => path,
-            _ => text,
-        };
-        // A process with a root of its own: its absolute paths start there.
-        let root = bound.root.as_ref().filter(|_| path && through.is_none() && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
-        let room = scratch.take(root.len() + text.len() + 1).ok_or(Refused::Size)?;
-        let bytes = scratch.bytes_mut(room);
-        bytes[..root.len()].copy_from_slice(root);
-        bytes[root.len()..root.len() + text.len()].copy_from_slice(text);
-        bytes[root.len() + text.len()] = 0;
-        Ok(room.address())
+    fn string(&mut self, call: &Call, i: usize) {
+        match text(call, i) {
+            Some(_) => self.holes[i] = Hole::Text,
+            None => self.values[i] = NOWHERE,
+        }
     }
 
     /// Bulk data that go in: as many bytes as moved. What was not captured is zeros.
-    fn data(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn data(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, bound: &Bound<Real>) -> Result<(), Refused> {
         let count = match len {
             Len::Arg { n, unit: 1 } => Some(n as usize),
             _ => None,
@@ -148,41 +159,25 @@ impl Arguments {
         {
             // The kernel only reads from it, and the piece outlives the call.
             self.values[i] = first.bytes.as_ptr() as usize;
+            self.holes[i] = Hole::Recorded;
             return Ok(());
         }
-        let room = scratch.take(moved).ok_or(Refused::Size)?;
-        fill(call, i, scratch.bytes_mut(room));
-        self.values[i] = room.address();
+        self.holes[i] = Hole::Data { len: moved };
         Ok(())
     }
 
     /// A struct or another small buffer that goes in (and out).
-    fn input(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, len: Len, scratch: &mut Scratch) -> Result<(), Refused> {
-        let piece = call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data));
-        let Some(piece) = piece else {
+    fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), Refused> {
+        let Some(piece) = given(call, i) else {
             self.values[i] = NOWHERE;
             return Ok(());
         };
         let due = self.length(call, i, len).ok_or(Refused::Size)?;
-        let room = scratch.take(due.max(piece.bytes.len())).ok_or(Refused::Size)?;
-        let bytes = scratch.bytes_mut(room);
-        let known = piece.bytes.as_slice();
-        bytes[..known.len()].copy_from_slice(known);
-        clean(&mut bytes[known.len()..]);
-        for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
-            debug_assert!(*arg as usize == i);
-            let size = shape.args[i].kind.field_size(*at);
-            let real = i64::from(descriptor.real.get()).to_le_bytes();
-            if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
-                place.copy_from_slice(&real[..size]);
-            }
-        }
-        self.values[i] = room.address();
-        self.rooms[i] = Some(room);
+        self.holes[i] = Hole::Input { len: due.max(piece.bytes.len()) };
         Ok(())
     }
 
-    fn output(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, form: Form, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn output(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, form: Form) -> Result<(), Refused> {
         if call.errno() == Some(EFAULT) {
             self.values[i] = NOWHERE;
             return Ok(());
@@ -202,11 +197,94 @@ impl Arguments {
         } else if self.length(call, i, len).is_none() {
             return Err(Refused::Size);
         }
-        let room = scratch.take(due).ok_or(Refused::Size)?;
-        if form != Form::Data {
+        self.holes[i] = Hole::Room { len: due, clean: form != Form::Data };
+        Ok(())
+    }
+
+    /// What the kernel may read or write at argument `i`, given the values passed; `None`: more than memory.
+    fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
+        let word = |arg: usize, at: usize| {
+            let bytes = call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+        };
+        let length = match len {
+            Len::Fixed(n) => n as usize,
+            Len::Bits { n } => self.values[n as usize].div_ceil(64).checked_mul(8)?,
+            Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => self.values[n as usize].checked_mul(unit as usize)?,
+            Len::Ret { max: None, unit } => (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096),
+            Len::Deref { n, unit } => word(n as usize, 0).checked_mul(unit as usize)?,
+            Len::Head { at, base, unit } => word(i, at as usize).checked_mul(unit as usize)?.checked_add(base as usize)?,
+        };
+        Some(length)
+    }
+}
+
+impl Arguments {
+    /// Translates the arguments of `call` and fills in what they lack.
+    pub fn build(call: &Call, shape: &Shape, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<Self, Refused> {
+        let Translation { nr, values, holes } = Translation::of(call, shape, bound)?;
+        let mut this = Self { nr, values, rooms: [None; 6], vector: Vec::new(), vector_of: usize::MAX };
+        let real = |d: &Option<Arc<Descriptor<Real>>>| d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize;
+        for (i, hole) in holes.into_iter().enumerate() {
+            match hole {
+                Hole::None | Hole::Recorded => {}
+                Hole::Real => this.values[i] = real(&bound.fds[i]),
+                Hole::Through(path) => this.values[i] = real(&bound.through[usize::from(path)]),
+                Hole::Room { len, clean } => this.room(i, len, clean, scratch)?,
+                Hole::Text => this.values[i] = string(call, shape, bound, i, scratch)?,
+                Hole::Input { len } => this.input(call, shape, bound, i, len, scratch)?,
+                Hole::Data { len } => {
+                    let room = scratch.take(len).ok_or(Refused::Size)?;
+                    fill(call, i, scratch.bytes_mut(room));
+                    this.values[i] = room.address();
+                }
+                Hole::Gather { count } => this.gather(call, i, count as usize, scratch)?,
+                Hole::Scatter { count } => this.scatter(call, i, count as usize, scratch)?,
+            }
+        }
+        Ok(this)
+    }
+
+    /// Performs the call: the result, or a negative errno.
+    pub fn perform(&self) -> i64 {
+        raw::perform(self.nr, self.values)
+    }
+
+    /// The real descriptor in an argument.
+    pub fn fd(&self, i: usize) -> i32 {
+        self.values[i] as i32
+    }
+
+    /// The buffers that argument `i` brought back, in order.
+    pub fn rooms(&self, i: usize) -> &[Room] {
+        if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }
+    }
+
+    fn room(&mut self, i: usize, len: usize, clean: bool, scratch: &mut Scratch) -> Result<(), Refused> {
+        let room = scratch.take(len).ok_or(Refused::Size)?;
+        if clean {
             let bytes = scratch.bytes_mut(room);
             let stale = bytes.len().min(BEYOND);
-            clean(&mut bytes[..stale]);
+            self::clean(&mut bytes[..stale]);
+        }
+        self.values[i] = room.address();
+        self.rooms[i] = Some(room);
+        Ok(())
+    }
+
+    fn input(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, len: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+        let room = scratch.take(len).ok_or(Refused::Size)?;
+        let bytes = scratch.bytes_mut(room);
+        let known = given(call, i).map_or(&[][..], |p| p.bytes.as_slice());
+        bytes[..known.len()].copy_from_slice(known);
+        clean(&mut bytes[known.len()..]);
+        for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
+            debug_assert!(*arg as usize == i);
+            let size = shape.args[i].kind.field_size(*at);
+            let real = i64::from(descriptor.real.get()).to_le_bytes();
+            if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
+                place.copy_from_slice(&real[..size]);
+            }
         }
         self.values[i] = room.address();
         self.rooms[i] = Some(room);
@@ -245,8 +323,9 @@ impl Arguments {
         for len in lengths {
             let room = scratch.take(len).ok_or(Refused::Size)?;
             list.push((room.address(), len));
-            self.vectors[i].push(room);
+            self.vector.push(room);
         }
+        self.vector_of = i;
         self.list(i, count, call, &list, scratch)
     }
 
@@ -263,23 +342,33 @@ impl Arguments {
         }
         Ok(())
     }
+}
 
-    /// What the kernel may read or write at argument `i`, given the values passed; `None`: more than memory.
-    fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
-        let word = |arg: usize, at: usize| {
-            let bytes = call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
-        };
-        let length = match len {
-            Len::Fixed(n) => n as usize,
-            Len::Bits { n } => self.values[n as usize].div_ceil(64).checked_mul(8)?,
-            Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => self.values[n as usize].checked_mul(unit as usize)?,
-            Len::Ret { max: None, unit } => (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096),
-            Len::Deref { n, unit } => word(n as usize, 0).checked_mul(unit as usize)?,
-            Len::Head { at, base, unit } => word(i, at as usize).checked_mul(unit as usize)?.checked_add(base as usize)?,
-        };
-        Some(length)
-    }
+/// The string of argument `i`, if it could be read.
+fn text(call: &Call, i: usize) -> Option<&[u8]> {
+    call.piece(i as u8, PieceKind::String).filter(|p| p.flags & UNREADABLE == 0).map(|p| p.bytes.as_slice())
+}
+
+/// The struct, or the other small buffer, that argument `i` pointed to.
+fn given(call: &Call, i: usize) -> Option<&Piece> {
+    call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data))
+}
+
+fn string(call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, scratch: &mut Scratch) -> Result<usize, Refused> {
+    let through = bound.through[i].as_ref();
+    let text = match (&bound.paths[i], through) {
+        (Some(path), Some(_)) => path,
+        _ => text(call, i).unwrap_or_default(),
+    };
+    // A process with a root of its own: its absolute paths start there.
+    let path = matches!(shape.args[i].kind, Kind::Path(_));
+    let root = bound.root.as_ref().filter(|_| path && through.is_none() && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
+    let room = scratch.take(root.len() + text.len() + 1).ok_or(Refused::Size)?;
+    let bytes = scratch.bytes_mut(room);
+    bytes[..root.len()].copy_from_slice(root);
+    bytes[root.len()..root.len() + text.len()].copy_from_slice(text);
+    bytes[root.len() + text.len()] = 0;
+    Ok(room.address())
 }
 
 /// Copies the captured data of argument `i`; the rest becomes zeros.

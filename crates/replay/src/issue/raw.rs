@@ -95,10 +95,10 @@ pub(crate) fn measured() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] built: the result, or a negative errno.
+/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno.
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: `Arguments` passes only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
+    // SAFETY: both pass only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
     // descriptors that belong to this replay, and no call whose effect goes beyond files (`decide` refuses the others).
     let make = || unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) as i64 };
     if TIMED.get().is_none() {

@@ -4,7 +4,7 @@ use super::guard::{self, Checked, check_hash, guarded};
 use super::source::Source;
 use super::{Trace, Want};
 use crate::call::{Call, Event, Item};
-use crate::cell::{Inside, pieces};
+use crate::cell::{Inside, pieces_at};
 use crate::columns::ARGS;
 use crate::document::Sealed;
 use crate::error::Error;
@@ -259,30 +259,33 @@ impl Batch {
         let entered = self.entered.value(i) as u64;
         let (pid, tid) = (self.pid.value(i), self.tid.value(i));
         let args = std::array::from_fn(|a| self.args[a].value(i));
-        let cell = cell(&self.pieces, i)?;
+        let (page, place) = cell(&self.pieces, i)?;
         if let Some(kind) = &self.kind {
             let kind = RecordKind::from_number(kind.value(i))?;
-            return Some(Item::Event(Event { time: entered, kind, pid, tid, args, pieces: pieces(&cell, Inside::Here)? }));
+            return Some(Item::Event(Event { time: entered, kind, pid, tid, args, pieces: pieces_at(page, place, Inside::Here)? }));
         }
         let call = self.call.as_ref()?;
         let data = match &self.data {
             None => Inside::Nowhere,
-            Some(column) if column.is_null(i) => Inside::There(Buffer::from(&[])),
-            Some(column) => Inside::There(self::cell(column, i)?),
+            Some(column) if column.is_null(i) => Inside::There(None),
+            Some(column) => {
+                let (page, (start, len)) = self::cell(column, i)?;
+                Inside::There(if len == 0 { None } else { Some(page.slice_with_length(start, len)) })
+            }
         };
         let flags = call.flags.value(i);
         let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i)).then(|| entered.wrapping_add(call.duration.value(i) as u64));
         let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
-        let pieces = pieces(&cell, data)?;
+        let pieces = pieces_at(page, place, data)?;
         Some(Item::Call(Call { seq: call.seq.value(i), entered, left, pid, tid, nr: call.nr.value(i), flags, args, ret, seen: call.seen(i), pieces }))
     }
 }
 
-/// The value of row `i`, without a copy: short ones lie in the view itself, others in the page that they came from.
-fn cell(column: &BinaryViewArray, i: usize) -> Option<Buffer> {
+/// Where the value of row `i` stands, and its length: short ones lie in the view itself, others in the page that they came from.
+fn cell(column: &BinaryViewArray, i: usize) -> Option<(&Buffer, (usize, usize))> {
     let view = *column.views().get(i)?;
     let len = view as u32 as usize;
     let (buffer, offset) =
         if len <= 12 { (column.views().inner(), i * 16 + 4) } else { (column.data_buffers().get((view >> 64) as u32 as usize)?, (view >> 96) as usize) };
-    (offset.checked_add(len)? <= buffer.len()).then(|| buffer.slice_with_length(offset, len))
+    (offset.checked_add(len)? <= buffer.len()).then_some((buffer, (offset, len)))
 }

@@ -67,6 +67,8 @@ pub struct Bound<T> {
     pub closed: Vec<Arc<Descriptor<T>>>,
     /// After `leave`: the new working directory.
     pub directory: Option<Arc<Directory<T>>>,
+    /// When the call was entered: nothing is to be filled in if it is left at the next moment.
+    pub(super) moment: u64,
 }
 
 impl<T> Bound<T> {
@@ -95,6 +97,7 @@ impl<T> Default for Bound<T> {
             opened: Vec::new(),
             closed: Vec::new(),
             directory: None,
+            moment: 0,
         }
     }
 }

@@ -21,6 +21,8 @@ const FALLOC_FL_KEEP_SIZE: u64 = 1;
 impl<T: Default> World<T> {
     /// Applies what a call did that returns now, and completes `bound`.
     pub fn leave(&mut self, call: &Call, bound: &mut Bound<T>) {
+        let alone = bound.moment == self.moment;
+        self.moment += 1;
         let Some(shape) = call.shape() else { return };
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
@@ -38,11 +40,13 @@ impl<T: Default> World<T> {
             }
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
-        let bad = call.errno() == Some(EBADF);
-        if bad {
-            self.unbind(call, shape, bound);
+        if !alone {
+            let bad = call.errno() == Some(EBADF);
+            if bad {
+                self.unbind(call, shape, bound);
+            }
+            self.bind(call, shape, bound, !bad);
         }
-        self.bind(call, shape, bound, !bad);
         if !call.succeeded() {
             return;
         }

@@ -16,7 +16,8 @@ impl<T: Default> World<T> {
     /// Says what the arguments of a call that is being entered mean. A close takes its descriptor out of the table now.
     pub fn enter(&mut self, call: &Call) -> Bound<T> {
         self.know(call.pid, call.tid);
-        let mut bound = Bound::default();
+        self.moment += 1;
+        let mut bound = Bound { moment: self.moment, ..Bound::default() };
         let Some(shape) = call.shape() else { return bound };
         self.bind(call, shape, &mut bound, true);
         if shape.uses.sends {

@@ -15,6 +15,7 @@ pub(super) const CLONE_FILES: u64 = 0x400;
 impl<T: Default> World<T> {
     /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's end); others may share them.
     pub fn event(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
+        self.moment += 1;
         match event.kind {
             RecordKind::Start => self.start(event),
             RecordKind::State => {

@@ -42,6 +42,7 @@ pub struct OpenFile {
     pub inode: Arc<Inode>,
     offset: AtomicU64,
     status: AtomicU32,
+    stored: bool,
 }
 
 const S_IFMT: u32 = 0o170_000;
@@ -49,7 +50,10 @@ const O_APPEND: u32 = 0o2000;
 
 impl OpenFile {
     pub(super) fn new(id: u64, path: &[u8], identity: Identity, inode: Arc<Inode>, status: u32) -> Self {
-        Self { id, path: path.into(), identity, inode, offset: AtomicU64::new(identity.offset), status: AtomicU32::new(status) }
+        let stored = matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000)
+            && !path.starts_with(b"/memfd:")
+            && !super::mounts::is_virtual_magic(identity.magic);
+        Self { id, path: path.into(), identity, inode, offset: AtomicU64::new(identity.offset), status: AtomicU32::new(status), stored }
     }
     /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
     /// tells other numbers than their inodes have.
@@ -81,8 +85,7 @@ impl OpenFile {
     }
     /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
     pub fn is_stored(&self) -> bool {
-        let memory = self.path.starts_with(b"/memfd:");
-        matches!(self.file_type(), 0o100_000 | 0o040_000 | 0o120_000) && !memory && !super::mounts::is_virtual_magic(self.identity.magic)
+        self.stored
     }
 }
 
