@@ -59,9 +59,12 @@ impl Issue {
         Expected { ret: self.call.ret, shape: self.shape, mapped: self.mapped }
     }
 
-    /// Lets all descriptors and directories go: the call is done.
+    /// Lets all descriptors and directories go: the call is done. What is closed and has no other owner may stay.
     pub fn let_go(&mut self) {
+        let mut closed = std::mem::take(&mut self.bound.closed);
+        closed.retain(|d| Arc::strong_count(d) == 1 && d.real.get() < 0);
         self.bound.let_go();
+        self.bound.closed = closed;
         self.others.clear();
     }
 }

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const HEAD: usize = 24;
 /// In the place of a length: what follows stands at the beginning.
 const AROUND: u64 = u64::MAX;
+/// When nothing waits and so many bytes of the stretch were used, the next ones stand at its beginning again: it is touched as far as records wait, and no further.
+const LOW: usize = 4 << 20;
 /// When so many bytes have passed, memory is given back.
 const MUCH: u64 = 1 << 20;
 
@@ -81,7 +83,7 @@ impl Backlog {
         let (mut put, taken) = (self.put.load(Ordering::Relaxed), self.taken.load(Ordering::Acquire));
         let need = HEAD + records.len().next_multiple_of(8);
         let rest = self.len - self.place(put);
-        let skip = if rest < need { rest } else { 0 };
+        let skip = if rest < need || (put == taken && self.place(put) >= need.max(LOW)) { rest } else { 0 };
         if (put - taken) as usize + skip + need > self.len {
             return false;
         }
@@ -174,6 +176,18 @@ mod tests {
         assert!(backlog.is_empty() && backlog.first().is_none());
         backlog.give_back();
         assert!(backlog.put(&records(5), 5, 6) && backlog.first().is_some_and(|c| c.records == records(5)), "after memory was given back");
+    }
+
+    /// However much passes, no more is touched than waits at a time.
+    #[test]
+    fn it_begins_at_the_beginning_again() {
+        let backlog = Backlog::new(64 << 20).expect("memory");
+        for n in 0..200 {
+            assert!(backlog.put(&vec![n as u8; 1 << 20], n, n + 1));
+            let chunk = backlog.first().expect("what was put there");
+            assert!(chunk.records[0] == n as u8 && chunk.records.as_ptr() as usize - backlog.memory.as_ptr() as usize <= LOW + HEAD);
+            backlog.take(&chunk);
+        }
     }
 
     #[test]

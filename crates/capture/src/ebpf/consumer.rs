@@ -229,6 +229,9 @@ impl Consumer {
     }
 
     fn nap(&self, quiet: bool) {
+        if quiet {
+            self.writer.rest();
+        }
         self.cpus.word(self.cpu, offset_of!(cpu_state, wake_at)).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
         if quiet && self.complete.rings[self.cpu].span(1).is_some() {

@@ -95,6 +95,11 @@ impl Writer {
         self.thread.thread().unpark();
     }
 
+    /// Nothing comes for a while.
+    pub fn rest(&self) {
+        self.target.backlog.give_back();
+    }
+
     /// Ends it when everything is written.
     pub fn finish(self) -> Result<(), trace::Error> {
         self.target.last.store(true, Ordering::Release);

@@ -14,15 +14,17 @@ pub(super) fn close(issue: &mut Issue) -> Outcome {
         // There was none: the number means nothing here either.
         return Outcome::Issued(compare_result(issue, EBADF));
     };
-    let Some(descriptor) = Arc::into_inner(descriptor) else {
+    if Arc::strong_count(&descriptor) > 1 {
         return Outcome::Issued(None);
-    };
-    let got = match descriptor.real.take() {
+    }
+    let real = descriptor.real.take();
+    // Nothing real is left of it; its memory is freed where it was taken.
+    issue.bound.closed.push(descriptor);
+    match real {
         // Its open came out differently, which has been said.
-        -1 => return Outcome::Issued(None),
-        real => raw::close(real),
-    };
-    Outcome::Issued(compare_result(issue, got))
+        -1 => Outcome::Issued(None),
+        real => Outcome::Issued(compare_result(issue, raw::close(real))),
+    }
 }
 
 pub(super) fn close_range(_: &mut Executor, issue: &mut Issue) -> Outcome {
