@@ -16,8 +16,7 @@ static __always_inline u64 device(u32 dev)
 }
 
 /* Fields of what a pointer leads to that the kernel gave us as a number: read at once where the verifier can be told its type (Linux 6.2 and later), else by a call each. */
-#define TOLD(ptr, type) bpf_core_cast(ptr, type)
-#define READ(ptr, type, field) (bpf_ksym_exists(bpf_rdonly_cast) ? TOLD(ptr, type)->field : BPF_CORE_READ((type *)(ptr), field))
+#define READ(ptr, type, field) (bpf_ksym_exists(bpf_rdonly_cast) ? bpf_core_cast(ptr, type)->field : BPF_CORE_READ((type *)(ptr), field))
 
 /* The open file of a descriptor of the current thread. */
 static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
