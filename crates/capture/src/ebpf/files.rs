@@ -1,8 +1,9 @@
 //! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
 //!
-//! The call does not return until its request is served, but for no longer than 50 ms. After that, and where we share the program's only CPU, the program goes on
-//! meanwhile: it may close the descriptor (then the data are marked as unreadable), or change the file (then the trace has what is there now). That the descriptor
-//! still leads to the same file is checked. Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs.
+//! The call does not return until its request is served, but for no longer than 8 ms; the thread's next calls do not begin before, but for no longer than a second in
+//! all. After that, and where we share the program's only CPU, the program goes on meanwhile: it may close the descriptor (then the data are marked as unreadable), or
+//! change the file (then the trace has what is there now). That the descriptor still leads to the same file is checked. Nothing runs on a CPU whose call waits, so
+//! there are two threads, on different CPUs.
 
 use super::load::{Probe, refused};
 use super::ring::Mapped;

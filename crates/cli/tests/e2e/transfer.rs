@@ -1,9 +1,10 @@
 //! Data that the kernel moves without passing the program's memory.
 
-use crate::place::{Place, Who, number};
+use crate::place::{Place, Watch, Who, number};
 use crate::proof::{Program, same_again};
 use crate::run::run;
 use crate::tracee::tracee;
+use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,6 +27,17 @@ fn a_file_that_was_there_takes_what_was_spliced_into_it() {
     let again = proved.place.path("root").join(proved.place.work().join("found").strip_prefix("/").unwrap());
     let (there, here) = (fs::read(proved.place.work().join("found")).unwrap(), fs::read(again).unwrap());
     assert_eq!((&there[10..17], &here[10..17]), (&b"spliced"[..], &b"spliced"[..]));
+}
+
+/// Threads that keep all CPUs while they wait for what was moved to be read, and close the files at once.
+#[test]
+fn moves_side_by_side() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = place.trace("t");
+    run(&mut place.record(&trace, &[], [tracee("movers").to_str().unwrap(), "400"])).ok("record");
+    let info = place.info(&trace);
+    assert_eq!((&info["verdict"], number(&info, "unreadable")), (&Value::from("complete"), 0), "{info}");
+    same_again(&place, &trace, &place.directory("root"));
 }
 
 /// Without the data the sizes are right, and every file is said not to be compared.

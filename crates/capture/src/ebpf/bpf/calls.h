@@ -91,6 +91,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	struct thread *t = thread_of(task);
 	if (!t)
 		return 0;
+	if (t->ticket)
+		await(t, 50000000);
 	bool compat = is_compat(task);
 	t->entered = bpf_ktime_get_ns();
 	registers(regs, compat, t->args);

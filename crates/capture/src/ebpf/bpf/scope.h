@@ -19,7 +19,9 @@ struct thread {
 	u8 phase, flags;
 	u8 launching;          /* nothing counts before its next program */
 	u8 spoiled;            /* a record of the call found no room */
-	u8 pad[4];
+	u8 patience;           /* it may wait so often for its request */
+	u8 pad[3];
+	u64 ticket;            /* of a request to user space that was not served in time, or 0 */
 };
 
 struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");

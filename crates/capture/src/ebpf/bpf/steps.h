@@ -2,7 +2,7 @@
 /* Interprets the steps of a plan; with the same outcome as crates/capture/src/ptrace/steps.rs, which says why each bound is what it is. It names no call. */
 #pragma once
 #include "identity.h"
-#include "ring.h"
+#include "scope.h"
 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct plan); } plans SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 18); } requests SEC(".maps");
@@ -289,9 +289,26 @@ struct served { u64 ticket, until; };
 static long is_served(u32 i, void *ctx)
 {
 	struct served *w = ctx;
-	u32 zero = 0;
-	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
+	struct common_state *c = common_state();
 	return !c || *(volatile u64 *)&c->served >= w->ticket || bpf_ktime_get_ns() >= w->until;
+}
+
+/*
+ * Keeps the thread until user space has read what it asked for: before it can close or change the file; but not for ever. The CPU is kept too, and whoever is to read
+ * may want it, or another thread that waits may keep the other one: so after the call for no longer than a few ticks, whereupon whoever has waited for the CPU longer
+ * comes first, and then again before each of the thread's next calls, for a second in all.
+ */
+static __always_inline void await(struct thread *t, u64 most)
+{
+	struct common_state *c = common_state();
+	if (!c)
+		return;
+	struct served w = { t->ticket, bpf_ktime_get_ns() + most };
+	if (!c->alone)
+		bpf_loop(1 << 22, is_served, &w, 0);
+	t->patience--;
+	if (c->alone || !t->patience || *(volatile u64 *)&c->served >= t->ticket)
+		t->ticket = 0;
 }
 
 /* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
@@ -327,18 +344,20 @@ static __always_inline void file_of(const struct scratch *s, const struct take *
 		.from = after > n ? after - n : 0, .wanted = wanted, .how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
 		.ino = BPF_CORE_READ(inode, i_ino),
 	};
-	u32 zero = 0;
-	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
-	if (!c)
+	struct common_state *c = common_state();
+	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!c || !me)
 		return;
+	/* Counted before it can be seen, and looked at afterwards: when so many are served, it is among them. */
+	__sync_fetch_and_add(&c->asked, 1);
 	if (bpf_ringbuf_output(&requests, &r, sizeof(r), BPF_RB_FORCE_WAKEUP)) {
+		__sync_fetch_and_add(&c->asked, -1);
 		__sync_fetch_and_add(&c->refused, 1);
 		return;
 	}
-	/* Before the program can close or change the file; but not for ever. */
-	struct served w = { __sync_fetch_and_add(&c->asked, 1) + 1, bpf_ktime_get_ns() + 50000000 };
-	if (!c->alone)
-		bpf_loop(1 << 22, is_served, &w, 0);
+	me->ticket = *(volatile u64 *)&c->asked;
+	me->patience = 20;
+	await(me, 8000000);
 }
 
 /* The functions that take a step of one kind. Each is checked by the verifier by itself. */
