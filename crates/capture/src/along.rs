@@ -3,6 +3,7 @@
 //! It has nothing to do before much of the journals waits, and leaves the machine to others unless a CPU is to spare and the recording is in no hurry. At the end it is as urgent as anybody, if we may say so;
 //! if it takes too long even so, it is left to itself, its files are removed, and everything is sealed afterwards.
 
+use crate::policy::policy_of;
 use crate::spare::Spare;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -97,10 +98,4 @@ fn follow(stop: &AtomicBool, mut along: Along, mut tide: impl Tide, bytes: u64) 
         std::thread::park_timeout(LOOK);
     }
     Some(along)
-}
-
-fn policy_of(tid: i32, policy: i32) -> bool {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` is a whole struct.
-    unsafe { libc::sched_setscheduler(tid, policy, &raw const parameters) == 0 }
 }

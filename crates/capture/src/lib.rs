@@ -16,6 +16,7 @@ mod options;
 mod out;
 mod outcome;
 mod plans;
+mod policy;
 mod present;
 mod ptrace;
 mod source;

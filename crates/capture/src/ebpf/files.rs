@@ -1,19 +1,22 @@
 //! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
 //!
-//! The call does not return until its request is served, but for no longer than 8 ms; the thread's next calls do not begin before, but for no longer than a second in
-//! all. After that, and where we share the program's only CPU, the program goes on meanwhile: it may close the descriptor (then the data are marked as unreadable), or
-//! change the file (then the trace has what is there now). That the descriptor still leads to the same file is checked. Nothing runs on a CPU whose call waits, so
-//! there are two threads, on different CPUs.
+//! The call does not return until its request is served, but for no longer than some milliseconds; the thread's next calls do not begin before, but for no longer than a
+//! second in all. After that, and where we share the program's only CPU, the program goes on meanwhile: it may close the descriptor (then the data are marked as
+//! unreadable), or change the file (then the trace has what is there now). That the descriptor still leads to the same file is checked. Nothing runs on a CPU whose call
+//! waits, so there are two threads, on different CPUs, and they run before others if they may. Two threads of each of two programs, recorded at once by two recorders: one
+//! of 200 recordings lost one call's bytes, of 160,000 calls; 10 of 30 did where these threads took their turns with all others (28 of 30 where calls waited for 50 ms, and once).
 
 use super::load::{Probe, refused};
 use super::ring::Mapped;
 use super::skel::types::{common_state, request};
 use crate::Error;
 use crate::out::{Due, Out, Sink};
+use crate::policy::{as_others, first_of_all};
 use crate::source::Source;
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::thread::CpuSet;
+use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +29,17 @@ use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
 const TO_THE_END: u32 = 1;
 const WRITTEN_THERE: u32 = 2;
 
-/// The threads.
+/// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a CPU all the time;
+const TICKS: u64 = 8_000_000;
+/// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this time.
+const AT_ONCE: u64 = 2_000_000;
+/// So many bytes take their time to read: others come first then, when it is their turn.
+const LONG: u64 = 1 << 20;
+
+/// The threads, each with a journal of its own.
 pub(super) struct Files {
     desk: Arc<Desk>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Option<trace::Error>>>,
 }
 
 /// What they share.
@@ -38,57 +48,63 @@ struct Desk {
     stopped: OwnedFd,
     /// The words of `struct common_state`.
     common: Arc<Mapped>,
-    /// One at a time takes requests,
+    /// One at a time takes requests.
     turn: Mutex<()>,
-    /// and answers.
-    out: Mutex<Out>,
 }
 
 impl Files {
+    /// How many journals they write.
+    pub const JOURNALS: usize = 2;
+
     /// Starts them; `common` is the map of that name.
-    pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journal: Journal) -> Result<Self, Error> {
+    pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journals: Vec<Journal>) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
-        let (stop, turn) = (AtomicBool::new(false), Mutex::new(()));
-        let desk = Arc::new(Desk { stop, stopped, common: Arc::clone(common), turn, out: Mutex::new(Out::new(journal)) });
+        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::new(()) });
         let cpus =
             rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
-        common.word(offset_of!(common_state, alone)).store(u64::from(cpus.len() == 1), Ordering::Release);
+        let patience = if cpus.len() == 1 { 0 } else { TICKS };
+        common.word(offset_of!(common_state, patience)).store(patience, Ordering::Release);
         let mut threads = Vec::new();
-        for half in 0..cpus.len().clamp(1, 2) {
+        for (half, journal) in journals.into_iter().enumerate() {
             let requests = MapHandle::try_from(&probe.skel.maps.requests).map_err(refused("copy a descriptor"))?;
             let desk = Arc::clone(&desk);
             let mut mine = CpuSet::new();
-            cpus.iter().skip(half).step_by(2).for_each(|cpu| mine.set(*cpu));
+            cpus.iter().skip(half).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
             let serve = move || {
+                // Of one CPU both have the same.
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
-                serve(&requests, &desk);
+                if first_of_all() {
+                    desk.common.word(offset_of!(common_state, patience)).fetch_min(AT_ONCE, Ordering::Release);
+                }
+                let mut out = Out::new(journal);
+                serve(&requests, &desk, &mut out);
+                out.finish()
             };
             threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
         }
         Ok(Self { desk, threads })
     }
-    /// Ends them when all that was asked for is read; the error that the journal had, if any.
+    /// Ends them when all that was asked for is read; the error that a journal had, if any.
     pub fn finish(self) -> Option<trace::Error> {
         self.desk.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.desk.stopped, &1u64.to_ne_bytes());
-        for thread in self.threads {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        }
-        let desk = Arc::into_inner(self.desk).expect("its threads have ended");
-        desk.out.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
+        let ends = self.threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        ends.collect::<Vec<_>>().into_iter().flatten().next()
     }
 }
 
-fn serve(requests: &MapHandle, desk: &Desk) {
+/// Writes nothing while it takes requests: the disk may want a CPU that a waiting call keeps, and the other thread can answer meanwhile.
+fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
+    let count = |offset: usize, by: u64| desk.common.word(offset).fetch_add(by, Ordering::Release);
+    let (out, answered) = (RefCell::new(out), Cell::new(0));
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
             let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
-            let mut out = desk.out.lock().unwrap_or_else(PoisonError::into_inner);
-            answer(&request, &mut out);
-            out.flush();
+            answer(&request, &mut out.borrow_mut());
         }
-        desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
+        count(offset_of!(common_state, served), 1);
+        answered.set(answered.get() + 1);
         0
     };
     let mut rings = RingBufferBuilder::new();
@@ -102,6 +118,8 @@ fn serve(requests: &MapHandle, desk: &Desk) {
             let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = ring.consume();
         }
+        out.borrow_mut().flush();
+        count(offset_of!(common_state, kept), answered.take());
         if last {
             return;
         }
@@ -122,6 +140,10 @@ fn answer(r: &request, out: &mut Out) {
     if wanted == 0 {
         return;
     }
+    let long = wanted.min(r.limit) > LONG;
+    if long {
+        as_others();
+    }
     let due = Due { arg: r.arg as u8, kind: PieceKind::Data, flags: AT_EXIT | FROM_FILE, wanted, limit: r.limit };
     out.begin(header, true);
     match source {
@@ -129,4 +151,7 @@ fn answer(r: &request, out: &mut Out) {
         None => out.filled(due, &mut |_, _| 0),
     }
     out.end_parts();
+    if long {
+        first_of_all();
+    }
 }

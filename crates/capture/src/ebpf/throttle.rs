@@ -12,8 +12,8 @@ use super::load::{Probe, refused};
 use super::ring::{Mapped, Ring};
 use super::skel::types::cpu_state;
 use crate::Error;
+use crate::policy::first_of_all;
 use libbpf_rs::{Iter, Link, MapHandle};
-use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
 use std::mem::offset_of;
@@ -153,11 +153,4 @@ impl Watcher {
         }
         begin.elapsed()
     }
-}
-
-/// Lets our thread run before all that is not of real time: whom it is to stop may be many, and each fills the ring for as long as it has a CPU. There is little that it does.
-fn first_of_all() {
-    let least = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the structure lives for the call. Who may not asks in vain, and waits for its turn.
-    let _best = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const least) };
 }

@@ -41,7 +41,7 @@ impl Tide for Waters {
         // Asked after that: what the records until then want read has been asked for.
         let asked = self.word(offset_of!(common_state, asked)).load(Ordering::Acquire);
         let (written, asked) = *self.asked.get_or_insert((written, asked));
-        if self.word(offset_of!(common_state, served)).load(Ordering::Acquire) >= asked {
+        if self.word(offset_of!(common_state, kept)).load(Ordering::Acquire) >= asked {
             self.asked = None;
             self.until = written.saturating_sub(SLACK);
         }

@@ -163,7 +163,8 @@ impl<'o> Watch<'o> {
         let complete = recording.complete().map_err(Error::Journal)?;
         let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, &complete, options.write_rate)?;
         let out = Out::new(journal(probe.cpus)?);
-        let files = Files::start(&probe, &common, journal(probe.cpus + 1)?)?;
+        let after = probe.cpus + 1;
+        let files = Files::start(&probe, &common, (after..after + Files::JOURNALS).map(journal).collect::<Result<_, _>>()?)?;
         let handlers = Handlers::install();
         Ok(Self {
             probe,

@@ -11,6 +11,7 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
 
 use super::stopped::Waited;
+use crate::policy::policy_of;
 use crate::spare::field;
 use crate::user::NUDGE;
 use nix::libc;
@@ -315,12 +316,6 @@ fn bind_to(tid: i32, cpu: usize) -> bool {
         one
     };
     bind(tid, &one)
-}
-
-fn policy_of(tid: i32, policy: i32) -> bool {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` is a whole struct.
-    unsafe { libc::sched_setscheduler(tid, policy, &parameters) == 0 }
 }
 
 /// Threads that run or want to, on the whole machine.

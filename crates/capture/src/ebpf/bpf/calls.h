@@ -92,7 +92,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	if (!t)
 		return 0;
 	if (t->ticket)
-		await(t, 50000000);
+		await(t, false);
 	bool compat = is_compat(task);
 	t->entered = bpf_ktime_get_ns();
 	registers(regs, compat, t->args);

@@ -76,9 +76,9 @@ struct common_state {
 	u64 missed;    /* threads for which there was no memory */
 	u64 refused;   /* requests for which there was no room */
 	u64 asked;     /* requests that were made, */
-	u64 served;    /* and those that are done */
-	u64 alone;     /* whoever serves them has no other CPU: no use in waiting */
-	u64 spare;
+	u64 served;    /* those whose files were read, */
+	u64 kept;      /* and those whose answers are in the journals */
+	u64 patience;  /* nanoseconds to wait for that after a call; 0: whoever serves them has no other CPU, so that it is no use */
 };
 
 /* A call that has begun and not ended. */

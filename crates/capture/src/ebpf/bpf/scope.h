@@ -19,7 +19,7 @@ struct thread {
 	u8 phase, flags;
 	u8 launching;          /* nothing counts before its next program */
 	u8 spoiled;            /* a record of the call found no room */
-	u8 patience;           /* it may wait so often for its request */
+	u8 waits;              /* for its request that it may still make */
 	u8 pad[3];
 	u64 ticket;            /* of a request to user space that was not served in time, or 0 */
 };

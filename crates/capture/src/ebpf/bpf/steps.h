@@ -295,19 +295,19 @@ static long is_served(u32 i, void *ctx)
 
 /*
  * Keeps the thread until user space has read what it asked for: before it can close or change the file; but not for ever. The CPU is kept too, and whoever is to read
- * may want it, or another thread that waits may keep the other one: so after the call for no longer than a few ticks, whereupon whoever has waited for the CPU longer
- * comes first, and then again before each of the thread's next calls, for a second in all.
+ * may want it, or another thread that waits may keep the other one: so after the call only until whoever wants the CPU more gets it when the thread goes on, and then
+ * again before each of the thread's next calls, for a second in all.
  */
-static __always_inline void await(struct thread *t, u64 most)
+static __always_inline void await(struct thread *t, bool after)
 {
 	struct common_state *c = common_state();
 	if (!c)
 		return;
-	struct served w = { t->ticket, bpf_ktime_get_ns() + most };
-	if (!c->alone)
+	struct served w = { t->ticket, bpf_ktime_get_ns() + (after ? c->patience : 50000000) };
+	if (c->patience)
 		bpf_loop(1 << 22, is_served, &w, 0);
-	t->patience--;
-	if (c->alone || !t->patience || *(volatile u64 *)&c->served >= t->ticket)
+	t->waits--;
+	if (!c->patience || !t->waits || *(volatile u64 *)&c->served >= t->ticket)
 		t->ticket = 0;
 }
 
@@ -351,13 +351,14 @@ static __always_inline void file_of(const struct scratch *s, const struct take *
 	/* Counted before it can be seen, and looked at afterwards: when so many are served, it is among them. */
 	__sync_fetch_and_add(&c->asked, 1);
 	if (bpf_ringbuf_output(&requests, &r, sizeof(r), BPF_RB_FORCE_WAKEUP)) {
-		__sync_fetch_and_add(&c->asked, -1);
+		__sync_fetch_and_add(&c->served, 1);
+		__sync_fetch_and_add(&c->kept, 1);
 		__sync_fetch_and_add(&c->refused, 1);
 		return;
 	}
 	me->ticket = *(volatile u64 *)&c->asked;
-	me->patience = 20;
-	await(me, 8000000);
+	me->waits = 20;
+	await(me, true);
 }
 
 /* The functions that take a step of one kind. Each is checked by the verifier by itself. */
