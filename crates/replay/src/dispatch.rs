@@ -15,7 +15,7 @@ use crate::decide::{DEVICE, decide};
 use crate::executor::{OPEN_FLAGS, open_directory};
 use crate::frontier::Need;
 use crate::issue::{Real, raw};
-use crate::job::{Issue, Job, Work};
+use crate::job::{Issue, Job, Rare, Work};
 use crate::order::{Due, Pace};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
@@ -337,15 +337,21 @@ impl<'a> Dispatcher<'a> {
         }
         let expected = Expected { ret: call.ret, shape, mapped };
         let short = if self.leaves_out || !others.is_empty() { None } else { Short::of(&call, expected, bound, early, self.options.verify) };
-        let (bytes, work) = match short {
-            Some(short) => (short.bytes(), Work::Short(short)),
+        let work = match short {
+            Some(mut short) => {
+                let lane = self.pool.lane(tid)?;
+                if let Some(place) = short.place() {
+                    *place = self.pool.place(lane, bound);
+                }
+                Work::Short(short)
+            }
             None => {
                 let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
                 let Open { bound, others, .. } = open;
-                (bytes, Work::Call(Box::new(Issue { call, shape, bound, others, disturbed, mapped, early })))
+                Work::Call(Box::new(Issue { call, shape, bound, others, disturbed, mapped, early, bytes }))
             }
         };
-        self.dispatch(flying, Job { number, after, needs, due, bytes, tid, who: None, work })
+        self.dispatch(flying, Job { number, after, rare: None, tid, work }, needs, due)
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
@@ -356,8 +362,8 @@ impl<'a> Dispatcher<'a> {
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let needs = self.last.get(&tid).map(|last| self.need(*last)).into_iter().collect();
-        let job = Job { number: self.number, after, needs, due: Due::Now, bytes: 0, tid, who: None, work: Work::Release(gone) };
-        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, job)
+        let job = Job { number: self.number, after, rare: None, tid, work: Work::Release(gone) };
+        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, job, needs, Due::Now)
     }
 
     /// A call that may not be done yet: which one of which executor.
@@ -371,8 +377,8 @@ impl<'a> Dispatcher<'a> {
         self.reached
     }
 
-    /// Sends the next job on its way.
-    fn dispatch(&mut self, flying: Flying, job: Job) -> Result<(), Error> {
+    /// Sends the next job on its way, which needs single calls, and is due at some time.
+    fn dispatch(&mut self, flying: Flying, mut job: Job, mut needs: Vec<Need>, due: Due) -> Result<(), Error> {
         let (tid, number) = (flying.tid, job.number);
         let window = self.shared.frontier.window();
         // Who had to wait waits until there is room for many, so that nobody is woken for each.
@@ -390,7 +396,12 @@ impl<'a> Dispatcher<'a> {
         }
         let lane = self.pool.lane(tid)?;
         self.flying[self.shared.frontier.slot(number)] = Flying { lane: lane as u16, ..flying };
-        self.held += job.bytes;
+        // Its own executor does those first anyway.
+        needs.retain(|(of, _)| usize::from(*of) != lane);
+        if due != Due::Now || !needs.is_empty() {
+            job.rare = Some(Box::new(Rare { needs, due, who: None }));
+        }
+        self.held += job.bytes();
         self.number += 1;
         if self.options.order.waits_for_single_calls() {
             self.last.insert(tid, number);

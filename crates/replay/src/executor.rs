@@ -8,7 +8,7 @@ use crate::order::Due;
 use crate::pacer::Clock;
 use crate::report::Divergence;
 use crate::shared::{KEPT, Shared, kind};
-use crate::short::{Come, Meant, Short};
+use crate::short::{Come, Short};
 use crate::verify::Difference;
 use crate::{OnDivergence, Pace, Verify};
 use crossbeam_channel::{Receiver, Sender};
@@ -60,9 +60,9 @@ fn reopen(issue: &Issue) {
     }
 }
 
-/// Brings near what the jobs after the first of these need: another thread made it, long ago perhaps.
+/// Brings near what the jobs after the first of these need: another thread made it, long ago perhaps. Each is looked at only when it is near itself.
 fn ahead(jobs: &[Job]) {
-    if let Some(job) = jobs.get(1) {
+    if let Some(job) = jobs.get(3) {
         raw::prefetch(std::ptr::from_ref::<Job>(job));
     }
     match jobs.get(2).map(|job| &job.work) {
@@ -101,8 +101,9 @@ impl Executor {
                     ahead(&handful[at..]);
                     let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
                     let next = later.first();
-                    let keeps = next.is_some_and(|next| matches!(next.work, Work::Short(Short { meant: Meant::Same, .. })));
+                    let keeps = next.is_some_and(|next| matches!(next.work, Work::Short(Short { same: true, .. })));
                     let next = next.map_or(job.number + 1, |next| next.number);
+                    let bytes = if shared.options.preload { 0 } else { job.bytes() };
                     let come = this.perform(shared, job, &mut clock);
                     if shared.frontier.is_broken() {
                         return Ok(());
@@ -110,7 +111,7 @@ impl Executor {
                     // Others need not wait for the comparison, unless it may end the replay.
                     let at_once = keeps && shared.options.on_divergence != OnDivergence::Stop;
                     if at_once {
-                        shared.frontier.come_to(lane, next, job.bytes);
+                        shared.frontier.come_to(lane, next, bytes);
                     }
                     if let (Work::Short(short), Some(come)) = (&job.work, come) {
                         this.compare(shared, job.number, job.tid, short, come);
@@ -119,7 +120,7 @@ impl Executor {
                         this.held = None;
                     }
                     if !at_once {
-                        shared.frontier.come_to(lane, next, job.bytes);
+                        shared.frontier.come_to(lane, next, bytes);
                     }
                 }
                 shared.frontier.idle(lane);
@@ -148,16 +149,16 @@ impl Executor {
             shared.frontier.wait(job.after);
             self.waited = job.after;
         }
-        for other in &job.needs {
-            shared.frontier.wait_one(*other);
-        }
-        if job.due != Due::Now {
-            clock.wait(job.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+        if let Some(rare) = &job.rare {
+            rare.needs.iter().for_each(|other| shared.frontier.wait_one(*other));
+            if rare.due != Due::Now {
+                clock.wait(rare.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+            }
         }
         if shared.frontier.is_broken() {
             return None;
         }
-        if let Some(who) = job.who.as_ref().filter(|_| shared.powers.any_user) {
+        if let Some(who) = job.rare.as_ref().and_then(|rare| rare.who.as_ref()).filter(|_| shared.powers.any_user) {
             raw::become_user(who);
         }
         let mut come = None;
@@ -173,23 +174,23 @@ impl Executor {
             }
             Work::Release(gone) => gone.clear(),
         }
-        clock.done(job.due, job.tid);
+        clock.done(job.due(), job.tid);
         come
     }
 
     /// Performs a call that was translated beforehand.
     fn short(&mut self, shared: &Shared, short: &mut Short) -> Option<Come> {
-        match std::mem::replace(&mut short.meant, Meant::None) {
-            Meant::Same => {}
-            Meant::None => (self.held, self.real) = (None, -1),
-            Meant::This(descriptor) => {
-                self.real = descriptor.real.get();
-                self.held = Some(descriptor);
-            }
+        // Most are not written to: all of them are more than a cache holds.
+        if !short.same {
+            self.held = short.meant.take();
+            self.real = self.held.as_ref().map_or(-1, |descriptor| descriptor.real.get());
         }
         if shared.stopping() {
             shared.left_undone();
             return None;
+        }
+        if let Some(place) = short.place().and_then(Option::take) {
+            self.go_to(place.cwd.as_ref(), place.umask);
         }
         let come = short.perform(self.real, &mut self.scratch);
         if shared.options.timing {
@@ -200,10 +201,10 @@ impl Executor {
 
     /// Compares what a short call brought.
     fn compare(&mut self, shared: &Shared, number: u64, tid: u32, short: &Short, come: Come) {
-        match short.compare(come, &self.scratch, shared.options.verify) {
+        match short.compare(come, &self.scratch, shared.options.verify, &shared.rules) {
             Ok(None) => {}
             Ok(Some(difference)) => {
-                let file = self.held.as_ref().map_or(&b""[..], |d| &d.file.path);
+                let file = short.path().or(self.held.as_ref().map(|d| &*d.file.path)).unwrap_or_default();
                 self.report(number, short.seq, tid, short.expected.shape.name, file, difference);
             }
             Err(_) => shared.refuse("larger than any call"),
@@ -219,7 +220,7 @@ impl Executor {
 
     /// Performs a call.
     fn call(&mut self, number: u64, issue: &mut Issue) {
-        self.become_caller(issue);
+        self.go_to(issue.bound.cwd.as_ref(), issue.bound.umask);
         if self.shared.options.selection.leaves_out() {
             reopen(issue);
         }
@@ -242,8 +243,8 @@ impl Executor {
     }
 
     /// Goes where the traced thread was.
-    fn become_caller(&mut self, issue: &Issue) {
-        if let Some(cwd) = &issue.bound.cwd
+    fn go_to(&mut self, cwd: Option<&Arc<Directory<Real>>>, umask: u32) {
+        if let Some(cwd) = cwd
             && !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd))
         {
             if cwd.real.get() < 0 {
@@ -255,9 +256,9 @@ impl Executor {
             raw::fchdir(cwd.real.get());
             self.cwd = Some(cwd.clone());
         }
-        if issue.bound.umask != self.umask {
-            raw::umask(issue.bound.umask);
-            self.umask = issue.bound.umask;
+        if umask != self.umask {
+            raw::umask(umask);
+            self.umask = umask;
         }
     }
 

@@ -11,6 +11,9 @@ mod seek;
 pub(crate) mod transfer;
 mod umask;
 
+pub(crate) use close::close_last;
+pub(crate) use open::opened;
+
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
 use crate::job::Issue;
@@ -54,6 +57,11 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
         Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => true,
         _ => false,
     }
+}
+
+/// Whether all that such a call needs beside its kinds is somebody who takes the descriptor that it opens.
+pub(crate) fn is_open(shape: &Shape) -> bool {
+    shape.effect == Effect::None && !shape.uses.lists && shape.ret == Ret::Fd
 }
 
 /// The report's words for what cannot be translated.

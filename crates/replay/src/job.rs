@@ -10,23 +10,43 @@ use std::sync::Arc;
 use trace::Call;
 use trace::world::{Bound, Credentials, Descriptor};
 
-/// One thing to do, in the order of its number.
+/// One thing to do, in the order of its number. Executors go through many of them that they have not made: what most do not need stands elsewhere.
 pub(crate) struct Job {
     /// Its place in the order of exits.
     pub number: u64,
     /// How many of the calls before it must be done first.
     pub after: u64,
-    /// Single calls before it that must be done first.
-    pub needs: Box<[Need]>,
-    /// When it is due.
-    pub due: Due,
-    /// Recorded bytes that it holds.
-    pub bytes: u64,
+    pub rare: Option<Box<Rare>>,
     /// The traced thread.
     pub tid: u32,
+    pub work: Work,
+}
+
+/// What few jobs need.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Single calls before it that must be done first.
+    pub needs: Vec<Need>,
+    /// When it is due.
+    pub due: Due,
     /// Who the thread is, if its executor must be told.
     pub who: Option<Arc<Credentials>>,
-    pub work: Work,
+}
+
+impl Job {
+    /// Recorded bytes that it holds.
+    pub fn bytes(&self) -> u64 {
+        match &self.work {
+            Work::Short(short) => short.bytes(),
+            Work::Call(issue) => issue.bytes,
+            Work::Release(_) => 0,
+        }
+    }
+
+    /// When it is due.
+    pub fn due(&self) -> Due {
+        self.rare.as_ref().map_or(Due::Now, |rare| rare.due)
+    }
 }
 
 pub(crate) enum Work {
@@ -51,6 +71,8 @@ pub(crate) struct Issue {
     pub mapped: bool,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
+    /// Recorded bytes that it holds.
+    pub bytes: u64,
 }
 
 impl Issue {

@@ -9,16 +9,21 @@ use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
+use ahash::HashMap;
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::ScopedJoinHandle;
 use trace::Item;
-use trace::files::Final;
+use trace::files::{FileType, Final, Row};
 use trace::record::RecordKind;
-use trace::world::{Credentials, World};
+use trace::world::{Credentials, World, parent};
 
 /// So many calls at most are read before the first is performed: what a trace says of itself is no reason to take all memory.
 const PRELOADED: u64 = 1 << 22;
+/// So many directories are allowed by themselves.
+const BUSY: usize = 32;
 /// How many items are looked through for the traced program's user.
 const FIRST: usize = 4096;
 
@@ -33,23 +38,18 @@ pub fn replay(trace: &trace::Trace, options: &Options, progress: &dyn Progress) 
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
 pub fn replay_source(source: &dyn Source, options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
-    inside(source, &options.root, options.prepared, |root, powers, notes| calls(source, options, progress, root, powers, notes))
+    inside(source, &options.root, options.prepared, |root, powers| calls(source, options, progress, root, powers))
 }
 
 /// Makes the initial state of `source` in `root`, an empty directory, and performs no call.
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
 pub fn prepare_root(source: &dyn Source, root: &Path) -> Result<prepare::Prepared, Error> {
-    inside(source, root, false, |root, _, _| Ok(prepare::prepare(source, &source.rows().map_err(Error::Trace)?, root)?))
+    inside(source, root, false, |root, _| initial(source, &source.rows().map_err(Error::Trace)?, false, root))
 }
 
 /// Does something within the walls around `root`, in a thread of its own, so that the calling one stays where it is. `root` must be empty, unless it is `prepared`.
-fn inside<T: Send>(
-    source: &dyn Source,
-    root: &Path,
-    prepared: bool,
-    work: impl FnOnce(&Path, Powers, Vec<String>) -> Result<T, Error> + Send,
-) -> Result<T, Error> {
+fn inside<T: Send>(source: &dyn Source, root: &Path, prepared: bool, work: impl FnOnce(&Path, Powers) -> Result<T, Error> + Send) -> Result<T, Error> {
     let root = std::fs::canonicalize(root).map_err(|e| Error::Root(root.to_owned(), e))?;
     let mut entries = std::fs::read_dir(&root).map_err(|e| Error::Root(root.clone(), e))?;
     if !prepared && entries.next().is_some() {
@@ -61,16 +61,48 @@ fn inside<T: Send>(
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
     std::thread::scope(|scope| {
         let walled = scope.spawn(|| {
-            let notes = sandbox::enter(&root, source.directory())?;
-            work(Path::new("/"), powers, notes)
+            sandbox::enter(&root)?;
+            work(Path::new("/"), powers)
         });
-        walled.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
+        end(walled)
     })
 }
 
-fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers, notes: Vec<String>) -> Result<Report, Error> {
+fn end<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
+    thread.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
+}
+
+/// Makes the initial state, or looks at it where it was made before; in a thread that Landlock confines by itself: what the calls' threads may best be allowed is not there
+/// before.
+fn initial(source: &dyn Source, rows: &[Row], prepared: bool, root: &Path) -> Result<prepare::Prepared, Error> {
+    std::thread::scope(|scope| {
+        let confined = scope.spawn(|| {
+            sandbox::confine(source.directory(), &[])?;
+            Ok(if prepared { prepare::look(rows, root)? } else { prepare::prepare(source, rows, root)? })
+        });
+        end(confined)
+    })
+}
+
+/// The directories that have the most names of the manifest, and were there at first.
+fn busiest(rows: &[Row]) -> Vec<&[u8]> {
+    let mut names: HashMap<&[u8], (u64, bool)> = HashMap::default();
+    for row in rows {
+        names.entry(parent(&row.path)).or_default().0 += 1;
+        if row.initial.as_ref().is_some_and(|state| state.kind == FileType::Directory) {
+            names.entry(&row.path).or_default().1 = true;
+        }
+    }
+    let mut busy: Vec<(&[u8], u64)> = names.into_iter().filter(|(_, (count, there))| *there && *count > 0).map(|(path, (count, _))| (path, count)).collect();
+    busy.sort_unstable_by_key(|(path, count)| (Reverse(*count), *path));
+    busy.truncate(BUSY);
+    busy.into_iter().map(|(path, _)| path).collect()
+}
+
+fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers) -> Result<Report, Error> {
     let rows = source.rows().map_err(Error::Trace)?;
-    let made = if options.prepared { prepare::look(&rows, root)? } else { prepare::prepare(source, &rows, root)? };
+    let made = initial(source, &rows, options.prepared, root)?;
+    let notes = sandbox::confine(source.directory(), &busiest(&rows))?;
     progress.prepared(&made);
     let prepared = Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed };
     let shared = Arc::new(Shared {
@@ -158,7 +190,7 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
 }
 
 fn compare(
-    rows: &[trace::files::Row],
+    rows: &[Row],
     root: &Path,
     powers: Powers,
     unperformed: &Unperformed,

@@ -1,4 +1,5 @@
-//! The walls: a mount namespace in which the root is all there is, Landlock around it, no new privileges. Only the calling thread and those that it starts are inside.
+//! The walls: a mount namespace in which the root is all there is ([`enter`]), Landlock around it and no new privileges ([`confine`]). Only the calling thread and those that
+//! it starts are inside.
 //!
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped to their own, which the kernel grants only to a process without
 //! other threads: [`enter_user_namespace`] is called before any is started.
@@ -8,9 +9,10 @@ use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, Ruleset
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, chroot, getegid, geteuid, pivot_root};
+use rustix::fs::{Mode, OFlags, open};
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use trace::world::Credentials;
 
@@ -48,8 +50,8 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
     Ok(Powers { any_user: false, capabilities: was_root })
 }
 
-/// The second half, in the thread that starts all others: `root` becomes `/`. What `source` reads stays readable through its descriptor. Returns notes for the report.
-pub(crate) fn enter(root: &Path, source: Option<BorrowedFd<'_>>) -> Result<Vec<String>, Error> {
+/// The second half, in the thread that starts all others: `root` becomes `/`.
+pub(crate) fn enter(root: &Path) -> Result<(), Error> {
     let none: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).map_err(refused("a mount namespace is refused"))?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refused("mounts cannot be made private"))?;
@@ -62,16 +64,26 @@ pub(crate) fn enter(root: &Path, source: Option<BorrowedFd<'_>>) -> Result<Vec<S
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
         Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,
     }
-    chdir("/").map_err(refused("the root cannot be entered"))?;
-    landlock(source).map_err(|e| Error::Sandbox("Landlock is refused", e))
+    chdir("/").map_err(refused("the root cannot be entered"))
 }
 
-fn landlock(source: Option<BorrowedFd<'_>>) -> io::Result<Vec<String>> {
+/// Landlock around the calling thread, which has entered a root. What `source` reads stays readable through its descriptor. The kernel looks for what allows a call from
+/// its file upwards; so it need not go far in directories that are `busy`, all of which are below the root. Returns notes for the report.
+pub(crate) fn confine(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> Result<Vec<String>, Error> {
+    landlock(source, busy).map_err(|e| Error::Sandbox("Landlock is refused", e))
+}
+
+fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<String>> {
     let abi = ABI::V5;
     let all = AccessFs::from_all(abi);
-    let root = File::open("/")?;
+    let mut allowed = vec![OwnedFd::from(File::open("/")?)];
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    allowed.extend(busy.iter().filter_map(|path| open(*path, directory, Mode::empty()).ok()));
     let set = || -> Result<RulesetStatus, landlock::RulesetError> {
-        let mut rules = Ruleset::default().handle_access(all)?.create()?.add_rule(PathBeneath::new(&root, all))?;
+        let mut rules = Ruleset::default().handle_access(all)?.create()?;
+        for directory in &allowed {
+            rules = rules.add_rule(PathBeneath::new(directory, all))?;
+        }
         if let Some(source) = source {
             rules = rules.add_rule(PathBeneath::new(source, AccessFs::from_read(abi)))?;
         }

@@ -1,32 +1,67 @@
-//! Calls that are translated when they are dispatched: those that move data, or nothing, through one descriptor. Little is left for the executor to do, and what it
-//! needs lies in its queue, one call behind the other.
+//! Calls that are translated when they are dispatched: those that need one descriptor at most, names, and one room for what comes back. Little is left for the executor
+//! to do, and what it needs lies in its queue, one call behind the other.
 
 use crate::Verify;
-use crate::handlers::is_plain;
+use crate::handlers::{close_last, is_open, is_plain, opened};
 use crate::issue::arguments::Refused;
 use crate::issue::scratch::Room;
 use crate::issue::{Ready, Real, Scratch, raw};
-use crate::verify::{Difference, Expected, compare_data};
+use crate::verify::{Difference, Expected, Rules, compare_layout, differing};
+use abi::{Effect, Form, Kind};
 use std::sync::Arc;
 use trace::Call;
-use trace::world::{Bound, Descriptor};
+use trace::world::{Bound, Descriptor, Directory, Six};
 
-/// The descriptor of a short call.
-pub(crate) enum Meant {
-    /// It has none.
-    None,
-    /// That of the job before it in its executor's queue.
-    Same,
-    /// This one.
-    This(Arc<Descriptor<Real>>),
+/// Where a thread is, and what it takes from the modes of what it makes.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// `None`: not known.
+    pub cwd: Option<Arc<Directory<Real>>>,
+    pub umask: u32,
+}
+
+impl Place {
+    /// Where a call was made.
+    pub fn of(bound: &Bound<Real>) -> Self {
+        Self { cwd: bound.cwd.clone(), umask: bound.umask }
+    }
+
+    /// Whether it is where this call was made.
+    pub fn is_of(&self, bound: &Bound<Real>) -> bool {
+        self.umask == bound.umask && self.cwd.as_ref().map(Arc::as_ptr) == bound.cwd.as_ref().map(Arc::as_ptr)
+    }
+}
+
+/// What a call does beyond its kinds.
+enum Act {
+    Nothing,
+    /// Its result is a descriptor, which this becomes.
+    Opens(Option<Arc<Descriptor<Real>>>),
+    Closes(Option<Arc<Descriptor<Real>>>),
+}
+
+/// What calls have that name files, or open and close them.
+struct Named {
+    act: Act,
+    /// To be gone to first.
+    place: Option<Place>,
+    /// The names that its arguments point to.
+    strings: Box<[u8]>,
+    /// For the report.
+    paths: Six<Box<[u8]>>,
 }
 
 pub(crate) struct Short {
     /// Its number in the trace.
     pub seq: u64,
     pub expected: Expected,
-    ready: Ready,
-    pub meant: Meant,
+    /// `None`: only what it acts on counts.
+    ready: Option<Ready>,
+    /// The descriptor that it means,
+    pub meant: Option<Arc<Descriptor<Real>>>,
+    /// which is that of the job before it in its executor's queue, and held there.
+    pub same: bool,
+    named: Option<Box<Named>>,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
 }
@@ -35,42 +70,91 @@ pub(crate) struct Short {
 pub(crate) type Come = Result<(i64, Option<Room>), Refused>;
 
 impl Short {
-    /// A call that was left so, if no more need be known of it. Takes its descriptor.
+    /// A call that was left so, if no more need be known of it. Takes its descriptors.
     pub fn of(call: &Call, expected: Expected, bound: &mut Bound<Real>, early: bool, verify: Verify) -> Option<Self> {
         let shape = expected.shape;
-        let lonely = bound.inner.is_empty() && bound.opened.is_empty() && bound.closed.is_empty() && bound.directory.is_none();
-        if !is_plain(shape) || shape.copies.is_some() || shape.uses.paths != 0 || !lonely {
+        let (opens, closes) = (is_open(shape), matches!(shape.effect, Effect::Close { .. }) && bound.closed.len() == 1);
+        if !(is_plain(shape) || opens || closes) || shape.copies.is_some() || !bound.inner.is_empty() || bound.directory.is_some() {
             return None;
         }
-        let ready = Ready::of(call, shape, bound, verify == Verify::Data && call.succeeded() && !expected.mapped && !early)?;
-        let meant = ready.descriptor().and_then(|fd| bound.fds[fd].take()).map_or(Meant::None, Meant::This);
-        Some(Self { seq: call.seq, expected, ready, meant, early })
+        if bound.opened.len() > usize::from(opens) || bound.closed.len() > usize::from(closes) {
+            return None;
+        }
+        let named = |act, strings, paths| Some(Box::new(Named { act, place: None, strings, paths }));
+        if closes {
+            bound.fds = Default::default();
+            let act = Act::Closes(bound.closed.pop());
+            let named = named(act, Box::default(), Six::default());
+            return Some(Self { seq: call.seq, expected, ready: None, meant: None, same: false, named, early });
+        }
+        let compared = verify == Verify::Data && call.succeeded() && !early;
+        let (ready, strings) = Ready::of(call, shape, bound, compared, expected.mapped)?;
+        let meant = ready.descriptor().and_then(|fd| bound.fds[fd].take());
+        let named = if opens || shape.uses.paths != 0 || !strings.is_empty() {
+            let act = if opens { Act::Opens(bound.opened.pop().map(|(_, descriptor)| descriptor)) } else { Act::Nothing };
+            named(act, strings, std::mem::take(&mut bound.paths))
+        } else {
+            None
+        };
+        Some(Self { seq: call.seq, expected, ready: Some(ready), meant, same: false, named, early })
+    }
+
+    /// Where it is to be performed, if that counts.
+    pub fn place(&mut self) -> Option<&mut Option<Place>> {
+        self.named.as_mut().filter(|_| self.ready.is_some()).map(|named| &mut named.place)
     }
 
     /// Recorded bytes that it holds.
     pub fn bytes(&self) -> u64 {
-        self.ready.data().map_or(0, |p| p.bytes.len() as u64)
+        let data = self.ready.as_ref().and_then(Ready::data).map_or(0, |data| data.bytes.len() as u64);
+        data + self.named.as_ref().map_or(0, |named| named.strings.len() as u64)
     }
 
     /// Asks for the beginning of its data.
     pub fn prefetch(&self) {
-        if let Some(piece) = self.ready.data() {
-            raw::prefetch(piece.bytes.as_ptr().cast::<[u8; 256]>());
+        if let Some(data) = self.ready.as_ref().and_then(Ready::data) {
+            raw::prefetch(data.bytes.as_ptr().cast::<[u8; 256]>());
+        }
+        if let Some(named) = &self.named {
+            raw::prefetch(&raw const **named);
         }
     }
 
+    /// The name of the file that it is about, if it gives one.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.named.as_ref()?.paths.values().next().map(|path| &**path)
+    }
+
     /// Performs it on the real descriptor.
-    pub fn perform(&self, real: i32, scratch: &mut Scratch) -> Come {
-        self.ready.perform(real, scratch)
+    pub fn perform(&mut self, real: i32, scratch: &mut Scratch) -> Come {
+        let mut act = self.named.as_mut().map(|named| &mut named.act);
+        if let Some(Act::Closes(descriptor)) = &mut act {
+            return Ok((close_last(descriptor).unwrap_or(self.expected.ret), None));
+        }
+        let come = self.ready.as_ref().ok_or(Refused::Kind)?.perform(real, scratch);
+        if let (Some(Act::Opens(descriptor)), Ok((got, _))) = (act, &come) {
+            opened(descriptor.take().as_ref(), *got);
+        }
+        come
     }
 
     /// Compares what it brought.
-    pub fn compare(&self, come: Come, scratch: &Scratch, verify: Verify) -> Result<Option<Difference>, Refused> {
+    pub fn compare(&self, come: Come, scratch: &Scratch, verify: Verify, rules: &Rules) -> Result<Option<Difference>, Refused> {
         let (got, room) = come?;
         if verify == Verify::None || self.early {
             return Ok(None);
         }
-        let bytes = || room.iter().map(|room| scratch.bytes(*room));
-        Ok(self.expected.compare(got).or_else(|| compare_data(self.ready.data().filter(|_| room.is_some()).into_iter(), bytes, false, got)))
+        let bytes = || {
+            let (ready, room) = (self.ready.as_ref()?, room.filter(|_| got >= 0)?);
+            let (recorded, came) = (ready.data()?, scratch.bytes(room));
+            match self.expected.shape.args[ready.room()].kind {
+                Kind::Out(_, layout) if layout.form != Form::Data => compare_layout(self.expected, ready.room(), layout, &recorded, came, got, rules),
+                _ => {
+                    let n = recorded.bytes.len().min(came.len()).min(got as usize);
+                    differing(0, &recorded.bytes[..n], &came[..n])
+                }
+            }
+        };
+        Ok(self.expected.compare(got).or_else(bytes))
     }
 }

@@ -108,7 +108,11 @@ pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scra
             Kind::OutIov { .. } => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
             Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
             Kind::Out(_, layout) | Kind::InOut(_, layout) if shape.effect != Effect::Seek => {
-                compare_layout(call, shape, i, layout, arguments, scratch, got, rules)
+                let came = |piece: &&Piece| piece.arg as usize == i && piece.kind == PieceKind::Bytes && piece.flags & AT_EXIT != 0;
+                let piece = call.pieces.iter().find(came);
+                piece
+                    .zip(arguments.rooms(i).first())
+                    .and_then(|(piece, room)| compare_layout(issue.expected(), i, layout, &piece.into(), scratch.bytes(*room), got, rules))
             }
             _ => None,
         };
@@ -174,20 +178,21 @@ pub(crate) fn compare_data<'a, R: Iterator<Item = &'a [u8]>>(
     None
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of them say what is compared")]
-fn compare_layout(
-    call: &Call,
-    shape: &Shape,
-    i: usize,
-    layout: &Layout,
-    arguments: &Arguments,
-    scratch: &Scratch,
-    got: i64,
-    rules: &Rules,
-) -> Option<Difference> {
-    let piece = call.pieces.iter().find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)?;
-    let recorded = piece.bytes.as_slice();
-    let room = scratch.bytes(*arguments.rooms(i).first()?);
+/// Recorded bytes, and whether they are all that there were.
+pub(crate) struct Recorded<'a> {
+    pub bytes: &'a [u8],
+    pub whole: bool,
+}
+
+impl<'a> From<&'a Piece> for Recorded<'a> {
+    fn from(piece: &'a Piece) -> Self {
+        Self { bytes: piece.bytes.as_slice(), whole: piece.bytes.len() as u64 >= piece.wanted }
+    }
+}
+
+/// Compares what came into the room of argument `i`, by its layout.
+pub(crate) fn compare_layout(of: Expected, i: usize, layout: &Layout, recorded: &Recorded<'_>, room: &[u8], got: i64, rules: &Rules) -> Option<Difference> {
+    let (Expected { shape, ret, .. }, Recorded { bytes: recorded, whole }) = (of, recorded);
     let name = shape.args[i].name;
     match layout.form {
         Form::Data | Form::Host | Form::Fds | Form::Dirents | Form::Dirents64 | Form::Sockaddr | Form::SocketName | Form::BitSet => None,
@@ -197,9 +202,9 @@ fn compare_layout(
         }
         Form::Text => {
             let come = &room[..(got as usize).min(room.len())];
-            let recorded = &recorded[..recorded.len().min(call.ret.max(0) as usize)];
+            let recorded = &recorded[..recorded.len().min(ret.max(0) as usize)];
             let come = &come[..come.len().min(recorded.len().max(come.len()))];
-            (recorded != come && piece.bytes.len() as u64 >= piece.wanted).then(|| Difference::new(name, text(recorded), text(come)))
+            (recorded != come && *whole).then(|| Difference::new(name, text(recorded), text(come)))
         }
         Form::Names => layout::names(name, recorded, &room[..(got as usize).min(room.len())]),
         Form::Struct | Form::Array => layout::structs(name, layout, recorded, room, rules),

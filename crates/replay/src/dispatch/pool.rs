@@ -6,13 +6,13 @@ use crate::frontier::LANES;
 use crate::issue::Real;
 use crate::job::{Job, Work};
 use crate::shared::Shared;
-use crate::short::{Meant, Short};
+use crate::short::{Place, Short};
 use crate::{Error, Pace};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use trace::world::{Credentials, Descriptor};
+use trace::world::{Bound, Credentials, Descriptor};
 
 const STACK: usize = 512 << 10;
 /// So many jobs are handed over at once, to all executors together.
@@ -26,6 +26,8 @@ struct Served {
     waiting: Vec<Job>,
     /// The descriptor of the last of these, if that is a short call.
     meant: Option<Arc<Descriptor<Real>>>,
+    /// Where it was told that its thread is; `None`: to be told again.
+    place: Option<Place>,
     /// Who it was told that its thread is.
     who: Option<Arc<Credentials>>,
     thread: JoinHandle<()>,
@@ -105,25 +107,40 @@ impl Pool {
         Ok(lane)
     }
 
+    /// Where the executor is to go before a call, unless it was told so before another one.
+    pub fn place(&mut self, lane: usize, bound: &Bound<Real>) -> Option<Place> {
+        let told = &mut self.executors[lane].place;
+        if told.as_ref().is_some_and(|told| told.is_of(bound)) {
+            return None;
+        }
+        *told = Some(Place::of(bound));
+        told.clone()
+    }
+
     /// Hands a job to an executor. `who`: the one that its thread acts as.
     pub fn send(&mut self, lane: usize, mut job: Job, who: Option<&Arc<Credentials>>) {
         let served = &mut self.executors[lane];
         if let Some(who) = who
             && !served.who.as_ref().is_some_and(|told| Arc::ptr_eq(told, who))
         {
-            (job.who, served.who) = (Some(who.clone()), Some(who.clone()));
+            job.rare.get_or_insert_default().who = Some(who.clone());
+            served.who = Some(who.clone());
         }
         if served.waiting.is_empty() {
             self.behind.push(lane);
         }
         // The executor holds a descriptor from the first short call in a row that means it to the last.
         match &mut job.work {
-            Work::Short(Short { meant, .. }) => match (&*meant, &served.meant) {
-                (Meant::This(this), Some(last)) if Arc::ptr_eq(this, last) => *meant = Meant::Same,
-                (Meant::This(this), _) => served.meant = Some(this.clone()),
-                _ => served.meant = None,
-            },
-            _ => served.meant = None,
+            Work::Short(Short { meant: meant @ Some(_), same, .. }) => {
+                *same = meant.as_ref().map(Arc::as_ptr) == served.meant.as_ref().map(Arc::as_ptr);
+                if *same {
+                    *meant = None;
+                } else {
+                    served.meant.clone_from(meant);
+                }
+            }
+            Work::Short(_) => served.meant = None,
+            _ => (served.meant, served.place) = (None, None),
         }
         served.waiting.push(job);
         self.waiting += 1;
@@ -170,7 +187,7 @@ impl Pool {
             .stack_size(STACK)
             .spawn(move || Executor::run(&shared, lane, &jobs, &back))
             .map_err(|e| Error::Sandbox("a thread is refused", e))?;
-        self.executors.push(Served { jobs: sender, waiting: Vec::new(), meant: None, who: None, thread });
+        self.executors.push(Served { jobs: sender, waiting: Vec::new(), meant: None, place: None, who: None, thread });
         Ok(lane)
     }
 

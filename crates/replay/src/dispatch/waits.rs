@@ -24,7 +24,7 @@ impl Dispatcher<'_> {
     }
 
     /// How many calls must be done before call `number`, and which single ones; `overlapped` were when it began. Notes what the recording leaves open.
-    pub(super) fn waits(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> (u64, Box<[Need]>) {
+    pub(super) fn waits(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> (u64, Vec<Need>) {
         if self.counting > 0 || overlapped < number {
             // One whose descriptor's number changed its meaning meanwhile may have meant the other.
             let mut fds = bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
@@ -34,10 +34,10 @@ impl Dispatcher<'_> {
             }
         }
         match self.options.order {
-            Order::Overlap => (self.after(number, overlapped, call, shape, bound, others), Box::default()),
+            Order::Overlap => (self.after(number, overlapped, call, shape, bound, others), Vec::new()),
             Order::Strict => {
                 self.after(number, overlapped, call, shape, bound, others);
-                (number, Box::default())
+                (number, Vec::new())
             }
             Order::Thread | Order::Resource => (0, self.needs(number, overlapped, call, shape, bound, others)),
         }
@@ -68,7 +68,7 @@ impl Dispatcher<'_> {
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working directory, and, in the order `resource`, those that it conflicts with.
     /// In the order `thread` nobody waits for those.
-    fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Box<[Need]> {
+    fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Vec<Need> {
         let reached = self.reached();
         let conflicts = self.conflicts.needs(number, reached, call, shape, bound);
         self.conflicts.forget(reached);

@@ -1,29 +1,35 @@
 //! Close: a descriptor that children inherited, or that an overlapping call still uses, is closed by the last that lets it go, as the kernel does with open files.
 
 use crate::executor::{Executor, Outcome};
-use crate::issue::raw;
+use crate::issue::{Real, raw};
 use crate::job::Issue;
 use crate::verify::compare_result;
 use std::sync::Arc;
+use trace::world::Descriptor;
 
 const EBADF: i64 = -9;
 
 pub(super) fn close(issue: &mut Issue) -> Outcome {
     issue.bound.fds = Default::default();
-    let Some(descriptor) = issue.bound.closed.pop() else {
+    let mut descriptor = issue.bound.closed.pop();
+    if descriptor.is_none() {
         // There was none: the number means nothing here either.
         return Outcome::Issued(compare_result(issue, EBADF));
-    };
-    if Arc::strong_count(&descriptor) > 1 {
-        return Outcome::Issued(None);
     }
-    let real = descriptor.real.take();
-    // Nothing real is left of it; its memory is freed where it was taken.
-    issue.bound.closed.push(descriptor);
-    match real {
-        // Its open came out differently, which has been said.
-        -1 => Outcome::Issued(None),
-        real => Outcome::Issued(compare_result(issue, raw::close(real))),
+    let got = close_last(&mut descriptor);
+    issue.bound.closed.extend(descriptor);
+    Outcome::Issued(got.and_then(|got| compare_result(issue, got)))
+}
+
+/// Closes a descriptor, or lets it go where others hold it: the result of the call, if there was one (there is none if its open came out differently, which has been
+/// said). Where nothing real is left of it, its memory stays, and is freed where it was taken.
+pub(crate) fn close_last(descriptor: &mut Option<Arc<Descriptor<Real>>>) -> Option<i64> {
+    if descriptor.take_if(|d| Arc::strong_count(d) > 1).is_some() {
+        return None;
+    }
+    match descriptor.as_ref()?.real.take() {
+        -1 => None,
+        real => Some(raw::close(real)),
     }
 }
 

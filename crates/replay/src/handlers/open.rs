@@ -2,9 +2,11 @@
 
 use super::refusal;
 use crate::executor::{Executor, Outcome};
-use crate::issue::{Arguments, raw};
+use crate::issue::{Arguments, Real, raw};
 use crate::job::Issue;
 use crate::verify::compare_result;
+use std::sync::Arc;
+use trace::world::Descriptor;
 
 pub(super) fn open(executor: &mut Executor, issue: &Issue) -> Outcome {
     let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
@@ -12,13 +14,17 @@ pub(super) fn open(executor: &mut Executor, issue: &Issue) -> Outcome {
         Err(why) => return refusal(why),
     };
     let got = arguments.perform();
-    if got >= 0 {
-        match issue.bound.opened.first() {
-            Some((_, descriptor)) => descriptor.real.set(got as i32),
-            None => {
-                raw::close(got as i32);
-            }
+    opened(issue.bound.opened.first().map(|(_, descriptor)| descriptor), got);
+    Outcome::Issued(compare_result(issue, got))
+}
+
+/// An open came out with `got`: the real descriptor of this traced one, or of none.
+pub(crate) fn opened(descriptor: Option<&Arc<Descriptor<Real>>>, got: i64) {
+    match descriptor {
+        _ if got < 0 => {}
+        Some(descriptor) => descriptor.real.set(got as i32),
+        None => {
+            raw::close(got as i32);
         }
     }
-    Outcome::Issued(compare_result(issue, got))
 }

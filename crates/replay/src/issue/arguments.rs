@@ -231,7 +231,7 @@ impl Arguments {
                 Hole::Real => this.values[i] = real(&bound.fds[i]),
                 Hole::Through(path) => this.values[i] = real(&bound.through[usize::from(path)]),
                 Hole::Room { len, clean } => this.room(i, len, clean, scratch)?,
-                Hole::Text => this.values[i] = string(call, shape, bound, i, scratch)?,
+                Hole::Text => this.text(string(call, shape, bound, i), i, scratch)?,
                 Hole::Input { len } => this.input(call, shape, bound, i, len, scratch)?,
                 Hole::Data { len } => {
                     let room = scratch.take(len).ok_or(Refused::Size)?;
@@ -263,12 +263,20 @@ impl Arguments {
     fn room(&mut self, i: usize, len: usize, clean: bool, scratch: &mut Scratch) -> Result<(), Refused> {
         let room = scratch.take(len).ok_or(Refused::Size)?;
         if clean {
-            let bytes = scratch.bytes_mut(room);
-            let stale = bytes.len().min(BEYOND);
-            self::clean(&mut bytes[..stale]);
+            freshen(scratch.bytes_mut(room));
         }
         self.values[i] = room.address();
         self.rooms[i] = Some(room);
+        Ok(())
+    }
+
+    fn text(&mut self, [root, rest]: [&[u8]; 2], i: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+        let room = scratch.take(root.len() + rest.len() + 1).ok_or(Refused::Size)?;
+        let bytes = scratch.bytes_mut(room);
+        bytes[..root.len()].copy_from_slice(root);
+        bytes[root.len()..root.len() + rest.len()].copy_from_slice(rest);
+        bytes[root.len() + rest.len()] = 0;
+        self.values[i] = room.address();
         Ok(())
     }
 
@@ -354,21 +362,16 @@ fn given(call: &Call, i: usize) -> Option<&Piece> {
     call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data))
 }
 
-fn string(call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, scratch: &mut Scratch) -> Result<usize, Refused> {
+/// The string of argument `i` as it is passed here, in two parts: a process with a root of its own has its absolute paths start there.
+pub(super) fn string<'a>(call: &'a Call, shape: &Shape, bound: &'a Bound<Real>, i: usize) -> [&'a [u8]; 2] {
     let through = bound.through[i].as_ref();
     let text = match (&bound.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => text(call, i).unwrap_or_default(),
     };
-    // A process with a root of its own: its absolute paths start there.
     let path = matches!(shape.args[i].kind, Kind::Path(_));
     let root = bound.root.as_ref().filter(|_| path && through.is_none() && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
-    let room = scratch.take(root.len() + text.len() + 1).ok_or(Refused::Size)?;
-    let bytes = scratch.bytes_mut(room);
-    bytes[..root.len()].copy_from_slice(root);
-    bytes[root.len()..root.len() + text.len()].copy_from_slice(text);
-    bytes[root.len() + text.len()] = 0;
-    Ok(room.address())
+    [root, text]
 }
 
 /// Copies the captured data of argument `i`; the rest becomes zeros.
@@ -387,6 +390,12 @@ fn fill(call: &Call, i: usize, bytes: &mut [u8]) {
 
 fn short(piece: &Piece) -> bool {
     (piece.bytes.len() as u64) < piece.len
+}
+
+/// Zeros what comes back, as far as it is looked at.
+pub(super) fn freshen(bytes: &mut [u8]) {
+    let stale = bytes.len().min(BEYOND);
+    clean(&mut bytes[..stale]);
 }
 
 /// Zeros what may hold something of an earlier call, without touching pages that are zero already.

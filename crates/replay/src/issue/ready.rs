@@ -1,13 +1,14 @@
 //! A call that is translated beforehand, with all that it needs but a descriptor and the room for what comes back.
 //!
-//! It is no second way of translating: it holds what [`Translation`] made of the kinds, where that leaves no more open than these two.
+//! It is no second way of translating: it holds what [`Translation`] made of the kinds, where that leaves no more open than these two and strings.
 
-use super::arguments::{Hole, Refused, Translation};
+use super::arguments::{Hole, Refused, Translation, freshen, string};
 use super::scratch::Room;
 use super::{Real, Scratch, raw};
-use crate::verify::data_of;
+use crate::verify::{Recorded, data_of};
 use abi::Shape;
-use trace::record::PieceKind;
+use arrow::buffer::Buffer;
+use trace::record::{AT_EXIT, PieceKind};
 use trace::world::Bound;
 use trace::{Call, Piece};
 
@@ -20,36 +21,57 @@ pub(crate) struct Ready {
     fd: u8,
     /// The argument that is room for what comes back,
     room: u8,
+    /// which must not hold what an earlier call left,
+    clean: bool,
     /// and how much.
-    len: usize,
+    len: u32,
     /// The recorded data: they go in, or are what should come back.
-    data: Option<Piece>,
+    data: Option<Buffer>,
+    /// They are all that there were.
+    whole: bool,
 }
 
 impl Ready {
-    /// The call, if it is one of these. `compared`: what comes back will be compared with the recorded data.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>, compared: bool) -> Option<Self> {
+    /// The call, if it is one of these, and its strings, which it points to: they are to be kept with it. `compared`: what comes back will be compared with the
+    /// recorded data; `mapped`: as far as it is no bulk data.
+    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>, compared: bool, mapped: bool) -> Option<(Self, Box<[u8]>)> {
         let Translation { nr, values, holes } = Translation::of(call, shape, bound).ok()?;
-        let mut this = Self { nr, values, fd: NONE, room: NONE, len: 0, data: None };
+        let mut this = Self { nr, values, fd: NONE, room: NONE, clean: false, len: 0, data: None, whole: true };
+        let mut strings = Vec::new();
         for (i, hole) in holes.into_iter().enumerate() {
             match hole {
                 Hole::None => {}
                 Hole::Real if this.fd == NONE => this.fd = i as u8,
                 Hole::Recorded if this.data.is_none() && this.room == NONE => {
-                    this.data = Some(call.pieces.iter().find(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data)?.clone());
+                    this.hold(call.pieces.iter().find(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data)?);
                 }
-                Hole::Room { len, clean: false } if this.data.is_none() && this.room == NONE => {
-                    (this.room, this.len) = (i as u8, len);
-                    let mut pieces = data_of(call, i);
-                    this.data = pieces.next().filter(|_| compared).cloned();
-                    if pieces.next().is_some() {
+                Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
+                    (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
+                    let mut data = data_of(call, i);
+                    let came = |p: &&Piece| usize::from(p.arg) == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0;
+                    let piece = if clean { call.pieces.iter().find(came) } else { data.next().filter(|_| !mapped) };
+                    piece.filter(|_| compared).into_iter().for_each(|piece| this.hold(piece));
+                    if data.next().is_some() {
                         return None;
                     }
+                }
+                Hole::Text => {
+                    this.values[i] = strings.len();
+                    string(call, shape, bound, i).iter().for_each(|part| strings.extend_from_slice(part));
+                    strings.push(0);
                 }
                 _ => return None,
             }
         }
-        Some(this)
+        let strings = strings.into_boxed_slice();
+        for (i, _) in holes.iter().enumerate().filter(|(_, hole)| **hole == Hole::Text) {
+            this.values[i] += strings.as_ptr() as usize;
+        }
+        Some((this, strings))
+    }
+
+    fn hold(&mut self, piece: &Piece) {
+        (self.data, self.whole) = (Some(piece.bytes.clone()), Recorded::from(piece).whole);
     }
 
     /// The argument that is a descriptor.
@@ -57,9 +79,14 @@ impl Ready {
         (self.fd != NONE).then_some(usize::from(self.fd))
     }
 
+    /// The argument that is room for what comes back.
+    pub fn room(&self) -> usize {
+        usize::from(self.room)
+    }
+
     /// The recorded data that it holds.
-    pub fn data(&self) -> Option<&Piece> {
-        self.data.as_ref()
+    pub fn data(&self) -> Option<Recorded<'_>> {
+        self.data.as_ref().map(|bytes| Recorded { bytes: bytes.as_slice(), whole: self.whole })
     }
 
     /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes came back.
@@ -70,7 +97,10 @@ impl Ready {
         }
         let mut room = None;
         if let Some(value) = values.get_mut(usize::from(self.room)) {
-            let taken = scratch.take(self.len).ok_or(Refused::Size)?;
+            let taken = scratch.take(self.len as usize).ok_or(Refused::Size)?;
+            if self.clean {
+                freshen(scratch.bytes_mut(taken));
+            }
             *value = taken.address();
             room = Some(taken);
         }
