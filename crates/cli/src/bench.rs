@@ -47,6 +47,9 @@ pub struct Args {
     /// What is compared: as for `replay`
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Result, hide_possible_values = true)]
     pub verify: Verify,
+    /// The trace is your own, and needs no Landlock: as for `replay`
+    #[arg(long)]
+    pub trust: bool,
     /// Draw the distributions of the calls' times into this SVG file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,

@@ -102,7 +102,7 @@ fn busiest(rows: &[Row]) -> Vec<&[u8]> {
 fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers) -> Result<Report, Error> {
     let rows = source.rows().map_err(Error::Trace)?;
     let made = initial(source, &rows, options.prepared, root)?;
-    let notes = sandbox::confine(source.directory(), &busiest(&rows))?;
+    let notes = if options.trusted { Vec::new() } else { sandbox::confine(source.directory(), &busiest(&rows))? };
     progress.prepared(&made);
     let prepared = Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed };
     let shared = Arc::new(Shared {

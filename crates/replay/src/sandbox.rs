@@ -1,4 +1,4 @@
-//! The walls: a mount namespace in which the root is all there is ([`enter`]), Landlock around it and no new privileges ([`confine`]). Only the calling thread and those that
+//! The walls: a mount namespace in which the root is all there is, and no new privileges ([`enter`]), and Landlock around it ([`confine`]). Only the calling thread and those that
 //! it starts are inside.
 //!
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped to their own, which the kernel grants only to a process without
@@ -8,6 +8,7 @@ use crate::Error;
 use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_no_new_privs;
 use nix::unistd::{chdir, chroot, getegid, geteuid, pivot_root};
 use rustix::fs::{Mode, OFlags, open};
 use std::fs::File;
@@ -64,7 +65,8 @@ pub(crate) fn enter(root: &Path) -> Result<(), Error> {
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
         Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,
     }
-    chdir("/").map_err(refused("the root cannot be entered"))
+    chdir("/").map_err(refused("the root cannot be entered"))?;
+    set_no_new_privs().map_err(refused("privileges cannot be kept as they are"))
 }
 
 /// Landlock around the calling thread, which has entered a root. What `source` reads stays readable through its descriptor. The kernel looks for what allows a call from

@@ -42,7 +42,8 @@ pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     }
     let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
     let options = ["-q", "replay", "--json", "--timing", "--prepared", "--order", &order, "--pace", &pace, "--verify", &verify, "--root"];
-    let report = ourselves(Command::new(exe()?).args(options).arg(&fresh.0).arg(trace))?;
+    let trust = a.trust.then_some("--trust");
+    let report = ourselves(Command::new(exe()?).args(options).arg(&fresh.0).args(trust).arg(trace))?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
