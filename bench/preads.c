@@ -1,4 +1,4 @@
-/* Reads a page-cached file N times in each thread: preads FILE N [BYTES [THREADS]] (4096 bytes, one thread). */
+/* Reads a page-cached file N times in each thread: preads FILE N [BYTES [THREADS [beside]]] (4096 bytes, one thread; beside: one more that sleeps). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,6 +25,11 @@ static void *work(void *failed) {
 	return NULL;
 }
 
+static void *sleeps(void *nothing) {
+	pause();
+	return nothing;
+}
+
 int main(int argc, char **argv) {
 	static char page[4096];
 	pthread_t other[64];
@@ -41,6 +46,8 @@ int main(int argc, char **argv) {
 		if (pwrite(fd, page, sizeof page, (off_t)i * 4096) != sizeof page)
 			return 1;
 	}
+	if (argc > 5 && pthread_create(&other[0], NULL, sleeps, NULL))
+		return 1;
 	for (long i = 1; i < threads; i++)
 		if (pthread_create(&other[i], NULL, work, &failed))
 			return 1;

@@ -302,6 +302,12 @@ impl Shape {
 }
 
 impl Row {
+    /// Whether replay needs such calls: those that it performs, and those that change what a process has (descriptors, memory, directories, users, children) or pass it on.
+    pub fn serves_replay(&self) -> bool {
+        let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });
+        let serves = |shape: &Shape| shape.replay == Replay::Issue || shape.effect != Effect::None || shape.ret == Ret::Fd || shape.args.iter().any(passes);
+        self.groups.has(Groups::CREDS) || std::iter::once(&self.shape).chain(self.variants.iter().map(|(_, shape)| shape)).any(serves)
+    }
     /// A row whose shape is named after the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
         Self { number: sysno as u32, shape: Shape::new(sysno.name(), args), groups: Groups::NONE, by: 0, mask: u32::MAX, variants: &[] }

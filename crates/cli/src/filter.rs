@@ -73,6 +73,11 @@ impl Filter {
     pub fn has_all_numbers(&self) -> bool {
         self.calls == Calls::default()
     }
+    /// Whether all passes that replay needs.
+    pub fn suffices_for_replay(&self) -> bool {
+        let all = [Status::Successful, Status::Failed].iter().all(|status| self.has_status(*status));
+        all && self.paths.is_empty() && abi::table().iter().filter(|row| row.serves_replay()).all(|row| self.has_number(row.number))
+    }
     /// Whether calls with this outcome pass.
     pub fn has_status(&self, status: Status) -> bool {
         self.statuses.as_ref().is_none_or(|s| s.contains(&status))
@@ -122,6 +127,11 @@ mod tests {
         assert!(names(&["%file"]).contains(&"openat"));
         assert!(!names(&["%file"]).contains(&"read"));
         assert_eq!(names(&["/^(read|write)$"]), ["read", "write"]);
+        let replay = names(&["%replay"]);
+        assert!(["openat", "pread64", "fork", "sendmsg", "accept4", "setuid"].iter().all(|call| replay.contains(call)));
+        assert!(["futex", "epoll_wait", "recvfrom", "getpid"].iter().all(|call| !replay.contains(call)));
+        assert!(filter(&["%replay"]).suffices_for_replay() && filter(&["!futex"]).suffices_for_replay() && filter(&[]).suffices_for_replay());
+        assert!(!filter(&["!lseek"]).suffices_for_replay() && !filter(&["status=failed"]).suffices_for_replay());
         assert_eq!(names(&["none"]), [""; 0]);
         assert!(filter(&["all"]).has_all_numbers());
         assert_eq!(names(&["?no_such_call,read"]), ["read"]);
@@ -151,7 +161,7 @@ mod tests {
         insta::assert_snapshot!(told.join("\n"), @r#"
         no system call is called "raed"; did you mean read?
         no system call is called "file"; the group is written %file
-        no group of calls is called "%fiel"; there are %desc %file %net %network %memory %process %signal %ipc %creds %clock %stat %xattr %aio %system
+        no group of calls is called "%fiel"; there are %desc %file %net %network %memory %process %signal %ipc %creds %clock %stat %xattr %aio %system %replay
         "/((" does not work as a regular expression: unclosed group
         "/zzz" does not work as a regular expression: it matches no system call
         no call ends "broken"; there are successful, failed, unfinished

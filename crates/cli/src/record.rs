@@ -27,6 +27,7 @@ Examples:
   reanimator record -o t.ra sqlite3 app.db     names the trace
   reanimator record -p 4711                    joins a running process; Ctrl-C leaves it running
   sudo reanimator record -a -o all.ra          the whole machine; Ctrl-C ends it
+  reanimator record -e %replay -- ./server     what replay needs, without polls, locks, signals, network data: cheaper
   reanimator record -e '!futex' -- ./server    all calls but futex
   reanimator record --snapshot -- ./server     with all of the files that it opened
   reanimator record --data 64 -- ./server      64 bytes of each buffer; cannot be replayed")]
@@ -34,7 +35,7 @@ pub struct Args {
     /// The trace to write [default: ./COMMAND.ra, or ./COMMAND.1.ra, ...]
     #[arg(short, long, value_name = "TRACE")]
     pub output: Option<PathBuf>,
-    /// Which calls to record: names, !set, %group, /regex, status=failed (eBPF); replaying needs them all
+    /// Which calls to record: names, !set, %group, /regex, status=failed (eBPF); replaying needs those of %replay
     #[arg(short = 'e', value_name = "EXPR")]
     pub filter: Vec<String>,
     /// Join this running process (may be given several times)

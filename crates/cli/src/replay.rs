@@ -9,6 +9,7 @@ use self::choice::Choice;
 use self::choices::{OnDivergence, Order, Verify};
 use crate::args::TraceArg;
 use crate::failure::Advise;
+use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
 use crate::units::{count, parse_bytes};
@@ -177,7 +178,9 @@ fn talk_or_print(json: bool, talk: &Talk, line: &str) -> Result<()> {
 /// Traces that were not made to be replayed can be, but the result will disappoint.
 fn warn(trace: &Trace, talk: &Talk) {
     let about = trace.about();
-    if !about.filter.is_empty() {
+    // Several expressions were joined when it was recorded.
+    let expressions: Vec<String> = about.filter.split(" -e ").filter(|e| !e.is_empty()).map(str::to_owned).collect();
+    if !Filter::parse(&expressions).is_ok_and(|filter| filter.suffices_for_replay()) {
         talk.warn(format_args!("recorded with -e {}: the calls that it left out are not performed", about.filter));
     }
     if !matches!(about.data.as_str(), "" | "all") {

@@ -2,6 +2,7 @@
 
 use crate::place::{Place, Watch, Who, number};
 use crate::run::run;
+use crate::tracee::repository;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,30 @@ fn orders_paces_and_depths() {
             assert!(here.join("b/h").exists() && number(&report, "issued") > 30, "{way}: {report:#}");
         }
     });
+}
+
+/// What is recorded with `-e %replay` is performed as if all had been: nothing is missing, and nobody is warned. Descriptors are inherited, duplicated and passed.
+#[test]
+fn what_replay_needs_is_enough() {
+    let pass = repository().join("tests/tracees/pass.py").display().to_string();
+    let waits = "(sleep 0.01; echo x > first) & wait; exec 3>second; (echo y >&3) | cat; sqlite3 db 'create table t(a); insert into t values(1)'";
+    for (watch, argv) in
+        [(Watch::Ebpf, vec!["/usr/bin/python3", &pass]), (Watch::Ptrace, vec!["/usr/bin/python3", &pass]), (Watch::Ebpf, vec!["/bin/sh", "-c", waits])]
+    {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        run(&mut place.record(&trace, &["-e", "%replay"], &argv)).ok("record");
+        assert!(place.rows(&trace, &["-e", "!%replay"]).iter().all(|row| row["call"].is_null()), "{argv:?}");
+        for (name, options) in [("root", &[][..]), ("trusted", &["--trust"])] {
+            let (ran, report) = place.replay_with(&trace, &place.directory(name), options);
+            assert_eq!((number(&report, "divergences"), number(&report, "state.different"), ran.code), (0, 0, Some(0)), "{argv:?}: {report:#}\n{}", ran.stderr);
+            assert!(number(&report, "issued") > 10 && !ran.stderr.contains("recorded with -e"), "{report:#}\n{}", ran.stderr);
+        }
+    }
+    let place = Place::watched_by(Watch::Ebpf);
+    run(&mut place.record(&place.trace("t"), &["-e", "!lseek"], ["/bin/true"])).ok("record");
+    let (ran, _) = place.replay(&place.trace("t"), &place.directory("root"));
+    assert!(ran.stderr.contains("recorded with -e !lseek"), "{}", ran.stderr);
 }
 
 #[test]
