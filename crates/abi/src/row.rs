@@ -302,6 +302,15 @@ impl Shape {
 }
 
 impl Row {
+    /// The groups that filters know: those of [`Groups`], and `replay`, which follows from the rows.
+    pub fn group_names() -> impl Iterator<Item = &'static str> {
+        Groups::NAMES.iter().map(|(name, _)| *name).chain(["replay"])
+    }
+    /// Whether a filter's group includes it.
+    pub fn is_in(&self, group: &str) -> bool {
+        let named = |(name, bits): &(&str, Groups)| *name == group && self.groups.has(*bits);
+        Groups::NAMES.iter().any(named) || group == "replay" && self.serves_replay()
+    }
     /// Whether replay needs such calls: those that it performs, and those that change what a process has (descriptors, memory, directories, users, children) or pass it on.
     pub fn serves_replay(&self) -> bool {
         let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });

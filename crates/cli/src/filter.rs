@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use trace::Call;
 
+/// Between expressions that stand in one line.
+const BETWEEN: &str = " -e ";
+
 /// What passes.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -64,6 +67,14 @@ impl Filter {
             parse::apply(&mut filter, expression)?;
         }
         Ok(filter)
+    }
+    /// Expressions as a trace's description has them: in one line.
+    pub fn written(expressions: &[String]) -> String {
+        expressions.join(BETWEEN)
+    }
+    /// The same, read again.
+    pub fn read(written: &str) -> Result<Self, Error> {
+        Self::parse(&written.split(BETWEEN).filter(|e| !e.is_empty()).map(str::to_owned).collect::<Vec<_>>())
     }
     /// Whether calls with this number pass, as far as the number says.
     pub fn has_number(&self, nr: u32) -> bool {
@@ -131,6 +142,8 @@ mod tests {
         assert!(["openat", "pread64", "fork", "sendmsg", "accept4", "setuid"].iter().all(|call| replay.contains(call)));
         assert!(["futex", "epoll_wait", "recvfrom", "getpid"].iter().all(|call| !replay.contains(call)));
         assert!(filter(&["%replay"]).suffices_for_replay() && filter(&["!futex"]).suffices_for_replay() && filter(&[]).suffices_for_replay());
+        let written = Filter::written(&["!lseek".to_owned(), "status=successful".to_owned()]);
+        assert!(!Filter::read(&written).unwrap().has_status(Status::Failed) && Filter::read("").unwrap().suffices_for_replay());
         assert!(!filter(&["!lseek"]).suffices_for_replay() && !filter(&["status=failed"]).suffices_for_replay());
         assert_eq!(names(&["none"]), [""; 0]);
         assert!(filter(&["all"]).has_all_numbers());

@@ -27,7 +27,7 @@ Examples:
   reanimator record -o t.ra sqlite3 app.db     names the trace
   reanimator record -p 4711                    joins a running process; Ctrl-C leaves it running
   sudo reanimator record -a -o all.ra          the whole machine; Ctrl-C ends it
-  reanimator record -e %replay -- ./server     what replay needs, without polls, locks, signals, network data: cheaper
+  reanimator record -e %replay -- ./server     what replay needs and no more: cheaper
   reanimator record -e '!futex' -- ./server    all calls but futex
   reanimator record --snapshot -- ./server     with all of the files that it opened
   reanimator record --data 64 -- ./server      64 bytes of each buffer; cannot be replayed")]
@@ -252,7 +252,7 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
         command,
         joined,
         engine: engine.to_owned(),
-        filter: a.filter.join(" -e "),
+        filter: Filter::written(&a.filter),
         data: match a.data {
             DataLimit::All => "all".to_owned(),
             DataLimit::Writes => "writes".to_owned(),

@@ -351,7 +351,7 @@ impl<'a> Dispatcher<'a> {
                 Work::Call(Box::new(Issue { call, shape, bound, others, disturbed, mapped, early, bytes }))
             }
         };
-        self.dispatch(flying, Job { number, after, rare: None, tid, work }, needs, due)
+        self.dispatch(flying, after, needs, due, work)
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
@@ -362,8 +362,7 @@ impl<'a> Dispatcher<'a> {
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let needs = self.last.get(&tid).map(|last| self.need(*last)).into_iter().collect();
-        let job = Job { number: self.number, after, rare: None, tid, work: Work::Release(gone) };
-        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, job, needs, Due::Now)
+        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, after, needs, Due::Now, Work::Release(gone))
     }
 
     /// A call that may not be done yet: which one of which executor.
@@ -377,9 +376,9 @@ impl<'a> Dispatcher<'a> {
         self.reached
     }
 
-    /// Sends the next job on its way, which needs single calls, and is due at some time.
-    fn dispatch(&mut self, flying: Flying, mut job: Job, mut needs: Vec<Need>, due: Due) -> Result<(), Error> {
-        let (tid, number) = (flying.tid, job.number);
+    /// Sends the next job on its way: it comes after all calls before one and after single ones, and is due at some time.
+    fn dispatch(&mut self, flying: Flying, after: u64, mut needs: Vec<Need>, due: Due, work: Work) -> Result<(), Error> {
+        let (tid, number) = (flying.tid, self.number);
         let window = self.shared.frontier.window();
         // Who had to wait waits until there is room for many, so that nobody is woken for each.
         if number - self.reached >= window && number - self.reached() >= window {
@@ -398,9 +397,8 @@ impl<'a> Dispatcher<'a> {
         self.flying[self.shared.frontier.slot(number)] = Flying { lane: lane as u16, ..flying };
         // Its own executor does those first anyway.
         needs.retain(|(of, _)| usize::from(*of) != lane);
-        if due != Due::Now || !needs.is_empty() {
-            job.rare = Some(Box::new(Rare { needs, due, who: None }));
-        }
+        let rare = (due != Due::Now || !needs.is_empty()).then(|| Box::new(Rare { needs, due, who: None }));
+        let job = Job { number, after, rare, tid, work };
         self.held += job.bytes();
         self.number += 1;
         if self.options.order.waits_for_single_calls() {

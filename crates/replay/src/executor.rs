@@ -103,7 +103,7 @@ impl Executor {
                     let next = later.first();
                     let keeps = next.is_some_and(|next| matches!(next.work, Work::Short(Short { same: true, .. })));
                     let next = next.map_or(job.number + 1, |next| next.number);
-                    let bytes = if shared.options.preload { 0 } else { job.bytes() };
+                    let bytes = job.bytes();
                     let come = this.perform(shared, job, &mut clock);
                     if shared.frontier.is_broken() {
                         return Ok(());

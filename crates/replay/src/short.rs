@@ -6,7 +6,7 @@ use crate::handlers::{close_last, is_open, is_plain, opened};
 use crate::issue::arguments::Refused;
 use crate::issue::scratch::Room;
 use crate::issue::{Ready, Real, Scratch, raw};
-use crate::verify::{Difference, Expected, Rules, compare_layout, differing};
+use crate::verify::{Difference, Expected, Recorded, Rules, compare_layout, differing};
 use abi::{Effect, Form, Kind};
 use std::sync::Arc;
 use trace::Call;
@@ -32,17 +32,18 @@ impl Place {
     }
 }
 
-/// What a call does beyond its kinds.
-enum Act {
-    Nothing,
-    /// Its result is a descriptor, which this becomes.
-    Opens(Option<Arc<Descriptor<Real>>>),
-    Closes(Option<Arc<Descriptor<Real>>>),
+/// What is done.
+enum Does {
+    /// A call, translated.
+    Call(Ready),
+    /// A descriptor is closed, or let go.
+    Close(Option<Arc<Descriptor<Real>>>),
 }
 
-/// What calls have that name files, or open and close them.
+/// What calls have that name files, or open them.
 struct Named {
-    act: Act,
+    /// The descriptor that the result becomes.
+    opens: Option<Arc<Descriptor<Real>>>,
     /// To be gone to first.
     place: Option<Place>,
     /// The names that its arguments point to.
@@ -55,8 +56,7 @@ pub(crate) struct Short {
     /// Its number in the trace.
     pub seq: u64,
     pub expected: Expected,
-    /// `None`: only what it acts on counts.
-    ready: Option<Ready>,
+    does: Does,
     /// The descriptor that it means,
     pub meant: Option<Arc<Descriptor<Real>>>,
     /// which is that of the job before it in its executor's queue, and held there.
@@ -80,39 +80,43 @@ impl Short {
         if bound.opened.len() > usize::from(opens) || bound.closed.len() > usize::from(closes) {
             return None;
         }
-        let named = |act, strings, paths| Some(Box::new(Named { act, place: None, strings, paths }));
+        let this = |does, meant, named| Some(Self { seq: call.seq, expected, does, meant, same: false, named, early });
         if closes {
             bound.fds = Default::default();
-            let act = Act::Closes(bound.closed.pop());
-            let named = named(act, Box::default(), Six::default());
-            return Some(Self { seq: call.seq, expected, ready: None, meant: None, same: false, named, early });
+            return this(Does::Close(bound.closed.pop()), None, None);
         }
         let compared = verify == Verify::Data && call.succeeded() && !early;
         let (ready, strings) = Ready::of(call, shape, bound, compared, expected.mapped)?;
         let meant = ready.descriptor().and_then(|fd| bound.fds[fd].take());
-        let named = if opens || shape.uses.paths != 0 || !strings.is_empty() {
-            let act = if opens { Act::Opens(bound.opened.pop().map(|(_, descriptor)| descriptor)) } else { Act::Nothing };
-            named(act, strings, std::mem::take(&mut bound.paths))
-        } else {
-            None
-        };
-        Some(Self { seq: call.seq, expected, ready: Some(ready), meant, same: false, named, early })
+        let named = (opens || shape.uses.paths != 0 || !strings.is_empty()).then(|| {
+            let opens = bound.opened.pop().map(|(_, descriptor)| descriptor);
+            Box::new(Named { opens, place: None, strings, paths: std::mem::take(&mut bound.paths) })
+        });
+        this(Does::Call(ready), meant, named)
     }
 
     /// Where it is to be performed, if that counts.
     pub fn place(&mut self) -> Option<&mut Option<Place>> {
-        self.named.as_mut().filter(|_| self.ready.is_some()).map(|named| &mut named.place)
+        self.named.as_mut().map(|named| &mut named.place)
+    }
+
+    /// The recorded data that it holds.
+    fn data(&self) -> Option<Recorded<'_>> {
+        match &self.does {
+            Does::Call(ready) => ready.data(),
+            Does::Close(_) => None,
+        }
     }
 
     /// Recorded bytes that it holds.
     pub fn bytes(&self) -> u64 {
-        let data = self.ready.as_ref().and_then(Ready::data).map_or(0, |data| data.bytes.len() as u64);
+        let data = self.data().map_or(0, |data| data.bytes.len() as u64);
         data + self.named.as_ref().map_or(0, |named| named.strings.len() as u64)
     }
 
     /// Asks for the beginning of its data.
     pub fn prefetch(&self) {
-        if let Some(data) = self.ready.as_ref().and_then(Ready::data) {
+        if let Some(data) = self.data() {
             raw::prefetch(data.bytes.as_ptr().cast::<[u8; 256]>());
         }
         if let Some(named) = &self.named {
@@ -127,13 +131,15 @@ impl Short {
 
     /// Performs it on the real descriptor.
     pub fn perform(&mut self, real: i32, scratch: &mut Scratch) -> Come {
-        let mut act = self.named.as_mut().map(|named| &mut named.act);
-        if let Some(Act::Closes(descriptor)) = &mut act {
-            return Ok((close_last(descriptor).unwrap_or(self.expected.ret), None));
-        }
-        let come = self.ready.as_ref().ok_or(Refused::Kind)?.perform(real, scratch);
-        if let (Some(Act::Opens(descriptor)), Ok((got, _))) = (act, &come) {
-            opened(descriptor.take().as_ref(), *got);
+        let ready = match &mut self.does {
+            Does::Call(ready) => ready,
+            Does::Close(descriptor) => return Ok((close_last(descriptor).unwrap_or(self.expected.ret), None)),
+        };
+        let come = ready.perform(real, scratch);
+        if let (Some(named), Ok((got, _))) = (&mut self.named, &come)
+            && is_open(self.expected.shape)
+        {
+            opened(named.opens.take().as_ref(), *got);
         }
         come
     }
@@ -145,8 +151,8 @@ impl Short {
             return Ok(None);
         }
         let bytes = || {
-            let (ready, room) = (self.ready.as_ref()?, room.filter(|_| got >= 0)?);
-            let (recorded, came) = (ready.data()?, scratch.bytes(room));
+            let Does::Call(ready) = &self.does else { return None };
+            let (recorded, came) = (ready.data()?, scratch.bytes(room.filter(|_| got >= 0)?));
             match self.expected.shape.args[ready.room()].kind {
                 Kind::Out(_, layout) if layout.form != Form::Data => compare_layout(self.expected, ready.room(), layout, &recorded, came, got, rules),
                 _ => {

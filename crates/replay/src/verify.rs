@@ -108,11 +108,8 @@ pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scra
             Kind::OutIov { .. } => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
             Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
             Kind::Out(_, layout) | Kind::InOut(_, layout) if shape.effect != Effect::Seek => {
-                let came = |piece: &&Piece| piece.arg as usize == i && piece.kind == PieceKind::Bytes && piece.flags & AT_EXIT != 0;
-                let piece = call.pieces.iter().find(came);
-                piece
-                    .zip(arguments.rooms(i).first())
-                    .and_then(|(piece, room)| compare_layout(issue.expected(), i, layout, &piece.into(), scratch.bytes(*room), got, rules))
+                let both = come_of(call, i).zip(arguments.rooms(i).first());
+                both.and_then(|(piece, room)| compare_layout(issue.expected(), i, layout, &piece.into(), scratch.bytes(*room), got, rules))
             }
             _ => None,
         };
@@ -136,6 +133,11 @@ pub(crate) fn differing(at: usize, recorded: &[u8], come: &[u8]) -> Option<Diffe
 /// The recorded data that argument `i` brought.
 pub(crate) fn data_of(call: &Call, i: usize) -> impl Iterator<Item = &Piece> {
     call.pieces.iter().filter(move |p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0)
+}
+
+/// The struct, or another small buffer, that argument `i` brought.
+pub(crate) fn come_of(call: &Call, i: usize) -> Option<&Piece> {
+    call.pieces.iter().find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)
 }
 
 /// Compares recorded data with `got` bytes that came into rooms, one after the other.

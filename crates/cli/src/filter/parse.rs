@@ -1,7 +1,7 @@
 //! From text to a filter; mistakes are told with what was probably meant.
 
 use super::{Calls, Filter, Status};
-use abi::{Groups, Row};
+use abi::Row;
 use std::collections::BTreeSet;
 
 /// Why an expression cannot be read.
@@ -95,7 +95,7 @@ fn named(name: &str) -> Result<u32, Error> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let hint = if name == REPLAY || Groups::NAMES.iter().any(|(group, _)| *group == name) {
+    let hint = if Row::group_names().any(|group| group == name) {
         format!("; the group is written %{name}")
     } else {
         closest(name).map(|c| format!("; did you mean {c}?")).unwrap_or_default()
@@ -103,19 +103,12 @@ fn named(name: &str) -> Result<u32, Error> {
     Err(Error::Call { name: name.to_owned(), hint })
 }
 
-/// A group that the table's rows do not name: what replay needs.
-const REPLAY: &str = "replay";
-
-fn group(name: &str) -> Result<Vec<u32>, Error> {
-    let has: Box<dyn Fn(&Row) -> bool> = match Groups::NAMES.iter().find(|(group, _)| *group == name) {
-        Some((_, bits)) => Box::new(|row| row.groups.has(*bits)),
-        None if name == REPLAY => Box::new(Row::serves_replay),
-        None => {
-            let known: Vec<String> = Groups::NAMES.iter().map(|(group, _)| *group).chain([REPLAY]).map(|group| format!("%{group}")).collect();
-            return Err(Error::Group { name: name.to_owned(), known: known.join(" ") });
-        }
-    };
-    Ok(abi::table().iter().filter(|row| has(row)).map(|row| row.number).collect())
+fn group(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
+    if !Row::group_names().any(|group| group == name) {
+        let known: Vec<String> = Row::group_names().map(|group| format!("%{group}")).collect();
+        return Err(Error::Group { name: name.to_owned(), known: known.join(" ") });
+    }
+    Ok(abi::table().iter().filter(move |row| row.is_in(name)).map(|row| row.number))
 }
 
 fn matching(text: &str) -> Result<Vec<u32>, Error> {

@@ -5,10 +5,10 @@
 use super::arguments::{Hole, Refused, Translation, freshen, string};
 use super::scratch::Room;
 use super::{Real, Scratch, raw};
-use crate::verify::{Recorded, data_of};
+use crate::verify::{Recorded, come_of, data_of};
 use abi::Shape;
 use arrow::buffer::Buffer;
-use trace::record::{AT_EXIT, PieceKind};
+use trace::record::PieceKind;
 use trace::world::Bound;
 use trace::{Call, Piece};
 
@@ -48,8 +48,7 @@ impl Ready {
                 Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
                     (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
                     let mut data = data_of(call, i);
-                    let came = |p: &&Piece| usize::from(p.arg) == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0;
-                    let piece = if clean { call.pieces.iter().find(came) } else { data.next().filter(|_| !mapped) };
+                    let piece = if clean { come_of(call, i) } else { data.next().filter(|_| !mapped) };
                     piece.filter(|_| compared).into_iter().for_each(|piece| this.hold(piece));
                     if data.next().is_some() {
                         return None;
