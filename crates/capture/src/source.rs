@@ -6,9 +6,10 @@
 
 use crate::memory::read_u64;
 use nix::libc;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 /// A range of a regular file of another process, up to the file's end.
 pub(crate) struct Source {
@@ -57,12 +58,18 @@ impl Source {
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
-    /// The file of descriptor `fd` from a place on, if it is a regular one and still that with this inode; `landed`: the descriptor need not be one for reading.
-    pub fn of_inode(tid: i32, pid: i32, fd: i32, from: u64, inode: u64, landed: bool) -> Option<Self> {
-        let fd = if landed { reopen(tid, fd).or_else(|| borrow(pid, fd)) } else { borrow(pid, fd).or_else(|| reopen(tid, fd)) };
-        let file = File::from(fd?);
-        let metadata = file.metadata().ok()?;
-        (metadata.is_file() && metadata.ino() == inode).then(|| Self { file, from, end: metadata.size() })
+    /// The regular file with this inode, from a place on: that of descriptor `fd` or, if the program has closed that meanwhile, that of this name; `landed`: the descriptor
+    /// need not be one for reading.
+    pub fn of_inode(tid: i32, pid: i32, fd: i32, from: u64, inode: u64, landed: bool, name: &Path) -> Option<Self> {
+        let is_it = |metadata: &Metadata| metadata.is_file() && metadata.ino() == inode;
+        let of = |fd: Option<OwnedFd>| {
+            let file = File::from(fd?);
+            let metadata = file.metadata().ok().filter(is_it)?;
+            Some(Self { file, from, end: metadata.size() })
+        };
+        let named = || std::fs::symlink_metadata(name).ok().filter(is_it).and_then(|_| File::open(name).ok().map(OwnedFd::from));
+        let first = if landed { reopen(tid, fd) } else { borrow(pid, fd) };
+        of(first).or_else(|| of(if landed { borrow(pid, fd) } else { reopen(tid, fd) })).or_else(|| of(named()))
     }
     /// Bytes from here to the file's end.
     pub fn rest(&self) -> u64 {

@@ -1,10 +1,9 @@
 //! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
 //!
 //! The call does not return until its request is served, but for no longer than some milliseconds; the thread's next calls do not begin before, but for no longer than a
-//! second in all. After that, and where we share the program's only CPU, the program goes on meanwhile: it may close the descriptor (then the data are marked as
-//! unreadable), or change the file (then the trace has what is there now). That the descriptor still leads to the same file is checked. Nothing runs on a CPU whose call
-//! waits, so there are two threads, on different CPUs, and they run before others if they may. Two threads of each of two programs, recorded at once by two recorders: one
-//! of 200 recordings lost one call's bytes, of 160,000 calls; 10 of 30 did where these threads took their turns with all others (28 of 30 where calls waited for 50 ms, and once).
+//! second in all. After that, and where we share the program's only CPU, the program goes on meanwhile. Has it closed the descriptor, the file is found by the name that
+//! it had (if it has none any more, the data are marked as unreadable); has it changed the file, the trace has what is there now. That it is the same file is checked.
+//! Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs, and they run before others if they may.
 
 use super::load::{Probe, refused};
 use super::ring::Mapped;
@@ -14,11 +13,14 @@ use crate::out::{Due, Out, Sink};
 use crate::policy::{as_others, first_of_all};
 use crate::source::Source;
 use libbpf_rs::{MapHandle, RingBufferBuilder};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CpuSet;
 use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +35,8 @@ const WRITTEN_THERE: u32 = 2;
 const TICKS: u64 = 8_000_000;
 /// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this time.
 const AT_ONCE: u64 = 2_000_000;
+/// Who could not write, as the other was writing, tries again after this.
+const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// So many bytes take their time to read: others come first then, when it is their turn.
 const LONG: u64 = 1 << 20;
 
@@ -50,6 +54,8 @@ struct Desk {
     common: Arc<Mapped>,
     /// One at a time takes requests.
     turn: Mutex<()>,
+    /// One at a time waits for the disk.
+    disk: Mutex<()>,
 }
 
 impl Files {
@@ -59,7 +65,7 @@ impl Files {
     /// Starts them; `common` is the map of that name.
     pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journals: Vec<Journal>) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
-        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::new(()) });
+        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::new(()), disk: Mutex::new(()) });
         let cpus =
             rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
         let patience = if cpus.len() == 1 { 0 } else { TICKS };
@@ -93,7 +99,8 @@ impl Files {
     }
 }
 
-/// Writes nothing while it takes requests: the disk may want a CPU that a waiting call keeps, and the other thread can answer meanwhile.
+/// Writes nothing while it takes requests, nor while the other one writes: the disk may let them wait, or want a CPU that a waiting call keeps, and one of them can answer
+/// meanwhile.
 fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
     let count = |offset: usize, by: u64| desk.common.word(offset).fetch_add(by, Ordering::Release);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
@@ -101,7 +108,8 @@ fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
             let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
-            answer(&request, &mut out.borrow_mut());
+            let name = Path::new(OsStr::from_bytes(&bytes[size_of::<request>()..]));
+            answer(&request, name, &mut out.borrow_mut());
         }
         count(offset_of!(common_state, served), 1);
         answered.set(answered.get() + 1);
@@ -118,20 +126,24 @@ fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
             let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = ring.consume();
         }
-        out.borrow_mut().flush();
-        count(offset_of!(common_state, kept), answered.take());
+        let disk = if last { Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner)) } else { desk.disk.try_lock().ok() };
+        if disk.is_some() {
+            out.borrow_mut().flush();
+            count(offset_of!(common_state, kept), answered.take());
+        }
+        drop(disk);
         if last {
             return;
         }
         let mut fds = [PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
-        let _ = poll(&mut fds, None);
+        let _ = poll(&mut fds, (answered.get() > 0).then_some(&SOON));
     }
 }
 
-fn answer(r: &request, out: &mut Out) {
+fn answer(r: &request, name: &Path, out: &mut Out) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
     let header = Header { kind: RecordKind::Call as u8, pid: r.pid, tid: r.tid, nr: r.nr, entered: r.entered, left: r.entered, ..Header::default() };
-    let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0);
+    let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
     let wanted = match &source {
         Some(source) if r.how & TO_THE_END != 0 => source.rest(),
         Some(source) => r.wanted.min(source.rest()),

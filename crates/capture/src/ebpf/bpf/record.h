@@ -54,7 +54,7 @@ struct plan { u32 count[2]; u32 begins, fd; struct take take[2][STEPS]; };
 struct number { u32 plan, mask; u32 by, variants; };
 struct variant { u64 nr, value; };
 
-/* A file whose bytes the kernel moved itself: user space reads them. */
+/* A file whose bytes the kernel moved itself: user space reads them. The path follows that the file had then. */
 struct request { u64 entered, from, wanted, limit, ino; u32 pid, tid, nr, arg; s32 fd; u32 how; };
 enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
 

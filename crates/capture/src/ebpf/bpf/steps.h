@@ -284,6 +284,7 @@ static __always_inline struct inode *regular(struct file *file)
 	return inode && (BPF_CORE_READ(inode, i_mode) & 0170000) == 0100000 ? inode : 0;
 }
 
+#define IDENTITY_LESS_REQUEST (sizeof(struct identity) - sizeof(struct request))
 struct served { u64 ticket, until; };
 
 static long is_served(u32 i, void *ctx)
@@ -312,7 +313,7 @@ static __always_inline void await(struct thread *t, bool after)
 }
 
 /* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
-static __always_inline void file_of(const struct scratch *s, const struct take *t)
+static __always_inline void file_of(struct scratch *s, const struct take *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 pointer = argument(s, t->arg2), wanted = length(s, t), n = moved(s), after = n;
@@ -339,18 +340,23 @@ static __always_inline void file_of(const struct scratch *s, const struct take *
 	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
 		return;
 	}
-	struct request r = {
-		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = range.fd, .arg = t->arg,
-		.from = after > n ? after - n : 0, .wanted = wanted, .how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
-		.ino = BPF_CORE_READ(inode, i_ino),
-	};
 	struct common_state *c = common_state();
 	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!c || !me)
 		return;
+	/* The file's name goes with the request, which takes the place of the identity before it. */
+	flush(s);
+	u32 n_bytes = describe_file(s, file) - IDENTITY_LESS_REQUEST;
+	struct request *r = (void *)(s->bytes + IDENTITY_LESS_REQUEST);
+	*r = (struct request){
+		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = range.fd, .arg = t->arg,
+		.from = after > n ? after - n : 0, .wanted = wanted, .how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
+		.ino = BPF_CORE_READ(inode, i_ino),
+	};
 	/* Counted before it can be seen, and looked at afterwards: when so many are served, it is among them. */
 	__sync_fetch_and_add(&c->asked, 1);
-	if (bpf_ringbuf_output(&requests, &r, sizeof(r), BPF_RB_FORCE_WAKEUP)) {
+	barrier_var(n_bytes);
+	if (n_bytes > SCRATCH || bpf_ringbuf_output(&requests, r, n_bytes, BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->served, 1);
 		__sync_fetch_and_add(&c->kept, 1);
 		__sync_fetch_and_add(&c->refused, 1);
