@@ -198,6 +198,9 @@ impl Source for Altered<'_> {
     fn items_about(&self) -> u64 {
         self.inner.items_about()
     }
+    fn is_of_one_thread(&self) -> bool {
+        self.inner.is_of_one_thread()
+    }
     fn is_torn(&self) -> bool {
         self.inner.is_torn()
     }

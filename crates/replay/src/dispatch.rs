@@ -191,10 +191,7 @@ impl<'a> Dispatcher<'a> {
         match event.kind {
             RecordKind::State => {
                 if let Some(cwd) = self.world.directory(event.tid) {
-                    let fd = open_directory(&cwd.path);
-                    if fd >= 0 {
-                        cwd.real.set(fd as i32);
-                    }
+                    self.pool.opened(&cwd.real, open_directory(&cwd.path));
                 }
             }
             RecordKind::Descriptor => self.present(event),
@@ -217,16 +214,13 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         if let Some(first) = self.pool.present(file.id) {
-            let fd = raw::duplicate(first, true);
-            if fd >= 0 {
-                descriptor.real.set(fd as i32);
-            }
+            self.pool.opened(&descriptor.real, raw::duplicate(first, true));
             return;
         }
         let fd = raw::open(&file.path, file.status() & OPEN_FLAGS);
         if fd >= 0 {
             raw::seek(fd as i32, file.offset(), 0);
-            descriptor.real.set(fd as i32);
+            self.pool.opened(&descriptor.real, fd);
             self.pool.remember(file.id, fd as i32);
         }
     }

@@ -77,9 +77,10 @@ fn ahead(jobs: &[Job]) {
 
 impl Executor {
     /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each
-    /// other's heap.
-    pub fn run(shared: &Arc<Shared>, lane: usize, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>) {
+    /// other's heap. `own`: its descriptor table is to be its own, and it says when it is.
+    pub fn run(shared: &Arc<Shared>, lane: usize, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>, own: Option<Sender<()>>) {
         let work = || {
+            let own = own.filter(|_| raw::own_table()).is_some_and(|own| own.send(()).is_ok());
             // A working directory and a umask of this thread alone.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
             if !shared.powers.any_user && !shared.powers.capabilities {
@@ -130,6 +131,9 @@ impl Executor {
                     let _ended = back.send(handful);
                 }
             }
+            if own {
+                raw::close_all();
+            }
             shared.add_late(&clock.late);
             shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
             Ok::<(), String>(())
@@ -144,6 +148,7 @@ impl Executor {
     }
 
     /// Does a job when it is its turn, unless something has gone wrong. What a short call brought is not compared yet.
+    #[inline(always)]
     fn perform(&mut self, shared: &Shared, job: &mut Job, clock: &mut Clock) -> Option<Come> {
         if job.after > self.waited {
             shared.frontier.wait(job.after);
@@ -179,6 +184,7 @@ impl Executor {
     }
 
     /// Performs a call that was translated beforehand.
+    #[inline(always)]
     fn short(&mut self, shared: &Shared, short: &mut Short) -> Option<Come> {
         // Most are not written to: all of them are more than a cache holds.
         if !short.same {

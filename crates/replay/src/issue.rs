@@ -7,10 +7,11 @@ pub(crate) mod arguments;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
 mod ready;
+pub(crate) mod real;
 #[allow(unsafe_code)]
 pub(crate) mod scratch;
 
 pub(crate) use arguments::Arguments;
-pub(crate) use raw::Real;
 pub(crate) use ready::Ready;
+pub(crate) use real::Real;
 pub(crate) use scratch::Scratch;

@@ -122,6 +122,7 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
         mounts: source.mounts(),
         torn: source.is_torn(),
         complete_until: source.complete_until(),
+        alone: source.is_of_one_thread(),
         stop: AtomicBool::new(false),
         broken: Mutex::default(),
     });

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_no_new_privs;
@@ -15,7 +16,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 use trace::world::Credentials;
+
+/// So often is tried again what threads that have ended may prevent, a millisecond each.
+const PATIENCE: usize = 1000;
 
 /// What the walls allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,16 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
         return Ok(Powers { any_user: true, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(refused("a user namespace is refused; run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"))?;
+    // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID; unshare(2), EINVAL).
+    let mut entered = unshare(CloneFlags::CLONE_NEWUSER);
+    for _ in 0..PATIENCE {
+        if entered != Err(Errno::EINVAL) {
+            break;
+        }
+        sleep(Duration::from_millis(1));
+        entered = unshare(CloneFlags::CLONE_NEWUSER);
+    }
+    entered.map_err(refused("a user namespace is refused; run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"))?;
     let (inner_uid, inner_gid) = recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
     let write = |path: &str, text: String| std::fs::write(path, text).map_err(|e| Error::Sandbox("the user namespace cannot be mapped", e));
     write("/proc/self/setgroups", "deny".into())?;

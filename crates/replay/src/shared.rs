@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
+    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a table that others use, too, takes the kernel a tenth of a cached pread.
+    pub alone: bool,
     /// No call is to begin any more.
     pub stop: AtomicBool,
     /// Beginnings of threads may be missing.

@@ -130,6 +130,7 @@ impl Short {
     }
 
     /// Performs it on the real descriptor.
+    #[inline(always)]
     pub fn perform(&mut self, real: i32, scratch: &mut Scratch) -> Come {
         let ready = match &mut self.does {
             Does::Call(ready) => ready,

@@ -28,6 +28,10 @@ pub trait Source: Sync {
     fn items_about(&self) -> u64 {
         1 << 20
     }
+    /// One thread made all calls, and nothing was recorded of it before it began.
+    fn is_of_one_thread(&self) -> bool {
+        false
+    }
     /// The recorder was killed, so that beginnings of threads may be missing whose calls are there.
     fn is_torn(&self) -> bool {
         false
@@ -58,6 +62,9 @@ impl Source for Trace {
     }
     fn items_about(&self) -> u64 {
         self.summary().calls.saturating_add(self.summary().events)
+    }
+    fn is_of_one_thread(&self) -> bool {
+        self.summary().threads == 1 && self.about().joined.is_empty() && !self.about().command.is_empty()
     }
     fn is_torn(&self) -> bool {
         self.summary().recovered

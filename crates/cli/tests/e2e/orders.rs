@@ -1,11 +1,13 @@
 //! Orders and paces of replay: whatever is chosen, results and tree are those of the recording, but for races where the order leaves them open.
 
-use crate::place::{Place, Watch, number};
+use crate::place::{Place, REANIMATOR, Watch, number};
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::{repository, tracee};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const GIT: &str = "git init -q r; cd r; for i in 1 2 3; do echo $i > f$i; done; git add .; git -c user.name=a -c user.email=b commit -qm x; git gc -q";
@@ -41,6 +43,24 @@ fn a_crowd_in_all_orders() {
         }
     }
     replayed(&place, &trace, 20, &["--order", "thread"]);
+}
+
+/// A recording of one thread is performed with a descriptor table of its own, in which nothing stays that the program has let go.
+#[test]
+fn descriptors_of_one_thread() {
+    let place = Place::new();
+    place.file("work/input", "one\ntwo\n");
+    let trace = place.trace("t");
+    let program = repository().join("tests/tracees/alone.py");
+    let input = File::open(place.work().join("input")).unwrap();
+    run(place.record(&trace, &[], [Path::new("/usr/bin/python3"), &program]).stdin(input)).ok("record");
+    assert_eq!(number(&place.info(&trace), "threads"), 1);
+    for options in [&[][..], &["--preload"], &["--order", "strict"], &["--pace", "think"]] {
+        let root = place.directory(&format!("root{}", options.concat()));
+        let argv = ["/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", REANIMATOR, "replay", "--root"].map(OsStr::new);
+        let ran = run(place.command(argv.into_iter().chain([root.as_os_str(), trace.as_os_str()])).args(options));
+        assert_eq!(ran.code, Some(0), "{options:?}: {ran:?}");
+    }
 }
 
 /// Which message was received shows by what the descriptors are that came with it.

@@ -3,13 +3,13 @@
 
 use crate::executor::Executor;
 use crate::frontier::LANES;
-use crate::issue::Real;
+use crate::issue::{Real, raw, real};
 use crate::job::{Job, Work};
 use crate::shared::Shared;
 use crate::short::{Place, Short};
 use crate::{Error, Pace};
 use ahash::HashMap;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use trace::world::{Bound, Credentials, Descriptor};
@@ -53,6 +53,8 @@ pub(super) struct Pool {
     latest: Option<(u32, usize)>,
     /// Real descriptors of open files that were there at the start.
     present: HashMap<u64, i32>,
+    /// All that were opened here.
+    opened: Vec<i32>,
 }
 
 impl Pool {
@@ -72,6 +74,15 @@ impl Pool {
             serving: HashMap::default(),
             latest: None,
             present: HashMap::default(),
+            opened: Vec::new(),
+        }
+    }
+
+    /// The dispatcher, not an executor, has opened a descriptor.
+    pub fn opened(&mut self, real: &Real, fd: i64) {
+        if let Ok(fd @ 0..) = i32::try_from(fd) {
+            real.set(fd);
+            self.opened.extend(Some(fd).filter(|_| real.get() == fd));
         }
     }
 
@@ -96,6 +107,7 @@ impl Pool {
             None => {
                 let lane = match self.free.pop() {
                     Some(lane) => lane,
+                    None if self.shared.alone && !self.executors.is_empty() => 0,
                     None if self.executors.len() >= LANES => tid as usize % LANES,
                     None => self.start()?,
                 };
@@ -182,11 +194,20 @@ impl Pool {
         self.shared.frontier.open(lane);
         let (sender, jobs) = unbounded();
         let (shared, back) = (self.shared.clone(), self.back.clone());
+        let (own, owns) = bounded(1);
+        let own = self.shared.alone.then_some(own);
         let thread = std::thread::Builder::new()
             .name("executor".into())
             .stack_size(STACK)
-            .spawn(move || Executor::run(&shared, lane, &jobs, &back))
+            .spawn(move || Executor::run(&shared, lane, &jobs, &back, own))
             .map_err(|e| Error::Sandbox("a thread is refused", e))?;
+        if owns.recv().is_ok() {
+            // What was opened here is there now, and would stay open here.
+            for fd in self.opened.drain(..) {
+                raw::close(fd);
+            }
+            real::are_elsewhere();
+        }
         self.executors.push(Served { jobs: sender, waiting: Vec::new(), meant: None, place: None, who: None, thread });
         Ok(lane)
     }

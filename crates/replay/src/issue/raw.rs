@@ -1,58 +1,9 @@
-//! System calls by number, and real descriptors.
+//! System calls by number.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::time::Instant;
 use syscalls::Sysno;
-
-/// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
-#[derive(Debug)]
-pub struct Real {
-    fd: AtomicI32,
-    /// How many calls must be done for it to be there: one more than the number of the call that opens it.
-    born: AtomicU64,
-}
-
-impl Default for Real {
-    fn default() -> Self {
-        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0) }
-    }
-}
-
-impl Real {
-    /// The number; -1: none.
-    pub fn get(&self) -> i32 {
-        self.fd.load(Acquire)
-    }
-    /// Takes over `fd`. One that is there already stays, and `fd` is closed.
-    pub(crate) fn set(&self, fd: i32) {
-        if self.fd.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
-            close(fd);
-        }
-    }
-    /// Gives the descriptor away.
-    pub(crate) fn take(&self) -> i32 {
-        self.fd.swap(-1, AcqRel)
-    }
-    /// Call `number` opens it.
-    pub(crate) fn opened_by(&self, number: u64) {
-        self.born.store(number + 1, Relaxed);
-    }
-    /// How many of the dispatched calls must be done before it can be used.
-    pub(crate) fn after(&self) -> u64 {
-        self.born.load(Relaxed)
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let fd = self.take();
-        if fd >= 0 {
-            close(fd);
-        }
-    }
-}
 
 /// This machine's number of the call that has number `nr` on x86-64; `None` if it does not have it.
 pub fn native(nr: u32) -> Option<Sysno> {
@@ -72,7 +23,7 @@ pub fn native(nr: u32) -> Option<Sysno> {
 /// Asks for the first lines of what is there, which will be read soon.
 pub(crate) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for line in 0..size_of::<T>().div_ceil(64).min(4) {
+    for line in 0..(what.addr() % 64 + size_of::<T>()).div_ceil(64).min(4) {
         // SAFETY: a hint; no address is wrong.
         unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(what.cast::<i8>().wrapping_add(line * 64)) };
     }
@@ -95,7 +46,9 @@ pub(crate) fn measured() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno.
+/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno. This and what leads here for most calls is to be one
+/// function: where the kernel clears the processor's memory of who called whom (against Spectre), each return after it is a wrong guess.
+#[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
     // SAFETY: both pass only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
@@ -121,6 +74,17 @@ fn plain(nr: Sysno, args: [usize; 6]) -> i64 {
 /// close(2).
 pub(crate) fn close(fd: i32) -> i64 {
     plain(Sysno::close, [fd as usize, 0, 0, 0, 0, 0])
+}
+
+/// A descriptor table of this thread alone, a copy of that which it had (unshare(2)). Whether that was allowed.
+pub(crate) fn own_table() -> bool {
+    const CLONE_FILES: usize = 0x400;
+    plain(Sysno::unshare, [CLONE_FILES, 0, 0, 0, 0, 0]) == 0
+}
+
+/// Closes all descriptors of this thread's table but the standard ones.
+pub(crate) fn close_all() -> i64 {
+    plain(Sysno::close_range, [3, u32::MAX as usize, 0, 0, 0, 0])
 }
 
 /// A duplicate of `fd`; the lowest free number.

@@ -89,6 +89,7 @@ impl Ready {
     }
 
     /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes came back.
+    #[inline(always)]
     pub fn perform(&self, real: i32, scratch: &mut Scratch) -> Result<(i64, Option<Room>), Refused> {
         let mut values = self.values;
         if let Some(value) = values.get_mut(usize::from(self.fd)) {

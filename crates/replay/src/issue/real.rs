@@ -1,0 +1,62 @@
+//! Real descriptors.
+
+use super::raw::close;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+
+/// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
+#[derive(Debug)]
+pub struct Real {
+    fd: AtomicI32,
+    /// How many calls must be done for it to be there: one more than the number of the call that opens it.
+    born: AtomicU64,
+}
+
+impl Default for Real {
+    fn default() -> Self {
+        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0) }
+    }
+}
+
+impl Real {
+    /// The number; -1: none.
+    pub fn get(&self) -> i32 {
+        self.fd.load(Acquire)
+    }
+    /// Takes over `fd`. One that is there already stays, and `fd` is closed.
+    pub(crate) fn set(&self, fd: i32) {
+        if self.fd.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
+            close(fd);
+        }
+    }
+    /// Gives the descriptor away.
+    pub(crate) fn take(&self) -> i32 {
+        self.fd.swap(-1, AcqRel)
+    }
+    /// Call `number` opens it.
+    pub(crate) fn opened_by(&self, number: u64) {
+        self.born.store(number + 1, Relaxed);
+    }
+    /// How many of the dispatched calls must be done before it can be used.
+    pub(crate) fn after(&self) -> u64 {
+        self.born.load(Relaxed)
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let fd = self.take();
+        if fd >= 0 && !ELSEWHERE.get() {
+            close(fd);
+        }
+    }
+}
+
+thread_local! {
+    static ELSEWHERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on real descriptors are in a table that is not this thread's. What it lets go, which is what nobody has closed in the end, is closed with that table.
+pub(crate) fn are_elsewhere() {
+    ELSEWHERE.set(true);
+}
