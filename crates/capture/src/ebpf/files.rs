@@ -53,9 +53,18 @@ struct Desk {
     /// The words of `struct common_state`.
     common: Arc<Mapped>,
     /// One at a time takes requests.
-    turn: Mutex<()>,
+    turn: Mutex<Turn>,
     /// One at a time waits for the disk.
     disk: Mutex<()>,
+}
+
+/// Requests are taken in the order in which they were made.
+#[derive(Default)]
+struct Turn {
+    /// How many were.
+    taken: u64,
+    /// The first one whose answer each thread has not written.
+    unwritten: [Option<u64>; Files::JOURNALS],
 }
 
 impl Files {
@@ -65,7 +74,7 @@ impl Files {
     /// Starts them; `common` is the map of that name.
     pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journals: Vec<Journal>) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
-        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::new(()), disk: Mutex::new(()) });
+        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::default(), disk: Mutex::new(()) });
         let cpus =
             rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
         let patience = if cpus.len() == 1 { 0 } else { TICKS };
@@ -83,7 +92,7 @@ impl Files {
                     desk.common.word(offset_of!(common_state, patience)).fetch_min(AT_ONCE, Ordering::Release);
                 }
                 let mut out = Out::new(journal);
-                serve(&requests, &desk, &mut out);
+                serve(&requests, &desk, half, &mut out);
                 out.finish()
             };
             threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
@@ -101,8 +110,8 @@ impl Files {
 
 /// Writes nothing while it takes requests, nor while the other one writes: the disk may let them wait, or want a CPU that a waiting call keeps, and one of them can answer
 /// meanwhile.
-fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
-    let count = |offset: usize, by: u64| desk.common.word(offset).fetch_add(by, Ordering::Release);
+fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
+    let turn = || desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
@@ -111,7 +120,7 @@ fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
             let name = Path::new(OsStr::from_bytes(&bytes[size_of::<request>()..]));
             answer(&request, name, &mut out.borrow_mut());
         }
-        count(offset_of!(common_state, served), 1);
+        desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
         answered.set(answered.get() + 1);
         0
     };
@@ -123,20 +132,29 @@ fn serve(requests: &MapHandle, desk: &Desk, out: &mut Out) {
     loop {
         let last = desk.stop.load(Ordering::Acquire);
         {
-            let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turn = turn();
             let _ = ring.consume();
+            let first = turn.taken;
+            if answered.get() > 0 {
+                turn.unwritten[half].get_or_insert(first);
+            }
+            turn.taken += answered.take();
         }
         let disk = if last { Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner)) } else { desk.disk.try_lock().ok() };
         if disk.is_some() {
             out.borrow_mut().flush();
-            count(offset_of!(common_state, kept), answered.take());
+            let mut turn = turn();
+            turn.unwritten[half] = None;
+            let kept = turn.unwritten.iter().flatten().min().unwrap_or(&turn.taken);
+            desk.common.word(offset_of!(common_state, kept)).store(*kept, Ordering::Release);
         }
+        let waits = disk.is_none();
         drop(disk);
         if last {
             return;
         }
         let mut fds = [PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
-        let _ = poll(&mut fds, (answered.get() > 0).then_some(&SOON));
+        let _ = poll(&mut fds, waits.then_some(&SOON));
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a file for it: in nanoseconds, and with some to spare.
-const SLACK: u64 = 100_000_000;
+const SLACK: u64 = 300_000_000;
 
 /// All journals.
 pub(super) struct Waters {
@@ -41,7 +41,8 @@ impl Tide for Waters {
         // Asked after that: what the records until then want read has been asked for.
         let asked = self.word(offset_of!(common_state, asked)).load(Ordering::Acquire);
         let (written, asked) = *self.asked.get_or_insert((written, asked));
-        if self.word(offset_of!(common_state, kept)).load(Ordering::Acquire) >= asked {
+        let answered = [offset_of!(common_state, kept), offset_of!(common_state, refused)].map(|word| self.word(word).load(Ordering::Acquire));
+        if answered.iter().sum::<u64>() >= asked {
             self.asked = None;
             self.until = written.saturating_sub(SLACK);
         }

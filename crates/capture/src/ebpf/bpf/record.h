@@ -77,7 +77,7 @@ struct common_state {
 	u64 refused;   /* requests for which there was no room */
 	u64 asked;     /* requests that were made, */
 	u64 served;    /* those whose files were read, */
-	u64 kept;      /* and those whose answers are in the journals */
+	u64 kept;      /* and how many of the first of them have their answers in the journals, but for those that were refused */
 	u64 patience;  /* nanoseconds to wait for that after a call; 0: whoever serves them has no other CPU, so that it is no use */
 };
 

@@ -358,7 +358,6 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 	barrier_var(n_bytes);
 	if (n_bytes > SCRATCH || bpf_ringbuf_output(&requests, r, n_bytes, BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->served, 1);
-		__sync_fetch_and_add(&c->kept, 1);
 		__sync_fetch_and_add(&c->refused, 1);
 		return;
 	}
