@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Write};
 use std::num::NonZeroU64;
 
 /// Pages are sent on and dropped so many bytes at a time.
-const STEP: u64 = 8 << 20;
+const STEP: u64 = 1 << 20;
 
 /// What is further behind the end of a log than this is not in the page cache, or should not be.
 pub(crate) fn window() -> u64 {
