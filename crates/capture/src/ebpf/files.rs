@@ -67,6 +67,21 @@ struct Turn {
     unwritten: [Option<u64>; Files::JOURNALS],
 }
 
+impl Turn {
+    /// A thread has taken the next ones, so many.
+    fn took(&mut self, thread: usize, count: u64) {
+        if count > 0 {
+            self.unwritten[thread].get_or_insert(self.taken);
+            self.taken += count;
+        }
+    }
+    /// A thread has written all its answers. How many of the first requests have theirs in the journals.
+    fn wrote(&mut self, thread: usize) -> u64 {
+        self.unwritten[thread] = None;
+        self.unwritten.iter().flatten().copied().min().unwrap_or(self.taken)
+    }
+}
+
 impl Files {
     /// How many journals they write.
     pub const JOURNALS: usize = 2;
@@ -134,19 +149,13 @@ fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
         {
             let mut turn = turn();
             let _ = ring.consume();
-            let first = turn.taken;
-            if answered.get() > 0 {
-                turn.unwritten[half].get_or_insert(first);
-            }
-            turn.taken += answered.take();
+            turn.took(half, answered.take());
         }
         let disk = if last { Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner)) } else { desk.disk.try_lock().ok() };
         if disk.is_some() {
             out.borrow_mut().flush();
             let mut turn = turn();
-            turn.unwritten[half] = None;
-            let kept = turn.unwritten.iter().flatten().min().unwrap_or(&turn.taken);
-            desk.common.word(offset_of!(common_state, kept)).store(*kept, Ordering::Release);
+            desk.common.word(offset_of!(common_state, kept)).store(turn.wrote(half), Ordering::Release);
         }
         let waits = disk.is_none();
         drop(disk);
@@ -183,5 +192,24 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
     out.end_parts();
     if long {
         first_of_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_counts_up_to_the_first_that_is_not() {
+        let mut turn = Turn::default();
+        turn.took(0, 5);
+        turn.took(1, 3);
+        assert_eq!(turn.wrote(1), 0, "the first five are not there");
+        turn.took(1, 4);
+        turn.took(0, 0);
+        assert_eq!(turn.wrote(0), 8, "the last four are not there");
+        turn.took(0, 1);
+        assert_eq!(turn.wrote(1), 12);
+        assert_eq!(turn.wrote(0), 13);
     }
 }
