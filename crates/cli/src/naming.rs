@@ -114,7 +114,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         assert!(newest(dir.path()).is_err());
         make_trace(&dir.path().join("b.ra"));
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(std::time::Duration::from_millis(200));
         make_trace(&dir.path().join("a.ra"));
         fs::create_dir(dir.path().join("empty.ra")).expect("free");
         assert_eq!(newest(dir.path()).expect("two traces"), Path::new("a.ra"));

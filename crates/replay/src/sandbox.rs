@@ -21,7 +21,7 @@ use std::time::Duration;
 use trace::world::Credentials;
 
 /// So often is tried again what threads that have ended may prevent, a millisecond each.
-const PATIENCE: usize = 1000;
+const PATIENCE: usize = 10_000;
 
 /// What the walls allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

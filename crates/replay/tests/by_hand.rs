@@ -81,13 +81,12 @@ impl Script {
     fn read(&mut self, tid: u32, fd: u64, count: u64, bytes: &[u8]) -> &mut Call {
         self.call(tid, "read", &[fd, 4096, count], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)])
     }
-    fn run_in(self, root: &Path) -> Result<Report, Error> {
-        let options = Options { patience: Duration::from_secs(2), ..Options::new(root) };
-        replay_source(&Made(self.items), &options, &Quiet)
+    fn run_in(self, root: &Path, patience: Duration) -> Result<Report, Error> {
+        replay_source(&Made(self.items), &Options { patience, ..Options::new(root) }, &Quiet)
     }
     fn run(self) -> (tempfile::TempDir, Report) {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let report = self.run_in(root.path()).expect("replayed");
+        let report = self.run_in(root.path(), Duration::from_secs(60)).expect("replayed");
         (root, report)
     }
 }
@@ -264,7 +263,7 @@ fn a_trace_that_blocks_for_ever_is_given_up() {
     s.open(1, "/f", RDWR_CREATE, 4, 10);
     s.call(1, "flock", &[3, 2], 0, vec![]);
     s.call(1, "flock", &[4, 2], 0, vec![]);
-    match s.run_in(root.path()) {
+    match s.run_in(root.path(), Duration::from_secs(2)) {
         Err(Error::Stuck { call: "flock", seq: 3, .. }) => {}
         other => panic!("{other:?}"),
     }

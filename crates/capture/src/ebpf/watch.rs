@@ -16,6 +16,7 @@ use crate::user::{self, Asked, Handlers};
 use crate::{Command, End, Error, Options, Outcome, launch};
 use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
+use rustix::thread::{MembarrierCommand, membarrier};
 use std::fs::File;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -274,6 +275,8 @@ impl<'o> Watch<'o> {
         sealing.iter().for_each(Sealing::stop);
         let detached = self.alive() > 0;
         if detached {
+            // Who has just left the kernel's program has put its record into a ring.
+            let _best = membarrier(MembarrierCommand::Global);
             pending::tell(&self.probe, &mut self.out);
         }
         let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);

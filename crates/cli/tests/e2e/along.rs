@@ -4,17 +4,27 @@ use crate::place::{Place, REANIMATOR, Watch, number};
 use crate::proof::same_again;
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use std::fs;
 use std::path::Path;
 
 /// Seals when there is little, into small segments.
 pub const EARLY: [&str; 2] = ["--seal-at", "65536"];
 
-/// A program that works now and then: each time it writes and copies a file.
-pub fn now_and_then(times: u32) -> [String; 3] {
-    let script =
-        format!("i=0; while [ $i -lt {times} ]; do {} out$i 3000 2; cp out$i copy$i; sleep 0.3; i=$((i + 1)); done; echo done", tracee("count").display());
+/// A program that works now and then, until it is [`enough`]: each time it writes and copies a file.
+pub fn now_and_then() -> [String; 3] {
+    let work = format!("{} out$i 3000 2; cp out$i copy$i; sleep 0.3; i=$((i + 1))", tracee("count").display());
+    let script = format!("trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do {work}; done; echo done");
     ["/bin/dash".to_owned(), "-c".to_owned(), script]
+}
+
+/// Tells the program that has left its number in the file `up` that it is enough.
+#[track_caller]
+pub fn enough(place: &Place) {
+    let program = fs::read_to_string(place.work().join("up")).unwrap();
+    kill(Pid::from_raw(program.trim().parse().unwrap()), Signal::SIGUSR1).unwrap();
 }
 
 /// Files of calls in a trace.
@@ -27,10 +37,11 @@ pub fn segments(trace: &Path) -> usize {
 fn segments_are_there_before_the_program_ends() {
     Place::each(|place| {
         let trace = place.trace("t");
-        let mut recorder = start(&mut place.record(&trace, &EARLY, now_and_then(8)));
+        let mut recorder = start(&mut place.record(&trace, &EARLY, now_and_then()));
         wait_for("segments", || segments(&trace) > 2);
-        assert!(recorder.try_wait().unwrap().is_none() && !place.work().join("copy7").exists(), "the program was to be running");
+        assert!(recorder.try_wait().unwrap().is_none(), "the program was to be running");
         assert!(fs::read_to_string(trace.join("trace.json")).unwrap().contains("recording"));
+        enough(&place);
         let ran = finish(recorder, "the program").ok("record");
         assert!(ran.stdout.ends_with("done\n"), "{ran:?}");
         let info = place.info(&trace);
@@ -48,9 +59,16 @@ fn what_is_told_of_calls_is_the_same() {
         let told = |options: &[&str]| {
             let place = Place::watched_by(watch);
             let trace = place.trace("t");
+            let gate = place.work().join("gate");
+            mkfifo(&gate, Mode::S_IRWXU).unwrap();
             let script =
-                "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> log; read x < log; j=$((j + 1)); done; sleep 0.25; i=$((i + 1)); done";
-            run(&mut place.record(&trace, options, ["/bin/dash", "-c", script])).ok("record");
+                "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> log; read x < log; j=$((j + 1)); done; i=$((i + 1)); done; read x < gate";
+            let recorder = start(&mut place.record(&trace, options, ["/bin/dash", "-c", script]));
+            if options == EARLY {
+                wait_for("segments", || segments(&trace) > 2);
+            }
+            fs::write(gate, "on\n").unwrap();
+            finish(recorder, "the program").ok("record");
             assert_eq!(place.info(&trace)["verdict"], "complete");
             let work = place.work().display().to_string();
             let rows = place.rows(&trace, &["-e", "open,openat,write,read,close,dup2,fcntl"]);
@@ -76,13 +94,14 @@ fn the_recording_comes_first() {
     let place = Place::new();
     let small = place.directory("small").display().to_string();
     // The program moves 2 x 110 MiB that do not compress.
-    let program = "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; i=$((i + 1)); done";
+    let program =
+        "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; [ $i -ne 5 ] || while [ ! -e some ]; do sleep 0.1; done; i=$((i + 1)); done";
     let script = format!(
         "mount -t tmpfs -o size=360m none {small}
          {REANIMATOR} record --seal-at 1000000 -o {small}/t.ra -- /bin/dash -c '{program}' & recorder=$!
          most=0
          while kill -0 $recorder 2>/dev/null; do
-           now=$(ls {small}/t.ra 2>/dev/null | grep -c calls-); [ $now -gt $most ] && most=$now; sleep 0.05
+           now=$(ls {small}/t.ra 2>/dev/null | grep -c calls-); [ $now -gt $most ] && most=$now; [ $most -gt 2 ] && : > some; sleep 0.05
          done
          wait $recorder; echo \"status $? most $most\"
          mount -o remount,size=900m {small}

@@ -20,6 +20,14 @@ fn status_line(pid: u32, name: &str) -> String {
     status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
 }
 
+/// Waits until a signal that was sent is delivered.
+#[track_caller]
+fn delivered(pid: Pid, signal: Signal) {
+    let bit = 1 << (signal as u64 - 1);
+    let waits = |name| u64::from_str_radix(&status_line(pid.as_raw().unsigned_abs(), name), 16).unwrap() & bit != 0;
+    wait_for("the signal to be delivered", || !waits("ShdPnd:") && !waits("SigPnd:"));
+}
+
 /// Every thread of a process is watched.
 fn all_watched(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
@@ -78,7 +86,9 @@ fn attach_to_a_program_that_ends_in(place: &Place) {
     let trace = place.trace("t");
     let recorder = start(&mut place.attach(&trace, program.id()));
     wait_for("the program to be watched", || has_begun(&trace));
-    std::thread::sleep(Duration::from_millis(300));
+    let log = || fs::metadata(place.work().join("log")).unwrap().len();
+    let then = log();
+    wait_for("what is watched", || log() > then + 20);
     kill(pid(&program), Signal::SIGUSR1).unwrap();
     let ran = finish(program, "the program");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(4), "done\n"));
@@ -133,10 +143,10 @@ fn the_second_interrupt_detaches_in(place: &Place) {
     let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     wait_for("the program", || fs::read_to_string(place.work().join("up")).is_ok_and(|s| s.ends_with('\n')));
-    for _ in 0..2 {
-        kill(pid(&recorder), Signal::SIGINT).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    kill(pid(&recorder), Signal::SIGINT).unwrap();
+    delivered(pid(&recorder), Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(100));
+    kill(pid(&recorder), Signal::SIGINT).unwrap();
     wait_for("the recorder's end", || recorder.try_wait().unwrap().is_some());
     assert!(!place.work().join("over").exists(), "the recorder waited for the program");
     fs::write(place.work().join("stop"), "").unwrap();
@@ -155,18 +165,20 @@ fn stop_and_continue_from_outside() {
 #[track_caller]
 fn stop_and_continue_from_outside_in(place: &Place) {
     let trace = place.trace("t");
-    let script = "echo $$ > up; i=0; while [ $i -lt 20 ]; do echo $i >> log; sleep 0.02; i=$((i + 1)); done; exit 6";
+    let script = "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do echo $i >> log; sleep 0.02; i=$((i + 1)); done; exit 6";
     let recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     let read = || fs::read_to_string(place.work().join("up")).unwrap_or_default();
     wait_for("the program", || read().ends_with('\n'));
     let program: i32 = read().trim().parse().unwrap();
     kill(Pid::from_raw(program), Signal::SIGTSTP).unwrap();
+    delivered(Pid::from_raw(program), Signal::SIGTSTP);
     wait_for("the stop", || status_line(program.unsigned_abs(), "State:").to_lowercase().starts_with('t'));
     std::thread::sleep(Duration::from_millis(200));
     let then = fs::metadata(place.work().join("log")).map_or(0, |m| m.len());
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(fs::metadata(place.work().join("log")).map_or(0, |m| m.len()), then, "it is stopped");
     kill(Pid::from_raw(program), Signal::SIGCONT).unwrap();
+    crate::along::enough(place);
     assert_eq!(finish(recorder, "the recorder").end(), (Some(6), None));
     assert_eq!(place.info(&trace)["verdict"], "complete");
     same_again(place, &trace, &place.directory("root"));

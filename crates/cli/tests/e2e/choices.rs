@@ -76,12 +76,16 @@ fn what_is_left_out_breaks_nothing() {
         let (_, all) = same(place, &trace, "all", &[]);
         assert!(all.join("a/late").exists() && all.join("b/h").exists());
 
-        let (report, here) = same(place, &trace, "until", &["--until", "0.1"]);
+        // In the middle of the pause.
+        let rows = place.rows(&trace, &[]);
+        let late = rows.iter().find(|row| row["call"] == "openat" && row.to_string().contains("a/late")).unwrap();
+        let middle = format!("{}", (number(late, "entered") - number(&rows[0], "entered")) as f64 / 1e9 - 0.1);
+        let (report, here) = same(place, &trace, "until", &["--until", &middle]);
         assert!(here.join("b/g").exists() && !here.join("a/late").exists());
         assert_eq!(number(&report, "state.compared"), 0);
 
         // What comes before makes the state for what comes then.
-        let (report, here) = same(place, &trace, "from", &["--from", "0.1"]);
+        let (report, here) = same(place, &trace, "from", &["--from", &middle]);
         assert!(here.join("a/late").exists() && here.join("b/h").exists());
         assert!(number(&report, "early") > 20 && number(&report, "state.compared") > 5, "{report:#}");
 
@@ -93,7 +97,7 @@ fn what_is_left_out_breaks_nothing() {
         assert!(here.join("a/late").exists() && !here.join("a/l").exists());
 
         // The shell makes files that another process reads: what those find of the others' is explained.
-        let shell = place.rows(&trace, &[])[0]["pid"].to_string();
+        let shell = rows[0]["pid"].to_string();
         let (report, _) = same(place, &trace, "pid", &["--only-pid", &shell]);
         assert!(number(&report, "explained") > 0 && number(&report, "skipped_by.process not chosen") > 0, "{report:#}");
     });

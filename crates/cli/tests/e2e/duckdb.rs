@@ -32,7 +32,8 @@ fn python_with_duckdb() -> Command {
     let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
     if !there.join("done").exists() {
         run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&there)).ok("python3 -m venv");
-        run(Command::new(there.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "duckdb"])).ok("pip install duckdb");
+        let install = ["install", "--quiet", "--disable-pip-version-check", "--retries", "10", "duckdb"];
+        run(Command::new(there.join("bin/pip")).args(install)).ok("pip install duckdb");
         fs::write(there.join("done"), "").unwrap();
     }
     Command::new(there.join("bin/python3"))

@@ -225,7 +225,7 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
         };
         wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
         wait_for("the program", || place.work().join("ready").exists());
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        std::thread::sleep(std::time::Duration::from_millis(1000));
         fs::write(place.work().join("go"), "").unwrap();
         wait_for("everybody to stand still", || match scope {
             "cgroup" => fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1")),
@@ -415,7 +415,7 @@ fn the_machine_and_a_cgroup() {
         let trace = place.trace(name);
         let recorder = start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(options));
         wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        std::thread::sleep(std::time::Duration::from_millis(1000));
         run(&mut place.command(["/bin/sh", "-c", "echo outside > outside"])).ok("outside");
         run(&mut place.command(["/bin/sh", "-c", &enter])).ok("inside");
         kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();

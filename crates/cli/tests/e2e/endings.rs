@@ -91,10 +91,9 @@ fn signals_are_delivered_as_they_were_sent() {
 fn job_control() {
     let script = r#"
         set -m
-        sleep 0.5 &
+        sleep 2 &
         kill -STOP %1
-        sleep 0.2
-        jobs %1
+        until jobs %1 > state; grep Stopped state; do sleep 0.05; done
         kill -CONT %1
         wait %1
         echo "waited: $?"

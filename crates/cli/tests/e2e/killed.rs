@@ -1,6 +1,6 @@
 //! The recorder is killed, or its disk is full: the program does not notice, and the trace says what it holds.
 
-use crate::along::{EARLY, now_and_then, segments};
+use crate::along::{EARLY, enough, now_and_then, segments};
 use crate::place::{Place, REANIMATOR, Watch, number};
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
@@ -112,10 +112,11 @@ fn killed_while_sealing_along() {
         let when = format!("{watch:?}, killed after {wait} ms");
         let place = Place::watched_by(watch);
         let trace = place.trace("t");
-        let mut recorder = start(&mut place.record(&trace, &EARLY, now_and_then(6)));
+        let mut recorder = start(&mut place.record(&trace, &EARLY, now_and_then()));
         wait_for("segments", || segments(&trace) > 2);
         std::thread::sleep(Duration::from_millis(wait));
         recorder.kill().unwrap();
+        enough(&place);
         let left = segments(&trace);
         assert!(left > 2 && fs::read_to_string(trace.join("trace.json")).unwrap().contains("recording"), "{when}: {left} segments");
         let ran = finish(recorder, "the program");
@@ -140,10 +141,11 @@ fn what_is_left_can_be_replayed() {
 #[track_caller]
 fn replayed_after_a_kill(place: &Place) {
     let trace = place.trace("t");
-    let script = "i=0; while [ $i -lt 300 ]; do echo $i >> log; cp log copy$i; i=$((i + 1)); done; echo done";
+    let script = "i=0; while [ ! -e stop ]; do echo $i >> log; cp log copy$i; i=$((i + 1)); done; echo done";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     wait_for("the program", || place.work().join("copy100").exists());
     recorder.kill().unwrap();
+    fs::write(place.work().join("stop"), "").unwrap();
     let ran = finish(recorder, "the program");
     assert_eq!(ran.stdout, "done\n");
     run(place.reanimator(["recover"]).arg(&trace)).ok("recover");

@@ -159,7 +159,7 @@ impl Dispatcher<'_> {
     pub(super) fn weigh(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &[(usize, Arc<Descriptor<Real>>)], contested: bool) -> bool {
         let writes = shape.changes && shape.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
         let mut races = !others.is_empty();
-        if !others.is_empty() && writes {
+        if races && writes {
             // It is not known into which file.
             let meant = bound.fds.iter().flatten();
             for file in meant.chain(others.iter().map(|(_, d)| d)).map(|d| &d.file) {
@@ -167,7 +167,6 @@ impl Dispatcher<'_> {
                 let place = bound.offset.filter(|start| end(*start) < file.inode.size() && !file.appends());
                 self.undecided.add(file.inode.key, &file.path, place.unwrap_or(0), place.map_or(u64::MAX, end));
             }
-            return true;
         }
         // A call under way gives the number out anew: it may have done so already.
         for (i, _) in shape.args.iter().enumerate().filter(|(_, a)| a.kind == Kind::Fd) {

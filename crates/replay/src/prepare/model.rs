@@ -3,6 +3,7 @@
 
 use super::*;
 use arrow::buffer::Buffer;
+use nix::time::ClockId;
 use proptest::prelude::*;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -326,8 +327,13 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         stager.perform(op);
     }
     drop(stager);
-    std::thread::sleep(std::time::Duration::from_millis(25));
-    let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    // Files have times of a clock that may stand still while this machine does.
+    let coarse = || nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map(std::time::Duration::from).unwrap();
+    let staged = coarse();
+    while coarse() < staged + std::time::Duration::from_millis(25) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let began = coarse().as_nanos() as u64;
 
     let mut there = Place::new(&base);
     let mut teller = Teller::new(&base);

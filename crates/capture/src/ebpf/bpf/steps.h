@@ -361,6 +361,8 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 		__sync_fetch_and_add(&c->refused, 1);
 		return;
 	}
+	/* What is read comes into a journal in the order of requests: no call whose request stands before this one may have begun after this one returned. */
+	s->head.left = bpf_ktime_get_ns();
 	me->ticket = *(volatile u64 *)&c->asked;
 	me->waits = 20;
 	await(me, true);
