@@ -8,7 +8,7 @@ use crate::memory::read_u64;
 use nix::libc;
 use std::fs::{File, Metadata};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A range of a regular file of another process, up to the file's end.
@@ -67,7 +67,12 @@ impl Source {
             let metadata = file.metadata().ok().filter(is_it)?;
             Some(Self { file, from, end: metadata.size() })
         };
-        let named = || std::fs::symlink_metadata(name).ok().filter(is_it).and_then(|_| File::open(name).ok().map(OwnedFd::from));
+        let named = || {
+            std::fs::symlink_metadata(name).ok().filter(is_it)?;
+            // Another file may have the name by now, whose opening must neither wait nor do anything.
+            let plain = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(name);
+            plain.ok().map(OwnedFd::from)
+        };
         let first = if landed { reopen(tid, fd) } else { borrow(pid, fd) };
         of(first).or_else(|| of(if landed { borrow(pid, fd) } else { reopen(tid, fd) })).or_else(|| of(named()))
     }

@@ -346,7 +346,7 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 		return;
 	/* The file's name goes with the request, which takes the place of the identity before it. */
 	flush(s);
-	u32 n_bytes = describe_file(s, file) - IDENTITY_LESS_REQUEST;
+	u32 len = describe_file(s, file) - IDENTITY_LESS_REQUEST;
 	struct request *r = (void *)(s->bytes + IDENTITY_LESS_REQUEST);
 	*r = (struct request){
 		.pid = s->head.pid, .tid = s->head.tid, .entered = s->head.entered, .limit = t->limit, .nr = s->head.nr, .fd = range.fd, .arg = t->arg,
@@ -355,8 +355,8 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 	};
 	/* Counted before it can be seen, and looked at afterwards: when so many are served, it is among them. */
 	__sync_fetch_and_add(&c->asked, 1);
-	barrier_var(n_bytes);
-	if (n_bytes > SCRATCH || bpf_ringbuf_output(&requests, r, n_bytes, BPF_RB_FORCE_WAKEUP)) {
+	barrier_var(len);
+	if (len > SCRATCH || bpf_ringbuf_output(&requests, r, len, BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->served, 1);
 		__sync_fetch_and_add(&c->refused, 1);
 		return;
