@@ -38,7 +38,11 @@ fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
 }
 
 fn file(path: &str, ino: u64) -> Piece {
-    let identity = Identity { dev: 1, ino, mode: 0o100_644, links: 1, ..Identity::default() };
+    file_of(path, ino, 0)
+}
+
+fn file_of(path: &str, ino: u64, size: u64) -> Piece {
+    let identity = Identity { dev: 1, ino, size, mode: 0o100_644, links: 1, ..Identity::default() };
     let mut bytes = identity.as_bytes().to_vec();
     bytes.extend_from_slice(path.as_bytes());
     piece(RESULT, PieceKind::Identity, AT_EXIT, &bytes)
@@ -211,6 +215,29 @@ fn a_read_outlives_the_close_that_overlaps_it() {
     let (root, report) = s.run();
     assert_eq!(report.divergences + report.races, 0, "{report:#?}");
     assert_eq!(std::fs::read(root.path().join("g")).expect("the file"), b"new");
+}
+
+/// It may have gone into either of two files, at the place that each of them makes of it: what is found there is a race of the recorded program.
+#[test]
+fn a_write_whose_number_changes_its_file() {
+    if !can() {
+        return;
+    }
+    const APPEND: u64 = 0o2000;
+    let mut s = Script::default();
+    s.open(1, "/log", RDWR_CREATE | APPEND, 3, 10);
+    s.write(1, 3, b"0123456789");
+    s.open(1, "/g", RDWR_CREATE, 4, 11);
+    s.write(1, 4, &[b'x'; 300]);
+    s.event(2, RecordKind::Start, &[1, 1, 0x10f00, 0]);
+    let begun = s.call(2, "pwrite64", &[3, 4096, 2, 100], 2, vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")]);
+    begun.left = Some(begun.entered + 1000);
+    s.call(1, "close", &[3], 0, vec![]);
+    s.open(1, "/g", RDWR_CREATE, 3, 11).pieces[1] = file_of("/g", 11, 300);
+    s.time += 2000;
+    s.call(1, "pread64", &[4, 4096, 2, 100], 2, vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")]);
+    let (_root, report) = s.run();
+    assert_eq!((report.divergences, report.races), (0, 1), "{report:#?}");
 }
 
 #[test]

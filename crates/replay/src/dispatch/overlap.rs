@@ -160,12 +160,14 @@ impl Dispatcher<'_> {
         let writes = shape.changes && shape.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
         let mut races = !others.is_empty();
         if races && writes {
-            // It is not known into which file.
-            let meant = bound.fds.iter().flatten();
-            for file in meant.chain(others.iter().map(|(_, d)| d)).map(|d| &d.file) {
-                let end = |start: u64| start.saturating_add(call.ret as u64);
+            // It is not known into which file; where in it, only of the one whose offset and flags were asked.
+            let end = |start: u64| start.saturating_add(call.ret as u64);
+            for file in bound.fds.iter().flatten().map(|d| &d.file) {
                 let place = bound.offset.filter(|start| end(*start) < file.inode.size() && !file.appends());
                 self.undecided.add(file.inode.key, &file.path, place.unwrap_or(0), place.map_or(u64::MAX, end));
+            }
+            for file in others.iter().map(|(_, d)| &d.file) {
+                self.undecided.add(file.inode.key, &file.path, 0, u64::MAX);
             }
         }
         // A call under way gives the number out anew: it may have done so already.
