@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
-    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a table that others use, too, takes the kernel a tenth of a cached pread.
+    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a table that others use, too, takes the kernel longer.
     pub alone: bool,
     /// No call is to begin any more.
     pub stop: AtomicBool,

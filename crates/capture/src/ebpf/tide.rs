@@ -11,8 +11,9 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a file for it: in nanoseconds, and with some to spare.
-const SLACK: u64 = 300_000_000;
+/// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a file for it: in nanoseconds, and with more to spare
+/// than there is in what is complete ([`super::complete`]). What comes later still is sealed as what comes late is.
+const SLACK: u64 = 100_000_000;
 
 /// All journals.
 pub(super) struct Waters {

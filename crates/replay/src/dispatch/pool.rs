@@ -82,7 +82,9 @@ impl Pool {
     pub fn opened(&mut self, real: &Real, fd: i64) {
         if let Ok(fd @ 0..) = i32::try_from(fd) {
             real.set(fd);
-            self.opened.extend(Some(fd).filter(|_| real.get() == fd));
+            if real.get() == fd {
+                self.opened.push(fd);
+            }
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn measured() -> Option<u64> {
 }
 
 /// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno. This and what leads here for most calls is to be one
-/// function: where the kernel clears the processor's memory of who called whom (against Spectre), each return after it is a wrong guess.
+/// function: each return after a call costs (docs/design.md, 3.8).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
