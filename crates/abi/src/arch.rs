@@ -19,7 +19,8 @@ pub fn number_on(arch: Arch, name: &str) -> Option<u32> {
     match arch {
         Arch::X86_64 => crate::by_name(name).map(|row| row.number),
         Arch::Aarch64 => {
-            let name = SPELT.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs);
+            let name =
+                SPELT.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs);
             name.parse::<syscalls::aarch64::Sysno>().ok().map(|s| s as u32)
         }
     }

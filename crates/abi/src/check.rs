@@ -7,11 +7,17 @@ pub const fn check(table: &[Row]) {
     let mut i = 0;
     while i < table.len() {
         let row = &table[i];
-        assert!(i == 0 || table[i - 1].number < row.number, "the table must be sorted and unique by number");
+        assert!(
+            i == 0 || table[i - 1].number < row.number,
+            "the table must be sorted and unique by number"
+        );
         check_shape(&row.shape);
         let mut v = 0;
         while v < row.variants.len() {
-            assert!((row.by as usize) < row.shape.args.len(), "variants hang on an argument that exists");
+            assert!(
+                (row.by as usize) < row.shape.args.len(),
+                "variants hang on an argument that exists"
+            );
             check_shape(&row.variants[v].1);
             v += 1;
         }
@@ -26,13 +32,18 @@ const fn check_shape(shape: &Shape) {
         match shape.args[a].kind {
             Kind::In(Len::Ret { .. }, _) => panic!("an input cannot be sized by the result"),
             Kind::In(len, _) | Kind::Out(len, _) | Kind::InOut(len, _) => check_len(shape, len),
-            Kind::InIov { count } | Kind::OutIov { count } | Kind::InMsgs { count } | Kind::OutMsgs { count } | Kind::Iocbs { count } => {
+            Kind::InIov { count }
+            | Kind::OutIov { count }
+            | Kind::InMsgs { count }
+            | Kind::OutMsgs { count }
+            | Kind::Iocbs { count } => {
                 assert!(is_count(shape, count), "a vector is counted by a number");
             }
             Kind::Path(p) => {
                 if let Some(dir) = p.dir {
                     assert!(
-                        (dir as usize) < shape.args.len() && matches!(shape.args[dir as usize].kind, Kind::DirFd),
+                        (dir as usize) < shape.args.len()
+                            && matches!(shape.args[dir as usize].kind, Kind::DirFd),
                         "a path starts from a directory descriptor"
                     );
                 }
@@ -46,14 +57,20 @@ const fn check_shape(shape: &Shape) {
 const fn check_len(shape: &Shape, len: Len) {
     match len {
         Len::Fixed(_) | Len::Head { .. } | Len::Ret { max: None, .. } => {}
-        Len::Arg { n, .. } | Len::Ret { max: Some(n), .. } | Len::Bits { n } => assert!(is_count(shape, n), "a length is a number"),
+        Len::Arg { n, .. } | Len::Ret { max: Some(n), .. } | Len::Bits { n } => {
+            assert!(is_count(shape, n), "a length is a number")
+        }
         Len::Deref { n, .. } => {
             assert!((n as usize) < shape.args.len(), "a length refers to an argument that exists");
-            assert!(matches!(shape.args[n as usize].kind, Kind::InOut(Len::Fixed(4), _)), "a length in memory is a u32 going in and out");
+            assert!(
+                matches!(shape.args[n as usize].kind, Kind::InOut(Len::Fixed(4), _)),
+                "a length in memory is a u32 going in and out"
+            );
         }
     }
 }
 
 const fn is_count(shape: &Shape, n: u8) -> bool {
-    (n as usize) < shape.args.len() && matches!(shape.args[n as usize].kind, Kind::Size | Kind::Int | Kind::Uint)
+    (n as usize) < shape.args.len()
+        && matches!(shape.args[n as usize].kind, Kind::Size | Kind::Int | Kind::Uint)
 }

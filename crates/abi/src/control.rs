@@ -4,10 +4,15 @@
 pub fn rights(mut control: &[u8]) -> Vec<i32> {
     let mut fds = Vec::new();
     while let Some((head, _)) = control.split_first_chunk::<16>() {
-        let word = |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word =
+            |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let len = (word(0) as u32 as usize).clamp(16, control.len());
         if (word(8), word(12)) == (1, 1) {
-            fds.extend(control[16..len].chunks_exact(4).map(|n| i32::from_le_bytes(n.try_into().expect("chunks of four"))));
+            fds.extend(
+                control[16..len]
+                    .chunks_exact(4)
+                    .map(|n| i32::from_le_bytes(n.try_into().expect("chunks of four"))),
+            );
         }
         control = control.get(len.next_multiple_of(8)..).unwrap_or_default();
     }

@@ -150,17 +150,47 @@ impl Kind {
     pub const fn path(self) -> Option<PathUse> {
         match self {
             Self::Path(used) => Some(used),
-            Self::In(_, layout) if matches!(layout.form, Form::SocketName) => Some(PathUse { dir: None, role: Role::Create, follow: Follow::Never }),
+            Self::In(_, layout) if matches!(layout.form, Form::SocketName) => {
+                Some(PathUse { dir: None, role: Role::Create, follow: Follow::Never })
+            }
             _ => None,
         }
     }
     /// Whether the argument is a pointer in the kernel's signature that the capture plan follows.
     pub const fn is_followed(self) -> bool {
         match self {
-            Self::Path(_) | Self::Str | Self::StrVec | Self::In(..) | Self::Out(..) | Self::InOut(..) | Self::InIov { .. } | Self::OutIov { .. } => true,
-            Self::InMsg | Self::OutMsg | Self::InMsgs { .. } | Self::OutMsgs { .. } | Self::Iocbs { .. } => true,
-            Self::Int | Self::Uint | Self::Hex | Self::Off | Self::Pos | Self::PosHigh | Self::Size | Self::Length | Self::Fd | Self::DirFd => false,
-            Self::Pid | Self::Uid | Self::Gid | Self::Mode | Self::Dev | Self::Signal | Self::Addr | Self::Flags(_) | Self::Unused => false,
+            Self::Path(_)
+            | Self::Str
+            | Self::StrVec
+            | Self::In(..)
+            | Self::Out(..)
+            | Self::InOut(..)
+            | Self::InIov { .. }
+            | Self::OutIov { .. } => true,
+            Self::InMsg
+            | Self::OutMsg
+            | Self::InMsgs { .. }
+            | Self::OutMsgs { .. }
+            | Self::Iocbs { .. } => true,
+            Self::Int
+            | Self::Uint
+            | Self::Hex
+            | Self::Off
+            | Self::Pos
+            | Self::PosHigh
+            | Self::Size
+            | Self::Length
+            | Self::Fd
+            | Self::DirFd => false,
+            Self::Pid
+            | Self::Uid
+            | Self::Gid
+            | Self::Mode
+            | Self::Dev
+            | Self::Signal
+            | Self::Addr
+            | Self::Flags(_)
+            | Self::Unused => false,
         }
     }
 }
@@ -171,7 +201,8 @@ impl PathUse {
     pub fn follows(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
         let bits = |arg: u8| args[arg as usize];
         let opened_itself = open_flags.is_some_and(|f| {
-            let exclusive = u64::from(linux_raw_sys::general::O_CREAT | linux_raw_sys::general::O_EXCL);
+            let exclusive =
+                u64::from(linux_raw_sys::general::O_CREAT | linux_raw_sys::general::O_EXCL);
             f & u64::from(linux_raw_sys::general::O_NOFOLLOW) != 0 || f & exclusive == exclusive
         });
         !opened_itself

@@ -167,18 +167,26 @@ pub static SOCKET_NAME: Layout = Layout::plain("struct sockaddr", Form::SocketNa
 /// A bit set.
 pub static BITS: Layout = Layout::plain("bits", Form::BitSet);
 /// `int`, compared.
-pub static INT: Layout = number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Int }]);
+pub static INT: Layout =
+    number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Int }]);
 /// `unsigned int`, compared.
-pub static UINT: Layout = number("unsigned int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Uint }]);
+pub static UINT: Layout =
+    number("unsigned int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Uint }]);
 /// `int` that the system gives as it likes.
-pub static HOST_INT: Layout = number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+pub static HOST_INT: Layout =
+    number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
 /// `__u64`, compared.
-pub static U64: Layout = number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Uint }]);
+pub static U64: Layout =
+    number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Uint }]);
 /// `__u64` or `long` that the system gives as it likes.
-pub static HOST_U64: Layout = number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
+pub static HOST_U64: Layout =
+    number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
 /// `loff_t`, compared.
-pub static LOFF: Layout = number("loff_t", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Int }]);
+pub static LOFF: Layout =
+    number("loff_t", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Int }]);
 /// `int[]`, never compared.
-pub static HOST_INTS: Layout = number("int", 4, Form::Array, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+pub static HOST_INTS: Layout =
+    number("int", 4, Form::Array, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
 /// `__u64[]`, never compared.
-pub static HOST_U64S: Layout = number("__u64", 8, Form::Array, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
+pub static HOST_U64S: Layout =
+    number("__u64", 8, Form::Array, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);

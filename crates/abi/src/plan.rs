@@ -127,39 +127,101 @@ impl Plan {
             let counted = |count: u8| Len::Arg { n: count, unit: 1 };
             let clamp = if moved { CLAMP } else { 0 };
             match a.kind {
-                Kind::Path(_) | Kind::Str => plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0)),
-                Kind::StrVec => plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0)),
-                Kind::In(len, layout) if layout.form == Form::Data => plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp)),
+                Kind::Path(_) | Kind::Str => {
+                    plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0))
+                }
+                Kind::StrVec => {
+                    plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0))
+                }
+                Kind::In(len, layout) if layout.form == Form::Data => {
+                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp))
+                }
                 Kind::In(len, _) => plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
-                Kind::Out(len, layout) => plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form))),
+                Kind::Out(len, layout) => {
+                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)))
+                }
                 Kind::InOut(len, layout) => {
                     plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
-                    plan.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
+                    plan.exit.push(step(
+                        What::Bytes,
+                        When::ExitAlways,
+                        arg,
+                        len,
+                        data(layout.form),
+                    ));
                 }
-                Kind::InIov { count } | Kind::OutIov { count } => plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP)),
-                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), DATA | CLAMP | received(a.kind))),
+                Kind::InIov { count } | Kind::OutIov { count } => {
+                    plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP))
+                }
+                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(
+                    What::Msg,
+                    When::Exit,
+                    arg,
+                    Len::Fixed(1),
+                    DATA | CLAMP | received(a.kind),
+                )),
                 Kind::InMsgs { count } | Kind::OutMsgs { count } => {
-                    plan.exit.push(step(What::Msgs, When::Exit, arg, Len::Ret { max: Some(count), unit: 1 }, DATA | received(a.kind)));
+                    plan.exit.push(step(
+                        What::Msgs,
+                        When::Exit,
+                        arg,
+                        Len::Ret { max: Some(count), unit: 1 },
+                        DATA | received(a.kind),
+                    ));
                 }
-                Kind::Iocbs { count } => plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA)),
-                Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Fd | Kind::DirFd => {}
-                Kind::Pid | Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Addr | Kind::Flags(_) | Kind::Unused => {}
+                Kind::Iocbs { count } => {
+                    plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA))
+                }
+                Kind::Int
+                | Kind::Uint
+                | Kind::Hex
+                | Kind::Off
+                | Kind::Pos
+                | Kind::PosHigh
+                | Kind::Size
+                | Kind::Length
+                | Kind::Fd
+                | Kind::DirFd => {}
+                Kind::Pid
+                | Kind::Uid
+                | Kind::Gid
+                | Kind::Mode
+                | Kind::Dev
+                | Kind::Signal
+                | Kind::Addr
+                | Kind::Flags(_)
+                | Kind::Unused => {}
             }
         }
         if let Some(c) = shape.copies {
             let what = if matches!(c.from.at, At::Field { .. }) { What::Range } else { What::File };
-            plan.exit.push(Step { arg2: place(c.from.at), ..step(what, When::Exit, c.from.fd, c.len, DATA) });
+            plan.exit.push(Step {
+                arg2: place(c.from.at),
+                ..step(what, When::Exit, c.from.fd, c.len, DATA)
+            });
             // What a call takes from a file wholly cannot come from anything else.
             if moved {
-                plan.exit.push(Step { arg2: place(c.to.at), arg3: c.from.fd, ..step(What::Landed, When::Exit, c.to.fd, c.len, DATA) });
+                plan.exit.push(Step {
+                    arg2: place(c.to.at),
+                    arg3: c.from.fd,
+                    ..step(What::Landed, When::Exit, c.to.fd, c.len, DATA)
+                });
             }
         }
         if shape.ret == Ret::Fd {
             plan.exit.push(step(What::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
         }
         match shape.effect {
-            Effect::Chdir | Effect::Fchdir => plan.exit.push(step(What::Identity, When::Exit, WORKING_DIRECTORY, Len::Fixed(0), 0)),
-            Effect::Chroot => plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0)),
+            Effect::Chdir | Effect::Fchdir => plan.exit.push(step(
+                What::Identity,
+                When::Exit,
+                WORKING_DIRECTORY,
+                Len::Fixed(0),
+                0,
+            )),
+            Effect::Chroot => {
+                plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0))
+            }
             _ => {}
         }
         plan

@@ -48,7 +48,12 @@ macro_rules! put {
 use put;
 
 /// Prints `items` with commas between and an ellipsis for those left out, in brackets.
-fn list<T>(items: impl Iterator<Item = T>, most: usize, out: &mut String, mut each: impl FnMut(T, &mut String)) {
+fn list<T>(
+    items: impl Iterator<Item = T>,
+    most: usize,
+    out: &mut String,
+    mut each: impl FnMut(T, &mut String),
+) {
     out.push('[');
     for (i, item) in items.enumerate() {
         if i > 0 {

@@ -272,7 +272,16 @@ pub struct Row {
 impl Shape {
     /// A shape that returns 0, does nothing to the process and is issued.
     pub const fn new(name: &'static str, args: &'static [Arg]) -> Self {
-        Self { name, args, ret: Ret::Zero, effect: Effect::None, replay: Replay::Issue, changes: false, copies: None, uses: Uses::of(args) }
+        Self {
+            name,
+            args,
+            ret: Ret::Zero,
+            effect: Effect::None,
+            replay: Replay::Issue,
+            changes: false,
+            copies: None,
+            uses: Uses::of(args),
+        }
     }
     /// Sets the result's meaning.
     pub const fn returns(mut self, ret: Ret) -> Self {
@@ -314,12 +323,27 @@ impl Row {
     /// Whether replay needs such calls: those that it performs, and those that change what a process has (descriptors, memory, directories, users, children) or pass it on.
     pub fn serves_replay(&self) -> bool {
         let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });
-        let serves = |shape: &Shape| shape.replay == Replay::Issue || shape.effect != Effect::None || shape.ret == Ret::Fd || shape.args.iter().any(passes);
-        self.groups.has(Groups::CREDS) || std::iter::once(&self.shape).chain(self.variants.iter().map(|(_, shape)| shape)).any(serves)
+        let serves = |shape: &Shape| {
+            shape.replay == Replay::Issue
+                || shape.effect != Effect::None
+                || shape.ret == Ret::Fd
+                || shape.args.iter().any(passes)
+        };
+        self.groups.has(Groups::CREDS)
+            || std::iter::once(&self.shape)
+                .chain(self.variants.iter().map(|(_, shape)| shape))
+                .any(serves)
     }
     /// A row whose shape is named after the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
-        Self { number: sysno as u32, shape: Shape::new(sysno.name(), args), groups: Groups::NONE, by: 0, mask: u32::MAX, variants: &[] }
+        Self {
+            number: sysno as u32,
+            shape: Shape::new(sysno.name(), args),
+            groups: Groups::NONE,
+            by: 0,
+            mask: u32::MAX,
+            variants: &[],
+        }
     }
     /// Performed, unlike others of its kind.
     pub const fn issued(mut self) -> Self {

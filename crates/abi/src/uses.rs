@@ -28,7 +28,17 @@ pub struct Uses {
 impl Uses {
     /// What a shape with these arguments uses.
     pub(crate) const fn of(args: &[Arg]) -> Self {
-        let mut uses = Self { fd: None, pos: None, fds: 0, paths: 0, inner: 0, moves: false, writes: false, sends: false, lists: false };
+        let mut uses = Self {
+            fd: None,
+            pos: None,
+            fds: 0,
+            paths: 0,
+            inner: 0,
+            moves: false,
+            writes: false,
+            sends: false,
+            lists: false,
+        };
         let mut i = 0;
         while i < args.len() {
             let bit = 1 << i;
@@ -41,10 +51,20 @@ impl Uses {
                 }
                 Kind::DirFd => uses.fds |= bit,
                 Kind::Pos if uses.pos.is_none() => uses.pos = Some(i as u8),
-                Kind::In(_, layout) if matches!(layout.form, Form::Data) => (uses.moves, uses.writes) = (true, true),
-                Kind::In(_, layout) | Kind::InOut(_, layout) if has_descriptors(layout) => uses.inner |= bit,
-                Kind::Out(_, layout) | Kind::InOut(_, layout) if matches!(layout.form, Form::Data) => uses.moves = true,
-                Kind::Out(_, layout) if matches!(layout.form, Form::Dirents | Form::Dirents64) => uses.lists = true,
+                Kind::In(_, layout) if matches!(layout.form, Form::Data) => {
+                    (uses.moves, uses.writes) = (true, true)
+                }
+                Kind::In(_, layout) | Kind::InOut(_, layout) if has_descriptors(layout) => {
+                    uses.inner |= bit
+                }
+                Kind::Out(_, layout) | Kind::InOut(_, layout)
+                    if matches!(layout.form, Form::Data) =>
+                {
+                    uses.moves = true
+                }
+                Kind::Out(_, layout) if matches!(layout.form, Form::Dirents | Form::Dirents64) => {
+                    uses.lists = true
+                }
                 Kind::InIov { .. } => (uses.moves, uses.writes) = (true, true),
                 Kind::OutIov { .. } => uses.moves = true,
                 Kind::InMsg | Kind::InMsgs { .. } => uses.sends = true,
@@ -86,8 +106,12 @@ mod tests {
     #[test]
     fn what_calls_use() {
         let of = |name: &str| crate::by_name(name).map(|row| row.shape.uses).expect("a row");
-        let (pread, write, openat, rename) = (of("pread64"), of("write"), of("openat"), of("renameat2"));
-        assert_eq!((pread.fd, pread.pos, pread.moves, pread.writes), (Some(0), Some(3), true, false));
+        let (pread, write, openat, rename) =
+            (of("pread64"), of("write"), of("openat"), of("renameat2"));
+        assert_eq!(
+            (pread.fd, pread.pos, pread.moves, pread.writes),
+            (Some(0), Some(3), true, false)
+        );
         assert_eq!((write.fd, write.pos, write.moves, write.writes), (Some(0), None, true, true));
         assert_eq!((openat.fd, openat.fds, openat.paths), (None, 1, 2));
         assert_eq!(arguments(rename.paths).collect::<Vec<_>>(), [1, 3]);

@@ -33,9 +33,12 @@ pub unsafe extern "C" fn ra_error_free(error: *mut ra_error) {
 
 /// Does something that may fail or even panic: null, or what went wrong.
 pub(crate) fn given(work: impl FnOnce() -> Result<(), String>) -> *mut ra_error {
-    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("a mistake inside the library: please report it".to_owned()));
+    let outcome = catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("a mistake inside the library: please report it".to_owned()));
     match outcome {
         Ok(()) => ptr::null_mut(),
-        Err(text) => Box::into_raw(Box::new(ra_error(CString::new(text.replace('\0', " ")).unwrap_or_default()))),
+        Err(text) => Box::into_raw(Box::new(ra_error(
+            CString::new(text.replace('\0', " ")).unwrap_or_default(),
+        ))),
     }
 }

@@ -11,8 +11,8 @@ mod writer;
 pub use error::{ra_error, ra_error_free, ra_error_message};
 pub use reader::{ra_close, ra_item, ra_next, ra_open};
 pub use writer::{
-    RA_BYTES, RA_DATA, RA_IOVECS, RA_STRING, RA_STRINGS, ra_about, ra_add, ra_call, ra_create, ra_descriptor, ra_enter, ra_exit, ra_finish, ra_leave, ra_piece,
-    ra_signal, ra_thread,
+    RA_BYTES, RA_DATA, RA_IOVECS, RA_STRING, RA_STRINGS, ra_about, ra_add, ra_call, ra_create,
+    ra_descriptor, ra_enter, ra_exit, ra_finish, ra_leave, ra_piece, ra_signal, ra_thread,
 };
 
 /// A trace that is being written or read. 0 is none.

@@ -87,7 +87,8 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                     }
                 }
             };
-            let name = abi::by_number(call.nr).map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
+            let name = abi::by_number(call.nr)
+                .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
             r.name = CString::new(name).unwrap_or_default();
             let call = r.held.insert(call);
             let plain = call.pieces.iter().filter(|p| p.kind as u8 <= RA_IOVECS);

@@ -97,18 +97,35 @@ unsafe fn text<'a>(text: *const c_char) -> Option<&'a CStr> {
 /// # Safety
 /// `path` and the texts of `about` end with a NUL; `about` may be null; `trace` leads to a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ra_create(path: *const c_char, about: *const ra_about, trace: *mut ra_trace) -> *mut ra_error {
+pub unsafe extern "C" fn ra_create(
+    path: *const c_char,
+    about: *const ra_about,
+    trace: *mut ra_trace,
+) -> *mut ra_error {
     given(|| {
         // SAFETY: the caller's pointers lead to what they say.
         let (path, about, trace) = unsafe { (text(path), about.as_ref(), trace.as_mut()) };
-        let (Some(path), Some(trace)) = (path, trace) else { return Err("ra_create needs a path and a place for the trace's number".to_owned()) };
+        let (Some(path), Some(trace)) = (path, trace) else {
+            return Err("ra_create needs a path and a place for the trace's number".to_owned());
+        };
         let of = |field: fn(&ra_about) -> *const c_char| {
             // SAFETY: the texts end with a NUL.
             about.and_then(|a| unsafe { text(field(a)) }).map(CStr::to_bytes)
         };
-        let engine = String::from_utf8_lossy(of(|a| a.tracer).unwrap_or(b"libreanimator")).into_owned();
-        let known = About { engine, data: "all".to_owned(), machine: "x86_64".to_owned(), began: about.map_or(0, |a| a.began), ..About::default() };
-        let origin = Origin { about: known, directory: of(|a| a.directory).map(<[u8]>::to_vec), forks: Default::default() };
+        let engine =
+            String::from_utf8_lossy(of(|a| a.tracer).unwrap_or(b"libreanimator")).into_owned();
+        let known = About {
+            engine,
+            data: "all".to_owned(),
+            machine: "x86_64".to_owned(),
+            began: about.map_or(0, |a| a.began),
+            ..About::default()
+        };
+        let origin = Origin {
+            about: known,
+            directory: of(|a| a.directory).map(<[u8]>::to_vec),
+            forks: Default::default(),
+        };
         let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
         let import = Import::new(path, origin).map_err(|e| chain(&e))?;
         *trace = WRITERS.add(Writing { import, open: HashMap::new(), next: 1 });
@@ -118,8 +135,18 @@ pub unsafe extern "C" fn ra_create(path: *const c_char, about: *const ra_about, 
 
 /// Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of are there from their first call.
 #[unsafe(no_mangle)]
-pub extern "C" fn ra_thread(trace: ra_trace, tid: u32, parent: u32, flags: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))))
+pub extern "C" fn ra_thread(
+    trace: ra_trace,
+    tid: u32,
+    parent: u32,
+    flags: u64,
+    time: u64,
+) -> *mut ra_error {
+    given(|| {
+        WRITERS.with(trace, |w| {
+            w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))
+        })
+    })
 }
 
 /// Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags of open(2).
@@ -127,11 +154,20 @@ pub extern "C" fn ra_thread(trace: ra_trace, tid: u32, parent: u32, flags: u64, 
 /// # Safety
 /// `path` ends with a NUL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ra_descriptor(trace: ra_trace, tid: u32, fd: i32, path: *const c_char, flags: u32, time: u64) -> *mut ra_error {
+pub unsafe extern "C" fn ra_descriptor(
+    trace: ra_trace,
+    tid: u32,
+    fd: i32,
+    path: *const c_char,
+    flags: u32,
+    time: u64,
+) -> *mut ra_error {
     given(|| {
         // SAFETY: it ends with a NUL.
         let path = unsafe { text(path) }.ok_or("ra_descriptor needs a path")?;
-        WRITERS.with(trace, |w| w.import.descriptor(tid, time, fd, path.to_bytes(), flags).map_err(|e| chain(&e)))
+        WRITERS.with(trace, |w| {
+            w.import.descriptor(tid, time, fd, path.to_bytes(), flags).map_err(|e| chain(&e))
+        })
     })
 }
 
@@ -158,7 +194,9 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
     }
     // SAFETY: as above.
     for p in unsafe { slice::from_raw_parts(pieces, n) } {
-        let kind = PieceKind::from_number(p.kind).filter(|k| *k as u8 <= RA_IOVECS).ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
+        let kind = PieceKind::from_number(p.kind)
+            .filter(|k| *k as u8 <= RA_IOVECS)
+            .ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
         if usize::from(p.arg) >= told.row.shape.args.len() {
             return Err(format!("{} has no argument {}", told.row.name(), p.arg));
         }
@@ -166,8 +204,18 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
             return Err(format!("{} bytes at null for argument {}", p.len, p.arg));
         }
         // SAFETY: as above; of none, any pointer will do.
-        let bytes = if p.len == 0 { &[][..] } else { unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) } };
-        told.piece(p.arg.into(), kind, p.after || kind == PieceKind::Data, bytes, p.wanted.max(p.len as u64));
+        let bytes = if p.len == 0 {
+            &[][..]
+        } else {
+            unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) }
+        };
+        told.piece(
+            p.arg.into(),
+            kind,
+            p.after || kind == PieceKind::Data,
+            bytes,
+            p.wanted.max(p.len as u64),
+        );
     }
     Ok(())
 }
@@ -180,9 +228,12 @@ unsafe fn taken(call: *const ra_call) -> Result<Told, String> {
     // SAFETY: as above.
     let name = match unsafe { text(call.name) } {
         Some(name) => name.to_str().map_err(|_| "a call's name is no text".to_owned())?,
-        None => abi::by_number(call.number).ok_or_else(|| format!("no system call has the number {}", call.number))?.name(),
+        None => abi::by_number(call.number)
+            .ok_or_else(|| format!("no system call has the number {}", call.number))?
+            .name(),
     };
-    let mut told = Told::new(name, call.tid, call.entered).ok_or_else(|| format!("no system call is called {name:?}"))?;
+    let mut told = Told::new(name, call.tid, call.entered)
+        .ok_or_else(|| format!("no system call is called {name:?}"))?;
     told.call.args = call.args;
     if call.returned != 0 {
         told.returned(call.returned, call.result);
@@ -210,7 +261,11 @@ pub unsafe extern "C" fn ra_add(trace: ra_trace, call: *const ra_call) -> *mut r
 /// # Safety
 /// `call` and all that it points to are there; `token` leads to a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ra_enter(trace: ra_trace, call: *const ra_call, token: *mut u64) -> *mut ra_error {
+pub unsafe extern "C" fn ra_enter(
+    trace: ra_trace,
+    call: *const ra_call,
+    token: *mut u64,
+) -> *mut ra_error {
     given(|| {
         // SAFETY: the caller's pointers lead to what they say.
         let (told_call, token) = unsafe { (taken(call)?, token.as_mut()) };
@@ -229,10 +284,20 @@ pub unsafe extern "C" fn ra_enter(trace: ra_trace, call: *const ra_call, token: 
 /// # Safety
 /// `more` leads to `n_more` pieces.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ra_leave(trace: ra_trace, token: u64, returned: u64, result: i64, more: *const ra_piece, n_more: usize) -> *mut ra_error {
+pub unsafe extern "C" fn ra_leave(
+    trace: ra_trace,
+    token: u64,
+    returned: u64,
+    result: i64,
+    more: *const ra_piece,
+    n_more: usize,
+) -> *mut ra_error {
     given(|| {
         WRITERS.with(trace, |w| {
-            let mut call = w.open.remove(&token).ok_or_else(|| format!("no call with token {token} is under way"))?;
+            let mut call = w
+                .open
+                .remove(&token)
+                .ok_or_else(|| format!("no call with token {token} is under way"))?;
             call.returned(returned, result);
             // SAFETY: as the caller says.
             unsafe { pieces(&mut call, more, n_more)? };

@@ -17,7 +17,12 @@ fn library() -> PathBuf {
 #[track_caller]
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
@@ -26,8 +31,15 @@ fn compiled(dir: &Path, name: &str, options: &[&str]) -> PathBuf {
     let library = library();
     let folder = library.parent().unwrap();
     let mut gcc = Command::new("gcc");
-    gcc.args(["-Wall", "-Wextra", "-Werror", "-O1", "-I"]).arg(here().join("include")).args(options).arg("-o").arg(&out);
-    gcc.arg(here().join("examples").join(name).with_extension("c")).arg("-L").arg(folder).arg(format!("-Wl,-rpath,{}", folder.display()));
+    gcc.args(["-Wall", "-Wextra", "-Werror", "-O1", "-I"])
+        .arg(here().join("include"))
+        .args(options)
+        .arg("-o")
+        .arg(&out);
+    gcc.arg(here().join("examples").join(name).with_extension("c"))
+        .arg("-L")
+        .arg(folder)
+        .arg(format!("-Wl,-rpath,{}", folder.display()));
     run(gcc.args(["-lreanimator", "-lpthread", "-ldl"]));
     out
 }
@@ -41,15 +53,24 @@ fn the_header_is_that_of_the_source() {
         let source = fs::read_to_string(here().join("src").join(file)).unwrap();
         for line in source.lines() {
             let line = line.trim();
-            let name = |rest: &str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
-            let function = line.split_once("extern \"C\" fn ").map(|(_, rest)| format!("{}(", name(rest)));
-            let field = line.strip_prefix("pub ").filter(|rest| rest.contains(": ") && !rest.contains("fn ") && !rest.starts_with("const")).map(name);
+            let name = |rest: &str| {
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()
+            };
+            let function =
+                line.split_once("extern \"C\" fn ").map(|(_, rest)| format!("{}(", name(rest)));
+            let field = line
+                .strip_prefix("pub ")
+                .filter(|rest| {
+                    rest.contains(": ") && !rest.contains("fn ") && !rest.starts_with("const")
+                })
+                .map(name);
             if function.is_some() || field.is_some() {
                 told += 1;
             }
             if let Some(function) = &function {
                 // In comments stands the name with both parentheses.
-                let declared = header.matches(function).count() - header.matches(&format!("{function})")).count();
+                let declared = header.matches(function).count()
+                    - header.matches(&format!("{function})")).count();
                 assert_eq!(declared, 1, "{file}: {function}");
             }
             for wanted in [function, field].into_iter().flatten() {
@@ -61,8 +82,15 @@ fn the_header_is_that_of_the_source() {
     // C++ takes it too.
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("x.cc");
-    fs::write(&source, "#include \"reanimator.h\"\nint main() { return ra_finish(0) == nullptr; }\n").unwrap();
-    run(Command::new("g++").args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]).arg(here().join("include")).arg(&source));
+    fs::write(
+        &source,
+        "#include \"reanimator.h\"\nint main() { return ra_finish(0) == nullptr; }\n",
+    )
+    .unwrap();
+    run(Command::new("g++")
+        .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
+        .arg(here().join("include"))
+        .arg(&source));
 }
 
 #[test]
@@ -72,7 +100,11 @@ fn many_threads_write_and_misuse_is_refused() {
     run(Command::new(compiled(dir.path(), "threads", &[])).arg(&trace));
     let opened = trace::Trace::open(&trace).unwrap();
     assert_eq!((opened.summary().calls, opened.summary().threads), (8 * 2001, 8));
-    let said = run(Command::new("python3").arg(here().join("examples/reader.py")).arg(library()).arg(&trace)).stdout;
+    let said = run(Command::new("python3")
+        .arg(here().join("examples/reader.py"))
+        .arg(library())
+        .arg(&trace))
+    .stdout;
     assert_eq!(String::from_utf8(said).unwrap(), "48000 [('openat', 8), ('pwrite64', 16000)]\n");
 }
 
@@ -86,10 +118,20 @@ fn a_preloaded_tracer() {
     fs::create_dir(&work).unwrap();
     let program = "import os\nos.mkdir('d'); f = os.open('d/f', os.O_CREAT | os.O_RDWR, 0o600); os.write(f, b'hello'); os.pwrite(f, b'J', 0); os.close(f)\n\
         os.rename('d/f', 'd/g'); print(open('d/g').read())\ntry: os.unlink('nothing')\nexcept OSError: pass\n";
-    let ran = run(Command::new("/usr/bin/python3").args(["-I", "-S", "-c", program]).current_dir(&work).env("TRACE", &trace).env("LD_PRELOAD", &preload));
+    let ran = run(Command::new("/usr/bin/python3")
+        .args(["-I", "-S", "-c", program])
+        .current_dir(&work)
+        .env("TRACE", &trace)
+        .env("LD_PRELOAD", &preload));
     assert_eq!(ran.stdout, b"Jello\n", "{}", String::from_utf8_lossy(&ran.stderr));
     let said = String::from_utf8(run(Command::new(reader).arg(&trace)).stdout).unwrap();
-    for line in ["mkdir = 0 \"d\"", "write = 5 5 bytes", "pwrite64 = 1 1 bytes", "rename = 0 \"d/f\" \"d/g\"", "unlink = -2 \"nothing\""] {
+    for line in [
+        "mkdir = 0 \"d\"",
+        "write = 5 5 bytes",
+        "pwrite64 = 1 1 bytes",
+        "rename = 0 \"d/f\" \"d/g\"",
+        "unlink = -2 \"nothing\"",
+    ] {
         assert!(said.lines().any(|l| l.ends_with(line)), "{line} in:\n{said}");
     }
     // It replays: where the program that does so is built.

@@ -51,7 +51,11 @@ impl Sealing {
             let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             // SAFETY: takes nothing.
             let _told = tell.send(unsafe { libc::gettid() });
-            let along = if policy_of(0, libc::SCHED_IDLE) { follow(&theirs, along, tide, bytes) } else { None };
+            let along = if policy_of(0, libc::SCHED_IDLE) {
+                follow(&theirs, along, tide, bytes)
+            } else {
+                None
+            };
             let _nobody_waits = hand_over.send(along);
         };
         let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(run).ok()?;

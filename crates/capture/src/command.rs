@@ -51,7 +51,11 @@ pub fn resolve(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     let mut refused = None;
     let default = OsStr::new("/bin:/usr/bin");
     for directory in path.unwrap_or(default).as_bytes().split(|b| *b == b':') {
-        let directory = if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
+        let directory = if directory.is_empty() {
+            Path::new(".")
+        } else {
+            Path::new(OsStr::from_bytes(directory))
+        };
         let program = directory.join(name);
         match executable(&program) {
             Ok(()) => return Ok(program),
@@ -68,7 +72,9 @@ fn executable(program: &Path) -> Result<(), Error> {
         Ok(m) if m.is_dir() => refuse(io::Error::from_raw_os_error(nix::libc::EISDIR)),
         Ok(m) if m.mode() & 0o111 == 0 => refuse(io::ErrorKind::PermissionDenied.into()),
         Ok(_) => Ok(()),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(Error::NotFound(program.display().to_string())),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Error::NotFound(program.display().to_string()))
+        }
         Err(source) => refuse(source),
     }
 }
@@ -79,7 +85,10 @@ mod tests {
 
     #[test]
     fn programs_are_found_as_a_shell_finds_them() {
-        assert!(resolve(OsStr::new("sh"), Some(OsStr::new("/nowhere:/bin"))).is_ok_and(|p| p == Path::new("/bin/sh")));
+        assert!(
+            resolve(OsStr::new("sh"), Some(OsStr::new("/nowhere:/bin")))
+                .is_ok_and(|p| p == Path::new("/bin/sh"))
+        );
         assert_eq!(resolve(OsStr::new("no-such-program"), None).map_err(|e| e.status()), Err(127));
         assert_eq!(resolve(OsStr::new("/etc/passwd"), None).map_err(|e| e.status()), Err(126));
         assert_eq!(resolve(OsStr::new("/etc"), None).map_err(|e| e.status()), Err(126));

@@ -34,13 +34,28 @@ impl Engine for Ebpf {
     fn name(&self) -> &'static str {
         "ebpf"
     }
-    fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    fn record_command(
+        &self,
+        command: &Command,
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error> {
         watch::command(command, options, recording)
     }
-    fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    fn record_attach(
+        &self,
+        pids: &[i32],
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error> {
         watch::attach(pids, options, recording)
     }
-    fn record_everybody(&self, cgroup: Option<&std::path::Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    fn record_everybody(
+        &self,
+        cgroup: Option<&std::path::Path>,
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error> {
         watch::everybody(cgroup, options, recording)
     }
 }

@@ -56,7 +56,9 @@ impl Error {
         match self {
             Self::NotFound(_) => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Join { .. } | Self::Journal(_) | Self::Unusable { .. } | Self::Refused { .. } => 125,
+            Self::Join { .. } | Self::Journal(_) | Self::Unusable { .. } | Self::Refused { .. } => {
+                125
+            }
         }
     }
 }

@@ -15,10 +15,13 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
     }
     let Ok(name) = CStr::from_bytes_until_nul(&name) else { return identity };
     // SAFETY: all zeros is a value of both structs.
-    let (mut x, mut fs): (libc::statx, libc::statfs) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let (mut x, mut fs): (libc::statx, libc::statfs) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
     let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
     // SAFETY: `name` ends in a NUL, `x` is a valid place for the answer.
-    if unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), libc::AT_STATX_DONT_SYNC, mask, &mut x) } == 0 {
+    if unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), libc::AT_STATX_DONT_SYNC, mask, &mut x) }
+        == 0
+    {
         identity.dev = libc::makedev(x.stx_dev_major, x.stx_dev_minor);
         identity.ino = x.stx_ino;
         identity.size = x.stx_size;
@@ -27,7 +30,8 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
         (identity.uid, identity.gid) = (x.stx_uid, x.stx_gid);
         identity.rdev = libc::makedev(x.stx_rdev_major, x.stx_rdev_minor);
         if x.stx_mask & libc::STATX_BTIME != 0 {
-            identity.born = u64::try_from(x.stx_btime.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::from(x.stx_btime.tv_nsec);
+            identity.born = u64::try_from(x.stx_btime.tv_sec).unwrap_or(0) * 1_000_000_000
+                + u64::from(x.stx_btime.tv_nsec);
         }
     }
     // SAFETY: as above.
@@ -37,7 +41,9 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
     let at = path.len();
     path.resize(at + libc::PATH_MAX as usize, 0);
     // SAFETY: at most PATH_MAX bytes are written into the PATH_MAX bytes that were just added.
-    let n = unsafe { libc::readlink(name.as_ptr(), path[at..].as_mut_ptr().cast(), libc::PATH_MAX as usize) };
+    let n = unsafe {
+        libc::readlink(name.as_ptr(), path[at..].as_mut_ptr().cast(), libc::PATH_MAX as usize)
+    };
     path.truncate(at + usize::try_from(n).unwrap_or(0));
     identity
 }
@@ -52,9 +58,13 @@ mod tests {
     fn a_file_and_nothing() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let mut path = Vec::new();
-        let identity = describe(format_args!("/proc/self/fd/{}", file.as_file().as_raw_fd()), &mut path);
+        let identity =
+            describe(format_args!("/proc/self/fd/{}", file.as_file().as_raw_fd()), &mut path);
         let m = file.as_file().metadata().expect("its metadata");
-        assert_eq!((identity.dev, identity.ino, identity.mode, identity.size), (m.dev(), m.ino(), m.mode(), 0));
+        assert_eq!(
+            (identity.dev, identity.ino, identity.mode, identity.size),
+            (m.dev(), m.ino(), m.mode(), 0)
+        );
         assert_eq!(path, file.path().as_os_str().as_encoded_bytes());
         path.clear();
         assert_eq!(describe(format_args!("/proc/self/fd/4000000"), &mut path), Identity::default());

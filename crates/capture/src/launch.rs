@@ -88,7 +88,10 @@ pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error>
         Some(e) => e.clone(),
         None => std::env::vars_os().collect(),
     };
-    let environment = environment.iter().map(|(k, v)| c_string(&[k.as_os_str(), v.as_os_str()].join(OsStr::new("=")))).collect::<Result<Vec<_>, _>>()?;
+    let environment = environment
+        .iter()
+        .map(|(k, v)| c_string(&[k.as_os_str(), v.as_os_str()].join(OsStr::new("="))))
+        .collect::<Result<Vec<_>, _>>()?;
     let (argv, environment) = (pointers(&argv), pointers(&environment));
     let filter = if options.seccomp { seccomp::program(&options.wanted) } else { Vec::new() };
     let (wait_go, go) = pipe()?;
@@ -123,7 +126,13 @@ pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error>
 ///
 /// # Safety
 /// Between fork and exec, with NULL-terminated arrays of strings.
-unsafe fn become_command(c: &Command, filter: &[libc::sock_filter], program: &CString, argv: &[*const i8], environment: &[*const i8]) -> i32 {
+unsafe fn become_command(
+    c: &Command,
+    filter: &[libc::sock_filter],
+    program: &CString,
+    argv: &[*const i8],
+    environment: &[*const i8],
+) -> i32 {
     // Before the user is changed: root needs not renounce privileges for it.
     if !filter.is_empty() && seccomp::install(filter).is_err() {
         return FILTER;

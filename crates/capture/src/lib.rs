@@ -38,9 +38,24 @@ pub trait Engine {
     /// Its name, as `--engine` and traces have it.
     fn name(&self) -> &'static str;
     /// Runs a command and watches it until it and all its descendants have ended, or until the user interrupts twice.
-    fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error>;
+    fn record_command(
+        &self,
+        command: &Command,
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error>;
     /// Watches running processes until they have ended, or until the user interrupts.
-    fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error>;
+    fn record_attach(
+        &self,
+        pids: &[i32],
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error>;
     /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the whole machine except ourselves, until the user interrupts.
-    fn record_everybody(&self, cgroup: Option<&std::path::Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error>;
+    fn record_everybody(
+        &self,
+        cgroup: Option<&std::path::Path>,
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error>;
 }

@@ -14,7 +14,9 @@ pub(crate) fn span(address: u64, len: usize) -> Span {
 pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
     // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are checked by the kernel.
-    let n = unsafe { libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0) };
+    let n = unsafe {
+        libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0)
+    };
     usize::try_from(n).unwrap_or(0)
 }
 

@@ -23,7 +23,14 @@ pub(crate) struct Due {
 
 impl Due {
     fn head(&self, wanted: u64) -> PieceHeader {
-        PieceHeader { arg: self.arg, kind: self.kind as u8, flags: self.flags, pad: 0, len: 0, wanted }
+        PieceHeader {
+            arg: self.arg,
+            kind: self.kind as u8,
+            flags: self.flags,
+            pad: 0,
+            len: 0,
+            wanted,
+        }
     }
 }
 
@@ -110,8 +117,24 @@ impl Out {
         self.event_with(kind, time, pid, tid, args, &[]);
     }
     /// An event.
-    pub fn event_with(&mut self, kind: RecordKind, time: u64, pid: i32, tid: i32, args: [u64; 6], pieces: &[(u8, PieceKind, &[u8])]) {
-        let header = Header { kind: kind as u8, pid: pid as u32, tid: tid as u32, entered: time, left: time, args, ..Header::default() };
+    pub fn event_with(
+        &mut self,
+        kind: RecordKind,
+        time: u64,
+        pid: i32,
+        tid: i32,
+        args: [u64; 6],
+        pieces: &[(u8, PieceKind, &[u8])],
+    ) {
+        let header = Header {
+            kind: kind as u8,
+            pid: pid as u32,
+            tid: tid as u32,
+            entered: time,
+            left: time,
+            args,
+            ..Header::default()
+        };
         self.begin(header, false);
         for (arg, kind, bytes) in pieces {
             self.own(*arg, *kind, 0, bytes);
@@ -120,7 +143,17 @@ impl Out {
     }
     /// Bytes that are ours and whole.
     pub fn own(&mut self, arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) {
-        self.journal.piece(PieceHeader { arg, kind: kind as u8, flags, pad: 0, len: 0, wanted: bytes.len() as u64 }, bytes);
+        self.journal.piece(
+            PieceHeader {
+                arg,
+                kind: kind as u8,
+                flags,
+                pad: 0,
+                len: 0,
+                wanted: bytes.len() as u64,
+            },
+            bytes,
+        );
         self.in_part += bytes.len();
     }
     /// A piece that was kept since the call's entry.
@@ -185,7 +218,8 @@ impl Cursor<'_> {
         while got < local.len() {
             let mut batch = [crate::memory::span(0, 0); SPANS];
             let (n, bytes) = self.batch(&mut batch, local.len() - got);
-            let read = if n == 0 { 0 } else { read_spans(tid, &batch[..n], &mut local[got..got + bytes]) };
+            let read =
+                if n == 0 { 0 } else { read_spans(tid, &batch[..n], &mut local[got..got + bytes]) };
             got += read;
             if n == 0 || read < bytes {
                 break;

@@ -29,8 +29,8 @@ impl Steps {
                 _ if step.flags & DATA == 0 => u64::MAX,
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
-                    let written =
-                        matches!(step.what, What::File | What::Landed | What::Range) || shape.args.get(step.arg as usize).is_some_and(|a| goes_in(a.kind));
+                    let written = matches!(step.what, What::File | What::Landed | What::Range)
+                        || shape.args.get(step.arg as usize).is_some_and(|a| goes_in(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,
@@ -39,12 +39,19 @@ impl Steps {
             Take { step: *step, limit }
         };
         debug_assert!(plan.entry.iter().all(|s| s.when == When::Entry));
-        Self { entry: plan.entry.iter().map(take).collect(), exit: plan.exit.iter().map(take).collect(), fd: shape.uses.fd }
+        Self {
+            entry: plan.entry.iter().map(take).collect(),
+            exit: plan.exit.iter().map(take).collect(),
+            fd: shape.uses.fd,
+        }
     }
 }
 
 fn goes_in(kind: Kind) -> bool {
-    matches!(kind, Kind::In(..) | Kind::InIov { .. } | Kind::InMsg | Kind::InMsgs { .. } | Kind::Iocbs { .. })
+    matches!(
+        kind,
+        Kind::In(..) | Kind::InIov { .. } | Kind::InMsg | Kind::InMsgs { .. } | Kind::Iocbs { .. }
+    )
 }
 
 struct Entry {
@@ -86,7 +93,17 @@ impl Plans {
                 None => Entry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() },
                 Some(row) => {
                     let own = add(&row.shape);
-                    Entry { wanted, by: row.by, mask: row.mask, own, variants: row.variants.iter().map(|(value, shape)| (*value, add(shape))).collect() }
+                    Entry {
+                        wanted,
+                        by: row.by,
+                        mask: row.mask,
+                        own,
+                        variants: row
+                            .variants
+                            .iter()
+                            .map(|(value, shape)| (*value, add(shape)))
+                            .collect(),
+                    }
                 }
             }
         });
@@ -106,7 +123,9 @@ impl Plans {
             return Some(entry.own);
         }
         let value = args[entry.by as usize] & u64::from(entry.mask);
-        Some(entry.variants.iter().find(|(v, _)| *v == value).map_or(entry.own, |(_, steps)| *steps))
+        Some(
+            entry.variants.iter().find(|(v, _)| *v == value).map_or(entry.own, |(_, steps)| *steps),
+        )
     }
 
     /// The plan of a number in the table's range, whatever its arguments; `None` if the call is not wanted.
@@ -116,7 +135,8 @@ impl Plans {
 
     /// Which argument of a wanted call chooses among other plans, if one does.
     pub fn variants(&self, number: u32) -> Option<Variants<'_>> {
-        let entry = self.by_number.get(number as usize).filter(|e| e.wanted && !e.variants.is_empty())?;
+        let entry =
+            self.by_number.get(number as usize).filter(|e| e.wanted && !e.variants.is_empty())?;
         Some(Variants { by: entry.by, mask: entry.mask, of: &entry.variants })
     }
 

@@ -24,7 +24,10 @@ pub(crate) fn info(tid: i32, fd: i32) -> Option<Info> {
 
 fn parse(text: &str) -> Info {
     let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-    Info { position: field("pos:").and_then(|v| v.parse().ok()).unwrap_or(0), flags: field("flags:").and_then(|v| u32::from_str_radix(v, 8).ok()).unwrap_or(0) }
+    Info {
+        position: field("pos:").and_then(|v| v.parse().ok()).unwrap_or(0),
+        flags: field("flags:").and_then(|v| u32::from_str_radix(v, 8).ok()).unwrap_or(0),
+    }
 }
 
 /// Process, descriptor, what the descriptor tells, key.
@@ -59,15 +62,26 @@ impl OpenFiles {
 }
 
 /// What the threads of a process share.
-pub(crate) const SHARED_BY_THREADS: u64 = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
+pub(crate) const SHARED_BY_THREADS: u64 = (libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD) as u64;
 
 /// The threads of a process, in no order.
 pub(crate) fn threads(pid: i32) -> std::io::Result<impl Iterator<Item = i32>> {
-    Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
+    Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?
+        .filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 /// Emits a `Start` record of each of a process's threads, and what [`tell`] does.
-pub(crate) fn tell_all(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, mut tids: Vec<i32>) {
+pub(crate) fn tell_all(
+    out: &mut Out,
+    files: &mut OpenFiles,
+    time: u64,
+    pid: i32,
+    mut tids: Vec<i32>,
+) {
     tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
     for (i, tid) in tids.iter().enumerate() {
         let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, SHARED_BY_THREADS, 0, 0, 0] };
@@ -80,8 +94,17 @@ pub(crate) fn tell_all(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32
 
 /// The same of our child that is about to become the command: what it will have when it is.
 pub(crate) fn tell_child(out: &mut Out, time: u64, pid: i32, command: &Command) {
-    let command_line: Vec<u8> = command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();
-    state(out, time, pid, pid, &command_line, command.program.as_os_str().as_bytes(), command.credentials.as_ref());
+    let command_line: Vec<u8> =
+        command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();
+    state(
+        out,
+        time,
+        pid,
+        pid,
+        &command_line,
+        command.program.as_os_str().as_bytes(),
+        command.credentials.as_ref(),
+    );
     descriptors(out, &mut OpenFiles::default(), time, pid, pid, true);
 }
 
@@ -95,7 +118,8 @@ pub(crate) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, ti
 /// All of them, or only those that the next program will have.
 fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32, at_exec: bool) {
     let Ok(listing) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return };
-    let mut descriptors: Vec<i32> = listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let mut descriptors: Vec<i32> =
+        listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
     descriptors.sort_unstable();
     for fd in descriptors {
         let Some(info) = info(tid, fd) else { continue };
@@ -108,17 +132,40 @@ fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i
         let identity = Identity { offset: info.position, status: info.flags, ..identity };
         let closes = u64::from(info.flags & libc::O_CLOEXEC as u32 != 0);
         let piece = [identity.as_bytes(), &path].concat();
-        out.event_with(RecordKind::Descriptor, time, pid, tid, [fd as u64, closes, key, 0, 0, 0], &[(0, PieceKind::Identity, &piece)]);
+        out.event_with(
+            RecordKind::Descriptor,
+            time,
+            pid,
+            tid,
+            [fd as u64, closes, key, 0, 0, 0],
+            &[(0, PieceKind::Identity, &piece)],
+        );
     }
 }
 
-fn state(out: &mut Out, time: u64, pid: i32, tid: i32, command_line: &[u8], program: &[u8], becomes: Option<&Credentials>) {
+fn state(
+    out: &mut Out,
+    time: u64,
+    pid: i32,
+    tid: i32,
+    command_line: &[u8],
+    program: &[u8],
+    becomes: Option<&Credentials>,
+) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
-    let ids = |name: &str| field(name).split_whitespace().map(|v| v.parse().unwrap_or(0)).chain([0; 4]).take(4).collect::<Vec<u64>>();
+    let ids = |name: &str| {
+        field(name)
+            .split_whitespace()
+            .map(|v| v.parse().unwrap_or(0))
+            .chain([0; 4])
+            .take(4)
+            .collect::<Vec<u64>>()
+    };
     let umask = u64::from_str_radix(field("Umask:").trim(), 8).unwrap_or(0o022);
     let (mut uid, mut gid) = (ids("Uid:"), ids("Gid:"));
-    let mut groups: Vec<u8> = field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
+    let mut groups: Vec<u8> =
+        field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
     if let Some(who) = becomes {
         (uid, gid) = (vec![u64::from(who.uid); 4], vec![u64::from(who.gid); 4]);
         groups = who.groups.iter().flat_map(|g| format!("{g}\0").into_bytes()).collect();
@@ -146,7 +193,9 @@ fn state(out: &mut Out, time: u64, pid: i32, tid: i32, command_line: &[u8], prog
 
 /// The file that a process executes.
 pub(crate) fn executable(tid: i32) -> Vec<u8> {
-    std::fs::read_link(format!("/proc/{tid}/exe")).map(|p| p.as_os_str().as_bytes().to_vec()).unwrap_or_default()
+    std::fs::read_link(format!("/proc/{tid}/exe"))
+        .map(|p| p.as_os_str().as_bytes().to_vec())
+        .unwrap_or_default()
 }
 
 /// A field of `/proc/TID/status`.
@@ -164,10 +213,13 @@ mod tests {
         let info_text = "pos:\t17\nflags:\t02100001\nmnt_id:\t9\n";
         assert_eq!(parse(info_text), Info { position: 17, flags: 0o2_100_001 });
         let file = tempfile::tempfile().expect("a file");
-        let (again, other) = (file.try_clone().expect("a duplicate"), tempfile::tempfile().expect("another"));
+        let (again, other) =
+            (file.try_clone().expect("a duplicate"), tempfile::tempfile().expect("another"));
         let me = std::process::id() as i32;
         let mut files = OpenFiles::default();
-        let mut key = |f: &std::fs::File, ino| files.key(me, std::os::fd::AsRawFd::as_raw_fd(f), Info::default(), (1, ino));
+        let mut key = |f: &std::fs::File, ino| {
+            files.key(me, std::os::fd::AsRawFd::as_raw_fd(f), Info::default(), (1, ino))
+        };
         let first = key(&file, 1);
         assert_eq!(key(&again, 1), first);
         assert_ne!(key(&other, 2), first);

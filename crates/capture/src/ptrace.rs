@@ -33,16 +33,34 @@ impl Engine for Ptrace {
     fn name(&self) -> &'static str {
         "ptrace"
     }
-    fn record_command(&self, command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    fn record_command(
+        &self,
+        command: &Command,
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
         sealed_along(recording, options, |beside| launched(command, options, journal, beside))
     }
-    fn record_attach(&self, pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+    fn record_attach(
+        &self,
+        pids: &[i32],
+        options: &Options,
+        recording: &Recording,
+    ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
         sealed_along(recording, options, |beside| joined(pids, options, journal, beside))
     }
-    fn record_everybody(&self, _: Option<&std::path::Path>, _: &Options, _: &Recording) -> Result<Outcome, Error> {
-        Err(Error::Refused { doing: "watch the whole machine or a cgroup with ptrace: that takes eBPF", source: io::ErrorKind::Unsupported.into() })
+    fn record_everybody(
+        &self,
+        _: Option<&std::path::Path>,
+        _: &Options,
+        _: &Recording,
+    ) -> Result<Outcome, Error> {
+        Err(Error::Refused {
+            doing: "watch the whole machine or a cgroup with ptrace: that takes eBPF",
+            source: io::ErrorKind::Unsupported.into(),
+        })
     }
 }
 
@@ -61,7 +79,11 @@ impl Tide for OneStream {
 }
 
 /// Watches on a thread of its own, and has the journal sealed meanwhile.
-fn sealed_along(recording: &Recording, options: &Options, watch: impl FnOnce(Beside) -> Result<Outcome, Error> + Send) -> Result<Outcome, Error> {
+fn sealed_along(
+    recording: &Recording,
+    options: &Options,
+    watch: impl FnOnce(Beside) -> Result<Outcome, Error> + Send,
+) -> Result<Outcome, Error> {
     let busy = Arc::new(AtomicBool::new(false));
     let sealing = Sealing::start(recording, OneStream { busy: Arc::clone(&busy) }, options.seal_at);
     let beside = Beside { tid: sealing.as_ref().map(Sealing::tid), busy };
@@ -74,15 +96,24 @@ fn sealed_along(recording: &Recording, options: &Options, watch: impl FnOnce(Bes
 
 fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
-        let engine = std::thread::Builder::new().name("ptrace".to_owned()).spawn_scoped(scope, work).map_err(Error::refused("start a thread"))?;
+        let engine = std::thread::Builder::new()
+            .name("ptrace".to_owned())
+            .spawn_scoped(scope, work)
+            .map_err(Error::refused("start a thread"))?;
         engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn launched(command: &Command, options: &Options, journal: Journal, beside: Beside) -> Result<Outcome, Error> {
+fn launched(
+    command: &Command,
+    options: &Options,
+    journal: Journal,
+    beside: Beside,
+) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(options, journal, beside);
     let mut child = launch::fork(command, options)?;
-    let held = stopped::seize(child.pid, stopped::HOLD).and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
+    let held = stopped::seize(child.pid, stopped::HOLD)
+        .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
         // Its pipe closes, and it ends.
         return Err(Error::Refused { doing: "watch a process (ptrace)", source });
@@ -100,7 +131,12 @@ fn launched(command: &Command, options: &Options, journal: Journal, beside: Besi
     Ok(tracer.finish())
 }
 
-fn joined(pids: &[i32], options: &Options, journal: Journal, beside: Beside) -> Result<Outcome, Error> {
+fn joined(
+    pids: &[i32],
+    options: &Options,
+    journal: Journal,
+    beside: Beside,
+) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal, beside);
     tracer.main = if let [one] = pids { Some(*one) } else { None };
     for pid in pids {

@@ -60,7 +60,15 @@ impl Source {
     }
     /// The regular file with this inode, from a place on: that of descriptor `fd` or, if the program has closed that meanwhile, that of this name; `landed`: the descriptor
     /// need not be one for reading.
-    pub fn of_inode(tid: i32, pid: i32, fd: i32, from: u64, inode: u64, landed: bool, name: &Path) -> Option<Self> {
+    pub fn of_inode(
+        tid: i32,
+        pid: i32,
+        fd: i32,
+        from: u64,
+        inode: u64,
+        landed: bool,
+        name: &Path,
+    ) -> Option<Self> {
         let is_it = |metadata: &Metadata| metadata.is_file() && metadata.ino() == inode;
         let of = |fd: Option<OwnedFd>| {
             let file = File::from(fd?);
@@ -70,11 +78,16 @@ impl Source {
         let named = || {
             std::fs::symlink_metadata(name).ok().filter(is_it)?;
             // Another file may have the name by now, whose opening must neither wait nor do anything.
-            let plain = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(name);
+            let plain = File::options()
+                .read(true)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                .open(name);
             plain.ok().map(OwnedFd::from)
         };
         let first = if landed { reopen(tid, fd) } else { borrow(pid, fd) };
-        of(first).or_else(|| of(if landed { borrow(pid, fd) } else { reopen(tid, fd) })).or_else(|| of(named()))
+        of(first)
+            .or_else(|| of(if landed { borrow(pid, fd) } else { reopen(tid, fd) }))
+            .or_else(|| of(named()))
     }
     /// Bytes from here to the file's end.
     pub fn rest(&self) -> u64 {
@@ -95,7 +108,8 @@ impl Source {
 
 /// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes up have none, as far as they tell.
 pub(crate) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
-    std::fs::metadata(format!("/proc/{tid}/fd/{fd}")).is_ok_and(|m| m.is_file() && m.size() >= bytes)
+    std::fs::metadata(format!("/proc/{tid}/fd/{fd}"))
+        .is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
 /// A copy of the process's descriptor: needs no permission to open the file, which may have no name any more.

@@ -30,7 +30,14 @@ impl Spare {
     /// Nothing is known yet: there is none.
     pub fn new() -> Self {
         let open = |path: &str| File::open(path).ok();
-        let mut spare = Self { uptime: open("/proc/uptime"), memory: open("/proc/meminfo"), since: Instant::now(), idle: 0.0, ours: 0.0, enough: false };
+        let mut spare = Self {
+            uptime: open("/proc/uptime"),
+            memory: open("/proc/meminfo"),
+            since: Instant::now(),
+            idle: 0.0,
+            ours: 0.0,
+            enough: false,
+        };
         (spare.idle, spare.ours) = (spare.idle(), ours());
         spare
     }
@@ -40,8 +47,10 @@ impl Spare {
         let passed = self.since.elapsed();
         if passed >= COUNT {
             let (idle, ours) = (self.idle(), ours());
-            let spare = idle - std::mem::replace(&mut self.idle, idle) + ours - std::mem::replace(&mut self.ours, ours);
-            self.enough = spare >= ENOUGH * passed.as_secs_f64() && writing(self.memory.as_ref()) < BUSY;
+            let spare = idle - std::mem::replace(&mut self.idle, idle) + ours
+                - std::mem::replace(&mut self.ours, ours);
+            self.enough =
+                spare >= ENOUGH * passed.as_secs_f64() && writing(self.memory.as_ref()) < BUSY;
             self.since = Instant::now();
         }
         self.enough
@@ -86,9 +95,17 @@ mod tests {
             file.write_all(text.as_bytes()).expect("room");
             file
         };
-        assert!((writing(Some(&file("Dirty:   9 kB\nWriteback:          2048 kB\nWritebackTmp:   7 kB\n"))) - 2_097_152.0).abs() < 1.0);
+        assert!(
+            (writing(Some(&file(
+                "Dirty:   9 kB\nWriteback:          2048 kB\nWritebackTmp:   7 kB\n"
+            ))) - 2_097_152.0)
+                .abs()
+                < 1.0
+        );
         assert!(writing(None) < 1.0);
-        assert!(field(Some(&file("12.50 20.25\n")), 1).is_some_and(|idle| (idle - 20.25).abs() < 0.001));
+        assert!(
+            field(Some(&file("12.50 20.25\n")), 1).is_some_and(|idle| (idle - 20.25).abs() < 0.001)
+        );
         assert!(Spare::new().idle > 0.0);
         assert!(!Spare::new().is_enough(), "nothing is known yet");
     }

@@ -74,7 +74,8 @@ impl Handlers {
         for signal in ASK.into_iter().chain(STOP).chain([NUDGE]) {
             // SAFETY: all zeros is a value of the struct; the handler only stores to atomics.
             unsafe {
-                let (mut action, mut old): (libc::sigaction, libc::sigaction) = (std::mem::zeroed(), std::mem::zeroed());
+                let (mut action, mut old): (libc::sigaction, libc::sigaction) =
+                    (std::mem::zeroed(), std::mem::zeroed());
                 action.sa_sigaction = note as extern "C" fn(i32) as usize;
                 if libc::sigaction(signal, &action, &mut old) != 0 {
                     continue;

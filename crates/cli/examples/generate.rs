@@ -7,6 +7,7 @@ mod forge;
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let trace = args.next().expect("usage: generate TRACE CALLS");
-    let calls = args.next().and_then(|n| n.to_str()?.parse().ok()).expect("usage: generate TRACE CALLS");
+    let calls =
+        args.next().and_then(|n| n.to_str()?.parse().ok()).expect("usage: generate TRACE CALLS");
     forge::generate(trace.as_ref(), calls);
 }

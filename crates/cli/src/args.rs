@@ -1,12 +1,21 @@
 //! What the user can type. Each subcommand's options stand beside its code; here they come together.
 
-use crate::{bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls, verify};
+use crate::{
+    bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls,
+    verify,
+};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::exit;
 
 /// Record every storage-related system call of a program with all its bytes, and perform the calls again elsewhere.
 #[derive(Parser, Debug)]
-#[command(name = "reanimator", version, max_term_width = 110, infer_subcommands = false, arg_required_else_help = true)]
+#[command(
+    name = "reanimator",
+    version,
+    max_term_width = 110,
+    infer_subcommands = false,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Examples:
   reanimator record -- sqlite3 app.db .dump    record a program (and what it forks) into sqlite3.ra

@@ -67,7 +67,9 @@ pub struct Target {
 
 fn target(text: &str) -> Result<Target, String> {
     match text.split_once('=') {
-        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => Ok(Target { name: name.to_owned(), dir: dir.into() }),
+        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
+            Ok(Target { name: name.to_owned(), dir: dir.into() })
+        }
         _ => Err("say NAME=DIR, like ext4=/mnt/a".to_owned()),
     }
 }
@@ -91,11 +93,13 @@ pub fn run(a: &Args, talk: &Talk) -> Result<crate::outcome::Outcome> {
             bail!("two targets are called {}", target.name);
         }
         if !target.dir.is_dir() {
-            let missing: Result<()> = Err(anyhow::anyhow!("{} is not a directory", target.dir.display()));
+            let missing: Result<()> =
+                Err(anyhow::anyhow!("{} is not a directory", target.dir.display()));
             missing.advise("make it, or mount the file system that is to be measured there")?;
         }
     }
-    let mut measured: Vec<Measured<'_>> = a.targets.iter().map(|target| Measured { target, runs: Vec::new() }).collect();
+    let mut measured: Vec<Measured<'_>> =
+        a.targets.iter().map(|target| Measured { target, runs: Vec::new() }).collect();
     let progress = talk.progress("measuring");
     let all = u64::from(a.repeat) * measured.len() as u64;
     for round in 0..a.repeat as usize {
@@ -103,7 +107,10 @@ pub fn run(a: &Args, talk: &Talk) -> Result<crate::outcome::Outcome> {
         for turn in 0..measured.len() {
             let place = (round + turn) % measured.len();
             let of = &mut measured[place];
-            of.runs.push(run::once(a, trace.path(), of.target).with_context(|| format!("replaying on {}", of.target.name))?);
+            of.runs.push(
+                run::once(a, trace.path(), of.target)
+                    .with_context(|| format!("replaying on {}", of.target.name))?,
+            );
             progress.at((round * a.targets.len() + turn + 1) as u64, all);
         }
     }
@@ -123,7 +130,9 @@ pub fn run(a: &Args, talk: &Talk) -> Result<crate::outcome::Outcome> {
     if let Some(file) = &a.plot {
         talk.say(format_args!("the distributions are in {}", file.display()));
     }
-    Ok(crate::outcome::Outcome::Status(i32::from(measured.iter().any(|m| m.runs.iter().any(|r| r.different)))))
+    Ok(crate::outcome::Outcome::Status(i32::from(
+        measured.iter().any(|m| m.runs.iter().any(|r| r.different)),
+    )))
 }
 
 impl Measured<'_> {
@@ -159,6 +168,13 @@ mod tests {
 
     #[test]
     fn medians() {
-        assert_eq!((median([3.0, 1.0, 2.0].into_iter()), median([4.0, 1.0].into_iter()), median([].into_iter())), (2.0, 2.5, 0.0));
+        assert_eq!(
+            (
+                median([3.0, 1.0, 2.0].into_iter()),
+                median([4.0, 1.0].into_iter()),
+                median([].into_iter())
+            ),
+            (2.0, 2.5, 0.0)
+        );
     }
 }

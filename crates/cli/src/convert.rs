@@ -72,13 +72,15 @@ const TARGETS: [(&str, Target); 9] = [
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let from = sniff(&a.from)?;
     let Some(from) = from else {
-        let unknown: Result<()> = Err(anyhow::anyhow!("{} is in no format that can be read", a.from.display()));
+        let unknown: Result<()> =
+            Err(anyhow::anyhow!("{} is in no format that can be read", a.from.display()));
         return unknown.advise(format!("these can be read: {READABLE}"));
     };
     let extension = a.to.extension().and_then(OsStr::to_str);
     let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
         let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
-        let unknown: Result<()> = Err(anyhow::anyhow!("the name {} does not say which format to write", a.to.display()));
+        let unknown: Result<()> =
+            Err(anyhow::anyhow!("the name {} does not say which format to write", a.to.display()));
         return unknown.advise(format!("end it with one of {}", names.join(" ")));
     };
     match (from.importer(), target) {
@@ -87,10 +89,12 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         (Some(import), Target::Trace) => read(a, import, &a.to, talk).map(drop),
         (Some(import), target) => {
             // By way of a trace of ours, which goes again.
-            let beside = a.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let beside =
+                a.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let on_the_way = beside.join(format!(".convert.{}.ra", std::process::id()));
             let through = Args { from: on_the_way.clone(), to: a.to.clone(), directory: None };
-            let done = read(a, import, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
+            let done =
+                read(a, import, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
             let _gone = std::fs::remove_dir_all(&on_the_way);
             done
         }
@@ -124,8 +128,12 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
     let bar = talk.progress("converting");
     let progress = &mut |done, of| bar.at(done, of);
     let written = match target {
-        Target::Export(format) => export(&trace, &a.to, format, progress).map_err(anyhow::Error::from),
-        Target::DataSeries => dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from),
+        Target::Export(format) => {
+            export(&trace, &a.to, format, progress).map_err(anyhow::Error::from)
+        }
+        Target::DataSeries => {
+            dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from)
+        }
         Target::Strace | Target::Json => lines(&trace, &a.to, target == Target::Json, talk),
         Target::Trace => bail!("{} is a trace already", a.from.display()),
     };
@@ -136,7 +144,12 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
     }
     lost(&exported.lost, talk);
     let size = std::fs::metadata(&a.to).map_or(0, |m| m.len());
-    talk.say(format_args!("wrote {}  {}  {}", a.to.display(), counted(exported.calls, "call", "calls"), bytes(size)));
+    talk.say(format_args!(
+        "wrote {}  {}  {}",
+        a.to.display(),
+        counted(exported.calls, "call", "calls"),
+        bytes(size)
+    ));
     Ok(())
 }
 
@@ -163,8 +176,14 @@ fn taken(outcome: &Outcome, to: Option<&Path>, talk: &Talk) {
     }
     lost(&outcome.lost, talk);
     if let Some(to) = to {
-        let (calls, processes) = (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
-        talk.say(format_args!("wrote {}  {calls}  {processes}  {}  {}", to.display(), bytes(s.bytes_on_disk), s.verdict));
+        let (calls, processes) =
+            (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
+        talk.say(format_args!(
+            "wrote {}  {calls}  {processes}  {}  {}",
+            to.display(),
+            bytes(s.bytes_on_disk),
+            s.verdict
+        ));
     }
     if let Some(damage) = &outcome.damage {
         talk.warn(format_args!("it was not read to its end: {damage}"));

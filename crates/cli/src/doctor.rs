@@ -70,8 +70,18 @@ mod tests {
     #[test]
     fn failures_come_with_their_mending() {
         let findings = [
-            Finding { check: "seize a child", found: Found::Ok, says: "works".to_owned(), mend: None },
-            Finding { check: "Landlock", found: Found::Limited, says: "not there".to_owned(), mend: Some("boot with lsm=landlock".to_owned()) },
+            Finding {
+                check: "seize a child",
+                found: Found::Ok,
+                says: "works".to_owned(),
+                mend: None,
+            },
+            Finding {
+                check: "Landlock",
+                found: Found::Limited,
+                says: "not there".to_owned(),
+                mend: Some("boot with lsm=landlock".to_owned()),
+            },
         ];
         insta::assert_snapshot!(table(&findings).expect("a string takes it"), @r#"
         ok      seize a child  works

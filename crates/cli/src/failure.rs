@@ -61,19 +61,27 @@ fn joined<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>
 /// The standard library adds " (os error 2)" to what it says in words already.
 pub fn without_number(text: &str) -> String {
     match text.split_once(" (os error ") {
-        Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
+        Some((before, after)) => {
+            format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest))
+        }
         None => text.to_owned(),
     }
 }
 
 /// The advice that some part of the error carries.
 pub fn advice(error: &anyhow::Error) -> Option<&str> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Advised>()).map(|advised| advised.advice.as_str())
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Advised>())
+        .map(|advised| advised.advice.as_str())
 }
 
 /// Whether the command line asks for `record`: its own troubles end with 125, all others' with 2.
 pub fn is_record() -> bool {
-    std::env::args_os().skip(1).find(|a| !a.as_encoded_bytes().starts_with(b"-")).is_some_and(|a| a == "record")
+    std::env::args_os()
+        .skip(1)
+        .find(|a| !a.as_encoded_bytes().starts_with(b"-"))
+        .is_some_and(|a| a == "record")
 }
 
 /// The status of a failure that is ours.
@@ -87,12 +95,17 @@ pub fn install_panic_hook() {
     let backtrace = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let what = panic.payload_as_str().unwrap_or("unknown");
-        let place = panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        let place =
+            panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
         eprintln!("error: reanimator broke one of its own invariants{place}: {what}");
         if is_record() {
-            eprintln!("  next: the recorded program runs on; `reanimator recover` makes a trace of what was written; please report the line above");
+            eprintln!(
+                "  next: the recorded program runs on; `reanimator recover` makes a trace of what was written; please report the line above"
+            );
         } else {
-            eprintln!("  next: please report the line above, with the trace if you can share it (RUST_BACKTRACE=1 shows where it came from)");
+            eprintln!(
+                "  next: please report the line above, with the trace if you can share it (RUST_BACKTRACE=1 shows where it came from)"
+            );
         }
         if std::env::var_os("RUST_BACKTRACE").is_some() {
             backtrace(panic);
@@ -109,10 +122,14 @@ mod tests {
     #[test]
     fn one_line_with_every_cause_once() {
         let io: Result<(), _> = Err(std::io::Error::other("disk on fire"));
-        let error = io.advise("call the fire brigade").context("cannot read x.ra").expect_err("it is an error");
+        let error = io
+            .advise("call the fire brigade")
+            .context("cannot read x.ra")
+            .expect_err("it is an error");
         assert_eq!(text(&error), "cannot read x.ra: disk on fire");
         assert_eq!(advice(&error), Some("call the fire brigade"));
-        let missing = anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("cannot open x");
+        let missing =
+            anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("cannot open x");
         assert_eq!(text(&missing), "cannot open x: No such file or directory");
     }
 }

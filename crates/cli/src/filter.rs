@@ -74,7 +74,13 @@ impl Filter {
     }
     /// The same, read again.
     pub fn read(written: &str) -> Result<Self, Error> {
-        Self::parse(&written.split(BETWEEN).filter(|e| !e.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+        Self::parse(
+            &written
+                .split(BETWEEN)
+                .filter(|e| !e.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     }
     /// Whether calls with this number pass, as far as the number says.
     pub fn has_number(&self, nr: u32) -> bool {
@@ -86,8 +92,13 @@ impl Filter {
     }
     /// Whether all passes that replay needs.
     pub fn suffices_for_replay(&self) -> bool {
-        let all = [Status::Successful, Status::Failed].iter().all(|status| self.has_status(*status));
-        all && self.paths.is_empty() && abi::table().iter().filter(|row| row.serves_replay()).all(|row| self.has_number(row.number))
+        let all =
+            [Status::Successful, Status::Failed].iter().all(|status| self.has_status(*status));
+        all && self.paths.is_empty()
+            && abi::table()
+                .iter()
+                .filter(|row| row.serves_replay())
+                .all(|row| self.has_number(row.number))
     }
     /// Whether calls with this outcome pass.
     pub fn has_status(&self, status: Status) -> bool {
@@ -99,7 +110,9 @@ impl Filter {
     }
     /// Whether the call passes; `paths` are those of its path arguments and descriptors.
     pub fn passes(&self, call: &Call, paths: &[&[u8]]) -> bool {
-        self.has_number(call.nr) && self.has_status(Status::of(call)) && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
+        self.has_number(call.nr)
+            && self.has_status(Status::of(call))
+            && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
     }
     fn has_path(&self, path: &[u8]) -> bool {
         let path = std::ffi::OsStr::from_bytes(path);
@@ -124,7 +137,19 @@ mod tests {
     }
     fn call(name: &str, ret: i64) -> Call {
         let nr = abi::by_name(name).expect("a call of the table").number;
-        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args: [0; 6], ret, seen: Default::default(), pieces: Vec::new() }
+        Call {
+            seq: 0,
+            entered: 0,
+            left: Some(1),
+            pid: 1,
+            tid: 1,
+            nr,
+            flags: 0,
+            args: [0; 6],
+            ret,
+            seen: Default::default(),
+            pieces: Vec::new(),
+        }
     }
 
     #[test]
@@ -139,18 +164,40 @@ mod tests {
         assert!(!names(&["%file"]).contains(&"read"));
         assert_eq!(names(&["/^(read|write)$"]), ["read", "write"]);
         let replay = names(&["%replay"]);
-        assert!(["openat", "pread64", "fork", "sendmsg", "accept4", "setuid"].iter().all(|call| replay.contains(call)));
-        assert!(["futex", "epoll_wait", "recvfrom", "getpid"].iter().all(|call| !replay.contains(call)));
-        assert!(filter(&["%replay"]).suffices_for_replay() && filter(&["!futex"]).suffices_for_replay() && filter(&[]).suffices_for_replay());
+        assert!(
+            ["openat", "pread64", "fork", "sendmsg", "accept4", "setuid"]
+                .iter()
+                .all(|call| replay.contains(call))
+        );
+        assert!(
+            ["futex", "epoll_wait", "recvfrom", "getpid"].iter().all(|call| !replay.contains(call))
+        );
+        assert!(
+            filter(&["%replay"]).suffices_for_replay()
+                && filter(&["!futex"]).suffices_for_replay()
+                && filter(&[]).suffices_for_replay()
+        );
         let written = Filter::written(&["!lseek".to_owned(), "status=successful".to_owned()]);
-        assert!(!Filter::read(&written).unwrap().has_status(Status::Failed) && Filter::read("").unwrap().suffices_for_replay());
-        assert!(!filter(&["!lseek"]).suffices_for_replay() && !filter(&["status=failed"]).suffices_for_replay());
+        assert!(
+            !Filter::read(&written).unwrap().has_status(Status::Failed)
+                && Filter::read("").unwrap().suffices_for_replay()
+        );
+        assert!(
+            !filter(&["!lseek"]).suffices_for_replay()
+                && !filter(&["status=failed"]).suffices_for_replay()
+        );
         assert_eq!(names(&["none"]), [""; 0]);
         assert!(filter(&["all"]).has_all_numbers());
         assert_eq!(names(&["?no_such_call,read"]), ["read"]);
-        assert!(filter(&["!read"]).has_number(100_000), "what the table does not know is not excluded");
+        assert!(
+            filter(&["!read"]).has_number(100_000),
+            "what the table does not know is not excluded"
+        );
         assert!(!filter(&["read"]).has_number(100_000));
-        assert!(filter(&["read"]).has_number(0) && filter(&["0"]).has_number(0), "numbers are names too");
+        assert!(
+            filter(&["read"]).has_number(0) && filter(&["0"]).has_number(0),
+            "numbers are names too"
+        );
     }
 
     #[test]
@@ -158,7 +205,9 @@ mod tests {
         let failed = filter(&["status=failed"]);
         assert!(failed.passes(&call("read", -2), &[]) && !failed.passes(&call("read", 2), &[]));
         let not_failed = filter(&["status=!failed"]);
-        assert!(!not_failed.passes(&call("read", -2), &[]) && not_failed.passes(&call("read", 2), &[]));
+        assert!(
+            !not_failed.passes(&call("read", -2), &[]) && not_failed.passes(&call("read", 2), &[])
+        );
         let db = filter(&["path=/tmp/*.db", "path=*.wal", "read"]);
         assert!(db.passes(&call("read", 2), &[b"/tmp/a/b.db"]), "a star spans directories");
         assert!(db.passes(&call("read", 2), &[b"/x", b"/x/y.wal"]));
@@ -169,7 +218,18 @@ mod tests {
 
     #[test]
     fn mistakes_are_explained() {
-        let mistakes = ["raed", "file", "%fiel", "/((", "/zzz", "status=broken", "signal=none", "", "read,,write", "path=[a"];
+        let mistakes = [
+            "raed",
+            "file",
+            "%fiel",
+            "/((",
+            "/zzz",
+            "status=broken",
+            "signal=none",
+            "",
+            "read,,write",
+            "path=[a",
+        ];
         let told: Vec<String> = mistakes.iter().map(|m| refusal(m)).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
         no system call is called "raed"; did you mean read?

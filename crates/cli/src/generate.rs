@@ -50,14 +50,20 @@ pub fn man(a: &ManArgs) -> Result<()> {
 fn page(command: &clap::Command, name: &str) -> Result<String> {
     let mut page = Vec::new();
     let named = command.clone().display_name(name.to_owned());
-    clap_mangen::Man::new(named).title(name.to_uppercase()).source("reanimator").manual("Reanimator").render(&mut page)?;
+    clap_mangen::Man::new(named)
+        .title(name.to_uppercase())
+        .source("reanimator")
+        .manual("Reanimator")
+        .render(&mut page)?;
     Ok(with_examples(&String::from_utf8_lossy(&page)))
 }
 
 /// The generator takes what stands after the options for a paragraph called EXTRA. Ours are examples, a line each.
 fn with_examples(page: &str) -> String {
     let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
-    let (examples, after) = extra.split_once(".SH").map_or((extra, String::new()), |(examples, after)| (examples, format!(".SH{after}")));
+    let (examples, after) = extra
+        .split_once(".SH")
+        .map_or((extra, String::new()), |(examples, after)| (examples, format!(".SH{after}")));
     let examples = examples.trim_start_matches("Examples:\n").trim_end();
     format!("{before}.SH EXAMPLES\n.nf\n{examples}\n.fi\n{after}")
 }
@@ -75,11 +81,14 @@ mod tests {
     fn every_command_has_a_page() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         super::man(&super::ManArgs { dir: Some(dir.path().to_owned()) }).expect("pages");
-        for page in ["reanimator.1", "reanimator-record.1", "reanimator-replay.1", "reanimator-doctor.1"] {
+        for page in
+            ["reanimator.1", "reanimator-record.1", "reanimator-replay.1", "reanimator-doctor.1"]
+        {
             assert!(dir.path().join(page).is_file(), "{page}");
         }
         assert!(!dir.path().join("reanimator-probe.1").exists(), "hidden commands have no page");
-        let page = std::fs::read_to_string(dir.path().join("reanimator-record.1")).expect("written");
+        let page =
+            std::fs::read_to_string(dir.path().join("reanimator-record.1")).expect("written");
         assert!(page.contains(".SH EXAMPLES\n.nf\n  reanimator record"), "{page}");
     }
 }

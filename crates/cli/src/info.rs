@@ -30,7 +30,11 @@ pub struct Args {
 /// `reanimator info`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let trace = reading::open(&a.trace, talk)?;
-    if a.json { stdout::json(&document(&trace)) } else { stdout::text(&table(trace.path(), trace.about(), trace.summary())?) }
+    if a.json {
+        stdout::json(&document(&trace))
+    } else {
+        stdout::text(&table(trace.path(), trace.about(), trace.summary())?)
+    }
 }
 
 /// What `--json` prints.
@@ -83,13 +87,25 @@ pub fn passed(s: &Summary) -> u64 {
 
 fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    let mut row = |name: &str, value: &str| if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") };
+    let mut row = |name: &str, value: &str| {
+        if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") }
+    };
     row("trace", &path.display().to_string())?;
     row("command", &shell(&about.command))?;
     row("joined", &about.joined.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;
     row("directory", &escape(&about.directory))?;
-    row("recorded", &format!("{}, for {}", &clock::rfc3339(began(about))[..19].replace('T', " "), duration(passed(s))))?;
-    row("on", &format!("{}, Linux {} {}, {} CPUs", about.host, about.kernel, about.machine, about.cpus))?;
+    row(
+        "recorded",
+        &format!(
+            "{}, for {}",
+            &clock::rfc3339(began(about))[..19].replace('T', " "),
+            duration(passed(s))
+        ),
+    )?;
+    row(
+        "on",
+        &format!("{}, Linux {} {}, {} CPUs", about.host, about.kernel, about.machine, about.cpus),
+    )?;
     row("by", &format!("reanimator {}, engine {}", about.version, about.engine))?;
     row("filter", &about.filter)?;
     row("data", if about.data == "all" { "" } else { &about.data })?;
@@ -101,8 +117,18 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
         row("note", note)?;
     }
     row("calls", &calls(s))?;
-    row("processes", &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")))?;
-    row("held back", &if s.held_ns > 0 { format!("{} in all, so that nothing was lost", duration(s.held_ns)) } else { String::new() })?;
+    row(
+        "processes",
+        &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")),
+    )?;
+    row(
+        "held back",
+        &if s.held_ns > 0 {
+            format!("{} in all, so that nothing was lost", duration(s.held_ns))
+        } else {
+            String::new()
+        },
+    )?;
     row("files", &count(s.files))?;
     row("captured", &bytes(s.bytes_captured))?;
     row("snapshot", &s.snapshot_bytes.map_or_else(String::new, bytes))?;
@@ -115,7 +141,12 @@ fn calls(s: &Summary) -> String {
     let mut text = count(s.calls);
     // The last call of a thread that exits never returns, and that is as it should be.
     let unreturned = s.unreturned.saturating_sub(s.threads);
-    for (n, what) in [(s.lost, "lost"), (unreturned, "that never returned"), (s.unreadable, "buffers unreadable"), (s.cut, "buffers cut")] {
+    for (n, what) in [
+        (s.lost, "lost"),
+        (unreturned, "that never returned"),
+        (s.unreadable, "buffers unreadable"),
+        (s.cut, "buffers cut"),
+    ] {
         if n > 0 {
             text.push_str(&format!(", {} {what}", count(n)));
         }
@@ -128,7 +159,11 @@ fn shell(command: &[OsString]) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(b);
     let quote = |word: &OsString| {
         let bytes = word.as_bytes();
-        if !bytes.is_empty() && bytes.iter().all(plain) { escape(bytes) } else { format!("'{}'", escape(bytes).replace('\'', r"'\''")) }
+        if !bytes.is_empty() && bytes.iter().all(plain) {
+            escape(bytes)
+        } else {
+            format!("'{}'", escape(bytes).replace('\'', r"'\''"))
+        }
     };
     command.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

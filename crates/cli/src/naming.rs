@@ -27,21 +27,27 @@ pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<Pat
     if force {
         return make_way(name(0), true);
     }
-    (0..100_000).map(name).find(|p| p.symlink_metadata().is_err()).context("no free name for a trace here")
+    (0..100_000)
+        .map(name)
+        .find(|p| p.symlink_metadata().is_err())
+        .context("no free name for a trace here")
 }
 
 fn make_way(path: PathBuf, force: bool) -> Result<PathBuf> {
     let Ok(meta) = path.symlink_metadata() else { return Ok(path) };
     let shown = path.display();
     if meta.is_dir() && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) {
-        fs::remove_dir(&path).with_context(|| format!("cannot replace the empty directory {shown}"))?;
+        fs::remove_dir(&path)
+            .with_context(|| format!("cannot replace the empty directory {shown}"))?;
         return Ok(path);
     }
     if !is_trace(&path) {
-        return Err(anyhow::anyhow!("{shown} exists and is not a trace")).advise("choose another name with -o: --force replaces traces only");
+        return Err(anyhow::anyhow!("{shown} exists and is not a trace"))
+            .advise("choose another name with -o: --force replaces traces only");
     }
     if !force {
-        return Err(anyhow::anyhow!("{shown} exists")).advise("choose another name with -o, or add --force to replace it");
+        return Err(anyhow::anyhow!("{shown} exists"))
+            .advise("choose another name with -o, or add --force to replace it");
     }
     fs::remove_dir_all(&path).with_context(|| format!("cannot replace {shown}"))?;
     Ok(path)
@@ -52,16 +58,21 @@ pub fn input(named: &TraceArg, talk: &Talk) -> Result<PathBuf> {
     if let Some(path) = &named.trace {
         let shown = path.display();
         if path.symlink_metadata().is_err() {
-            let advice = format!("`ls -d *.ra` shows the traces here; `reanimator record -o {shown} -- CMD` makes one");
+            let advice = format!(
+                "`ls -d *.ra` shows the traces here; `reanimator record -o {shown} -- CMD` makes one"
+            );
             return Err(anyhow::anyhow!("no trace at {shown}")).advise(advice);
         }
         if !is_trace(path) {
-            return Err(anyhow::anyhow!("{shown} is not a trace: it has neither trace.json nor a journal"))
-                .advise("a trace is the directory NAME.ra that `reanimator record` made");
+            return Err(anyhow::anyhow!(
+                "{shown} is not a trace: it has neither trace.json nor a journal"
+            ))
+            .advise("a trace is the directory NAME.ra that `reanimator record` made");
         }
         return Ok(path.clone());
     }
-    let path = newest(Path::new(".")).advise("name a trace, or make one: reanimator record -- CMD")?;
+    let path =
+        newest(Path::new(".")).advise("name a trace, or make one: reanimator record -- CMD")?;
     talk.say(format_args!("reading {}, the newest trace here", path.display()));
     Ok(path)
 }
@@ -74,7 +85,9 @@ fn newest(dir: &Path) -> Result<PathBuf> {
             continue;
         }
         let changed = |p: &Path| p.symlink_metadata().and_then(|m| m.modified()).ok();
-        let Some(time) = changed(&path.join("trace.json")).or_else(|| changed(&path)) else { continue };
+        let Some(time) = changed(&path.join("trace.json")).or_else(|| changed(&path)) else {
+            continue;
+        };
         if found.as_ref().is_none_or(|(newest, _)| time > *newest) {
             found = Some((time, entry.file_name()));
         }

@@ -38,13 +38,25 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
             "root": root.display().to_string(), "files": made.names, "bytes": made.bytes, "assumed_bytes": made.assumed, "not_made": made.skipped, "refused": made.refused,
         }));
     }
-    let assumed = if made.assumed > 0 { format!(", {} that nobody read assumed as zeros", bytes(made.assumed)) } else { String::new() };
-    stdout::text(&format!("{}  {} names, {}{assumed}\n", root.display(), count(made.names), bytes(made.bytes)))?;
+    let assumed = if made.assumed > 0 {
+        format!(", {} that nobody read assumed as zeros", bytes(made.assumed))
+    } else {
+        String::new()
+    };
+    stdout::text(&format!(
+        "{}  {} names, {}{assumed}\n",
+        root.display(),
+        count(made.names),
+        bytes(made.bytes)
+    ))?;
     if made.skipped > 0 {
         talk.warn(format_args!("{} devices were not made", count(made.skipped)));
     }
     if made.refused > 0 {
-        talk.warn(format_args!("{} owners or attributes could not be set here", count(made.refused)));
+        talk.warn(format_args!(
+            "{} owners or attributes could not be set here",
+            count(made.refused)
+        ));
     }
     Ok(())
 }

@@ -78,7 +78,12 @@ pub struct Seen<'a> {
 impl Seen<'_> {
     /// The path of the descriptor in argument `arg`.
     pub fn descriptor(&self, arg: u8) -> Option<&[u8]> {
-        self.bound.fds.get(usize::from(arg))?.as_ref().map(|d| &*d.file.path).filter(|p| !p.is_empty())
+        self.bound
+            .fds
+            .get(usize::from(arg))?
+            .as_ref()
+            .map(|d| &*d.file.path)
+            .filter(|p| !p.is_empty())
     }
     /// The path of the descriptor that the call made.
     pub fn made(&self) -> Option<&[u8]> {
@@ -102,7 +107,13 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
 }
 
 /// Prints a trace into `out`.
-pub fn write(a: &Args, filter: &Filter, talk: &Talk, trace: &Trace, out: &mut impl Write) -> Result<()> {
+pub fn write(
+    a: &Args,
+    filter: &Filter,
+    talk: &Talk,
+    trace: &Trace,
+    out: &mut impl Write,
+) -> Result<()> {
     let mut printer = Printer::new(a, talk, trace);
     let mut world = World::new();
     let mut open = std::collections::HashMap::new();
@@ -140,7 +151,18 @@ impl Args {
     pub fn whole(json: bool) -> Self {
         let format = if json { Format::Json } else { Format::Text };
         let trace = TraceArg { trace: None };
-        Self { trace, filter: Vec::new(), format, json, time: 3, relative: false, spent: true, paths: true, hex: 2, strings: Some(usize::MAX) }
+        Self {
+            trace,
+            filter: Vec::new(),
+            format,
+            json,
+            time: 3,
+            relative: false,
+            spent: true,
+            paths: true,
+            hex: 2,
+            strings: Some(usize::MAX),
+        }
     }
 }
 

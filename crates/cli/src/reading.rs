@@ -19,7 +19,11 @@ pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
     }
     let summary = opened.summary();
     if summary.verdict == Verdict::Incomplete {
-        talk.detail(format_args!("{} is incomplete: {}", path.display(), summary.reasons.join("; ")));
+        talk.detail(format_args!(
+            "{} is incomplete: {}",
+            path.display(),
+            summary.reasons.join("; ")
+        ));
     }
     Ok(opened)
 }
@@ -27,14 +31,26 @@ pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
 /// Adds what to do to the errors of a trace that do not say it themselves.
 pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
     let advice = match &result {
-        Ok(_) | Err(Error::Busy(_) | Error::Full { .. } | Error::Newer { .. } | Error::OtherJournal { .. }) => None,
-        Err(Error::NotATrace { .. }) => Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned()),
-        Err(Error::Damaged { .. }) => Some(format!("restore {} from a copy: what its files should hold is in its trace.json, by BLAKE3", path.display())),
-        Err(e) if e.is_full() => Some("free some space, or move the trace to another disk".to_owned()),
+        Ok(_)
+        | Err(
+            Error::Busy(_) | Error::Full { .. } | Error::Newer { .. } | Error::OtherJournal { .. },
+        ) => None,
+        Err(Error::NotATrace { .. }) => {
+            Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned())
+        }
+        Err(Error::Damaged { .. }) => Some(format!(
+            "restore {} from a copy: what its files should hold is in its trace.json, by BLAKE3",
+            path.display()
+        )),
+        Err(e) if e.is_full() => {
+            Some("free some space, or move the trace to another disk".to_owned())
+        }
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Some("a trace belongs to who recorded it: read it as that user, or as root".to_owned())
         }
-        Err(Error::Io { doing: "create", .. }) => Some("choose a directory that exists and that you may write to, with -o".to_owned()),
+        Err(Error::Io { doing: "create", .. }) => {
+            Some("choose a directory that exists and that you may write to, with -o".to_owned())
+        }
         Err(_) => None,
     };
     match advice {

@@ -132,7 +132,9 @@ fn data_limit(text: &str) -> Result<DataLimit, String> {
         "all" => DataLimit::All,
         "writes" => DataLimit::Writes,
         "none" => DataLimit::None,
-        number => DataLimit::Bytes(number.parse().map_err(|_| "say all, writes, none, or a number of bytes".to_owned())?),
+        number => DataLimit::Bytes(
+            number.parse().map_err(|_| "say all, writes, none, or a number of bytes".to_owned())?,
+        ),
     })
 }
 
@@ -147,7 +149,10 @@ enum Target {
 /// `reanimator record`.
 pub fn run(a: &Args, talk: &Talk) -> Outcome {
     record(a, talk).unwrap_or_else(|error| {
-        let status = error.chain().find_map(|cause| cause.downcast_ref::<capture::Error>()).map_or(125, |e| i32::from(e.status()));
+        let status = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<capture::Error>())
+            .map_or(125, |e| i32::from(e.status()));
         Outcome::Failed(error, status)
     })
 }
@@ -179,8 +184,11 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
 fn options(a: &Args) -> Result<capture::Options> {
     let filter = Filter::parse(&a.filter)?;
     if filter.needs_paths() {
-        let refused: Result<()> = Err(anyhow::anyhow!("record takes sets of calls and outcomes, not path="));
-        refused.advise("record all calls, and choose among them afterwards: reanimator print -e 'path=GLOB'")?;
+        let refused: Result<()> =
+            Err(anyhow::anyhow!("record takes sets of calls and outcomes, not path="));
+        refused.advise(
+            "record all calls, and choose among them afterwards: reanimator print -e 'path=GLOB'",
+        )?;
     }
     if a.seccomp && filter.has_all_numbers() {
         bail!("--seccomp does nothing without -e: every call is wanted");
@@ -192,8 +200,11 @@ fn options(a: &Args) -> Result<capture::Options> {
         unfinished: filter.has_status(Status::Unfinished),
     };
     if outcomes != Outcomes::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
-        let refused: Result<()> = Err(anyhow::anyhow!("status= is chosen by in the kernel, by eBPF: ptrace cannot"));
-        refused.advise("record all calls, and choose among them afterwards: reanimator print -e status=failed")?;
+        let refused: Result<()> =
+            Err(anyhow::anyhow!("status= is chosen by in the kernel, by eBPF: ptrace cannot"));
+        refused.advise(
+            "record all calls, and choose among them afterwards: reanimator print -e status=failed",
+        )?;
     }
     Ok(capture::Options {
         data: a.data,
@@ -210,7 +221,10 @@ fn options(a: &Args) -> Result<capture::Options> {
 /// The command, as the user who called sudo if somebody did; or the processes.
 fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target> {
     if !a.pid.is_empty() {
-        let pids = a.pid.iter().map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
+        let pids = a
+            .pid
+            .iter()
+            .map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
         return Ok(Target::Processes(pids.collect::<Result<_>>()?));
     }
     if a.all {
@@ -221,8 +235,16 @@ fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target
     }
     let mut command = explained(capture::Command::new(&a.command))?;
     if let Some(caller) = caller {
-        talk.detail(format_args!("running {} as user {}, who called sudo", command.program.display(), caller.uid));
-        command.credentials = Some(capture::Credentials { uid: caller.uid, gid: caller.gid, groups: caller.groups.clone() });
+        talk.detail(format_args!(
+            "running {} as user {}, who called sudo",
+            command.program.display(),
+            caller.uid
+        ));
+        command.credentials = Some(capture::Credentials {
+            uid: caller.uid,
+            gid: caller.gid,
+            groups: caller.groups.clone(),
+        });
         command.environment = Some(caller.environment());
     }
     Ok(Target::Command(Box::new(command)))
@@ -268,13 +290,21 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
 type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
 
 /// Records with the first engine that works here.
-fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, talk: &Talk) -> Result<Watched> {
+fn watch(
+    a: &Args,
+    target: &Target,
+    options: &capture::Options,
+    path: &Path,
+    talk: &Talk,
+) -> Result<Watched> {
     // Only the program in the kernel sees others than whom it was told of, and chooses by outcome.
-    let in_kernel = options.outcomes != Outcomes::ALL || matches!(target, Target::Cgroup(_) | Target::Machine);
+    let in_kernel =
+        options.outcomes != Outcomes::ALL || matches!(target, Target::Cgroup(_) | Target::Machine);
     let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
-        let recording = reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;
+        let recording =
+            reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),
@@ -289,7 +319,11 @@ fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, tal
                 let _best = fs::remove_dir_all(path);
                 match candidates.peek() {
                     Some(next) if matches!(error, capture::Error::Unusable { .. }) => {
-                        talk.detail(format_args!("watching with {}, as {}", next.name(), failure::causes(&error)));
+                        talk.detail(format_args!(
+                            "watching with {}, as {}",
+                            next.name(),
+                            failure::causes(&error)
+                        ));
                     }
                     _ => return explained(Err(error)),
                 }
@@ -301,9 +335,17 @@ fn watch(a: &Args, target: &Target, options: &capture::Options, path: &Path, tal
 fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
     let advice = match &result {
         Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
-        Err(capture::Error::NotExecutable { .. }) => "chmod +x makes a program of a file; a script needs a #! line",
-        Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::ESRCH) => "there is no such process: `pgrep -a NAME` finds it",
-        Err(capture::Error::Join { source, .. }) if source.raw_os_error() == Some(nix::libc::EPERM) => {
+        Err(capture::Error::NotExecutable { .. }) => {
+            "chmod +x makes a program of a file; a script needs a #! line"
+        }
+        Err(capture::Error::Join { source, .. })
+            if source.raw_os_error() == Some(nix::libc::ESRCH) =>
+        {
+            "there is no such process: `pgrep -a NAME` finds it"
+        }
+        Err(capture::Error::Join { source, .. })
+            if source.raw_os_error() == Some(nix::libc::EPERM) =>
+        {
             "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
         }
         Err(capture::Error::Unusable { .. }) if nix::unistd::Uid::effective().is_root() => {
@@ -317,9 +359,17 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
     result.advise(advice)
 }
 
-fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Talk) -> Result<Summary> {
+fn seal(
+    recording: Recording,
+    watched: &capture::Outcome,
+    path: &Path,
+    talk: &Talk,
+) -> Result<Summary> {
     if let Some(error) = &watched.journal_error {
-        talk.warn(format_args!("the trace could not be written any more, and the program was left alone: {}", failure::causes(error)));
+        talk.warn(format_args!(
+            "the trace could not be written any more, and the program was left alone: {}",
+            failure::causes(error)
+        ));
     }
     let end = trace::End {
         finished: watched.journal_error.is_none(),
@@ -331,8 +381,12 @@ fn seal(recording: Recording, watched: &capture::Outcome, path: &Path, talk: &Ta
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);
     reading::explained(sealed, path).with_context(|| match watched.end {
-        capture::End::Exited(status) => format!("the program exited with {status}, but its trace is not finished"),
-        capture::End::Signaled(signal) => format!("the program died of signal {signal}, but its trace is not finished"),
+        capture::End::Exited(status) => {
+            format!("the program exited with {status}, but its trace is not finished")
+        }
+        capture::End::Signaled(signal) => {
+            format!("the program died of signal {signal}, but its trace is not finished")
+        }
         capture::End::Running => "the trace is not finished".to_owned(),
     })
 }
@@ -343,7 +397,10 @@ fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcom
         talk.say(format_args!("note: {note}"));
     }
     if watched.held.as_millis() > 0 {
-        talk.say(format_args!("note: calls were delayed by {} in all, as the trace could not be written as fast", duration(summary.held_ns)));
+        talk.say(format_args!(
+            "note: calls were delayed by {} in all, as the trace could not be written as fast",
+            duration(summary.held_ns)
+        ));
     }
     if watched.detached {
         talk.say("left the program running");
@@ -358,7 +415,15 @@ fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcom
     );
     talk.say(line);
     if summary.verdict == Verdict::Incomplete {
-        let lost = if summary.lost > 0 { format!("{} calls were lost; ", count(summary.lost)) } else { String::new() };
-        talk.warn(format_args!("{} is INCOMPLETE: {lost}{}", path.display(), summary.reasons.join("; ")));
+        let lost = if summary.lost > 0 {
+            format!("{} calls were lost; ", count(summary.lost))
+        } else {
+            String::new()
+        };
+        talk.warn(format_args!(
+            "{} is INCOMPLETE: {lost}{}",
+            path.display(),
+            summary.reasons.join("; ")
+        ));
     }
 }

@@ -160,7 +160,11 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         stdout::text(&report::table(&report)?)?;
     }
     if report.broken_off && report.divergences == 0 {
-        bail!("the replay was interrupted: {} of {} calls were the same until then", count(report.issued), count(trace.summary().calls));
+        bail!(
+            "the replay was interrupted: {} of {} calls were the same until then",
+            count(report.issued),
+            count(trace.summary().calls)
+        );
     }
     Ok(Outcome::Status(report.exit_code()))
 }
@@ -179,10 +183,16 @@ fn talk_or_print(json: bool, talk: &Talk, line: &str) -> Result<()> {
 fn warn(trace: &Trace, talk: &Talk) {
     let about = trace.about();
     if !Filter::read(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
-        talk.warn(format_args!("recorded with -e {}: the calls that it left out are not performed", about.filter));
+        talk.warn(format_args!(
+            "recorded with -e {}: the calls that it left out are not performed",
+            about.filter
+        ));
     }
     if !matches!(about.data.as_str(), "" | "all") {
-        talk.warn(format_args!("recorded with --data {}: what was not kept cannot be written again", about.data));
+        talk.warn(format_args!(
+            "recorded with --data {}: what was not kept cannot be written again",
+            about.data
+        ));
     }
 }
 
@@ -201,22 +211,40 @@ pub fn root(named: Option<&Path>, trace: &Path, prepared: bool) -> Result<PathBu
 
 /// Copies a tree with all its attributes; blocks are shared where the file system can.
 fn copy(base: &Path, root: &Path) -> Result<()> {
-    let status = Command::new("cp").args(["-a", "--reflink=auto", "--sparse=auto", "--"]).arg(base.join(".")).arg(root).status().context("cannot run cp")?;
+    let status = Command::new("cp")
+        .args(["-a", "--reflink=auto", "--sparse=auto", "--"])
+        .arg(base.join("."))
+        .arg(root)
+        .status()
+        .context("cannot run cp")?;
     let shown = base.display();
-    let copied = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("cannot copy {shown} into {}", root.display())) };
+    let copied = if status.success() {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("cannot copy {shown} into {}", root.display()))
+    };
     copied.advise("--base names a readable directory that looks like the root of the recorded machine, as far as the program used it")
 }
 
 fn fresh(trace: &Path) -> Result<PathBuf> {
     let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
     let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let parent = fs::canonicalize(std::env::temp_dir()).context("cannot find the directory for temporary files (TMPDIR)")?;
+    let parent = fs::canonicalize(std::env::temp_dir())
+        .context("cannot find the directory for temporary files (TMPDIR)")?;
     for n in 0..100_000 {
-        let path = parent.join(format!("{stem}.replay.{}{}", std::process::id(), if n == 0 { String::new() } else { format!(".{n}") }));
+        let path = parent.join(format!(
+            "{stem}.replay.{}{}",
+            std::process::id(),
+            if n == 0 { String::new() } else { format!(".{n}") }
+        ));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e).with_context(|| format!("cannot make {}", path.display())).advise("name a directory with --root"),
+            Err(e) => {
+                return Err(e)
+                    .with_context(|| format!("cannot make {}", path.display()))
+                    .advise("name a directory with --root");
+            }
         }
     }
     bail!("no free name for a directory in {}", parent.display())
@@ -224,11 +252,15 @@ fn fresh(trace: &Path) -> Result<PathBuf> {
 
 pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
     let advice = match &result {
-        Err(Error::Sandbox(..)) => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
+        Err(Error::Sandbox(..)) => {
+            "`reanimator doctor` finds out what this machine does not allow, and how to mend it"
+        }
         Err(Error::Prepare(_) | Error::State(_) | Error::Root(..)) => {
             "look at the disk that the directory is on: it may be full, or read-only; --root names another"
         }
-        Err(Error::Stuck { .. } | Error::Inside(_)) => "this should not happen: please report it, with the trace if you can share it",
+        Err(Error::Stuck { .. } | Error::Inside(_)) => {
+            "this should not happen: please report it, with the trace if you can share it"
+        }
         Err(Error::NotEmpty(_)) => "name an empty directory with --root",
         Err(Error::Trace(_)) | Ok(_) => return Ok(result?),
     };
@@ -256,7 +288,8 @@ impl Bar {
     fn new(talk: &Talk, calls: u64) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_default(signal, interrupted.clone()).context("cannot hear signals")?;
+            flag::register_conditional_default(signal, interrupted.clone())
+                .context("cannot hear signals")?;
             flag::register(signal, interrupted.clone()).context("cannot hear signals")?;
         }
         Ok(Self { bar: talk.progress("replaying"), calls, begun: OnceLock::new(), interrupted })
@@ -266,7 +299,11 @@ impl Bar {
 impl ::replay::Progress for Bar {
     fn calls(&self, done: u64, moved_bytes: u64) {
         let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64().max(1e-3);
-        self.bar.detail(format_args!("{} calls/s, {:.0} MB/s", count((done as f64 / seconds) as u64), moved_bytes as f64 / 1e6 / seconds));
+        self.bar.detail(format_args!(
+            "{} calls/s, {:.0} MB/s",
+            count((done as f64 / seconds) as u64),
+            moved_bytes as f64 / 1e6 / seconds
+        ));
         self.bar.at(done, self.calls);
     }
     fn prepared(&self, prepared: &Prepared) {

@@ -30,7 +30,9 @@ pub fn caller() -> Option<Caller> {
         return None;
     }
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let groups = user.as_ref().and_then(|user| getgrouplist(&CString::new(user.name.as_str()).ok()?, Gid::from_raw(gid)).ok());
+    let groups = user.as_ref().and_then(|user| {
+        getgrouplist(&CString::new(user.name.as_str()).ok()?, Gid::from_raw(gid)).ok()
+    });
     let groups = groups.map_or(vec![gid], |groups| groups.into_iter().map(Gid::as_raw).collect());
     Some(Caller { uid, gid, groups, known: user.map(|user| (user.name, user.dir)) })
 }

@@ -39,7 +39,12 @@ pub fn run(a: &Args) -> Result<()> {
         line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
         if a.variants {
             for (value, shape) in row.variants {
-                line(&mut text, "", shape, &format!("{} {value:#x}", row.shape.args[row.by as usize].name))?;
+                line(
+                    &mut text,
+                    "",
+                    shape,
+                    &format!("{} {value:#x}", row.shape.args[row.by as usize].name),
+                )?;
             }
         }
     }
@@ -48,7 +53,12 @@ pub fn run(a: &Args) -> Result<()> {
 
 /// The signature comes last, as it may be as long as it likes.
 fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
-    writeln!(text, "{number:>4}  {:<20}  {remark:<16}  {}", treatment(shape.replay), print::signature(shape))
+    writeln!(
+        text,
+        "{number:>4}  {:<20}  {remark:<16}  {}",
+        treatment(shape.replay),
+        print::signature(shape)
+    )
 }
 
 fn groups(groups: Groups) -> Vec<String> {

@@ -15,7 +15,8 @@ pub struct Talk {
 impl Talk {
     /// From what the user typed and what the terminal is.
     pub fn new(args: &TalkArgs) -> Self {
-        let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let colour =
+            stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         Self { quiet: args.quiet, verbose: args.verbose > 0, colour }
     }
     /// A line that everybody sees unless they asked for silence.
@@ -64,9 +65,12 @@ pub struct Progress {
 impl Progress {
     fn new(what: &'static str, visible: bool) -> Self {
         use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target).with_prefix(what);
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent}%  {eta} left  {msg}").expect("the template is a constant");
+        let style =
+            ProgressStyle::with_template("{prefix} [{bar:30}] {percent}%  {eta} left  {msg}")
+                .expect("the template is a constant");
         bar.set_style(style.progress_chars("=> "));
         Self { bar }
     }

@@ -27,12 +27,17 @@ pub fn bytes(n: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit > 0 && value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if unit > 0 && value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 /// `256K`, `4M`, `1G` (1024 times each), or bytes.
 pub fn parse_bytes(text: &str) -> Option<u64> {
-    let (digits, unit) = text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
+    let (digits, unit) =
+        text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
     let shift = match unit {
         "" => 0,
         "k" | "K" => 10,
@@ -60,9 +65,21 @@ mod tests {
 
     #[test]
     fn as_people_read_them() {
-        assert_eq!([count(0), count(999), count(1204), count(1_000_000)], ["0", "999", "1,204", "1,000,000"]);
-        assert_eq!([bytes(0), bytes(999), bytes(1500), bytes(88_123), bytes(999_600)], ["0 B", "999 B", "1.5 kB", "88 kB", "1.0 MB"]);
-        assert_eq!([duration(20), duration(1_240_000_000), duration(125_000_000_000)], ["20 ns", "1.24 s", "2 min 5 s"]);
-        assert_eq!([counted(1, "call", "calls"), counted(0, "call", "calls")], ["1 call", "0 calls"]);
+        assert_eq!(
+            [count(0), count(999), count(1204), count(1_000_000)],
+            ["0", "999", "1,204", "1,000,000"]
+        );
+        assert_eq!(
+            [bytes(0), bytes(999), bytes(1500), bytes(88_123), bytes(999_600)],
+            ["0 B", "999 B", "1.5 kB", "88 kB", "1.0 MB"]
+        );
+        assert_eq!(
+            [duration(20), duration(1_240_000_000), duration(125_000_000_000)],
+            ["20 ns", "1.24 s", "2 min 5 s"]
+        );
+        assert_eq!(
+            [counted(1, "call", "calls"), counted(0, "call", "calls")],
+            ["1 call", "0 calls"]
+        );
     }
 }

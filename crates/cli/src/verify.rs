@@ -65,7 +65,9 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
             Ok(Item::Call(call)) => {
                 found.calls += 1;
                 found.unreturned += u64::from(!call.returned());
-                found.backwards += u64::from(call.entered < last || call.left.is_some_and(|left| left < call.entered));
+                found.backwards += u64::from(
+                    call.entered < last || call.left.is_some_and(|left| left < call.entered),
+                );
                 last = call.entered;
                 found.bytes += call.pieces.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
                 if found.calls.is_multiple_of(4096) {
@@ -83,14 +85,19 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
         }
     }
     drop(progress);
-    for (name, read) in [("the manifest", trace.files().map(drop)), ("the initial content", trace.origins().and_then(|mut o| o.try_for_each(|o| o.map(drop))))]
-    {
+    for (name, read) in [
+        ("the manifest", trace.files().map(drop)),
+        ("the initial content", trace.origins().and_then(|mut o| o.try_for_each(|o| o.map(drop)))),
+    ] {
         if let Err(e) = read {
             found.wrong.push(format!("{name}: {}", failure::causes(&e)));
         }
     }
     if found.wrong.is_empty() && (found.calls, found.events) != (said.calls, said.events) {
-        found.wrong.push(format!("it says that it holds {} calls and {} events, and holds {} and {}", said.calls, said.events, found.calls, found.events));
+        found.wrong.push(format!(
+            "it says that it holds {} calls and {} events, and holds {} and {}",
+            said.calls, said.events, found.calls, found.events
+        ));
     }
     if found.backwards > 0 {
         found.wrong.push(format!("{} calls are out of order", count(found.backwards)));
@@ -112,8 +119,14 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
             text.push_str(&format!("incomplete: {reason}\n"));
         }
         let (calls, events, data) = (count(found.calls), count(found.events), bytes(found.bytes));
-        text.push_str(&format!("read         {calls} calls and {events} events with {data}, all checksums compared\n"));
-        text.push_str(&format!("pairing      {} calls that never returned, {} calls lost in gaps\n", count(found.unreturned), count(found.gaps)));
+        text.push_str(&format!(
+            "read         {calls} calls and {events} events with {data}, all checksums compared\n"
+        ));
+        text.push_str(&format!(
+            "pairing      {} calls that never returned, {} calls lost in gaps\n",
+            count(found.unreturned),
+            count(found.gaps)
+        ));
         text.push_str(&format!(
             "outcome      {}\n",
             if !sound {
@@ -132,21 +145,35 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
 fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
     let rows = trace.files().context("reading the manifest")?;
     let owners = nix::unistd::Uid::effective().is_root();
-    let outcome = state::compare(&rows, dir, owners).with_context(|| format!("cannot compare {}", dir.display()))?;
+    let outcome = state::compare(&rows, dir, owners)
+        .with_context(|| format!("cannot compare {}", dir.display()))?;
     let excluded = outcome.excluded.len() as u64;
     let mut names: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     names.dedup();
     if a.json {
         let lines: Vec<String> = outcome.differences.iter().map(ToString::to_string).collect();
-        stdout::json(&json!({"compared": outcome.compared, "different": names.len(), "differences": lines, "only_in_part": excluded}))?;
+        stdout::json(
+            &json!({"compared": outcome.compared, "different": names.len(), "differences": lines, "only_in_part": excluded}),
+        )?;
     } else {
         let mut text = String::new();
         for difference in outcome.differences.iter().take(a.show) {
             text.push_str(&format!("{difference}\n"));
         }
-        let part = if excluded > 0 { format!(", {} only in part", count(excluded)) } else { String::new() };
-        text.push_str(&format!("final tree   {} names compared, {} different{part}\n", count(outcome.compared), count(names.len() as u64)));
-        text.push_str(&format!("outcome      {}\n", if names.is_empty() { "the same" } else { "different" }));
+        let part = if excluded > 0 {
+            format!(", {} only in part", count(excluded))
+        } else {
+            String::new()
+        };
+        text.push_str(&format!(
+            "final tree   {} names compared, {} different{part}\n",
+            count(outcome.compared),
+            count(names.len() as u64)
+        ));
+        text.push_str(&format!(
+            "outcome      {}\n",
+            if names.is_empty() { "the same" } else { "different" }
+        ));
         stdout::text(&text)?;
     }
     Ok(Outcome::Status(i32::from(!names.is_empty())))

@@ -6,7 +6,12 @@ use std::process::Output;
 
 /// Runs `reanimator` in `dir`.
 fn reanimator(dir: &Path, args: &[&str]) -> Output {
-    Command::cargo_bin("reanimator").expect("cargo built it").current_dir(dir).args(args).output().expect("it runs")
+    Command::cargo_bin("reanimator")
+        .expect("cargo built it")
+        .current_dir(dir)
+        .args(args)
+        .output()
+        .expect("it runs")
 }
 
 /// What it says on stderr, and its status.
@@ -95,7 +100,9 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
 #[test]
 fn every_help_can_be_read() {
     let dir = empty();
-    for command in ["record", "replay", "print", "info", "recover", "syscalls", "doctor", "man", "completions"] {
+    for command in
+        ["record", "replay", "print", "info", "recover", "syscalls", "doctor", "man", "completions"]
+    {
         let output = reanimator(dir.path(), &[command, "--help"]);
         insta::assert_snapshot!(command, String::from_utf8_lossy(&output.stdout));
     }
@@ -104,8 +111,12 @@ fn every_help_can_be_read() {
 #[test]
 fn a_reader_that_leaves_is_no_error() {
     use std::process::{Command, Stdio};
-    let mut child =
-        Command::new(env!("CARGO_BIN_EXE_reanimator")).args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_reanimator"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -115,7 +126,12 @@ fn a_reader_that_leaves_is_no_error() {
 fn the_doctor_says_what_it_found() {
     let dir = empty();
     let output = reanimator(dir.path(), &["doctor", "--json"]);
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("a JSON document");
     assert_eq!(report["works"], output.status.success(), "{report}");
-    assert_eq!(std::fs::read_dir(dir.path()).expect("still there").count(), 0, "it leaves nothing behind");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).expect("still there").count(),
+        0,
+        "it leaves nothing behind"
+    );
 }

@@ -52,19 +52,30 @@ pub(crate) struct Told<'a> {
 
 impl Told<'_> {
     fn name(&self) -> String {
-        abi::by_number(self.call.nr).map_or_else(|| format!("syscall_{:#x}", self.call.nr), |row| row.name().to_owned())
+        abi::by_number(self.call.nr)
+            .map_or_else(|| format!("syscall_{:#x}", self.call.nr), |row| row.name().to_owned())
     }
     /// The file that it is about: of its first path, or of its first descriptor.
     fn path(&self) -> Option<String> {
         let path = self.bound.paths.values().next().map(|p| lexical(p));
-        let file = || self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec()).filter(|p| !p.is_empty());
+        let file = || {
+            self.bound
+                .fds
+                .iter()
+                .flatten()
+                .next()
+                .map(|d| d.file.path.to_vec())
+                .filter(|p| !p.is_empty())
+        };
         path.or_else(file).map(|p| trace::text::escape(&p))
     }
     /// As strace prints them.
     fn arguments(&self) -> String {
         let mut text = String::new();
         match self.call.shape() {
-            Some(shape) => arguments(shape, &self.call.args, self.call, &Options::default(), &mut text),
+            Some(shape) => {
+                arguments(shape, &self.call.args, self.call, &Options::default(), &mut text)
+            }
             None => unknown(&self.call.args, &mut text),
         }
         text
@@ -78,7 +89,8 @@ impl Told<'_> {
     }
     /// Bytes that it moved from or to a file or a peer, and whether it brought them.
     fn moved(&self) -> Option<(u64, bool)> {
-        let shape = self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
+        let shape =
+            self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
         Some((self.call.ret.max(0).cast_unsigned(), shape.args.iter().any(|a| brings_data(a.kind))))
     }
 }
@@ -102,17 +114,32 @@ fn program(event: &Event) -> Option<String> {
     if !matches!(event.kind, RecordKind::Exec | RecordKind::State) {
         return None;
     }
-    let path = event.pieces.iter().find(|p| p.kind == PieceKind::String).map(|p| p.bytes.as_slice()).filter(|p| !p.is_empty())?;
+    let path = event
+        .pieces
+        .iter()
+        .find(|p| p.kind == PieceKind::String)
+        .map(|p| p.bytes.as_slice())
+        .filter(|p| !p.is_empty())?;
     Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))
 }
 
 /// A new file, readable by its owner alone, as the trace was: it holds the program's data.
 pub fn create(path: &Path) -> Result<File, Error> {
-    File::options().write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("create", path))
 }
 
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
-pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
+pub fn export(
+    trace: &Trace,
+    to: &Path,
+    format: Format,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, Error> {
     let file = create(to)?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
     let written = |e| Error::io("write", to)(e);
@@ -151,7 +178,11 @@ pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut
         if writer.call(&told, &mut out).map_err(written)? {
             exported.calls += 1;
         } else {
-            let what = if format == Format::Iolog { "calls that are no read, write, sync or trim of a file".to_owned() } else { told.name() };
+            let what = if format == Format::Iolog {
+                "calls that are no read, write, sync or trim of a file".to_owned()
+            } else {
+                told.name()
+            };
             *exported.lost.entry(what).or_default() += 1;
         }
         done += 1;
@@ -165,7 +196,8 @@ pub fn export(trace: &Trace, to: &Path, format: Format, progress: &mut dyn FnMut
 
 /// Whether an argument of this kind brings data from a file: nothing is known of a file's content without it.
 fn brings_data(kind: Kind) -> bool {
-    matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data) || matches!(kind, Kind::OutIov { .. })
+    matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data)
+        || matches!(kind, Kind::OutIov { .. })
 }
 
 #[cfg(test)]

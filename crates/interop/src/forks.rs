@@ -5,7 +5,8 @@ use ahash::HashMap;
 use trace::import::Fork;
 
 /// Flags of clone(2) that matter here.
-const CLONE: [(&str, u64); 4] = [("FILES", 0x400), ("FS", 0x200), ("THREAD", 0x10000), ("VM", 0x100)];
+const CLONE: [(&str, u64); 4] =
+    [("FILES", 0x400), ("FS", 0x200), ("THREAD", 0x10000), ("VM", 0x100)];
 
 /// All of them: what the threads of a process share.
 pub(crate) const THREAD: u64 = CLONE[0].1 | CLONE[1].1 | CLONE[2].1 | CLONE[3].1;
@@ -25,7 +26,9 @@ impl Forks {
     }
     /// What it began has returned this.
     pub fn end(&mut self, parent: u32, child: i64) {
-        if let (Some((time, flags)), Ok(child @ 1..)) = (self.begun.remove(&parent), u32::try_from(child)) {
+        if let (Some((time, flags)), Ok(child @ 1..)) =
+            (self.begun.remove(&parent), u32::try_from(child))
+        {
             self.made.entry(child).or_default().push(Fork { parent, flags, time });
         }
     }
@@ -39,5 +42,9 @@ pub(crate) fn is_fork(name: &str) -> bool {
 /// The flags of clone(2) among the words of a text, with their prefix or without.
 pub(crate) fn clone_flags(text: &str) -> u64 {
     let words = || text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    CLONE.iter().filter(|(name, _)| words().any(|w| w.strip_prefix("CLONE_").unwrap_or(w) == *name)).map(|(_, bit)| bit).sum()
+    CLONE
+        .iter()
+        .filter(|(name, _)| words().any(|w| w.strip_prefix("CLONE_").unwrap_or(w) == *name))
+        .map(|(_, bit)| bit)
+        .sum()
 }

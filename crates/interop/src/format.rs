@@ -50,7 +50,9 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
         return Ok(ours.or_else(|| ctf::is_ctf(path).then_some(Format::Ctf)));
     }
     let mut start = Vec::new();
-    File::open(path).and_then(|f| f.take(64 << 10).read_to_end(&mut start)).map_err(Error::io("read", path))?;
+    File::open(path)
+        .and_then(|f| f.take(64 << 10).read_to_end(&mut start))
+        .map_err(Error::io("read", path))?;
     Ok(match &start {
         start if dataseries::file::is_dataseries(start) => Some(Format::DataSeries),
         start if strace::is_strace(start) => Some(Format::Strace),

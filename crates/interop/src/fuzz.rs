@@ -26,7 +26,11 @@ pub(crate) fn gunzip(name: &str) -> Vec<u8> {
 pub(crate) fn untar(tar: &[u8], into: &Path) {
     let mut at = 0;
     while tar.get(at).is_some_and(|b| *b != 0) {
-        let text = |from: usize, len: usize| String::from_utf8_lossy(&tar[at + from..at + from + len]).trim_end_matches('\0').to_owned();
+        let text = |from: usize, len: usize| {
+            String::from_utf8_lossy(&tar[at + from..at + from + len])
+                .trim_end_matches('\0')
+                .to_owned()
+        };
         let size = usize::from_str_radix(text(124, 12).trim(), 8).unwrap();
         let path = into.join(text(0, 100));
         match tar[at + 156] {
@@ -72,11 +76,16 @@ fn mutated(seed: u64, bytes: &[u8]) -> Vec<u8> {
 
 /// Runs `target` on mutations of `bytes`.
 fn fuzz(bytes: &[u8], target: impl Fn(u64, &[u8]) + std::panic::RefUnwindSafe) {
-    let runs = std::env::var("FUZZ_RUNS").map_or(300, |n| n.parse().expect("FUZZ_RUNS is a number"));
+    let runs =
+        std::env::var("FUZZ_RUNS").map_or(300, |n| n.parse().expect("FUZZ_RUNS is a number"));
     for seed in 1..=runs {
         let input = mutated(seed, bytes);
         let survived = std::panic::catch_unwind(|| target(seed, &input));
-        assert!(survived.is_ok(), "run {seed} of {}", std::thread::current().name().unwrap_or_default());
+        assert!(
+            survived.is_ok(),
+            "run {seed} of {}",
+            std::thread::current().name().unwrap_or_default()
+        );
     }
 }
 
@@ -92,8 +101,12 @@ pub(crate) fn imported(text: &str, import: Importer) -> (Outcome, Vec<Call>, Vec
     let dir = scratch();
     let (from, to) = written(dir.path(), text.as_bytes());
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
-    let items: Vec<Item> = Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap).collect();
-    let calls = items.iter().filter_map(|i| if let Item::Call(c) = i { Some(c.clone()) } else { None }).collect();
+    let items: Vec<Item> =
+        Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap).collect();
+    let calls = items
+        .iter()
+        .filter_map(|i| if let Item::Call(c) = i { Some(c.clone()) } else { None })
+        .collect();
     (outcome, calls, items)
 }
 
@@ -133,7 +146,10 @@ fn ctf_metadata() {
     untar(&gunzip("ctf/dd.tar.gz"), dir.path());
     let metadata = dir.path().join("dd/kernel/metadata");
     // Its beginning holds all kinds of declarations, and packets are not in the way.
-    let text = String::from_utf8_lossy(&fs::read(&metadata).unwrap()).chars().filter(|c| c.is_ascii_graphic() || c.is_ascii_whitespace()).collect::<String>();
+    let text = String::from_utf8_lossy(&fs::read(&metadata).unwrap())
+        .chars()
+        .filter(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())
+        .collect::<String>();
     let start = text.find("/*").unwrap_or(0);
     fuzz(&text.as_bytes()[start..start + 12_000], |_, input| {
         fs::write(&metadata, input).unwrap();

@@ -25,7 +25,8 @@ use std::path::Path;
 use trace::Summary;
 
 /// Makes the trace of the second path of what is at the first. Then: where the program was when it began, if the user knows; and who hears how many bytes are done, of how many.
-pub type Importer = fn(&Path, &Path, Option<&[u8]>, &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error>;
+pub type Importer =
+    fn(&Path, &Path, Option<&[u8]>, &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error>;
 
 /// What a conversion came to.
 #[derive(Debug)]

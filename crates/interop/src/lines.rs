@@ -24,12 +24,16 @@ impl Lines {
     /// The next line without its end; `None`: there is none. These tools write ASCII; what is not text is replaced.
     pub fn next(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = Vec::new();
-        let n = (&mut self.file).take(LINE).read_until(b'\n', &mut bytes).map_err(Error::io("read", &self.path))?;
+        let n = (&mut self.file)
+            .take(LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(Error::io("read", &self.path))?;
         self.bytes += n as u64;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
-        let text = String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         Ok((n > 0).then_some(text))
     }
 }

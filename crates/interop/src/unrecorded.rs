@@ -9,15 +9,25 @@ const AT_EMPTY_PATH: u64 = 0x1000;
 pub(crate) fn unrecorded(told: &mut Told) {
     let succeeded = told.call.succeeded();
     let moved = told.call.ret.max(0).cast_unsigned();
-    let told_of = |told: &Told, arg: usize| told.call.pieces.iter().any(|p| usize::from(p.arg) == arg && p.kind == trace::record::PieceKind::Data);
+    let told_of = |told: &Told, arg: usize| {
+        told.call
+            .pieces
+            .iter()
+            .any(|p| usize::from(p.arg) == arg && p.kind == trace::record::PieceKind::Data)
+    };
     for (arg, a) in told.row.shape(&told.call.args).args.iter().enumerate() {
         match a.kind {
             Kind::In(_, layout) | Kind::Out(_, layout)
-                if layout.form == Form::Data && succeeded && !told_of(told, arg) && told.row.shape.ret == abi::Ret::Bytes =>
+                if layout.form == Form::Data
+                    && succeeded
+                    && !told_of(told, arg)
+                    && told.row.shape.ret == abi::Ret::Bytes =>
             {
                 told.data(arg, &[], moved);
             }
-            Kind::InIov { .. } | Kind::OutIov { .. } if succeeded && !told_of(told, arg) => told.data(arg, &[], moved),
+            Kind::InIov { .. } | Kind::OutIov { .. } if succeeded && !told_of(told, arg) => {
+                told.data(arg, &[], moved)
+            }
             Kind::Path(used) if succeeded && told.call.string(arg as u8) == Some(b"") => {
                 // An empty name that nobody allowed to be empty was none (futimens(3)), or stood where the tool could not read.
                 let allowed = told
@@ -33,7 +43,9 @@ pub(crate) fn unrecorded(told: &mut Told) {
                     told.number(arg, if optional { 0 } else { trace::told::SOMEWHERE });
                 }
             }
-            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => told.pointer_if_none(arg),
+            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => {
+                told.pointer_if_none(arg)
+            }
             _ => {}
         }
     }

@@ -57,7 +57,8 @@ impl<'a> Altered<'a> {
     /// What stands for a path; `None`: itself.
     fn path(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.by.map.iter().find_map(|(old, new)| {
-            let rest = path.strip_prefix(&old[..]).filter(|rest| rest.is_empty() || rest[0] == b'/')?;
+            let rest =
+                path.strip_prefix(&old[..]).filter(|rest| rest.is_empty() || rest[0] == b'/')?;
             let mapped = [new, rest].concat();
             Some(if mapped.is_empty() { b"/".to_vec() } else { mapped })
         })
@@ -68,7 +69,9 @@ impl<'a> Altered<'a> {
             Data::Recorded => {}
             Data::Zero => bytes.fill(0),
             Data::Random(_) => bytes.iter_mut().for_each(|b| *b = self.bytes[usize::from(*b)]),
-            Data::Pattern(pattern) => bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(b, p)| *b = *p),
+            Data::Pattern(pattern) => {
+                bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(b, p)| *b = *p)
+            }
         }
     }
 
@@ -76,11 +79,21 @@ impl<'a> Altered<'a> {
     fn piece(&self, piece: &mut Piece, into: bool) {
         let bytes = piece.bytes.as_slice();
         let new = match piece.kind {
-            PieceKind::Data if into && self.by.data != Data::Recorded && piece.wanted > bytes.len() as u64 && piece.wanted <= MOST => {
+            PieceKind::Data
+                if into
+                    && self.by.data != Data::Recorded
+                    && piece.wanted > bytes.len() as u64
+                    && piece.wanted <= MOST =>
+            {
                 let mut all = self.made_up(piece.wanted as usize);
                 all[..bytes.len()].copy_from_slice(bytes);
                 self.data(&mut all);
-                *piece = Piece { len: piece.wanted, flags: piece.flags & !CUT, bytes: all.into(), ..piece.clone() };
+                *piece = Piece {
+                    len: piece.wanted,
+                    flags: piece.flags & !CUT,
+                    bytes: all.into(),
+                    ..piece.clone()
+                };
                 None
             }
             PieceKind::Data if self.by.data != Data::Recorded => {
@@ -89,7 +102,9 @@ impl<'a> Altered<'a> {
                 Some(bytes)
             }
             PieceKind::String => self.path(bytes),
-            PieceKind::Identity => bytes.split_at_checked(IDENTITY).and_then(|(head, path)| Some([head, &self.path(path)?].concat())),
+            PieceKind::Identity => bytes
+                .split_at_checked(IDENTITY)
+                .and_then(|(head, path)| Some([head, &self.path(path)?].concat())),
             _ => None,
         };
         if let Some(new) = new {
@@ -124,8 +139,14 @@ impl<'a> Altered<'a> {
     fn told(&self, call: &mut Call, shape: &Shape) {
         for (i, arg) in shape.args.iter().enumerate() {
             let Kind::Out(_, layout) = arg.kind else { continue };
-            let text = |p: &&mut Piece| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0;
-            let Some(piece) = call.pieces.iter_mut().find(text).filter(|_| layout.form == Form::Text) else { continue };
+            let text = |p: &&mut Piece| {
+                p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0
+            };
+            let Some(piece) =
+                call.pieces.iter_mut().find(text).filter(|_| layout.form == Form::Text)
+            else {
+                continue;
+            };
             let ended = piece.bytes.as_slice().ends_with(b"\0");
             let path = piece.bytes.as_slice().strip_suffix(b"\0").unwrap_or(piece.bytes.as_slice());
             let Some(mut new) = self.path(path) else { continue };
@@ -163,7 +184,9 @@ impl Source for Altered<'_> {
             item.map(|mut item| {
                 match &mut item {
                     Item::Call(call) => self.call(call),
-                    Item::Event(event) => event.pieces.iter_mut().for_each(|p| self.piece(p, false)),
+                    Item::Event(event) => {
+                        event.pieces.iter_mut().for_each(|p| self.piece(p, false))
+                    }
                 }
                 item
             })
@@ -214,9 +237,25 @@ impl Source for Altered<'_> {
 
 /// A directory above a new name.
 fn directory(path: Vec<u8>) -> Row {
-    let state =
-        State { kind: FileType::Directory, mode: Some(0o755), uid: None, gid: None, size: None, links: None, target: None, group: None, xattrs: Vec::new() };
-    Row { path, file: None, initial: Some(state), holes: Vec::new(), allocated: Vec::new(), last: Final::Unknown("it was made for a mapped name".to_owned()) }
+    let state = State {
+        kind: FileType::Directory,
+        mode: Some(0o755),
+        uid: None,
+        gid: None,
+        size: None,
+        links: None,
+        target: None,
+        group: None,
+        xattrs: Vec::new(),
+    };
+    Row {
+        path,
+        file: None,
+        initial: Some(state),
+        holes: Vec::new(),
+        allocated: Vec::new(),
+        last: Final::Unknown("it was made for a mapped name".to_owned()),
+    }
 }
 
 /// All bytes in a random order, but zero, which stays where it is: what nobody wrote reads as zeros.
@@ -242,7 +281,10 @@ mod tests {
     fn bytes_are_shuffled_and_zero_stays() {
         let mut bytes = shuffled(7);
         assert_eq!(bytes[0], 0);
-        assert!(bytes.iter().enumerate().filter(|(i, b)| *i == usize::from(**b)).count() < 10, "hardly any stays itself");
+        assert!(
+            bytes.iter().enumerate().filter(|(i, b)| *i == usize::from(**b)).count() < 10,
+            "hardly any stays itself"
+        );
         bytes.sort_unstable();
         assert!(bytes.iter().enumerate().all(|(i, b)| i == usize::from(*b)), "each comes once");
     }

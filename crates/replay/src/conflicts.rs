@@ -67,7 +67,14 @@ fn touch(list: &mut Vec<Touch>, thing: &Thing<'_>, changes: bool) {
 impl Conflicts {
     /// Enters call `number`, and says how many of the calls before it must be done first, on account of conflicts: 0 if there are none after `overlapped`, the
     /// number of calls that were done when it began.
-    pub fn enter(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> u64 {
+    pub fn enter(
+        &mut self,
+        number: u64,
+        overlapped: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) -> u64 {
         let mut after = 0;
         for Touch { key, changes } in self.touches(number, call, shape, bound) {
             let last = self.last.entry(key).or_default();
@@ -85,7 +92,13 @@ impl Conflicts {
     }
 
     /// All that a call touches.
-    fn touches(&mut self, number: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<Touch> {
+    fn touches(
+        &mut self,
+        number: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) -> Vec<Touch> {
         let mut list = Vec::with_capacity(8);
         touches(&mut list, call, shape, bound);
         if bound.paths.any() || !self.aliases.is_empty() {
@@ -95,9 +108,20 @@ impl Conflicts {
     }
 
     /// A file's links are counted under all of its names.
-    fn links(&mut self, list: &mut Vec<Touch>, number: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) {
-        let paths: Vec<(Role, Vec<u8>)> =
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))).collect();
+    fn links(
+        &mut self,
+        list: &mut Vec<Touch>,
+        number: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) {
+        let paths: Vec<(Role, Vec<u8>)> = shape
+            .args
+            .iter()
+            .enumerate()
+            .filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))))
+            .collect();
         if let [(Role::Lookup, old), (Role::Create, new)] = &paths[..]
             && call.succeeded()
             && self.aliases.len() < NAMES
@@ -125,7 +149,14 @@ impl Conflicts {
     }
 
     /// The same where the calls that conflict are waited for one by one: their numbers.
-    pub fn needs(&mut self, number: u64, reached: u64, call: &Call, shape: &Shape, bound: &Bound<Real>) -> Vec<u64> {
+    pub fn needs(
+        &mut self,
+        number: u64,
+        reached: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) -> Vec<u64> {
         let mut needs = Vec::new();
         for Touch { key, changes } in self.touches(number, call, shape, bound) {
             let last = self.last.entry(key).or_default();
@@ -158,14 +189,17 @@ impl Conflicts {
 
 fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real>) {
     for (i, arg) in shape.args.iter().enumerate() {
-        let Some(descriptor) = bound.fds[i].as_ref().filter(|_| arg.kind == Kind::Fd) else { continue };
+        let Some(descriptor) = bound.fds[i].as_ref().filter(|_| arg.kind == Kind::Fd) else {
+            continue;
+        };
         let file = &descriptor.file;
         touch(list, &Thing::Name(&file.path), false);
         touch(list, &Thing::Links(&file.path), false);
         let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
         let lists = shape.uses.lists;
         let moves = bound.offset.is_some();
-        if (moves && !positioned) || lists || shape.effect == Effect::Seek || shape.copies.is_some() {
+        if (moves && !positioned) || lists || shape.effect == Effect::Seek || shape.copies.is_some()
+        {
             touch(list, &Thing::Offset(file.id), true);
         }
         if lists {
@@ -217,7 +251,9 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
 /// The inode that a call told about (stat and its kin).
 fn told_inode(call: &Call, shape: &Shape) -> Option<u64> {
     let told = |(i, a): (usize, &Arg)| match a.kind {
-        Kind::Out(_, l) => Some(call.word(i as u8, l.fields.iter().find(|f| f.is == Is::Ino && f.size == 8)?.at as u8)),
+        Kind::Out(_, l) => Some(
+            call.word(i as u8, l.fields.iter().find(|f| f.is == Is::Ino && f.size == 8)?.at as u8),
+        ),
         _ => None,
     };
     shape.args.iter().enumerate().find_map(told).filter(|number| *number != 0 && call.succeeded())
@@ -234,10 +270,18 @@ fn makes_directories(shape: &Shape, role: Role) -> bool {
     }
 }
 
-fn data(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real>, file: &trace::world::OpenFile, moves: bool) {
+fn data(
+    list: &mut Vec<Touch>,
+    call: &Call,
+    shape: &Shape,
+    bound: &Bound<Real>,
+    file: &trace::world::OpenFile,
+    moves: bool,
+) {
     let inode = file.inode.key;
     let moved = call.ret.max(0) as u64;
-    let (Some(start), true, Ret::Bytes) = (bound.offset, moves && call.succeeded(), shape.ret) else {
+    let (Some(start), true, Ret::Bytes) = (bound.offset, moves && call.succeeded(), shape.ret)
+    else {
         return touch(list, &Thing::Inode(inode.1), shape.changes);
     };
     let writes = shape.changes;

@@ -34,7 +34,12 @@ pub(crate) fn class(class: Class) -> &'static str {
 pub(crate) const DEVICE: &str = "device";
 
 /// `Err` says why it is performed by no one. `any_user`: files here have the owners that they had.
-pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user: bool) -> Result<&'static Shape, &'static str> {
+pub(crate) fn decide(
+    call: &Call,
+    bound: &Bound<Real>,
+    mounts: &Mounts,
+    any_user: bool,
+) -> Result<&'static Shape, &'static str> {
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));
@@ -80,7 +85,8 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
                 }
                 if let Role::Open(OpenFlags::Arg(n)) = way.role {
                     // An open that waits for a FIFO's other end.
-                    let special = call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
+                    let special =
+                        call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
                     if special {
                         return Err("special file");
                     }
@@ -95,10 +101,17 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
                 told(call, i)?;
                 attribute(call, i)?;
             }
-            Kind::In(len, layout) if layout.form != Form::Data && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) => told(call, i)?,
+            Kind::In(len, layout)
+                if layout.form != Form::Data
+                    && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) =>
+            {
+                told(call, i)?
+            }
             Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
             Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
-            Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => return Err("network"),
+            Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
+                return Err("network");
+            }
             Kind::Iocbs { .. } => return Err("async"),
             _ => {}
         }
@@ -106,7 +119,11 @@ pub(crate) fn decide(call: &Call, bound: &Bound<Real>, mounts: &Mounts, any_user
     if bound.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
         return Err("descriptor without stored state");
     }
-    if shape.ret == Ret::Fd && shape.effect == Effect::None && !shape.args.iter().any(|a| matches!(a.kind, Kind::Path(_))) && call.succeeded() {
+    if shape.ret == Ret::Fd
+        && shape.effect == Effect::None
+        && !shape.args.iter().any(|a| matches!(a.kind, Kind::Path(_)))
+        && call.succeeded()
+    {
         opened(bound)?;
     }
     Ok(shape)
@@ -120,7 +137,12 @@ fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
         None if call.errno() == Some(9) => Ok(()),
-        None if call.shape().is_some_and(|s| s.args.iter().any(|a| a.kind.path().is_some_and(|p| p.dir == Some(i as u8)))) => Ok(()),
+        None if call.shape().is_some_and(|s| {
+            s.args.iter().any(|a| a.kind.path().is_some_and(|p| p.dir == Some(i as u8)))
+        }) =>
+        {
+            Ok(())
+        }
         None => Err("unknown descriptor"),
     }
 }
@@ -165,14 +187,18 @@ fn lock_conflict(shape: &Shape, errno: i32) -> Result<(), &'static str> {
 /// An argument whose memory was readable and that nobody told, as other tools' traces have it.
 fn told(call: &Call, i: usize) -> Result<(), &'static str> {
     const EFAULT: i32 = 14;
-    let told = call.args[i] == 0 || call.errno() == Some(EFAULT) || call.pieces.iter().any(|p| usize::from(p.arg) == i);
+    let told = call.args[i] == 0
+        || call.errno() == Some(EFAULT)
+        || call.pieces.iter().any(|p| usize::from(p.arg) == i);
     if told { Ok(()) } else { Err("argument not recorded") }
 }
 
 /// Attributes that the recorded machine's security modules make up.
 fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
     match call.string(i as u8) {
-        Some(name) if name.starts_with(b"security.") && name != b"security.capability" => Err("security module"),
+        Some(name) if name.starts_with(b"security.") && name != b"security.capability" => {
+            Err("security module")
+        }
         _ => Ok(()),
     }
 }
@@ -184,7 +210,8 @@ fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(
     }
     let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { return Ok(()) };
     for field in fields.iter().filter(|f| f.is == Is::Mode) {
-        let bytes = piece.bytes.as_slice().get(field.at as usize..field.at as usize + 2).unwrap_or(&[0, 0]);
+        let bytes =
+            piece.bytes.as_slice().get(field.at as usize..field.at as usize + 2).unwrap_or(&[0, 0]);
         let mode = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
         if matches!(mode & S_IFMT, 0o020_000 | 0o060_000) {
             return Err("special file");

@@ -158,7 +158,9 @@ impl<'a> Dispatcher<'a> {
                 }
                 Moment::Enter(place, call) => self.enter(place, &call)?,
                 Moment::Leave(place, call) => match self.came_first(place) {
-                    Some(other) if !self.brought_by_a_later(&mut moments, place, other) && moments.postpone(place, &call, other) => {}
+                    Some(other)
+                        if !self.brought_by_a_later(&mut moments, place, other)
+                            && moments.postpone(place, &call, other) => {}
                     _ => self.leave(place, call)?,
                 },
                 Moment::Lost(place, _) => {
@@ -208,7 +210,9 @@ impl<'a> Dispatcher<'a> {
 
     /// Opens what was open when the recording began. Descriptors that share an offset share it here.
     fn present(&mut self, event: &Event) {
-        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else { return };
+        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else {
+            return;
+        };
         let file = &descriptor.file;
         if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
             return;
@@ -274,7 +278,9 @@ impl<'a> Dispatcher<'a> {
         for (i, d) in others.iter().filter(|_| call.succeeded()) {
             bound.fds[*i].get_or_insert_with(|| d.clone());
         }
-        others.retain(|(i, d)| bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored()));
+        others.retain(|(i, d)| {
+            bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored())
+        });
         self.note_mapping(&call, bound);
         if let Some(why) = self.options.selection.why_not(&call, bound) {
             if let Some(shape) = call.shape() {
@@ -285,7 +291,8 @@ impl<'a> Dispatcher<'a> {
             return self.release(call.tid, closed, overlapped);
         }
         // Nobody knows where it was, and what its descriptors meant.
-        let stranger = self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
+        let stranger =
+            self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
         let decided = decide(&call, bound, &self.shared.mounts, self.shared.powers.any_user);
         let decided = match decided {
             Ok(_) if stranger => Err("beginning of its thread lost"),
@@ -314,11 +321,16 @@ impl<'a> Dispatcher<'a> {
             directory.real.opened_by(number);
         }
         let disturbed = self.listing(&call, shape, bound);
-        let mapped = !self.mapped.is_empty() && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
+        let mapped = !self.mapped.is_empty()
+            && bound.fds.iter().flatten().any(|d| self.mapped.contains(&d.file.inode.key));
         if self.left_out.explains(bound) && self.tally.explained.len() < RACES {
             self.tally.explained.insert(number);
         }
-        let due = if early { Due::Now } else { self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first)) };
+        let due = if early {
+            Due::Now
+        } else {
+            self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first))
+        };
         let tid = call.tid;
         let flying = Flying { seq: call.seq, tid, call: shape.name, lane: 0 };
         self.tally.dispatched += 1;
@@ -327,10 +339,16 @@ impl<'a> Dispatcher<'a> {
             self.tally.moved += call.ret as u64;
         }
         if self.options.timing {
-            self.tally.times.enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
+            self.tally
+                .times
+                .enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
         }
         let expected = Expected { ret: call.ret, shape, mapped };
-        let short = if self.leaves_out || !others.is_empty() { None } else { Short::of(&call, expected, bound, early, self.options.verify) };
+        let short = if self.leaves_out || !others.is_empty() {
+            None
+        } else {
+            Short::of(&call, expected, bound, early, self.options.verify)
+        };
         let work = match short {
             Some(mut short) => {
                 let lane = self.pool.lane(tid)?;
@@ -342,21 +360,41 @@ impl<'a> Dispatcher<'a> {
             None => {
                 let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
                 let Open { bound, others, .. } = open;
-                Work::Call(Box::new(Issue { call, shape, bound, others, disturbed, mapped, early, bytes }))
+                Work::Call(Box::new(Issue {
+                    call,
+                    shape,
+                    bound,
+                    others,
+                    disturbed,
+                    mapped,
+                    early,
+                    bytes,
+                }))
             }
         };
         self.dispatch(flying, after, needs, due, work)
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.
-    fn release(&mut self, tid: u32, mut gone: Vec<Arc<Descriptor<Real>>>, after: u64) -> Result<(), Error> {
+    fn release(
+        &mut self,
+        tid: u32,
+        mut gone: Vec<Arc<Descriptor<Real>>>,
+        after: u64,
+    ) -> Result<(), Error> {
         gone.retain(|d| d.file.is_stored());
         if gone.is_empty() {
             return Ok(());
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let needs = self.last.get(&tid).map(|last| self.need(*last)).into_iter().collect();
-        self.dispatch(Flying { seq: 0, tid, call: "exit", lane: 0 }, after, needs, Due::Now, Work::Release(gone))
+        self.dispatch(
+            Flying { seq: 0, tid, call: "exit", lane: 0 },
+            after,
+            needs,
+            Due::Now,
+            Work::Release(gone),
+        )
     }
 
     /// A call that may not be done yet: which one of which executor.
@@ -371,7 +409,14 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Sends the next job on its way: it comes after all calls before one and after single ones, and is due at some time.
-    fn dispatch(&mut self, flying: Flying, after: u64, mut needs: Vec<Need>, due: Due, work: Work) -> Result<(), Error> {
+    fn dispatch(
+        &mut self,
+        flying: Flying,
+        after: u64,
+        mut needs: Vec<Need>,
+        due: Due,
+        work: Work,
+    ) -> Result<(), Error> {
         let (tid, number) = (flying.tid, self.number);
         let window = self.shared.frontier.window();
         // Who had to wait waits until there is room for many, so that nobody is woken for each.
@@ -391,7 +436,8 @@ impl<'a> Dispatcher<'a> {
         self.flying[self.shared.frontier.slot(number)] = Flying { lane: lane as u16, ..flying };
         // Its own executor does those first anyway.
         needs.retain(|(of, _)| usize::from(*of) != lane);
-        let rare = (due != Due::Now || !needs.is_empty()).then(|| Box::new(Rare { needs, due, who: None }));
+        let rare = (due != Due::Now || !needs.is_empty())
+            .then(|| Box::new(Rare { needs, due, who: None }));
         let job = Job { number, after, rare, tid, work };
         self.held += job.bytes();
         self.number += 1;

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use trace::world::{Descriptor, Directory};
 
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
-pub(crate) const OPEN_FLAGS: u32 = 0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
+pub(crate) const OPEN_FLAGS: u32 =
+    0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
 
 /// What came of a call.
@@ -51,7 +52,13 @@ pub(crate) fn open_directory(path: &[u8]) -> i64 {
 
 /// Opens descriptors whose open was left out.
 fn reopen(issue: &Issue) {
-    for descriptor in issue.bound.fds.iter().flatten().filter(|d| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored()) {
+    for descriptor in issue
+        .bound
+        .fds
+        .iter()
+        .flatten()
+        .filter(|d| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored())
+    {
         let fd = raw::open(&descriptor.file.path, descriptor.file.status() & OPEN_FLAGS);
         if fd >= 0 {
             raw::seek(fd as i32, issue.bound.offset.unwrap_or(0), 0);
@@ -78,16 +85,32 @@ fn ahead(jobs: &[Job]) {
 impl Executor {
     /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each
     /// other's heap. `own`: its descriptor table is to be its own, and it says when it is.
-    pub fn run(shared: &Arc<Shared>, lane: usize, jobs: &Receiver<Vec<Job>>, back: &Sender<Vec<Job>>, own: Option<Sender<()>>) {
+    pub fn run(
+        shared: &Arc<Shared>,
+        lane: usize,
+        jobs: &Receiver<Vec<Job>>,
+        back: &Sender<Vec<Job>>,
+        own: Option<Sender<()>>,
+    ) {
         let work = || {
             let own = own.filter(|_| raw::own_table()).is_some_and(|own| own.send(()).is_ok());
             // A working directory and a umask of this thread alone.
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
+                .map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
             if !shared.powers.any_user && !shared.powers.capabilities {
                 raw::drop_capabilities();
             }
             let scratch = Scratch::new().ok_or("no memory for an executor")?;
-            let mut this = Self { shared: shared.clone(), scratch, cwd: None, umask: u32::MAX, times: Times::default(), waited: 0, held: None, real: -1 };
+            let mut this = Self {
+                shared: shared.clone(),
+                scratch,
+                cwd: None,
+                umask: u32::MAX,
+                times: Times::default(),
+                waited: 0,
+                held: None,
+                real: -1,
+            };
             if shared.options.timing {
                 raw::measure();
             }
@@ -102,7 +125,9 @@ impl Executor {
                     ahead(&handful[at..]);
                     let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
                     let next = later.first();
-                    let keeps = next.is_some_and(|next| matches!(next.work, Work::Short(Short { same: true, .. })));
+                    let keeps = next.is_some_and(|next| {
+                        matches!(next.work, Work::Short(Short { same: true, .. }))
+                    });
                     let next = next.map_or(job.number + 1, |next| next.number);
                     let bytes = job.bytes();
                     let come = this.perform(shared, job, &mut clock);
@@ -141,7 +166,11 @@ impl Executor {
         let failed = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(panic) => panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default(),
+            Err(panic) => panic
+                .downcast_ref::<&str>()
+                .map(|s| (*s).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default(),
         };
         shared.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
         shared.frontier.break_off();
@@ -157,13 +186,20 @@ impl Executor {
         if let Some(rare) = &job.rare {
             rare.needs.iter().for_each(|other| shared.frontier.wait_one(*other));
             if rare.due != Due::Now {
-                clock.wait(rare.due, job.tid, *shared.begun.get_or_init(Instant::now), &shared.stop);
+                clock.wait(
+                    rare.due,
+                    job.tid,
+                    *shared.begun.get_or_init(Instant::now),
+                    &shared.stop,
+                );
             }
         }
         if shared.frontier.is_broken() {
             return None;
         }
-        if let Some(who) = job.rare.as_ref().and_then(|rare| rare.who.as_ref()).filter(|_| shared.powers.any_user) {
+        if let Some(who) =
+            job.rare.as_ref().and_then(|rare| rare.who.as_ref()).filter(|_| shared.powers.any_user)
+        {
             raw::become_user(who);
         }
         let mut come = None;
@@ -210,7 +246,8 @@ impl Executor {
         match short.compare(come, &self.scratch, shared.options.verify, &shared.rules) {
             Ok(None) => {}
             Ok(Some(difference)) => {
-                let file = short.path().or(self.held.as_ref().map(|d| &*d.file.path)).unwrap_or_default();
+                let file =
+                    short.path().or(self.held.as_ref().map(|d| &*d.file.path)).unwrap_or_default();
                 self.report(number, short.seq, tid, short.expected.shape.name, file, difference);
             }
             Err(_) => shared.refuse("larger than any call"),
@@ -234,11 +271,30 @@ impl Executor {
         self.note_time(issue.shape.name);
         self.scratch.clear();
         match outcome {
-            Outcome::Issued(Some(difference)) if self.shared.options.verify > Verify::None && !issue.early => {
+            Outcome::Issued(Some(difference))
+                if self.shared.options.verify > Verify::None && !issue.early =>
+            {
                 let bound = &issue.bound;
                 let file = bound.paths.values().map(|p| &**p).next();
-                let file = file.or_else(|| bound.fds.iter().flatten().chain(bound.closed.first()).map(|d| &*d.file.path).next()).unwrap_or_default();
-                self.report(number, issue.call.seq, issue.call.tid, issue.shape.name, file, difference);
+                let file = file
+                    .or_else(|| {
+                        bound
+                            .fds
+                            .iter()
+                            .flatten()
+                            .chain(bound.closed.first())
+                            .map(|d| &*d.file.path)
+                            .next()
+                    })
+                    .unwrap_or_default();
+                self.report(
+                    number,
+                    issue.call.seq,
+                    issue.call.tid,
+                    issue.shape.name,
+                    file,
+                    difference,
+                );
             }
             Outcome::Issued(_) => {}
             Outcome::Skipped(why) => {
@@ -269,7 +325,15 @@ impl Executor {
     }
 
     #[cold]
-    fn report(&self, number: u64, seq: u64, tid: u32, call: &'static str, file: &[u8], difference: Difference) {
+    fn report(
+        &self,
+        number: u64,
+        seq: u64,
+        tid: u32,
+        call: &'static str,
+        file: &[u8],
+        difference: Difference,
+    ) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
         if self.shared.options.on_divergence == OnDivergence::Stop {

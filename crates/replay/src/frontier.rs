@@ -9,7 +9,10 @@
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, compiler_fence, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    Ordering::SeqCst, compiler_fence, fence,
+};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -125,7 +128,9 @@ impl Frontier {
 
     /// All calls below this number are done, if all below `number` were handed over and those from there on not.
     pub fn reached(&self, number: u64) -> u64 {
-        let first = |lane: &Lane| if lane.has_passed(number) { number } else { lane.said.0.next.load(Acquire) };
+        let first = |lane: &Lane| {
+            if lane.has_passed(number) { number } else { lane.said.0.next.load(Acquire) }
+        };
         self.in_use().iter().map(first).min().unwrap_or(number).min(number)
     }
 
@@ -295,7 +300,9 @@ mod tests {
         frontier.come_to(1, 6, 0);
         let waiting = {
             let frontier = frontier.clone();
-            thread::spawn(move || frontier.wait_for(50, Some(Instant::now() + Duration::from_secs(60))))
+            thread::spawn(move || {
+                frontier.wait_for(50, Some(Instant::now() + Duration::from_secs(60)))
+            })
         };
         frontier.come_to(0, 50, 0);
         thread::sleep(Duration::from_millis(5));

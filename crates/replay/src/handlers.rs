@@ -41,8 +41,14 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::None if issue.shape.uses.lists => list::list(executor, issue),
         Effect::None => open::open(executor, issue),
         Effect::Clone { .. } => transfer::clone(executor, issue),
-        Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => plain::plain(executor, issue),
-        Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => Outcome::Skipped("process"),
+        Effect::SetFdFlags
+        | Effect::Cloexec { .. }
+        | Effect::SetStatusFlags
+        | Effect::Truncate
+        | Effect::Allocate => plain::plain(executor, issue),
+        Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => {
+            Outcome::Skipped("process")
+        }
         Effect::Chroot => Outcome::Skipped("mounts"),
         Effect::Pair { .. } => Outcome::Skipped("ipc"),
         Effect::Receive => Outcome::Skipped("network"),
@@ -54,7 +60,11 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
 pub(crate) fn is_plain(shape: &Shape) -> bool {
     match shape.effect {
         Effect::None => !shape.uses.lists && shape.ret != Ret::Fd,
-        Effect::SetFdFlags | Effect::Cloexec { .. } | Effect::SetStatusFlags | Effect::Truncate | Effect::Allocate => true,
+        Effect::SetFdFlags
+        | Effect::Cloexec { .. }
+        | Effect::SetStatusFlags
+        | Effect::Truncate
+        | Effect::Allocate => true,
         _ => false,
     }
 }

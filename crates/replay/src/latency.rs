@@ -8,8 +8,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The quantiles of [`Latency::recorded_curve`] and [`Latency::replayed_curve`].
-pub const QUANTILES: [f64; 24] =
-    [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0];
+pub const QUANTILES: [f64; 24] = [
+    0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8,
+    0.85, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0,
+];
 
 /// One name's calls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -46,7 +48,9 @@ impl Times {
 
     /// Both beside each other.
     pub fn beside(&self, recorded: &Self) -> BTreeMap<&'static str, Latency> {
-        let curve = |times: &Histogram<u64>| QUANTILES.iter().map(|q| times.value_at_quantile(*q) as f64 / 1000.0).collect();
+        let curve = |times: &Histogram<u64>| {
+            QUANTILES.iter().map(|q| times.value_at_quantile(*q) as f64 / 1000.0).collect()
+        };
         let of = |(name, here): (&&'static str, &Histogram<u64>)| {
             let empty = histogram();
             let then = recorded.0.get(name).unwrap_or(&empty);

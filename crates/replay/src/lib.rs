@@ -160,7 +160,9 @@ pub enum Error {
     #[error("comparing the final state")]
     State(#[source] std::io::Error),
     /// No call finished for [`Options::patience`].
-    #[error("stuck at call {seq} ({call} by thread {tid}): it has not returned for {waited_s} seconds")]
+    #[error(
+        "stuck at call {seq} ({call} by thread {tid}): it has not returned for {waited_s} seconds"
+    )]
     Stuck {
         /// The oldest call that is not done.
         seq: u64,

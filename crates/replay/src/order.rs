@@ -41,7 +41,8 @@ impl FromStr for Pace {
 
     /// `asap`, `think`, `recorded`; the last two with a factor if wanted: `think*0.5`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, factor) = text.split_once('*').map_or((text, None), |(name, factor)| (name, Some(factor)));
+        let (name, factor) =
+            text.split_once('*').map_or((text, None), |(name, factor)| (name, Some(factor)));
         let number = || match factor.map_or(Ok(1.0), str::parse::<f64>) {
             Ok(number) if (0.0..=1e6).contains(&number) => Ok(number),
             _ => Err("a factor is a number from 0 to 1000000, like think*0.5".to_owned()),
@@ -50,7 +51,10 @@ impl FromStr for Pace {
             "asap" if factor.is_none() => Ok(Self::Asap),
             "think" => Ok(Self::Think(number()?)),
             "recorded" => Ok(Self::Recorded(number()?)),
-            _ => Err("say asap, think or recorded; the last two may have a factor, like recorded*2".to_owned()),
+            _ => {
+                Err("say asap, think or recorded; the last two may have a factor, like recorded*2"
+                    .to_owned())
+            }
         }
     }
 }

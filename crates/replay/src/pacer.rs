@@ -44,7 +44,8 @@ impl Pacer {
             return;
         }
         let left = call.left.unwrap_or(call.entered);
-        let thread = self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
+        let thread =
+            self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
         let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
         thread.computed += (if sleeps { left } else { call.entered }).saturating_sub(thread.since);
         thread.since = left;
@@ -56,7 +57,8 @@ impl Pacer {
             Pace::Asap => Due::Now,
             Pace::Recorded(by) => Due::At(times(call.entered.saturating_sub(first), by)),
             Pace::Think(by) => {
-                let computed = self.threads.get_mut(&call.tid).map_or(0, |t| std::mem::take(&mut t.computed));
+                let computed =
+                    self.threads.get_mut(&call.tid).map_or(0, |t| std::mem::take(&mut t.computed));
                 Due::After(times(computed, by))
             }
         }
@@ -116,7 +118,8 @@ impl Clock {
             Due::At(ns) => begun + Duration::from_nanos(ns),
             Due::After(ns) => {
                 let think = Duration::from_nanos(ns);
-                let at = self.last.filter(|(who, _)| *who == tid).map_or(now, |(_, end)| end) + think;
+                let at =
+                    self.last.filter(|(who, _)| *who == tid).map_or(now, |(_, end)| end) + think;
                 // What another call was waited for beyond that is not owed.
                 let paid = self.owed.min(at.saturating_duration_since(now));
                 self.owed -= paid;

@@ -8,7 +8,8 @@ use crate::tree::Tree;
 use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
+    AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown,
+    fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
 };
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -71,7 +72,10 @@ pub enum PrepareError {
 
 /// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
 pub fn prepare(source: &dyn Source, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
-    let (copied, origins) = (source.snapshot().map_err(PrepareError::Trace)?, source.origins().map_err(PrepareError::Trace)?);
+    let (copied, origins) = (
+        source.snapshot().map_err(PrepareError::Trace)?,
+        source.origins().map_err(PrepareError::Trace)?,
+    );
     prepare_from(rows, copied, origins, || source.items(), root)
 }
 
@@ -88,7 +92,14 @@ where
     I: Iterator<Item = Result<Item, Cause>>,
 {
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    let mut maker = Maker { tree, rows, done: Prepared::default(), groups: HashMap::default(), open: VecDeque::new(), zeros: vec![0; 1 << 16] };
+    let mut maker = Maker {
+        tree,
+        rows,
+        done: Prepared::default(),
+        groups: HashMap::default(),
+        open: VecDeque::new(),
+        zeros: vec![0; 1 << 16],
+    };
     for row in rows {
         if let Some(state) = &row.initial {
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
@@ -103,7 +114,9 @@ where
     maker.done.assumed = maker.done.assumed.saturating_sub(maker.done.bytes);
     for row in rows.iter().rev() {
         if let Some(state) = &row.initial {
-            maker.dress(row, state).map_err(|source| failed("setting the attributes of", &row.path, source))?;
+            maker
+                .dress(row, state)
+                .map_err(|source| failed("setting the attributes of", &row.path, source))?;
         }
     }
     Ok(maker.done)
@@ -132,40 +145,55 @@ impl<'a> Maker<'a> {
         if let Some(first) = first {
             let (old, name) = self.tree.parent(&first.path).map_err(|e| ("linking", e))?;
             let (old, old_name) = (old.try_clone().map_err(|e| ("linking", e))?, name);
-            let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
-            linkat(&old, old_name, dir, name, AtFlags::empty()).map_err(|e| ("linking", e.into()))?;
+            let (dir, name) =
+                self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+            linkat(&old, old_name, dir, name, AtFlags::empty())
+                .map_err(|e| ("linking", e.into()))?;
             self.done.names += 1;
             return Ok(());
         }
         if let Some(group) = state.group {
             self.groups.insert(group, row);
         }
-        let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+        let (dir, name) =
+            self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
         match state.kind {
             FileType::Directory => match mkdirat(dir, name, Mode::RWXU) {
                 Err(rustix::io::Errno::EXIST) => {
-                    self.tree.get(&row.path, OFlags::PATH | OFlags::DIRECTORY).map_err(|e| ("making directory", e))?;
+                    self.tree
+                        .get(&row.path, OFlags::PATH | OFlags::DIRECTORY)
+                        .map_err(|e| ("making directory", e))?;
                 }
                 other => other.map_err(|e| ("making directory", e.into()))?,
             },
             FileType::Link => {
                 let target = state.target.as_deref().filter(|t| !t.is_empty()).unwrap_or(b"?");
-                symlinkat(OsStr::from_bytes(target), dir, name).map_err(|e| ("making symlink", e.into()))?;
+                symlinkat(OsStr::from_bytes(target), dir, name)
+                    .map_err(|e| ("making symlink", e.into()))?;
             }
-            FileType::Fifo => mknodat(dir, name, Type::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(|e| ("making fifo", e.into()))?,
+            FileType::Fifo => mknodat(dir, name, Type::Fifo, Mode::RUSR | Mode::WUSR, 0)
+                .map_err(|e| ("making fifo", e.into()))?,
             FileType::Regular | FileType::Unknown => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| ("making file", e.into()))?;
+                let flags = OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::WRONLY
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
+                    .map_err(|e| ("making file", e.into()))?;
                 let holes: u64 = row.holes.iter().map(|(_, len)| len).sum();
                 self.done.assumed += state.size.unwrap_or(0).saturating_sub(holes);
-                ftruncate(&file, state.size.unwrap_or(0)).map_err(|e| ("setting the size of", e.into()))?;
+                ftruncate(&file, state.size.unwrap_or(0))
+                    .map_err(|e| ("setting the size of", e.into()))?;
                 for &(offset, len) in &row.allocated {
                     let end = offset.saturating_add(len).min(state.size.unwrap_or(0));
                     self.done.bytes += end.saturating_sub(offset);
-                    write_zeros(&file, &self.zeros, offset, end).map_err(|e| ("allocating blocks of", e))?;
+                    write_zeros(&file, &self.zeros, offset, end)
+                        .map_err(|e| ("allocating blocks of", e))?;
                 }
             }
-            FileType::Socket => mknodat(dir, name, Type::Socket, Mode::RUSR | Mode::WUSR, 0).map_err(|e| ("making socket", e.into()))?,
+            FileType::Socket => mknodat(dir, name, Type::Socket, Mode::RUSR | Mode::WUSR, 0)
+                .map_err(|e| ("making socket", e.into()))?,
             FileType::Char | FileType::Block => {
                 self.done.skipped += 1;
                 return Ok(());
@@ -176,14 +204,25 @@ impl<'a> Maker<'a> {
     }
 
     /// Writes what the snapshot holds.
-    fn paste(&mut self, copied: impl Iterator<Item = Result<Copied, Cause>>) -> Result<(), PrepareError> {
+    fn paste(
+        &mut self,
+        copied: impl Iterator<Item = Result<Copied, Cause>>,
+    ) -> Result<(), PrepareError> {
         let rows: &'a [Row] = self.rows;
-        let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
+        let by_file: HashMap<u32, &'a Row> =
+            rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
         for copied in copied {
             let Copied { file, offset, len, bytes } = copied.map_err(PrepareError::Trace)?;
-            let Some(row) = by_file.get(&file).filter(|row| row.initial.as_ref().is_some_and(|s| s.kind == FileType::Regular)) else { continue };
+            let Some(row) = by_file
+                .get(&file)
+                .filter(|row| row.initial.as_ref().is_some_and(|s| s.kind == FileType::Regular))
+            else {
+                continue;
+            };
             match bytes {
-                Some(bytes) => self.put(row, file, offset, &bytes).map_err(|e| failed("writing the initial content of", &row.path, e))?,
+                Some(bytes) => self
+                    .put(row, file, offset, &bytes)
+                    .map_err(|e| failed("writing the initial content of", &row.path, e))?,
                 // A hole is known to be one.
                 None => self.done.assumed = self.done.assumed.saturating_sub(len),
             }
@@ -192,9 +231,14 @@ impl<'a> Maker<'a> {
     }
 
     /// Copies the initial content out of the trace: both come in the same order.
-    fn fill(&mut self, origins: impl Iterator<Item = Result<Origin, Cause>>, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), PrepareError> {
+    fn fill(
+        &mut self,
+        origins: impl Iterator<Item = Result<Origin, Cause>>,
+        items: impl Iterator<Item = Result<Item, Cause>>,
+    ) -> Result<(), PrepareError> {
         let rows: &'a [Row] = self.rows;
-        let by_file: HashMap<u32, &'a Row> = rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
+        let by_file: HashMap<u32, &'a Row> =
+            rows.iter().rev().filter_map(|r| Some((r.file?, r))).collect();
         let mut calls = items.filter_map(|item| match item {
             Ok(Item::Call(call)) => Some(Ok(call)),
             Ok(Item::Event(_)) => None,
@@ -225,7 +269,8 @@ impl<'a> Maker<'a> {
                     continue;
                 };
                 let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-                self.put(row, origin.file, offset, part).map_err(|e| failed("writing the initial content of", &row.path, e))?;
+                self.put(row, origin.file, offset, part)
+                    .map_err(|e| failed("writing the initial content of", &row.path, e))?;
                 offset += part.len() as u64;
                 left -= part.len() as u64;
                 at = 0;
@@ -252,7 +297,9 @@ impl<'a> Maker<'a> {
         let fd = &self.open[index].1;
         let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
         let mut from = offset;
-        for (start, stop) in row.holes.iter().map(|&(s, n)| (s, s.saturating_add(n))).chain([(end, end)]) {
+        for (start, stop) in
+            row.holes.iter().map(|&(s, n)| (s, s.saturating_add(n))).chain([(end, end)])
+        {
             let until = start.min(end);
             if from < until {
                 write_at(fd, &bytes[(from - offset) as usize..(until - offset) as usize], from)?;
@@ -271,7 +318,10 @@ impl<'a> Maker<'a> {
         let root = rustix::process::geteuid().is_root();
         if matches!(state.kind, FileType::Link | FileType::Fifo | FileType::Socket) {
             let (dir, name) = self.tree.parent(&row.path)?;
-            if root && (owner.0.is_some() || owner.1.is_some()) && chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            if root
+                && (owner.0.is_some() || owner.1.is_some())
+                && chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).is_err()
+            {
                 self.done.refused += 1;
             }
             if let (FileType::Fifo | FileType::Socket, Some(mode)) = (state.kind, state.mode) {
@@ -279,12 +329,18 @@ impl<'a> Maker<'a> {
             }
             return Ok(());
         }
-        if state.group.is_some_and(|g| self.groups.get(&g).is_some_and(|first| first.path != row.path)) {
+        if state
+            .group
+            .is_some_and(|g| self.groups.get(&g).is_some_and(|first| first.path != row.path))
+        {
             return Ok(()); // dressed under its first name
         }
         let fd = self.tree.get(&row.path, OFlags::RDONLY)?;
         self.done.links_elsewhere.extend(links_elsewhere(&fd, state)?);
-        if root && (owner.0.is_some() || owner.1.is_some()) && fchown(&fd, owner.0, owner.1).is_err() {
+        if root
+            && (owner.0.is_some() || owner.1.is_some())
+            && fchown(&fd, owner.0, owner.1).is_err()
+        {
             self.done.refused += 1;
         }
         for (name, value) in &state.xattrs {
@@ -300,14 +356,20 @@ impl<'a> Maker<'a> {
 
 /// The inode and the number of links that a file had under names that the trace does not know.
 fn links_elsewhere(fd: &OwnedFd, state: &State) -> io::Result<Option<(u64, u64)>> {
-    let Some(links) = state.links.filter(|_| state.kind != FileType::Directory) else { return Ok(None) };
+    let Some(links) = state.links.filter(|_| state.kind != FileType::Directory) else {
+        return Ok(None);
+    };
     let stat = rustix::fs::fstat(fd)?;
-    Ok(u64::from(links).checked_sub(stat.st_nlink).filter(|n| *n > 0).map(|elsewhere| (stat.st_ino, elsewhere)))
+    Ok(u64::from(links)
+        .checked_sub(stat.st_nlink)
+        .filter(|n| *n > 0)
+        .map(|elsewhere| (stat.st_ino, elsewhere)))
 }
 
 /// What [`prepare`] would say of a root in which somebody has made the initial state: nothing is made.
 pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
-    let mut tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
+    let mut tree =
+        Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
     let mut found = Prepared::default();
     for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
         // What is not there will show when it is used.

@@ -32,8 +32,14 @@ impl Presence {
     /// What `call` found, made and removed.
     pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Self {
         let mut claims = Vec::new();
-        let mut claim = |path: &[u8], before, after| claims.push(Claim { path: hash(path), before, after });
-        let paths = || shape.args.iter().enumerate().filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))));
+        let mut claim =
+            |path: &[u8], before, after| claims.push(Claim { path: hash(path), before, after });
+        let paths =
+            || {
+                shape.args.iter().enumerate().filter_map(|(i, a)| {
+                    Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))
+                })
+            };
         let alone = paths().count() == 1;
         for (role, path) in paths() {
             let above = parent(&path);
@@ -44,13 +50,21 @@ impl Presence {
                     let before = match role {
                         Role::Create => Some(false),
                         Role::Target => None,
-                        Role::Open(_) if flags & O_CREAT != 0 => (flags & O_EXCL != 0).then_some(false),
+                        Role::Open(_) if flags & O_CREAT != 0 => {
+                            (flags & O_EXCL != 0).then_some(false)
+                        }
                         _ => Some(true),
                     };
-                    claim(&path, before, !matches!(role, Role::Remove | Role::RemoveDirectory | Role::Source));
+                    claim(
+                        &path,
+                        before,
+                        !matches!(role, Role::Remove | Role::RemoveDirectory | Role::Source),
+                    );
                     claim(above, Some(true), true);
                 }
-                Some(ENOENT) if alone => claim(if makes { above } else { &path }, Some(false), false),
+                Some(ENOENT) if alone => {
+                    claim(if makes { above } else { &path }, Some(false), false)
+                }
                 Some(EEXIST | EADDRINUSE) if makes => claim(&path, Some(true), true),
                 _ => {}
             }
@@ -62,7 +76,10 @@ impl Presence {
     pub fn came_after(&self, other: &Self) -> bool {
         self.0.iter().any(|mine| {
             let theirs = other.0.iter().find(|c| c.path == mine.path);
-            theirs.is_some_and(|theirs| theirs.before == Some(!mine.after) && mine.before.is_none_or(|before| before == theirs.after))
+            theirs.is_some_and(|theirs| {
+                theirs.before == Some(!mine.after)
+                    && mine.before.is_none_or(|before| before == theirs.after)
+            })
         })
     }
 

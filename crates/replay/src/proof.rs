@@ -11,17 +11,28 @@ use trace::record::{AT_EXIT, PieceKind};
 use trace::world::Bound;
 
 /// The size that a call found its file to have, by a seek to its end or in a struct.
-pub(crate) fn size_found(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Option<((u64, u64), u64)> {
+pub(crate) fn size_found(
+    call: &Call,
+    shape: &Shape,
+    bound: &Bound<Real>,
+) -> Option<((u64, u64), u64)> {
     const SEEK_END: u64 = 2;
     let fd = usize::from(shape.uses.fd?);
     let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored() && call.succeeded())?.file;
     let told = || {
         shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
-            Kind::Out(_, l) => Some(call.word(i as u8, l.fields.iter().find(|f| f.is == Is::Size && f.size == 8)?.at as u8)),
+            Kind::Out(_, l) => Some(call.word(
+                i as u8,
+                l.fields.iter().find(|f| f.is == Is::Size && f.size == 8)?.at as u8,
+            )),
             _ => None,
         })
     };
-    let size = if shape.effect == Effect::Seek { (call.args[2] == SEEK_END).then(|| (call.ret as u64).wrapping_sub(call.args[1])) } else { told() };
+    let size = if shape.effect == Effect::Seek {
+        (call.args[2] == SEEK_END).then(|| (call.ret as u64).wrapping_sub(call.args[1]))
+    } else {
+        told()
+    };
     Some((file.inode.key, size?))
 }
 
@@ -48,11 +59,24 @@ impl<'a> Access<'a> {
         let file = &bound.fds[fd].as_ref().filter(|d| d.file.is_stored())?.file;
         let start = bound.offset?;
         let asked = shape.args.iter().find_map(|a| match a.kind {
-            Kind::Out(Len::Ret { max: Some(n), unit: 1 }, l) if l.form == Form::Data => Some(call.args[n as usize]),
+            Kind::Out(Len::Ret { max: Some(n), unit: 1 }, l) if l.form == Form::Data => {
+                Some(call.args[n as usize])
+            }
             _ => None,
         });
-        let (end, short) = (start.saturating_add(call.ret as u64), asked.is_some_and(|asked| (call.ret as u64) < asked));
-        Some(Self { call, inode: file.inode.key, start, end, writes: shape.changes, appends: shape.changes && file.appends(), short })
+        let (end, short) = (
+            start.saturating_add(call.ret as u64),
+            asked.is_some_and(|asked| (call.ret as u64) < asked),
+        );
+        Some(Self {
+            call,
+            inode: file.inode.key,
+            start,
+            end,
+            writes: shape.changes,
+            appends: shape.changes && file.appends(),
+            short,
+        })
     }
 
     /// The bytes that both moved.
@@ -77,7 +101,11 @@ impl<'a> Access<'a> {
 
     /// Whether this read came after that write; `None`: nothing proves it.
     pub fn saw(&self, write: &Self) -> Option<bool> {
-        if self.inode == write.inode && self.short && write.start <= self.end && self.end < write.end {
+        if self.inode == write.inode
+            && self.short
+            && write.start <= self.end
+            && self.end < write.end
+        {
             return Some(false);
         }
         self.agrees(write)
@@ -86,7 +114,9 @@ impl<'a> Access<'a> {
     fn bytes(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
         let (mut from, len) = ((start - self.start) as usize, (end - start) as usize);
         let mut all = Vec::new();
-        for piece in self.call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & AT_EXIT != 0) {
+        for piece in
+            self.call.pieces.iter().filter(|p| p.kind == PieceKind::Data && p.flags & AT_EXIT != 0)
+        {
             let bytes = piece.bytes.as_slice();
             if all.is_empty() && from + len <= bytes.len() {
                 return Some(Cow::Borrowed(&bytes[from..from + len]));

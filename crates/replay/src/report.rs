@@ -86,7 +86,14 @@ pub struct Spread {
 impl Spread {
     pub(crate) fn of(times: &Histogram<u64>) -> Self {
         let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
-        Self { count: times.len(), p50_us: at(0.5), p95_us: at(0.95), p99_us: at(0.99), p999_us: at(0.999), max_us: times.max() as f64 / 1000.0 }
+        Self {
+            count: times.len(),
+            p50_us: at(0.5),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: times.max() as f64 / 1000.0,
+        }
     }
 }
 

@@ -30,26 +30,43 @@ const FIRST: usize = 4096;
 /// Performs `trace` again in `options.root`, and compares.
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
-pub fn replay(trace: &trace::Trace, options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
+pub fn replay(
+    trace: &trace::Trace,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
     replay_source(trace, options, progress)
 }
 
 /// Performs `source` again in `options.root`, and compares.
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
-pub fn replay_source(source: &dyn Source, options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
-    inside(source, &options.root, options.prepared, |root, powers| calls(source, options, progress, root, powers))
+pub fn replay_source(
+    source: &dyn Source,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
+    inside(source, &options.root, options.prepared, |root, powers| {
+        calls(source, options, progress, root, powers)
+    })
 }
 
 /// Makes the initial state of `source` in `root`, an empty directory, and performs no call.
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
 pub fn prepare_root(source: &dyn Source, root: &Path) -> Result<prepare::Prepared, Error> {
-    inside(source, root, false, |root, _| initial(source, &source.rows().map_err(Error::Trace)?, false, root))
+    inside(source, root, false, |root, _| {
+        initial(source, &source.rows().map_err(Error::Trace)?, false, root)
+    })
 }
 
 /// Does something within the walls around `root`, in a thread of its own, so that the calling one stays where it is. `root` must be empty, unless it is `prepared`.
-fn inside<T: Send>(source: &dyn Source, root: &Path, prepared: bool, work: impl FnOnce(&Path, Powers) -> Result<T, Error> + Send) -> Result<T, Error> {
+fn inside<T: Send>(
+    source: &dyn Source,
+    root: &Path,
+    prepared: bool,
+    work: impl FnOnce(&Path, Powers) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
     let root = std::fs::canonicalize(root).map_err(|e| Error::Root(root.to_owned(), e))?;
     let mut entries = std::fs::read_dir(&root).map_err(|e| Error::Root(root.clone(), e))?;
     if !prepared && entries.next().is_some() {
@@ -74,11 +91,20 @@ fn end<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
 
 /// Makes the initial state, or looks at it where it was made before; in a thread that Landlock confines by itself: what the calls' threads may best be allowed is not there
 /// before.
-fn initial(source: &dyn Source, rows: &[Row], prepared: bool, root: &Path) -> Result<prepare::Prepared, Error> {
+fn initial(
+    source: &dyn Source,
+    rows: &[Row],
+    prepared: bool,
+    root: &Path,
+) -> Result<prepare::Prepared, Error> {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
             sandbox::confine(source.directory(), &[])?;
-            Ok(if prepared { prepare::look(rows, root)? } else { prepare::prepare(source, rows, root)? })
+            Ok(if prepared {
+                prepare::look(rows, root)?
+            } else {
+                prepare::prepare(source, rows, root)?
+            })
         });
         end(confined)
     })
@@ -93,20 +119,38 @@ fn busiest(rows: &[Row]) -> Vec<&[u8]> {
             names.entry(&row.path).or_default().1 = true;
         }
     }
-    let mut busy: Vec<(&[u8], u64)> = names.into_iter().filter(|(_, (count, there))| *there && *count > 0).map(|(path, (count, _))| (path, count)).collect();
+    let mut busy: Vec<(&[u8], u64)> = names
+        .into_iter()
+        .filter(|(_, (count, there))| *there && *count > 0)
+        .map(|(path, (count, _))| (path, count))
+        .collect();
     busy.sort_unstable_by_key(|(path, count)| (Reverse(*count), *path));
     busy.truncate(BUSY);
     busy.into_iter().map(|(path, _)| path).collect()
 }
 
-fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: &Path, powers: Powers) -> Result<Report, Error> {
+fn calls(
+    source: &dyn Source,
+    options: &Options,
+    progress: &dyn Progress,
+    root: &Path,
+    powers: Powers,
+) -> Result<Report, Error> {
     let rows = source.rows().map_err(Error::Trace)?;
     let made = initial(source, &rows, options.prepared, root)?;
-    let notes = if options.trusted { Vec::new() } else { sandbox::confine(source.directory(), &busiest(&rows))? };
+    let notes = if options.trusted {
+        Vec::new()
+    } else {
+        sandbox::confine(source.directory(), &busiest(&rows))?
+    };
     progress.prepared(&made);
     let prepared = Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed };
     let shared = Arc::new(Shared {
-        frontier: Frontier::new(if options.preload { source.items_about().clamp(1, PRELOADED).next_power_of_two() } else { WINDOW }),
+        frontier: Frontier::new(if options.preload {
+            source.items_about().clamp(1, PRELOADED).next_power_of_two()
+        } else {
+            WINDOW
+        }),
         open: AtomicBool::new(!options.preload),
         options: options.clone(),
         listings: Listings::default(),
@@ -133,7 +177,13 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     let undecided = std::mem::take(&mut dispatcher.undecided).into_paths();
     drop(dispatcher);
 
-    let mut report = Report { calls: tally.calls, notes, skipped_by: tally.skipped_by, elapsed_s: tally.elapsed.as_secs_f64(), ..Report::default() };
+    let mut report = Report {
+        calls: tally.calls,
+        notes,
+        skipped_by: tally.skipped_by,
+        elapsed_s: tally.elapsed.as_secs_f64(),
+        ..Report::default()
+    };
     let mut refused = 0;
     for (why, count) in &*shared.refused.lock().unwrap_or_else(PoisonError::into_inner) {
         *report.skipped_by.entry(why).or_default() += count;
@@ -142,21 +192,26 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     report.issued = tally.dispatched - refused;
     report.early = tally.early;
     report.skipped = report.skipped_by.values().sum();
-    report.recorded_s = tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
+    report.recorded_s =
+        tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
     report.prepared = prepared;
     report.broken_off = shared.stopping();
     report.ignored = options.on_divergence == OnDivergence::Ignore;
-    report.lateness = shared.late.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Spread::of);
+    report.lateness =
+        shared.late.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Spread::of);
     report.moved_bytes = tally.moved;
-    report.latency = shared.times.lock().unwrap_or_else(PoisonError::into_inner).beside(&tally.times);
+    report.latency =
+        shared.times.lock().unwrap_or_else(PoisonError::into_inner).beside(&tally.times);
     report.copied = shared.copied.load(Relaxed);
-    let mut found = std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut found =
+        std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);
     let open = tally.left_open.is_some();
     *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
     report.by_kind = found.by_kind;
     for (number, divergence) in found.kept {
-        let raced = tally.raced.contains(&number) || tally.left_open.is_some_and(|first| number >= first);
+        let raced =
+            tally.raced.contains(&number) || tally.left_open.is_some_and(|first| number >= first);
         let (count, shown) = match (tally.explained.contains(&number), raced) {
             (true, _) => (&mut report.explained, &mut report.explained_shown),
             (_, true) => (&mut report.races, &mut report.races_shown),
@@ -177,15 +232,25 @@ fn calls(source: &dyn Source, options: &Options, progress: &dyn Progress, root: 
     }
     let final_state = rows.iter().any(|r| !matches!(r.last, Final::Unknown(_)));
     if tally.cut_short {
-        report.notes.push("calls after the chosen time were left out: the tree was not compared".into());
-    } else if options.verify > Verify::None && !report.broken_off && (final_state || rows.is_empty()) {
+        report
+            .notes
+            .push("calls after the chosen time were left out: the tree was not compared".into());
+    } else if options.verify > Verify::None
+        && !report.broken_off
+        && (final_state || rows.is_empty())
+    {
         progress.comparing();
-        let unperformed = std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
+        let unperformed =
+            std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
         let chosen = |path: &[u8]| options.selection.has(path) && !left_out.has(path);
-        let raced = |d: &state::Difference| open || (undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"));
+        let raced = |d: &state::Difference| {
+            open || (undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
+        };
         report.state = compare(&rows, root, powers, &unperformed, &raced, &chosen, options.show)?;
     } else if options.verify > Verify::None && !report.broken_off {
-        report.notes.push("the trace does not hold the final state: the tree was not compared".into());
+        report
+            .notes
+            .push("the trace does not hold the final state: the tree was not compared".into());
     }
     Ok(report)
 }
@@ -202,14 +267,25 @@ fn compare(
     let mut outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
     let others: Vec<state::Difference>;
     (outcome.differences, others) = outcome.differences.into_iter().partition(|d| chosen(&d.path));
-    outcome.excluded.extend(others.into_iter().map(|d| (d.path, format!("{}: calls that changed it were left out", d.what))));
+    outcome.excluded.extend(
+        others
+            .into_iter()
+            .map(|d| (d.path, format!("{}: calls that changed it were left out", d.what))),
+    );
     let races;
     (races, outcome.differences) = outcome.differences.into_iter().partition(raced);
     let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut paths: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     paths.dedup();
-    outcome.excluded.extend(unperformed.files().filter(|(path, _)| paths.binary_search(path).is_err()).map(|(path, why)| (path.to_vec(), why.to_owned())));
-    let line = |d: &state::Difference| format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got);
+    outcome.excluded.extend(
+        unperformed
+            .files()
+            .filter(|(path, _)| paths.binary_search(path).is_err())
+            .map(|(path, why)| (path.to_vec(), why.to_owned())),
+    );
+    let line = |d: &state::Difference| {
+        format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got)
+    };
     Ok(State {
         compared: outcome.compared,
         different: paths.len() as u64,
@@ -217,7 +293,12 @@ fn compare(
         raced: races.len() as u64,
         raced_lines: races.iter().take(show).map(line).collect(),
         excluded: outcome.excluded.len() as u64,
-        excluded_lines: outcome.excluded.iter().take(show).map(|(path, why)| format!("{}: {why}", name(path))).collect(),
+        excluded_lines: outcome
+            .excluded
+            .iter()
+            .take(show)
+            .map(|(path, why)| format!("{}: {why}", name(path)))
+            .collect(),
     })
 }
 

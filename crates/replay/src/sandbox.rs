@@ -5,7 +5,9 @@
 //! other threads: [`enter_user_namespace`] is called before any is started.
 
 use crate::Error;
-use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use landlock::{
+    ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -58,8 +60,12 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
         entered = unshare(CloneFlags::CLONE_NEWUSER);
     }
     entered.map_err(refused("a user namespace is refused; run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"))?;
-    let (inner_uid, inner_gid) = recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
-    let write = |path: &str, text: String| std::fs::write(path, text).map_err(|e| Error::Sandbox("the user namespace cannot be mapped", e));
+    let (inner_uid, inner_gid) =
+        recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
+    let write = |path: &str, text: String| {
+        std::fs::write(path, text)
+            .map_err(|e| Error::Sandbox("the user namespace cannot be mapped", e))
+    };
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{inner_uid} {uid} 1"))?;
     write("/proc/self/gid_map", format!("{inner_gid} {gid} 1"))?;
@@ -69,14 +75,25 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
 /// The second half, in the thread that starts all others: `root` becomes `/`.
 pub(crate) fn enter(root: &Path) -> Result<(), Error> {
     let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).map_err(refused("a mount namespace is refused"))?;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(refused("mounts cannot be made private"))?;
-    mount(Some(root), root, none, MsFlags::MS_BIND, none).map_err(refused("the root cannot be bound"))?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)
+        .map_err(refused("a mount namespace is refused"))?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(refused("mounts cannot be made private"))?;
+    mount(Some(root), root, none, MsFlags::MS_BIND, none)
+        .map_err(refused("the root cannot be bound"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not be allowed to change the flags of its mounts.
-    let _ = mount(none, root, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV, none);
+    let _ = mount(
+        none,
+        root,
+        none,
+        MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        none,
+    );
     chdir(root).map_err(refused("the root cannot be entered"))?;
     match pivot_root(".", ".") {
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?,
+        Ok(()) => {
+            umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?
+        }
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
         Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,
     }
@@ -86,7 +103,10 @@ pub(crate) fn enter(root: &Path) -> Result<(), Error> {
 
 /// Landlock around the calling thread, which has entered a root. What `source` reads stays readable through its descriptor. The kernel looks for what allows a call from
 /// its file upwards; so it need not go far in directories that are `busy`, all of which are below the root. Returns notes for the report.
-pub(crate) fn confine(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> Result<Vec<String>, Error> {
+pub(crate) fn confine(
+    source: Option<BorrowedFd<'_>>,
+    busy: &[&[u8]],
+) -> Result<Vec<String>, Error> {
     landlock(source, busy).map_err(|e| Error::Sandbox("Landlock is refused", e))
 }
 
@@ -107,7 +127,9 @@ fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<St
         Ok(rules.restrict_self()?.ruleset)
     };
     Ok(match set().map_err(io::Error::other)? {
-        RulesetStatus::NotEnforced => vec!["this kernel has no Landlock: the mount namespace alone confined the replay".into()],
+        RulesetStatus::NotEnforced => vec![
+            "this kernel has no Landlock: the mount namespace alone confined the replay".into(),
+        ],
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Vec::new(),
     })
 }

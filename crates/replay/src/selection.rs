@@ -32,14 +32,18 @@ pub struct Selection {
 impl Selection {
     /// Whether calls may be left out.
     pub fn leaves_out(&self) -> bool {
-        self.include.is_some() || self.exclude.is_some() || !self.skip.is_empty() || !self.pids.is_empty()
+        self.include.is_some()
+            || self.exclude.is_some()
+            || !self.skip.is_empty()
+            || !self.pids.is_empty()
     }
 
     /// Whether a file is chosen.
     pub fn has(&self, path: &[u8]) -> bool {
         use std::os::unix::ffi::OsStrExt;
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
-        self.include.as_ref().is_none_or(|globs| globs.is_match(path)) && !self.exclude.as_ref().is_some_and(|globs| globs.is_match(path))
+        self.include.as_ref().is_none_or(|globs| globs.is_match(path))
+            && !self.exclude.as_ref().is_some_and(|globs| globs.is_match(path))
     }
 
     /// Why a call is left out, if it is.
@@ -58,7 +62,15 @@ impl Selection {
 /// The files that a call is about.
 fn paths(bound: &Bound<Real>) -> impl Iterator<Item = Vec<u8>> + '_ {
     let named = bound.paths.values().map(|p| lexical(p));
-    named.chain(bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored()).map(|d| d.file.path.to_vec()))
+    named.chain(
+        bound
+            .fds
+            .iter()
+            .flatten()
+            .chain(&bound.closed)
+            .filter(|d| d.file.is_stored())
+            .map(|d| d.file.path.to_vec()),
+    )
 }
 
 /// Files that were changed in the recording by calls that were left out.
@@ -76,7 +88,10 @@ impl LeftOut {
     /// Whether a call's files or its working directory are among them, or were made or removed in a directory that it is about.
     pub fn explains(&self, bound: &Bound<Real>) -> bool {
         let within = || bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
-        !self.0.is_empty() && (within() || paths(bound).any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
+        !self.0.is_empty()
+            && (within()
+                || paths(bound)
+                    .any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
     }
 
     /// Whether this name, or one above it, is among them.

@@ -98,7 +98,12 @@ impl Shared {
 
     /// A call is performed by no one.
     pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
-        self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(call, bound, &self.mounts, why);
+        self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(
+            call,
+            bound,
+            &self.mounts,
+            why,
+        );
     }
 }
 

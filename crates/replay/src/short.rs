@@ -28,7 +28,8 @@ impl Place {
 
     /// Whether it is where this call was made.
     pub fn is_of(&self, bound: &Bound<Real>) -> bool {
-        self.umask == bound.umask && self.cwd.as_ref().map(Arc::as_ptr) == bound.cwd.as_ref().map(Arc::as_ptr)
+        self.umask == bound.umask
+            && self.cwd.as_ref().map(Arc::as_ptr) == bound.cwd.as_ref().map(Arc::as_ptr)
     }
 }
 
@@ -71,16 +72,31 @@ pub(crate) type Come = Result<(i64, Option<Room>), Refused>;
 
 impl Short {
     /// A call that was left so, if no more need be known of it. Takes its descriptors.
-    pub fn of(call: &Call, expected: Expected, bound: &mut Bound<Real>, early: bool, verify: Verify) -> Option<Self> {
+    pub fn of(
+        call: &Call,
+        expected: Expected,
+        bound: &mut Bound<Real>,
+        early: bool,
+        verify: Verify,
+    ) -> Option<Self> {
         let shape = expected.shape;
-        let (opens, closes) = (is_open(shape), matches!(shape.effect, Effect::Close { .. }) && bound.closed.len() == 1);
-        if !(is_plain(shape) || opens || closes) || shape.copies.is_some() || !bound.inner.is_empty() || bound.directory.is_some() {
+        let (opens, closes) = (
+            is_open(shape),
+            matches!(shape.effect, Effect::Close { .. }) && bound.closed.len() == 1,
+        );
+        if !(is_plain(shape) || opens || closes)
+            || shape.copies.is_some()
+            || !bound.inner.is_empty()
+            || bound.directory.is_some()
+        {
             return None;
         }
         if bound.opened.len() > usize::from(opens) || bound.closed.len() > usize::from(closes) {
             return None;
         }
-        let this = |does, meant, named| Some(Self { seq: call.seq, expected, does, meant, same: false, named, early });
+        let this = |does, meant, named| {
+            Some(Self { seq: call.seq, expected, does, meant, same: false, named, early })
+        };
         if closes {
             bound.fds = Default::default();
             return this(Does::Close(bound.closed.pop()), None, None);
@@ -134,7 +150,9 @@ impl Short {
     pub fn perform(&mut self, real: i32, scratch: &mut Scratch) -> Come {
         let ready = match &mut self.does {
             Does::Call(ready) => ready,
-            Does::Close(descriptor) => return Ok((close_last(descriptor).unwrap_or(self.expected.ret), None)),
+            Does::Close(descriptor) => {
+                return Ok((close_last(descriptor).unwrap_or(self.expected.ret), None));
+            }
         };
         let come = ready.perform(real, scratch);
         if let (Some(named), Ok((got, _))) = (&mut self.named, &come)
@@ -146,7 +164,13 @@ impl Short {
     }
 
     /// Compares what it brought.
-    pub fn compare(&self, come: Come, scratch: &Scratch, verify: Verify, rules: &Rules) -> Result<Option<Difference>, Refused> {
+    pub fn compare(
+        &self,
+        come: Come,
+        scratch: &Scratch,
+        verify: Verify,
+        rules: &Rules,
+    ) -> Result<Option<Difference>, Refused> {
         let (got, room) = come?;
         if verify == Verify::None || self.early {
             return Ok(None);
@@ -155,7 +179,9 @@ impl Short {
             let Does::Call(ready) = &self.does else { return None };
             let (recorded, came) = (ready.data()?, scratch.bytes(room.filter(|_| got >= 0)?));
             match self.expected.shape.args[ready.room()].kind {
-                Kind::Out(_, layout) if layout.form != Form::Data => compare_layout(self.expected, ready.room(), layout, &recorded, came, got, rules),
+                Kind::Out(_, layout) if layout.form != Form::Data => {
+                    compare_layout(self.expected, ready.room(), layout, &recorded, came, got, rules)
+                }
                 _ => {
                     let n = recorded.bytes.len().min(came.len()).min(got as usize);
                     differing(0, &recorded.bytes[..n], &came[..n])

@@ -64,7 +64,9 @@ impl Source for Trace {
         self.summary().calls.saturating_add(self.summary().events)
     }
     fn is_of_one_thread(&self) -> bool {
-        self.summary().threads == 1 && self.about().joined.is_empty() && !self.about().command.is_empty()
+        self.summary().threads == 1
+            && self.about().joined.is_empty()
+            && !self.about().command.is_empty()
     }
     fn is_torn(&self) -> bool {
         self.summary().recovered

@@ -29,7 +29,14 @@ pub struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: expected {}, got {}", self.path.escape_ascii(), self.what, self.expected, self.got)
+        write!(
+            f,
+            "{}: {}: expected {}, got {}",
+            self.path.escape_ascii(),
+            self.what,
+            self.expected,
+            self.got
+        )
     }
 }
 
@@ -47,7 +54,12 @@ pub struct StateReport {
 impl StateReport {
     fn differ(&mut self, path: &[u8], what: &str, expected: impl Display, got: impl Display) {
         let (expected, got) = (format!("{expected}"), format!("{got}"));
-        self.differences.push(Difference { path: path.to_vec(), what: what.to_owned(), expected, got });
+        self.differences.push(Difference {
+            path: path.to_vec(),
+            what: what.to_owned(),
+            expected,
+            got,
+        });
     }
     fn exclude(&mut self, path: &[u8], reason: impl Into<String>) {
         self.excluded.push((path.to_vec(), reason.into()));
@@ -74,9 +86,13 @@ pub fn compare(rows: &[Row], root: &Path, owners: bool) -> io::Result<StateRepor
             Final::Present(state, content) => {
                 expected.insert(&row.path, state.kind == FileType::Directory);
                 report.compared += 1;
-                if let Err(error) = one(&mut tree, row, state, content, owners, &mut identities, &mut report) {
+                if let Err(error) =
+                    one(&mut tree, row, state, content, owners, &mut identities, &mut report)
+                {
                     match error.kind() {
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => report.differ(&row.path, "presence", state.kind.name(), "nothing"),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                            report.differ(&row.path, "presence", state.kind.name(), "nothing")
+                        }
                         _ => report.exclude(&row.path, format!("cannot be read here: {error}")),
                     }
                 }
@@ -100,7 +116,12 @@ impl Identities {
         let file = (stat.st_dev, stat.st_ino);
         if let Some((first, name)) = group.and_then(|g| self.by_group.get(&g)) {
             if *first != file {
-                report.differ(path, "names", format!("a link to {}", name.escape_ascii()), "another file");
+                report.differ(
+                    path,
+                    "names",
+                    format!("a link to {}", name.escape_ascii()),
+                    "another file",
+                );
             }
             return;
         }
@@ -108,13 +129,26 @@ impl Identities {
             self.by_group.insert(group, (file, path.to_vec()));
         }
         if let Some((_, name)) = self.by_file.get(&file) {
-            report.differ(path, "names", "a file of its own", format!("a link to {}", name.escape_ascii()));
+            report.differ(
+                path,
+                "names",
+                "a file of its own",
+                format!("a link to {}", name.escape_ascii()),
+            );
         }
         self.by_file.insert(file, (group, path.to_vec()));
     }
 }
 
-fn one(tree: &mut Tree, row: &Row, state: &State, content: &Content, owners: bool, identities: &mut Identities, report: &mut StateReport) -> io::Result<()> {
+fn one(
+    tree: &mut Tree,
+    row: &Row,
+    state: &State,
+    content: &Content,
+    owners: bool,
+    identities: &mut Identities,
+    report: &mut StateReport,
+) -> io::Result<()> {
     let path = &row.path[..];
     let fd = tree.get(path, OFlags::PATH)?;
     let stat = fstat(&fd)?;
@@ -129,7 +163,12 @@ fn one(tree: &mut Tree, row: &Row, state: &State, content: &Content, owners: boo
             report.differ(path, "target", expected.escape_ascii(), target.escape_ascii());
         }
     } else if let Some(mode) = state.mode.filter(|m| *m != stat.st_mode & 0o7777) {
-        report.differ(path, "mode", format!("{mode:04o}"), format!("{:04o}", stat.st_mode & 0o7777));
+        report.differ(
+            path,
+            "mode",
+            format!("{mode:04o}"),
+            format!("{:04o}", stat.st_mode & 0o7777),
+        );
     }
     if owners {
         if let Some(uid) = state.uid.filter(|u| *u != stat.st_uid) {
@@ -155,7 +194,14 @@ fn one(tree: &mut Tree, row: &Row, state: &State, content: &Content, owners: boo
     Ok(())
 }
 
-fn bytes(path: &[u8], state: &State, content: &Content, file: &OwnedFd, size: u64, report: &mut StateReport) -> io::Result<()> {
+fn bytes(
+    path: &[u8],
+    state: &State,
+    content: &Content,
+    file: &OwnedFd,
+    size: u64,
+    report: &mut StateReport,
+) -> io::Result<()> {
     if let Some(expected) = state.size.filter(|s| *s != size) {
         report.differ(path, "size", expected, size);
         return Ok(());
@@ -166,7 +212,10 @@ fn bytes(path: &[u8], state: &State, content: &Content, file: &OwnedFd, size: u6
         Content::Hash(known, expected) => {
             if let Known::Extents(extents) = known {
                 let known: u64 = extents.iter().map(|e| e.1).sum();
-                report.exclude(path, format!("{} of {size} bytes are not in the trace", size.saturating_sub(known)));
+                report.exclude(
+                    path,
+                    format!("{} of {size} bytes are not in the trace", size.saturating_sub(known)),
+                );
             }
             let got = content_hash(file, known, size)?;
             if got != *expected {
@@ -191,9 +240,13 @@ fn xattrs(path: &[u8], state: &State, file: &OwnedFd, report: &mut StateReport) 
         Err(rustix::io::Errno::OPNOTSUPP) => BTreeMap::new(),
         Err(e) => return Err(e.into()),
     };
-    let shown = |value: Option<&Vec<u8>>| value.map_or_else(|| "none".to_owned(), |v| format!("\"{}\"", v.escape_ascii()));
-    let expected: BTreeMap<&[u8], &Vec<u8>> = state.xattrs.iter().map(|(n, v)| (&n[..], v)).collect();
-    let mut names: Vec<&[u8]> = expected.keys().copied().chain(got.keys().map(|k| &k[..])).collect();
+    let shown = |value: Option<&Vec<u8>>| {
+        value.map_or_else(|| "none".to_owned(), |v| format!("\"{}\"", v.escape_ascii()))
+    };
+    let expected: BTreeMap<&[u8], &Vec<u8>> =
+        state.xattrs.iter().map(|(n, v)| (&n[..], v)).collect();
+    let mut names: Vec<&[u8]> =
+        expected.keys().copied().chain(got.keys().map(|k| &k[..])).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
@@ -219,14 +272,22 @@ fn read_xattrs(file: &OwnedFd) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>>
 }
 
 /// Names in the tree that the manifest does not have. What lies below one is not told apart.
-fn extras(tree: &mut Tree, expected: &BTreeMap<&[u8], bool>, report: &mut StateReport) -> io::Result<()> {
+fn extras(
+    tree: &mut Tree,
+    expected: &BTreeMap<&[u8], bool>,
+    report: &mut StateReport,
+) -> io::Result<()> {
     let device = fstat(tree.root())?.st_dev;
     let mut stack = vec![b"/".to_vec()];
     while let Some(dir) = stack.pop() {
         let listing = match tree.get(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(fd) if fstat(&fd)?.st_dev != device => continue, // something mounted for the replay
             Ok(fd) => Dir::read_from(&fd)?,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue, // told already
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                continue;
+            } // told already
             Err(e) => {
                 report.exclude(&dir, format!("cannot be listed here: {e}"));
                 continue;
@@ -245,7 +306,8 @@ fn extras(tree: &mut Tree, expected: &BTreeMap<&[u8], bool>, report: &mut StateR
                 Some(false) => {}
                 None => {
                     let (parent, name) = tree.parent(&path)?;
-                    let kind = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_or(FileType::Unknown, |s| FileType::of_mode(s.st_mode));
+                    let kind = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+                        .map_or(FileType::Unknown, |s| FileType::of_mode(s.st_mode));
                     report.differ(&path, "presence", "nothing", kind.name());
                 }
             }

@@ -21,7 +21,10 @@ impl Tree {
     /// Opens `root`.
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?, last: None })
+        Ok(Self {
+            root: openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?,
+            last: None,
+        })
     }
 
     /// The root's descriptor.
@@ -56,9 +59,16 @@ impl Tree {
             rest = &rest[start..];
             let mut end = rest.len().min(PIECE);
             if end < rest.len() {
-                end = rest[..end].iter().rposition(|&b| b == b'/').unwrap_or_else(|| rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()));
+                end = rest[..end]
+                    .iter()
+                    .rposition(|&b| b == b'/')
+                    .unwrap_or_else(|| rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()));
             }
-            at = Some(below(at.as_ref().unwrap_or(&self.root), OsStr::from_bytes(&rest[..end]), OFlags::PATH | OFlags::DIRECTORY)?);
+            at = Some(below(
+                at.as_ref().unwrap_or(&self.root),
+                OsStr::from_bytes(&rest[..end]),
+                OFlags::PATH | OFlags::DIRECTORY,
+            )?);
             rest = &rest[end..];
         }
         at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
@@ -77,6 +87,16 @@ impl Tree {
 fn below(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     // openat2(2) refuses flags that mean nothing together.
-    let harmless = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK | OFlags::NOCTTY };
-    Ok(openat2(dir, name, flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+    let harmless = if flags.contains(OFlags::PATH) {
+        OFlags::empty()
+    } else {
+        OFlags::NONBLOCK | OFlags::NOCTTY
+    };
+    Ok(openat2(
+        dir,
+        name,
+        flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )?)
 }

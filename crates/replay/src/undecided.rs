@@ -37,7 +37,12 @@ impl Undecided {
     /// A write that nothing overlapped settles them.
     pub fn settle(&mut self, inode: (u64, u64), start: u64, end: u64) {
         let Some(bytes) = self.0.get_mut(&inode) else { return };
-        bytes.ranges = bytes.ranges.iter().flat_map(|&(s, e)| [(s, e.min(start)), (s.max(end), e)]).filter(|(s, e)| s < e).collect();
+        bytes.ranges = bytes
+            .ranges
+            .iter()
+            .flat_map(|&(s, e)| [(s, e.min(start)), (s.max(end), e)])
+            .filter(|(s, e)| s < e)
+            .collect();
         if bytes.ranges.is_empty() {
             self.0.remove(&inode);
         }

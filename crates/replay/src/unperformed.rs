@@ -25,13 +25,20 @@ impl Unperformed {
         for (i, arg) in shape.args.iter().enumerate() {
             let path = match arg.kind {
                 Kind::Fd if shape.copies.is_some_and(|c| usize::from(c.from.fd) == i) => None,
-                Kind::Fd => bound.fds[i].as_ref().filter(|d| d.file.is_stored()).map(|d| d.file.path.to_vec()),
+                Kind::Fd => bound.fds[i]
+                    .as_ref()
+                    .filter(|d| d.file.is_stored())
+                    .map(|d| d.file.path.to_vec()),
                 // An open that made or emptied a file is performed, unless what it found is none.
-                kind if kind.path().is_some_and(|way| !matches!(way.role, Role::Open(_))) => bound.paths[i].as_deref().map(lexical),
+                kind if kind.path().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
+                    bound.paths[i].as_deref().map(lexical)
+                }
                 _ => None,
             };
             if let Some(path) = path.filter(|p| self.files.len() < MOST && !mounts.is_virtual(p)) {
-                self.files.entry(path.into()).or_insert_with(|| format!("{} of call {} was not performed ({why})", shape.name, call.seq));
+                self.files.entry(path.into()).or_insert_with(|| {
+                    format!("{} of call {} was not performed ({why})", shape.name, call.seq)
+                });
             }
         }
     }

@@ -22,7 +22,11 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    pub fn new(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Self {
+    pub fn new(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
         Self { what: what.into(), expected: expected.into(), got: got.into() }
     }
 }
@@ -67,9 +71,13 @@ impl Expected {
         let same = match (failed(self.ret), failed(got)) {
             (true, true) => self.ret == got,
             (false, false) => match self.shape.ret {
-                Ret::Zero | Ret::Off | Ret::Int => self.ret == got || reads_descriptor_flags(self.shape),
+                Ret::Zero | Ret::Off | Ret::Int => {
+                    self.ret == got || reads_descriptor_flags(self.shape)
+                }
                 Ret::Bytes => self.ret == got || self.mapped,
-                Ret::Count => self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind)),
+                Ret::Count => {
+                    self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind))
+                }
                 Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
             },
             _ => false,
@@ -91,13 +99,21 @@ fn reads_descriptor_flags(shape: &Shape) -> bool {
 /// Buffers whose contents are compared as sets: how many bytes they take is the file system's affair.
 fn counts_freely(kind: Kind) -> bool {
     match kind {
-        Kind::Out(_, l) => matches!(l.form, Form::Dirents | Form::Dirents64 | Form::Names | Form::Host),
+        Kind::Out(_, l) => {
+            matches!(l.form, Form::Dirents | Form::Dirents64 | Form::Names | Form::Host)
+        }
         _ => false,
     }
 }
 
 /// Compares the bytes that came back with those recorded. Listings are compared by [`Listings`].
-pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, rules: &Rules) -> Option<Difference> {
+pub(crate) fn compare_bytes(
+    issue: &Issue,
+    arguments: &Arguments,
+    scratch: &Scratch,
+    got: i64,
+    rules: &Rules,
+) -> Option<Difference> {
     let (call, shape) = (&issue.call, issue.shape);
     if !call.succeeded() || got < 0 {
         return None;
@@ -106,10 +122,22 @@ pub(crate) fn compare_bytes(issue: &Issue, arguments: &Arguments, scratch: &Scra
     for (i, arg) in shape.args.iter().enumerate() {
         let difference = match arg.kind {
             Kind::OutIov { .. } => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
-            Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => compare_data(data_of(call, i), || rooms(i), issue.mapped, got),
+            Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form == Form::Data => {
+                compare_data(data_of(call, i), || rooms(i), issue.mapped, got)
+            }
             Kind::Out(_, layout) | Kind::InOut(_, layout) if shape.effect != Effect::Seek => {
                 let both = come_of(call, i).zip(arguments.rooms(i).first());
-                both.and_then(|(piece, room)| compare_layout(issue.expected(), i, layout, &piece.into(), scratch.bytes(*room), got, rules))
+                both.and_then(|(piece, room)| {
+                    compare_layout(
+                        issue.expected(),
+                        i,
+                        layout,
+                        &piece.into(),
+                        scratch.bytes(*room),
+                        got,
+                        rules,
+                    )
+                })
             }
             _ => None,
         };
@@ -126,18 +154,24 @@ pub(crate) fn differing(at: usize, recorded: &[u8], come: &[u8]) -> Option<Diffe
         return None;
     }
     let first = recorded.iter().zip(come).position(|(a, b)| a != b).unwrap_or(0);
-    let show = |bytes: &[u8]| bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+    let show = |bytes: &[u8]| {
+        bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+    };
     Some(Difference::new(format!("byte {} of the data", at + first), show(recorded), show(come)))
 }
 
 /// The recorded data that argument `i` brought.
 pub(crate) fn data_of(call: &Call, i: usize) -> impl Iterator<Item = &Piece> {
-    call.pieces.iter().filter(move |p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0)
+    call.pieces
+        .iter()
+        .filter(move |p| p.arg as usize == i && p.kind == PieceKind::Data && p.flags & AT_EXIT != 0)
 }
 
 /// The struct, or another small buffer, that argument `i` brought.
 pub(crate) fn come_of(call: &Call, i: usize) -> Option<&Piece> {
-    call.pieces.iter().find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)
+    call.pieces
+        .iter()
+        .find(|p| p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0)
 }
 
 /// Compares recorded data with `got` bytes that came into rooms, one after the other.
@@ -193,14 +227,30 @@ impl<'a> From<&'a Piece> for Recorded<'a> {
 }
 
 /// Compares what came into the room of argument `i`, by its layout.
-pub(crate) fn compare_layout(of: Expected, i: usize, layout: &Layout, recorded: &Recorded<'_>, room: &[u8], got: i64, rules: &Rules) -> Option<Difference> {
+pub(crate) fn compare_layout(
+    of: Expected,
+    i: usize,
+    layout: &Layout,
+    recorded: &Recorded<'_>,
+    room: &[u8],
+    got: i64,
+    rules: &Rules,
+) -> Option<Difference> {
     let (Expected { shape, ret, .. }, Recorded { bytes: recorded, whole }) = (of, recorded);
     let name = shape.args[i].name;
     match layout.form {
-        Form::Data | Form::Host | Form::Fds | Form::Dirents | Form::Dirents64 | Form::Sockaddr | Form::SocketName | Form::BitSet => None,
+        Form::Data
+        | Form::Host
+        | Form::Fds
+        | Form::Dirents
+        | Form::Dirents64
+        | Form::Sockaddr
+        | Form::SocketName
+        | Form::BitSet => None,
         Form::Opaque => {
             let n = recorded.len().min(room.len());
-            (recorded[..n] != room[..n]).then(|| Difference::new(name, text(&recorded[..n]), text(&room[..n])))
+            (recorded[..n] != room[..n])
+                .then(|| Difference::new(name, text(&recorded[..n]), text(&room[..n])))
         }
         Form::Text => {
             let come = &room[..(got as usize).min(room.len())];
@@ -214,6 +264,11 @@ pub(crate) fn compare_layout(of: Expected, i: usize, layout: &Layout, recorded: 
 }
 
 fn text(bytes: &[u8]) -> String {
-    let shown: String = bytes.iter().take(80).flat_map(|b| std::ascii::escape_default(*b)).map(char::from).collect();
+    let shown: String = bytes
+        .iter()
+        .take(80)
+        .flat_map(|b| std::ascii::escape_default(*b))
+        .map(char::from)
+        .collect();
     format!("\"{shown}\"{}", if bytes.len() > 80 { "..." } else { "" })
 }

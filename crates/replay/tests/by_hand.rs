@@ -34,7 +34,14 @@ impl Source for Made {
 }
 
 fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
-    Piece { arg, kind, flags, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: Buffer::from(bytes) }
+    Piece {
+        arg,
+        kind,
+        flags,
+        len: bytes.len() as u64,
+        wanted: bytes.len() as u64,
+        bytes: Buffer::from(bytes),
+    }
 }
 
 fn file(path: &str, ino: u64) -> Piece {
@@ -56,13 +63,32 @@ struct Script {
 }
 
 impl Script {
-    fn call(&mut self, tid: u32, name: &str, args: &[u64], ret: i64, pieces: Vec<Piece>) -> &mut Call {
+    fn call(
+        &mut self,
+        tid: u32,
+        name: &str,
+        args: &[u64],
+        ret: i64,
+        pieces: Vec<Piece>,
+    ) -> &mut Call {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
         self.time += 10;
         let row = abi::by_name(name).expect("a call of the table");
         let (seq, entered) = (self.items.len() as u64, self.time);
-        let call = Call { seq, entered, left: Some(entered + 5), pid: tid, tid, nr: row.number, flags: 0, args: six, ret, seen: Default::default(), pieces };
+        let call = Call {
+            seq,
+            entered,
+            left: Some(entered + 5),
+            pid: tid,
+            tid,
+            nr: row.number,
+            flags: 0,
+            args: six,
+            ret,
+            seen: Default::default(),
+            pieces,
+        };
         self.items.push(Item::Call(call));
         match self.items.last_mut() {
             Some(Item::Call(call)) => call,
@@ -73,17 +99,42 @@ impl Script {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
         self.time += 10;
-        self.items.push(Item::Event(Event { time: self.time, kind, pid: tid, tid, args: six, pieces: Vec::new() }));
+        self.items.push(Item::Event(Event {
+            time: self.time,
+            kind,
+            pid: tid,
+            tid,
+            args: six,
+            pieces: Vec::new(),
+        }));
     }
     fn open(&mut self, tid: u32, path: &str, flags: u64, fd: i64, ino: u64) -> &mut Call {
         let text = piece(1, PieceKind::String, 0, path.as_bytes());
-        self.call(tid, "openat", &[-100i64 as u64, 4096, flags, 0o644], fd, vec![text, file(path, ino)])
+        self.call(
+            tid,
+            "openat",
+            &[-100i64 as u64, 4096, flags, 0o644],
+            fd,
+            vec![text, file(path, ino)],
+        )
     }
     fn write(&mut self, tid: u32, fd: u64, bytes: &[u8]) -> &mut Call {
-        self.call(tid, "write", &[fd, 4096, bytes.len() as u64], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)])
+        self.call(
+            tid,
+            "write",
+            &[fd, 4096, bytes.len() as u64],
+            bytes.len() as i64,
+            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+        )
     }
     fn read(&mut self, tid: u32, fd: u64, count: u64, bytes: &[u8]) -> &mut Call {
-        self.call(tid, "read", &[fd, 4096, count], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)])
+        self.call(
+            tid,
+            "read",
+            &[fd, 4096, count],
+            bytes.len() as i64,
+            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+        )
     }
     fn run_in(self, root: &Path, patience: Duration) -> Result<Report, Error> {
         replay_source(&Made(self.items), &Options { patience, ..Options::new(root) }, &Quiet)
@@ -98,7 +149,9 @@ impl Script {
 fn can() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        eprintln!("NOT RUN: replays by hand need root (a test process has threads, which rules a user namespace out)");
+        eprintln!(
+            "NOT RUN: replays by hand need root (a test process has threads, which rules a user namespace out)"
+        );
     }
     root
 }
@@ -147,7 +200,13 @@ fn differences_are_told_in_a_row_of_reads() {
         return;
     }
     let read = |s: &mut Script, at: u64, bytes: &[u8]| {
-        s.call(1, "pread64", &[3, 4096, 100, at], bytes.len() as i64, vec![piece(1, PieceKind::Data, AT_EXIT, bytes)]);
+        s.call(
+            1,
+            "pread64",
+            &[3, 4096, 100, at],
+            bytes.len() as i64,
+            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+        );
     };
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
@@ -171,8 +230,15 @@ fn differences_are_told_in_a_row_of_reads() {
     }
     let (_root, report) = s.run();
     assert_eq!((report.issued, report.divergences), (202, 5), "{report:#?}");
-    let told: Vec<_> = report.shown.iter().map(|d| (d.what.as_str(), d.got.as_str(), d.file.as_str())).collect();
-    let expected = [("byte 3 of the data", "6c 64"), ("result", "5"), ("result", "5"), ("result", "0"), ("result", "0")];
+    let told: Vec<_> =
+        report.shown.iter().map(|d| (d.what.as_str(), d.got.as_str(), d.file.as_str())).collect();
+    let expected = [
+        ("byte 3 of the data", "6c 64"),
+        ("result", "5"),
+        ("result", "5"),
+        ("result", "0"),
+        ("result", "0"),
+    ];
     assert_eq!(told, expected.map(|(what, got)| (what, got, "/f")));
 }
 
@@ -205,7 +271,13 @@ fn a_read_outlives_the_close_that_overlaps_it() {
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.write(1, 3, b"hello");
     s.event(2, RecordKind::Start, &[1, 1, 0x10f00, 0]);
-    let begun = s.call(2, "pread64", &[3, 4096, 100, 0], 5, vec![piece(1, PieceKind::Data, AT_EXIT, b"hello")]);
+    let begun = s.call(
+        2,
+        "pread64",
+        &[3, 4096, 100, 0],
+        5,
+        vec![piece(1, PieceKind::Data, AT_EXIT, b"hello")],
+    );
     begun.left = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
     // It returned the number while the read was still under way.
@@ -230,7 +302,13 @@ fn a_write_whose_number_changes_its_file() {
     s.open(1, "/g", RDWR_CREATE, 4, 11);
     s.write(1, 4, &[b'x'; 300]);
     s.event(2, RecordKind::Start, &[1, 1, 0x10f00, 0]);
-    let begun = s.call(2, "pwrite64", &[3, 4096, 2, 100], 2, vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")]);
+    let begun = s.call(
+        2,
+        "pwrite64",
+        &[3, 4096, 2, 100],
+        2,
+        vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")],
+    );
     begun.left = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
     s.open(1, "/g", RDWR_CREATE, 3, 11).pieces[1] = file_of("/g", 11, 300);
@@ -249,10 +327,22 @@ fn nothing_leads_out() {
     let victim = outside.path().join("victim");
     let mut s = Script::default();
     let target = outside.path().as_os_str().as_encoded_bytes();
-    s.call(1, "symlink", &[4096, 4096], 0, vec![piece(0, PieceKind::String, 0, target), piece(1, PieceKind::String, 0, b"/out")]);
+    s.call(
+        1,
+        "symlink",
+        &[4096, 4096],
+        0,
+        vec![piece(0, PieceKind::String, 0, target), piece(1, PieceKind::String, 0, b"/out")],
+    );
     s.open(1, "/out/victim", RDWR_CREATE, 3, 10);
     s.open(1, &format!("/../../../../../..{}", victim.display()), RDWR_CREATE, 4, 11);
-    s.call(1, "mknod", &[4096, 0o020_666, 0x103], 0, vec![piece(0, PieceKind::String, 0, b"/null")]);
+    s.call(
+        1,
+        "mknod",
+        &[4096, 0o020_666, 0x103],
+        0,
+        vec![piece(0, PieceKind::String, 0, b"/null")],
+    );
     s.call(1, "chdir", &[4096], 0, vec![piece(0, PieceKind::String, 0, b"..")]);
     s.open(1, "../victim", RDWR_CREATE, 5, 12);
     s.write(1, 5, b"inside");
@@ -272,7 +362,13 @@ fn huge_lengths_take_no_memory() {
     let mut cut = piece(1, PieceKind::Data, AT_EXIT, b"x");
     (cut.len, cut.wanted) = (1, 1 << 20);
     s.call(1, "write", &[3, 4096, u64::MAX], 1 << 20, vec![cut]);
-    s.call(1, "pread64", &[3, 4096, u64::MAX / 2, 0], 1 << 20, vec![piece(1, PieceKind::Data, AT_EXIT, b"x")]);
+    s.call(
+        1,
+        "pread64",
+        &[3, 4096, u64::MAX / 2, 0],
+        1 << 20,
+        vec![piece(1, PieceKind::Data, AT_EXIT, b"x")],
+    );
     s.call(1, "pread64", &[3, 4096, 1 << 40, 1 << 62], 0, vec![]);
     let (root, report) = s.run();
     assert_eq!(report.divergences, 0, "{report:#?}");
@@ -320,7 +416,11 @@ fn a_file_changed_by_what_is_not_performed_is_told() {
     s.call(1, "file_setattr", &[-100i64 as u64, 4096, 8192, 24, 0], 0, vec![name, attributes]);
     let (_root, report) = s.run();
     assert_eq!((report.issued, report.state.excluded), (0, 1), "{report:#?}");
-    assert!(report.state.excluded_lines[0].starts_with("/changed: file_setattr of call 0 was not performed"), "{report:#?}");
+    assert!(
+        report.state.excluded_lines[0]
+            .starts_with("/changed: file_setattr of call 0 was not performed"),
+        "{report:#?}"
+    );
 }
 
 /// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
@@ -361,9 +461,18 @@ fn a_clone_is_a_copy_where_blocks_cannot_be_shared() {
     s.open(1, "/to", RDWR_CREATE, 4, 11);
     let range = [3u64, 1, 4000, 7].map(u64::to_le_bytes).concat();
     let bytes = piece(2, PieceKind::Data, AT_EXIT | FROM_FILE, &[b'x'; 4000]);
-    s.call(1, "ioctl", &[4, FICLONERANGE, 4096], 0, vec![piece(2, PieceKind::Bytes, 0, &range), bytes]);
+    s.call(
+        1,
+        "ioctl",
+        &[4, FICLONERANGE, 4096],
+        0,
+        vec![piece(2, PieceKind::Bytes, 0, &range), bytes],
+    );
     let (root, report) = s.run();
     // Such a range no file system shares.
     assert_eq!((report.divergences, report.copied), (0, 1), "{report:#?}");
-    assert_eq!(std::fs::read(root.path().join("to")).expect("the file"), [&[0; 7][..], &[b'x'; 4000][..]].concat());
+    assert_eq!(
+        std::fs::read(root.path().join("to")).expect("the file"),
+        [&[0; 7][..], &[b'x'; 4000][..]].concat()
+    );
 }

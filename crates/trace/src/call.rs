@@ -118,7 +118,14 @@ impl Call {
     /// a NUL or the address).
     pub fn path(&self, arg: u8) -> Option<&[u8]> {
         const AF_UNIX: [u8; 2] = 1u16.to_ne_bytes();
-        let address = || self.piece(arg, PieceKind::Bytes)?.bytes.as_slice().strip_prefix(&AF_UNIX)?.split(|b| *b == 0).next();
+        let address = || {
+            self.piece(arg, PieceKind::Bytes)?
+                .bytes
+                .as_slice()
+                .strip_prefix(&AF_UNIX)?
+                .split(|b| *b == 0)
+                .next()
+        };
         self.string(arg).or_else(|| address().filter(|path| !path.is_empty()))
     }
     /// The offset at which data that the kernel moved itself began; `None`: the descriptor's own.
@@ -141,12 +148,18 @@ impl Call {
     }
     /// The `u64` at byte `at` of the struct in argument `arg`; 0 if it was not captured.
     pub fn word(&self, arg: u8, at: u8) -> u64 {
-        let bytes = self.piece(arg, PieceKind::Bytes).and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
+        let bytes = self
+            .piece(arg, PieceKind::Bytes)
+            .and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
         bytes.map_or(0, |b| u64::from_le_bytes(*b))
     }
     /// The data that the kernel moved itself, as far as they were captured: from the source, or from where they went.
     pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Piece> + use<'_> {
-        let of = |fd: u8| self.pieces.iter().filter(move |p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0);
+        let of = |fd: u8| {
+            self.pieces.iter().filter(move |p| {
+                p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0
+            })
+        };
         let held = |fd: u8| of(fd).map(|p| p.len).sum::<u64>();
         // A source that others have changed since may have less of them.
         of(if held(copies.from.fd) > held(copies.to.fd) { copies.from.fd } else { copies.to.fd })
@@ -173,7 +186,10 @@ impl abi::print::Captured for Call {
         };
         let ours = || self.pieces.iter().filter(|p| p.arg == arg && p.kind == kind);
         let piece = ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
-        Some(abi::print::Piece { bytes: piece.bytes.as_slice(), more: piece.wanted > piece.bytes.len() as u64 })
+        Some(abi::print::Piece {
+            bytes: piece.bytes.as_slice(),
+            more: piece.wanted > piece.bytes.len() as u64,
+        })
     }
 }
 

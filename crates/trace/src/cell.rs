@@ -21,7 +21,11 @@ pub(crate) fn pieces(cell: &Buffer, data: Inside) -> Option<Vec<Piece>> {
 }
 
 /// The same with the cell that stands at `start`, `len` bytes of `page`.
-pub(crate) fn pieces_at(page: &Buffer, (start, len): (usize, usize), mut data: Inside) -> Option<Vec<Piece>> {
+pub(crate) fn pieces_at(
+    page: &Buffer,
+    (start, len): (usize, usize),
+    mut data: Inside,
+) -> Option<Vec<Piece>> {
     let cell = page.get(start..start.checked_add(len)?)?;
     let mut all = Vec::new();
     let mut at = 0;
@@ -40,7 +44,14 @@ pub(crate) fn pieces_at(page: &Buffer, (start, len): (usize, usize), mut data: I
                 piece
             }
         };
-        all.push(Piece { arg: head.arg, kind, flags: head.flags, len: u64::from(head.len), wanted: head.wanted, bytes });
+        all.push(Piece {
+            arg: head.arg,
+            kind,
+            flags: head.flags,
+            len: u64::from(head.len),
+            wanted: head.wanted,
+            bytes,
+        });
     }
     Some(all)
 }

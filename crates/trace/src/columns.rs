@@ -59,8 +59,13 @@ pub(crate) fn calls() -> SchemaRef {
 
 /// `events.parquet`, `events-late.parquet`.
 pub(crate) fn events() -> SchemaRef {
-    let mut fields = vec![time("time"), field("at", DataType::Int64), field("event", DataType::Utf8)];
-    fields.extend([field("kind", DataType::UInt8), field("pid", DataType::UInt32), field("tid", DataType::UInt32)]);
+    let mut fields =
+        vec![time("time"), field("at", DataType::Int64), field("event", DataType::Utf8)];
+    fields.extend([
+        field("kind", DataType::UInt8),
+        field("pid", DataType::UInt32),
+        field("tid", DataType::UInt32),
+    ]);
     fields.extend(args());
     fields.push(field("pieces", DataType::BinaryView));
     Arc::new(Schema::new(fields))

@@ -238,11 +238,15 @@ impl Document {
     pub fn load(dir: BorrowedFd<'_>, path: &Path) -> Result<Self, Error> {
         let bad = |why: String| Error::NotATrace { path: path.to_owned(), why };
         let file = match file_at(dir, NAME) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(bad("it has no trace.json".into())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(bad("it has no trace.json".into()));
+            }
             other => other.map_err(Error::io("open", path.join(NAME)))?,
         };
         let mut text = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(Error::io("read", path.join(NAME)))?;
+        file.take(MOST_BYTES + 1)
+            .read_to_end(&mut text)
+            .map_err(Error::io("read", path.join(NAME)))?;
         if text.len() as u64 > MOST_BYTES {
             return Err(bad("its trace.json is too long".into()));
         }
@@ -251,18 +255,29 @@ impl Document {
         struct Only {
             format: Format,
         }
-        let only: Only = serde_json::from_slice(&text).map_err(|e| bad(format!("its trace.json says no format: {e}")))?;
+        let only: Only = serde_json::from_slice(&text)
+            .map_err(|e| bad(format!("its trace.json says no format: {e}")))?;
         if only.format.name != Format::default().name {
             return Err(bad(format!("its format is {:?}", only.format.name)));
         }
         if only.format.major > MAJOR {
-            return Err(Error::Newer { path: path.to_owned(), major: only.format.major, minor: only.format.minor });
+            return Err(Error::Newer {
+                path: path.to_owned(),
+                major: only.format.major,
+                minor: only.format.minor,
+            });
         }
-        serde_json::from_slice(&text).map_err(|e| bad(format!("its trace.json cannot be understood: {e}")))
+        serde_json::from_slice(&text)
+            .map_err(|e| bad(format!("its trace.json cannot be understood: {e}")))
     }
 
     /// Writes it, durably and at once.
-    pub fn store(&self, storage: &dyn Storage, dir: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
+    pub fn store(
+        &self,
+        storage: &dyn Storage,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+    ) -> Result<(), Error> {
         let mut text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
         text.push(b'\n');
         let store = || {

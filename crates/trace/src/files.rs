@@ -97,13 +97,22 @@ pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<
     for item in items {
         let Item::Call(call) = item? else { continue };
         let Some(shape) = call.shape().filter(|_| call.succeeded()) else { continue };
-        let paths = || shape.args.iter().enumerate().filter_map(|(i, a)| if let abi::Kind::Path(used) = a.kind { Some((i as u8, used.role)) } else { None });
+        let paths = || {
+            shape.args.iter().enumerate().filter_map(|(i, a)| {
+                if let abi::Kind::Path(used) = a.kind { Some((i as u8, used.role)) } else { None }
+            })
+        };
         if paths().count() < 2 || moved.len() >= MOST_MOVED {
             continue;
         }
         // Of an exchange both names are new.
-        for (arg, _) in paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create)) {
-            if let Some(name) = call.string(arg).and_then(|path| path.rsplit(|&b| b == b'/').find(|part| !part.is_empty())) {
+        for (arg, _) in
+            paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create))
+        {
+            if let Some(name) = call
+                .string(arg)
+                .and_then(|path| path.rsplit(|&b| b == b'/').find(|part| !part.is_empty()))
+            {
                 moved.insert(name.into());
             }
         }
@@ -113,17 +122,32 @@ pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<
 
 /// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data pieces may come without
 /// bytes. Memory is proportional to the files touched.
-pub fn infer(storage: &dyn Storage, dir: BorrowedFd<'_>, items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances) -> Result<Summary, Error> {
+pub fn infer(
+    storage: &dyn Storage,
+    dir: BorrowedFd<'_>,
+    items: impl Iterator<Item = Result<Item, Error>>,
+    about: &Circumstances,
+) -> Result<Summary, Error> {
     let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?)?);
     let mut facts = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
     let look = about.final_state && about.live;
-    let mut snapshot = if look && about.snapshot { Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?) } else { None };
+    let mut snapshot = if look && about.snapshot {
+        Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?)
+    } else {
+        None
+    };
     let manifest = manifest::build(&mut facts.names, look, snapshot.as_mut())?;
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
     let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
     snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
-    Ok(Summary { files: manifest.rows.len() as u64, initial_bytes, unreadable: manifest.unreadable, copied_bytes, uncopied: manifest.uncopied })
+    Ok(Summary {
+        files: manifest.rows.len() as u64,
+        initial_bytes,
+        unreadable: manifest.unreadable,
+        copied_bytes,
+        uncopied: manifest.uncopied,
+    })
 }
 
 /// So many names are remembered: a program that moves more files than this moves files, and not directories.
@@ -143,8 +167,15 @@ impl Trace {
     /// Where the initial content stands in the trace, in the order in which the trace is read.
     pub fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<>, Error> {
         let file = self.table(INITIAL)?;
-        let mut origins = guarded(INITIAL, || Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string())))?;
-        let next = move || guarded(INITIAL, || origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))).transpose();
+        let mut origins = guarded(INITIAL, || {
+            Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string()))
+        })?;
+        let next = move || {
+            guarded(INITIAL, || {
+                origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))
+            })
+            .transpose()
+        };
         Ok(std::iter::from_fn(next))
     }
 
@@ -153,18 +184,31 @@ impl Trace {
         let mut copied = match self.has_table(SNAPSHOT) {
             true => {
                 let file = self.table(SNAPSHOT)?;
-                Some(guarded(SNAPSHOT, || snapshot::Reader::open(file).map_err(|e| Error::damaged(SNAPSHOT, e.to_string())))?)
+                Some(guarded(SNAPSHOT, || {
+                    snapshot::Reader::open(file)
+                        .map_err(|e| Error::damaged(SNAPSHOT, e.to_string()))
+                })?)
             }
             false => None,
         };
-        let mut read = move || copied.as_mut().and_then(Iterator::next).transpose().map_err(|e| Error::damaged(SNAPSHOT, e.to_string()));
+        let mut read = move || {
+            copied
+                .as_mut()
+                .and_then(Iterator::next)
+                .transpose()
+                .map_err(|e| Error::damaged(SNAPSHOT, e.to_string()))
+        };
         let next = move || guarded(SNAPSHOT, &mut read).transpose();
         Ok(std::iter::from_fn(next))
     }
 }
 
 /// Runs the trace through world and model.
-fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstances, origins: &mut Origination) -> Result<Facts, Error> {
+fn follow(
+    items: impl Iterator<Item = Result<Item, Error>>,
+    about: &Circumstances,
+    origins: &mut Origination,
+) -> Result<Facts, Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     let mut world = Processes::new();
@@ -200,7 +244,13 @@ fn follow(items: impl Iterator<Item = Result<Item, Error>>, about: &Circumstance
     Ok(facts)
 }
 
-fn scene(call: &Call, shape: &abi::Shape, bound: &Bound<Cell<Option<NodeId>>>, world: &Processes, facts: &mut Facts) -> Scene {
+fn scene(
+    call: &Call,
+    shape: &abi::Shape,
+    bound: &Bound<Cell<Option<NodeId>>>,
+    world: &Processes,
+    facts: &mut Facts,
+) -> Scene {
     let mut scene = Scene::of(call, shape, bound, world);
     let mut node = |directory: &Option<Arc<Directory<Cell<Option<NodeId>>>>>| {
         let directory = directory.as_ref()?;
@@ -218,7 +268,9 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
     world.event(event);
     match event.kind {
         RecordKind::State => {
-            let stood = |arg, facts: &mut Facts| event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity));
+            let stood = |arg, facts: &mut Facts| {
+                event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity))
+            };
             stood(ROOT_DIRECTORY, facts);
             let cwd = stood(WORKING_DIRECTORY, facts);
             if let (Some(directory), Some(_)) = (world.directory(event.tid), cwd) {
@@ -226,7 +278,9 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             }
         }
         RecordKind::Descriptor => {
-            if let Some(descriptor) = world.descriptor(event.tid, event.args[0] as i32).filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
+            if let Some(descriptor) = world
+                .descriptor(event.tid, event.args[0] as i32)
+                .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
                 && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
             {
                 facts.leads(&descriptor.file, node);

@@ -9,7 +9,9 @@ mod moves;
 use crate::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
 use crate::told::Told;
 use crate::world::World;
-use crate::{About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
+use crate::{
+    About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary,
+};
 use abi::{Effect, Ret, Role};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
@@ -62,14 +64,29 @@ impl Import {
         let Origin { mut about, directory, forks } = origin;
         if about.mounts.is_empty() {
             let mount = |point: &str, fs: &str| Mount { point: point.into(), fs: fs.into() };
-            about.mounts = vec![mount("/", "unknown"), mount("/proc", "proc"), mount("/sys", "sysfs"), mount("/dev", "devtmpfs"), mount("/dev/shm", "tmpfs")];
+            about.mounts = vec![
+                mount("/", "unknown"),
+                mount("/proc", "proc"),
+                mount("/sys", "sysfs"),
+                mount("/dev", "devtmpfs"),
+                mount("/dev/shm", "tmpfs"),
+            ];
         }
         if about.page_size == 0 {
             about.page_size = 4096;
         }
         let recording = Recording::create(path, about)?;
         let journal = recording.journal(0)?;
-        Ok(Self { recording, journal, world: World::new(), files: Files::default(), forks, directory, pids: HashMap::default(), notes: Vec::new() })
+        Ok(Self {
+            recording,
+            journal,
+            world: World::new(),
+            files: Files::default(),
+            forks,
+            directory,
+            pids: HashMap::default(),
+            notes: Vec::new(),
+        })
     }
 
     /// The user should know.
@@ -84,8 +101,10 @@ impl Import {
         call.pid = self.pids.get(&call.tid).copied().unwrap_or(call.tid);
         let mut bound = self.world.enter(&call);
         let shape = call.shape();
-        if let Some(shape) = shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
-            && let Some((i, Role::Open(from))) = shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path()?.role)))
+        if let Some(shape) =
+            shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
+            && let Some((i, Role::Open(from))) =
+                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path()?.role)))
             && let Some(path) = &bound.paths[i]
         {
             let flags = call.open_flags(from);
@@ -93,7 +112,14 @@ impl Import {
             let bytes = [identity.as_bytes(), &path].concat();
             let len = bytes.len() as u64;
             let arg = abi::plan::RESULT;
-            call.pieces.push(Piece { arg, kind: PieceKind::Identity, flags: AT_EXIT, len, wanted: len, bytes: Buffer::from_vec(bytes) });
+            call.pieces.push(Piece {
+                arg,
+                kind: PieceKind::Identity,
+                flags: AT_EXIT,
+                len,
+                wanted: len,
+                bytes: Buffer::from_vec(bytes),
+            });
         }
         self.world.leave(&call, &mut bound);
         if let Some(shape) = shape {
@@ -105,12 +131,24 @@ impl Import {
         match shape.effect {
             Effect::Exec if call.succeeded() => {
                 let path = call.string(0).unwrap_or_default().to_vec();
-                self.event(RecordKind::Exec, time, call.pid, call.pid, [u64::from(call.tid), 0, 0, 0, 0, 0], &[(0, PieceKind::String, &path)])?;
+                self.event(
+                    RecordKind::Exec,
+                    time,
+                    call.pid,
+                    call.pid,
+                    [u64::from(call.tid), 0, 0, 0, 0, 0],
+                    &[(0, PieceKind::String, &path)],
+                )?;
                 self.pids.retain(|tid, pid| *pid != call.pid || *tid == call.pid);
             }
             Effect::Exit => self.exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
             Effect::ExitGroup => {
-                let threads: Vec<u32> = self.pids.iter().filter(|(_, pid)| **pid == call.pid).map(|(tid, _)| *tid).collect();
+                let threads: Vec<u32> = self
+                    .pids
+                    .iter()
+                    .filter(|(_, pid)| **pid == call.pid)
+                    .map(|(tid, _)| *tid)
+                    .collect();
                 for tid in threads {
                     self.exit(tid, time, (call.args[0] & 0xff) << 8)?;
                 }
@@ -142,7 +180,14 @@ impl Import {
     }
 
     /// A descriptor that was open when the recording began.
-    pub fn descriptor(&mut self, tid: u32, time: u64, fd: i32, path: &[u8], flags: u32) -> Result<(), Error> {
+    pub fn descriptor(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<(), Error> {
         self.meet(tid, time)?;
         let pid = self.process(tid);
         let (mut identity, path) = self.files.open(path, flags);
@@ -189,7 +234,14 @@ impl Import {
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
         self.pids.insert(tid, pid);
         let new = u64::from(pid == tid);
-        self.event(RecordKind::Start, fork.time, pid, tid, [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0], &[])
+        self.event(
+            RecordKind::Start,
+            fork.time,
+            pid,
+            tid,
+            [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0],
+            &[],
+        )
     }
 
     /// One that was there when the recording began, or of which nobody says where it came from.
@@ -197,22 +249,45 @@ impl Import {
         self.pids.insert(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         if let Some(directory) = self.directory.clone() {
-            let identity = Identity { dev: 1, mode: S_IFDIR, created: crate::record::MADE_UP, ..Identity::default() };
+            let identity = Identity {
+                dev: 1,
+                mode: S_IFDIR,
+                created: crate::record::MADE_UP,
+                ..Identity::default()
+            };
             let bytes = [identity.as_bytes(), &directory].concat();
-            let pieces: [(u8, PieceKind, &[u8]); 1] = [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
+            let pieces: [(u8, PieceKind, &[u8]); 1] =
+                [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
             self.event(RecordKind::State, time, tid, tid, [0o022, 0, 0, 0, 0, 0], &pieces)?;
         }
         Ok(())
     }
 
-    fn event(&mut self, kind: RecordKind, time: u64, pid: u32, tid: u32, args: [u64; 6], pieces: &[(u8, PieceKind, &[u8])]) -> Result<(), Error> {
+    fn event(
+        &mut self,
+        kind: RecordKind,
+        time: u64,
+        pid: u32,
+        tid: u32,
+        args: [u64; 6],
+        pieces: &[(u8, PieceKind, &[u8])],
+    ) -> Result<(), Error> {
         let piece = |&(arg, kind, bytes): &(u8, PieceKind, &[u8])| {
             let len = bytes.len() as u64;
             Piece { arg, kind, flags: 0, len, wanted: len, bytes: Buffer::from_slice_ref(bytes) }
         };
-        let event = Event { time, kind, pid, tid, args, pieces: pieces.iter().map(piece).collect() };
+        let event =
+            Event { time, kind, pid, tid, args, pieces: pieces.iter().map(piece).collect() };
         self.world.event(&event);
-        self.journal.begin(Header { kind: kind as u8, pid, tid, entered: time, left: time, args, ..Header::default() });
+        self.journal.begin(Header {
+            kind: kind as u8,
+            pid,
+            tid,
+            entered: time,
+            left: time,
+            args,
+            ..Header::default()
+        });
         for p in &event.pieces {
             put(&mut self.journal, p, p.bytes.as_slice());
         }
@@ -259,7 +334,13 @@ impl Import {
             return Ok(());
         }
         found.sort_by_key(|m| m.first.time);
-        let roles = |r: &&abi::Row| r.shape.args.iter().map(|a| a.kind.path().map(|p| p.role)).eq([Some(Role::Source), Some(Role::Target)]);
+        let roles = |r: &&abi::Row| {
+            r.shape
+                .args
+                .iter()
+                .map(|a| a.kind.path().map(|p| p.role))
+                .eq([Some(Role::Source), Some(Role::Target)])
+        };
         let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
         let (mut made_up, mut open) = (0, 0);
         let mut journal = self.recording.journal(1)?;
@@ -282,13 +363,19 @@ impl Import {
             self.note(format!("{made_up} renames that were not recorded were worked out from inode numbers, and added"));
         }
         if open > 0 {
-            self.note(format!("{open} files came to names where nobody made them, and nothing says from where"));
+            self.note(format!(
+                "{open} files came to names where nobody made them, and nothing says from where"
+            ));
         }
         Ok(())
     }
 
     /// Ends the trace. `whole`: the foreign trace was read to its end.
-    pub fn finish(mut self, whole: bool, progress: crate::recording::Progress<'_>) -> Result<Summary, Error> {
+    pub fn finish(
+        mut self,
+        whole: bool,
+        progress: crate::recording::Progress<'_>,
+    ) -> Result<Summary, Error> {
         self.renames()?;
         self.journal.finish()?;
         let end = End { finished: whole, final_state: false, held_ns: 0, notes: self.notes };
@@ -297,5 +384,15 @@ impl Import {
 }
 
 fn put(journal: &mut Journal, p: &Piece, bytes: &[u8]) {
-    journal.piece(PieceHeader { arg: p.arg, kind: p.kind as u8, flags: p.flags, pad: 0, len: 0, wanted: p.wanted }, bytes);
+    journal.piece(
+        PieceHeader {
+            arg: p.arg,
+            kind: p.kind as u8,
+            flags: p.flags,
+            pad: 0,
+            len: 0,
+            wanted: p.wanted,
+        },
+        bytes,
+    );
 }

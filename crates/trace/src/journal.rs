@@ -92,10 +92,17 @@ impl Journal {
     }
 
     /// The same on other storage, for a recording with this random number.
-    pub fn create_on(storage: &dyn Storage, dir: &Path, stream: u32, recording: u64) -> Result<Self, Error> {
+    pub fn create_on(
+        storage: &dyn Storage,
+        dir: &Path,
+        stream: u32,
+        recording: u64,
+    ) -> Result<Self, Error> {
         let name = format!("{stream:05}");
         let path = dir.join(&name);
-        let open = || storage.create_log(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name);
+        let open = || {
+            storage.create_log(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name)
+        };
         let sink = open().map_err(Error::io("create", &path))?;
         let buffer = vec![0; 2 * FRAME_BYTES];
         Ok(Self {
@@ -193,7 +200,15 @@ impl Journal {
             return Ok(());
         }
         let len = (self.committed - HEAD) as u32;
-        let mut frame = Frame { magic: MAGIC, crc: 0, len, stream: self.stream, recording: self.recording, seq: self.frames, first: self.first };
+        let mut frame = Frame {
+            magic: MAGIC,
+            crc: 0,
+            len,
+            stream: self.stream,
+            recording: self.recording,
+            seq: self.frames,
+            first: self.first,
+        };
         self.buffer[..HEAD].copy_from_slice(frame.as_bytes());
         frame.crc = crc_fast::crc32_iscsi(&self.buffer[8..self.committed]);
         self.buffer[..HEAD].copy_from_slice(frame.as_bytes());
@@ -220,14 +235,29 @@ impl Journal {
         if self.failed {
             return Err(Error::JournalFailed);
         }
-        let magic = if self.repeats.look(span, self.bytes + HEAD as u64) { REFERRING_MAGIC } else { RING_MAGIC };
+        let magic = if self.repeats.look(span, self.bytes + HEAD as u64) {
+            REFERRING_MAGIC
+        } else {
+            RING_MAGIC
+        };
         let len = self.repeats.len();
-        let mut frame = Frame { magic, crc: 0, len: len as u32, stream: self.stream, recording: self.recording, seq: self.frames, first };
+        let mut frame = Frame {
+            magic,
+            crc: 0,
+            len: len as u32,
+            stream: self.stream,
+            recording: self.recording,
+            seq: self.frames,
+            first,
+        };
         let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         checksum.update(&frame.as_bytes()[8..]);
         self.repeats.stretches(span).for_each(|bytes| checksum.update(bytes));
         frame.crc = checksum.finalize() as u32;
-        let mut parts: Vec<IoSlice<'_>> = std::iter::once(frame.as_bytes()).chain(self.repeats.stretches(span)).map(IoSlice::new).collect();
+        let mut parts: Vec<IoSlice<'_>> = std::iter::once(frame.as_bytes())
+            .chain(self.repeats.stretches(span))
+            .map(IoSlice::new)
+            .collect();
         if let Err(e) = write_all(&mut *self.sink, &mut parts) {
             self.failed = true;
             return Err(Error::io("write", &self.path)(e));

@@ -80,7 +80,9 @@ pub const NO_ENTRY: u8 = 2;
 pub const COMPAT: u8 = 4;
 
 /// The fixed part of a record: 128 bytes.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
+)]
 #[repr(C)]
 pub struct Header {
     /// Bytes of the whole record, a multiple of 8.
@@ -115,7 +117,9 @@ pub struct Header {
 
 /// What the first descriptor among a call's arguments led to, as the engine saw it in the process itself when the call was entered: 24 bytes. A number that names no open file
 /// has none, nor has a call whose engine does not look (ptrace: it would cost two more looks at `/proc` a call).
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
+)]
 #[repr(C)]
 pub struct Seen {
     /// Inode.
@@ -192,7 +196,9 @@ pub const CUT: u8 = 4;
 pub const FROM_FILE: u8 = 8;
 
 /// The head of a piece: 16 bytes.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
+)]
 #[repr(C)]
 pub struct PieceHeader {
     /// The argument that led to it, or `abi::plan::RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY`.
@@ -218,7 +224,9 @@ pub const CREATED: u64 = 2;
 pub const MADE_UP: u64 = 4;
 
 /// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
+)]
 #[repr(C)]
 pub struct Identity {
     /// Device (`makedev` form).

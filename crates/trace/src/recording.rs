@@ -37,22 +37,37 @@ impl Recording {
     /// The same on other storage.
     pub fn create_on(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
         match make_directory(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::Exists(path.to_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::Exists(path.to_owned()));
+            }
             other => other.map_err(Error::io("create", path))?,
         }
         let dir = directory(path).map_err(Error::io("open", path))?;
         lock(&dir, path)?;
         make_directory(&path.join("journal")).map_err(Error::io("create", path.join("journal")))?;
         let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
-        let document = Document { state: State::Recording, recording, about, ..Document::default() };
+        let document =
+            Document { state: State::Recording, recording, about, ..Document::default() };
         document.store(&*storage, dir.as_fd(), path)?;
         let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again(&dir, path)?));
-        Ok(Self { path: path.to_owned(), dir, document, storage, provisional, along: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+            document,
+            storage,
+            provisional,
+            along: Mutex::default(),
+        })
     }
 
     /// The journal of stream number `stream`; each number once.
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
-        let journal = Journal::create_on(&*self.storage, &self.path.join("journal"), stream, self.document.recording())?;
+        let journal = Journal::create_on(
+            &*self.storage,
+            &self.path.join("journal"),
+            stream,
+            self.document.recording(),
+        )?;
         Ok(journal.on_sink(|sink| self.provisional.first(sink)))
     }
 
@@ -60,11 +75,20 @@ impl Recording {
     /// `bytes` of data, or fewer.
     pub fn follow(&self, bytes: u64) -> Result<Along, Error> {
         let limits = Limits::default();
-        self.follow_in(Limits { bytes: limits.bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)), ..limits })
+        self.follow_in(Limits {
+            bytes: limits.bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            ..limits
+        })
     }
 
     pub(crate) fn follow_in(&self, limits: Limits) -> Result<Along, Error> {
-        Along::new(again(&self.dir, &self.path)?, self.path.clone(), Arc::clone(&self.provisional), &self.document, limits)
+        Along::new(
+            again(&self.dir, &self.path)?,
+            self.path.clone(),
+            Arc::clone(&self.provisional),
+            &self.document,
+            limits,
+        )
     }
 
     /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it, and its room is given back.
@@ -79,7 +103,12 @@ impl Recording {
     pub fn complete(&self) -> Result<std::fs::File, Error> {
         let path = self.path.join("journal").join(crate::journal::COMPLETE);
         let make = || {
-            let file = std::fs::File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = std::fs::File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             file.set_len(8)?;
             Ok(file)
         };
@@ -102,13 +131,28 @@ impl Recording {
         self.seal_as(end, false, Limits::default(), progress)
     }
 
-    pub(crate) fn seal_as(mut self, end: End, live: bool, limits: Limits, progress: Progress<'_>) -> Result<Summary, Error> {
+    pub(crate) fn seal_as(
+        mut self,
+        end: End,
+        live: bool,
+        limits: Limits,
+        progress: Progress<'_>,
+    ) -> Result<Summary, Error> {
         self.document.state = State::Sealing;
         self.document.end = Some(end);
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
         let _ = self.document.store(&*self.storage, self.dir.as_fd(), &self.path);
         let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
-        crate::seal::seal(&*self.storage, &self.dir, &self.path, self.document, How { live, recovered: false, limits }, along, progress).map(|d| d.summary)
+        crate::seal::seal(
+            &*self.storage,
+            &self.dir,
+            &self.path,
+            self.document,
+            How { live, recovered: false, limits },
+            along,
+            progress,
+        )
+        .map(|d| d.summary)
     }
 }
 
@@ -118,20 +162,37 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<Summary, Error> {
 }
 
 /// The same on other storage.
-pub fn recover_on(storage: &dyn Storage, path: &Path, progress: Progress<'_>) -> Result<Summary, Error> {
+pub fn recover_on(
+    storage: &dyn Storage,
+    path: &Path,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
     let dir = directory(path).map_err(Error::io("open", path))?;
     recover_at(storage, &dir, path, progress).map(|d| d.summary)
 }
 
 /// The same through a held directory. A sealed trace is given back as it is.
-pub(crate) fn recover_at(storage: &dyn Storage, dir: &OwnedFd, path: &Path, progress: Progress<'_>) -> Result<Document, Error> {
+pub(crate) fn recover_at(
+    storage: &dyn Storage,
+    dir: &OwnedFd,
+    path: &Path,
+    progress: Progress<'_>,
+) -> Result<Document, Error> {
     lock(dir, path)?;
     // Read under the lock: another process may have sealed it in the meantime.
     let document = Document::load(dir.as_fd(), path)?;
     let sealed = if document.state == State::Sealed {
         Ok(document)
     } else {
-        crate::seal::seal(storage, dir, path, document, How { recovered: true, ..How::default() }, None, progress)
+        crate::seal::seal(
+            storage,
+            dir,
+            path,
+            document,
+            How { recovered: true, ..How::default() },
+            None,
+            progress,
+        )
     };
     let _ = rustix::fs::flock(dir, rustix::fs::FlockOperation::Unlock);
     sealed

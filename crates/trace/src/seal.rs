@@ -68,18 +68,23 @@ pub(crate) fn seal(
         Some(work) => Ok(work),
         None => clean(&place).and_then(|()| Work::new(&place, &document, false)),
     };
-    let sealed = begun.and_then(|work| finish(work, &place, &mut document, how, progress)).and_then(|()| {
-        // Inference that met a full disk and said something else must be done again.
-        if storage.was_full() {
-            return Err(Error::Full { trace: path.to_owned() });
-        }
-        document.state = State::Sealed;
-        document.store(storage, place.dir, path)
-    });
+    let sealed =
+        begun.and_then(|work| finish(work, &place, &mut document, how, progress)).and_then(|()| {
+            // Inference that met a full disk and said something else must be done again.
+            if storage.was_full() {
+                return Err(Error::Full { trace: path.to_owned() });
+            }
+            document.state = State::Sealed;
+            document.store(storage, place.dir, path)
+        });
     if let Err(e) = sealed {
         // Give the space back: the journals hold everything.
         let _ = clean(&place);
-        return Err(if e.is_full() || storage.was_full() { Error::Full { trace: path.to_owned() } } else { e });
+        return Err(if e.is_full() || storage.was_full() {
+            Error::Full { trace: path.to_owned() }
+        } else {
+            e
+        });
     }
     // The trace is whole: that its journals could not be removed would be no reason to say otherwise.
     let _ = remove_journals(storage, place.dir);
@@ -88,9 +93,10 @@ pub(crate) fn seal(
 
 /// Whether a file in a trace's directory is made by sealing.
 fn is_ours(name: &str) -> bool {
-    let table = name
-        .strip_suffix(".parquet")
-        .is_some_and(|n| n.starts_with("calls-") || ["events", "events-late", "processes", "files", "initial", "snapshot"].contains(&n));
+    let table = name.strip_suffix(".parquet").is_some_and(|n| {
+        n.starts_with("calls-")
+            || ["events", "events-late", "processes", "files", "initial", "snapshot"].contains(&n)
+    });
     table || name == "trace.json.new"
 }
 
@@ -101,7 +107,9 @@ fn names_in(dir: BorrowedFd<'_>) -> io::Result<Vec<String>> {
 
 fn clean(place: &Place<'_>) -> Result<(), Error> {
     let names = names_in(place.dir).map_err(Error::io("read", place.path))?;
-    names.iter().filter(|n| is_ours(n)).try_for_each(|n| place.storage.remove(place.dir, n).map_err(Error::io("remove", place.path.join(n))))
+    names.iter().filter(|n| is_ours(n)).try_for_each(|n| {
+        place.storage.remove(place.dir, n).map_err(Error::io("remove", place.path.join(n)))
+    })
 }
 
 /// Removes the journals of a sealed trace.
@@ -110,7 +118,9 @@ pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io:
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    for name in names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some() || *n == COMPLETE) {
+    for name in
+        names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some() || *n == COMPLETE)
+    {
         storage.remove(journals.as_fd(), name)?;
     }
     rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?;
@@ -120,7 +130,10 @@ pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io:
 /// Until when the journals of a recorder that died hold everything, if it said so.
 fn complete_until(dir: BorrowedFd<'_>) -> Option<u64> {
     let mut word = [0; 8];
-    file_at(&directory_at(dir, "journal").ok()?, COMPLETE).ok()?.read_exact_at(&mut word, 0).ok()?;
+    file_at(&directory_at(dir, "journal").ok()?, COMPLETE)
+        .ok()?
+        .read_exact_at(&mut word, 0)
+        .ok()?;
     Some(u64::from_le_bytes(word)).filter(|t| *t > 0)
 }
 
@@ -132,7 +145,13 @@ fn stream_number(name: &str) -> Option<u32> {
 const HEAVY: usize = 16 << 20;
 
 /// Seals what is not sealed yet of a recording that has ended.
-fn finish(mut work: Work, place: &Place<'_>, document: &mut Document, how: How, progress: Progress<'_>) -> Result<(), Error> {
+fn finish(
+    mut work: Work,
+    place: &Place<'_>,
+    document: &mut Document,
+    how: How,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     let total = work.total().map_err(Error::io("read", place.path.join("journal")))?;
     let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
     let segments = std::thread::scope(|scope| {
@@ -149,8 +168,16 @@ fn finish(mut work: Work, place: &Place<'_>, document: &mut Document, how: How, 
     summary.recovered = how.recovered;
     if document.end.is_none() {
         summary.complete_until = complete_until(place.dir);
-        if let Some(late) = summary.last.zip(summary.complete_until).and_then(|(last, until)| last.checked_sub(until)).filter(|late| *late > 0) {
-            summary.notes.push(format!("the last {} us may follow from what was not written: replay leaves them out", late.div_ceil(1000)));
+        if let Some(late) = summary
+            .last
+            .zip(summary.complete_until)
+            .and_then(|(last, until)| last.checked_sub(until))
+            .filter(|late| *late > 0)
+        {
+            summary.notes.push(format!(
+                "the last {} us may follow from what was not written: replay leaves them out",
+                late.div_ceil(1000)
+            ));
         }
     }
     document.tables = work.events.finish(place, clock_offset)?;
@@ -166,7 +193,13 @@ fn finish(mut work: Work, place: &Place<'_>, document: &mut Document, how: How, 
 }
 
 /// Merges all records into windows, and sends them on when they are full, with their answers, and at the end.
-fn merge(work: &mut Work, place: &Place<'_>, limits: Limits, full: &SyncSender<Option<Full>>, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
+fn merge(
+    work: &mut Work,
+    place: &Place<'_>,
+    limits: Limits,
+    full: &SyncSender<Option<Full>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
     let mut reported = work.position();
     progress(reported);
     loop {
@@ -179,7 +212,9 @@ fn merge(work: &mut Work, place: &Place<'_>, limits: Limits, full: &SyncSender<O
         })?;
         let heavy = work.bytes() > HEAVY;
         // None is taken when the one before it is written.
-        let sent = full.send(Some(work.window())).and_then(|()| if heavy { full.send(None) } else { Ok(()) });
+        let sent = full
+            .send(Some(work.window()))
+            .and_then(|()| if heavy { full.send(None) } else { Ok(()) });
         if !more || sent.is_err() {
             return Ok(());
         }
@@ -187,7 +222,12 @@ fn merge(work: &mut Work, place: &Place<'_>, limits: Limits, full: &SyncSender<O
 }
 
 /// Writes the windows that come.
-fn write(place: &Place<'_>, clock_offset: i64, mut segments: Segments, windows: Receiver<Option<Full>>) -> Result<Segments, Error> {
+fn write(
+    place: &Place<'_>,
+    clock_offset: i64,
+    mut segments: Segments,
+    windows: Receiver<Option<Full>>,
+) -> Result<Segments, Error> {
     for window in windows.into_iter().flatten() {
         segments.write(place, clock_offset, &window)?;
     }

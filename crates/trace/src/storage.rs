@@ -49,7 +49,8 @@ pub struct Disk;
 impl Disk {
     fn new_file(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
         self.remove(dir, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 }
@@ -83,12 +84,22 @@ pub(crate) fn directory(path: &std::path::Path) -> io::Result<std::os::fd::Owned
 
 /// Opens a directory within a directory, not through a link.
 pub(crate) fn directory_at(dir: impl AsFd, name: &str) -> io::Result<std::os::fd::OwnedFd> {
-    Ok(rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::openat(
+        dir,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// Opens a regular file within a directory, not through a link; anything else (a pipe would block) is refused.
 pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
-    let file = File::from(rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    let file = File::from(rustix::fs::openat(
+        dir,
+        name,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }

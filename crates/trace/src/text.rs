@@ -7,7 +7,9 @@ pub fn escape(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => out.push_str("\\\\"),
-                c if c.is_control() => c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push(&mut out, b)),
+                c if c.is_control() => {
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push(&mut out, b))
+                }
                 c => out.push(c),
             }
         }
@@ -30,10 +32,12 @@ pub fn unescape(text: &str) -> Vec<u8> {
     while let Some((&b, after)) = rest.split_first() {
         let (byte, skip) = match (b, after) {
             (b'\\', [b'\\', ..]) => (b'\\', 1),
-            (b'\\', [b'x', h, l, ..]) => match (char::from(*h).to_digit(16), char::from(*l).to_digit(16)) {
-                (Some(h), Some(l)) => ((h * 16 + l) as u8, 3),
-                _ => (b, 0),
-            },
+            (b'\\', [b'x', h, l, ..]) => {
+                match (char::from(*h).to_digit(16), char::from(*l).to_digit(16)) {
+                    (Some(h), Some(l)) => ((h * 16 + l) as u8, 3),
+                    _ => (b, 0),
+                }
+            }
             _ => (b, 0),
         };
         out.push(byte);
@@ -52,7 +56,10 @@ pub(crate) mod os_strings {
         s.collect_seq(list.iter().map(|x| super::escape(x.as_bytes())))
     }
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<OsString>, D::Error> {
-        Ok(Vec::<String>::deserialize(d)?.iter().map(|x| OsString::from_vec(super::unescape(x))).collect())
+        Ok(Vec::<String>::deserialize(d)?
+            .iter()
+            .map(|x| OsString::from_vec(super::unescape(x)))
+            .collect())
     }
 }
 

@@ -73,7 +73,14 @@ impl Told {
         let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
         let flags = cut | if at_exit { AT_EXIT } else { 0 };
         let wanted = wanted.max(bytes.len() as u64);
-        self.call.pieces.push(Piece { arg: arg as u8, kind, flags, len: bytes.len() as u64, wanted, bytes: Buffer::from_slice_ref(bytes) });
+        self.call.pieces.push(Piece {
+            arg: arg as u8,
+            kind,
+            flags,
+            len: bytes.len() as u64,
+            wanted,
+            bytes: Buffer::from_slice_ref(bytes),
+        });
     }
 
     /// A path or another string, without its NUL.

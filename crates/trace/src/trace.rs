@@ -54,13 +54,33 @@ impl Trace {
             // The recorder may have died between sealing and this.
             let _ = crate::seal::remove_journals(&Disk, dir.as_fd());
         }
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, recovered, checked: false }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                dir,
+                document,
+                recovered,
+                checked: false,
+            }),
+        })
     }
 
     /// A trace whose segments this process has just written.
-    pub(crate) fn being_sealed(dir: BorrowedFd<'_>, path: &Path, document: &Document) -> Result<Self, Error> {
+    pub(crate) fn being_sealed(
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        document: &Document,
+    ) -> Result<Self, Error> {
         let dir = dir.try_clone_to_owned().map_err(Error::io("open", path))?;
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document: document.clone(), recovered: false, checked: true }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                dir,
+                document: document.clone(),
+                recovered: false,
+                checked: true,
+            }),
+        })
     }
 
     /// Where it was opened; of no use after a change of root.

@@ -28,23 +28,54 @@ pub static OPEN: Flags = Flags::bits(
 .with_field(O_ACCMODE as u64, names![O_RDONLY, O_WRONLY, O_RDWR])
 .with_cloexec(O_CLOEXEC as u64);
 /// `openat2(2)`'s `resolve`.
-pub static RESOLVE: Flags =
-    Flags::bits("RESOLVE_", names![RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_CACHED]);
+pub static RESOLVE: Flags = Flags::bits(
+    "RESOLVE_",
+    names![
+        RESOLVE_NO_XDEV,
+        RESOLVE_NO_MAGICLINKS,
+        RESOLVE_NO_SYMLINKS,
+        RESOLVE_BENEATH,
+        RESOLVE_IN_ROOT,
+        RESOLVE_CACHED
+    ],
+);
 /// The `AT_*` flags of most `*at` calls.
-pub static AT: Flags =
-    Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC, AT_RECURSIVE]);
+pub static AT: Flags = Flags::bits(
+    "AT_",
+    names![
+        AT_SYMLINK_NOFOLLOW,
+        AT_SYMLINK_FOLLOW,
+        AT_NO_AUTOMOUNT,
+        AT_EMPTY_PATH,
+        AT_STATX_FORCE_SYNC,
+        AT_STATX_DONT_SYNC,
+        AT_RECURSIVE
+    ],
+);
 /// `unlinkat(2)`.
 pub static UNLINKAT: Flags = Flags::bits("AT_", names![AT_REMOVEDIR]);
 /// `faccessat2(2)`.
-pub static FACCESSAT: Flags = Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_EMPTY_PATH]);
+pub static FACCESSAT: Flags =
+    Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_EMPTY_PATH]);
 /// `name_to_handle_at(2)`.
-pub static HANDLE: Flags = Flags::bits("AT_", names![AT_HANDLE_MNT_ID_UNIQUE, AT_HANDLE_CONNECTABLE, AT_HANDLE_FID, AT_SYMLINK_FOLLOW, AT_EMPTY_PATH]);
+pub static HANDLE: Flags = Flags::bits(
+    "AT_",
+    names![
+        AT_HANDLE_MNT_ID_UNIQUE,
+        AT_HANDLE_CONNECTABLE,
+        AT_HANDLE_FID,
+        AT_SYMLINK_FOLLOW,
+        AT_EMPTY_PATH
+    ],
+);
 /// `execveat(2)`.
-pub static EXECVEAT: Flags = Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EXECVE_CHECK]);
+pub static EXECVEAT: Flags =
+    Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EXECVE_CHECK]);
 /// `access(2)`.
 pub static ACCESS: Flags = Flags::bits("", &[(0, "F_OK"), (4, "R_OK"), (2, "W_OK"), (1, "X_OK")]);
 /// `renameat2(2)`.
-pub static RENAME: Flags = Flags::bits("RENAME_", names![RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT]);
+pub static RENAME: Flags =
+    Flags::bits("RENAME_", names![RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT]);
 /// `statx(2)`'s mask.
 pub static STATX_MASK: Flags = Flags::bits(
     "STATX_",
@@ -118,7 +149,8 @@ pub static MOUNT: Flags = Flags::bits(
     ],
 );
 /// `umount2(2)`.
-pub static UMOUNT: Flags = Flags::bits("MNT_", names![MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW]);
+pub static UMOUNT: Flags =
+    Flags::bits("MNT_", names![MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW]);
 /// `move_mount(2)`.
 pub static MOVE_MOUNT: Flags = Flags::bits(
     "MOVE_MOUNT_",
@@ -134,16 +166,30 @@ pub static MOVE_MOUNT: Flags = Flags::bits(
     ],
 );
 /// `open_tree(2)`.
-pub static OPEN_TREE: Flags =
-    Flags::bits("OPEN_TREE_", names![OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW])
-        .with_cloexec(OPEN_TREE_CLOEXEC as u64);
+pub static OPEN_TREE: Flags = Flags::bits(
+    "OPEN_TREE_",
+    names![
+        OPEN_TREE_CLONE,
+        OPEN_TREE_CLOEXEC,
+        AT_EMPTY_PATH,
+        AT_NO_AUTOMOUNT,
+        AT_RECURSIVE,
+        AT_SYMLINK_NOFOLLOW
+    ],
+)
+.with_cloexec(OPEN_TREE_CLOEXEC as u64);
 /// `fsopen(2)`.
-pub static FSOPEN: Flags = Flags::bits("FSOPEN_", names![FSOPEN_CLOEXEC]).with_cloexec(FSOPEN_CLOEXEC as u64);
+pub static FSOPEN: Flags =
+    Flags::bits("FSOPEN_", names![FSOPEN_CLOEXEC]).with_cloexec(FSOPEN_CLOEXEC as u64);
 /// `fsmount(2)`.
-pub static FSMOUNT: Flags = Flags::bits("FSMOUNT_", names![FSMOUNT_CLOEXEC]).with_cloexec(FSMOUNT_CLOEXEC as u64);
+pub static FSMOUNT: Flags =
+    Flags::bits("FSMOUNT_", names![FSMOUNT_CLOEXEC]).with_cloexec(FSMOUNT_CLOEXEC as u64);
 /// `fspick(2)`.
-pub static FSPICK: Flags =
-    Flags::bits("FSPICK_", names![FSPICK_CLOEXEC, FSPICK_SYMLINK_NOFOLLOW, FSPICK_NO_AUTOMOUNT, FSPICK_EMPTY_PATH]).with_cloexec(FSPICK_CLOEXEC as u64);
+pub static FSPICK: Flags = Flags::bits(
+    "FSPICK_",
+    names![FSPICK_CLOEXEC, FSPICK_SYMLINK_NOFOLLOW, FSPICK_NO_AUTOMOUNT, FSPICK_EMPTY_PATH],
+)
+.with_cloexec(FSPICK_CLOEXEC as u64);
 /// `fsconfig(2)`'s commands.
 pub static FSCONFIG: Flags = Flags::one_of(
     "FSCONFIG_",

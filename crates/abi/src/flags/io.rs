@@ -4,7 +4,8 @@ use super::{Flags, names};
 use linux_raw_sys::general::*;
 
 /// `lseek(2)`, and `l_whence` of locks.
-pub static WHENCE: Flags = Flags::one_of("SEEK_", names![SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE]);
+pub static WHENCE: Flags =
+    Flags::one_of("SEEK_", names![SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE]);
 /// `preadv2(2)` and `pwritev2(2)`.
 pub static RWF: Flags = Flags::bits(
     "RWF_",
@@ -21,17 +22,25 @@ pub static RWF: Flags = Flags::bits(
     ],
 );
 /// `splice(2)` and kin.
-pub static SPLICE: Flags = Flags::bits("SPLICE_F_", names![SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SPLICE_F_MORE, SPLICE_F_GIFT]);
+pub static SPLICE: Flags = Flags::bits(
+    "SPLICE_F_",
+    names![SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SPLICE_F_MORE, SPLICE_F_GIFT],
+);
 /// `close_range(2)`.
-pub static CLOSE_RANGE: Flags = Flags::bits("CLOSE_RANGE_", &[(2, "CLOSE_RANGE_UNSHARE"), (4, "CLOSE_RANGE_CLOEXEC")]);
+pub static CLOSE_RANGE: Flags =
+    Flags::bits("CLOSE_RANGE_", &[(2, "CLOSE_RANGE_UNSHARE"), (4, "CLOSE_RANGE_CLOEXEC")]);
 /// `dup3(2)`, `inotify_init1(2)` and others that know close-on-exec and non-blocking only.
-pub static NEW_FD: Flags = Flags::bits("O_", names![O_CLOEXEC, O_NONBLOCK]).with_cloexec(O_CLOEXEC as u64);
+pub static NEW_FD: Flags =
+    Flags::bits("O_", names![O_CLOEXEC, O_NONBLOCK]).with_cloexec(O_CLOEXEC as u64);
 /// `pipe2(2)`.
-pub static PIPE: Flags = Flags::bits("O_", names![O_CLOEXEC, O_NONBLOCK, O_DIRECT]).with_cloexec(O_CLOEXEC as u64);
+pub static PIPE: Flags =
+    Flags::bits("O_", names![O_CLOEXEC, O_NONBLOCK, O_DIRECT]).with_cloexec(O_CLOEXEC as u64);
 /// `epoll_create1(2)`.
-pub static EPOLL_CREATE: Flags = Flags::bits("EPOLL_", names![EPOLL_CLOEXEC]).with_cloexec(EPOLL_CLOEXEC as u64);
+pub static EPOLL_CREATE: Flags =
+    Flags::bits("EPOLL_", names![EPOLL_CLOEXEC]).with_cloexec(EPOLL_CLOEXEC as u64);
 /// `epoll_ctl(2)`'s operations.
-pub static EPOLL_CTL: Flags = Flags::one_of("EPOLL_CTL_", names![EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD]);
+pub static EPOLL_CTL: Flags =
+    Flags::one_of("EPOLL_CTL_", names![EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD]);
 /// Events of epoll.
 pub static EPOLL: Flags = Flags::bits(
     "EPOLL",
@@ -73,15 +82,24 @@ pub static POLL: Flags = Flags::bits(
     ],
 );
 /// `eventfd2(2)`.
-pub static EVENTFD: Flags = Flags::bits("EFD_", names![EFD_SEMAPHORE, EFD_CLOEXEC, EFD_NONBLOCK]).with_cloexec(EFD_CLOEXEC as u64);
+pub static EVENTFD: Flags = Flags::bits("EFD_", names![EFD_SEMAPHORE, EFD_CLOEXEC, EFD_NONBLOCK])
+    .with_cloexec(EFD_CLOEXEC as u64);
 /// `timerfd_create(2)`.
-pub static TIMERFD: Flags = Flags::bits("TFD_", names![TFD_CLOEXEC, TFD_NONBLOCK]).with_cloexec(TFD_CLOEXEC as u64);
+pub static TIMERFD: Flags =
+    Flags::bits("TFD_", names![TFD_CLOEXEC, TFD_NONBLOCK]).with_cloexec(TFD_CLOEXEC as u64);
 /// `timerfd_settime(2)`.
-pub static TIMERFD_SET: Flags = Flags::bits("TFD_TIMER_", names![TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET]);
+pub static TIMERFD_SET: Flags =
+    Flags::bits("TFD_TIMER_", names![TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET]);
 /// `signalfd4(2)`.
-pub static SIGNALFD: Flags = Flags::bits("SFD_", &[(O_CLOEXEC as u64, "SFD_CLOEXEC"), (O_NONBLOCK as u64, "SFD_NONBLOCK")]).with_cloexec(O_CLOEXEC as u64);
+pub static SIGNALFD: Flags =
+    Flags::bits("SFD_", &[(O_CLOEXEC as u64, "SFD_CLOEXEC"), (O_NONBLOCK as u64, "SFD_NONBLOCK")])
+        .with_cloexec(O_CLOEXEC as u64);
 /// `memfd_create(2)`.
-pub static MEMFD: Flags = Flags::bits("MFD_", names![MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC]).with_cloexec(MFD_CLOEXEC as u64);
+pub static MEMFD: Flags = Flags::bits(
+    "MFD_",
+    names![MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC],
+)
+.with_cloexec(MFD_CLOEXEC as u64);
 /// `flock(2)`.
 pub static FLOCK: Flags = Flags::bits("LOCK_", names![LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN]);
 /// Types of record locks, and of leases.
@@ -89,7 +107,10 @@ pub static LOCK_TYPE: Flags = Flags::one_of("F_", names![F_RDLCK, F_WRLCK, F_UNL
 /// `FD_CLOEXEC`.
 pub static FD_FLAGS: Flags = Flags::bits("FD_", &[(1, "FD_CLOEXEC")]);
 /// Seals.
-pub static SEALS: Flags = Flags::bits("F_SEAL_", names![F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_EXEC]);
+pub static SEALS: Flags = Flags::bits(
+    "F_SEAL_",
+    names![F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_EXEC],
+);
 /// `fcntl(2)`'s commands.
 pub static FCNTL: Flags = Flags::one_of(
     "F_",
@@ -130,16 +151,28 @@ pub static FCNTL: Flags = Flags::one_of(
     ],
 );
 /// The commands F_DUPFD (0) and F_DUPFD_CLOEXEC (0x406): bit 0x400 tells them apart, and so asks for close-on-exec.
-pub static FCNTL_DUP: Flags = Flags::one_of("F_", names![F_DUPFD, F_DUPFD_CLOEXEC]).with_cloexec(0x400);
+pub static FCNTL_DUP: Flags =
+    Flags::one_of("F_", names![F_DUPFD, F_DUPFD_CLOEXEC]).with_cloexec(0x400);
 /// `posix_fadvise(2)`.
 pub static FADVISE: Flags = Flags::one_of(
     "POSIX_FADV_",
-    names![POSIX_FADV_NORMAL, POSIX_FADV_RANDOM, POSIX_FADV_SEQUENTIAL, POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE],
+    names![
+        POSIX_FADV_NORMAL,
+        POSIX_FADV_RANDOM,
+        POSIX_FADV_SEQUENTIAL,
+        POSIX_FADV_WILLNEED,
+        POSIX_FADV_DONTNEED,
+        POSIX_FADV_NOREUSE
+    ],
 );
 /// `sync_file_range(2)`.
-pub static SYNC_RANGE: Flags = Flags::bits("SYNC_FILE_RANGE_", names![SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WAIT_AFTER]);
+pub static SYNC_RANGE: Flags = Flags::bits(
+    "SYNC_FILE_RANGE_",
+    names![SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WAIT_AFTER],
+);
 /// `inotify_init1(2)`.
-pub static INOTIFY: Flags = Flags::bits("IN_", names![IN_CLOEXEC, IN_NONBLOCK]).with_cloexec(IN_CLOEXEC as u64);
+pub static INOTIFY: Flags =
+    Flags::bits("IN_", names![IN_CLOEXEC, IN_NONBLOCK]).with_cloexec(IN_CLOEXEC as u64);
 /// Events of inotify.
 pub static INOTIFY_MASK: Flags = Flags::bits(
     "IN_",
@@ -221,9 +254,23 @@ pub static URING_ENTER: Flags = Flags::bits(
     ],
 );
 /// `userfaultfd(2)`.
-pub static USERFAULT: Flags =
-    Flags::bits("", &[(O_CLOEXEC as u64, "O_CLOEXEC"), (O_NONBLOCK as u64, "O_NONBLOCK"), (1, "UFFD_USER_MODE_ONLY")]).with_cloexec(O_CLOEXEC as u64);
+pub static USERFAULT: Flags = Flags::bits(
+    "",
+    &[
+        (O_CLOEXEC as u64, "O_CLOEXEC"),
+        (O_NONBLOCK as u64, "O_NONBLOCK"),
+        (1, "UFFD_USER_MODE_ONLY"),
+    ],
+)
+.with_cloexec(O_CLOEXEC as u64);
 /// `perf_event_open(2)`.
-pub static PERF: Flags =
-    Flags::bits("PERF_FLAG_", &[(1, "PERF_FLAG_FD_NO_GROUP"), (2, "PERF_FLAG_FD_OUTPUT"), (4, "PERF_FLAG_PID_CGROUP"), (8, "PERF_FLAG_FD_CLOEXEC")])
-        .with_cloexec(8);
+pub static PERF: Flags = Flags::bits(
+    "PERF_FLAG_",
+    &[
+        (1, "PERF_FLAG_FD_NO_GROUP"),
+        (2, "PERF_FLAG_FD_OUTPUT"),
+        (4, "PERF_FLAG_PID_CGROUP"),
+        (8, "PERF_FLAG_FD_CLOEXEC"),
+    ],
+)
+.with_cloexec(8);

@@ -20,11 +20,25 @@ pub static FAMILY: Flags = Flags::one_of(
     ],
 );
 /// Socket types, with the flags that go with them.
-pub static TYPE: Flags = Flags::bits("SOCK_", &[(0o2_000_000, "SOCK_CLOEXEC"), (0o4000, "SOCK_NONBLOCK")])
-    .with_field(0xf, &[(1, "SOCK_STREAM"), (2, "SOCK_DGRAM"), (3, "SOCK_RAW"), (4, "SOCK_RDM"), (5, "SOCK_SEQPACKET"), (6, "SOCK_DCCP"), (10, "SOCK_PACKET")])
-    .with_cloexec(0o2_000_000);
+pub static TYPE: Flags =
+    Flags::bits("SOCK_", &[(0o2_000_000, "SOCK_CLOEXEC"), (0o4000, "SOCK_NONBLOCK")])
+        .with_field(
+            0xf,
+            &[
+                (1, "SOCK_STREAM"),
+                (2, "SOCK_DGRAM"),
+                (3, "SOCK_RAW"),
+                (4, "SOCK_RDM"),
+                (5, "SOCK_SEQPACKET"),
+                (6, "SOCK_DCCP"),
+                (10, "SOCK_PACKET"),
+            ],
+        )
+        .with_cloexec(0o2_000_000);
 /// `accept4(2)`.
-pub static ACCEPT: Flags = Flags::bits("SOCK_", &[(0o2_000_000, "SOCK_CLOEXEC"), (0o4000, "SOCK_NONBLOCK")]).with_cloexec(0o2_000_000);
+pub static ACCEPT: Flags =
+    Flags::bits("SOCK_", &[(0o2_000_000, "SOCK_CLOEXEC"), (0o4000, "SOCK_NONBLOCK")])
+        .with_cloexec(0o2_000_000);
 /// `send(2)` and `recv(2)`.
 pub static MSG: Flags = Flags::bits(
     "MSG_",
@@ -54,7 +68,8 @@ pub static MSG: Flags = Flags::bits(
 )
 .with_cloexec(0x4000_0000);
 /// `shutdown(2)`.
-pub static SHUT: Flags = Flags::one_of("SHUT_", &[(0, "SHUT_RD"), (1, "SHUT_WR"), (2, "SHUT_RDWR")]);
+pub static SHUT: Flags =
+    Flags::one_of("SHUT_", &[(0, "SHUT_RD"), (1, "SHUT_WR"), (2, "SHUT_RDWR")]);
 /// Levels of socket options.
 pub static LEVEL: Flags = Flags::one_of(
     "SOL_",

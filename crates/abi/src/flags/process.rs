@@ -4,7 +4,10 @@ use super::{Flags, names};
 use linux_raw_sys::general::*;
 
 /// Protection of pages.
-pub static PROT: Flags = Flags::bits("PROT_", names![PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM, PROT_GROWSDOWN, PROT_GROWSUP]);
+pub static PROT: Flags = Flags::bits(
+    "PROT_",
+    names![PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM, PROT_GROWSDOWN, PROT_GROWSUP],
+);
 /// `mmap(2)`.
 pub static MAP: Flags = Flags::bits(
     "MAP_",
@@ -24,9 +27,13 @@ pub static MAP: Flags = Flags::bits(
         MAP_NORESERVE
     ],
 )
-.with_field(MAP_TYPE as u64, &[(1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (3, "MAP_SHARED_VALIDATE"), (8, "MAP_DROPPABLE")]);
+.with_field(
+    MAP_TYPE as u64,
+    &[(1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (3, "MAP_SHARED_VALIDATE"), (8, "MAP_DROPPABLE")],
+);
 /// `mremap(2)`.
-pub static MREMAP: Flags = Flags::bits("MREMAP_", names![MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP]);
+pub static MREMAP: Flags =
+    Flags::bits("MREMAP_", names![MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP]);
 /// `msync(2)`.
 pub static MSYNC: Flags = Flags::bits("MS_", names![MS_ASYNC, MS_INVALIDATE, MS_SYNC]);
 /// `mlockall(2)`.
@@ -157,51 +164,86 @@ pub static CLOCKS: Flags = Flags::one_of(
 /// `timer_settime(2)`, `clock_nanosleep(2)`.
 pub static TIMER: Flags = Flags::bits("TIMER_", names![TIMER_ABSTIME]);
 /// Interval timers.
-pub static ITIMER: Flags = Flags::one_of("ITIMER_", names![ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF]);
+pub static ITIMER: Flags =
+    Flags::one_of("ITIMER_", names![ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF]);
 /// `rt_sigprocmask(2)`.
 pub static SIG_HOW: Flags = Flags::one_of("SIG_", names![SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK]);
 /// `sigaction.sa_flags`.
-pub static SA: Flags = Flags::bits("SA_", names![SA_NOCLDSTOP, SA_NOCLDWAIT, SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_RESTART, SA_NODEFER, SA_RESETHAND]);
+pub static SA: Flags = Flags::bits(
+    "SA_",
+    names![
+        SA_NOCLDSTOP,
+        SA_NOCLDWAIT,
+        SA_SIGINFO,
+        SA_RESTORER,
+        SA_ONSTACK,
+        SA_RESTART,
+        SA_NODEFER,
+        SA_RESETHAND
+    ],
+);
 /// Signals by number.
 pub const SIGNALS: &[(u64, &str)] = names![
-    SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD,
-    SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS
+    SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV,
+    SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS
 ];
 /// A signal's number.
 pub static SIGNAL: Flags = Flags::one_of("SIG", SIGNALS);
 /// `futex(2)`.
-pub static FUTEX: Flags = Flags::bits("FUTEX_", names![FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME]).with_field(
-    0x7f,
-    names![
-        FUTEX_WAIT,
-        FUTEX_WAKE,
-        FUTEX_FD,
-        FUTEX_REQUEUE,
-        FUTEX_CMP_REQUEUE,
-        FUTEX_WAKE_OP,
-        FUTEX_LOCK_PI,
-        FUTEX_UNLOCK_PI,
-        FUTEX_TRYLOCK_PI,
-        FUTEX_WAIT_BITSET,
-        FUTEX_WAKE_BITSET,
-        FUTEX_WAIT_REQUEUE_PI,
-        FUTEX_CMP_REQUEUE_PI,
-        FUTEX_LOCK_PI2
-    ],
-);
+pub static FUTEX: Flags = Flags::bits("FUTEX_", names![FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME])
+    .with_field(
+        0x7f,
+        names![
+            FUTEX_WAIT,
+            FUTEX_WAKE,
+            FUTEX_FD,
+            FUTEX_REQUEUE,
+            FUTEX_CMP_REQUEUE,
+            FUTEX_WAKE_OP,
+            FUTEX_LOCK_PI,
+            FUTEX_UNLOCK_PI,
+            FUTEX_TRYLOCK_PI,
+            FUTEX_WAIT_BITSET,
+            FUTEX_WAKE_BITSET,
+            FUTEX_WAIT_REQUEUE_PI,
+            FUTEX_CMP_REQUEUE_PI,
+            FUTEX_LOCK_PI2
+        ],
+    );
 /// `getrandom(2)`.
 pub static GRND: Flags = Flags::bits("GRND_", names![GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE]);
 /// `getrusage(2)`.
-pub static RUSAGE: Flags = Flags::one_of("RUSAGE_", &[(0, "RUSAGE_SELF"), (1, "RUSAGE_THREAD"), (0xffff_ffff, "RUSAGE_CHILDREN")]);
-/// Whose priority.
-pub static PRIO: Flags = Flags::one_of("PRIO_", &[(0, "PRIO_PROCESS"), (1, "PRIO_PGRP"), (2, "PRIO_USER")]);
-/// Scheduling policies.
-pub static SCHED: Flags = Flags::bits("SCHED_", &[(0x4000_0000, "SCHED_RESET_ON_FORK")]).with_field(
-    0xff,
-    &[(0, "SCHED_OTHER"), (1, "SCHED_FIFO"), (2, "SCHED_RR"), (3, "SCHED_BATCH"), (5, "SCHED_IDLE"), (6, "SCHED_DEADLINE"), (7, "SCHED_EXT")],
+pub static RUSAGE: Flags = Flags::one_of(
+    "RUSAGE_",
+    &[(0, "RUSAGE_SELF"), (1, "RUSAGE_THREAD"), (0xffff_ffff, "RUSAGE_CHILDREN")],
 );
+/// Whose priority.
+pub static PRIO: Flags =
+    Flags::one_of("PRIO_", &[(0, "PRIO_PROCESS"), (1, "PRIO_PGRP"), (2, "PRIO_USER")]);
+/// Scheduling policies.
+pub static SCHED: Flags = Flags::bits("SCHED_", &[(0x4000_0000, "SCHED_RESET_ON_FORK")])
+    .with_field(
+        0xff,
+        &[
+            (0, "SCHED_OTHER"),
+            (1, "SCHED_FIFO"),
+            (2, "SCHED_RR"),
+            (3, "SCHED_BATCH"),
+            (5, "SCHED_IDLE"),
+            (6, "SCHED_DEADLINE"),
+            (7, "SCHED_EXT"),
+        ],
+    );
 /// `personality(2)`.
-pub static PERSONALITY: Flags = Flags::bits("", &[(0x4_0000, "ADDR_NO_RANDOMIZE"), (0x40_0000, "READ_IMPLIES_EXEC"), (0x80_0000, "ADDR_LIMIT_32BIT")]);
+pub static PERSONALITY: Flags = Flags::bits(
+    "",
+    &[
+        (0x4_0000, "ADDR_NO_RANDOMIZE"),
+        (0x40_0000, "READ_IMPLIES_EXEC"),
+        (0x80_0000, "ADDR_LIMIT_32BIT"),
+    ],
+);
 /// `prctl(2)`'s options.
 pub static PRCTL: Flags = Flags::one_of(
     "PR_",
@@ -263,7 +305,12 @@ pub static ARCH_PRCTL: Flags = Flags::one_of(
 /// `seccomp(2)`'s operations.
 pub static SECCOMP: Flags = Flags::one_of(
     "SECCOMP_",
-    &[(0, "SECCOMP_SET_MODE_STRICT"), (1, "SECCOMP_SET_MODE_FILTER"), (2, "SECCOMP_GET_ACTION_AVAIL"), (3, "SECCOMP_GET_NOTIF_SIZES")],
+    &[
+        (0, "SECCOMP_SET_MODE_STRICT"),
+        (1, "SECCOMP_SET_MODE_FILTER"),
+        (2, "SECCOMP_GET_ACTION_AVAIL"),
+        (3, "SECCOMP_GET_NOTIF_SIZES"),
+    ],
 );
 /// `bpf(2)`'s commands.
 pub static BPF: Flags = Flags::one_of(
@@ -299,7 +346,10 @@ pub static MEMBARRIER: Flags = Flags::bits(
     ],
 );
 /// `pidfd_open(2)`.
-pub static PIDFD: Flags = Flags::bits("PIDFD_", &[(O_NONBLOCK as u64, "PIDFD_NONBLOCK"), (O_EXCL as u64, "PIDFD_THREAD")]);
+pub static PIDFD: Flags = Flags::bits(
+    "PIDFD_",
+    &[(O_NONBLOCK as u64, "PIDFD_NONBLOCK"), (O_EXCL as u64, "PIDFD_THREAD")],
+);
 /// `reboot(2)`'s commands.
 pub static REBOOT: Flags = Flags::one_of(
     "LINUX_REBOOT_CMD_",

@@ -95,14 +95,20 @@ pub static UTIMBUF: Layout = Layout {
     name: "struct utimbuf",
     size: 16,
     form: Form::Struct,
-    fields: &[Field { name: "actime", at: 0, size: 8, is: Time }, Field { name: "modtime", at: 8, size: 8, is: Time }],
+    fields: &[
+        Field { name: "actime", at: 0, size: 8, is: Time },
+        Field { name: "modtime", at: 8, size: 8, is: Time },
+    ],
 };
 /// `struct ustat`: space on a device.
 pub static USTAT: Layout = Layout {
     name: "struct ustat",
     size: 32,
     form: Form::Struct,
-    fields: &[Field { name: "f_tfree", at: 0, size: 4, is: Host }, Field { name: "f_tinode", at: 8, size: 8, is: Host }],
+    fields: &[
+        Field { name: "f_tfree", at: 0, size: 4, is: Host },
+        Field { name: "f_tinode", at: 8, size: 8, is: Host },
+    ],
 };
 /// `struct if_dqblk`: limits and use of a quota.
 pub static DQBLK: Layout = Layout {

@@ -44,7 +44,10 @@ pub static EPOLL_EVENT: Layout = Layout {
     name: "struct epoll_event",
     size: EPOLL_DATA + 8,
     form: Form::Array,
-    fields: &[Field { name: "events", at: 0, size: 4, is: Flags(&names::EPOLL) }, Field { name: "data", at: EPOLL_DATA, size: 8, is: Host }],
+    fields: &[
+        Field { name: "events", at: 0, size: 4, is: Flags(&names::EPOLL) },
+        Field { name: "data", at: EPOLL_DATA, size: 8, is: Host },
+    ],
 };
 /// `struct io_event[]`.
 pub static IO_EVENT: Layout = Layout {

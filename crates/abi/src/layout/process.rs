@@ -88,7 +88,12 @@ static SIGSET_NAMES: [(u64, &str); names::SIGNALS.len()] = bits();
 /// A signal set's bits.
 pub static SIGSET_BITS: crate::Flags = crate::Flags::bits("SIG", &SIGSET_NAMES);
 /// `sigset_t` of the kernel: 64 bits.
-pub static SIGSET: Layout = Layout { name: "sigset_t", size: 8, form: Form::Struct, fields: &[Field { name: "", at: 0, size: 8, is: Flags(&SIGSET_BITS) }] };
+pub static SIGSET: Layout = Layout {
+    name: "sigset_t",
+    size: 8,
+    form: Form::Struct,
+    fields: &[Field { name: "", at: 0, size: 8, is: Flags(&SIGSET_BITS) }],
+};
 /// The start of `siginfo_t` (128 bytes).
 pub static SIGINFO: Layout = Layout {
     name: "siginfo_t",
@@ -146,5 +151,8 @@ pub static CAP_HEADER: Layout = Layout {
     name: "struct __user_cap_header_struct",
     size: 8,
     form: Form::Struct,
-    fields: &[Field { name: "version", at: 0, size: 4, is: Uint }, Field { name: "pid", at: 4, size: 4, is: Pid }],
+    fields: &[
+        Field { name: "version", at: 0, size: 4, is: Uint },
+        Field { name: "pid", at: 4, size: 4, is: Pid },
+    ],
 };

@@ -47,8 +47,15 @@ pub trait Captured {
 }
 
 /// The arguments of a call, with commas between.
-pub fn arguments(shape: &Shape, args: &[u64; 6], captured: &impl Captured, o: &Options, out: &mut String) {
-    let shown = if needs_mode(shape, args) { shape.args } else { &shape.args[..shape.args.len() - 1] };
+pub fn arguments(
+    shape: &Shape,
+    args: &[u64; 6],
+    captured: &impl Captured,
+    o: &Options,
+    out: &mut String,
+) {
+    let shown =
+        if needs_mode(shape, args) { shape.args } else { &shape.args[..shape.args.len() - 1] };
     for (i, (arg, raw)) in shown.iter().zip(args).enumerate() {
         if i > 0 {
             out.push_str(", ");
@@ -67,7 +74,10 @@ pub fn unknown(args: &[u64; 6], out: &mut String) {
 /// An open has a mode only if it may create; else the register holds anything.
 fn needs_mode(shape: &Shape, args: &[u64; 6]) -> bool {
     let [.., last] = shape.args else { return true };
-    let creates = u64::from(linux_raw_sys::general::O_CREAT | linux_raw_sys::general::O_TMPFILE & !linux_raw_sys::general::O_DIRECTORY);
+    let creates = u64::from(
+        linux_raw_sys::general::O_CREAT
+            | linux_raw_sys::general::O_TMPFILE & !linux_raw_sys::general::O_DIRECTORY,
+    );
     let flags = shape.args.iter().find_map(|a| match a.kind {
         Kind::Path(p) => match p.role {
             Role::Open(OpenFlags::Arg(n)) => Some(args[n as usize]),
@@ -78,7 +88,15 @@ fn needs_mode(shape: &Shape, args: &[u64; 6]) -> bool {
     last.kind != Kind::Mode || flags.is_none_or(|f| f & creates != 0)
 }
 
-fn argument(kind: Kind, name: &str, arg: u8, raw: u64, captured: &impl Captured, o: &Options, out: &mut String) {
+fn argument(
+    kind: Kind,
+    name: &str,
+    arg: u8,
+    raw: u64,
+    captured: &impl Captured,
+    o: &Options,
+    out: &mut String,
+) {
     let string = |most, out: &mut String| {
         let piece = captured.piece(arg, Part::String, false);
         piece.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
@@ -87,40 +105,78 @@ fn argument(kind: Kind, name: &str, arg: u8, raw: u64, captured: &impl Captured,
         Kind::Path(_) => string(usize::MAX, out),
         Kind::Str => string(o.strings, out),
         Kind::StrVec => strings(name, arg, raw, captured, o, out),
-        Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => buffer(layout, arg, captured, o, out),
+        Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
+            buffer(layout, arg, captured, o, out)
+        }
         Kind::InIov { .. } | Kind::OutIov { .. } => message::vectors(captured, arg, o, out),
         Kind::InMsg | Kind::OutMsg => message::messages(captured, arg, false, o, out),
-        Kind::InMsgs { .. } | Kind::OutMsgs { .. } => message::messages(captured, arg, true, o, out),
+        Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
+            message::messages(captured, arg, true, o, out)
+        }
         Kind::Iocbs { .. } => {
             let piece = captured.piece(arg, Part::Iocbs, false);
             piece.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
         }
-        Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Fd | Kind::DirFd | Kind::Pid => false,
-        Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Addr | Kind::Flags(_) | Kind::Unused => false,
+        Kind::Int
+        | Kind::Uint
+        | Kind::Hex
+        | Kind::Off
+        | Kind::Pos
+        | Kind::PosHigh
+        | Kind::Size
+        | Kind::Length
+        | Kind::Fd
+        | Kind::DirFd
+        | Kind::Pid => false,
+        Kind::Uid
+        | Kind::Gid
+        | Kind::Mode
+        | Kind::Dev
+        | Kind::Signal
+        | Kind::Addr
+        | Kind::Flags(_)
+        | Kind::Unused => false,
     };
     if !done {
         scalar(kind, raw, out);
-        if let Some(note) = matches!(kind, Kind::Fd | Kind::DirFd).then(|| captured.note(arg)).flatten() {
+        if let Some(note) =
+            matches!(kind, Kind::Fd | Kind::DirFd).then(|| captured.note(arg)).flatten()
+        {
             put!(out, "<{note}>");
         }
     }
 }
 
 /// `["ls", "-l"]`; an environment only as how many there are, unless all is asked for.
-fn strings(name: &str, arg: u8, raw: u64, captured: &impl Captured, o: &Options, out: &mut String) -> bool {
+fn strings(
+    name: &str,
+    arg: u8,
+    raw: u64,
+    captured: &impl Captured,
+    o: &Options,
+    out: &mut String,
+) -> bool {
     let Some(piece) = captured.piece(arg, Part::StrVec, false) else { return false };
     let count = piece.bytes.iter().filter(|b| **b == 0).count();
     if name == "envp" && o.elements != usize::MAX {
         put!(out, "{raw:#x} /* {count} vars */");
     } else {
         let inner = piece.bytes.strip_suffix(b"\0").unwrap_or(piece.bytes).split(|b| *b == 0);
-        list(inner.take(count), o.elements, out, |word, out| quote(word, usize::MAX, false, o.hex, out));
+        list(inner.take(count), o.elements, out, |word, out| {
+            quote(word, usize::MAX, false, o.hex, out)
+        });
     }
     true
 }
 
 /// What a pointer leads to: before the call, after it, or `[before => after]`.
-fn buffer(layout: &Layout, arg: u8, captured: &impl Captured, o: &Options, out: &mut String) -> bool {
+fn buffer(
+    layout: &Layout,
+    arg: u8,
+    captured: &impl Captured,
+    o: &Options,
+    out: &mut String,
+) -> bool {
     let part = if layout.form == Form::Data { Part::Data } else { Part::Bytes };
     match (captured.piece(arg, part, false), captured.piece(arg, part, true)) {
         (Some(before), Some(after)) if before.bytes != after.bytes => {

@@ -63,7 +63,10 @@ mod tests {
         assert_eq!(printed(Ret::Fd, Some(3)), "3");
         assert_eq!(printed(Ret::Zero, Some(-2)), "-1 ENOENT (No such file or directory)");
         assert_eq!(printed(Ret::Addr, Some(0x7f00_0000_0000)), "0x7f0000000000");
-        assert_eq!(printed(Ret::Zero, Some(-512)), "? ERESTARTSYS (To be restarted if SA_RESTART is set)");
+        assert_eq!(
+            printed(Ret::Zero, Some(-512)),
+            "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
+        );
         assert_eq!(printed(Ret::Zero, Some(-4000)), "-1 (errno 4000)");
         assert_eq!(printed(Ret::Never, None), "?");
     }

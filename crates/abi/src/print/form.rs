@@ -8,16 +8,28 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
     let bytes = piece.bytes;
     match layout.form {
         Form::Struct => structure(layout, bytes, out),
-        Form::Array if layout.size > 0 => list(bytes.chunks_exact(layout.size as usize), o.elements, out, |b, out| structure(layout, b, out)),
-        Form::Fds => list(bytes.chunks_exact(4), o.elements, out, |b, out| put!(out, "{}", number(b, 0, 4).unwrap_or(0) as i32)),
-        Form::Names => list(names(bytes), o.elements, out, |name, out| quote(name, usize::MAX, false, o.hex, out)),
+        Form::Array if layout.size > 0 => {
+            list(bytes.chunks_exact(layout.size as usize), o.elements, out, |b, out| {
+                structure(layout, b, out)
+            })
+        }
+        Form::Fds => list(bytes.chunks_exact(4), o.elements, out, |b, out| {
+            put!(out, "{}", number(b, 0, 4).unwrap_or(0) as i32)
+        }),
+        Form::Names => list(names(bytes), o.elements, out, |name, out| {
+            quote(name, usize::MAX, false, o.hex, out)
+        }),
         Form::Dirents => list(entries(bytes, 18), o.elements, out, |e, out| dirent(&e, o, out)),
         Form::Dirents64 => list(entries(bytes, 19), o.elements, out, |e, out| dirent(&e, o, out)),
         Form::Sockaddr | Form::SocketName => sockaddr(bytes, o, out),
         Form::BitSet => bits(bytes, o.elements, out),
         // getcwd gives the NUL with it, readlink does not.
-        Form::Text => quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out),
-        Form::Data | Form::Opaque | Form::Host | Form::Array => quote(bytes, o.strings, piece.more, o.hex, out),
+        Form::Text => {
+            quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out)
+        }
+        Form::Data | Form::Opaque | Form::Host | Form::Array => {
+            quote(bytes, o.strings, piece.more, o.hex, out)
+        }
     }
 }
 
@@ -49,8 +61,17 @@ fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<'_>> {
 }
 
 fn dirent(e: &Dirent<'_>, o: &Options, out: &mut String) {
-    const TYPES: [(u8, &str); 9] =
-        [(0, "DT_UNKNOWN"), (1, "DT_FIFO"), (2, "DT_CHR"), (4, "DT_DIR"), (6, "DT_BLK"), (8, "DT_REG"), (10, "DT_LNK"), (12, "DT_SOCK"), (14, "DT_WHT")];
+    const TYPES: [(u8, &str); 9] = [
+        (0, "DT_UNKNOWN"),
+        (1, "DT_FIFO"),
+        (2, "DT_CHR"),
+        (4, "DT_DIR"),
+        (6, "DT_BLK"),
+        (8, "DT_REG"),
+        (10, "DT_LNK"),
+        (12, "DT_SOCK"),
+        (14, "DT_WHT"),
+    ];
     put!(out, "{{d_ino={}, d_type=", e.ino);
     match TYPES.iter().find(|(v, _)| *v == e.kind) {
         Some((_, name)) => out.push_str(name),
@@ -63,7 +84,9 @@ fn dirent(e: &Dirent<'_>, o: &Options, out: &mut String) {
 
 /// `{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}`
 pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
-    let Some(family) = number(bytes, 0, 2) else { return quote(bytes, o.strings, false, o.hex, out) };
+    let Some(family) = number(bytes, 0, 2) else {
+        return quote(bytes, o.strings, false, o.hex, out);
+    };
     out.push_str("{sa_family=");
     super::flags(&crate::flags::net::FAMILY, family, out);
     let port = number(bytes, 2, 2).map_or(0, |p| (p as u16).swap_bytes());
@@ -72,22 +95,42 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
         1 => {
             let path = bytes.get(2..).unwrap_or_default();
             let is_abstract = path.len() > 1 && path[0] == 0;
-            let path = if is_abstract { &path[1..] } else { &path[..path.iter().position(|b| *b == 0).unwrap_or(path.len())] };
+            let path = if is_abstract {
+                &path[1..]
+            } else {
+                &path[..path.iter().position(|b| *b == 0).unwrap_or(path.len())]
+            };
             if !path.is_empty() {
                 out.push_str(if is_abstract { ", sun_path=@" } else { ", sun_path=" });
                 quote(path, usize::MAX, false, o.hex, out);
             }
         }
         2 if bytes.len() >= 8 => {
-            put!(out, ", sin_port=htons({port}), sin_addr=inet_addr(\"{}.{}.{}.{}\")", byte(4), byte(5), byte(6), byte(7));
+            put!(
+                out,
+                ", sin_port=htons({port}), sin_addr=inet_addr(\"{}.{}.{}.{}\")",
+                byte(4),
+                byte(5),
+                byte(6),
+                byte(7)
+            );
         }
         10 if bytes.len() >= 24 => {
             let mut address = [0; 16];
             address.copy_from_slice(&bytes[8..24]);
             let address = std::net::Ipv6Addr::from(address);
-            put!(out, ", sin6_port=htons({port}), sin6_addr=inet_pton(\"{address}\"), sin6_scope_id={}", number(bytes, 24, 4).unwrap_or(0));
+            put!(
+                out,
+                ", sin6_port=htons({port}), sin6_addr=inet_pton(\"{address}\"), sin6_scope_id={}",
+                number(bytes, 24, 4).unwrap_or(0)
+            );
         }
-        16 if bytes.len() >= 12 => put!(out, ", nl_pid={}, nl_groups={:#x}", number(bytes, 4, 4).unwrap_or(0), number(bytes, 8, 4).unwrap_or(0)),
+        16 if bytes.len() >= 12 => put!(
+            out,
+            ", nl_pid={}, nl_groups={:#x}",
+            number(bytes, 4, 4).unwrap_or(0),
+            number(bytes, 8, 4).unwrap_or(0)
+        ),
         _ => {
             out.push_str(", sa_data=");
             quote(bytes.get(2..).unwrap_or_default(), o.strings, false, o.hex, out);
@@ -135,18 +178,30 @@ mod tests {
             dirents.extend(name);
             dirents.resize(dirents.len().next_multiple_of(8), 0);
         }
-        assert_eq!(printed(&l::DIRENTS64, &dirents), r#"[{d_ino=7, d_type=DT_DIR, d_name="."}, {d_ino=8, d_type=DT_REG, d_name="a"}]"#);
+        assert_eq!(
+            printed(&l::DIRENTS64, &dirents),
+            r#"[{d_ino=7, d_type=DT_DIR, d_name="."}, {d_ino=8, d_type=DT_REG, d_name="a"}]"#
+        );
         assert_eq!(printed(&l::NAMES, b"user.a\0user.b\0"), r#"["user.a", "user.b"]"#);
         assert_eq!(printed(&l::NAMES, b""), "[]");
         assert_eq!(printed(&l::FDS, &[3, 0, 0, 0, 4, 0, 0, 0]), "[3, 4]");
         assert_eq!(printed(&l::BITS, &[0b1001, 1]), "[0 3 8]");
         assert_eq!(printed(&l::TEXT, b"/tmp\0"), r#""/tmp""#);
-        assert_eq!(printed(&l::SOCKADDR, b"\x01\0/run/x\0"), r#"{sa_family=AF_UNIX, sun_path="/run/x"}"#);
-        assert_eq!(printed(&l::SOCKADDR, b"\x01\0\0abc"), r#"{sa_family=AF_UNIX, sun_path=@"abc"}"#);
+        assert_eq!(
+            printed(&l::SOCKADDR, b"\x01\0/run/x\0"),
+            r#"{sa_family=AF_UNIX, sun_path="/run/x"}"#
+        );
+        assert_eq!(
+            printed(&l::SOCKADDR, b"\x01\0\0abc"),
+            r#"{sa_family=AF_UNIX, sun_path=@"abc"}"#
+        );
         assert_eq!(
             printed(&l::SOCKADDR, b"\x02\0\0\x50\x7f\0\0\x01\0\0\0\0\0\0\0\0"),
             r#"{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}"#
         );
-        assert_eq!(printed(&l::POLLFD, &[3, 0, 0, 0, 1, 0, 0, 0]), "[{fd=3, events=POLLIN, revents=0}]");
+        assert_eq!(
+            printed(&l::POLLFD, &[3, 0, 0, 0, 1, 0, 0, 0]),
+            "[{fd=3, events=POLLIN, revents=0}]"
+        );
     }
 }

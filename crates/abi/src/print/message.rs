@@ -27,11 +27,20 @@ fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut S
 }
 
 /// `struct msghdr`s, or `mmsghdr`s if `many`, with names, vectors and data. `false` if no header was captured.
-pub(super) fn messages(captured: &impl Captured, arg: u8, many: bool, o: &Options, out: &mut String) -> bool {
-    let Some(heads) = captured.piece(arg, Part::Msg, true) else { return vectors(captured, arg, o, out) };
+pub(super) fn messages(
+    captured: &impl Captured,
+    arg: u8,
+    many: bool,
+    o: &Options,
+    out: &mut String,
+) -> bool {
+    let Some(heads) = captured.piece(arg, Part::Msg, true) else {
+        return vectors(captured, arg, o, out);
+    };
     let part = |part| captured.piece(arg, part, true).map_or(&[][..], |p| p.bytes);
     let more = captured.piece(arg, Part::Data, true).is_some_and(|p| p.more);
-    let (mut names, mut vectors, mut controls, mut data) = (part(Part::Name), part(Part::Iovecs), part(Part::Control), part(Part::Data));
+    let (mut names, mut vectors, mut controls, mut data) =
+        (part(Part::Name), part(Part::Iovecs), part(Part::Control), part(Part::Data));
     let mut one = |head: &[u8], out: &mut String| {
         let word = |at, width| number(head, at, width).unwrap_or(0);
         out.push_str("{msg_name=");

@@ -4,7 +4,11 @@ use crate::{Arg, Kind, Ret, Shape};
 
 /// `pread64(fd: fd, buf: out data[ret ≤ count], count: size, pos: position) -> bytes`
 pub fn signature(shape: &Shape) -> String {
-    let args: Vec<String> = shape.args.iter().map(|a| format!("{}: {}", a.name, kind_name(a.kind, shape.args))).collect();
+    let args: Vec<String> = shape
+        .args
+        .iter()
+        .map(|a| format!("{}: {}", a.name, kind_name(a.kind, shape.args)))
+        .collect();
     format!("{}({}) -> {}", shape.name, args.join(", "), ret_name(shape.ret))
 }
 
@@ -86,9 +90,18 @@ mod tests {
     #[test]
     fn rows_as_text() {
         let of = |name: &str| signature(&crate::by_name(name).expect("a row").shape);
-        assert_eq!(of("pread64"), "pread64(fd: fd, buf: out data[ret <= count], count: size, pos: position) -> bytes");
-        assert_eq!(of("openat"), "openat(dfd: dirfd, filename: path, flags: O_*, mode: mode) -> fd");
-        assert_eq!(of("poll"), "poll(ufds: inout struct pollfd[nfds * 8], nfds: uint, timeout_msecs: int) -> int");
+        assert_eq!(
+            of("pread64"),
+            "pread64(fd: fd, buf: out data[ret <= count], count: size, pos: position) -> bytes"
+        );
+        assert_eq!(
+            of("openat"),
+            "openat(dfd: dirfd, filename: path, flags: O_*, mode: mode) -> fd"
+        );
+        assert_eq!(
+            of("poll"),
+            "poll(ufds: inout struct pollfd[nfds * 8], nfds: uint, timeout_msecs: int) -> int"
+        );
         assert_eq!(of("getpid"), "getpid() -> pid");
     }
 }

@@ -18,10 +18,21 @@ pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
         Kind::Flags(set) => flags(set, raw, out),
         Kind::Hex => put!(out, "{raw:#x}"),
         Kind::Addr | Kind::Unused => address(raw, out),
-        Kind::Path(_) | Kind::Str | Kind::StrVec | Kind::In(..) | Kind::Out(..) | Kind::InOut(..) | Kind::InIov { .. } | Kind::OutIov { .. } => {
+        Kind::Path(_)
+        | Kind::Str
+        | Kind::StrVec
+        | Kind::In(..)
+        | Kind::Out(..)
+        | Kind::InOut(..)
+        | Kind::InIov { .. }
+        | Kind::OutIov { .. } => {
             address(raw, out);
         }
-        Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => address(raw, out),
+        Kind::InMsg
+        | Kind::OutMsg
+        | Kind::InMsgs { .. }
+        | Kind::OutMsgs { .. }
+        | Kind::Iocbs { .. } => address(raw, out),
     }
 }
 
@@ -99,7 +110,8 @@ pub fn structure(layout: &Layout, bytes: &[u8], out: &mut String) {
     }
     out.push('{');
     let end = |f: &Field| f.at as usize + f.size as usize;
-    let mut shown = layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f)).peekable();
+    let mut shown =
+        layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f)).peekable();
     while let Some(f) = shown.next() {
         put!(out, "{}=", f.name);
         value(f, bytes, out);
@@ -126,13 +138,23 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         Is::Flags(set) => flags(set, raw, out),
         Is::Addr => address(raw, out),
         Is::Dev if f.size == 8 => device(raw, out),
-        Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => put!(out, "{raw}"),
+        Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => {
+            put!(out, "{raw}")
+        }
     }
 }
 
 /// `S_IFREG|0644`, `S_IFDIR|S_ISVTX|0777`.
 fn mode(raw: u64, out: &mut String) {
-    const TYPES: [(u64, &str); 7] = [(0o14, "S_IFSOCK"), (0o12, "S_IFLNK"), (0o10, "S_IFREG"), (6, "S_IFBLK"), (4, "S_IFDIR"), (2, "S_IFCHR"), (1, "S_IFIFO")];
+    const TYPES: [(u64, &str); 7] = [
+        (0o14, "S_IFSOCK"),
+        (0o12, "S_IFLNK"),
+        (0o10, "S_IFREG"),
+        (6, "S_IFBLK"),
+        (4, "S_IFDIR"),
+        (2, "S_IFCHR"),
+        (1, "S_IFIFO"),
+    ];
     if let Some((_, name)) = TYPES.iter().find(|(v, _)| *v == raw >> 12) {
         put!(out, "{name}|");
     } else if raw >> 12 != 0 {
@@ -168,13 +190,22 @@ mod tests {
         assert_eq!((access(0), access(6)), ("F_OK".to_owned(), "R_OK|W_OK".to_owned()));
         assert_eq!(printed(Kind::Flags(&crate::flags::io::WHENCE), 0xdead_0000_0002), "SEEK_END");
         assert_eq!(printed(Kind::Flags(&crate::flags::file::AT), 0), "0");
-        assert_eq!(printed(Kind::Flags(&crate::flags::process::CLONE), 0x0120_0011), "SIGCHLD|CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID");
+        assert_eq!(
+            printed(Kind::Flags(&crate::flags::process::CLONE), 0x0120_0011),
+            "SIGCHLD|CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID"
+        );
         assert_eq!(printed(Kind::DirFd, -100i64 as u64), "AT_FDCWD");
         assert_eq!(printed(Kind::DirFd, 0xffff_ff9c), "AT_FDCWD");
-        assert_eq!((printed(Kind::Mode, 0), printed(Kind::Mode, 0o644)), ("000".to_owned(), "0644".to_owned()));
+        assert_eq!(
+            (printed(Kind::Mode, 0), printed(Kind::Mode, 0o644)),
+            ("000".to_owned(), "0644".to_owned())
+        );
         assert_eq!(printed(Kind::Mode, 0o10_666), "S_IFIFO|0666");
         assert_eq!(printed(Kind::Dev, 0x801), "makedev(0x8, 0x1)");
-        assert_eq!((printed(Kind::Signal, 17), printed(Kind::Signal, 34), printed(Kind::Signal, 0)), ("SIGCHLD".into(), "SIGRT_2".into(), "0".into()));
+        assert_eq!(
+            (printed(Kind::Signal, 17), printed(Kind::Signal, 34), printed(Kind::Signal, 0)),
+            ("SIGCHLD".into(), "SIGRT_2".into(), "0".into())
+        );
     }
 
     #[test]
@@ -188,7 +219,10 @@ mod tests {
         assert!(out.contains("st_size=5, "), "{out}");
         out.clear();
         structure(&crate::layout::STAT, &stat[..30], &mut out);
-        assert!(out.ends_with("st_mode=S_IFREG|0644, st_nlink=0}"), "what is not there is left out: {out}");
+        assert!(
+            out.ends_with("st_mode=S_IFREG|0644, st_nlink=0}"),
+            "what is not there is left out: {out}"
+        );
         out.clear();
         structure(&crate::layout::LOFF, &(-1i64).to_le_bytes(), &mut out);
         assert_eq!(out, "-1");

@@ -88,7 +88,12 @@ pub const fn path_at(name: &'static str, dir: u8) -> Arg {
 }
 /// The same, unless argument `flags` has `AT_SYMLINK_NOFOLLOW`.
 pub const fn lpath_at(name: &'static str, dir: u8, flags: u8) -> Arg {
-    at(name, Some(dir), Role::Lookup, Follow::Unless { arg: flags, bit: linux_raw_sys::general::AT_SYMLINK_NOFOLLOW as u64 })
+    at(
+        name,
+        Some(dir),
+        Role::Lookup,
+        Follow::Unless { arg: flags, bit: linux_raw_sys::general::AT_SYMLINK_NOFOLLOW as u64 },
+    )
 }
 /// A name in `role`, at which a link is taken for itself.
 pub const fn name(name: &'static str, dir: Option<u8>, role: Role) -> Arg {
@@ -96,7 +101,12 @@ pub const fn name(name: &'static str, dir: Option<u8>, role: Role) -> Arg {
 }
 /// A name that is opened with the flags of argument `f`.
 pub const fn opened(name: &'static str, dir: Option<u8>, f: u8) -> Arg {
-    at(name, dir, Role::Open(OpenFlags::Arg(f)), Follow::Unless { arg: f, bit: linux_raw_sys::general::O_NOFOLLOW as u64 })
+    at(
+        name,
+        dir,
+        Role::Open(OpenFlags::Arg(f)),
+        Follow::Unless { arg: f, bit: linux_raw_sys::general::O_NOFOLLOW as u64 },
+    )
 }
 pub const fn at(name: &'static str, dir: Option<u8>, role: Role, follow: Follow) -> Arg {
     arg(name, Path(PathUse { dir, role, follow }))

@@ -95,25 +95,45 @@ const ELSEWHERE: &[(&str, &str, u32, u32)] = &[
 
 #[test]
 fn every_other_row_has_a_number_there() {
-    let only: Vec<&str> = abi::table().iter().filter(|r| r.number_on(Arch::Aarch64).is_none()).map(abi::Row::name).collect();
+    let only: Vec<&str> = abi::table()
+        .iter()
+        .filter(|r| r.number_on(Arch::Aarch64).is_none())
+        .map(abi::Row::name)
+        .collect();
     assert_eq!(only, X86_ONLY);
     let number = |name: &str| abi::by_name(name).unwrap().number_on(Arch::Aarch64);
-    assert_eq!((number("openat"), number("read"), number("newfstatat"), number("file_setattr")), (Some(56), Some(63), Some(79), Some(469)));
+    assert_eq!(
+        (number("openat"), number("read"), number("newfstatat"), number("file_setattr")),
+        (Some(56), Some(63), Some(79), Some(469))
+    );
 }
 
 #[test]
 fn structs_there() {
     let source = crate_source("linux-raw-sys");
-    let mut program = "#![allow(warnings)]\nmod ctypes { pub use core::ffi::*; }\nuse core::mem::offset_of;\n".to_owned();
+    let mut program =
+        "#![allow(warnings)]\nmod ctypes { pub use core::ffi::*; }\nuse core::mem::offset_of;\n"
+            .to_owned();
     for module in ["general", "net", "io_uring"] {
-        writeln!(program, "#[path = {:?}] mod {module};", source.join("src/aarch64").join(module).with_extension("rs")).unwrap();
+        writeln!(
+            program,
+            "#[path = {:?}] mod {module};",
+            source.join("src/aarch64").join(module).with_extension("rs")
+        )
+        .unwrap();
     }
     program.push_str("fn w<T, F>(_: fn(&T) -> &F) -> usize { size_of::<F>() }\nfn main() {\n");
-    let layouts: Vec<(&Layout, String)> = crate::structs::layouts().into_iter().filter_map(|l| Some((l, path(l)?))).collect();
+    let layouts: Vec<(&Layout, String)> =
+        crate::structs::layouts().into_iter().filter_map(|l| Some((l, path(l)?))).collect();
     for (layout, path) in &layouts {
         for field in layout.fields {
             let (name, at) = (field.name, format!("offset_of!({path}, {})", field.name));
-            writeln!(program, "println!({:?}, {at}, w::<{path}, _>(|s| &s.{name}));", format!("{}|{name}|{{}}|{{}}", layout.name)).unwrap();
+            writeln!(
+                program,
+                "println!({:?}, {at}, w::<{path}, _>(|s| &s.{name}));",
+                format!("{}|{name}|{{}}|{{}}", layout.name)
+            )
+            .unwrap();
         }
     }
     program.push_str("}\n");
@@ -122,12 +142,20 @@ fn structs_there() {
     let mut wrong = String::new();
     for (layout, _) in &layouts {
         for field in layout.fields {
-            let there = ELSEWHERE.iter().find(|(l, f, ..)| *l == layout.name && *f == field.name).map(|(_, _, at, size)| (*at, *size));
+            let there = ELSEWHERE
+                .iter()
+                .find(|(l, f, ..)| *l == layout.name && *f == field.name)
+                .map(|(_, _, at, size)| (*at, *size));
             let (at, size) = there.unwrap_or((field.at, u32::from(field.size)));
             let line = format!("{}|{}|{at}|{size}", layout.name, field.name);
             if !told.lines().any(|l| l == line) {
                 let prefix = format!("{}|{}|", layout.name, field.name);
-                writeln!(wrong, "expected {line}, the crate says {:?}", told.lines().find(|l| l.starts_with(&prefix))).unwrap();
+                writeln!(
+                    wrong,
+                    "expected {line}, the crate says {:?}",
+                    told.lines().find(|l| l.starts_with(&prefix))
+                )
+                .unwrap();
             }
         }
     }
@@ -135,8 +163,15 @@ fn structs_there() {
 }
 
 fn path(layout: &Layout) -> Option<String> {
-    let made_by_hand =
-        ["struct utimbuf", "struct ustat", "struct if_dqblk", "struct if_nextdqblk", "struct if_dqinfo", "struct epoll_event", "struct io_event"];
+    let made_by_hand = [
+        "struct utimbuf",
+        "struct ustat",
+        "struct if_dqblk",
+        "struct if_nextdqblk",
+        "struct if_dqinfo",
+        "struct epoll_event",
+        "struct io_event",
+    ];
     let more_by_hand = [
         "struct sigaction",
         "struct iocb",
@@ -147,10 +182,14 @@ fn path(layout: &Layout) -> Option<String> {
         "struct tms",
         "struct __user_cap_header_struct",
     ];
-    if !matches!(layout.form, Form::Struct | Form::Array) || made_by_hand.contains(&layout.name) || more_by_hand.contains(&layout.name) {
+    if !matches!(layout.form, Form::Struct | Form::Array)
+        || made_by_hand.contains(&layout.name)
+        || more_by_hand.contains(&layout.name)
+    {
         return None;
     }
-    let spelt = SPELT.iter().find(|(ours, _)| *ours == layout.name).map(|(_, theirs)| (*theirs).to_owned());
+    let spelt =
+        SPELT.iter().find(|(ours, _)| *ours == layout.name).map(|(_, theirs)| (*theirs).to_owned());
     spelt.or_else(|| layout.name.strip_prefix("struct ").map(|name| format!("general::{name}")))
 }
 
@@ -159,11 +198,28 @@ fn crate_source(name: &str) -> PathBuf {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     // Only this platform's packages: others need not have been fetched.
     let platform = "--filter-platform=x86_64-unknown-linux-gnu";
-    let output = Command::new(cargo).args(["metadata", "--offline", "--locked", "--format-version=1", platform, "--manifest-path", manifest]).output().unwrap();
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--offline",
+            "--locked",
+            "--format-version=1",
+            platform,
+            "--manifest-path",
+            manifest,
+        ])
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let start = format!("/{name}-");
-    let found = text.split("\"manifest_path\":\"").skip(1).filter_map(|rest| rest.split('"').next()).find(|p| p.contains(&start));
-    let found = found.unwrap_or_else(|| panic!("cargo does not know where {name} is: {}", String::from_utf8_lossy(&output.stderr)));
+    let found = text
+        .split("\"manifest_path\":\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .find(|p| p.contains(&start));
+    let found = found.unwrap_or_else(|| {
+        panic!("cargo does not know where {name} is: {}", String::from_utf8_lossy(&output.stderr))
+    });
     PathBuf::from(found).parent().unwrap().to_owned()
 }
 
@@ -173,7 +229,12 @@ fn run(program: &str) -> String {
     let (source, binary) = (dir.join("main.rs"), dir.join("main"));
     std::fs::write(&source, program).unwrap();
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let compiled = Command::new(rustc).args(["--edition", "2021", "-o"]).arg(&binary).arg(&source).output().unwrap();
+    let compiled = Command::new(rustc)
+        .args(["--edition", "2021", "-o"])
+        .arg(&binary)
+        .arg(&source)
+        .output()
+        .unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let told = Command::new(&binary).output().unwrap();
     std::fs::remove_dir_all(&dir).unwrap();

@@ -19,10 +19,12 @@ pub struct Btf {
 impl Btf {
     /// Reads them; panics if the kernel does not tell them.
     pub fn load() -> Self {
-        let raw = std::fs::read("/sys/kernel/btf/vmlinux").expect("this test needs /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)");
+        let raw = std::fs::read("/sys/kernel/btf/vmlinux")
+            .expect("this test needs /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)");
         let word = |at: usize| u32::from_le_bytes(raw[at..at + 4].try_into().unwrap());
         assert_eq!(u16::from_le_bytes([raw[0], raw[1]]), 0xeb9f, "BTF's magic");
-        let (head, types_at, types_len, strings_at) = (word(4) as usize, word(8) as usize, word(12) as usize, word(16) as usize);
+        let (head, types_at, types_len, strings_at) =
+            (word(4) as usize, word(8) as usize, word(12) as usize, word(16) as usize);
         let string = |at: u32| {
             let start = head + strings_at + at as usize;
             let end = start + raw[start..].iter().position(|b| *b == 0).unwrap();
@@ -33,7 +35,8 @@ impl Btf {
         let mut at = head + types_at;
         while at < head + types_at + types_len {
             let (name, info, size_or_type) = (string(word(at)), word(at + 4), word(at + 8));
-            let (kind, count, bit_fields) = (info >> 24 & 0x1f, (info & 0xffff) as usize, info >> 31 == 1);
+            let (kind, count, bit_fields) =
+                (info >> 24 & 0x1f, (info & 0xffff) as usize, info >> 31 == 1);
             at += 12;
             let mut members = vec![];
             let mut element = None;
@@ -46,7 +49,11 @@ impl Btf {
                 4 | 5 => {
                     for i in 0..count {
                         let offset = word(at + 12 * i + 8);
-                        members.push((string(word(at + 12 * i)), word(at + 12 * i + 4), if bit_fields { offset & 0xff_ffff } else { offset }));
+                        members.push((
+                            string(word(at + 12 * i)),
+                            word(at + 12 * i + 4),
+                            if bit_fields { offset & 0xff_ffff } else { offset },
+                        ));
                     }
                     at += 12 * count;
                 }
@@ -85,7 +92,8 @@ impl Btf {
             if member == name {
                 return Some((bits / 8, *ty as usize));
             }
-            let (more, ty) = member.is_empty().then(|| self.find(self.resolve(*ty as usize), name)).flatten()?;
+            let (more, ty) =
+                member.is_empty().then(|| self.find(self.resolve(*ty as usize), name)).flatten()?;
             Some((bits / 8 + more, ty))
         })
     }

@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Calls whose tracepoint goes by another name.
-const SPELT: &[(&str, &str)] =
-    &[("stat", "newstat"), ("fstat", "newfstat"), ("lstat", "newlstat"), ("uname", "newuname"), ("sendfile", "sendfile64"), ("umount2", "umount")];
+const SPELT: &[(&str, &str)] = &[
+    ("stat", "newstat"),
+    ("fstat", "newfstat"),
+    ("lstat", "newlstat"),
+    ("uname", "newuname"),
+    ("sendfile", "sendfile64"),
+    ("umount2", "umount"),
+];
 
 /// Calls without a tracepoint here, and why.
 const UNTRACED: &[(&str, &str)] = &[
@@ -43,7 +49,11 @@ const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
     ("shmdt", "shmaddr", "where it is mapped"),
     ("shmctl", "buf", "what it is depends on cmd; nothing on disk"),
     ("msgctl", "buf", "what it is depends on cmd; nothing on disk"),
-    ("clone", "parent_tidptr", "written only with CLONE_PARENT_SETTID; else the register may hold anything"),
+    (
+        "clone",
+        "parent_tidptr",
+        "written only with CLONE_PARENT_SETTID; else the register may hold anything",
+    ),
     ("clone", "child_tidptr", "the child's memory"),
     ("modify_ldt", "ptr", "depends on func"),
     ("mount", "data", "depends on the file system's type"),
@@ -122,7 +132,8 @@ fn every_row_agrees_with_the_running_kernel() {
 fn compare(row: &Row, theirs: &[(String, String)], wrong: &mut Vec<String>) {
     let name = row.name();
     if theirs.len() != row.shape.args.len() {
-        wrong.push(format!("{name}: {} arguments, the kernel has {theirs:?}", row.shape.args.len()));
+        wrong
+            .push(format!("{name}: {} arguments, the kernel has {theirs:?}", row.shape.args.len()));
         return;
     }
     for (arg, (ty, theirs)) in row.shape.args.iter().zip(theirs) {
@@ -132,10 +143,18 @@ fn compare(row: &Row, theirs: &[(String, String)], wrong: &mut Vec<String>) {
         let pointer = ty.contains('*') || ty.contains("cap_user_");
         let listed = NOT_FOLLOWED.iter().any(|(c, a, _)| *c == name && *a == arg.name);
         match (pointer, arg.kind.is_followed()) {
-            (true, false) if !listed => wrong.push(format!("{name}: {ty} {theirs} is not followed, and no reason listed")),
-            (true, false) if !matches!(arg.kind, Kind::Addr | Kind::Unused) => wrong.push(format!("{name}: {ty} {theirs} is {:?}", arg.kind)),
-            (true, true) if listed => wrong.push(format!("{name}: {theirs} is listed as not followed, but is")),
-            (false, true) if !FOLLOWED.contains(&(name, arg.name)) => wrong.push(format!("{name}: {ty} {theirs} is no pointer")),
+            (true, false) if !listed => {
+                wrong.push(format!("{name}: {ty} {theirs} is not followed, and no reason listed"))
+            }
+            (true, false) if !matches!(arg.kind, Kind::Addr | Kind::Unused) => {
+                wrong.push(format!("{name}: {ty} {theirs} is {:?}", arg.kind))
+            }
+            (true, true) if listed => {
+                wrong.push(format!("{name}: {theirs} is listed as not followed, but is"))
+            }
+            (false, true) if !FOLLOWED.contains(&(name, arg.name)) => {
+                wrong.push(format!("{name}: {ty} {theirs} is no pointer"))
+            }
             _ => {}
         }
         let kind_fits = match arg.kind {
@@ -155,10 +174,19 @@ fn compare(row: &Row, theirs: &[(String, String)], wrong: &mut Vec<String>) {
 
 #[test]
 fn every_tracepoint_has_a_row() {
-    let rows: BTreeSet<String> =
-        abi::table().iter().map(|r| SPELT.iter().find(|(ours, _)| *ours == r.name()).map_or(r.name(), |(_, theirs)| theirs).to_owned()).collect();
+    let rows: BTreeSet<String> = abi::table()
+        .iter()
+        .map(|r| {
+            SPELT
+                .iter()
+                .find(|(ours, _)| *ours == r.name())
+                .map_or(r.name(), |(_, theirs)| theirs)
+                .to_owned()
+        })
+        .collect();
     let entries = std::fs::read_dir(tracefs()).expect("tracefs is mounted");
-    let theirs = entries.filter_map(|e| Some(e.ok()?.file_name().to_str()?.strip_prefix("sys_enter_")?.to_owned()));
+    let theirs = entries
+        .filter_map(|e| Some(e.ok()?.file_name().to_str()?.strip_prefix("sys_enter_")?.to_owned()));
     let missing: Vec<String> = theirs.filter(|name| !rows.contains(name)).collect();
     assert!(missing.is_empty(), "calls of the running kernel without a row: {missing:?}");
 }
@@ -166,7 +194,8 @@ fn every_tracepoint_has_a_row() {
 #[test]
 fn every_number_of_the_crate_has_a_row() {
     for sysno in syscalls::x86_64::Sysno::iter() {
-        let row = abi::by_number(sysno as u32).unwrap_or_else(|| panic!("{} has no row", sysno.name()));
+        let row =
+            abi::by_number(sysno as u32).unwrap_or_else(|| panic!("{} has no row", sysno.name()));
         assert_eq!(row.name(), sysno.name());
     }
 }
@@ -175,12 +204,23 @@ fn every_number_of_the_crate_has_a_row() {
 fn variants_differ_in_what_they_are_by_and_nowhere_before() {
     for row in abi::table() {
         for (value, variant) in row.variants {
-            assert_eq!(value & u64::from(row.mask), *value, "{}: {} can never be chosen", row.name(), variant.name);
+            assert_eq!(
+                value & u64::from(row.mask),
+                *value,
+                "{}: {} can never be chosen",
+                row.name(),
+                variant.name
+            );
             let by = row.by as usize;
             for (arg, ours) in variant.args.iter().zip(row.shape.args) {
                 assert_eq!(arg.name, ours.name, "{}: {}", row.name(), variant.name);
             }
-            assert_eq!(row.variants.iter().filter(|(v, _)| v == value).count(), 1, "{}: {value:#x} twice", row.name());
+            assert_eq!(
+                row.variants.iter().filter(|(v, _)| v == value).count(),
+                1,
+                "{}: {value:#x} twice",
+                row.name()
+            );
             let mut args = [0; 6];
             args[by] = *value;
             assert_eq!(row.shape(&args).name, variant.name);

@@ -10,7 +10,8 @@ struct Anything<'a> {
 
 impl Captured for Anything<'_> {
     fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
-        let at = (arg as usize * 9 + part as usize + usize::from(after) * 5) % self.pieces.len().max(1);
+        let at =
+            (arg as usize * 9 + part as usize + usize::from(after) * 5) % self.pieces.len().max(1);
         let (kept, bytes) = self.pieces.get(at)?;
         (kept % 3 != 0).then_some(Piece { bytes, more: self.more })
     }
@@ -21,7 +22,11 @@ impl Captured for Anything<'_> {
 
 fn options() -> impl Strategy<Value = Options> {
     let hex = prop_oneof![Just(Hex::Never), Just(Hex::Binary), Just(Hex::Always)];
-    (0usize..40, 0usize..40, hex).prop_map(|(strings, elements, hex)| Options { strings, elements, hex })
+    (0usize..40, 0usize..40, hex).prop_map(|(strings, elements, hex)| Options {
+        strings,
+        elements,
+        hex,
+    })
 }
 
 proptest! {

@@ -17,8 +17,12 @@ const SPELT: &[(&str, &str)] = &[
 ];
 
 /// Fields whose name the kernel spells otherwise, as `linux-raw-sys` had to.
-const FIELDS: &[(&str, &str)] =
-    &[("type_", "type"), ("si_pid", "_sifields._kill._pid"), ("si_uid", "_sifields._kill._uid"), ("si_status", "_sifields._sigchld._status")];
+const FIELDS: &[(&str, &str)] = &[
+    ("type_", "type"),
+    ("si_pid", "_sifields._kill._pid"),
+    ("si_uid", "_sifields._kill._uid"),
+    ("si_status", "_sifields._sigchld._status"),
+];
 
 /// Structs that the kernel's types do not have, and why.
 const UNKNOWN: &[(&str, &str)] = &[
@@ -31,7 +35,8 @@ const UNKNOWN: &[(&str, &str)] = &[
 
 /// Every layout that the table reaches.
 pub fn layouts() -> Vec<&'static Layout> {
-    let mut all: Vec<&'static Layout> = vec![&abi::layout::MSGHDR, &abi::layout::MMSGHDR, &abi::layout::IOCB];
+    let mut all: Vec<&'static Layout> =
+        vec![&abi::layout::MSGHDR, &abi::layout::MMSGHDR, &abi::layout::IOCB];
     for row in abi::table() {
         for shape in std::iter::once(&row.shape).chain(row.variants.iter().map(|(_, s)| s)) {
             for arg in shape.args {
@@ -66,10 +71,16 @@ fn every_struct_is_laid_out_as_in_the_running_kernel() {
             wrong.push(format!("{}: {} bytes, the kernel's has {size}", layout.name, layout.size));
         }
         for field in layout.fields.iter().filter(|f| !f.name.is_empty()) {
-            let spelt = FIELDS.iter().find(|(ours, _)| *ours == field.name).map_or(field.name, |(_, theirs)| theirs);
+            let spelt = FIELDS
+                .iter()
+                .find(|(ours, _)| *ours == field.name)
+                .map_or(field.name, |(_, theirs)| theirs);
             match btf.member(name, spelt) {
                 Some(theirs) if theirs == (field.at, u32::from(field.size)) => {}
-                theirs => wrong.push(format!("{}.{}: at {} of {} bytes, the kernel says {theirs:?}", layout.name, field.name, field.at, field.size)),
+                theirs => wrong.push(format!(
+                    "{}.{}: at {} of {} bytes, the kernel says {theirs:?}",
+                    layout.name, field.name, field.at, field.size
+                )),
             }
         }
     }
@@ -86,8 +97,18 @@ fn fields_lie_inside_and_apart() {
         for field in fields {
             assert!(field.at >= end || layout.size == 0, "{}.{} overlaps", layout.name, field.name);
             end = field.at + u32::from(field.size);
-            assert!(matches!(field.size, 1 | 2 | 4 | 8) || field.is == Is::Text, "{}.{}: {} bytes", layout.name, field.name, field.size);
+            assert!(
+                matches!(field.size, 1 | 2 | 4 | 8) || field.is == Is::Text,
+                "{}.{}: {} bytes",
+                layout.name,
+                field.name,
+                field.size
+            );
         }
-        assert!(end <= layout.size || layout.fields.is_empty(), "{} ends before its fields", layout.name);
+        assert!(
+            end <= layout.size || layout.fields.is_empty(),
+            "{} ends before its fields",
+            layout.name
+        );
     }
 }

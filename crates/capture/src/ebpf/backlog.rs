@@ -49,12 +49,26 @@ impl Backlog {
         let mut len = most.next_multiple_of(1 << 20);
         loop {
             // SAFETY: a new private mapping at an address of the kernel's choice.
-            match unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE) } {
+            match unsafe {
+                mmap_anonymous(
+                    std::ptr::null_mut(),
+                    len,
+                    ProtFlags::READ | ProtFlags::WRITE,
+                    MapFlags::PRIVATE | MapFlags::NORESERVE,
+                )
+            } {
                 Ok(memory) => {
-                    let memory = NonNull::new(memory.cast::<u8>()).expect("a mapping has an address");
+                    let memory =
+                        NonNull::new(memory.cast::<u8>()).expect("a mapping has an address");
                     // SAFETY: the mapping's first byte.
                     unsafe { memory.write_volatile(0) };
-                    return Ok(Self { memory, len, put: AtomicU64::new(0), taken: AtomicU64::new(0), given_back: AtomicU64::new(0) });
+                    return Ok(Self {
+                        memory,
+                        len,
+                        put: AtomicU64::new(0),
+                        taken: AtomicU64::new(0),
+                        given_back: AtomicU64::new(0),
+                    });
                 }
                 Err(_) if len > 16 << 20 => len /= 2,
                 Err(e) => return Err(Error::refused("reserve memory")(io::Error::from(e))),
@@ -80,10 +94,15 @@ impl Backlog {
 
     /// Puts records behind the others; false: there is no room. To be called by one thread only.
     pub fn put(&self, records: &[u8], first: u64, next: u64) -> bool {
-        let (mut put, taken) = (self.put.load(Ordering::Relaxed), self.taken.load(Ordering::Acquire));
+        let (mut put, taken) =
+            (self.put.load(Ordering::Relaxed), self.taken.load(Ordering::Acquire));
         let need = HEAD + records.len().next_multiple_of(8);
         let rest = self.len - self.place(put);
-        let skip = if rest < need || (put == taken && self.place(put) >= need.max(LOW)) { rest } else { 0 };
+        let skip = if rest < need || (put == taken && self.place(put) >= need.max(LOW)) {
+            rest
+        } else {
+            0
+        };
         if (put - taken) as usize + skip + need > self.len {
             return false;
         }
@@ -98,7 +117,10 @@ impl Backlog {
             self.word(at).write(records.len() as u64);
             self.word(at + 8).write(first);
             self.word(at + 16).write(next);
-            self.memory.as_ptr().add(at + HEAD).copy_from_nonoverlapping(records.as_ptr(), records.len());
+            self.memory
+                .as_ptr()
+                .add(at + HEAD)
+                .copy_from_nonoverlapping(records.as_ptr(), records.len());
         }
         self.put.store(put + need as u64, Ordering::Release);
         true
@@ -106,7 +128,8 @@ impl Backlog {
 
     /// What was put there first. To be called by one thread only.
     pub fn first(&self) -> Option<Chunk<'_>> {
-        let (mut taken, put) = (self.taken.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
+        let (mut taken, put) =
+            (self.taken.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
         if taken == put {
             return None;
         }
@@ -119,8 +142,14 @@ impl Backlog {
         let len = word(at) as usize;
         assert!(len <= self.len - at - HEAD, "records lie in their mapping");
         // SAFETY: as above, and within the mapping.
-        let records = unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at + HEAD), len) };
-        Some(Chunk { records, first: word(at + 8), next: word(at + 16), end: taken + (HEAD + len.next_multiple_of(8)) as u64 })
+        let records =
+            unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at + HEAD), len) };
+        Some(Chunk {
+            records,
+            first: word(at + 8),
+            next: word(at + 16),
+            end: taken + (HEAD + len.next_multiple_of(8)) as u64,
+        })
     }
 
     /// That is done with.
@@ -133,7 +162,8 @@ impl Backlog {
         let put = self.put.load(Ordering::Relaxed);
         if put - self.given_back.load(Ordering::Relaxed) > MUCH && self.is_empty() {
             // SAFETY: nobody reads here while nothing waits, and only the caller writes.
-            let _best = unsafe { madvise(self.memory.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
+            let _best =
+                unsafe { madvise(self.memory.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
             self.given_back.store(put, Ordering::Relaxed);
         }
     }
@@ -169,13 +199,20 @@ mod tests {
                     }
                     std::thread::yield_now();
                 };
-                assert!(chunk.records == records(n) && (chunk.first, chunk.next) == (n, n + 1), "chunk {n}");
+                assert!(
+                    chunk.records == records(n) && (chunk.first, chunk.next) == (n, n + 1),
+                    "chunk {n}"
+                );
                 backlog.take(&chunk);
             }
         });
         assert!(backlog.is_empty() && backlog.first().is_none());
         backlog.give_back();
-        assert!(backlog.put(&records(5), 5, 6) && backlog.first().is_some_and(|c| c.records == records(5)), "after memory was given back");
+        assert!(
+            backlog.put(&records(5), 5, 6)
+                && backlog.first().is_some_and(|c| c.records == records(5)),
+            "after memory was given back"
+        );
     }
 
     /// However much passes, no more is touched than waits at a time.
@@ -185,7 +222,11 @@ mod tests {
         for n in 0..200 {
             assert!(backlog.put(&vec![n as u8; 1 << 20], n, n + 1));
             let chunk = backlog.first().expect("what was put there");
-            assert!(chunk.records[0] == n as u8 && chunk.records.as_ptr() as usize - backlog.memory.as_ptr() as usize <= LOW + HEAD);
+            assert!(
+                chunk.records[0] == n as u8
+                    && chunk.records.as_ptr() as usize - backlog.memory.as_ptr() as usize
+                        <= LOW + HEAD
+            );
             backlog.take(&chunk);
         }
     }

@@ -22,8 +22,16 @@ pub(super) struct Cgroup {
 /// The root of the cgroups of version 2, and ours.
 fn ours() -> Option<(PathBuf, PathBuf)> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let root = PathBuf::from(mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|m| m.get(2) == Some(&"cgroup2"))?[1]);
-    let ours = std::fs::read_to_string("/proc/self/cgroup").ok()?.lines().find_map(|l| l.strip_prefix("0::/").map(str::to_owned))?;
+    let root = PathBuf::from(
+        mounts
+            .lines()
+            .map(|l| l.split(' ').collect::<Vec<_>>())
+            .find(|m| m.get(2) == Some(&"cgroup2"))?[1],
+    );
+    let ours = std::fs::read_to_string("/proc/self/cgroup")
+        .ok()?
+        .lines()
+        .find_map(|l| l.strip_prefix("0::/").map(str::to_owned))?;
     let ours = root.join(ours);
     Some((root, ours))
 }
@@ -36,7 +44,8 @@ impl Cgroup {
         let path = above.join(format!("{NAME}{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
         let made = || {
-            let freeze = File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
+            let freeze =
+                File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
             std::fs::write(path.join("cgroup.procs"), pid.to_string()).ok()?;
             Some(freeze)
         };
@@ -54,7 +63,8 @@ impl Cgroup {
         if ours.canonicalize().ok()?.starts_with(&path) {
             return None;
         }
-        let freeze = File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
+        let freeze =
+            File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
         Some(Self { path, above: None, freeze, guard: None })
     }
 
@@ -101,7 +111,8 @@ const NAME: &str = "reanimator-";
 /// Recorders that were killed left their cgroups; those in which nobody is any more can be removed.
 fn remove_those_of_the_dead(above: &Path) {
     for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
-        let recorder = entry.file_name().to_str().and_then(|n| n.strip_prefix(NAME)?.parse::<u32>().ok());
+        let recorder =
+            entry.file_name().to_str().and_then(|n| n.strip_prefix(NAME)?.parse::<u32>().ok());
         if recorder.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _best = std::fs::remove_dir(entry.path());
         }
@@ -123,7 +134,9 @@ fn guard(freeze: &File) -> Option<OwnedFd> {
                 libc::dup2(freeze, 1);
                 libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);
                 let mut byte = 0u8;
-                while libc::read(0, (&raw mut byte).cast(), 1) == -1 && *libc::__errno_location() == libc::EINTR {}
+                while libc::read(0, (&raw mut byte).cast(), 1) == -1
+                    && *libc::__errno_location() == libc::EINTR
+                {}
                 libc::pwrite(1, b"0".as_ptr().cast(), 1, 0);
                 libc::_exit(0);
             }

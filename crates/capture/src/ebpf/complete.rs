@@ -31,7 +31,12 @@ pub(super) struct Look {
 
 impl Complete {
     /// Nothing is written yet.
-    pub fn new(rings: Vec<Ring>, window: Arc<Window>, shared: Arc<Shared>, file: &std::fs::File) -> Result<Self, Error> {
+    pub fn new(
+        rings: Vec<Ring>,
+        window: Arc<Window>,
+        shared: Arc<Shared>,
+        file: &std::fs::File,
+    ) -> Result<Self, Error> {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
         let begun = now();
         all.word(0).store(begun, Ordering::Release);
@@ -71,7 +76,11 @@ impl Complete {
             let of = |(i, ring): (usize, &Ring)| {
                 let upto = self.upto[i].load(Ordering::Acquire);
                 // An empty ring's consumer may sleep.
-                if ring.consumed() == ring.produced() && self.window.queued(i) == 0 { look.time.max(upto) } else { upto }
+                if ring.consumed() == ring.produced() && self.window.queued(i) == 0 {
+                    look.time.max(upto)
+                } else {
+                    upto
+                }
             };
             let all = self.rings.iter().enumerate().map(of).min();
             // What is taken when a journal has failed is thrown away.

@@ -34,7 +34,8 @@ pub(super) struct Cpus(Mapped);
 
 impl Cpus {
     fn new(probe: &Probe<'_>) -> Result<Self, Error> {
-        let bytes = (probe.cpus * size_of::<cpu_state>()).next_multiple_of(rustix::param::page_size());
+        let bytes =
+            (probe.cpus * size_of::<cpu_state>()).next_multiple_of(rustix::param::page_size());
         Mapped::new(&probe.skel.maps.cpus, 0, bytes, true).map(Self)
     }
     /// A CPU's word, by its offset in `cpu_state`.
@@ -86,21 +87,48 @@ fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
 
 impl Consumers {
     /// Starts them, one for each journal.
-    pub fn start(probe: &Probe<'_>, journals: Vec<Journal>, complete: &File, rate: Option<u64>) -> Result<Self, Error> {
+    pub fn start(
+        probe: &Probe<'_>,
+        journals: Vec<Journal>,
+        complete: &File,
+        rate: Option<u64>,
+    ) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped, failed: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            stopped,
+            failed: AtomicBool::new(false),
+        });
         let window = Arc::new(Window::new(probe.cpus));
-        let rings = probe.rings.iter().map(|ring| Ring::new(ring, probe.ring_bytes)).collect::<Result<_, Error>>()?;
-        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
+        let rings = probe
+            .rings
+            .iter()
+            .map(|ring| Ring::new(ring, probe.ring_bytes))
+            .collect::<Result<_, Error>>()?;
+        let complete =
+            Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
         let mut threads = Vec::new();
         let (settled, all_settled) = std::sync::mpsc::channel();
         for (cpu, journal) in journals.into_iter().enumerate() {
-            let map = MapHandle::try_from(&probe.rings[cpu]).map_err(refused("copy a descriptor"))?;
+            let map =
+                MapHandle::try_from(&probe.rings[cpu]).map_err(refused("copy a descriptor"))?;
             let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
-            epoll::add(&sleep, &map, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(io("watch a ring"))?;
-            epoll::add(&sleep, shared.stopped.as_fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN).map_err(io("watch an eventfd"))?;
+            epoll::add(
+                &sleep,
+                &map,
+                epoll::EventData::new_u64(0),
+                epoll::EventFlags::IN | epoll::EventFlags::ET,
+            )
+            .map_err(io("watch a ring"))?;
+            epoll::add(
+                &sleep,
+                shared.stopped.as_fd(),
+                epoll::EventData::new_u64(1),
+                epoll::EventFlags::IN,
+            )
+            .map_err(io("watch an eventfd"))?;
             let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared))?;
             let consumer = Consumer {
                 cpu,
@@ -123,7 +151,12 @@ impl Consumers {
                 let _nobody_waits = settled.send(());
                 consumer.run()
             };
-            threads.push(std::thread::Builder::new().name(format!("ring {cpu}")).spawn(run).map_err(Error::refused("start a thread"))?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("ring {cpu}"))
+                    .spawn(run)
+                    .map_err(Error::refused("start a thread"))?,
+            );
         }
         // A thread that begins takes locks on our memory map, and whom we start soon may keep it from its CPU meanwhile.
         for _ in &threads {
@@ -140,8 +173,14 @@ impl Consumers {
         for thread in self.threads {
             match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
                 Ok(Taken { cpu, next }) => {
-                    let made = self.cpus.word(cpu as usize, offset_of!(cpu_state, seq)).load(Ordering::Acquire);
-                    outcome.held += self.cpus.word(cpu as usize, offset_of!(cpu_state, held)).load(Ordering::Acquire);
+                    let made = self
+                        .cpus
+                        .word(cpu as usize, offset_of!(cpu_state, seq))
+                        .load(Ordering::Acquire);
+                    outcome.held += self
+                        .cpus
+                        .word(cpu as usize, offset_of!(cpu_state, held))
+                        .load(Ordering::Acquire);
                     if made > next {
                         outcome.gaps.push(Gap { cpu, first: next, records: made - next });
                     }
@@ -195,7 +234,8 @@ impl Consumer {
 
     /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or come to wait.
     fn careful(&mut self) -> bool {
-        let long_calls = self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
+        let long_calls =
+            self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
         if long_calls != self.long_calls {
             self.long_calls = long_calls;
             self.careful_until = Instant::now() + CAREFUL;
@@ -232,13 +272,18 @@ impl Consumer {
         if quiet {
             self.writer.rest();
         }
-        self.cpus.word(self.cpu, offset_of!(cpu_state, wake_at)).store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
+        self.cpus
+            .word(self.cpu, offset_of!(cpu_state, wake_at))
+            .store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
         if quiet && self.complete.rings[self.cpu].span(1).is_some() {
             return;
         }
         let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
+        let mut events = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }];
         let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&nap));
     }
 }

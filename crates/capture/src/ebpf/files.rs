@@ -87,16 +87,29 @@ impl Files {
     pub const JOURNALS: usize = 2;
 
     /// Starts them; `common` is the map of that name.
-    pub fn start(probe: &Probe<'_>, common: &Arc<Mapped>, journals: Vec<Journal>) -> Result<Self, Error> {
-        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
-        let desk = Arc::new(Desk { stop: AtomicBool::new(false), stopped, common: Arc::clone(common), turn: Mutex::default(), disk: Mutex::new(()) });
-        let cpus =
-            rustix::thread::sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>()).unwrap_or_default();
+    pub fn start(
+        probe: &Probe<'_>,
+        common: &Arc<Mapped>,
+        journals: Vec<Journal>,
+    ) -> Result<Self, Error> {
+        let stopped = eventfd(0, EventfdFlags::CLOEXEC)
+            .map_err(|e| Error::refused("make an eventfd")(e.into()))?;
+        let desk = Arc::new(Desk {
+            stop: AtomicBool::new(false),
+            stopped,
+            common: Arc::clone(common),
+            turn: Mutex::default(),
+            disk: Mutex::new(()),
+        });
+        let cpus = rustix::thread::sched_getaffinity(None)
+            .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>())
+            .unwrap_or_default();
         let patience = if cpus.len() == 1 { 0 } else { TICKS };
         common.word(offset_of!(common_state, patience)).store(patience, Ordering::Release);
         let mut threads = Vec::new();
         for (half, journal) in journals.into_iter().enumerate() {
-            let requests = MapHandle::try_from(&probe.skel.maps.requests).map_err(refused("copy a descriptor"))?;
+            let requests = MapHandle::try_from(&probe.skel.maps.requests)
+                .map_err(refused("copy a descriptor"))?;
             let desk = Arc::clone(&desk);
             let mut mine = CpuSet::new();
             cpus.iter().skip(half).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
@@ -104,13 +117,20 @@ impl Files {
                 // Of one CPU both have the same.
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
                 if first_of_all() {
-                    desk.common.word(offset_of!(common_state, patience)).fetch_min(AT_ONCE, Ordering::Release);
+                    desk.common
+                        .word(offset_of!(common_state, patience))
+                        .fetch_min(AT_ONCE, Ordering::Release);
                 }
                 let mut out = Out::new(journal);
                 serve(&requests, &desk, half, &mut out);
                 out.finish()
             };
-            threads.push(std::thread::Builder::new().name("files".to_owned()).spawn(serve).map_err(Error::refused("start a thread"))?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name("files".to_owned())
+                    .spawn(serve)
+                    .map_err(Error::refused("start a thread"))?,
+            );
         }
         Ok(Self { desk, threads })
     }
@@ -118,7 +138,10 @@ impl Files {
     pub fn finish(self) -> Option<trace::Error> {
         self.desk.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.desk.stopped, &1u64.to_ne_bytes());
-        let ends = self.threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let ends = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         ends.collect::<Vec<_>>().into_iter().flatten().next()
     }
 }
@@ -151,25 +174,42 @@ fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
             let _ = ring.consume();
             turn.took(half, answered.take());
         }
-        let disk = if last { Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner)) } else { desk.disk.try_lock().ok() };
+        let disk = if last {
+            Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner))
+        } else {
+            desk.disk.try_lock().ok()
+        };
         if disk.is_some() {
             out.borrow_mut().flush();
             let mut turn = turn();
-            desk.common.word(offset_of!(common_state, kept)).store(turn.wrote(half), Ordering::Release);
+            desk.common
+                .word(offset_of!(common_state, kept))
+                .store(turn.wrote(half), Ordering::Release);
         }
         let waits = disk.is_none();
         drop(disk);
         if last {
             return;
         }
-        let mut fds = [PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN), PollFd::new(&desk.stopped, PollFlags::IN)];
+        let mut fds = [
+            PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN),
+            PollFd::new(&desk.stopped, PollFlags::IN),
+        ];
         let _ = poll(&mut fds, waits.then_some(&SOON));
     }
 }
 
 fn answer(r: &request, name: &Path, out: &mut Out) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
-    let header = Header { kind: RecordKind::Call as u8, pid: r.pid, tid: r.tid, nr: r.nr, entered: r.entered, left: r.entered, ..Header::default() };
+    let header = Header {
+        kind: RecordKind::Call as u8,
+        pid: r.pid,
+        tid: r.tid,
+        nr: r.nr,
+        entered: r.entered,
+        left: r.entered,
+        ..Header::default()
+    };
     let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
     let wanted = match &source {
         Some(source) if r.how & TO_THE_END != 0 => source.rest(),
@@ -183,7 +223,13 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
     if long {
         as_others();
     }
-    let due = Due { arg: r.arg as u8, kind: PieceKind::Data, flags: AT_EXIT | FROM_FILE, wanted, limit: r.limit };
+    let due = Due {
+        arg: r.arg as u8,
+        kind: PieceKind::Data,
+        flags: AT_EXIT | FROM_FILE,
+        wanted,
+        limit: r.limit,
+    };
     out.begin(header, true);
     match source {
         Some(mut source) => out.filled(due, &mut |at, local| source.read(at, local)),

@@ -26,16 +26,25 @@ pub(super) struct Held {
 /// Takes hold of all threads of a process, and waits until they stand still.
 pub(super) fn hold(pid: i32) -> Result<(i32, Held), Error> {
     let refuse = |source| Error::Join { pid, source };
-    let process = present::status_number(pid, "Tgid:").ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
+    let process = present::status_number(pid, "Tgid:")
+        .ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
     by_a_thread(move || stop(process)).map(|held| (process, held)).map_err(refuse)
 }
 
 /// Has all threads of these processes stop, those that can be held.
 pub(super) fn hold_all(processes: HashSet<i32>) -> io::Result<Held> {
-    by_a_thread(move || Ok(processes.into_iter().filter_map(|process| take_hold(process, NOTHING, |_| false).ok()).flatten().collect()))
+    by_a_thread(move || {
+        Ok(processes
+            .into_iter()
+            .filter_map(|process| take_hold(process, NOTHING, |_| false).ok())
+            .flatten()
+            .collect())
+    })
 }
 
-fn by_a_thread(take: impl FnOnce() -> io::Result<HashSet<i32>> + Send + 'static) -> io::Result<Held> {
+fn by_a_thread(
+    take: impl FnOnce() -> io::Result<HashSet<i32>> + Send + 'static,
+) -> io::Result<Held> {
     let (until, ends) = channel::<()>();
     let (tell, hear) = channel();
     let work = move || {
@@ -63,7 +72,9 @@ fn stop(process: i32) -> io::Result<HashSet<i32>> {
                 awaited.remove(&tid);
                 seized.remove(&tid);
             }
-            Waited::Interrupted | Waited::Nothing if !awaited.is_empty() => sleep(Duration::from_micros(200)),
+            Waited::Interrupted | Waited::Nothing if !awaited.is_empty() => {
+                sleep(Duration::from_micros(200))
+            }
             // One that made another before it stood still: nobody else can.
             _ => match take_hold(process, NOTHING, |tid| seized.contains(&tid)) {
                 Ok(more) => {

@@ -41,11 +41,14 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The kernel's program sees the numbers that processes have in the first pid namespace: they must be ours.
 fn knows_our_numbers() -> Result<(), Error> {
-    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable { doing: "find our pid namespace", source })?;
+    let ours = std::fs::read_link("/proc/self/ns/pid")
+        .map_err(|source| Error::Unusable { doing: "find our pid namespace", source })?;
     if ours.as_os_str() == FIRST_PID_NAMESPACE {
         return Ok(());
     }
-    let source = io::Error::other("processes have other numbers outside (docker run --pid=host makes them the same)");
+    let source = io::Error::other(
+        "processes have other numbers outside (docker run --pid=host makes them the same)",
+    );
     Err(Error::Unusable { doing: "record from within a pid namespace", source })
 }
 
@@ -54,8 +57,13 @@ fn path() -> Result<Path, Error> {
     if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
         return Ok(Path::Chunked);
     }
-    let btf = Btf::from_vmlinux().map_err(refused("read the kernel's types (/sys/kernel/btf/vmlinux)"))?;
-    Ok(if btf.type_by_name::<libbpf_rs::btf::types::Func<'_>>(DYNPTR).is_some() { Path::Dynptr } else { Path::Chunked })
+    let btf = Btf::from_vmlinux()
+        .map_err(refused("read the kernel's types (/sys/kernel/btf/vmlinux)"))?;
+    Ok(if btf.type_by_name::<libbpf_rs::btf::types::Func<'_>>(DYNPTR).is_some() {
+        Path::Dynptr
+    } else {
+        Path::Chunked
+    })
 }
 
 /// An error of libbpf's as ours.
@@ -93,27 +101,39 @@ pub(super) enum Scope {
 }
 
 /// Loads the program and attaches it.
-pub(super) fn load<'o>(object: &'o mut MaybeUninit<OpenObject>, options: &Options, scope: Scope) -> Result<Probe<'o>, Error> {
+pub(super) fn load<'o>(
+    object: &'o mut MaybeUninit<OpenObject>,
+    options: &Options,
+    scope: Scope,
+) -> Result<Probe<'o>, Error> {
     // libbpf says on stderr what the caller is told in an error.
     libbpf_rs::set_print(None);
     knows_our_numbers()?;
     let path = path()?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
     let plans = plans::Tables::new(options);
-    let mut open = EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
+    let mut open =
+        EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
     configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
-    open.maps.rings.set_inner_map_fd(std::os::fd::AsFd::as_fd(&template)).map_err(refused("prepare rings"))?;
+    open.maps
+        .rings
+        .set_inner_map_fd(std::os::fd::AsFd::as_fd(&template))
+        .map_err(refused("prepare rings"))?;
     let mut skel = open.load().map_err(refused("load the eBPF program"))?;
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
     data.ring_bytes = ring_bytes as u64;
-    data.chunk_bytes = if path == Path::Dynptr { CHUNK.min(ring_bytes as u32 / 8) } else { FIXED_CHUNK };
+    data.chunk_bytes =
+        if path == Path::Dynptr { CHUNK.min(ring_bytes as u32 / 8) } else { FIXED_CHUNK };
     let rings = (0..cpus).map(|_| ring(ring_bytes)).collect::<Result<Vec<_>, _>>()?;
     for (cpu, ring) in (0u32..).zip(&rings) {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(ring)) as u32;
-        skel.maps.rings.update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("place a ring"))?;
+        skel.maps
+            .rings
+            .update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+            .map_err(refused("place a ring"))?;
     }
     plans.store(&mut skel).map_err(refused("load the capture plans"))?;
     Ok(Probe { skel, rings, ring_bytes, path, cpus })
@@ -132,7 +152,12 @@ struct Settings {
     scope: Scope,
 }
 
-fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Tables, set: &Settings) -> Result<(), Error> {
+fn configure(
+    open: &mut OpenEngineSkel<'_>,
+    options: &Options,
+    plans: &plans::Tables,
+    set: &Settings,
+) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
     data.dynptrs = set.path == Path::Dynptr;
     data.drops = options.drops;
@@ -142,7 +167,9 @@ fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Ta
     data.beyond = plans.beyond;
     data.unknown = plans.unknown;
     data.outcomes = options.outcomes.bits();
-    let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| map.set_max_entries(n as u32).map_err(refused("size a map"));
+    let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| {
+        map.set_max_entries(n as u32).map_err(refused("size a map"))
+    };
     resize(&mut open.maps.cpus, set.cpus)?;
     resize(&mut open.maps.rings, set.cpus)?;
     resize(&mut open.maps.plans, plans.plans.len())?;
@@ -151,8 +178,12 @@ fn configure(open: &mut OpenEngineSkel<'_>, options: &Options, plans: &plans::Ta
 }
 
 fn ring(bytes: usize) -> Result<MapHandle, Error> {
-    let options = libbpf_rs::libbpf_sys::bpf_map_create_opts { sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64, ..Default::default() };
-    MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options).map_err(refused("make a ring"))
+    let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64,
+        ..Default::default()
+    };
+    MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options)
+        .map_err(refused("make a ring"))
 }
 
 /// As much as stays in a processor's cache while it goes from the program to us, but no more than a sixty-fourth of the memory for all of them. Where nobody may be there
@@ -175,7 +206,11 @@ fn others_record() -> bool {
 /// Whether the engine works here: loads and attaches the real program, and says which way of copying it uses.
 pub fn usable() -> Result<Path, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut probe = load(&mut object, &Options { ring_bytes: Some(1 << 20), ..Options::default() }, Scope::Family)?;
+    let mut probe = load(
+        &mut object,
+        &Options { ring_bytes: Some(1 << 20), ..Options::default() },
+        Scope::Family,
+    )?;
     probe.attach()?;
     Ok(probe.path)
 }

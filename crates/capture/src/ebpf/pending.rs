@@ -10,7 +10,13 @@ use trace::record::{Header, NO_EXIT, RecordKind};
 /// Writes a record of each.
 pub(super) fn tell(probe: &Probe<'_>, out: &mut Out) {
     let mut bytes = Vec::new();
-    let read = probe.skel.progs.calls_under_way.attach().and_then(|link| Iter::new(&link)).map(|mut calls| calls.read_to_end(&mut bytes));
+    let read = probe
+        .skel
+        .progs
+        .calls_under_way
+        .attach()
+        .and_then(|link| Iter::new(&link))
+        .map(|mut calls| calls.read_to_end(&mut bytes));
     if read.is_err() {
         return;
     }

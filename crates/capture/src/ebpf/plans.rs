@@ -72,7 +72,9 @@ impl Tables {
             }
         }
         Self {
-            plans: std::iter::once(types::plan::default()).chain(plans.all().iter().map(plan)).collect(),
+            plans: std::iter::once(types::plan::default())
+                .chain(plans.all().iter().map(plan))
+                .collect(),
             numbers,
             variants,
             beyond: place(plans.find(u64::MAX, &[0; 6])),

@@ -29,8 +29,10 @@ impl Mapped {
     pub fn new(map: impl AsFd, offset: usize, len: usize, writable: bool) -> Result<Self, Error> {
         let access = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let at = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, map, offset as u64) };
-        at.map(|at| Self { at: at.cast(), len }).map_err(|e| Error::refused("map a ring")(io::Error::from(e)))
+        let at =
+            unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, map, offset as u64) };
+        at.map(|at| Self { at: at.cast(), len })
+            .map_err(|e| Error::refused("map a ring")(io::Error::from(e)))
     }
     /// The 8-byte word at a byte offset.
     pub fn word(&self, offset: usize) -> &AtomicU64 {
@@ -81,7 +83,8 @@ impl Ring {
         while end < produced && end - begin < most {
             let at = self.page + (end & self.mask) as usize;
             // SAFETY: within the mapping, aligned to 8; the kernel writes it with a release store.
-            let word = unsafe { &*self.theirs.at.add(at).cast::<AtomicU32>() }.load(Ordering::Acquire);
+            let word =
+                unsafe { &*self.theirs.at.add(at).cast::<AtomicU32>() }.load(Ordering::Acquire);
             if word & BUSY != 0 {
                 break;
             }
@@ -96,7 +99,12 @@ impl Ring {
             return None;
         }
         // SAFETY: finished records lie there, which the kernel does not touch until we move our position; the mapping is as long as two rings.
-        let bytes = unsafe { std::slice::from_raw_parts(self.theirs.at.add(self.page + (begin & self.mask) as usize), (end - begin) as usize) };
+        let bytes = unsafe {
+            std::slice::from_raw_parts(
+                self.theirs.at.add(self.page + (begin & self.mask) as usize),
+                (end - begin) as usize,
+            )
+        };
         Some(Span { bytes, seqs: seqs.unwrap_or_default(), end })
     }
 

@@ -1,5 +1,11 @@
 //! What `build.rs` made of the C program: its maps and variables, with their types.
-#![allow(missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, reason = "generated")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    reason = "generated"
+)]
 #![allow(
     clippy::semicolon_if_nothing_returned,
     clippy::cast_lossless,

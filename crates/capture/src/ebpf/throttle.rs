@@ -41,7 +41,13 @@ impl Brake {
     pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
         match cgroup {
             Some(cgroup) => Ok(Self::Freezer(cgroup)),
-            None => probe.skel.progs.in_scope.attach().map(Self::Hold).map_err(refused("attach the eBPF program to the list of processes")),
+            None => probe
+                .skel
+                .progs
+                .in_scope
+                .attach()
+                .map(Self::Hold)
+                .map_err(refused("attach the eBPF program to the list of processes")),
         }
     }
 
@@ -52,7 +58,8 @@ impl Brake {
             Self::Hold(in_scope) => {
                 let mut bytes = Vec::new();
                 Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
-                let processes = bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
+                let processes =
+                    bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
                 hold_all(processes).ok().map(Pressed::Held)
             }
         }
@@ -92,13 +99,23 @@ impl Throttle {
     /// Starts it.
     pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
         let page = rustix::param::page_size();
-        let alarms = MapHandle::try_from(&probe.skel.maps.alarms).map_err(refused("copy a descriptor"))?;
+        let alarms =
+            MapHandle::try_from(&probe.skel.maps.alarms).map_err(refused("copy a descriptor"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
-        let watcher =
-            Watcher { brake, alarms, taken, cpus: Arc::clone(&consumers.cpus), complete: Arc::clone(&consumers.complete), ring_bytes: probe.ring_bytes as u64 };
-        let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).map_err(|e| Error::refused("make an eventfd")(e.into()))?;
+        let watcher = Watcher {
+            brake,
+            alarms,
+            taken,
+            cpus: Arc::clone(&consumers.cpus),
+            complete: Arc::clone(&consumers.complete),
+            ring_bytes: probe.ring_bytes as u64,
+        };
+        let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
+            .map_err(|e| Error::refused("make an eventfd")(e.into()))?;
         let ours = stop.try_clone().map_err(Error::refused("copy a descriptor"))?;
-        let thread = std::thread::Builder::new().name("throttle".to_owned()).spawn(move || watcher.run(&ours));
+        let thread = std::thread::Builder::new()
+            .name("throttle".to_owned())
+            .spawn(move || watcher.run(&ours));
         Ok(Self { stop, thread: thread.map_err(Error::refused("start a thread"))? })
     }
     /// Ends it; how long they were stopped.
@@ -114,9 +131,14 @@ impl Watcher {
         let mut all = Duration::ZERO;
         loop {
             for cpu in 0..self.complete.rings.len() {
-                self.cpus.word(cpu, offset_of!(cpu_state, alarm_at)).store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
+                self.cpus
+                    .word(cpu, offset_of!(cpu_state, alarm_at))
+                    .store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
             }
-            let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.alarms.as_fd(), PollFlags::IN)];
+            let mut fds = [
+                PollFd::new(stop, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.alarms.as_fd(), PollFlags::IN),
+            ];
             let woken = poll(&mut fds, None);
             if woken.is_ok() && fds[0].revents().contains(PollFlags::IN) {
                 return all;
@@ -131,7 +153,9 @@ impl Watcher {
     /// Forgets what the alarms say: that there is one is all.
     fn hear(&self) {
         // The kernel's position is on the page behind ours; what it has produced is what we have taken now.
-        if let Ok(theirs) = Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false) {
+        if let Ok(theirs) =
+            Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false)
+        {
             self.taken.word(0).store(theirs.word(0).load(Ordering::Acquire), Ordering::Release);
         }
     }

@@ -42,7 +42,8 @@ impl Tide for Waters {
         // Asked after that: what the records until then want read has been asked for.
         let asked = self.word(offset_of!(common_state, asked)).load(Ordering::Acquire);
         let (written, asked) = *self.asked.get_or_insert((written, asked));
-        let answered = [offset_of!(common_state, kept), offset_of!(common_state, refused)].map(|word| self.word(word).load(Ordering::Acquire));
+        let answered = [offset_of!(common_state, kept), offset_of!(common_state, refused)]
+            .map(|word| self.word(word).load(Ordering::Acquire));
         if answered.iter().sum::<u64>() >= asked {
             self.asked = None;
             self.until = written.saturating_sub(SLACK);

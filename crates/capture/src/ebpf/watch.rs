@@ -51,7 +51,11 @@ struct Watch<'o> {
 }
 
 /// Runs a command.
-pub(super) fn command(command: &Command, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+pub(super) fn command(
+    command: &Command,
+    options: &Options,
+    recording: &Recording,
+) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
     let mut child = launch::fork(command, &Options { seccomp: false, ..options.clone() })?;
@@ -77,7 +81,11 @@ pub(super) fn command(command: &Command, options: &Options, recording: &Recordin
 }
 
 /// Joins running processes.
-pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> Result<Outcome, Error> {
+pub(super) fn attach(
+    pids: &[i32],
+    options: &Options,
+    recording: &Recording,
+) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
@@ -86,7 +94,13 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
         let (process, held) = hold::hold(*pid)?;
         let time = now();
         watch.join(process, NOW)?;
-        present::tell_all(&mut watch.out, &mut files, time, process, held.threads.iter().copied().collect());
+        present::tell_all(
+            &mut watch.out,
+            &mut files,
+            time,
+            process,
+            held.threads.iter().copied().collect(),
+        );
     }
     watch.out.flush();
     if !options.drops {
@@ -98,8 +112,13 @@ pub(super) fn attach(pids: &[i32], options: &Options, recording: &Recording) -> 
 }
 
 /// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a process is what it was while we looked.
-pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Recording) -> Result<Outcome, Error> {
-    let directory = cgroup.map(File::open).transpose().map_err(Error::refused("open the cgroup"))?;
+pub(super) fn everybody(
+    cgroup: Option<&Path>,
+    options: &Options,
+    recording: &Recording,
+) -> Result<Outcome, Error> {
+    let directory =
+        cgroup.map(File::open).transpose().map_err(Error::refused("open the cgroup"))?;
     let mut object = MaybeUninit::uninit();
     let begun = now();
     let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::Everybody };
@@ -129,7 +148,10 @@ pub(super) fn everybody(cgroup: Option<&Path>, options: &Options, recording: &Re
 fn processes() -> Vec<i32> {
     let names = std::fs::read_dir("/proc").into_iter().flatten();
     let pids = names.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| pid.unsigned_abs() != std::process::id() && !present::executable(*pid).is_empty()).collect()
+    pids.filter(|pid| {
+        pid.unsigned_abs() != std::process::id() && !present::executable(*pid).is_empty()
+    })
+    .collect()
 }
 
 /// The processes of a cgroup and of those below it.
@@ -155,17 +177,32 @@ impl<'o> Watch<'o> {
         let mut probe = load(object, options, scope)?;
         if let Some(cgroup) = cgroup {
             let fd = cgroup.as_raw_fd() as u32;
-            probe.skel.maps.cgroup.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).map_err(refused("name a cgroup"))?;
+            probe
+                .skel
+                .maps
+                .cgroup
+                .update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+                .map_err(refused("name a cgroup"))?;
         }
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
-        let common = Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
+        let common =
+            Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         // Before any thread is started: a kernel that refuses it finds none of ours left behind. What it sees meanwhile waits in the rings.
         probe.attach()?;
         let complete = recording.complete().map_err(Error::Journal)?;
-        let consumers = Consumers::start(&probe, (0..probe.cpus).map(journal).collect::<Result<_, _>>()?, &complete, options.write_rate)?;
+        let consumers = Consumers::start(
+            &probe,
+            (0..probe.cpus).map(journal).collect::<Result<_, _>>()?,
+            &complete,
+            options.write_rate,
+        )?;
         let out = Out::new(journal(probe.cpus)?);
         let after = probe.cpus + 1;
-        let files = Files::start(&probe, &common, (after..after + Files::JOURNALS).map(journal).collect::<Result<_, _>>()?)?;
+        let files = Files::start(
+            &probe,
+            &common,
+            (after..after + Files::JOURNALS).map(journal).collect::<Result<_, _>>()?,
+        )?;
         let handlers = Handlers::install();
         Ok(Self {
             probe,
@@ -193,13 +230,21 @@ impl<'o> Watch<'o> {
 
     /// Begins to seal. What was there at the beginning must have been told.
     fn seal_along(&mut self, options: &Options, recording: &Recording) {
-        let waters = Waters::new(Arc::clone(&self.consumers.complete), Arc::clone(&self.common), self.probe.ring_bytes);
+        let waters = Waters::new(
+            Arc::clone(&self.consumers.complete),
+            Arc::clone(&self.common),
+            self.probe.ring_bytes,
+        );
         self.sealing = Sealing::start(recording, waters, options.seal_at);
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
         self.common.word(offset_of!(common_state, joining)).store(1, Ordering::Release);
-        let joined = self.probe.skel.maps.joined.update(&(pid as u32).to_ne_bytes(), &how.to_ne_bytes(), MapFlags::ANY);
+        let joined = self.probe.skel.maps.joined.update(
+            &(pid as u32).to_ne_bytes(),
+            &how.to_ne_bytes(),
+            MapFlags::ANY,
+        );
         joined.map_err(refused("join a process"))
     }
 
@@ -219,14 +264,23 @@ impl<'o> Watch<'o> {
                 self.look_after_child();
             }
             // A joined process is counted when it makes its first call.
-            let gone = if self.ours { !matches!(self.end, End::Running) } else { self.main.is_none_or(|pid| !exists(pid)) };
+            let gone = if self.ours {
+                !matches!(self.end, End::Running)
+            } else {
+                self.main.is_none_or(|pid| !exists(pid))
+            };
             if gone && self.alive() <= 0 {
                 return;
             }
-            if self.consumers.shared.failed.load(Ordering::Acquire) && (!self.ours || gone || self.asked.times() > 1) {
+            if self.consumers.shared.failed.load(Ordering::Acquire)
+                && (!self.ours || gone || self.asked.times() > 1)
+            {
                 return;
             }
-            wait(if gone { None } else { process.as_ref() }, Duration::from_millis(if gone { 2 } else { 50 }));
+            wait(
+                if gone { None } else { process.as_ref() },
+                Duration::from_millis(if gone { 2 } else { 50 }),
+            );
         }
     }
 
@@ -283,10 +337,17 @@ impl<'o> Watch<'o> {
         let files = self.files.finish();
         let taken = self.consumers.finish();
         for gap in &taken.gaps {
-            self.out.event(RecordKind::Gap, now(), 0, 0, [gap.first, gap.records, u64::from(gap.cpu), 0, 0, 0]);
+            self.out.event(
+                RecordKind::Gap,
+                now(),
+                0,
+                0,
+                [gap.first, gap.records, u64::from(gap.cpu), 0, 0, 0],
+            );
         }
         let count = |offset| self.common.word(offset).load(Ordering::Acquire);
-        let missed = count(offset_of!(common_state, missed)) + count(offset_of!(common_state, refused));
+        let missed =
+            count(offset_of!(common_state, missed)) + count(offset_of!(common_state, refused));
         if missed > 0 {
             self.out.event(RecordKind::Gap, now(), 0, 0, [0, missed, u64::from(u32::MAX), 0, 0, 0]);
         }
@@ -295,23 +356,37 @@ impl<'o> Watch<'o> {
         if let Some(sealing) = sealing {
             sealing.finish(recording);
         }
-        Outcome { end: self.end, notes: Vec::new(), held: Duration::from_nanos(taken.held) + stopped, detached, journal_error }
+        Outcome {
+            end: self.end,
+            notes: Vec::new(),
+            held: Duration::from_nanos(taken.held) + stopped,
+            detached,
+            journal_error,
+        }
     }
 }
 
 fn process_descriptor(pid: i32) -> Option<OwnedFd> {
-    rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid)?, rustix::process::PidfdFlags::empty()).ok()
+    rustix::process::pidfd_open(
+        rustix::process::Pid::from_raw(pid)?,
+        rustix::process::PidfdFlags::empty(),
+    )
+    .ok()
 }
 
 fn exists(pid: i32) -> bool {
     // SAFETY: takes numbers; signal 0 only asks.
-    unsafe { libc::kill(pid, 0) == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM) }
+    unsafe {
+        libc::kill(pid, 0) == 0
+            || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+    }
 }
 
 /// Waits for the process's end, a signal, or so long.
 fn wait(process: Option<&OwnedFd>, upto: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let timeout = Timespec { tv_sec: 0, tv_nsec: upto.as_nanos() as i64 };
-    let mut fds: Vec<PollFd<'_>> = process.map(|p| PollFd::new(p, PollFlags::IN)).into_iter().collect();
+    let mut fds: Vec<PollFd<'_>> =
+        process.map(|p| PollFd::new(p, PollFlags::IN)).into_iter().collect();
     let _ = poll(&mut fds, Some(&timeout));
 }

@@ -25,7 +25,11 @@ impl Window {
     pub fn new(rings: usize) -> Self {
         let memory = rustix::system::sysinfo();
         let share = memory.totalram * u64::from(memory.mem_unit) / 32;
-        Self { waiting: AtomicU64::new(0), most: share.clamp(96 << 20, 512 << 20), queued: (0..rings).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            waiting: AtomicU64::new(0),
+            most: share.clamp(96 << 20, 512 << 20),
+            queued: (0..rings).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
     /// Bytes that wait in memory.
     pub fn waiting(&self) -> u64 {
@@ -69,11 +73,26 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts its thread.
-    pub fn start(ring: usize, journal: Journal, window: Arc<Window>, all: Arc<Shared>) -> Result<Self, Error> {
+    pub fn start(
+        ring: usize,
+        journal: Journal,
+        window: Arc<Window>,
+        all: Arc<Shared>,
+    ) -> Result<Self, Error> {
         let backlog = Backlog::new(window.most as usize)?;
-        let target = Arc::new(Target { journal: Mutex::new(Ok(journal)), ring, window, backlog, last: AtomicBool::new(false), all });
+        let target = Arc::new(Target {
+            journal: Mutex::new(Ok(journal)),
+            ring,
+            window,
+            backlog,
+            last: AtomicBool::new(false),
+            all,
+        });
         let ours = Arc::clone(&target);
-        let thread = std::thread::Builder::new().name(format!("journal {ring}")).spawn(move || write(&ours)).map_err(Error::refused("start a thread"))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("journal {ring}"))
+            .spawn(move || write(&ours))
+            .map_err(Error::refused("start a thread"))?;
         Ok(Self { target, thread })
     }
 

@@ -49,7 +49,8 @@ impl Tracer {
             thread.phase = Phase::Skipped(number, args);
             return self.until;
         }
-        let (steps, flags) = if native { (self.plans.find(number, &args), 0) } else { (Some(0), COMPAT) };
+        let (steps, flags) =
+            if native { (self.plans.find(number, &args), 0) } else { (Some(0), COMPAT) };
         let Some(steps) = steps else {
             thread.phase = Phase::Skipped(number, args);
             return self.until;
@@ -60,7 +61,11 @@ impl Tracer {
         if !entry.is_empty() {
             let header = header(thread, &pending, 0, 0, 0);
             let mut sink = AtEntry { waiting: &mut thread.waiting, out: &mut self.out, header };
-            End { tid, pid: thread.pid, args: &args, result: None }.take(entry, &mut self.scratch, &mut sink);
+            End { tid, pid: thread.pid, args: &args, result: None }.take(
+                entry,
+                &mut self.scratch,
+                &mut sink,
+            );
         }
         thread.phase = Phase::In(pending);
         Until::Call
@@ -89,7 +94,10 @@ impl Tracer {
         }
         let steps = &self.plans.steps(pending.steps).exit;
         let end = End { tid, pid: thread.pid, args: &pending.args, result: Some(ret) };
-        self.out.begin(header(thread, &pending, left, ret, 0), !steps.is_empty() && end.is_large(steps));
+        self.out.begin(
+            header(thread, &pending, left, ret, 0),
+            !steps.is_empty() && end.is_large(steps),
+        );
         thread.waiting.put(&mut self.out);
         end.take(steps, &mut self.scratch, &mut self.out);
         self.out.end();
@@ -113,7 +121,8 @@ impl Tracer {
     /// The last stop before we leave may be the exit of the call under way.
     pub fn call_before_leaving(&mut self, stopped: &Stopped, thread: &mut Thread) {
         if stopped.call_info(&mut self.info).is_ok() && self.info.op == EXIT && !self.out.failed() {
-            let (tid, mine) = (thread.tid, std::mem::replace(thread, Thread::new(thread.pid, thread.tid)));
+            let (tid, mine) =
+                (thread.tid, std::mem::replace(thread, Thread::new(thread.pid, thread.tid)));
             self.threads.insert(tid, mine);
             self.exit(stopped);
             if let Some(back) = self.threads.remove(&tid) {

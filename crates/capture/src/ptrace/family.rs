@@ -40,11 +40,16 @@ impl Tracer {
 
     /// Children whose parents died before they could tell us of them.
     pub fn release_orphans(&mut self) {
-        while let Some(at) = self.early.iter().position(|(_, _, since)| since.elapsed() > ORPHANED) {
+        while let Some(at) = self.early.iter().position(|(_, _, since)| since.elapsed() > ORPHANED)
+        {
             let tid = self.early[at].0.tid();
             let pid = present::status_number(tid, "Tgid:").unwrap_or(tid);
             let parent = present::status_number(tid, "PPid:").unwrap_or(0);
-            let args = if pid == tid { [parent as u64, parent as u64, 0, 1, 0, 0] } else { [pid as u64, pid as u64, present::SHARED_BY_THREADS, 0, 0, 0] };
+            let args = if pid == tid {
+                [parent as u64, parent as u64, 0, 1, 0, 0]
+            } else {
+                [pid as u64, pid as u64, present::SHARED_BY_THREADS, 0, 0, 0]
+            };
             self.born(pid, tid, args);
         }
     }
@@ -74,7 +79,14 @@ impl Tracer {
             present::tell(&mut self.out, &mut self.files, begin, pid, pid);
         }
         let program = present::executable(pid);
-        self.out.event_with(RecordKind::Exec, time, pid, pid, [former as u64, 0, 0, 0, 0, 0], &[(0, PieceKind::String, &program)]);
+        self.out.event_with(
+            RecordKind::Exec,
+            time,
+            pid,
+            pid,
+            [former as u64, 0, 0, 0, 0, 0],
+            &[(0, PieceKind::String, &program)],
+        );
         self.tell_of_privileges(pid);
         let until = self.inside(pid);
         stopped.resume(until, 0);
@@ -90,7 +102,8 @@ impl Tracer {
         let Ok(m) = std::fs::metadata(format!("/proc/{pid}/exe")) else { return };
         // SAFETY: takes nothing.
         let group = unsafe { libc::getegid() };
-        let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we) || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
+        let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we)
+            || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
         if changes {
             let name = String::from_utf8_lossy(&present::executable(pid)).into_owned();
             let text = format!(
@@ -120,7 +133,13 @@ impl Tracer {
             self.unfinished(&mut thread);
             let last = !self.threads.values().any(|t| t.pid == thread.pid);
             if !self.launching {
-                self.out.event(RecordKind::Exit, now(), thread.pid, tid, [u64::from(status as u32), u64::from(last), 0, 0, 0, 0]);
+                self.out.event(
+                    RecordKind::Exit,
+                    now(),
+                    thread.pid,
+                    tid,
+                    [u64::from(status as u32), u64::from(last), 0, 0, 0, 0],
+                );
             }
             self.joining_ended(thread.pid, tid);
         }

@@ -27,8 +27,10 @@ impl Tracer {
     /// Takes hold of all threads of a process.
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Join { pid, source };
-        let process = present::status_number(pid, "Tgid:").ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
-        let awaited = take_hold(process, HOLD, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
+        let process = present::status_number(pid, "Tgid:")
+            .ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
+        let awaited =
+            take_hold(process, HOLD, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
         for tid in &awaited {
             self.threads.insert(*tid, Thread::new(process, *tid));
         }
@@ -56,7 +58,12 @@ impl Tracer {
 
     /// No longer waits for those that do not stop.
     pub fn hurry_joining(&mut self) {
-        let late: Vec<i32> = self.joining.iter().filter(|(_, j)| j.since.elapsed() > PATIENCE).map(|(pid, _)| *pid).collect();
+        let late: Vec<i32> = self
+            .joining
+            .iter()
+            .filter(|(_, j)| j.since.elapsed() > PATIENCE)
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in late {
             if let Some(joining) = self.joining.get_mut(&pid) {
                 joining.awaited.clear();

@@ -80,11 +80,15 @@ const MISSES: u32 = 3;
 impl Near {
     /// Starts it, for the thread that calls.
     pub fn start(beside: Beside) -> Self {
-        let shared = Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
+        let shared =
+            Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
         // SAFETY: takes nothing.
         let tracer = unsafe { libc::gettid() };
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("near".to_owned()).spawn(move || watch(&theirs, tracer)).ok();
+        let thread = std::thread::Builder::new()
+            .name("near".to_owned())
+            .spawn(move || watch(&theirs, tracer))
+            .ok();
         Self { shared, thread, misses: 0, patience: MISSES }
     }
     /// From now on our thread may be moved. Not before the command was forked: it would inherit what is ours.
@@ -215,7 +219,12 @@ impl Bed {
         let mut bed = Self {
             tracer,
             possible,
-            returns: possible && std::thread::spawn(|| policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)).join().unwrap_or(false),
+            returns: possible
+                && std::thread::spawn(|| {
+                    policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)
+                })
+                .join()
+                .unwrap_or(false),
             near: false,
             seen: 0,
             delay: 0,
@@ -321,13 +330,21 @@ fn bind_to(tid: i32, cpu: usize) -> bool {
 /// Threads that run or want to, on the whole machine.
 fn runnable() -> u32 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().nth(3).and_then(|f| f.split('/').next()?.parse().ok()).unwrap_or(u32::MAX)
+    text.split_whitespace()
+        .nth(3)
+        .and_then(|f| f.split('/').next()?.parse().ok())
+        .unwrap_or(u32::MAX)
 }
 
 /// The CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the name).
 fn cpu_of(tid: i32) -> Option<usize> {
     let text = std::fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    text[text.rfind(')')? + 1..].split_whitespace().nth(36)?.parse().ok().filter(|cpu| *cpu < libc::CPU_SETSIZE as usize)
+    text[text.rfind(')')? + 1..]
+        .split_whitespace()
+        .nth(36)?
+        .parse()
+        .ok()
+        .filter(|cpu| *cpu < libc::CPU_SETSIZE as usize)
 }
 
 #[cfg(test)]

@@ -11,7 +11,14 @@ pub(crate) const ARCH: u32 = 0xc000_003e;
 /// Numbers from here on are of the x32 ABI.
 pub(crate) const X32: u64 = 0x4000_0000;
 /// Calls that make threads and replace programs: always seen.
-const FAMILY: [i64; 6] = [libc::SYS_clone, libc::SYS_clone3, libc::SYS_fork, libc::SYS_vfork, libc::SYS_execve, libc::SYS_execveat];
+const FAMILY: [i64; 6] = [
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+];
 /// More calls than any kernel has.
 const NUMBERS: u32 = 512;
 
@@ -28,7 +35,14 @@ fn op(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 pub(crate) fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
     let trace = op(RETURN, libc::SECCOMP_RET_TRACE, 0, 0);
     // `struct seccomp_data`: the number at byte 0, the architecture at byte 4.
-    let mut program = vec![op(LOAD, 4, 0, 0), op(EQUAL, ARCH, 1, 0), trace, op(LOAD, 0, 0, 0), op(AT_LEAST, NUMBERS, 0, 1), trace];
+    let mut program = vec![
+        op(LOAD, 4, 0, 0),
+        op(EQUAL, ARCH, 1, 0),
+        trace,
+        op(LOAD, 0, 0, 0),
+        op(AT_LEAST, NUMBERS, 0, 1),
+        trace,
+    ];
     for number in (0..NUMBERS).filter(|n| wanted.has(*n) || FAMILY.contains(&i64::from(*n))) {
         program.extend([op(EQUAL, number, 0, 1), trace]);
     }
@@ -38,10 +52,18 @@ pub(crate) fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
 
 /// Installs the filter in the calling process. Only system calls: this runs between fork and exec.
 pub(crate) fn install(program: &[libc::sock_filter]) -> io::Result<()> {
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    let filter =
+        libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
     let set = || {
         // SAFETY: `filter` points to a program that outlives the call.
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, &raw const filter) }
+        unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                &raw const filter,
+            )
+        }
     };
     if set() == 0 {
         return Ok(());

@@ -7,7 +7,10 @@ use crate::out::{Due, Sink};
 use crate::plans::Take;
 use crate::source::{Place, Source, keeps};
 use abi::control::rights;
-use abi::plan::{CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What, When};
+use abi::plan::{
+    CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
+    When,
+};
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
 use zerocopy::IntoBytes;
 
@@ -28,7 +31,12 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub fn new() -> Self {
-        Self { strings: Strings::new(), bytes: Vec::new(), spans: Vec::new(), gathered: vectors::Gathered::default() }
+        Self {
+            strings: Strings::new(),
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            gathered: vectors::Gathered::default(),
+        }
     }
 }
 
@@ -68,12 +76,19 @@ impl End<'_> {
                 self.arg(step.len_arg).saturating_mul(unit).min(most)
             }
             From::Ret => {
-                let most = if step.len_arg == NONE { MOST } else { self.arg(step.len_arg).saturating_mul(unit).min(MOST) };
+                let most = if step.len_arg == NONE {
+                    MOST
+                } else {
+                    self.arg(step.len_arg).saturating_mul(unit).min(MOST)
+                };
                 self.moved().saturating_mul(unit).min(most)
             }
-            From::Deref => read_u32(self.tid, self.arg(step.len_arg)).map_or(0, |n| (u64::from(n) * unit).min(MOST_TOLD)),
+            From::Deref => read_u32(self.tid, self.arg(step.len_arg))
+                .map_or(0, |n| (u64::from(n) * unit).min(MOST_TOLD)),
             From::Head => {
-                let told = read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg))).unwrap_or(0);
+                let told =
+                    read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg)))
+                        .unwrap_or(0);
                 (u64::from(step.base) + u64::from(told) * unit).min(MOST_TOLD)
             }
             // No set has more bits than a process may have descriptors, or a machine CPUs.
@@ -85,9 +100,13 @@ impl End<'_> {
     pub fn is_large(&self, steps: &[Take]) -> bool {
         let most = PART_BYTES as u64;
         steps.iter().any(|take| match take.step.what {
-            What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => self.len(&take.step).min(take.limit) > most,
+            What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => {
+                self.len(&take.step).min(take.limit) > most
+            }
             What::Iov | What::Msg => self.moved().min(take.limit) > most,
-            What::File | What::Landed | What::Range => !self.failed() && (whole_file(&take.step) || self.moved() > most),
+            What::File | What::Landed | What::Range => {
+                !self.failed() && (whole_file(&take.step) || self.moved() > most)
+            }
             // How much each message moved stands in the program's memory.
             What::Msgs => self.moved() != 0,
             _ => false,
@@ -107,7 +126,8 @@ impl End<'_> {
         let Take { step, limit } = take;
         let address = self.arg(step.arg);
         let kind = if step.flags & DATA != 0 { PieceKind::Data } else { PieceKind::Bytes };
-        let due = |kind, wanted, limit| Due { arg: step.arg, kind, flags: self.flags(), wanted, limit };
+        let due =
+            |kind, wanted, limit| Due { arg: step.arg, kind, flags: self.flags(), wanted, limit };
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
         match step.what {
             What::Identity => self.identity(step, scratch, sink),
@@ -126,26 +146,45 @@ impl End<'_> {
                 let open = if landed { Source::landed } else { Source::open };
                 let Some(source) = open(self.tid, self.pid, fd, place, moved) else { return };
                 let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
-                self.put(Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) }, source, sink);
+                self.put(
+                    Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) },
+                    source,
+                    sink,
+                );
             }
             What::Range => {
                 let word = |at: u64| read_u64(self.tid, address.wrapping_add(at));
-                let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else { return };
-                let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else { return };
+                let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else {
+                    return;
+                };
+                let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else {
+                    return;
+                };
                 let wanted = if len == 0 { source.rest() } else { len.min(source.rest()) };
-                self.put(Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) }, source, sink);
+                self.put(
+                    Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) },
+                    source,
+                    sink,
+                );
             }
             _ if address == 0 => {}
             What::Bytes => {
                 let wanted = self.len(step);
                 if wanted > 0 {
-                    sink.remote(self.tid, due(kind, wanted, *limit), &[span(address, wanted as usize)]);
+                    sink.remote(
+                        self.tid,
+                        due(kind, wanted, *limit),
+                        &[span(address, wanted as usize)],
+                    );
                 }
             }
             What::String => {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
-                sink.local(whole(PieceKind::String, scratch.bytes.len() as u64 + u64::from(!all)), &scratch.bytes);
+                sink.local(
+                    whole(PieceKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
+                    &scratch.bytes,
+                );
             }
             What::StrVec => self.string_vector(address, whole, scratch, sink),
             What::Iov => {
@@ -153,14 +192,17 @@ impl End<'_> {
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
                 sink.local(whole(PieceKind::Iovecs, count as u64 * 16), &scratch.bytes);
                 vectors::spans(&scratch.bytes, &mut scratch.spans);
-                let all: u64 = scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
-                let wanted = if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
+                let all: u64 =
+                    scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
+                let wanted =
+                    if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
                 if wanted > 0 {
                     sink.remote(self.tid, due(kind, wanted, *limit), &scratch.spans);
                 }
             }
             What::Msg | What::Msgs => {
-                let count = if step.what == What::Msg { 1 } else { self.len(step).min(vectors::MOST) };
+                let count =
+                    if step.what == What::Msg { 1 } else { self.len(step).min(vectors::MOST) };
                 let size = if step.what == What::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
                 let moved = (step.what == What::Msg).then(|| self.moved());
                 let Scratch { bytes, gathered, .. } = scratch;
@@ -189,7 +231,13 @@ impl End<'_> {
         }
     }
 
-    fn string_vector(&self, mut address: u64, whole: impl Fn(PieceKind, u64) -> Due, scratch: &mut Scratch, sink: &mut impl Sink) {
+    fn string_vector(
+        &self,
+        mut address: u64,
+        whole: impl Fn(PieceKind, u64) -> Due,
+        scratch: &mut Scratch,
+        sink: &mut impl Sink,
+    ) {
         scratch.bytes.clear();
         let mut all = true;
         // As many as the kernel takes together with their strings (a quarter of the stack, 2 MiB by default) would be at least a byte each.
@@ -207,14 +255,25 @@ impl End<'_> {
             }
             address = address.wrapping_add(8);
         }
-        sink.local(whole(PieceKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)), &scratch.bytes);
+        sink.local(
+            whole(PieceKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
+            &scratch.bytes,
+        );
     }
 
     fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl Sink) {
-        let fd = if step.arg == RESULT { self.result.unwrap_or(-1) } else { i64::from(self.arg(step.arg) as i32) };
+        let fd = if step.arg == RESULT {
+            self.result.unwrap_or(-1)
+        } else {
+            i64::from(self.arg(step.arg) as i32)
+        };
         match step.arg {
-            WORKING_DIRECTORY => self.described(step.arg, format_args!("cwd"), &mut scratch.bytes, sink),
-            ROOT_DIRECTORY => self.described(step.arg, format_args!("root"), &mut scratch.bytes, sink),
+            WORKING_DIRECTORY => {
+                self.described(step.arg, format_args!("cwd"), &mut scratch.bytes, sink)
+            }
+            ROOT_DIRECTORY => {
+                self.described(step.arg, format_args!("root"), &mut scratch.bytes, sink)
+            }
             _ if fd < 0 => {}
             _ => self.described(step.arg, format_args!("fd/{fd}"), &mut scratch.bytes, sink),
         }
@@ -232,10 +291,25 @@ impl End<'_> {
     }
 
     /// What a link in the task's directory in /proc leads to.
-    fn described(&self, arg: u8, link: std::fmt::Arguments<'_>, bytes: &mut Vec<u8>, sink: &mut impl Sink) {
+    fn described(
+        &self,
+        arg: u8,
+        link: std::fmt::Arguments<'_>,
+        bytes: &mut Vec<u8>,
+        sink: &mut impl Sink,
+    ) {
         bytes.clear();
         let identity = describe(format_args!("/proc/{}/{link}", self.tid), bytes);
         bytes.splice(0..0, identity.as_bytes().iter().copied());
-        sink.local(Due { arg, kind: PieceKind::Identity, flags: AT_EXIT, wanted: bytes.len() as u64, limit: u64::MAX }, bytes);
+        sink.local(
+            Due {
+                arg,
+                kind: PieceKind::Identity,
+                flags: AT_EXIT,
+                wanted: bytes.len() as u64,
+                limit: u64::MAX,
+            },
+            bytes,
+        );
     }
 }

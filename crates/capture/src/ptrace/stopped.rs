@@ -113,7 +113,11 @@ pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
 }
 
 /// Seizes, with these requests, and interrupts all threads of a process but those that are `ours` already: which it took hold of. An error if there was none.
-pub(crate) fn take_hold(process: i32, requests: i32, ours: impl Fn(i32) -> bool) -> io::Result<HashSet<i32>> {
+pub(crate) fn take_hold(
+    process: i32,
+    requests: i32,
+    ours: impl Fn(i32) -> bool,
+) -> io::Result<HashSet<i32>> {
     let (mut held, mut refusal) = (HashSet::new(), None);
     loop {
         // Threads that a thread made before we held it are found by the next look.
@@ -135,7 +139,11 @@ pub(crate) fn take_hold(process: i32, requests: i32, ours: impl Fn(i32) -> bool)
             break;
         }
     }
-    if held.is_empty() { Err(refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))) } else { Ok(held) }
+    if held.is_empty() {
+        Err(refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH)))
+    } else {
+        Ok(held)
+    }
 }
 
 /// Waits for any thread that the calling thread holds or made; with `block` until something happens.
@@ -165,13 +173,22 @@ impl Stop {
         match status >> 16 {
             // "Signal-delivery-stop": nothing in the upper half.
             0 => Self::Signal(signal),
-            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Self::Fork,
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                Self::Fork
+            }
             libc::PTRACE_EVENT_EXEC => Self::Exec,
             libc::PTRACE_EVENT_EXIT => Self::Ending,
             libc::PTRACE_EVENT_VFORK_DONE => Self::VforkDone,
             libc::PTRACE_EVENT_SECCOMP => Self::Seccomp,
             // "If PTRACE_SEIZE was used: PTRACE_EVENT_STOP. Group-stop if the signal is a stopping one", else SIGTRAP: PTRACE_INTERRUPT, a new child, or the end of a group-stop.
-            libc::PTRACE_EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => Self::Group(signal),
+            libc::PTRACE_EVENT_STOP
+                if matches!(
+                    signal,
+                    libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+                ) =>
+            {
+                Self::Group(signal)
+            }
             _ => Self::Trap,
         }
     }
@@ -185,12 +202,20 @@ impl Stopped {
     /// Fills in what the thread is calling.
     pub fn call_info(&self, info: &mut CallInfo) -> Result<(), Gone> {
         // The answer's size is in `address`, as ptrace(2) says of PTRACE_GET_SYSCALL_INFO.
-        request(libc::PTRACE_GET_SYSCALL_INFO as _, self.0, size_of::<CallInfo>(), std::ptr::from_mut(info) as usize).map(drop).or(Err(Gone))
+        request(
+            libc::PTRACE_GET_SYSCALL_INFO as _,
+            self.0,
+            size_of::<CallInfo>(),
+            std::ptr::from_mut(info) as usize,
+        )
+        .map(drop)
+        .or(Err(Gone))
     }
     /// The number that an event carries.
     pub fn message(&self) -> Result<i32, Gone> {
         let mut message: libc::c_ulong = 0;
-        request(libc::PTRACE_GETEVENTMSG, self.0, 0, std::ptr::from_mut(&mut message) as usize).or(Err(Gone))?;
+        request(libc::PTRACE_GETEVENTMSG, self.0, 0, std::ptr::from_mut(&mut message) as usize)
+            .or(Err(Gone))?;
         Ok(message as i32)
     }
     /// Number and arguments of the call that the thread is in, from its registers.
@@ -198,16 +223,22 @@ impl Stopped {
     pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
         // SAFETY: all zeros is a value of the struct.
         let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        request(libc::PTRACE_GETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize).or(Err(Gone))?;
+        request(libc::PTRACE_GETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize)
+            .or(Err(Gone))?;
         Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
     }
     /// `si_code` and the sender of the signal that is being delivered.
     pub fn sender(&self) -> Result<(i32, i32), Gone> {
         // SAFETY: all zeros is a value of the struct.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        request(libc::PTRACE_GETSIGINFO, self.0, 0, std::ptr::from_mut(&mut info) as usize).or(Err(Gone))?;
+        request(libc::PTRACE_GETSIGINFO, self.0, 0, std::ptr::from_mut(&mut info) as usize)
+            .or(Err(Gone))?;
         // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD; else the field is some other number, which is not used.
-        let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD { unsafe { info.si_pid() } } else { 0 };
+        let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD {
+            unsafe { info.si_pid() }
+        } else {
+            0
+        };
         Ok((info.si_code, sender))
     }
     /// Lets it go on, and delivers `signal` unless that is 0.

@@ -85,7 +85,10 @@ impl Tracer {
             if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
                 self.detached |= !self.threads.is_empty();
                 // Without a journal there is nothing to watch, but the shell still waits for the command, and for its status from us.
-                let awaited = self.out.failed() && self.ours && matches!(self.end, End::Running) && self.asked.times() < 2;
+                let awaited = self.out.failed()
+                    && self.ours
+                    && matches!(self.end, End::Running)
+                    && self.asked.times() < 2;
                 if !awaited {
                     return;
                 }
@@ -122,7 +125,11 @@ impl Tracer {
         self.scratch.strings.forget();
         let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
             // "The new child may stop before the parent's event is reported": hold it until we know whose child it is.
-            return if self.leaving.is_some() { stopped.detach(0) } else { self.early.push((stopped, stop, Instant::now())) };
+            return if self.leaving.is_some() {
+                stopped.detach(0)
+            } else {
+                self.early.push((stopped, stop, Instant::now()))
+            };
         };
         if self.joining.contains_key(&thread.pid) {
             let pid = thread.pid;
@@ -243,19 +250,36 @@ impl Tracer {
         drop(self.near);
         drop(self.handlers);
         let journal_error = self.out.finish();
-        Outcome { end: self.end, notes: self.notes, held: Duration::ZERO, detached: self.detached, journal_error }
+        Outcome {
+            end: self.end,
+            notes: self.notes,
+            held: Duration::ZERO,
+            detached: self.detached,
+            journal_error,
+        }
     }
 
     /// Says something to the user, once.
     pub fn note(&mut self, pid: i32, tid: i32, text: String) {
         if !self.notes.contains(&text) {
-            self.out.event_with(RecordKind::Note, now(), pid, tid, [0; 6], &[(0, trace::record::PieceKind::String, text.as_bytes())]);
+            self.out.event_with(
+                RecordKind::Note,
+                now(),
+                pid,
+                tid,
+                [0; 6],
+                &[(0, trace::record::PieceKind::String, text.as_bytes())],
+            );
             self.notes.push(text);
         }
     }
 
     /// The wait status of the main program becomes ours.
     pub fn main_ended(&mut self, status: i32) {
-        self.end = if libc::WIFEXITED(status) { End::Exited(libc::WEXITSTATUS(status)) } else { End::Signaled(libc::WTERMSIG(status)) };
+        self.end = if libc::WIFEXITED(status) {
+            End::Exited(libc::WEXITSTATUS(status))
+        } else {
+            End::Signaled(libc::WTERMSIG(status))
+        };
     }
 }

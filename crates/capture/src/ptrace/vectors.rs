@@ -126,8 +126,15 @@ impl Gathered {
     }
 
     /// Names, controls, vectors, and the data that they hold.
-    pub fn put(&self, tid: i32, limit: u64, due: &dyn Fn(PieceKind, u64, u64) -> Due, sink: &mut impl Sink) {
-        for (kind, spans) in [(PieceKind::Name, &self.names), (PieceKind::Control, &self.controls)] {
+    pub fn put(
+        &self,
+        tid: i32,
+        limit: u64,
+        due: &dyn Fn(PieceKind, u64, u64) -> Due,
+        sink: &mut impl Sink,
+    ) {
+        for (kind, spans) in [(PieceKind::Name, &self.names), (PieceKind::Control, &self.controls)]
+        {
             let all: u64 = spans.iter().map(|s| s.iov_len as u64).sum();
             if all > 0 {
                 sink.remote(tid, due(kind, all, u64::MAX), spans);

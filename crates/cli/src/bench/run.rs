@@ -26,7 +26,11 @@ struct Fresh(PathBuf);
 impl Drop for Fresh {
     fn drop(&mut self) {
         // Directories that the program locked do not open for an ordinary user.
-        let _best = Command::new("chmod").args(["-R", "u+rwX", "--"]).arg(&self.0).stderr(Stdio::null()).status();
+        let _best = Command::new("chmod")
+            .args(["-R", "u+rwX", "--"])
+            .arg(&self.0)
+            .stderr(Stdio::null())
+            .status();
         let _best = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -35,22 +39,43 @@ impl Drop for Fresh {
 pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     let fresh = Fresh(target.dir.join(format!("reanimator-bench.{}", std::process::id())));
     std::fs::create_dir(&fresh.0).with_context(|| format!("cannot make {}", fresh.0.display()))?;
-    ourselves(Command::new(exe()?).args(["-q", "prepare", "--json", "--root"]).arg(&fresh.0).arg(trace))?;
+    ourselves(
+        Command::new(exe()?).args(["-q", "prepare", "--json", "--root"]).arg(&fresh.0).arg(trace),
+    )?;
     rustix::fs::sync();
     if a.cold {
-        std::fs::write("/proc/sys/vm/drop_caches", "3").context("--cold cannot drop the page cache (/proc/sys/vm/drop_caches): it wants root")?;
+        std::fs::write("/proc/sys/vm/drop_caches", "3").context(
+            "--cold cannot drop the page cache (/proc/sys/vm/drop_caches): it wants root",
+        )?;
     }
     let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
-    let options = ["-q", "replay", "--json", "--timing", "--prepared", "--order", &order, "--pace", &pace, "--verify", &verify, "--root"];
+    let options = [
+        "-q",
+        "replay",
+        "--json",
+        "--timing",
+        "--prepared",
+        "--order",
+        &order,
+        "--pace",
+        &pace,
+        "--verify",
+        &verify,
+        "--root",
+    ];
     let trust = a.trust.then_some("--trust");
-    let report = ourselves(Command::new(exe()?).args(options).arg(&fresh.0).args(trust).arg(trace))?;
+    let report =
+        ourselves(Command::new(exe()?).args(options).arg(&fresh.0).args(trust).arg(trace))?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
         calls: number("issued"),
         bytes: number("moved_bytes"),
         different: number("divergences") > 0.0 || report["state"]["different"].as_u64() != Some(0),
-        latency: report["latency"].as_object().map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default(),
+        latency: report["latency"]
+            .as_object()
+            .map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            .unwrap_or_default(),
         report,
     })
 }
@@ -64,6 +89,9 @@ fn ourselves(command: &mut Command) -> Result<Value> {
     let output = command.stdin(Stdio::null()).output().context("cannot run this program again")?;
     match serde_json::from_slice(&output.stdout) {
         Ok(report) if matches!(output.status.code(), Some(0 | 1)) => Ok(report),
-        _ => bail!("{}", String::from_utf8_lossy(&output.stderr).trim_start_matches("error: ").trim_end()),
+        _ => bail!(
+            "{}",
+            String::from_utf8_lossy(&output.stderr).trim_start_matches("error: ").trim_end()
+        ),
     }
 }

@@ -7,12 +7,18 @@ use std::fmt::Write;
 /// Names of calls that are shown: those that took longest.
 const CALLS: usize = 12;
 /// What is shown of times, and the fewest calls of which it can be told.
-const QUANTILES: [(&str, f64); 4] = [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
+const QUANTILES: [(&str, f64); 4] =
+    [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
 
 /// The tables, and in words which differences exceed the spread of the repeats.
 /// `compared`: whether results were.
 pub fn of(measured: &[Measured<'_>], compared: bool) -> String {
-    format!("{}\n\n{}\n\n{}", targets(measured, compared), latencies(measured), differences(measured))
+    format!(
+        "{}\n\n{}\n\n{}",
+        targets(measured, compared),
+        latencies(measured),
+        differences(measured)
+    )
 }
 
 fn new(head: &[&str]) -> Table {
@@ -29,7 +35,8 @@ fn targets(measured: &[Measured<'_>], compared: bool) -> Table {
     for m in measured {
         let (low, high) = range(m);
         let elapsed = m.elapsed().max(1e-9);
-        let (calls, bytes) = (median(m.runs.iter().map(|r| r.calls)), median(m.runs.iter().map(|r| r.bytes)));
+        let (calls, bytes) =
+            (median(m.runs.iter().map(|r| r.calls)), median(m.runs.iter().map(|r| r.bytes)));
         table.add_row([
             m.target.name.clone(),
             format!("{elapsed:.3} s"),
@@ -70,7 +77,10 @@ fn times(m: &Measured<'_>, name: &str, whose: &str, what: &str) -> Vec<f64> {
 
 /// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a histogram tells apart.
 fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
-    let (least, most) = (longer.iter().copied().fold(f64::INFINITY, f64::min), shorter.iter().copied().fold(0.0, f64::max));
+    let (least, most) = (
+        longer.iter().copied().fold(f64::INFINITY, f64::min),
+        shorter.iter().copied().fold(0.0, f64::max),
+    );
     longer.len() > 1 && least > most * 1.1
 }
 
@@ -81,16 +91,26 @@ fn latencies(measured: &[Measured<'_>]) -> Table {
         let calls = median(times(first, &name, "replayed", "count").into_iter());
         let fastest = QUANTILES.map(|(what, ..)| {
             let all = measured.iter().map(|m| times(m, &name, "replayed", what));
-            all.min_by(|a, b| median(a.iter().copied()).total_cmp(&median(b.iter().copied()))).unwrap_or_default()
+            all.min_by(|a, b| median(a.iter().copied()).total_cmp(&median(b.iter().copied())))
+                .unwrap_or_default()
         });
         let mut row = |label: &str, number: String, place: &str, m: &Measured<'_>, whose: &str| {
             let cell = |i: usize| {
                 let (what, fewest) = QUANTILES[i];
                 let here = times(m, &name, whose, what);
-                let mark = if whose == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
-                if calls < fewest { "- ".to_owned() } else { format!("{:.1}{mark}", median(here.into_iter())) }
+                let mark =
+                    if whose == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
+                if calls < fewest {
+                    "- ".to_owned()
+                } else {
+                    format!("{:.1}{mark}", median(here.into_iter()))
+                }
             };
-            table.add_row([label.to_owned(), number, place.to_owned()].into_iter().chain((0..QUANTILES.len()).map(cell)));
+            table.add_row(
+                [label.to_owned(), number, place.to_owned()]
+                    .into_iter()
+                    .chain((0..QUANTILES.len()).map(cell)),
+            );
         };
         row(&name, format!("{calls:.0}"), "recorded", first, "recorded");
         for m in measured {
@@ -112,7 +132,11 @@ fn differences(measured: &[Measured<'_>]) -> String {
                 (true, _) => "beyond the spread of the repeats",
                 (false, _) => "within the spread of the repeats: no difference shown",
             };
-            let _ = writeln!(text, "{} takes {by:.2} times as long as {}: {what}", slower.target.name, faster.target.name);
+            let _ = writeln!(
+                text,
+                "{} takes {by:.2} times as long as {}: {what}",
+                slower.target.name, faster.target.name
+            );
         }
     }
     if measured.len() > 1 {

@@ -74,8 +74,10 @@ pub fn act(probe: Probe) -> Result<()> {
             let (uid, gid) = (Uid::effective(), nix::unistd::Gid::effective());
             unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).context("unshare")?;
             fs::write("/proc/self/setgroups", "deny").context("/proc/self/setgroups")?;
-            fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).context("/proc/self/uid_map")?;
-            fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("/proc/self/gid_map")?;
+            fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
+                .context("/proc/self/uid_map")?;
+            fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))
+                .context("/proc/self/gid_map")?;
             make_private()
         }
         Probe::Mount => {
@@ -89,13 +91,17 @@ pub fn act(probe: Probe) -> Result<()> {
 fn make_private() -> Result<()> {
     use nix::mount::{MsFlags, mount};
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .context("making mounts private")
 }
 
 fn confine() -> Result<()> {
     use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
     let handled = AccessFs::from_all(ABI::V1);
-    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(handled)?.create()?;
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(handled)?
+        .create()?;
     rules.restrict_self()?;
     ensure!(fs::read_dir("/").is_err(), "the sandbox does not hold");
     Ok(())
@@ -130,10 +136,18 @@ fn kernel() -> Finding {
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let machine = uname.machine().to_string_lossy().into_owned();
     if machine != "x86_64" {
-        return broken(CHECK, format!("{machine}: only x86-64 can be recorded"), "use an x86-64 machine");
+        return broken(
+            CHECK,
+            format!("{machine}: only x86-64 can be recorded"),
+            "use an x86-64 machine",
+        );
     }
     if version < (5, 3) {
-        return broken(CHECK, format!("Linux {release} has no PTRACE_GET_SYSCALL_INFO"), "boot Linux 5.3 or later");
+        return broken(
+            CHECK,
+            format!("Linux {release} has no PTRACE_GET_SYSCALL_INFO"),
+            "boot Linux 5.3 or later",
+        );
     }
     ok(CHECK, format!("Linux {release} on {machine}"))
 }
@@ -145,12 +159,18 @@ fn ebpf() -> Finding {
         Ok(path) => ok(CHECK, format!("the kernel took the program; data by {path}")),
         Err(e) if Uid::effective().is_root() => limited(
             CHECK,
-            format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)),
+            format!(
+                "{}; recording stops the program with ptrace instead",
+                crate::failure::causes(&e)
+            ),
             "a kernel like 6.1, 6.12 or 6.18 (those were tried) with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged",
         ),
         Err(e) => limited(
             CHECK,
-            format!("{}; recording stops the program with ptrace instead", crate::failure::causes(&e)),
+            format!(
+                "{}; recording stops the program with ptrace instead",
+                crate::failure::causes(&e)
+            ),
             "sudo reanimator record ... (the command runs as you)",
         ),
     }
@@ -159,7 +179,11 @@ fn ebpf() -> Finding {
 fn spawn(probe: &str) -> Result<Child> {
     let this = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(this);
-    command.args(["probe", probe]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["probe", probe])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().context("cannot start a child")
 }
 
@@ -180,7 +204,12 @@ fn watched_child() -> [Finding; 2] {
     const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
     let mut child = match spawn("wait") {
         Ok(child) => child,
-        Err(e) => return [broken(SEIZE, cause(&e), "make this program's file executable"), broken(READ, "not tried".to_owned(), MEND)],
+        Err(e) => {
+            return [
+                broken(SEIZE, cause(&e), "make this program's file executable"),
+                broken(READ, "not tried".to_owned(), MEND),
+            ];
+        }
     };
     let pid = Pid::from_raw(child.id().cast_signed());
     let read = child.stdout.take().context("no pipe").and_then(|out| read_memory(pid, out));
@@ -208,7 +237,8 @@ fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
     let base = line.trim().parse().context("it says no address")?;
     let mut bytes = [0; TEXT.len()];
     let remote = [RemoteIoVec { base, len: bytes.len() }];
-    process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote).context("process_vm_readv")?;
+    process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote)
+        .context("process_vm_readv")?;
     ensure!(&bytes == TEXT, "process_vm_readv gave wrong bytes");
     Ok(())
 }
@@ -220,7 +250,10 @@ fn seize(pid: Pid) -> Result<()> {
     stop(pid)?;
     ptrace::syscall(pid, None).context("PTRACE_SYSCALL")?;
     let status = stop(pid)?;
-    ensure!(matches!(status, WaitStatus::PtraceSyscall(_)), "expected a system call, got {status:?}");
+    ensure!(
+        matches!(status, WaitStatus::PtraceSyscall(_)),
+        "expected a system call, got {status:?}"
+    );
     ptrace::syscall_info(pid).context("PTRACE_GET_SYSCALL_INFO")?;
     ptrace::detach(pid, None).context("PTRACE_DETACH")
 }
@@ -233,12 +266,25 @@ fn stop(pid: Pid) -> Result<WaitStatus> {
 
 fn attach() -> Finding {
     const CHECK: &str = "record -p: join a process";
-    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok().and_then(|t| t.trim().parse::<u32>().ok()).unwrap_or(0);
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
+        .ok()
+        .and_then(|t| t.trim().parse::<u32>().ok())
+        .unwrap_or(0);
     match scope {
         0 => ok(CHECK, "any of your own"),
-        1 | 2 if Uid::effective().is_root() => ok(CHECK, format!("any, as root (ptrace_scope is {scope})")),
-        1 | 2 => limited(CHECK, format!("only as root, as ptrace_scope is {scope}"), "sudo sysctl kernel.yama.ptrace_scope=0"),
-        _ => limited(CHECK, format!("no one can, as ptrace_scope is {scope}"), "remove kernel.yama.ptrace_scope from /etc/sysctl.d and reboot"),
+        1 | 2 if Uid::effective().is_root() => {
+            ok(CHECK, format!("any, as root (ptrace_scope is {scope})"))
+        }
+        1 | 2 => limited(
+            CHECK,
+            format!("only as root, as ptrace_scope is {scope}"),
+            "sudo sysctl kernel.yama.ptrace_scope=0",
+        ),
+        _ => limited(
+            CHECK,
+            format!("no one can, as ptrace_scope is {scope}"),
+            "remove kernel.yama.ptrace_scope from /etc/sysctl.d and reboot",
+        ),
     }
 }
 
@@ -247,7 +293,11 @@ fn namespaces() -> Finding {
     if Uid::effective().is_root() {
         return match succeeds("mount") {
             Ok(()) => ok(CHECK, "made a mount namespace"),
-            Err(e) => broken(CHECK, cause(&e), "in a container: docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined"),
+            Err(e) => broken(
+                CHECK,
+                cause(&e),
+                "in a container: docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined",
+            ),
         };
     }
     let Err(e) = succeeds("user") else { return ok(CHECK, "made a user and a mount namespace") };
@@ -278,9 +328,11 @@ fn landlock() -> Finding {
 
 fn descriptors() -> Finding {
     const CHECK: &str = "replay: open files";
-    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let hard =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
     if hard < 4096 {
-        let says = format!("at most {hard}; a trace of many processes needs more, as they share replay's");
+        let says =
+            format!("at most {hard}; a trace of many processes needs more, as they share replay's");
         return limited(CHECK, says, "ulimit -Hn 65536 (as root), or LimitNOFILE= of the service");
     }
     ok(CHECK, format!("up to {}", crate::units::count(hard)))
@@ -290,7 +342,8 @@ fn disk() -> Finding {
     const CHECK: &str = "disk: traces here";
     let written = (|| {
         let name = format!(".reanimator-doctor-{}", std::process::id());
-        let mut file = fs::File::create_new(&name).context("cannot write into the current directory")?;
+        let mut file =
+            fs::File::create_new(&name).context("cannot write into the current directory")?;
         let result = file.write_all(&[1; 4096]).and_then(|()| file.sync_all());
         fs::remove_file(&name).context("cannot remove a file of ours")?;
         result.context("cannot write into the current directory")?;
@@ -298,8 +351,14 @@ fn disk() -> Finding {
         Ok(space.f_bavail * space.f_frsize)
     })();
     match written {
-        Err(e) => broken(CHECK, cause(&e), "cd to a directory of yours, or name another with record -o"),
-        Ok(free) if free < 1 << 30 => limited(CHECK, format!("only {} are free", crate::units::bytes(free)), "make room, or name another disk with record -o"),
+        Err(e) => {
+            broken(CHECK, cause(&e), "cd to a directory of yours, or name another with record -o")
+        }
+        Ok(free) if free < 1 << 30 => limited(
+            CHECK,
+            format!("only {} are free", crate::units::bytes(free)),
+            "make room, or name another disk with record -o",
+        ),
         Ok(free) => ok(CHECK, format!("{} are free", crate::units::bytes(free))),
     }
 }
@@ -307,10 +366,19 @@ fn disk() -> Finding {
 fn tracefs() -> Finding {
     const CHECK: &str = "tests: tracefs";
     match fs::read_dir("/sys/kernel/tracing/events/syscalls") {
-        Ok(entries) => ok(CHECK, format!("the kernel describes {} events of system calls", entries.count())),
+        Ok(entries) => {
+            ok(CHECK, format!("the kernel describes {} events of system calls", entries.count()))
+        }
         Err(e) => {
-            let says = format!("{}; only the test of the table against the kernel needs it", cause(&e.into()));
-            limited(CHECK, says, "sudo mount -t tracefs tracefs /sys/kernel/tracing, and run the tests as root")
+            let says = format!(
+                "{}; only the test of the table against the kernel needs it",
+                cause(&e.into())
+            );
+            limited(
+                CHECK,
+                says,
+                "sudo mount -t tracefs tracefs /sys/kernel/tracing, and run the tests as root",
+            )
         }
     }
 }

@@ -53,9 +53,12 @@ pub enum Error {
 /// Adds one expression to the filter.
 pub fn apply(filter: &mut Filter, expression: &str) -> Result<(), Error> {
     // A regular expression may contain anything, `=` too.
-    let qualified = if expression.starts_with(['/', '!']) { None } else { expression.split_once('=') };
+    let qualified =
+        if expression.starts_with(['/', '!']) { None } else { expression.split_once('=') };
     match qualified {
-        None | Some(("trace" | "t", _)) => filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?,
+        None | Some(("trace" | "t", _)) => {
+            filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?
+        }
         Some(("status", set)) => filter.statuses = Some(statuses(set)?),
         Some(("path", pattern)) => filter.paths.push(glob(pattern)?),
         Some((other, _)) => return Err(Error::Qualifier(other.to_owned())),
@@ -117,9 +120,16 @@ fn matching(text: &str) -> Result<Vec<u32>, Error> {
         let why = why.rsplit("error: ").next().unwrap_or(&why).trim().to_owned();
         Error::Regex { text: text.to_owned(), why }
     })?;
-    let found: Vec<u32> = abi::table().iter().filter(|row| regex.is_match(row.name())).map(|row| row.number).collect();
+    let found: Vec<u32> = abi::table()
+        .iter()
+        .filter(|row| regex.is_match(row.name()))
+        .map(|row| row.number)
+        .collect();
     if found.is_empty() {
-        return Err(Error::Regex { text: text.to_owned(), why: "it matches no system call".to_owned() });
+        return Err(Error::Regex {
+            text: text.to_owned(),
+            why: "it matches no system call".to_owned(),
+        });
     }
     Ok(found)
 }
@@ -128,16 +138,22 @@ fn glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
     if pattern.is_empty() {
         return Err(Error::Empty("path=".to_owned()));
     }
-    let glob = globset::Glob::new(pattern).map_err(|e| Error::Glob { text: pattern.to_owned(), why: e.kind().to_string() })?;
+    let glob = globset::Glob::new(pattern)
+        .map_err(|e| Error::Glob { text: pattern.to_owned(), why: e.kind().to_string() })?;
     Ok(glob.compile_matcher())
 }
 
 fn statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
-    const ALL: [(&str, Status); 3] = [("successful", Status::Successful), ("failed", Status::Failed), ("unfinished", Status::Unfinished)];
+    const ALL: [(&str, Status); 3] = [
+        ("successful", Status::Successful),
+        ("failed", Status::Failed),
+        ("unfinished", Status::Unfinished),
+    ];
     let (negated, names) = negation(set);
     let mut listed = BTreeSet::new();
     for name in names.split(',') {
-        let known = ALL.iter().find(|(n, _)| *n == name).ok_or_else(|| Error::Status(name.to_owned()))?;
+        let known =
+            ALL.iter().find(|(n, _)| *n == name).ok_or_else(|| Error::Status(name.to_owned()))?;
         listed.insert(known.1);
     }
     Ok(ALL.iter().map(|(_, s)| *s).filter(|s| listed.contains(s) != negated).collect())
@@ -145,7 +161,8 @@ fn statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
 
 /// The call whose name differs least, if it differs little.
 fn closest(name: &str) -> Option<&'static str> {
-    let (distance, best) = abi::table().iter().map(|row| (distance(name, row.name()), row.name())).min()?;
+    let (distance, best) =
+        abi::table().iter().map(|row| (distance(name, row.name()), row.name())).min()?;
     (distance <= 2 && distance < name.len()).then_some(best)
 }
 

@@ -8,20 +8,38 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
     Some(match event.kind {
         RecordKind::Exit => format!("+++ {} +++", ending(a)),
         RecordKind::Signal => signal(a, b as i32, c),
-        RecordKind::Exec if a != u64::from(event.tid) => format!("+++ superseded by execve in pid {a} +++"),
-        RecordKind::Start if a != 0 => format!("+++ {} started by {b} +++", if is_process(event) { "process" } else { "thread" }),
+        RecordKind::Exec if a != u64::from(event.tid) => {
+            format!("+++ superseded by execve in pid {a} +++")
+        }
+        RecordKind::Start if a != 0 => format!(
+            "+++ {} started by {b} +++",
+            if is_process(event) { "process" } else { "thread" }
+        ),
         RecordKind::Gap => format!("+++ {b} records were lost here (from number {a}, CPU {c}) +++"),
         RecordKind::Note => format!("+++ {} +++", text(event)),
         RecordKind::Start if verbose => "+++ was running when recording began +++".to_owned(),
         RecordKind::Descriptor if verbose => {
-            let path = event.identity(0).map(|(_, path)| String::from_utf8_lossy(path).into_owned()).unwrap_or_default();
+            let path = event
+                .identity(0)
+                .map(|(_, path)| String::from_utf8_lossy(path).into_owned())
+                .unwrap_or_default();
             format!("+++ descriptor {a} was open: {path} +++")
         }
         RecordKind::State if verbose => {
-            let dir = event.identity(abi::plan::WORKING_DIRECTORY).map(|(_, path)| String::from_utf8_lossy(path).into_owned());
-            format!("+++ umask {a:03o}, uid {b}, gid {c}, working directory {} +++", dir.unwrap_or_default())
+            let dir = event
+                .identity(abi::plan::WORKING_DIRECTORY)
+                .map(|(_, path)| String::from_utf8_lossy(path).into_owned());
+            format!(
+                "+++ umask {a:03o}, uid {b}, gid {c}, working directory {} +++",
+                dir.unwrap_or_default()
+            )
         }
-        RecordKind::Call | RecordKind::Part | RecordKind::Start | RecordKind::Exec | RecordKind::Descriptor | RecordKind::State => return None,
+        RecordKind::Call
+        | RecordKind::Part
+        | RecordKind::Start
+        | RecordKind::Exec
+        | RecordKind::Descriptor
+        | RecordKind::State => return None,
     })
 }
 
@@ -40,7 +58,11 @@ pub fn ending(status: u64) -> String {
     let signal = status & 0x7f;
     match signal {
         0 => format!("exited with {}", status >> 8 & 0xff),
-        _ => format!("killed by {}{}", signal_name(signal), if status & 0x80 != 0 { " (core dumped)" } else { "" }),
+        _ => format!(
+            "killed by {}{}",
+            signal_name(signal),
+            if status & 0x80 != 0 { " (core dumped)" } else { "" }
+        ),
     }
 }
 
@@ -63,7 +85,8 @@ pub fn signal_name(number: u64) -> String {
 
 /// `CLD_EXITED` for 1 of SIGCHLD (`include/uapi/asm-generic/siginfo.h`).
 fn code_name(signal: u64, code: i32) -> String {
-    let of_any = ["SI_USER", "SI_QUEUE", "SI_TIMER", "SI_MESGQ", "SI_ASYNCIO", "SI_SIGIO", "SI_TKILL"];
+    let of_any =
+        ["SI_USER", "SI_QUEUE", "SI_TIMER", "SI_MESGQ", "SI_ASYNCIO", "SI_SIGIO", "SI_TKILL"];
     if code == 0x80 {
         return "SI_KERNEL".to_owned();
     }
@@ -71,12 +94,37 @@ fn code_name(signal: u64, code: i32) -> String {
         return of_any[code.unsigned_abs() as usize].to_owned();
     }
     let of_this: &[&str] = match signal {
-        4 => &["ILL_ILLOPC", "ILL_ILLOPN", "ILL_ILLADR", "ILL_ILLTRP", "ILL_PRVOPC", "ILL_PRVREG", "ILL_COPROC", "ILL_BADSTK"],
+        4 => &[
+            "ILL_ILLOPC",
+            "ILL_ILLOPN",
+            "ILL_ILLADR",
+            "ILL_ILLTRP",
+            "ILL_PRVOPC",
+            "ILL_PRVREG",
+            "ILL_COPROC",
+            "ILL_BADSTK",
+        ],
         5 => &["TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"],
         7 => &["BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"],
-        8 => &["FPE_INTDIV", "FPE_INTOVF", "FPE_FLTDIV", "FPE_FLTOVF", "FPE_FLTUND", "FPE_FLTRES", "FPE_FLTINV", "FPE_FLTSUB"],
+        8 => &[
+            "FPE_INTDIV",
+            "FPE_INTOVF",
+            "FPE_FLTDIV",
+            "FPE_FLTOVF",
+            "FPE_FLTUND",
+            "FPE_FLTRES",
+            "FPE_FLTINV",
+            "FPE_FLTSUB",
+        ],
         11 => &["SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"],
-        17 => &["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"],
+        17 => &[
+            "CLD_EXITED",
+            "CLD_KILLED",
+            "CLD_DUMPED",
+            "CLD_TRAPPED",
+            "CLD_STOPPED",
+            "CLD_CONTINUED",
+        ],
         29 => &["POLL_IN", "POLL_OUT", "POLL_MSG", "POLL_ERR", "POLL_PRI", "POLL_HUP"],
         31 => &["SYS_SECCOMP"],
         _ => &[],

@@ -41,7 +41,8 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         object["file"] = file.into();
     }
     if let Some(found) = call.seen.known() {
-        object["seen"] = json!({"dev": found.dev, "ino": found.ino, "mode": found.mode, "offset": found.offset});
+        object["seen"] =
+            json!({"dev": found.dev, "ino": found.ino, "mode": found.mode, "offset": found.offset});
     }
     if !paths.is_empty() {
         object["paths"] = paths.into();
@@ -70,12 +71,18 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
     let mut object = json!({"event": kind, "time": rfc3339(clock.epoch(event.time)), "entered": event.time, "pid": event.pid, "tid": event.tid});
     let path = |arg| event.identity(arg).map(|(_, path)| escape(path));
     let particulars = match event.kind {
-        RecordKind::Start => json!({"parent": a, "parent_tid": b, "flags": c, "process": event.args[3] == 1}),
+        RecordKind::Start => {
+            json!({"parent": a, "parent_tid": b, "flags": c, "process": event.args[3] == 1})
+        }
         RecordKind::Exec => json!({"former_tid": a, "program": events::text(event)}),
         RecordKind::Exit => json!({"status": a, "last": b == 1, "text": events::ending(a)}),
-        RecordKind::Signal => json!({"signal": events::signal_name(a), "code": b as i32, "sender": c}),
+        RecordKind::Signal => {
+            json!({"signal": events::signal_name(a), "code": b as i32, "sender": c})
+        }
         RecordKind::Descriptor => json!({"fd": a, "cloexec": b & 1 == 1, "file": path(0)}),
-        RecordKind::State => json!({"umask": a, "uid": b, "gid": c, "directory": path(abi::plan::WORKING_DIRECTORY)}),
+        RecordKind::State => {
+            json!({"umask": a, "uid": b, "gid": c, "directory": path(abi::plan::WORKING_DIRECTORY)})
+        }
         RecordKind::Gap => json!({"first": a, "lost": b, "cpu": c}),
         RecordKind::Note => json!({"text": events::text(event)}),
         RecordKind::Call | RecordKind::Part => json!({}),
@@ -88,7 +95,12 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
 
 fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
     let raw = seen.call.args[usize::from(arg)];
-    let at = |kind: PieceKind, flag: u8| seen.call.pieces.iter().find(|p| p.arg == arg && p.kind == kind && p.flags & AT_EXIT == flag);
+    let at = |kind: PieceKind, flag: u8| {
+        seen.call
+            .pieces
+            .iter()
+            .find(|p| p.arg == arg && p.kind == kind && p.flags & AT_EXIT == flag)
+    };
     let any = |kind: PieceKind| seen.call.piece(arg, kind);
     let address = || if raw == 0 { Value::Null } else { format!("{raw:#x}").into() };
     match kind {
@@ -101,14 +113,19 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
             let kind = if layout.form == Form::Data { PieceKind::Data } else { PieceKind::Bytes };
             match (at(kind, 0), at(kind, AT_EXIT)) {
-                (Some(before), Some(after)) => json!({"before": formed(layout, before, most), "after": formed(layout, after, most)}),
+                (Some(before), Some(after)) => {
+                    json!({"before": formed(layout, before, most), "after": formed(layout, after, most)})
+                }
                 (Some(piece), None) | (None, Some(piece)) => formed(layout, piece, most),
                 (None, None) => address(),
             }
         }
-        Kind::InIov { .. } | Kind::OutIov { .. } | Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
-            any(PieceKind::Data).map_or_else(address, |p| text(p, most))
-        }
+        Kind::InIov { .. }
+        | Kind::OutIov { .. }
+        | Kind::InMsg
+        | Kind::OutMsg
+        | Kind::InMsgs { .. }
+        | Kind::OutMsgs { .. } => any(PieceKind::Data).map_or_else(address, |p| text(p, most)),
         _ => {
             let mut text = String::new();
             abi::print::scalar(kind, raw, &mut text);
@@ -126,19 +143,34 @@ fn words(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return json!([]);
     }
-    bytes.strip_suffix(b"\0").unwrap_or(bytes).split(|b| *b == 0).map(escape).collect::<Vec<_>>().into()
+    bytes
+        .strip_suffix(b"\0")
+        .unwrap_or(bytes)
+        .split(|b| *b == 0)
+        .map(escape)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
     let bytes = piece.bytes.as_slice();
     let fields = |bytes: &[u8]| {
-        let named = layout.fields.iter().filter_map(|f| Some((f.name.to_owned(), Value::from(abi::print::field(f, bytes)?))));
+        let named = layout
+            .fields
+            .iter()
+            .filter_map(|f| Some((f.name.to_owned(), Value::from(abi::print::field(f, bytes)?))));
         Value::Object(named.collect())
     };
     match layout.form {
         Form::Struct => fields(bytes),
-        Form::Array if layout.size > 0 => bytes.chunks_exact(layout.size as usize).map(fields).collect::<Vec<_>>().into(),
-        Form::Fds => bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>().into(),
+        Form::Array if layout.size > 0 => {
+            bytes.chunks_exact(layout.size as usize).map(fields).collect::<Vec<_>>().into()
+        }
+        Form::Fds => bytes
+            .chunks_exact(4)
+            .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect::<Vec<_>>()
+            .into(),
         Form::Names => words(bytes),
         _ => text(piece, most),
     }

@@ -22,7 +22,13 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
     let mut line = name(call);
     line.push('(');
     match shape {
-        Some(shape) => print::arguments(shape, &call.args, &WithPaths { seen, paths: o.paths }, &o.values, &mut line),
+        Some(shape) => print::arguments(
+            shape,
+            &call.args,
+            &WithPaths { seen, paths: o.paths },
+            &o.values,
+            &mut line,
+        ),
         None => print::unknown(&call.args, &mut line),
     }
     line.push(')');
@@ -30,7 +36,11 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
         line.push(' ');
     }
     line.push_str(" = ");
-    print::result(shape.map_or(abi::Ret::Int, |s| s.ret), call.returned().then_some(call.ret), &mut line);
+    print::result(
+        shape.map_or(abi::Ret::Int, |s| s.ret),
+        call.returned().then_some(call.ret),
+        &mut line,
+    );
     if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
         line.push_str(&format!("<{}>", trace::text::escape(path)));
     }
@@ -42,7 +52,8 @@ pub fn name(call: &trace::Call) -> String {
     if call.flags & trace::record::COMPAT != 0 {
         return format!("compat_syscall_{}", call.nr);
     }
-    abi::by_number(call.nr).map_or_else(|| format!("syscall_{:#x}", call.nr), |row| row.name().to_owned())
+    abi::by_number(call.nr)
+        .map_or_else(|| format!("syscall_{:#x}", call.nr), |row| row.name().to_owned())
 }
 
 /// `ENOENT` for 2.
@@ -76,14 +87,36 @@ mod tests {
     use trace::world::Bound;
     use trace::{Call, Piece};
 
-    const O: Options = Options { paths: false, values: print::Options { strings: 32, elements: 32, hex: print::Hex::Never } };
+    const O: Options = Options {
+        paths: false,
+        values: print::Options { strings: 32, elements: 32, hex: print::Hex::Never },
+    };
 
     fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
-        Piece { arg, kind, flags, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: bytes.to_vec().into() }
+        Piece {
+            arg,
+            kind,
+            flags,
+            len: bytes.len() as u64,
+            wanted: bytes.len() as u64,
+            bytes: bytes.to_vec().into(),
+        }
     }
     fn made(name: &str, args: [u64; 6], ret: i64, pieces: Vec<Piece>) -> Call {
         let nr = abi::by_name(name).expect("a call of the table").number;
-        Call { seq: 0, entered: 0, left: Some(1), pid: 1, tid: 1, nr, flags: 0, args, ret, seen: Default::default(), pieces }
+        Call {
+            seq: 0,
+            entered: 0,
+            left: Some(1),
+            pid: 1,
+            tid: 1,
+            nr,
+            flags: 0,
+            args,
+            ret,
+            seen: Default::default(),
+            pieces,
+        }
     }
     fn printed(call: &Call) -> String {
         super::call(&Seen { call, bound: &Bound::default() }, &O)
@@ -98,8 +131,18 @@ mod tests {
         let lines = [
             printed(&made("openat", [at_cwd, 1, 0o2_000_000, 0, 0, 0], 3, path())),
             printed(&made("openat", [at_cwd, 1, 0o1102, 0o644, 0, 0], -13, path())),
-            printed(&made("read", [3, 1, 64, 0, 0, 0], 5, vec![piece(1, PieceKind::Data, AT_EXIT, b"abc\n\0")])),
-            printed(&made("write", [1, 1, 40, 0, 0, 0], 40, vec![piece(1, PieceKind::Data, AT_EXIT, &[b'x'; 40])])),
+            printed(&made(
+                "read",
+                [3, 1, 64, 0, 0, 0],
+                5,
+                vec![piece(1, PieceKind::Data, AT_EXIT, b"abc\n\0")],
+            )),
+            printed(&made(
+                "write",
+                [1, 1, 40, 0, 0, 0],
+                40,
+                vec![piece(1, PieceKind::Data, AT_EXIT, &[b'x'; 40])],
+            )),
             printed(&made("read", [3, 0x7ffe_1000, 64, 0, 0, 0], -9, vec![])),
             printed(&made("read", [0, 0x7ffe_1000, 1, 0, 0, 0], -512, vec![])),
             printed(&unfinished),

@@ -49,13 +49,20 @@ fn seconds(text: &str) -> Result<u64, String> {
 
 fn prefixes(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((old, new)) if old.starts_with('/') && new.starts_with('/') => Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned())),
+        Some((old, new)) if old.starts_with('/') && new.starts_with('/') => {
+            Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned()))
+        }
         _ => Err("say OLD=NEW, two absolute paths, like /var/lib/db=/db".to_owned()),
     }
 }
 
 fn data(text: &str) -> Result<Written, String> {
-    let bytes = |hex: &str| (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok()).collect::<Option<Vec<u8>>>();
+    let bytes = |hex: &str| {
+        (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok())
+            .collect::<Option<Vec<u8>>>()
+    };
     Ok(Written(match text {
         "recorded" => Data::Recorded,
         "zero" => Data::Zero,
@@ -78,7 +85,8 @@ fn globs(patterns: &[String]) -> Result<Option<GlobSet>> {
 impl Choice {
     /// Which calls.
     pub fn selection(&self) -> Result<Selection> {
-        let skipped = self.skip.as_ref().map(|text| Filter::parse(std::slice::from_ref(text))).transpose()?;
+        let skipped =
+            self.skip.as_ref().map(|text| Filter::parse(std::slice::from_ref(text))).transpose()?;
         let skip = |nr: &u32| skipped.as_ref().is_some_and(|filter| filter.has_number(*nr));
         Ok(Selection {
             include: globs(&self.include)?,
@@ -92,7 +100,8 @@ impl Choice {
 
     /// Under which names, with which data.
     pub fn alteration(&self) -> Alteration {
-        let bytes = |(old, new): &(String, String)| (old.clone().into_bytes(), new.clone().into_bytes());
+        let bytes =
+            |(old, new): &(String, String)| (old.clone().into_bytes(), new.clone().into_bytes());
         Alteration { map: self.map.iter().map(bytes).collect(), data: self.write_data.0.clone() }
     }
 
@@ -112,7 +121,9 @@ mod tests {
     #[test]
     fn what_people_type() {
         assert_eq!(data("pattern:00ff"), Ok(Written(Data::Pattern(vec![0, 255]))));
-        assert!(["pattern:", "pattern:0", "pattern:xy", "zeros"].iter().all(|bad| data(bad).is_err()));
+        assert!(
+            ["pattern:", "pattern:0", "pattern:xy", "zeros"].iter().all(|bad| data(bad).is_err())
+        );
         assert_eq!(prefixes("/a/=/b"), Ok(("/a".to_owned(), "/b".to_owned())));
         assert!(prefixes("a=b").is_err() && prefixes("/a").is_err());
         assert_eq!(seconds("1.5"), Ok(1_500_000_000));

@@ -18,7 +18,10 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
     let asked: Vec<&Divergence> = shown.iter().filter(|d| !d.file.is_empty()).take(FIRST).collect();
     let files: HashSet<&str> = asked.iter().map(|d| &*d.file).collect();
     let Some(last) = asked.iter().map(|d| d.seq).max() else { return HashMap::new() };
-    let options = Options { paths: false, values: abi::print::Options { strings: 32, elements: 8, hex: Hex::Never } };
+    let options = Options {
+        paths: false,
+        values: abi::print::Options { strings: 32, elements: 8, hex: Hex::Never },
+    };
     let mut world = World::new();
     let mut open = HashMap::new();
     let mut lines: HashMap<String, VecDeque<String>> = HashMap::new();
@@ -29,7 +32,12 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
             Ok(Moment::Enter(number, call)) => {
                 let bound = world.enter(&call);
                 let seen = Seen { call: &call, bound: &bound };
-                for file in seen.paths().iter().map(|p| String::from_utf8_lossy(p).into_owned()).filter(|p| files.contains(&**p)) {
+                for file in seen
+                    .paths()
+                    .iter()
+                    .map(|p| String::from_utf8_lossy(p).into_owned())
+                    .filter(|p| files.contains(&**p))
+                {
                     let before = lines.entry(file.clone()).or_default();
                     if asked.iter().any(|d| d.seq == call.seq && d.file == file) {
                         found.insert(call.seq, before.iter().cloned().collect());
@@ -37,7 +45,12 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                     if before.len() == CALLS {
                         before.pop_front();
                     }
-                    before.push_back(format!("#{} [{}] {}", call.seq, call.tid, line::call(&seen, &options)));
+                    before.push_back(format!(
+                        "#{} [{}] {}",
+                        call.seq,
+                        call.tid,
+                        line::call(&seen, &options)
+                    ));
                 }
                 if call.seq >= last {
                     break;

@@ -9,32 +9,101 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     let Report { calls, issued, skipped, divergences, races, state, prepared, .. } = report;
     let mut text = String::new();
     let mut row = |name: &str, value: &str| writeln!(text, "{name:<12} {value}");
-    let assumed = if prepared.assumed > 0 { format!(", {} never read and assumed to be zeros", bytes(prepared.assumed)) } else { String::new() };
-    row("prepared", &format!("{} names, {}{assumed}", count(prepared.files), bytes(prepared.bytes)))?;
-    row("calls", &format!("{} in {:.2} s (recorded in {:.2} s)", count(*calls), report.elapsed_s, report.recorded_s))?;
-    let early = if report.early > 0 { format!(", {} of them before the chosen time, uncompared", count(report.early)) } else { String::new() };
+    let assumed = if prepared.assumed > 0 {
+        format!(", {} never read and assumed to be zeros", bytes(prepared.assumed))
+    } else {
+        String::new()
+    };
+    row(
+        "prepared",
+        &format!("{} names, {}{assumed}", count(prepared.files), bytes(prepared.bytes)),
+    )?;
+    row(
+        "calls",
+        &format!(
+            "{} in {:.2} s (recorded in {:.2} s)",
+            count(*calls),
+            report.elapsed_s,
+            report.recorded_s
+        ),
+    )?;
+    let early = if report.early > 0 {
+        format!(", {} of them before the chosen time, uncompared", count(report.early))
+    } else {
+        String::new()
+    };
     row("performed", &format!("{}{early}", count(*issued)))?;
-    let reasons: Vec<String> = report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
-    row("skipped", &format!("{}{}", count(*skipped), if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }))?;
-    let kinds: Vec<String> = report.by_kind.iter().filter(|_| *divergences > 0).map(|(kind, n)| format!("{} {kind}", count(*n))).collect();
-    row("divergences", &format!("{}{}", count(*divergences), if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }))?;
+    let reasons: Vec<String> =
+        report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
+    row(
+        "skipped",
+        &format!(
+            "{}{}",
+            count(*skipped),
+            if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
+        ),
+    )?;
+    let kinds: Vec<String> = report
+        .by_kind
+        .iter()
+        .filter(|_| *divergences > 0)
+        .map(|(kind, n)| format!("{} {kind}", count(*n)))
+        .collect();
+    row(
+        "divergences",
+        &format!(
+            "{}{}",
+            count(*divergences),
+            if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
+        ),
+    )?;
     if let Some(late) = &report.lateness {
-        let text = format!("{:.0} us at the median, {:.0} us at p99, {:.0} us at most", late.p50_us, late.p99_us, late.max_us);
+        let text = format!(
+            "{:.0} us at the median, {:.0} us at p99, {:.0} us at most",
+            late.p50_us, late.p99_us, late.max_us
+        );
         row("late", &format!("calls began late by {text}"))?;
     }
     if report.explained > 0 {
-        row("explained", &format!("{} calls came out differently as calls that changed their files were left out", count(report.explained)))?;
+        row(
+            "explained",
+            &format!(
+                "{} calls came out differently as calls that changed their files were left out",
+                count(report.explained)
+            ),
+        )?;
     }
     let raced = *races + state.raced;
     if raced > 0 {
         let what = "came out differently where overlapping calls leave the order open";
-        row("races", &format!("{} calls and {} names of the final tree {what}", count(*races), count(state.raced)))?;
+        row(
+            "races",
+            &format!(
+                "{} calls and {} names of the final tree {what}",
+                count(*races),
+                count(state.raced)
+            ),
+        )?;
     }
     if report.copied > 0 {
-        row("copied", &format!("{} clones: the root's file system does not share blocks", count(report.copied)))?;
+        row(
+            "copied",
+            &format!(
+                "{} clones: the root's file system does not share blocks",
+                count(report.copied)
+            ),
+        )?;
     }
-    let excluded = if state.excluded == 0 { String::new() } else { format!(", {} only in part", count(state.excluded)) };
-    let compared = format!("{} names compared, {} different{excluded}", count(state.compared), count(state.different));
+    let excluded = if state.excluded == 0 {
+        String::new()
+    } else {
+        format!(", {} only in part", count(state.excluded))
+    };
+    let compared = format!(
+        "{} names compared, {} different{excluded}",
+        count(state.compared),
+        count(state.different)
+    );
     row("final tree", if state.compared == 0 { "not compared" } else { &compared })?;
     row(
         "outcome",
@@ -86,7 +155,10 @@ mod tests {
         report.races = 2;
         report.state.raced = 1;
         let text = table(&report).expect("a string takes it");
-        assert!(text.ends_with("outcome      the same, but for races of the recorded program\n"), "{text}");
+        assert!(
+            text.ends_with("outcome      the same, but for races of the recorded program\n"),
+            "{text}"
+        );
     }
 
     #[test]

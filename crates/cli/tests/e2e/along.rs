@@ -15,8 +15,13 @@ pub const EARLY: [&str; 2] = ["--seal-at", "65536"];
 
 /// A program that works now and then, until it is [`enough`]: each time it writes and copies a file.
 pub fn now_and_then() -> [String; 3] {
-    let work = format!("{} out$i 3000 2; cp out$i copy$i; sleep 0.3; i=$((i + 1))", tracee("count").display());
-    let script = format!("trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do {work}; done; echo done");
+    let work = format!(
+        "{} out$i 3000 2; cp out$i copy$i; sleep 0.3; i=$((i + 1))",
+        tracee("count").display()
+    );
+    let script = format!(
+        "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do {work}; done; echo done"
+    );
     ["/bin/dash".to_owned(), "-c".to_owned(), script]
 }
 
@@ -29,7 +34,10 @@ pub fn enough(place: &Place) {
 
 /// Files of calls in a trace.
 pub fn segments(trace: &Path) -> usize {
-    let names = fs::read_dir(trace).into_iter().flatten().filter_map(|e| e.ok()?.file_name().into_string().ok());
+    let names = fs::read_dir(trace)
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.ok()?.file_name().into_string().ok());
     names.filter(|n| n.starts_with("calls-")).count()
 }
 
@@ -61,8 +69,7 @@ fn what_is_told_of_calls_is_the_same() {
             let trace = place.trace("t");
             let gate = place.work().join("gate");
             mkfifo(&gate, Mode::S_IRWXU).unwrap();
-            let script =
-                "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> log; read x < log; j=$((j + 1)); done; i=$((i + 1)); done; read x < gate";
+            let script = "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> log; read x < log; j=$((j + 1)); done; i=$((i + 1)); done; read x < gate";
             let recorder = start(&mut place.record(&trace, options, ["/bin/dash", "-c", script]));
             if options == EARLY {
                 wait_for("segments", || segments(&trace) > 2);
@@ -76,7 +83,14 @@ fn what_is_told_of_calls_is_the_same() {
             let named = rows.iter().filter(|r| !r["file"].to_string().contains("pipe:"));
             let row = |r: &serde_json::Value| {
                 let of = |key: &str| r[key].to_string().replace(&work, "W");
-                format!("{} {} {} {} {}", of("call"), of("fd"), of("file"), of("path"), of("result"))
+                format!(
+                    "{} {} {} {} {}",
+                    of("call"),
+                    of("fd"),
+                    of("file"),
+                    of("path"),
+                    of("result")
+                )
             };
             (named.map(row).collect::<Vec<_>>(), segments(&trace))
         };
@@ -94,8 +108,7 @@ fn the_recording_comes_first() {
     let place = Place::new();
     let small = place.directory("small").display().to_string();
     // The program moves 2 x 110 MiB that do not compress.
-    let program =
-        "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; [ $i -ne 5 ] || while [ ! -e some ]; do sleep 0.1; done; i=$((i + 1)); done";
+    let program = "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; [ $i -ne 5 ] || while [ ! -e some ]; do sleep 0.1; done; i=$((i + 1)); done";
     let script = format!(
         "mount -t tmpfs -o size=360m none {small}
          {REANIMATOR} record --seal-at 1000000 -o {small}/t.ra -- /bin/dash -c '{program}' & recorder=$!
@@ -112,7 +125,8 @@ fn the_recording_comes_first() {
     let (talk, json): (Vec<_>, Vec<_>) = ran.stdout.lines().partition(|l| l.starts_with("status "));
     let most: u32 = talk[0].rsplit(' ').next().unwrap().parse().unwrap();
     assert!(most > 2, "some segments were to be there: {ran:?}");
-    let info: serde_json::Value = serde_json::from_str(&json.concat()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let info: serde_json::Value =
+        serde_json::from_str(&json.concat()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
     assert_eq!(info["verdict"], "complete", "{info}\n{}", ran.stderr);
     assert!(number(&info, "bytes_captured") > 220 << 20, "{info}");
 }

@@ -17,21 +17,30 @@ fn pid(child: &Child) -> Pid {
 /// The value of a line of `/proc/PID/status`.
 fn status_line(pid: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    status
+        .lines()
+        .find_map(|l| l.strip_prefix(name))
+        .unwrap_or_else(|| panic!("no {name} in {status}"))
+        .trim()
+        .to_owned()
 }
 
 /// Waits until a signal that was sent is delivered.
 #[track_caller]
 fn delivered(pid: Pid, signal: Signal) {
     let bit = 1 << (signal as u64 - 1);
-    let waits = |name| u64::from_str_radix(&status_line(pid.as_raw().unsigned_abs(), name), 16).unwrap() & bit != 0;
+    let waits = |name| {
+        u64::from_str_radix(&status_line(pid.as_raw().unsigned_abs(), name), 16).unwrap() & bit != 0
+    };
     wait_for("the signal to be delivered", || !waits("ShdPnd:") && !waits("SigPnd:"));
 }
 
 /// Every thread of a process is watched.
 fn all_watched(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    tasks.filter_map(Result::ok).all(|t| fs::read_to_string(t.path().join("status")).is_ok_and(|s| !s.contains("TracerPid:\t0\n")))
+    tasks.filter_map(Result::ok).all(|t| {
+        fs::read_to_string(t.path().join("status")).is_ok_and(|s| !s.contains("TracerPid:\t0\n"))
+    })
 }
 
 #[test]
@@ -43,18 +52,32 @@ fn attach_to_threads_and_leave_them_running() {
 fn attach_to_threads_and_leave_them_running_in(place: &Place) {
     let program = start(&mut place.command([tracee("serve").to_str().unwrap(), "4"]));
     let served = program.id();
-    wait_for("the program's files", || (0..4).all(|i| fs::metadata(place.work().join(format!("out{i}"))).is_ok_and(|m| m.len() > 160)));
+    wait_for("the program's files", || {
+        (0..4).all(|i| {
+            fs::metadata(place.work().join(format!("out{i}"))).is_ok_and(|m| m.len() > 160)
+        })
+    });
     let trace = place.trace("t");
     let recorder = start(&mut place.attach(&trace, served));
-    wait_for("all threads to be watched", || has_begun(&trace) && (place.watch != Watch::Ptrace || all_watched(served)));
-    let sizes = || (0..4).map(|i| fs::metadata(place.work().join(format!("out{i}"))).unwrap().len()).collect::<Vec<_>>();
+    wait_for("all threads to be watched", || {
+        has_begun(&trace) && (place.watch != Watch::Ptrace || all_watched(served))
+    });
+    let sizes = || {
+        (0..4)
+            .map(|i| fs::metadata(place.work().join(format!("out{i}"))).unwrap().len())
+            .collect::<Vec<_>>()
+    };
     let before = sizes();
-    wait_for("writes under watch", || sizes().iter().zip(&before).all(|(now, then)| *now > then + 1600));
+    wait_for("writes under watch", || {
+        sizes().iter().zip(&before).all(|(now, then)| *now > then + 1600)
+    });
     kill(pid(&recorder), Signal::SIGINT).unwrap();
     finish(recorder, "the recorder").ok("record -p, interrupted once");
     assert_eq!(status_line(served, "TracerPid:"), "0");
     let before = sizes();
-    wait_for("writes after the recorder left", || sizes().iter().zip(&before).all(|(now, then)| now > then));
+    wait_for("writes after the recorder left", || {
+        sizes().iter().zip(&before).all(|(now, then)| now > then)
+    });
     fs::write(place.work().join("stop"), "").unwrap();
     let ran = finish(program, "the program").ok("the program");
     assert_eq!(ran.stdout, "ready\n0 failed\n");
@@ -68,7 +91,12 @@ fn attach_to_threads_and_leave_them_running_in(place: &Place) {
     assert!(writes.iter().all(|w| w.to_string().contains("/work/out")), "{}", writes[0]);
     // It went on writing: there is no final state to compare.
     let (ran, report) = place.replay(&trace, &place.directory("root"));
-    assert_eq!((number(&report, "divergences"), number(&report, "state.different"), ran.code), (0, 0, Some(0)), "{report:#}\n{}", ran.stderr);
+    assert_eq!(
+        (number(&report, "divergences"), number(&report, "state.different"), ran.code),
+        (0, 0, Some(0)),
+        "{report:#}\n{}",
+        ran.stderr
+    );
     assert!(number(&report, "issued") > 400, "{report:#}");
 }
 
@@ -115,9 +143,15 @@ fn ctrl_c_on_a_terminal() {
 
 #[track_caller]
 fn ctrl_c_on_a_terminal_in(place: &Place) {
-    let script = "trap 'echo caught > caught; exit 8' INT; echo up > up; while :; do sleep 0.05; done";
+    let script =
+        "trap 'echo caught > caught; exit 8' INT; echo up > up; while :; do sleep 0.05; done";
     let trace = place.trace("t");
-    let inner = format!("exec {} -q record --engine {} -o {} -- /bin/dash -c \"{script}\"", crate::place::REANIMATOR, place.watch.engine(), trace.display());
+    let inner = format!(
+        "exec {} -q record --engine {} -o {} -- /bin/dash -c \"{script}\"",
+        crate::place::REANIMATOR,
+        place.watch.engine(),
+        trace.display()
+    );
     let mut command = place.command(["/usr/bin/script", "-qec", &inner, "/dev/null"]);
     let mut terminal = start(command.stdin(std::process::Stdio::piped()));
     wait_for("the program", || place.work().join("up").exists());
@@ -142,7 +176,9 @@ fn the_second_interrupt_detaches_in(place: &Place) {
     let trace = place.trace("t");
     let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
-    wait_for("the program", || fs::read_to_string(place.work().join("up")).is_ok_and(|s| s.ends_with('\n')));
+    wait_for("the program", || {
+        fs::read_to_string(place.work().join("up")).is_ok_and(|s| s.ends_with('\n'))
+    });
     kill(pid(&recorder), Signal::SIGINT).unwrap();
     delivered(pid(&recorder), Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(100));
@@ -172,11 +208,17 @@ fn stop_and_continue_from_outside_in(place: &Place) {
     let program: i32 = read().trim().parse().unwrap();
     kill(Pid::from_raw(program), Signal::SIGTSTP).unwrap();
     delivered(Pid::from_raw(program), Signal::SIGTSTP);
-    wait_for("the stop", || status_line(program.unsigned_abs(), "State:").to_lowercase().starts_with('t'));
+    wait_for("the stop", || {
+        status_line(program.unsigned_abs(), "State:").to_lowercase().starts_with('t')
+    });
     std::thread::sleep(Duration::from_millis(200));
     let then = fs::metadata(place.work().join("log")).map_or(0, |m| m.len());
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(fs::metadata(place.work().join("log")).map_or(0, |m| m.len()), then, "it is stopped");
+    assert_eq!(
+        fs::metadata(place.work().join("log")).map_or(0, |m| m.len()),
+        then,
+        "it is stopped"
+    );
     kill(Pid::from_raw(program), Signal::SIGCONT).unwrap();
     crate::along::enough(place);
     assert_eq!(finish(recorder, "the recorder").end(), (Some(6), None));

@@ -17,7 +17,12 @@ fn fixture(dir: &Path, name: &str) -> PathBuf {
     let to = dir.join(from.file_stem().unwrap());
     match name.strip_suffix(".tar.gz") {
         Some(_) => run(Command::new("tar").arg("-xzf").arg(&from).arg("-C").arg(dir)).ok("tar"),
-        None => run(Command::new("sh").arg("-c").arg(format!("gzip -dc {} > {}", from.display(), to.display()))).ok("gzip"),
+        None => run(Command::new("sh").arg("-c").arg(format!(
+            "gzip -dc {} > {}",
+            from.display(),
+            to.display()
+        )))
+        .ok("gzip"),
     };
     to.with_extension(if name.ends_with(".tar.gz") { "" } else { "ds" })
 }
@@ -36,7 +41,11 @@ fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
         let meta = path.symlink_metadata().unwrap();
         let text = match meta.file_type() {
             t if t.is_symlink() => format!("-> {}", fs::read_link(&path).unwrap().display()),
-            t if t.is_file() => format!("{} {:?}", std::os::unix::fs::PermissionsExt::mode(&meta.permissions()), fs::read(&path).unwrap()),
+            t if t.is_file() => format!(
+                "{} {:?}",
+                std::os::unix::fs::PermissionsExt::mode(&meta.permissions()),
+                fs::read(&path).unwrap()
+            ),
             _ => "directory".to_owned(),
         };
         (name, text)
@@ -47,7 +56,12 @@ fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
 fn replayed(place: &Place, trace: &Path, name: &str) -> (PathBuf, Value) {
     let root = place.directory(name);
     let (ran, report) = place.replay_with(trace, &root, &[]);
-    assert_eq!((number(&report, "divergences"), ran.code), (0, Some(0)), "{report:#}\n{}", ran.stderr);
+    assert_eq!(
+        (number(&report, "divergences"), ran.code),
+        (0, Some(0)),
+        "{report:#}\n{}",
+        ran.stderr
+    );
     (root, report)
 }
 
@@ -57,30 +71,67 @@ fn traces_of_the_original_tracers() {
     let place = Place::watched_by(Watch::Ebpf);
     let (dir, to) = (place.directory("fixtures"), place.trace("t"));
     fs::create_dir_all(&dir).unwrap();
-    let said = convert(&place, &["--directory", "/srv/demo"], &fixture(&dir, "dataseries/dd.ds.gz"), &to);
+    let said =
+        convert(&place, &["--directory", "/srv/demo"], &fixture(&dir, "dataseries/dd.ds.gz"), &to);
     assert!(said.contains("163 calls") && said.contains("nanoseconds since 1970"), "{said}");
     let (root, _) = replayed(&place, &to, "ds");
     assert_eq!(fs::read(root.join("srv/demo/big")).unwrap(), vec![0; 4096 * 64]);
 
     // The rename is worked out; what cp(1) copied without reading it (copy_file_range) nobody knows.
     let meta = place.trace("meta-ds");
-    let said = convert(&place, &["--directory", "/srv/demo"], &fixture(&dir, "dataseries/meta.ds.gz"), &meta);
+    let said = convert(
+        &place,
+        &["--directory", "/srv/demo"],
+        &fixture(&dir, "dataseries/meta.ds.gz"),
+        &meta,
+    );
     assert!(said.contains("1 renames that were not recorded"), "{said}");
     let (root, _) = replayed(&place, &meta, "meta-ds-root");
     let left = tree(&root.join("srv/demo"));
     let names: Vec<&str> = left.iter().filter_map(|(name, _)| name.to_str()).collect();
-    assert_eq!(names, [".", "./a", "./a/one", "./a/sym", "./big", "./c", "./c/b", "./c/b/three", "./c/one", "./c/sym", "./meta.sh"]);
-    let is = |name: &str, mode: u32, bytes: &[u8]| left.contains(&(name.into(), format!("{} {bytes:?}", 0o100_000 | mode)));
-    assert!(is("./a/one", 0o600, b"hello\nworld") && is("./big", 0o644, &[0; 1000]) && is("./c/one", 0o600, b""), "{left:?}");
+    assert_eq!(
+        names,
+        [
+            ".",
+            "./a",
+            "./a/one",
+            "./a/sym",
+            "./big",
+            "./c",
+            "./c/b",
+            "./c/b/three",
+            "./c/one",
+            "./c/sym",
+            "./meta.sh"
+        ]
+    );
+    let is = |name: &str, mode: u32, bytes: &[u8]| {
+        left.contains(&(name.into(), format!("{} {bytes:?}", 0o100_000 | mode)))
+    };
+    assert!(
+        is("./a/one", 0o600, b"hello\nworld")
+            && is("./big", 0o644, &[0; 1000])
+            && is("./c/one", 0o600, b""),
+        "{left:?}"
+    );
 
     let meta = place.trace("meta");
     let said = convert(&place, &["--directory", "/root"], &fixture(&dir, "ctf/meta.tar.gz"), &meta);
     assert!(said.contains("LTTng does not record data"), "{said}");
     let (root, _) = replayed(&place, &meta, "ctf");
-    let names: Vec<String> = tree(&root.join("srv/demo-meta")).into_iter().map(|(name, _)| name.display().to_string()).collect();
-    assert_eq!(names, [".", "./all", "./all2", "./fal", "./hard", "./sparse", "./sparse2", "./t.tar"]);
+    let names: Vec<String> = tree(&root.join("srv/demo-meta"))
+        .into_iter()
+        .map(|(name, _)| name.display().to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [".", "./all", "./all2", "./fal", "./hard", "./sparse", "./sparse2", "./t.tar"]
+    );
     let size = |name: &str| fs::metadata(root.join("srv/demo-meta").join(name)).unwrap().len();
-    assert_eq!(["all", "all2", "fal", "hard", "sparse", "t.tar"].map(size), [51, 35, 65536, 102, 1 << 20, 10240]);
+    assert_eq!(
+        ["all", "all2", "fal", "hard", "sparse", "t.tar"].map(size),
+        [51, 35, 65536, 102, 1 << 20, 10240]
+    );
 
     // What is there is not replaced; what is no trace is refused.
     let ran = run(place.reanimator(["convert"]).arg(dir.join("dd.ds")).arg(&to));
@@ -96,7 +147,8 @@ fn strace_tells_the_same() {
     let log = place.path("log");
     let work = place.work();
     let names = ["-f", "-ttt", "-T", "-y", "-xx", "-v", "-s", "999999", "-o"];
-    run(place.command(["strace"]).args(names).arg(&log).args(["/bin/sh", "-c", SCRIPT])).ok("strace");
+    run(place.command(["strace"]).args(names).arg(&log).args(["/bin/sh", "-c", SCRIPT]))
+        .ok("strace");
     let left = tree(&work);
     let theirs = place.trace("theirs");
     convert(&place, &[], &log, &theirs);
@@ -133,11 +185,14 @@ fn strace_tells_the_same() {
                 continue;
             }
             let pid = row["pid"].as_u64().unwrap();
-            let args: Vec<String> = ["dfd", "fd", "filename", "pathname", "oldname", "newname", "flags", "buf", "count", "offset", "mode", "length"]
-                .iter()
-                .filter_map(|name| row["args"].get(name).map(|v| format!("{name}={v}")))
-                .filter(|text| !text.contains("=\"0x"))
-                .collect();
+            let args: Vec<String> = [
+                "dfd", "fd", "filename", "pathname", "oldname", "newname", "flags", "buf", "count",
+                "offset", "mode", "length",
+            ]
+            .iter()
+            .filter_map(|name| row["args"].get(name).map(|v| format!("{name}={v}")))
+            .filter(|text| !text.contains("=\"0x"))
+            .collect();
             let line = format!("{call}({}) = {}", args.join(", "), row["result"]);
             match of.iter_mut().find(|(p, _)| *p == pid) {
                 Some((_, lines)) => lines.push(line),
@@ -184,7 +239,8 @@ fn text_of_kdump_is_performed() {
     assert!(said.contains("calls of cap_enter"), "{said}");
     let (root, _) = replayed(&place, &to, "root");
     // By way of a trace, of which nothing is said and nothing stays.
-    let said = convert(&place, &[], &repository().join("tests/fixtures/kdump.txt"), &place.path("t.csv"));
+    let said =
+        convert(&place, &[], &repository().join("tests/fixtures/kdump.txt"), &place.path("t.csv"));
     assert!(said.contains("t.csv") && !said.contains(".ra"), "{said}");
     assert_eq!(fs::read(root.join("d/g")).unwrap(), b"BSD\\\n\n\tta\xff\0\n");
 }

@@ -58,7 +58,10 @@ $B/pg_ctl -D $1 -w -m fast stop >/dev/null
 /// A dump without the lines that hold a random word.
 fn dump(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    text.lines().filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A port that is free now.
@@ -69,13 +72,22 @@ fn port() -> String {
 #[test]
 fn postgresql() {
     let place = Place::watched_by(Watch::Ebpf);
-    let user = nix::unistd::User::from_name("postgres").unwrap().expect("the user postgres: is Debian's postgresql installed?");
-    let own = |path: &Path| run(Command::new("chown").arg("-R").arg("postgres:postgres").arg(path)).ok("chown");
+    let user = nix::unistd::User::from_name("postgres")
+        .unwrap()
+        .expect("the user postgres: is Debian's postgresql installed?");
+    let own = |path: &Path| {
+        run(Command::new("chown").arg("-R").arg("postgres:postgres").arg(path)).ok("chown")
+    };
     own(&place.work());
     let trace = place.trace("t");
     let data = place.work().join("data").display().to_string();
-    let mut record = place.record(&trace, &[], ["/bin/sh", "-c", LIFE, "life", &data, &port(), "dump.sql"]);
-    record.envs([("SUDO_UID", user.uid.to_string()), ("SUDO_GID", user.gid.to_string()), ("SUDO_USER", "postgres".to_owned())]);
+    let mut record =
+        place.record(&trace, &[], ["/bin/sh", "-c", LIFE, "life", &data, &port(), "dump.sql"]);
+    record.envs([
+        ("SUDO_UID", user.uid.to_string()),
+        ("SUDO_GID", user.gid.to_string()),
+        ("SUDO_USER", "postgres".to_owned()),
+    ]);
     // As long as somebody wants it.
     record.envs(std::env::var("PGBENCH_SECONDS").map(|s| ("PGBENCH_SECONDS", s)));
     recorded(&place, &mut record, &trace);
@@ -92,7 +104,16 @@ fn postgresql() {
     run(Command::new("cp").arg("-a").arg(again.join("data")).arg(&copy)).ok("cp");
     own(&copy);
     let (data, out) = (copy.join("data"), copy.join("dump.sql"));
-    let mut start = place.command(["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "/bin/sh", "-c", AGAIN, "again"]);
+    let mut start = place.command([
+        "/usr/bin/setpriv",
+        "--reuid=postgres",
+        "--regid=postgres",
+        "--clear-groups",
+        "/bin/sh",
+        "-c",
+        AGAIN,
+        "again",
+    ]);
     run(start.arg(&data).arg(port()).arg(&out)).ok("PostgreSQL on what replay made");
     assert_eq!(dump(&out), dump(&place.work().join("dump.sql")));
 }

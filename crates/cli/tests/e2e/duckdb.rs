@@ -31,8 +31,10 @@ print(json.dumps({
 fn python_with_duckdb() -> Command {
     let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
     if !there.join("done").exists() {
-        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&there)).ok("python3 -m venv");
-        let install = ["install", "--quiet", "--disable-pip-version-check", "--retries", "10", "duckdb"];
+        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&there))
+            .ok("python3 -m venv");
+        let install =
+            ["install", "--quiet", "--disable-pip-version-check", "--retries", "10", "duckdb"];
         run(Command::new(there.join("bin/pip")).args(install)).ok("pip install duckdb");
         fs::write(there.join("done"), "").unwrap();
     }
@@ -42,7 +44,8 @@ fn python_with_duckdb() -> Command {
 #[test]
 fn duckdb_finds_the_same_counts_and_bytes() {
     let place = Place::new();
-    let content: Vec<u8> = (0..700_001u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let content: Vec<u8> =
+        (0..700_001u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     fs::write(place.work().join("original"), &content).unwrap();
     let trace = place.trace("t");
     let script = "dd if=original of=copy bs=60000 status=none; cat nothing; ls > listed; exit 0";

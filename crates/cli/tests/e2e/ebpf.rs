@@ -15,17 +15,25 @@ use trace::record::{PieceKind, RecordKind};
 use trace::{Call, Item, Trace, Want};
 
 fn count(n: u64, threads: u64) -> [String; 4] {
-    [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), n.to_string(), threads.to_string()]
+    [
+        tracee("count").to_str().unwrap().to_owned(),
+        "out".to_owned(),
+        n.to_string(),
+        threads.to_string(),
+    ]
 }
 
 fn calls(trace: &Path) -> Vec<Call> {
     let items = Trace::open(trace).unwrap().read(Want { data: true });
-    items.filter_map(|item| if let Item::Call(call) = item.unwrap() { Some(call) } else { None }).collect()
+    items
+        .filter_map(|item| if let Item::Call(call) = item.unwrap() { Some(call) } else { None })
+        .collect()
 }
 
 /// What of a call must be the same whoever watches. Structs hold times and inodes: their lengths must be.
 fn told(call: &Call) -> String {
-    let mut text = format!("{} = {:?}", abi::by_number(call.nr).map_or("?", |row| row.name()), call.ret);
+    let mut text =
+        format!("{} = {:?}", abi::by_number(call.nr).map_or("?", |row| row.name()), call.ret);
     // What was read from files comes before the rest, or after it.
     let mut pieces: Vec<_> = call.pieces.iter().collect();
     pieces.sort_by_key(|p| (p.arg, p.kind, p.flags));
@@ -34,7 +42,11 @@ fn told(call: &Call) -> String {
         let bytes: &[u8] = &p.bytes;
         let shown = match p.kind {
             // A file without a name, a pipe and a socket are called after their inodes.
-            PieceKind::Identity => String::from_utf8_lossy(bytes.get(88..).unwrap_or_default()).split(['#', '[']).next().unwrap_or_default().to_owned(),
+            PieceKind::Identity => String::from_utf8_lossy(bytes.get(88..).unwrap_or_default())
+                .split(['#', '['])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             PieceKind::Bytes => bytes.len().to_string(),
             _ => format!("{} {:x}", bytes.len(), crc_of(bytes)),
         };
@@ -44,7 +56,9 @@ fn told(call: &Call) -> String {
 }
 
 fn crc_of(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[test]
@@ -57,7 +71,11 @@ fn engines_agree() {
     let programs: [&[&str]; 5] = [
         &[&all],
         &["/usr/bin/sqlite3", "t.db", sql],
-        &["/bin/sh", "-c", "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls d"],
+        &[
+            "/bin/sh",
+            "-c",
+            "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls d",
+        ],
         &["/bin/dd", "if=/dev/zero", "of=big", "bs=5M", "count=3", "status=none"],
         &["/usr/bin/env", "LONG=1", "./script", &long, &longer, "", &longer, "last"],
     ];
@@ -75,17 +93,36 @@ fn engines_agree() {
             let whole = ["/usr/bin/setarch", "-R"].iter().chain(argv);
             // The environment is as long for all, so that the stack lies where it does.
             let choice = if watch == Watch::Chunked { "chunked" } else { "default" };
-            run(here.record(&trace, &[], whole).current_dir(place.work()).env("HOME", "/").env("REANIMATOR_BPF", choice)).ok("record");
+            run(here
+                .record(&trace, &[], whole)
+                .current_dir(place.work())
+                .env("HOME", "/")
+                .env("REANIMATOR_BPF", choice))
+            .ok("record");
             let info = here.info(&trace);
-            assert_eq!((&info["verdict"], number(&info, "unreadable")), (&Value::from("complete"), 0), "{info}");
+            assert_eq!(
+                (&info["verdict"], number(&info, "unreadable")),
+                (&Value::from("complete"), 0),
+                "{info}"
+            );
             let first = calls(&trace).iter().map(|c| c.tid).next();
             // What a process hears of others depends on when they ran; the first one's calls do not.
-            seen.push(calls(&trace).iter().filter(|c| Some(c.tid) == first && is_deterministic(c)).map(told).collect());
+            seen.push(
+                calls(&trace)
+                    .iter()
+                    .filter(|c| Some(c.tid) == first && is_deterministic(c))
+                    .map(told)
+                    .collect(),
+            );
         }
         let [ebpf, chunked, ptrace] = &seen[..] else { unreachable!("three ways") };
         assert!(ptrace.len() > 20, "{argv:?}");
         for (name, other) in [("run-time sizes", ebpf), ("fixed sizes", chunked)] {
-            let different = ptrace.iter().zip(other).position(|(a, b)| a != b).or((ptrace.len() != other.len()).then_some(ptrace.len().min(other.len())));
+            let different = ptrace
+                .iter()
+                .zip(other)
+                .position(|(a, b)| a != b)
+                .or((ptrace.len() != other.len()).then_some(ptrace.len().min(other.len())));
             assert!(
                 different.is_none(),
                 "{argv:?}, {name}: ptrace {:?}\nebpf {:?}",
@@ -103,7 +140,9 @@ fn make_script(path: &Path) {
 
 /// Results that are numbers of processes or the machine's own differ from run to run.
 fn is_deterministic(call: &Call) -> bool {
-    abi::by_number(call.nr).is_some_and(|row| !matches!(row.shape.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr))
+    abi::by_number(call.nr).is_some_and(|row| {
+        !matches!(row.shape.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr)
+    })
 }
 
 /// What a descriptor leads to is recorded with each call, as the kernel has it at that moment.
@@ -113,19 +152,43 @@ fn descriptors_are_seen() {
         let place = Place::watched_by(watch);
         let (trace, from) = (place.trace("t"), place.work().join("from"));
         fs::write(&from, vec![7u8; 2500]).unwrap();
-        run(&mut place.record(&trace, &[], ["/bin/dd", "if=from", "of=to", "bs=1000", "status=none"])).ok("record");
+        run(&mut place.record(
+            &trace,
+            &[],
+            ["/bin/dd", "if=from", "of=to", "bs=1000", "status=none"],
+        ))
+        .ok("record");
         let of = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.mode())).unwrap();
         let seen = |name: &str, fd: u64| -> Vec<_> {
             let all = calls(&trace);
-            let moved = all.iter().filter(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == name) && c.args[0] == fd);
-            moved.map(|c| ((u64::from(c.seen.dev), c.seen.ino, u32::from(c.seen.mode)), c.seen.offset)).collect()
+            let moved = all.iter().filter(|c| {
+                abi::by_number(c.nr).is_some_and(|row| row.name() == name) && c.args[0] == fd
+            });
+            moved
+                .map(|c| {
+                    ((u64::from(c.seen.dev), c.seen.ino, u32::from(c.seen.mode)), c.seen.offset)
+                })
+                .collect()
         };
-        let each = |of: (u64, u64, u32), offsets: &[u64]| offsets.iter().map(|o| (of, *o)).collect::<Vec<_>>();
+        let each = |of: (u64, u64, u32), offsets: &[u64]| {
+            offsets.iter().map(|o| (of, *o)).collect::<Vec<_>>()
+        };
         assert_eq!(seen("read", 0), each(of(&from), &[0, 1000, 2000, 2500]), "{watch:?}");
-        assert_eq!(seen("write", 1), each(of(&place.work().join("to")), &[0, 1000, 2000]), "{watch:?}");
+        assert_eq!(
+            seen("write", 1),
+            each(of(&place.work().join("to")), &[0, 1000, 2000]),
+            "{watch:?}"
+        );
         // A close still finds what it closes, and a number that means nothing leads nowhere.
-        assert!(calls(&trace).iter().any(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == "close") && c.seen.ino == of(&from).1));
-        assert!(calls(&trace).iter().filter(|c| c.errno() == Some(9)).all(|c| c.seen.known().is_none()));
+        assert!(
+            calls(&trace)
+                .iter()
+                .any(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == "close")
+                    && c.seen.ino == of(&from).1)
+        );
+        assert!(
+            calls(&trace).iter().filter(|c| c.errno() == Some(9)).all(|c| c.seen.known().is_none())
+        );
     }
 }
 
@@ -147,7 +210,12 @@ fn losses_are_counted_exactly() {
     for watch in [Watch::Ebpf, Watch::Chunked] {
         let place = Place::watched_by(watch);
         let trace = place.trace("some");
-        let ran = run(&mut place.record(&trace, &["--on-full", "drop", "--buffer", "256K", "--write-rate", "1000000"], &argv)).ok("record");
+        let ran = run(&mut place.record(
+            &trace,
+            &["--on-full", "drop", "--buffer", "256K", "--write-rate", "1000000"],
+            &argv,
+        ))
+        .ok("record");
         assert_eq!(ran.stdout, "40000 writes, 0 failed\n");
         let some = place.info(&trace);
         assert!(number(&some, "lost") > 1000, "{some}");
@@ -164,7 +232,8 @@ fn a_slow_disk_slows_the_program_and_loses_nothing() {
     for (watch, cpus) in [(Watch::Ebpf, "0-1023"), (Watch::Ebpf, "0"), (Watch::Chunked, "0-1023")] {
         let place = Place::watched_by(watch);
         let trace = place.trace("t");
-        let record = place.record(&trace, &["--buffer", "1M", "--write-rate", "10000000"], count(40_000, 2));
+        let record =
+            place.record(&trace, &["--buffer", "1M", "--write-rate", "10000000"], count(40_000, 2));
         let mut pinned = place.command(
             ["/usr/bin/taskset", "-c", cpus]
                 .into_iter()
@@ -176,7 +245,11 @@ fn a_slow_disk_slows_the_program_and_loses_nothing() {
         let ran = run(&mut pinned).ok("record");
         assert_eq!(ran.stdout, "40000 writes, 0 failed\n");
         let info = place.info(&trace);
-        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{watch:?} on {cpus}: {info}");
+        assert_eq!(
+            (&info["verdict"], number(&info, "lost")),
+            (&Value::from("complete"), 0),
+            "{watch:?} on {cpus}: {info}"
+        );
         assert!(number(&info, "held_ns") > 0, "{info}");
     }
 }
@@ -186,9 +259,16 @@ fn a_slow_disk_slows_the_program_and_loses_nothing() {
 fn a_recorder_killed_while_the_program_is_frozen() {
     let place = Place::watched_by(Watch::Ebpf);
     let trace = place.trace("t");
-    let mut recorder = start(&mut place.record(&trace, &["--buffer", "256K", "--write-rate", "1000000"], count(40_000, 2)));
+    let mut recorder = start(&mut place.record(
+        &trace,
+        &["--buffer", "256K", "--write-rate", "1000000"],
+        count(40_000, 2),
+    ));
     let cgroup = crate::place::cgroups().join(format!("reanimator-{}", recorder.id()));
-    wait_for("the freezer", || fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1")));
+    wait_for("the freezer", || {
+        fs::read_to_string(cgroup.join("cgroup.events"))
+            .is_ok_and(|events| events.contains("frozen 1"))
+    });
     recorder.kill().unwrap();
     assert_eq!(finish(recorder, "the program").stdout, "40000 writes, 0 failed\n");
     let info = place.info(&trace);
@@ -202,7 +282,10 @@ fn a_recorder_killed_while_the_program_is_frozen() {
 #[test]
 fn everybody_in_scope_stands_still_while_their_records_are_written() {
     let slow = ["--buffer", "256K", "--write-rate", "4000000"];
-    let wait = format!("echo > ready; while [ ! -e go ]; do sleep 0.02; done; exec {} out 40000 2", tracee("count").display());
+    let wait = format!(
+        "echo > ready; while [ ! -e go ]; do sleep 0.02; done; exec {} out 40000 2",
+        tracee("count").display()
+    );
     for scope in ["joined", "cgroup", "command"] {
         let place = Place::watched_by(Watch::Ebpf);
         let trace = place.trace("t");
@@ -210,17 +293,30 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
         let mut recorder = place.reanimator(["-q", "record", "-o"]);
         recorder.arg(&trace).args(slow);
         let (program, recorder) = if scope == "command" {
-            let apart = format!("umount -l {} && exec \"$@\"", crate::place::all_cgroups().display());
-            let mut apart = place.command(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", &apart, "sh"]);
-            apart.arg(recorder.get_program()).args(recorder.get_args()).args(["--", "/bin/sh", "-c", &wait]);
+            let apart =
+                format!("umount -l {} && exec \"$@\"", crate::place::all_cgroups().display());
+            let mut apart =
+                place.command(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", &apart, "sh"]);
+            apart
+                .arg(recorder.get_program())
+                .args(recorder.get_args())
+                .args(["--", "/bin/sh", "-c", &wait]);
             (start(&mut apart), None)
         } else {
             fs::create_dir_all(&cgroup).unwrap();
             let enter = format!("echo 0 > {}/cgroup.procs; {wait}", cgroup.display());
-            let program = start(&mut place.command(["/bin/sh", "-c", if scope == "cgroup" { &enter } else { &wait }]));
+            let program = start(&mut place.command([
+                "/bin/sh",
+                "-c",
+                if scope == "cgroup" { &enter } else { &wait },
+            ]));
             wait_for("the program", || place.work().join("ready").exists());
             let pid = program.id().to_string();
-            let scope: [&OsStr; 2] = if scope == "cgroup" { ["-G".as_ref(), cgroup.as_ref()] } else { ["-p".as_ref(), pid.as_ref()] };
+            let scope: [&OsStr; 2] = if scope == "cgroup" {
+                ["-G".as_ref(), cgroup.as_ref()]
+            } else {
+                ["-p".as_ref(), pid.as_ref()]
+            };
             (program, Some(start(recorder.args(scope))))
         };
         wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
@@ -228,7 +324,8 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
         std::thread::sleep(std::time::Duration::from_millis(1000));
         fs::write(place.work().join("go"), "").unwrap();
         wait_for("everybody to stand still", || match scope {
-            "cgroup" => fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1")),
+            "cgroup" => fs::read_to_string(cgroup.join("cgroup.events"))
+                .is_ok_and(|events| events.contains("frozen 1")),
             _ => processes("count").iter().any(|state| state.contains("State:\tt")),
         });
         let ran = finish(program, "the program").ok("the program");
@@ -241,7 +338,11 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
             wait_for("the cgroup to be empty", || fs::remove_dir(&cgroup).is_ok());
         }
         let info = place.info(&trace);
-        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{scope}: {info}");
+        assert_eq!(
+            (&info["verdict"], number(&info, "lost")),
+            (&Value::from("complete"), 0),
+            "{scope}: {info}"
+        );
         assert_eq!(place.rows(&trace, &["-e", "pwrite64"]).len(), 40_000, "{scope}");
     }
 }
@@ -249,7 +350,9 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
 /// What `/proc` says of the processes of this name.
 fn processes(name: &str) -> Vec<String> {
     let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    all.filter_map(|p| fs::read_to_string(p.path().join("status")).ok()).filter(|s| s.starts_with(&format!("Name:\t{name}\n"))).collect()
+    all.filter_map(|p| fs::read_to_string(p.path().join("status")).ok())
+        .filter(|s| s.starts_with(&format!("Name:\t{name}\n")))
+        .collect()
 }
 
 /// Data that were read before, which the journal refers to, are as whole as those of the first time.
@@ -258,15 +361,20 @@ fn what_is_read_again_is_whole() {
     for watch in [Watch::Ebpf, Watch::Chunked] {
         let place = Place::watched_by(watch);
         let trace = place.trace("t");
-        let data: Vec<u8> = (0..400_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+        let data: Vec<u8> =
+            (0..400_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
         fs::write(place.work().join("data"), &data).unwrap();
         let script = "i=0; while [ $i -lt 20 ]; do dd if=data bs=4k status=none of=/dev/null; i=$((i + 1)); done";
         run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
         let pages = data.len().div_ceil(4096);
         let mut read: Vec<Call> = calls(&trace);
         // dd has its input as descriptor 0.
-        read.retain(|c| (c.nr, c.args[0], c.args[2]) == (syscalls::x86_64::Sysno::read as u32, 0, 4096) && c.ret > 0);
-        let bytes: Vec<u8> = read.iter().flat_map(|c| c.pieces[0].bytes.as_slice()).copied().collect();
+        read.retain(|c| {
+            (c.nr, c.args[0], c.args[2]) == (syscalls::x86_64::Sysno::read as u32, 0, 4096)
+                && c.ret > 0
+        });
+        let bytes: Vec<u8> =
+            read.iter().flat_map(|c| c.pieces[0].bytes.as_slice()).copied().collect();
         assert!(bytes == data.repeat(20), "{watch:?}: {} of {} reads", read.len(), pages * 20);
         assert_eq!(place.info(&trace)["verdict"], "complete", "{watch:?}");
     }
@@ -278,7 +386,12 @@ fn long_buffers_are_whole() {
     for watch in [Watch::Ebpf, Watch::Chunked] {
         let place = Place::watched_by(watch);
         let trace = place.trace("t");
-        run(&mut place.record(&trace, &["--buffer", "4M"], ["/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=2", "status=none"])).ok("record");
+        run(&mut place.record(
+            &trace,
+            &["--buffer", "4M"],
+            ["/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=2", "status=none"],
+        ))
+        .ok("record");
         let info = place.info(&trace);
         assert_eq!(info["verdict"], "complete", "{watch:?}: {info}");
         let longest = calls(&trace).iter().flat_map(|c| &c.pieces).map(|p| p.bytes.len()).max();
@@ -291,7 +404,8 @@ fn long_buffers_are_whole() {
 fn time_is_the_same_on_all_cpus() {
     let place = Place::watched_by(Watch::Ebpf);
     let trace = place.trace("t");
-    run(&mut place.record(&trace, &[], [tracee("order").to_str().unwrap(), "out", "20000"])).ok("record");
+    run(&mut place.record(&trace, &[], [tracee("order").to_str().unwrap(), "out", "20000"]))
+        .ok("record");
     let mut writes: Vec<Call> = calls(&trace);
     writes.retain(|c| c.nr == syscalls::x86_64::Sysno::pwrite64 as u32);
     writes.sort_unstable_by_key(|c| c.args[3]);
@@ -312,8 +426,16 @@ fn storms_of_processes_and_threads() {
         assert_eq!(ran.stdout, format!("{n}, 0 failed\n"));
         let info = place.info(&trace);
         assert_eq!(info["verdict"], "complete", "{info}");
-        assert_eq!(number(&info, if what == "forks" { "processes" } else { "threads" }), n + 1, "{info}");
-        let ends = Trace::open(&trace).unwrap().read(Want { data: false }).filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind == RecordKind::Exit)).count();
+        assert_eq!(
+            number(&info, if what == "forks" { "processes" } else { "threads" }),
+            n + 1,
+            "{info}"
+        );
+        let ends = Trace::open(&trace)
+            .unwrap()
+            .read(Want { data: false })
+            .filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind == RecordKind::Exit))
+            .count();
         assert_eq!(ends as u64, n + 1);
     }
 }
@@ -322,21 +444,64 @@ fn storms_of_processes_and_threads() {
 #[test]
 fn recorders_side_by_side_and_within_each_other() {
     let place = Place::watched_by(Watch::Ebpf);
-    let script = |name: &str| format!("i=0; while [ $i -lt 300 ]; do echo {name} >> {name}; i=$((i + 1)); done");
-    let both: Vec<_> = ["a", "b"].into_iter().map(|n| start(&mut place.record(&place.trace(n), &[], ["/bin/dash", "-c", &script(n)]))).collect();
+    let script = |name: &str| {
+        format!("i=0; while [ $i -lt 300 ]; do echo {name} >> {name}; i=$((i + 1)); done")
+    };
+    let both: Vec<_> = ["a", "b"]
+        .into_iter()
+        .map(|n| start(&mut place.record(&place.trace(n), &[], ["/bin/dash", "-c", &script(n)])))
+        .collect();
     both.into_iter().for_each(|child| drop(finish(child, "a recorder").ok("record")));
     for (name, other) in [("a", "b"), ("b", "a")] {
         let info = place.info(&place.trace(name));
-        assert_eq!((&info["verdict"], number(&info, "processes")), (&Value::from("complete"), 1), "{info}");
-        assert!(place.rows(&place.trace(name), &["-e", "write"]).iter().all(|w| !w.to_string().contains(&format!("/work/{other}\""))));
+        assert_eq!(
+            (&info["verdict"], number(&info, "processes")),
+            (&Value::from("complete"), 1),
+            "{info}"
+        );
+        assert!(
+            place
+                .rows(&place.trace(name), &["-e", "write"])
+                .iter()
+                .all(|w| !w.to_string().contains(&format!("/work/{other}\"")))
+        );
     }
     let inner = place.trace("inner").display().to_string();
-    let within = [crate::place::REANIMATOR, "-q", "record", "--engine", "ebpf", "-o", &inner, "--", "/bin/echo", "within"];
-    assert_eq!(run(&mut place.record(&place.trace("outer"), &[], within)).ok("a recorded recorder").stdout, "within\n");
+    let within = [
+        crate::place::REANIMATOR,
+        "-q",
+        "record",
+        "--engine",
+        "ebpf",
+        "-o",
+        &inner,
+        "--",
+        "/bin/echo",
+        "within",
+    ];
+    assert_eq!(
+        run(&mut place.record(&place.trace("outer"), &[], within)).ok("a recorded recorder").stdout,
+        "within\n"
+    );
     let tracer = ["/usr/bin/strace", "-f", "-o", "strace.out", "/bin/echo", "traced"];
-    assert_eq!(run(&mut place.record(&place.trace("tracer"), &[], tracer)).ok("a recorded tracer").stdout, "traced\n");
-    let apart = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--mount-proc", "/bin/dash", "-c", "echo x > f; cat f; echo $$"];
-    assert_eq!(run(&mut place.record(&place.trace("apart"), &[], apart)).ok("namespaces").stdout, "x\n1\n");
+    assert_eq!(
+        run(&mut place.record(&place.trace("tracer"), &[], tracer)).ok("a recorded tracer").stdout,
+        "traced\n"
+    );
+    let apart = [
+        "/usr/bin/unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "/bin/dash",
+        "-c",
+        "echo x > f; cat f; echo $$",
+    ];
+    assert_eq!(
+        run(&mut place.record(&place.trace("apart"), &[], apart)).ok("namespaces").stdout,
+        "x\n1\n"
+    );
     for name in ["inner", "outer", "tracer", "apart"] {
         let info = place.info(&place.trace(name));
         assert_eq!(info["verdict"], "complete", "{name}: {info}");
@@ -350,14 +515,34 @@ fn capabilities_are_enough() {
     let trace = place.trace("t");
     let caps = "caps=-all,+bpf,+perfmon,+sys_ptrace";
     let mut command = Command::new("/usr/bin/setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", &format!("--inh-{caps}"), &format!("--ambient-{caps}")]);
-    command.arg(place.path("reanimator")).args(["-q", "record", "--engine", "ebpf", "-o"]).arg(&trace);
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        &format!("--inh-{caps}"),
+        &format!("--ambient-{caps}"),
+    ]);
+    command
+        .arg(place.path("reanimator"))
+        .args(["-q", "record", "--engine", "ebpf", "-o"])
+        .arg(&trace);
     // What cp moves inside the kernel is read by a thread of the recorder.
-    run(command.args(["--", "/bin/dash", "-c", "dd if=/dev/zero of=a bs=1M count=3 status=none; cp a b"]).current_dir(place.work())).ok("record");
+    run(command
+        .args(["--", "/bin/dash", "-c", "dd if=/dev/zero of=a bs=1M count=3 status=none; cp a b"])
+        .current_dir(place.work()))
+    .ok("record");
     let info = place.info(&trace);
-    assert_eq!((&info["verdict"], &info["uid"]), (&Value::from("complete"), &Value::from(65534)), "{info}");
+    assert_eq!(
+        (&info["verdict"], &info["uid"]),
+        (&Value::from("complete"), &Value::from(65534)),
+        "{info}"
+    );
     let (ran, report) = place.replay(&trace, &place.directory("root"));
-    assert_eq!((ran.code, number(&report, "divergences"), number(&report, "state.different")), (Some(0), 0, 0), "{report}");
+    assert_eq!(
+        (ran.code, number(&report, "divergences"), number(&report, "state.different")),
+        (Some(0), 0, 0),
+        "{report}"
+    );
 }
 
 /// Two recorders at once whose programs' calls are as long as their rings: nothing is lost by waiting for each other's CPU.
@@ -365,13 +550,21 @@ fn capabilities_are_enough() {
 fn long_calls_side_by_side() {
     let place = Place::watched_by(Watch::Ebpf);
     for round in 0..4 {
-        let dd = |name: &str| ["/bin/dd", "if=/dev/zero", &format!("of={name}"), "bs=5M", "count=8", "status=none"].map(str::to_owned);
+        let dd = |name: &str| {
+            ["/bin/dd", "if=/dev/zero", &format!("of={name}"), "bs=5M", "count=8", "status=none"]
+                .map(str::to_owned)
+        };
         let names = ["a", "b"].map(|name| format!("{name}{round}"));
-        let both: Vec<_> = names.iter().map(|n| start(&mut place.record(&place.trace(n), &[], dd(n)))).collect();
+        let both: Vec<_> =
+            names.iter().map(|n| start(&mut place.record(&place.trace(n), &[], dd(n)))).collect();
         both.into_iter().for_each(|child| drop(finish(child, "a recorder").ok("record")));
         for name in names {
             let info = place.info(&place.trace(&name));
-            assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{name}: {info}");
+            assert_eq!(
+                (&info["verdict"], number(&info, "lost")),
+                (&Value::from("complete"), 0),
+                "{name}: {info}"
+            );
         }
     }
 }
@@ -397,7 +590,11 @@ fn only_calls_that_failed() {
     let argv = ["/bin/dash", "-c", script];
     run(&mut place.record(&place.trace("all"), &[], argv)).ok("record");
     run(&mut place.record(&place.trace("failed"), &["-e", "status=failed"], argv)).ok("record");
-    let told = |rows: Vec<Value>| rows.iter().map(|r| format!("{} {} {}", r["call"], r["error"], r["args"]["filename"])).collect::<Vec<_>>();
+    let told = |rows: Vec<Value>| {
+        rows.iter()
+            .map(|r| format!("{} {} {}", r["call"], r["error"], r["args"]["filename"]))
+            .collect::<Vec<_>>()
+    };
     let failed = told(place.rows(&place.trace("failed"), &[]));
     assert_eq!(failed, told(place.rows(&place.trace("all"), &["-e", "status=failed"])));
     assert!(failed.iter().any(|f| f.contains("nowhere")), "{failed:?}");
@@ -409,9 +606,14 @@ fn only_calls_that_failed() {
 fn the_machine_and_a_cgroup() {
     let place = Place::new();
     let cgroup = crate::place::cgroups().join(format!("e2e-{}", std::process::id()));
-    fs::create_dir(&cgroup).unwrap_or_else(|e| panic!("{}: {e}: this test wants root and cgroup v2", cgroup.display()));
-    let enter = format!("echo 0 > {}/cgroup.procs; echo inside > inside; exec sleep 0.2", cgroup.display());
-    for (name, options) in [("machine", vec!["-a"]), ("group", vec!["-G", cgroup.to_str().unwrap()])] {
+    fs::create_dir(&cgroup).unwrap_or_else(|e| {
+        panic!("{}: {e}: this test wants root and cgroup v2", cgroup.display())
+    });
+    let enter =
+        format!("echo 0 > {}/cgroup.procs; echo inside > inside; exec sleep 0.2", cgroup.display());
+    for (name, options) in
+        [("machine", vec!["-a"]), ("group", vec!["-G", cgroup.to_str().unwrap()])]
+    {
         let trace = place.trace(name);
         let recorder = start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(options));
         wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
@@ -421,9 +623,14 @@ fn the_machine_and_a_cgroup() {
         kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();
         finish(recorder, "the recorder").ok("record");
         let info = place.info(&trace);
-        assert_eq!((&info["verdict"], number(&info, "lost")), (&Value::from("complete"), 0), "{info}");
+        assert_eq!(
+            (&info["verdict"], number(&info, "lost")),
+            (&Value::from("complete"), 0),
+            "{info}"
+        );
         let writes = place.rows(&trace, &["-e", "write"]);
-        let wrote = |what: &str| writes.iter().any(|w| w.to_string().contains(&format!("/work/{what}")));
+        let wrote =
+            |what: &str| writes.iter().any(|w| w.to_string().contains(&format!("/work/{what}")));
         assert!(wrote("inside"), "{name}");
         assert_eq!(wrote("outside"), name == "machine", "{name}");
     }

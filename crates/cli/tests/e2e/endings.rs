@@ -61,9 +61,13 @@ fn calls_by_the_other_entry() {
         let trace = place.trace("t");
         let ran = run(&mut place.record(&trace, &["-v"], [tracee("compat")])).ok("record");
         assert_eq!(ran.stdout, "the same\n");
-        let compat = place.rows(&trace, &[]).iter().filter(|r| r["call"] == "compat_syscall_20").count();
+        let compat =
+            place.rows(&trace, &[]).iter().filter(|r| r["call"] == "compat_syscall_20").count();
         let notes = place.info(&trace)["notes"].to_string();
-        assert!(compat == 3 && notes.contains("\"3 32-bit calls are recorded as numbers"), "{compat}: {notes}");
+        assert!(
+            compat == 3 && notes.contains("\"3 32-bit calls are recorded as numbers"),
+            "{compat}: {notes}"
+        );
     });
 }
 #[test]
@@ -83,7 +87,11 @@ fn vfork() {
 fn signals_are_delivered_as_they_were_sent() {
     let program = tracee("signals");
     let proved = Program::new([program.to_str().unwrap()]).proved();
-    assert!(proved.recorded.stdout.contains("queued 100, sum 5050\n"), "{}", proved.recorded.stdout);
+    assert!(
+        proved.recorded.stdout.contains("queued 100, sum 5050\n"),
+        "{}",
+        proved.recorded.stdout
+    );
 }
 
 /// A stopped job, its shell and its terminal: job control of a real shell.
@@ -107,7 +115,12 @@ fn job_control() {
         wait $! || echo "ended: $?"
     "#;
     let ran = Program::new(["/bin/bash", "-c", script]).proved().recorded;
-    assert!(ran.stdout.contains("Stopped") && ran.stdout.contains("waited: 0\n") && ran.stdout.contains("ended: 143\n"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("Stopped")
+            && ran.stdout.contains("waited: 0\n")
+            && ran.stdout.contains("ended: 143\n"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -133,11 +146,24 @@ fn statuses_of_the_recorder_itself() {
 fn expressions_and_seccomp() {
     let place = Place::new();
     let script = "echo one > a; cat a > b; rm a";
-    for (name, options) in [("plain", &["-e", "openat,close"][..]), ("seccomp", &["-e", "openat,close", "--seccomp"][..])] {
+    for (name, options) in [
+        ("plain", &["-e", "openat,close"][..]),
+        ("seccomp", &["-e", "openat,close", "--seccomp"][..]),
+    ] {
         let trace = place.trace(name);
         run(&mut place.record(&trace, options, ["/bin/dash", "-c", script])).ok("record");
-        let calls: std::collections::BTreeSet<_> = place.rows(&trace, &[]).iter().filter_map(|row| row["call"].as_str().map(str::to_owned)).collect();
-        assert!(calls.contains("openat") && calls.contains("close") && !calls.contains("read") && !calls.contains("write"), "{name}: {calls:?}");
+        let calls: std::collections::BTreeSet<_> = place
+            .rows(&trace, &[])
+            .iter()
+            .filter_map(|row| row["call"].as_str().map(str::to_owned))
+            .collect();
+        assert!(
+            calls.contains("openat")
+                && calls.contains("close")
+                && !calls.contains("read")
+                && !calls.contains("write"),
+            "{name}: {calls:?}"
+        );
         assert!(number(&place.info(&trace), "calls") > 4);
     }
 }

@@ -29,7 +29,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _best = Command::new("umount").arg("--lazy").arg(&self.0).stderr(Stdio::null()).status();
+        let _best =
+            Command::new("umount").arg("--lazy").arg(&self.0).stderr(Stdio::null()).status();
     }
 }
 
@@ -43,23 +44,51 @@ const SQL: &str = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE n(i)
 fn all_come_out_the_same() {
     let place = Place::watched_by(Watch::Ebpf);
     let names = ["ext4", "xfs", "btrfs"];
-    let mut all: Vec<Mounted> = names.into_iter().map(|name| Mounted::image(&place, name)).collect();
+    let mut all: Vec<Mounted> =
+        names.into_iter().map(|name| Mounted::image(&place, name)).collect();
     all.push(Mounted::tmpfs(&place));
-    let fio = ["--name=f", "--rw=randrw", "--bs=4k", "--size=4m", "--ioengine=psync", "--fsync=16", "--numjobs=2", "--thread", "--output=fio.out"];
-    let programs: [(&str, Vec<&str>); 3] =
-        [("sqlite3", vec!["/usr/bin/sqlite3", "t.db", SQL]), ("git", vec!["/bin/dash", "-euc", GIT]), ("fio", [&["/usr/bin/fio"][..], &fio].concat())];
+    let fio = [
+        "--name=f",
+        "--rw=randrw",
+        "--bs=4k",
+        "--size=4m",
+        "--ioengine=psync",
+        "--fsync=16",
+        "--numjobs=2",
+        "--thread",
+        "--output=fio.out",
+    ];
+    let programs: [(&str, Vec<&str>); 3] = [
+        ("sqlite3", vec!["/usr/bin/sqlite3", "t.db", SQL]),
+        ("git", vec!["/bin/dash", "-euc", GIT]),
+        ("fio", [&["/usr/bin/fio"][..], &fio].concat()),
+    ];
     for (name, argv) in programs {
         let trace = place.trace(name);
         run(&mut place.record(&trace, &[], argv)).ok("record");
-        let target = |on: &Path| format!("--target={}={}", on.file_name().unwrap().display(), on.display());
-        let options = ["bench", "--json", "--repeat", "1", "--verify", "data"].map(str::to_owned).into_iter().chain(all.iter().map(|m| target(&m.0)));
-        let bench: Value = serde_json::from_str(&run(place.reanimator(options).arg(&trace)).ok("bench").stdout).unwrap();
+        let target =
+            |on: &Path| format!("--target={}={}", on.file_name().unwrap().display(), on.display());
+        let options = ["bench", "--json", "--repeat", "1", "--verify", "data"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(all.iter().map(|m| target(&m.0)));
+        let bench: Value =
+            serde_json::from_str(&run(place.reanimator(options).arg(&trace)).ok("bench").stdout)
+                .unwrap();
         let targets = bench["targets"].as_array().unwrap();
         assert_eq!(targets.len(), all.len());
         for target in targets {
             let report = &target["runs"][0];
-            assert_eq!((number(report, "divergences"), number(report, "state.different")), (0, 0), "{name} on {}: {report}", target["name"]);
-            assert!(number(report, "issued") > 100 && number(report, "state.compared") > 1, "{name}: {report}");
+            assert_eq!(
+                (number(report, "divergences"), number(report, "state.different")),
+                (0, 0),
+                "{name} on {}: {report}",
+                target["name"]
+            );
+            assert!(
+                number(report, "issued") > 100 && number(report, "state.compared") > 1,
+                "{name}: {report}"
+            );
         }
     }
 }

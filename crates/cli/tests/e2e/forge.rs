@@ -24,40 +24,92 @@ pub const PID: u32 = 1000;
 impl Forge {
     /// A new trace of one process that works in `/w`.
     pub fn new(path: &Path, threads: u32) -> Self {
-        let recording = Recording::create(path, About::default()).expect("a trace can be made here");
+        let recording =
+            Recording::create(path, About::default()).expect("a trace can be made here");
         let journal = recording.journal(0).expect("a journal can be made");
         let mut forge = Self { journal, _recording: recording, now: 1_000_000_000 };
         for tid in PID..PID + threads {
             forge.event(RecordKind::Start, tid, [0, 0, 0, u64::from(tid == PID), 0, 0], &[]);
         }
-        let directory = |path: &[u8]| [Identity { mode: 0o40755, magic: 0xef53, links: 2, ..Identity::default() }.as_bytes(), path].concat();
+        let directory = |path: &[u8]| {
+            [
+                Identity { mode: 0o40755, magic: 0xef53, links: 2, ..Identity::default() }
+                    .as_bytes(),
+                path,
+            ]
+            .concat()
+        };
         let (cwd, root) = (directory(b"/w"), directory(b"/"));
-        let parts: [Part<'_>; 2] = [(WORKING_DIRECTORY, PieceKind::Identity, 0, &cwd), (ROOT_DIRECTORY, PieceKind::Identity, 0, &root)];
+        let parts: [Part<'_>; 2] = [
+            (WORKING_DIRECTORY, PieceKind::Identity, 0, &cwd),
+            (ROOT_DIRECTORY, PieceKind::Identity, 0, &root),
+        ];
         forge.event(RecordKind::State, PID, [0o22, 0, 0, 0, 0, 0], &parts);
         forge
     }
     fn put(&mut self, header: Header, parts: &[Part<'_>]) {
         self.journal.begin(header);
         for &(arg, kind, flags, bytes) in parts {
-            self.journal.piece(PieceHeader { arg, kind: kind as u8, flags, wanted: bytes.len() as u64, ..PieceHeader::default() }, bytes);
+            self.journal.piece(
+                PieceHeader {
+                    arg,
+                    kind: kind as u8,
+                    flags,
+                    wanted: bytes.len() as u64,
+                    ..PieceHeader::default()
+                },
+                bytes,
+            );
         }
         self.journal.commit().expect("a record can be written");
     }
     /// Something that happened.
     pub fn event(&mut self, kind: RecordKind, tid: u32, args: [u64; 6], parts: &[Part<'_>]) {
         self.now += 10;
-        self.put(Header { kind: kind as u8, pid: PID, tid, entered: self.now, left: self.now, args, ..Header::default() }, parts);
+        self.put(
+            Header {
+                kind: kind as u8,
+                pid: PID,
+                tid,
+                entered: self.now,
+                left: self.now,
+                args,
+                ..Header::default()
+            },
+            parts,
+        );
     }
     /// A call of thread `tid` that took 1 µs; the next begins 500 ns after it ended.
     pub fn call(&mut self, tid: u32, nr: u32, args: [u64; 6], ret: i64, parts: &[Part<'_>]) {
         self.now += 1500;
-        self.put(Header { pid: PID, tid, nr, entered: self.now, left: self.now + 1000, ret, args, ..Header::default() }, parts);
+        self.put(
+            Header {
+                pid: PID,
+                tid,
+                nr,
+                entered: self.now,
+                left: self.now + 1000,
+                ret,
+                args,
+                ..Header::default()
+            },
+            parts,
+        );
     }
     /// An open that created `path` and gave `fd`.
     pub fn create(&mut self, path: &[u8], fd: i64) {
-        let identity = Identity { mode: 0o100_644, magic: 0xef53, links: 1, ino: 77, dev: 1, born: u64::MAX / 2, ..Identity::default() };
+        let identity = Identity {
+            mode: 0o100_644,
+            magic: 0xef53,
+            links: 1,
+            ino: 77,
+            dev: 1,
+            born: u64::MAX / 2,
+            ..Identity::default()
+        };
         let opened = [identity.as_bytes(), path].concat();
-        let parts: [Part<'_>; 2] = [(1, PieceKind::String, 0, path), (RESULT, PieceKind::Identity, AT_EXIT, &opened)];
+        let parts: [Part<'_>; 2] =
+            [(1, PieceKind::String, 0, path), (RESULT, PieceKind::Identity, AT_EXIT, &opened)];
         self.call(PID, 257, [-100i64 as u64, 0x7000, 0o102, 0o644, 0, 0], fd, &parts);
         self.now += 10_000;
     }
@@ -76,8 +128,20 @@ pub fn generate(path: &Path, calls: u64) {
     for i in 0..calls / 2 {
         let (tid, at) = (PID + (i % 4) as u32, i.wrapping_mul(7919) % (1 << 20) * 64);
         block[..8].copy_from_slice(&i.to_le_bytes());
-        forge.call(tid, 18, [3, 0x1000, 64, at, 0, 0], 64, &[(1, PieceKind::Data, AT_EXIT, &block)]);
-        forge.call(tid, 17, [3, 0x2000, 64, at, 0, 0], 64, &[(1, PieceKind::Data, AT_EXIT, &block)]);
+        forge.call(
+            tid,
+            18,
+            [3, 0x1000, 64, at, 0, 0],
+            64,
+            &[(1, PieceKind::Data, AT_EXIT, &block)],
+        );
+        forge.call(
+            tid,
+            17,
+            [3, 0x2000, 64, at, 0, 0],
+            64,
+            &[(1, PieceKind::Data, AT_EXIT, &block)],
+        );
         // The next thread begins before this one is done.
         forge.now -= 1000;
     }

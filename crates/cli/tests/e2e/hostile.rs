@@ -45,7 +45,10 @@ impl Outside {
                         find "$1" -type b -o -type c >&2; exit $status"#;
         let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
         let arguments = [root.as_os_str(), crate::place::REANIMATOR.as_ref(), trace.as_os_str()];
-        let ran = run(self.place.command(["unshare", namespace, "/bin/sh", "-c", script, "sh"]).args(arguments));
+        let ran = run(self
+            .place
+            .command(["unshare", namespace, "/bin/sh", "-c", script, "sh"])
+            .args(arguments));
         assert!(matches!(ran.code, Some(0..=2)), "{what}: {ran:?}");
         assert!(!ran.stderr.contains("panicked"), "{what}: {ran:?}");
         assert!(!ran.stderr.lines().any(|l| l.starts_with('/')), "{what} made a device: {ran:?}");
@@ -55,7 +58,12 @@ impl Outside {
     #[track_caller]
     fn unchanged(&mut self, what: &str) {
         let now = tree::describe(&self.place.path("outside"));
-        assert_eq!(now, self.before, "{what} changed what is outside:\n{}", tree::difference(&self.before, &now));
+        assert_eq!(
+            now,
+            self.before,
+            "{what} changed what is outside:\n{}",
+            tree::difference(&self.before, &now)
+        );
         assert!(self.process.try_wait().unwrap().is_none(), "{what} ended a process");
         let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
         assert!(most < GIB_IN_KIB, "{what} took {most} KiB");
@@ -85,7 +93,15 @@ fn attacks_stay_inside() {
 #[test]
 fn a_trace_directory_that_leads_elsewhere() {
     let mut outside = Outside::new();
-    for name in ["trace.json", "journal", "calls-00000.parquet", "files.parquet", "processes.parquet", "events.parquet", "initial.parquet"] {
+    for name in [
+        "trace.json",
+        "journal",
+        "calls-00000.parquet",
+        "files.parquet",
+        "processes.parquet",
+        "events.parquet",
+        "initial.parquet",
+    ] {
         for target in ["canary", "directory", "directory/new"] {
             let trace = outside.place.trace(&format!("{name}-{}", target.replace('/', "-")));
             let mut forge = Forge::new(&trace, 1);
@@ -97,7 +113,8 @@ fn a_trace_directory_that_leads_elsewhere() {
             } else if there.exists() {
                 fs::remove_file(&there).unwrap();
             }
-            symlink(PathBuf::from(std::str::from_utf8(&outside.path(target)).unwrap()), &there).unwrap();
+            symlink(PathBuf::from(std::str::from_utf8(&outside.path(target)).unwrap()), &there)
+                .unwrap();
             let what = format!("{name} that leads to {target}");
             let ran = run(outside.place.reanimator(["recover"]).arg(&trace));
             assert!(matches!(ran.code, Some(0..=2)), "{what}: {ran:?}");

@@ -32,13 +32,21 @@ fn check_writes(trace: &Path, when: &str) -> u64 {
         }
         let number = call.args[3] / 64;
         let due = next.entry(call.tid).or_insert(None);
-        assert!(due.is_none_or(|due| due == number), "{when}: thread {} wrote {number}, and the trace has no {due:?}", call.tid);
+        assert!(
+            due.is_none_or(|due| due == number),
+            "{when}: thread {} wrote {number}, and the trace has no {due:?}",
+            call.tid
+        );
         assert!(due.is_some() || number < THREADS, "{when}: the first writes are missing");
         *due = Some(number + THREADS);
         let data = call.pieces.iter().find(|p| p.kind == trace::record::PieceKind::Data);
         if call.returned() {
             let data = data.unwrap_or_else(|| panic!("{when}: write {number} has no data"));
-            assert_eq!((data.bytes.len(), &data.bytes[..8]), (64, &number.to_le_bytes()[..]), "{when}: write {number}");
+            assert_eq!(
+                (data.bytes.len(), &data.bytes[..8]),
+                (64, &number.to_le_bytes()[..]),
+                "{when}: write {number}"
+            );
         }
     }
     calls
@@ -50,7 +58,12 @@ fn kill_at(watch: Watch, after: Duration) -> &'static str {
     let when = format!("{watch:?}, killed after {after:?}");
     let place = Place::watched_by(watch);
     let trace = place.trace("t");
-    let argv = [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), WRITES.to_string(), THREADS.to_string()];
+    let argv = [
+        tracee("count").to_str().unwrap().to_owned(),
+        "out".to_owned(),
+        WRITES.to_string(),
+        THREADS.to_string(),
+    ];
     let mut recorder = start(&mut place.record(&trace, &[], &argv));
     wait_for("the program", || place.work().join("out").exists());
     std::thread::sleep(after);
@@ -89,26 +102,46 @@ fn kill_at_moments(watch: Watch, moments: u32) {
     let begun = SystemTime::now();
     kill_at(watch, Duration::from_millis(1));
     let place = Place::watched_by(watch);
-    let argv = [tracee("count").to_str().unwrap().to_owned(), "out".to_owned(), WRITES.to_string(), THREADS.to_string()];
+    let argv = [
+        tracee("count").to_str().unwrap().to_owned(),
+        "out".to_owned(),
+        WRITES.to_string(),
+        THREADS.to_string(),
+    ];
     let timed = SystemTime::now();
     run(&mut place.record(&place.trace("t"), &[], &argv)).ok("record");
     let longest = timed.elapsed().unwrap();
-    let mut random = u64::try_from(begun.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() & u128::from(u64::MAX)).unwrap();
+    let mut random = u64::try_from(
+        begun.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() & u128::from(u64::MAX),
+    )
+    .unwrap();
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for _ in 0..moments {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let share = (random >> 33) as f64 / f64::from(1u32 << 31);
         // The eBPF engine is hardly slower than the program: most of the time it needs is before the program begins.
-        let longest = if watch == Watch::Ptrace { longest.mul_f64(0.4) } else { Duration::from_millis(30) };
+        let longest =
+            if watch == Watch::Ptrace { longest.mul_f64(0.4) } else { Duration::from_millis(30) };
         *seen.entry(kill_at(watch, longest.mul_f64(share))).or_default() += 1;
     }
-    assert!(watch != Watch::Ptrace || seen.get("recording").is_some_and(|&n| n > 0), "some moments are to be while recording: {seen:?}");
+    assert!(
+        watch != Watch::Ptrace || seen.get("recording").is_some_and(|&n| n > 0),
+        "some moments are to be while recording: {seen:?}"
+    );
 }
 
 /// While it seals what it records: nothing of that counts.
 #[test]
 fn killed_while_sealing_along() {
-    for (watch, wait) in [(Watch::Ebpf, 0), (Watch::Ebpf, 90), (Watch::Ebpf, 230), (Watch::Ptrace, 0), (Watch::Ptrace, 90), (Watch::Ptrace, 230)] {
+    for (watch, wait) in [
+        (Watch::Ebpf, 0),
+        (Watch::Ebpf, 90),
+        (Watch::Ebpf, 230),
+        (Watch::Ptrace, 0),
+        (Watch::Ptrace, 90),
+        (Watch::Ptrace, 230),
+    ] {
         let when = format!("{watch:?}, killed after {wait} ms");
         let place = Place::watched_by(watch);
         let trace = place.trace("t");
@@ -118,7 +151,10 @@ fn killed_while_sealing_along() {
         recorder.kill().unwrap();
         enough(&place);
         let left = segments(&trace);
-        assert!(left > 2 && fs::read_to_string(trace.join("trace.json")).unwrap().contains("recording"), "{when}: {left} segments");
+        assert!(
+            left > 2 && fs::read_to_string(trace.join("trace.json")).unwrap().contains("recording"),
+            "{when}: {left} segments"
+        );
         let ran = finish(recorder, "the program");
         assert!(ran.stdout.ends_with("done\n"), "{when}: {ran:?}");
         let kept = journal_calls(&trace).unwrap();
@@ -141,7 +177,8 @@ fn what_is_left_can_be_replayed() {
 #[track_caller]
 fn replayed_after_a_kill(place: &Place) {
     let trace = place.trace("t");
-    let script = "i=0; while [ ! -e stop ]; do echo $i >> log; cp log copy$i; i=$((i + 1)); done; echo done";
+    let script =
+        "i=0; while [ ! -e stop ]; do echo $i >> log; cp log copy$i; i=$((i + 1)); done; echo done";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     wait_for("the program", || place.work().join("copy100").exists());
     recorder.kill().unwrap();
@@ -173,11 +210,13 @@ fn the_disk_is_full() {
     let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
     let ran = run(&mut place.command(["unshare", namespace, "/bin/sh", "-c", &script]));
     // The recorder may well end before the program that it has left alone.
-    let (talk, json): (Vec<_>, Vec<_>) = ran.stdout.lines().partition(|l| l.starts_with("status ") || l.ends_with(" failed"));
+    let (talk, json): (Vec<_>, Vec<_>) =
+        ran.stdout.lines().partition(|l| l.starts_with("status ") || l.ends_with(" failed"));
     assert!(talk.contains(&"60000 writes, 0 failed"), "{ran:?}");
     assert!(talk.contains(&"status 0") || talk.contains(&"status 125"), "{ran:?}");
     assert!(ran.stderr.contains("o space left"), "the message names the reason: {ran:?}");
-    let info: serde_json::Value = serde_json::from_str(&json.concat()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let info: serde_json::Value =
+        serde_json::from_str(&json.concat()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
     assert_eq!(info["verdict"], "incomplete", "{info}");
     assert!(number(&info, "calls") > 1000, "{info}");
 }
@@ -201,7 +240,9 @@ fn the_disk_is_full_from_the_start() {
 
 /// How many calls the journal's intact frames hold, counted from its bytes alone; `None` if there is no journal any more, or the trace is sealed and it is going.
 fn journal_calls(trace: &Path) -> Option<u64> {
-    if fs::read_to_string(trace.join("trace.json")).is_ok_and(|json| json.replace(' ', "").contains(r#""state":"sealed""#)) {
+    if fs::read_to_string(trace.join("trace.json"))
+        .is_ok_and(|json| json.replace(' ', "").contains(r#""state":"sealed""#))
+    {
         return None;
     }
     let mut calls = 0;
@@ -214,7 +255,8 @@ fn journal_calls(trace: &Path) -> Option<u64> {
 /// A journal file is frames: `RAJ3`, `RAR3` or `RAF3`, the CRC-32C of all that follows it, the length of the records, stream, recording, sequence number, first
 /// record: 40 bytes; then the records, in the latter two with 8 bytes of a BPF ring before each.
 fn stream_calls(mut bytes: &[u8]) -> u64 {
-    let word = |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;
+    let word =
+        |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;
     let mut calls = 0;
     while bytes.len() >= 40 && [b"RAJ3", b"RAR3", b"RAF3"].contains(&bytes.first_chunk().unwrap()) {
         let ring = &bytes[..4] != b"RAJ3";
@@ -235,5 +277,8 @@ fn stream_calls(mut bytes: &[u8]) -> u64 {
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 }))
+    !bytes.iter().fold(!0u32, |crc, &b| {
+        (0..8)
+            .fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 })
+    })
 }

@@ -17,7 +17,11 @@ fn copy(there: &Path) {
     let sources = there.join("sources");
     fs::create_dir_all(&sources).unwrap();
     let repository = repository();
-    run(Command::new("cp").arg("-r").args(["Cargo.toml", "Cargo.lock", "crates"].map(|n| repository.join(n))).arg(&sources)).ok("cp");
+    run(Command::new("cp")
+        .arg("-r")
+        .args(["Cargo.toml", "Cargo.lock", "crates"].map(|n| repository.join(n)))
+        .arg(&sources))
+    .ok("cp");
     fs::remove_dir_all(sources.join("crates/cli/tests")).unwrap();
     fs::create_dir(sources.join("crates/cli/tests")).unwrap();
     fs::write(sources.join("crates/cli/tests/empty.rs"), "").unwrap();
@@ -31,21 +35,43 @@ fn copy(there: &Path) {
     fs::write(sources.join("Cargo.toml"), manifest).unwrap();
     let built = Path::new(crate::place::REANIMATOR).parent().unwrap();
     fs::create_dir_all(there.join("target/release")).unwrap();
-    run(Command::new("cp").arg("-al").args(["deps", "build", ".fingerprint"].map(|n| built.join(n))).arg(there.join("target/release"))).ok("cp -al");
+    run(Command::new("cp")
+        .arg("-al")
+        .args(["deps", "build", ".fingerprint"].map(|n| built.join(n)))
+        .arg(there.join("target/release")))
+    .ok("cp -al");
 }
 
 #[track_caller]
 fn build(there: &Path) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What the cargo that runs this test tells it is not for the cargo that it runs.
-    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_str().is_some_and(|n| n.starts_with("CARGO_") && n != "CARGO_HOME" || n.starts_with("NEXTEST"))) {
+    for (name, _) in std::env::vars_os().filter(|(n, _)| {
+        n.to_str().is_some_and(|n| {
+            n.starts_with("CARGO_") && n != "CARGO_HOME" || n.starts_with("NEXTEST")
+        })
+    }) {
         cargo.env_remove(name);
     }
     // With a test, although it is empty: what tests need decides with which features dependencies are built, and they have been built for tests.
-    cargo.args(["build", "--release", "--offline", "--locked", "-p", "reanimator", "--bins", "--test", "empty"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--offline",
+        "--locked",
+        "-p",
+        "reanimator",
+        "--bins",
+        "--test",
+        "empty",
+    ]);
     cargo.current_dir(there.join("sources")).env("CARGO_TARGET_DIR", there.join("target"));
     let built = run_for(&mut cargo, Duration::from_secs(600)).ok("cargo build of the copy");
-    assert!(!built.stderr.contains("Compiling arrow"), "dependencies are built again: {}", built.stderr);
+    assert!(
+        !built.stderr.contains("Compiling arrow"),
+        "dependencies are built again: {}",
+        built.stderr
+    );
     there.join("target/release/reanimator")
 }
 
@@ -60,7 +86,11 @@ fn row(dir: &Path) -> Option<(PathBuf, std::ops::Range<usize>)> {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let Some(begin) = text.find(&format!("X::{CALL},")).and_then(|at| text[..at].rfind("\n    ")) else { continue };
+        let Some(begin) =
+            text.find(&format!("X::{CALL},")).and_then(|at| text[..at].rfind("\n    "))
+        else {
+            continue;
+        };
         let mut depth = 0;
         for (i, c) in text[begin..].char_indices() {
             match c {
@@ -81,9 +111,13 @@ fn with(program: &Path, place: &Place, args: &[&str]) -> Ran {
 #[test]
 fn a_system_call_is_one_row() {
     let place = Place::new();
-    let there = tempfile::Builder::new().prefix("one-row-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let there = tempfile::Builder::new()
+        .prefix("one-row-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap();
     copy(there.path());
-    let (file, range) = row(&there.path().join("sources/crates/abi/src")).expect("the table has the row");
+    let (file, range) =
+        row(&there.path().join("sources/crates/abi/src")).expect("the table has the row");
     let complete = fs::read_to_string(&file).unwrap();
     let line = &complete[range.clone()];
     fs::write(&file, complete.replacen(line, "", 1)).unwrap();
@@ -93,24 +127,39 @@ fn a_system_call_is_one_row() {
     let [without, with_row] = traces.each_ref().map(|t| t.to_str().unwrap());
 
     let program = build(there.path());
-    let ran = with(&program, &place, &["-q", "record", "-o", without, "--", counter, "out", "50"]).ok("record");
+    let ran = with(&program, &place, &["-q", "record", "-o", without, "--", counter, "out", "50"])
+        .ok("record");
     assert_eq!(ran.stdout, "50 writes, 0 failed\n");
     let printed = with(&program, &place, &["print", without]).ok("print").stdout;
     assert!(!printed.contains(CALL), "{printed}");
-    let number_18 = printed.lines().filter(|l| l.contains("syscall_0x12(") && l.contains("= 64")).count();
-    assert!(number_18 >= 50, "an unknown call is recorded by its number, with its arguments and its result:\n{printed}");
+    let number_18 =
+        printed.lines().filter(|l| l.contains("syscall_0x12(") && l.contains("= 64")).count();
+    assert!(
+        number_18 >= 50,
+        "an unknown call is recorded by its number, with its arguments and its result:\n{printed}"
+    );
 
     fs::write(&file, &complete).unwrap();
     let program = build(there.path());
-    with(&program, &place, &["-q", "record", "-o", with_row, "--", counter, "out", "50"]).ok("record");
+    with(&program, &place, &["-q", "record", "-o", with_row, "--", counter, "out", "50"])
+        .ok("record");
     let printed = with(&program, &place, &["print", "-e", CALL, with_row]).ok("print").stdout;
     assert_eq!(printed.lines().filter(|l| l.contains("pwrite64(")).count(), 50, "{printed}");
     let root = place.directory("root");
     let report = same_again(&place, &traces[1], &root);
     assert!(number(&report, "issued") > 100, "{report}");
-    let again = with(&program, &place, &["replay", "--json", "--root", place.directory("again").to_str().unwrap(), with_row]).ok("replay by the copy");
+    let again = with(
+        &program,
+        &place,
+        &["replay", "--json", "--root", place.directory("again").to_str().unwrap(), with_row],
+    )
+    .ok("replay by the copy");
     let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!((number(&again, "divergences"), number(&again, "state.different")), (0, 0), "{again}");
+    assert_eq!(
+        (number(&again, "divergences"), number(&again, "state.different")),
+        (0, 0),
+        "{again}"
+    );
     let out = place.work().strip_prefix("/").unwrap().join("out");
     assert_eq!(fs::read(root.join(&out)).unwrap(), fs::read(place.work().join("out")).unwrap());
 }

@@ -22,8 +22,13 @@ fn recorded(place: &Place, argv: &[&str]) -> PathBuf {
 #[track_caller]
 fn replayed(place: &Place, trace: &Path, times: usize, options: &[&str]) -> Vec<Value> {
     let once = |i: usize| {
-        let (ran, report) = place.replay_with(trace, &place.directory(&format!("{}-{i}", options.join(""))), options);
-        let same = (number(&report, "divergences"), number(&report, "state.different"), ran.code) == (0, 0, Some(0));
+        let (ran, report) = place.replay_with(
+            trace,
+            &place.directory(&format!("{}-{i}", options.join(""))),
+            options,
+        );
+        let same = (number(&report, "divergences"), number(&report, "state.different"), ran.code)
+            == (0, 0, Some(0));
         assert!(same, "{options:?}: {report:#}\n{}", ran.stderr);
         report
     };
@@ -39,7 +44,11 @@ fn a_crowd_in_all_orders() {
     assert_eq!((number(&info, "processes"), number(&info, "threads")), (201, 501));
     for order in ["overlap", "resource", "strict"] {
         for report in replayed(&place, &trace, 20, &["--order", order]) {
-            assert_eq!((number(&report, "races"), number(&report, "state.raced")), (0, 0), "{order}: {report:#}");
+            assert_eq!(
+                (number(&report, "races"), number(&report, "state.raced")),
+                (0, 0),
+                "{order}: {report:#}"
+            );
         }
     }
     replayed(&place, &trace, 20, &["--order", "thread"]);
@@ -53,12 +62,17 @@ fn descriptors_of_one_thread() {
     let trace = place.trace("t");
     let program = repository().join("tests/tracees/alone.py");
     let input = File::open(place.work().join("input")).unwrap();
-    run(place.record(&trace, &[], [Path::new("/usr/bin/python3"), &program]).stdin(input)).ok("record");
+    run(place.record(&trace, &[], [Path::new("/usr/bin/python3"), &program]).stdin(input))
+        .ok("record");
     assert_eq!(number(&place.info(&trace), "threads"), 1);
     for options in [&[][..], &["--preload"], &["--order", "strict"], &["--pace", "think"]] {
         let root = place.directory(&format!("root{}", options.concat()));
-        let argv = ["/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", REANIMATOR, "replay", "--root"].map(OsStr::new);
-        let ran = run(place.command(argv.into_iter().chain([root.as_os_str(), trace.as_os_str()])).args(options));
+        let argv =
+            ["/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", REANIMATOR, "replay", "--root"]
+                .map(OsStr::new);
+        let ran = run(place
+            .command(argv.into_iter().chain([root.as_os_str(), trace.as_os_str()]))
+            .args(options));
         assert_eq!(ran.code, Some(0), "{options:?}: {ran:?}");
     }
 }
@@ -77,7 +91,11 @@ fn passed_descriptors_are_told_apart() {
 /// Programs whose processes and threads meet in names, links, directories, offsets and data.
 #[test]
 fn conflicts_keep_their_order() {
-    for argv in [&["/bin/sh", "-c", GIT][..], &[tracee("share").to_str().unwrap()], &[tracee("numbers").to_str().unwrap()]] {
+    for argv in [
+        &["/bin/sh", "-c", GIT][..],
+        &[tracee("share").to_str().unwrap()],
+        &[tracee("numbers").to_str().unwrap()],
+    ] {
         let place = Place::watched_by(Watch::Ebpf);
         let trace = recorded(&place, argv);
         for order in ["resource", "strict"] {
@@ -104,9 +122,18 @@ fn paces_take_their_time() {
 #[test]
 fn interrupted() {
     let place = Place::watched_by(Watch::Ebpf);
-    let trace = recorded(&place, &["/usr/bin/python3", "-c", "import os, time\nfor i in range(2): os.mkdir(str(i)); time.sleep(0.5)"]);
+    let trace = recorded(
+        &place,
+        &[
+            "/usr/bin/python3",
+            "-c",
+            "import os, time\nfor i in range(2): os.mkdir(str(i)); time.sleep(0.5)",
+        ],
+    );
     let root = place.directory("root");
-    let replay = start(place.reanimator(["replay", "--pace", "recorded*20", "--root"]).arg(&root).arg(&trace));
+    let replay = start(
+        place.reanimator(["replay", "--pace", "recorded*20", "--root"]).arg(&root).arg(&trace),
+    );
     let made = root.join(place.work().strip_prefix("/").unwrap()).join("0");
     wait_for("the first call", || made.exists());
     kill(Pid::from_raw(replay.id() as i32), Signal::SIGINT).unwrap();
@@ -124,9 +151,14 @@ fn what_is_compared() {
     // The same state, but for a file with other bytes.
     let base = place.directory("base");
     run(place.reanimator(["prepare", "--root"]).arg(&base).arg(&trace)).ok("prepare");
-    std::fs::write(base.join(place.work().strip_prefix("/").unwrap()).join("there"), "BEFORE").unwrap();
+    std::fs::write(base.join(place.work().strip_prefix("/").unwrap()).join("there"), "BEFORE")
+        .unwrap();
     let other = |name: &str, options: &[&str]| {
-        let (ran, report) = place.replay_with(&trace, &place.directory(name), &[&["--base", base.to_str().unwrap()], options].concat());
+        let (ran, report) = place.replay_with(
+            &trace,
+            &place.directory(name),
+            &[&["--base", base.to_str().unwrap()], options].concat(),
+        );
         (ran.code, number(&report, "divergences"), report["broken_off"] == true)
     };
     assert_eq!(other("data", &[]), (Some(1), 2, false));
@@ -139,16 +171,29 @@ fn what_is_compared() {
 /// order that keeps it, and nothing may be put down to a race. All at once, what came first is open where no result proves it, and so is what follows from that: every call is
 /// performed and accounted for, and `thread`, which promises nothing else, counts all of it as races.
 fn met(rule: &str) {
-    let seeds = std::env::var("MEET_SEEDS").map_or(2, |n| n.parse().expect("MEET_SEEDS is a number"));
+    let seeds =
+        std::env::var("MEET_SEEDS").map_or(2, |n| n.parse().expect("MEET_SEEDS is a number"));
     for seed in 1..=seeds {
         for how in ["alone", "together"] {
             let place = Place::watched_by(Watch::Ebpf);
-            let trace = recorded(&place, &[tracee("meet").to_str().unwrap(), rule, &seed.to_string(), "3", "150", how]);
+            let trace = recorded(
+                &place,
+                &[tracee("meet").to_str().unwrap(), rule, &seed.to_string(), "3", "150", how],
+            );
             for order in ["overlap", "resource", "strict"] {
-                let (ran, report) = place.replay_with(&trace, &place.directory(order), &["--order", order]);
-                assert_eq!(number(&report, "issued") + number(&report, "skipped"), number(&report, "calls"));
-                let differs = ["divergences", "state.different", "races", "state.raced"].map(|name| number(&report, name));
-                assert!(how == "together" || differs == [0; 4], "{rule} {seed} {order}: {report:#}\n{}", ran.stderr);
+                let (ran, report) =
+                    place.replay_with(&trace, &place.directory(order), &["--order", order]);
+                assert_eq!(
+                    number(&report, "issued") + number(&report, "skipped"),
+                    number(&report, "calls")
+                );
+                let differs = ["divergences", "state.different", "races", "state.raced"]
+                    .map(|name| number(&report, name));
+                assert!(
+                    how == "together" || differs == [0; 4],
+                    "{rule} {seed} {order}: {report:#}\n{}",
+                    ran.stderr
+                );
             }
             replayed(&place, &trace, 1, &["--order", "thread"]);
         }

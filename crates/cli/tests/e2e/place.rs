@@ -13,7 +13,11 @@ pub const REANIMATOR: &str = env!("CARGO_BIN_EXE_reanimator");
 
 /// The recorder has begun to write: whatever it joined is watched.
 pub fn has_begun(trace: &Path) -> bool {
-    let written = |dir: fs::ReadDir| dir.filter_map(Result::ok).any(|e| e.file_name() != trace::journal::COMPLETE && e.metadata().is_ok_and(|m| m.len() > 0));
+    let written = |dir: fs::ReadDir| {
+        dir.filter_map(Result::ok).any(|e| {
+            e.file_name() != trace::journal::COMPLETE && e.metadata().is_ok_and(|m| m.len() > 0)
+        })
+    };
     fs::read_dir(trace.join("journal")).is_ok_and(written)
 }
 
@@ -61,7 +65,8 @@ impl Place {
     pub fn of(who: Who) -> Self {
         let top = tempfile::Builder::new().prefix("reanimator-e2e-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut place = Self { top, who, watch: Watch::Ptrace, reanimator: PathBuf::from(REANIMATOR) };
+        let mut place =
+            Self { top, who, watch: Watch::Ptrace, reanimator: PathBuf::from(REANIMATOR) };
         if place.switches() {
             // The build directory may be out of an ordinary user's reach.
             place.reanimator = place.path("reanimator");
@@ -133,7 +138,14 @@ impl Place {
     }
     fn settings(&self, mut command: Command) -> Command {
         command.current_dir(self.work()).stdin(Stdio::null()).env_clear();
-        command.envs([("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"), ("LC_ALL", "C"), ("TZ", "UTC"), ("USER", "someone")]).env("HOME", self.work());
+        command
+            .envs([
+                ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
+                ("LC_ALL", "C"),
+                ("TZ", "UTC"),
+                ("USER", "someone"),
+            ])
+            .env("HOME", self.work());
         command
     }
     /// `reanimator ARG..`, as the user that programs run as.
@@ -143,10 +155,19 @@ impl Place {
         command
     }
     /// `reanimator -q record -o TRACE OPTION.. -- ARG..`
-    pub fn record<S: AsRef<OsStr>>(&self, trace: &Path, options: &[&str], argv: impl IntoIterator<Item = S>) -> Command {
+    pub fn record<S: AsRef<OsStr>>(
+        &self,
+        trace: &Path,
+        options: &[&str],
+        argv: impl IntoIterator<Item = S>,
+    ) -> Command {
         // The kernel takes programs from root only; the command then runs as under sudo.
         let sudo = self.switches() && self.watch != Watch::Ptrace;
-        let mut command = if sudo { self.settings(Command::new(&self.reanimator)) } else { self.reanimator::<&str>([]) };
+        let mut command = if sudo {
+            self.settings(Command::new(&self.reanimator))
+        } else {
+            self.reanimator::<&str>([])
+        };
         if sudo {
             command.envs([("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")]);
         }
@@ -169,7 +190,8 @@ impl Place {
     #[track_caller]
     pub fn info(&self, trace: &Path) -> Value {
         let ran = run(self.reanimator(["info", "--json"]).arg(trace)).ok("info");
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("info --json: {e}: {}", ran.stdout))
+        serde_json::from_str(&ran.stdout)
+            .unwrap_or_else(|e| panic!("info --json: {e}: {}", ran.stdout))
     }
     /// Performs the trace in the empty directory `root`.
     #[track_caller]
@@ -179,17 +201,26 @@ impl Place {
     /// The same with options.
     #[track_caller]
     pub fn replay_with(&self, trace: &Path, root: &Path, options: &[&str]) -> (Ran, Value) {
-        let ran = run(self.reanimator(["replay", "--json", "--show", "1000"]).args(options).arg("--root").arg(root).arg(trace));
-        let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
+        let ran = run(self
+            .reanimator(["replay", "--json", "--show", "1000"])
+            .args(options)
+            .arg("--root")
+            .arg(root)
+            .arg(trace));
+        let report = serde_json::from_str(&ran.stdout)
+            .unwrap_or_else(|e| panic!("replay --json: {e}: {ran:?}"));
         (ran, report)
     }
     /// The calls of `reanimator print --format json`.
     #[track_caller]
     pub fn rows(&self, trace: &Path, options: &[&str]) -> Vec<Value> {
-        let ran = run(self.reanimator(["print", "--format", "json"]).args(options).arg(trace)).ok("print");
+        let ran = run(self.reanimator(["print", "--format", "json"]).args(options).arg(trace))
+            .ok("print");
         ran.stdout
             .lines()
-            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("print --format json: {e}: {l}")))
+            .map(|l| {
+                serde_json::from_str(l).unwrap_or_else(|e| panic!("print --format json: {e}: {l}"))
+            })
             .filter(|row: &Value| row["call"].is_string())
             .collect()
     }
@@ -198,13 +229,21 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // Directories that their owner locked must open again before they can be removed.
-        let _best = Command::new("chmod").args(["-R", "u+rwX"]).arg(self.top.path()).stderr(Stdio::null()).status();
+        let _best = Command::new("chmod")
+            .args(["-R", "u+rwX"])
+            .arg(self.top.path())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
 /// Where the cgroup v2 tree is mounted.
 pub fn all_cgroups() -> &'static Path {
-    Path::new(if Path::new("/sys/fs/cgroup/unified").exists() { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" })
+    Path::new(if Path::new("/sys/fs/cgroup/unified").exists() {
+        "/sys/fs/cgroup/unified"
+    } else {
+        "/sys/fs/cgroup"
+    })
 }
 
 /// Our own directory in it.

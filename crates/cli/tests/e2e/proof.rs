@@ -93,9 +93,21 @@ impl Program {
         place.directory("work");
         let trace = place.trace("t");
         let recorded = self.execute(&place, &mut place.record(&trace, &[], &self.argv));
-        assert_eq!(recorded.end(), bare.end(), "how it ends (status, signal)\nbare: {bare:?}\nrecorded: {recorded:?}");
-        assert_eq!(self.stable(&recorded.stdout), self.stable(&bare.stdout), "stdout, recorded and bare");
-        assert_eq!(self.stable(&recorded.stderr), self.stable(&bare.stderr), "stderr, recorded and bare");
+        assert_eq!(
+            recorded.end(),
+            bare.end(),
+            "how it ends (status, signal)\nbare: {bare:?}\nrecorded: {recorded:?}"
+        );
+        assert_eq!(
+            self.stable(&recorded.stdout),
+            self.stable(&bare.stdout),
+            "stdout, recorded and bare"
+        );
+        assert_eq!(
+            self.stable(&recorded.stderr),
+            self.stable(&bare.stderr),
+            "stderr, recorded and bare"
+        );
         (place, trace, recorded)
     }
 
@@ -144,14 +156,23 @@ impl Program {
         if self.before.is_some() {
             // Nobody knows the bytes that the program did not read.
             (made, again) = (tree::without_content(&made), tree::without_content(&again));
-            made = made.lines().filter(|line| again.lines().any(|l| l == *line)).fold(String::new(), |all, line| all + line + "\n");
+            made = made
+                .lines()
+                .filter(|line| again.lines().any(|l| l == *line))
+                .fold(String::new(), |all, line| all + line + "\n");
         }
         let told = report["state"]["raced_lines"].as_array().unwrap();
         let raced = |line: &str| {
             let name = line.trim_start_matches("./").split(": ").next().unwrap();
-            told.iter().any(|t| t.as_str().unwrap().starts_with(&format!("{}: ", work.join(name).display())))
+            told.iter().any(|t| {
+                t.as_str().unwrap().starts_with(&format!("{}: ", work.join(name).display()))
+            })
         };
-        let decided = |text: &str| text.lines().filter(|line| !raced(line)).fold(String::new(), |all, line| all + line + "\n");
+        let decided = |text: &str| {
+            text.lines()
+                .filter(|line| !raced(line))
+                .fold(String::new(), |all, line| all + line + "\n")
+        };
         (made, again) = (decided(&made), decided(&again));
         let difference = tree::difference(&made, &again);
         assert!(difference.is_empty(), "the trees differ (- recorded, + replayed):\n{difference}");

@@ -5,12 +5,15 @@ use std::fmt::Write;
 
 /// 10,000 inserts, of which each of the first 200 is a transaction of its own; then changes, and a vacuum.
 fn inserts(journal: &str) -> String {
-    let mut sql = format!("PRAGMA journal_mode={journal};\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\nCREATE INDEX by_name ON t(name);\n");
+    let mut sql = format!(
+        "PRAGMA journal_mode={journal};\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\nCREATE INDEX by_name ON t(name);\n"
+    );
     for i in 0..10_000 {
         if i >= 200 && i % 200 == 0 {
             sql.push_str("BEGIN;\n");
         }
-        writeln!(sql, "INSERT INTO t(name, value) VALUES('name {}', {i}.5);", i * 7919 % 10_007).unwrap();
+        writeln!(sql, "INSERT INTO t(name, value) VALUES('name {}', {i}.5);", i * 7919 % 10_007)
+            .unwrap();
         if i >= 200 && i % 200 == 199 {
             sql.push_str("COMMIT;\n");
         }
@@ -23,7 +26,8 @@ fn inserts(journal: &str) -> String {
 fn sqlite_rollback_journal() {
     let proved = Program::new(["/usr/bin/sqlite3", "test.db"]).input(inserts("DELETE")).proved();
     assert!(
-        proved.recorded.stdout.ends_with("ok\n6667|99994999.0|name 0|name 9999\n") || proved.recorded.stdout.contains("ok\n6667|"),
+        proved.recorded.stdout.ends_with("ok\n6667|99994999.0|name 0|name 9999\n")
+            || proved.recorded.stdout.contains("ok\n6667|"),
         "{}",
         proved.recorded.stdout
     );
@@ -92,8 +96,9 @@ const MIXED: &str = r#"
 fn git_in_a_repository_that_was_there() {
     let identity = "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
         export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' GIT_CONFIG_NOSYSTEM=1";
-    let before =
-        format!("{identity}\n git init -q -b main . && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p d$i; echo $i > d$i/f; git add .; git commit -q -m $i; done");
+    let before = format!(
+        "{identity}\n git init -q -b main . && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p d$i; echo $i > d$i/f; git add .; git commit -q -m $i; done"
+    );
     let then = format!(
         "{identity}\n git status --short; echo more >> d3/f; git rm -q d4/f; git commit -q -a -m more; git log -p --stat --format='%H %s'; git repack -q -a -d; git checkout -q HEAD~3; cat d4/f"
     );
@@ -345,7 +350,8 @@ fn find_where_not_all_is_readable() {
 
 #[test]
 fn ls_where_not_all_is_readable() {
-    let proved = Program::script(&format!("{UNREADABLE}\n ls -lR --time-style=+ t\n")).ordinary().proved();
+    let proved =
+        Program::script(&format!("{UNREADABLE}\n ls -lR --time-style=+ t\n")).ordinary().proved();
     assert_eq!(proved.recorded.end(), (Some(1), None), "{:?}", proved.recorded);
     assert!(proved.recorded.stderr.contains("Permission denied"), "{}", proved.recorded.stderr);
 }

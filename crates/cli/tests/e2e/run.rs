@@ -22,7 +22,14 @@ impl Ran {
     /// The program ended with status 0.
     #[track_caller]
     pub fn ok(self, what: &str) -> Self {
-        assert!(self.code == Some(0), "{what} ended with status {:?}, signal {:?}\nstdout: {}\nstderr: {}", self.code, self.signal, self.stdout, self.stderr);
+        assert!(
+            self.code == Some(0),
+            "{what} ended with status {:?}, signal {:?}\nstdout: {}\nstderr: {}",
+            self.code,
+            self.signal,
+            self.stdout,
+            self.stderr
+        );
         self
     }
     /// How it ended, without what it said.
@@ -47,7 +54,11 @@ pub fn run_for(command: &mut Command, patience: Duration) -> Ran {
 #[track_caller]
 pub fn start(command: &mut Command) -> Child {
     let shown = format!("{command:?}");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("cannot run {shown}: {e} (is it installed? see the Makefile)"))
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot run {shown}: {e} (is it installed? see the Makefile)"))
 }
 
 /// Waits for its end.
@@ -74,7 +85,12 @@ fn finish_within(mut child: Child, what: &str, patience: Duration) -> Ran {
         }
         thread::sleep(Duration::from_millis(3));
     };
-    Ran { stdout: out.join().unwrap(), stderr: err.join().unwrap(), code: status.code(), signal: status.signal() }
+    Ran {
+        stdout: out.join().unwrap(),
+        stderr: err.join().unwrap(),
+        code: status.code(),
+        signal: status.signal(),
+    }
 }
 
 fn read_all(from: &mut impl Read) -> String {

@@ -29,7 +29,11 @@ pub fn compiled(source: &Path, name: &str) -> PathBuf {
     }
     // Tests run side by side: whoever is last wins, and nobody sees half a program.
     let fresh = out.join(format!("{name}.{}", std::process::id()));
-    run(Command::new("gcc").args(["-O1", "-g", "-Wall", "-Wextra", "-pthread", "-o"]).arg(&fresh).arg(source)).ok("gcc");
+    run(Command::new("gcc")
+        .args(["-O1", "-g", "-Wall", "-Wextra", "-pthread", "-o"])
+        .arg(&fresh)
+        .arg(source))
+    .ok("gcc");
     fs::rename(&fresh, &program).unwrap();
     program
 }

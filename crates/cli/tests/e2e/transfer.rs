@@ -24,8 +24,12 @@ fn what_came_out_of_pipes_and_sockets_is_in_the_files_again() {
 #[test]
 fn a_file_that_was_there_takes_what_was_spliced_into_it() {
     let proved = program().before("printf '%0100d' 0 > found").proved();
-    let again = proved.place.path("root").join(proved.place.work().join("found").strip_prefix("/").unwrap());
-    let (there, here) = (fs::read(proved.place.work().join("found")).unwrap(), fs::read(again).unwrap());
+    let again = proved
+        .place
+        .path("root")
+        .join(proved.place.work().join("found").strip_prefix("/").unwrap());
+    let (there, here) =
+        (fs::read(proved.place.work().join("found")).unwrap(), fs::read(again).unwrap());
     assert_eq!((&there[10..17], &here[10..17]), (&b"spliced"[..], &b"spliced"[..]));
 }
 
@@ -36,7 +40,11 @@ fn moves_side_by_side() {
     let trace = place.trace("t");
     run(&mut place.record(&trace, &[], [tracee("movers").to_str().unwrap(), "400"])).ok("record");
     let info = place.info(&trace);
-    assert_eq!((&info["verdict"], number(&info, "unreadable")), (&Value::from("complete"), 0), "{info}");
+    assert_eq!(
+        (&info["verdict"], number(&info, "unreadable")),
+        (&Value::from("complete"), 0),
+        "{info}"
+    );
     same_again(&place, &trace, &place.directory("root"));
 }
 
@@ -45,10 +53,17 @@ fn moves_side_by_side() {
 fn files_are_not_called_equal_without_their_bytes() {
     let place = Place::of(Who::Me);
     let trace = place.trace("t");
-    run(&mut place.record(&trace, &["--data", "none"], &[tracee("moves").to_str().unwrap().to_owned()])).ok("record");
+    run(&mut place.record(
+        &trace,
+        &["--data", "none"],
+        &[tracee("moves").to_str().unwrap().to_owned()],
+    ))
+    .ok("record");
     let report = same_again(&place, &trace, &place.directory("root"));
     let lines = report["state"]["excluded_lines"].to_string();
-    for name in ["plain", "placed", "tee-one", "tee-two", "socket", "piped", "sent", "ranged", "system"] {
+    for name in
+        ["plain", "placed", "tee-one", "tee-two", "socket", "piped", "sent", "ranged", "system"]
+    {
         assert!(lines.contains(&format!("/{name}: ")), "{name} is not told in {lines}");
     }
     assert!(number(&report, "state.excluded") >= 9);

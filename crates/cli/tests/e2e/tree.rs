@@ -20,7 +20,14 @@ fn walk(path: &Path, name: &Path, lines: &mut String) {
     if kind.is_symlink() {
         writeln!(lines, "{shown}: link to {}", fs::read_link(path).unwrap().display()).unwrap();
     } else if kind.is_dir() {
-        writeln!(lines, "{shown}: directory {mode:o} of {}:{}{}", meta.uid(), meta.gid(), attributes(path)).unwrap();
+        writeln!(
+            lines,
+            "{shown}: directory {mode:o} of {}:{}{}",
+            meta.uid(),
+            meta.gid(),
+            attributes(path)
+        )
+        .unwrap();
         let Ok(entries) = fs::read_dir(path) else {
             return writeln!(lines, "{shown}: closed").unwrap();
         };
@@ -30,11 +37,18 @@ fn walk(path: &Path, name: &Path, lines: &mut String) {
             walk(&path.join(&entry), &name.join(&entry), lines);
         }
     } else if kind.is_file() {
-        let content = fs::read(path).map_or_else(|e| e.kind().to_string(), |bytes| format!("{:016x}", hash(&bytes)));
+        let content = fs::read(path)
+            .map_or_else(|e| e.kind().to_string(), |bytes| format!("{:016x}", hash(&bytes)));
         let (links, size, uid, gid) = (meta.nlink(), meta.len(), meta.uid(), meta.gid());
-        writeln!(lines, "{shown}: file {mode:o} of {uid}:{gid} {links} links {size} bytes {content}{}", attributes(path)).unwrap();
+        writeln!(
+            lines,
+            "{shown}: file {mode:o} of {uid}:{gid} {links} links {size} bytes {content}{}",
+            attributes(path)
+        )
+        .unwrap();
     } else {
-        writeln!(lines, "{shown}: {} {mode:o}", if kind.is_fifo() { "fifo" } else { "special" }).unwrap();
+        writeln!(lines, "{shown}: {} {mode:o}", if kind.is_fifo() { "fifo" } else { "special" })
+            .unwrap();
     }
 }
 
@@ -47,19 +61,30 @@ fn attributes(path: &Path) -> String {
     for name in names {
         let mut value = [0u8; 4096];
         let n = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap_or(0);
-        write!(shown, " {}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(&value[..n])).unwrap();
+        write!(
+            shown,
+            " {}={}",
+            String::from_utf8_lossy(name),
+            String::from_utf8_lossy(&value[..n])
+        )
+        .unwrap();
     }
     shown
 }
 
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The description without hashes and attributes.
 pub fn without_content(description: &str) -> String {
-    description.lines().map(|line| line.split_once(" bytes ").map_or(line, |(known, _)| known)).fold(String::new(), |all, line| all + line + "\n")
+    description
+        .lines()
+        .map(|line| line.split_once(" bytes ").map_or(line, |(known, _)| known))
+        .fold(String::new(), |all, line| all + line + "\n")
 }
 
 /// The lines that are in one description only.

@@ -24,7 +24,11 @@ fn an_older_trace_is_read_and_performed() {
     run(place.reanimator(["verify"]).arg(&old)).ok("verify");
     let root = place.directory("root");
     let (ran, report) = place.replay(&old, &root);
-    assert_eq!((ran.code, number(&report, "divergences"), number(&report, "state.different")), (Some(0), 0, 0), "{report}");
+    assert_eq!(
+        (ran.code, number(&report, "divergences"), number(&report, "state.different")),
+        (Some(0), 0, 0),
+        "{report}"
+    );
     assert_eq!(fs::read_to_string(root.join("tmp/demo/d/g")).unwrap(), "one\ntwo\n");
 }
 
@@ -36,6 +40,10 @@ fn an_older_journal_is_left_alone() {
     let journal = fs::read(torn.join("journal/00000")).unwrap();
     let ran = run(place.reanimator(["recover"]).arg(&torn));
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("has version 1") && ran.stderr.contains("use the reanimator that recorded it"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("has version 1")
+            && ran.stderr.contains("use the reanimator that recorded it"),
+        "{ran:?}"
+    );
     assert_eq!(fs::read(torn.join("journal/00000")).unwrap(), journal);
 }

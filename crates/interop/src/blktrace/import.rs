@@ -21,13 +21,23 @@ const O_RDWR: u32 = 2;
 const PUNCH: u64 = 1 | 2;
 
 /// Makes the trace `to` of the text `from`. `progress`: bytes done, of how many. There is no working directory.
-pub fn import(from: &Path, to: &Path, _directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    _directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let mut completes = false;
     each(from, &mut |line| {
         completes |= line.is_some_and(|l| l.action == "C");
         Ok(())
     })?;
-    let about = About { engine: "blktrace".to_owned(), data: "none".to_owned(), machine: "x86_64".to_owned(), ..About::default() };
+    let about = About {
+        engine: "blktrace".to_owned(),
+        data: "none".to_owned(),
+        machine: "x86_64".to_owned(),
+        ..About::default()
+    };
     let mut import = Import::new(to, Origin { about, ..Origin::default() })?;
     import
         .note("requests to block devices: each device is a file, /block/MAJOR:MINOR, and its data are not known (`replay --write-data random` makes some up)");
@@ -54,9 +64,14 @@ pub fn import(from: &Path, to: &Path, _directory: Option<&[u8]>, progress: &mut 
 }
 
 /// Reads all lines up to blkparse's sums; how many bytes they are.
-fn each(from: &Path, each: &mut dyn FnMut(Option<Line<'_>>) -> Result<(), Error>) -> Result<u64, Error> {
+fn each(
+    from: &Path,
+    each: &mut dyn FnMut(Option<Line<'_>>) -> Result<(), Error>,
+) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
-    while let Some(text) = lines.next()?.filter(|t| !t.starts_with("CPU") && !t.starts_with("Total")) {
+    while let Some(text) =
+        lines.next()?.filter(|t| !t.starts_with("CPU") && !t.starts_with("Total"))
+    {
         if !text.is_empty() {
             each(Line::read(&text))?;
         }
@@ -118,7 +133,8 @@ impl Taking {
         told.number(0, self.descriptor(pid, line)? as u64);
         args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
         self.import.meet(tid, line.time)?;
-        let request = Request { told, end: if count == 0 { 0 } else { from.saturating_add(count) } };
+        let request =
+            Request { told, end: if count == 0 { 0 } else { from.saturating_add(count) } };
         if !self.completes {
             return self.done(request, line.time);
         }
@@ -147,7 +163,11 @@ impl Taking {
     fn done(&mut self, mut request: Request, time: u64) -> Result<(), Error> {
         let tid = request.told.call.tid;
         // Only what moves bytes says how many.
-        let moved = if request.told.row.shape.ret == abi::Ret::Bytes { request.told.call.args[2].min(i64::MAX as u64) as i64 } else { 0 };
+        let moved = if request.told.row.shape.ret == abi::Ret::Bytes {
+            request.told.call.args[2].min(i64::MAX as u64) as i64
+        } else {
+            0
+        };
         request.told.returned(time, moved);
         unrecorded(&mut request.told);
         self.idle.entry(self.import.process(tid)).or_default().push(tid);

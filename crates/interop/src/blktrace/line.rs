@@ -30,12 +30,21 @@ impl<'t> Line<'t> {
             word = words.next()?;
         }
         let (seconds, part) = word.split_once('.').filter(|(_, part)| part.len() == 9)?;
-        let time = seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part.parse().ok()?)?;
+        let time = seconds
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(1_000_000_000)?
+            .checked_add(part.parse().ok()?)?;
         let pid = words.next()?.parse().ok()?;
-        let action = words.next().filter(|a| a.len() <= 2 && a.bytes().all(|b| b.is_ascii_alphabetic()))?;
+        let action =
+            words.next().filter(|a| a.len() <= 2 && a.bytes().all(|b| b.is_ascii_alphabetic()))?;
         let rwbs = words.next()?;
         let from = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
-        let count = words.next().filter(|plus| *plus == "+").and_then(|_| words.next()?.parse().ok()).unwrap_or(0);
+        let count = words
+            .next()
+            .filter(|plus| *plus == "+")
+            .and_then(|_| words.next()?.parse().ok())
+            .unwrap_or(0);
         Some(Self { device, time, pid, action, rwbs, sectors: (from, count) })
     }
 }

@@ -20,8 +20,13 @@ fn lines_of_both_forms() {
     for other in [crate::strace::LOG, crate::perf::SCRIPT, crate::kdump::LOG] {
         assert!(!is_blktrace(other.as_bytes()));
     }
-    let line = |action, rwbs, sectors| Some(Line { device: (8, 16), time: 1_000_000_002, pid: 697, action, rwbs, sectors });
-    assert_eq!(Line::read("  8,16   3        1     1.000000002   697  G   W 223490 + 56 [kjournald]"), line("G", "W", (223_490, 56)));
+    let line = |action, rwbs, sectors| {
+        Some(Line { device: (8, 16), time: 1_000_000_002, pid: 697, action, rwbs, sectors })
+    };
+    assert_eq!(
+        Line::read("  8,16   3        1     1.000000002   697  G   W 223490 + 56 [kjournald]"),
+        line("G", "W", (223_490, 56))
+    );
     assert_eq!(Line::read("8,16 3 1.000000002 697 Q FWS [jbd2/sda-8]"), line("Q", "FWS", (0, 0)));
     assert_eq!(Line::read(" Reads Queued:           0,        0KiB"), None);
 }
@@ -31,12 +36,16 @@ fn lines_of_both_forms() {
 fn requests_become_calls() {
     let (outcome, calls, _) = imported(LOG, import);
     assert!(outcome.lost.is_empty() && outcome.damage.is_none(), "{outcome:?}");
-    let queued: Vec<Line<'_>> = LOG.lines().filter_map(Line::read).filter(|l| l.action == "Q").collect();
+    let queued: Vec<Line<'_>> =
+        LOG.lines().filter_map(Line::read).filter(|l| l.action == "Q").collect();
     assert_eq!(calls.len(), queued.len());
     let bytes: u64 = queued.iter().map(|l| l.sectors.1 * 512).sum();
     let ended = calls.iter().filter(|c| c.left.is_some());
     let moved: i64 = ended.clone().map(|c| c.ret).sum();
-    assert!(moved > 0 && moved.cast_unsigned() <= bytes && ended.clone().count() * 10 > calls.len() * 8, "{moved} {bytes}");
+    assert!(
+        moved > 0 && moved.cast_unsigned() <= bytes && ended.clone().count() * 10 > calls.len() * 8,
+        "{moved} {bytes}"
+    );
     let names: Vec<_> = ended.map(|c| c.shape().unwrap().name).collect();
     assert!(["pread64", "pwrite64", "fdatasync"].iter().all(|n| names.contains(n)), "{names:?}");
     // One call at a time on each thread.

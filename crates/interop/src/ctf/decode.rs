@@ -102,7 +102,11 @@ impl<'a> Bits<'a> {
     }
 
     /// A value of this type.
-    pub fn value<'t>(&mut self, kind: &'t Type, around: &mut Around<'t>) -> Result<Value<'t>, String> {
+    pub fn value<'t>(
+        &mut self,
+        kind: &'t Type,
+        around: &mut Around<'t>,
+    ) -> Result<Value<'t>, String> {
         self.deep += 1;
         self.left = self.left.checked_sub(1).ok_or("an event of too many values")?;
         if self.deep > DEEP {
@@ -111,17 +115,34 @@ impl<'a> Bits<'a> {
         let value = match kind {
             Type::Int(int) => {
                 let value = self.int(int)?;
-                if int.signed { Value::Signed(Self::sign(value, int), int.base) } else { Value::Unsigned(value, int.base) }
+                if int.signed {
+                    Value::Signed(Self::sign(value, int), int.base)
+                } else {
+                    Value::Unsigned(value, int.base)
+                }
             }
             Type::Float(exponent, mantissa, align) => {
                 let size = exponent + mantissa;
-                let bits = self.int(&Int { size, align: *align, signed: false, big_endian: false, base: 10, text: false, clock: false })?;
-                Value::Float(if size == 32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) })
+                let bits = self.int(&Int {
+                    size,
+                    align: *align,
+                    signed: false,
+                    big_endian: false,
+                    base: 10,
+                    text: false,
+                    clock: false,
+                })?;
+                Value::Float(if size == 32 {
+                    f64::from(f32::from_bits(bits as u32))
+                } else {
+                    f64::from_bits(bits)
+                })
             }
             Type::String => Value::Text(self.text()?.to_vec()),
             Type::Enum(int, names) => {
                 let value = self.int(int)?;
-                let value = if int.signed { i128::from(Self::sign(value, int)) } else { i128::from(value) };
+                let value =
+                    if int.signed { i128::from(Self::sign(value, int)) } else { i128::from(value) };
                 Value::Enum(value, names)
             }
             Type::Struct(fields, align) => {
@@ -136,14 +157,20 @@ impl<'a> Bits<'a> {
                 Value::Struct(fields, around.pop().unwrap_or_default().1)
             }
             Type::Variant(tag, options) => {
-                let chosen = find(around, tag).and_then(|v| v.names().next()).ok_or_else(|| format!("nothing says which of {tag} it is"))?;
-                let option = options.iter().find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
+                let chosen = find(around, tag)
+                    .and_then(|v| v.names().next())
+                    .ok_or_else(|| format!("nothing says which of {tag} it is"))?;
+                let option = options
+                    .iter()
+                    .find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
                 let (_, kind) = option.ok_or_else(|| format!("{tag} has no {chosen}"))?;
                 self.value(kind, around)?
             }
             Type::Array(n, kind) => self.array(*n, kind, around)?,
             Type::Sequence(field, kind) => {
-                let n = find(around, field).and_then(Value::register).ok_or_else(|| format!("nothing says how many: {field}"))?;
+                let n = find(around, field)
+                    .and_then(Value::register)
+                    .ok_or_else(|| format!("nothing says how many: {field}"))?;
                 self.array(n, kind, around)?
             }
         };
@@ -152,16 +179,26 @@ impl<'a> Bits<'a> {
     }
 
     /// The number of an event's kind out of its header; of an extended header, the inner one. Headers as LTTng has them become no values, which is what most of the time went on.
-    pub fn head<'t>(&mut self, header: &'t Type, around: &mut Around<'t>) -> Result<Option<u64>, String> {
+    pub fn head<'t>(
+        &mut self,
+        header: &'t Type,
+        around: &mut Around<'t>,
+    ) -> Result<Option<u64>, String> {
         let begin = self.at;
         if let Type::Struct(fields, align) = header {
             self.align(*align);
             match &fields[..] {
-                [(tag, Type::Enum(int, names)), (v, Type::Variant(by, options))] if **tag == *"id" && **v == *"v" && by == tag && !int.signed => {
+                [(tag, Type::Enum(int, names)), (v, Type::Variant(by, options))]
+                    if **tag == *"id" && **v == *"v" && by == tag && !int.signed =>
+                {
                     let id = self.int(int)?;
-                    let chosen =
-                        names.iter().find(|(_, from, to)| (*from..=*to).contains(&i128::from(id))).map(|(name, _, _)| name.strip_prefix('_').unwrap_or(name));
-                    if let Some((_, Type::Struct(inner, align))) = options.iter().find(|(name, _)| Some(&**name) == chosen) {
+                    let chosen = names
+                        .iter()
+                        .find(|(_, from, to)| (*from..=*to).contains(&i128::from(id)))
+                        .map(|(name, _, _)| name.strip_prefix('_').unwrap_or(name));
+                    if let Some((_, Type::Struct(inner, align))) =
+                        options.iter().find(|(name, _)| Some(&**name) == chosen)
+                    {
                         self.align(*align);
                         if let Some(inner) = self.numbers(inner)? {
                             return Ok(inner.or(Some(id)));
@@ -201,7 +238,9 @@ impl<'a> Bits<'a> {
         match kind {
             Type::Int(int) => self.int(int).map(drop),
             // What tells lengths and tags within is looked up in values.
-            Type::Struct(fields, align) if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) => {
+            Type::Struct(fields, align)
+                if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) =>
+            {
                 self.align(*align);
                 fields.iter().try_for_each(|(_, t)| self.skip(t, around))
             }
@@ -220,7 +259,12 @@ impl<'a> Bits<'a> {
         Ok(&rest[..len])
     }
 
-    fn array<'t>(&mut self, n: u64, kind: &'t Type, around: &mut Around<'t>) -> Result<Value<'t>, String> {
+    fn array<'t>(
+        &mut self,
+        n: u64,
+        kind: &'t Type,
+        around: &mut Around<'t>,
+    ) -> Result<Value<'t>, String> {
         if n > ELEMENTS {
             return Err(format!("an array of {n} elements"));
         }
@@ -230,16 +274,27 @@ impl<'a> Bits<'a> {
         {
             self.align(int.align);
             let start = (self.at / 8) as usize;
-            let bytes = self.bytes.get(start..start + n as usize).filter(|_| self.at + n * 8 <= self.end).ok_or("a text reaches beyond its packet")?;
+            let bytes = self
+                .bytes
+                .get(start..start + n as usize)
+                .filter(|_| self.at + n * 8 <= self.end)
+                .ok_or("a text reaches beyond its packet")?;
             self.at += n * 8;
             return Ok(Value::Text(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()));
         }
         self.align(kind.align());
-        let elements: Result<Vec<Value<'t>>, String> = (0..n).map(|_| self.value(kind, around)).collect();
+        let elements: Result<Vec<Value<'t>>, String> =
+            (0..n).map(|_| self.value(kind, around)).collect();
         Ok(Value::Array(elements?))
     }
 }
 
 fn find<'v, 't>(around: &'v Around<'t>, name: &str) -> Option<&'v Value<'t>> {
-    around.iter().rev().find_map(|(fields, values)| fields.iter().zip(values).rev().find(|((n, _), _)| &**n == name)).map(|(_, v)| v)
+    around
+        .iter()
+        .rev()
+        .find_map(|(fields, values)| {
+            fields.iter().zip(values).rev().find(|((n, _), _)| &**n == name)
+        })
+        .map(|(_, v)| v)
 }

@@ -17,7 +17,12 @@ use trace::{Import, Told};
 
 /// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
 /// of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
     let (forks, dump, began) = first(&trace)?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
@@ -30,7 +35,10 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         began,
         ..About::default()
     };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made })?;
+    let mut import = Import::new(
+        to,
+        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made },
+    )?;
     import.note("LTTng does not record data: files hold as many bytes as were moved, and not those (`replay --write-data random` makes some up)");
     if directory.is_none() {
         import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
@@ -74,7 +82,11 @@ fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
         let Some(tid) = thread(event) else { return Ok(()) };
         let field = |name: &str| event.fields.get(name).and_then(Value::register);
         if end.entry {
-            forks.begin(tid, event.time, field("flags").or_else(|| field("clone_flags")).unwrap_or(0));
+            forks.begin(
+                tid,
+                event.time,
+                field("flags").or_else(|| field("clone_flags")).unwrap_or(0),
+            );
         } else {
             forks.end(tid, field("ret").map_or(0, u64::cast_signed));
         }
@@ -129,11 +141,18 @@ impl Pairing {
                     }
                     self.open.insert(tid, told);
                 }
-                None => self.lose(format!("calls of {}, which the table does not know", event.kind.name.trim_start_matches("syscall_entry_"))),
+                None => self.lose(format!(
+                    "calls of {}, which the table does not know",
+                    event.kind.name.trim_start_matches("syscall_entry_")
+                )),
             }
             return Ok(());
         }
-        let Some(mut told) = self.open.remove(&tid).filter(|t| end.row.is_some_and(|row| row.number == t.row.number)) else {
+        let Some(mut told) = self
+            .open
+            .remove(&tid)
+            .filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
+        else {
             // A child's own return from the clone that made it; or a call that was under way when the recording began.
             if !end.forks() {
                 self.lose("exits of calls that were entered before the recording, or whose entry was dropped".to_owned());
@@ -149,7 +168,10 @@ impl Pairing {
 
     fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let Some((open, met)) = self.dump.descriptor(event) else {
-            self.lose("descriptors of the state dump in a table that no process is told to have".to_owned());
+            self.lose(
+                "descriptors of the state dump in a table that no process is told to have"
+                    .to_owned(),
+            );
             return Ok(());
         };
         for pid in met {
@@ -165,7 +187,13 @@ impl Pairing {
     fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         self.import.meet(tid, time)?;
         for open in self.dump.met(tid) {
-            self.import.descriptor(self.import.process(tid), time, open.fd, &open.path, open.flags)?;
+            self.import.descriptor(
+                self.import.process(tid),
+                time,
+                open.fd,
+                &open.path,
+                open.flags,
+            )?;
         }
         Ok(())
     }
@@ -181,7 +209,10 @@ fn arguments(told: &mut Told, fields: &Value<'_>, entry: bool) {
         }
         let known = args.iter().position(|a| a.name == name);
         // Where LTTng has a name of its own, the order is the kernel's.
-        let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len())) else { continue };
+        let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len()))
+        else {
+            continue;
+        };
         free = arg + 1;
         give(told, arg, args[arg].kind, value);
     }
@@ -195,7 +226,11 @@ fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value<'_>) {
             }
         }
         (Value::Array(numbers), Kind::Out(_, layout)) if layout.form == Form::Fds => {
-            let bytes: Vec<u8> = numbers.iter().filter_map(Value::register).flat_map(|v| (v as u32).to_le_bytes()).collect();
+            let bytes: Vec<u8> = numbers
+                .iter()
+                .filter_map(Value::register)
+                .flat_map(|v| (v as u32).to_le_bytes())
+                .collect();
             told.piece(arg, PieceKind::Bytes, true, &bytes, bytes.len() as u64);
         }
         _ => {

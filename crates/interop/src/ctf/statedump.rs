@@ -56,18 +56,31 @@ impl Dump {
     /// The first reading is over: threads are their processes', from the beginning on.
     pub fn end(&mut self, forks: &mut Forks, began: u64) {
         for (tid, pid) in self.pids.iter().filter(|(tid, pid)| tid != pid) {
-            forks.made.entry(*tid).or_default().insert(0, Fork { parent: *pid, flags: THREAD, time: began });
+            forks
+                .made
+                .entry(*tid)
+                .or_default()
+                .insert(0, Fork { parent: *pid, flags: THREAD, time: began });
         }
     }
 
     /// A descriptor, and those of its processes that have done something already; the others will hear of it. `None`: no process is known to have its table.
     pub fn descriptor(&mut self, event: &Event<'_>) -> Option<(Open, Vec<u32>)> {
-        let (fd, Some(Value::Text(path))) = (number(event, "fd")?, event.fields.get("filename")) else { return None };
+        let (fd, Some(Value::Text(path))) = (number(event, "fd")?, event.fields.get("filename"))
+        else {
+            return None;
+        };
         // Older ones name the process.
         let one = task(event, "pid").map(|pid| vec![pid]);
-        let pids = one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
-        let open = Open { fd: fd as i32, path: path.clone(), flags: number(event, "flags").unwrap_or(0) as u32 };
-        let (met, others): (Vec<u32>, Vec<u32>) = pids.into_iter().partition(|pid| self.met.contains(pid));
+        let pids =
+            one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
+        let open = Open {
+            fd: fd as i32,
+            path: path.clone(),
+            flags: number(event, "flags").unwrap_or(0) as u32,
+        };
+        let (met, others): (Vec<u32>, Vec<u32>) =
+            pids.into_iter().partition(|pid| self.met.contains(pid));
         for pid in others {
             self.open.entry(pid).or_default().push(open.clone());
         }

@@ -54,7 +54,12 @@ fn metadata_files(dir: &Path, deep: usize) -> Vec<PathBuf> {
     if here.is_file() {
         return vec![here];
     }
-    let below = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| deep > 0 && p.is_dir() && !p.is_symlink());
+    let below = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| deep > 0 && p.is_dir() && !p.is_symlink());
     let mut found: Vec<PathBuf> = below.flat_map(|p| metadata_files(&p, deep - 1)).collect();
     found.sort();
     found
@@ -68,26 +73,46 @@ impl Trace {
         let path = match &found[..] {
             [] => return Err(alien("there is no metadata in it".to_owned())),
             [one] => one,
-            several => several.iter().find(|p| p.parent().is_some_and(|d| d.ends_with("kernel"))).unwrap_or(&several[0]),
+            several => several
+                .iter()
+                .find(|p| p.parent().is_some_and(|d| d.ends_with("kernel")))
+                .unwrap_or(&several[0]),
         };
         let mut bytes = Vec::new();
-        File::open(path).and_then(|f| f.take(METADATA).read_to_end(&mut bytes)).map_err(Error::io("read", path))?;
+        File::open(path)
+            .and_then(|f| f.take(METADATA).read_to_end(&mut bytes))
+            .map_err(Error::io("read", path))?;
         let metadata = tsdl::text(&bytes).and_then(|text| tsdl::parse(&text)).map_err(alien)?;
         let here = path.parent().unwrap_or(dir);
-        let mut streams: Vec<PathBuf> = std::fs::read_dir(here).map_err(Error::io("list", here))?.flatten().map(|e| e.path()).collect();
-        streams.retain(|p| p.is_file() && p != path && p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b".")));
+        let mut streams: Vec<PathBuf> = std::fs::read_dir(here)
+            .map_err(Error::io("list", here))?
+            .flatten()
+            .map(|e| e.path())
+            .collect();
+        streams.retain(|p| {
+            p.is_file()
+                && p != path
+                && p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b"."))
+        });
         streams.sort();
         let bytes = streams.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
         Ok(Self { metadata: Arc::new(metadata), streams, bytes })
     }
 
     /// Gives all events in the order of time.
-    pub fn read<'t, E: From<Error>>(&'t self, each: impl FnMut(&Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
+    pub fn read<'t, E: From<Error>>(
+        &'t self,
+        each: impl FnMut(&Item<'t>) -> Result<(), E>,
+    ) -> Result<Counts, E> {
         self.select(|_| true, each)
     }
 
     /// Gives the events of those kinds that are wanted, and the first of each stream, in the order of time.
-    pub fn select<'t, E: From<Error>>(&'t self, wanted: fn(&Kind) -> bool, mut each: impl FnMut(&Item<'t>) -> Result<(), E>) -> Result<Counts, E> {
+    pub fn select<'t, E: From<Error>>(
+        &'t self,
+        wanted: fn(&Kind) -> bool,
+        mut each: impl FnMut(&Item<'t>) -> Result<(), E>,
+    ) -> Result<Counts, E> {
         let mut counts = Counts::default();
         std::thread::scope(|scope| {
             let mut heads: Vec<Head<'t>> = Vec::new();
@@ -95,7 +120,16 @@ impl Trace {
                 let (send, receive) = sync_channel(WAITING);
                 let (give_back, used) = channel();
                 scope.spawn(move || {
-                    let mut reader = StreamReader { metadata: &self.metadata, path, wanted, first: true, send, used, handful: Vec::new(), lost: None };
+                    let mut reader = StreamReader {
+                        metadata: &self.metadata,
+                        path,
+                        wanted,
+                        first: true,
+                        send,
+                        used,
+                        handful: Vec::new(),
+                        lost: None,
+                    };
                     if let Err(e) = reader.run() {
                         let _gone = reader.give(Found::Damage(e));
                     }
@@ -104,7 +138,9 @@ impl Trace {
                 heads.push(Head { receive, give_back, handful: Vec::new(), at: 0, time: None });
             }
             heads.iter_mut().for_each(|h| h.fill(&mut counts));
-            while let Some(first) = heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time) {
+            while let Some(first) =
+                heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time)
+            {
                 if let Found::Item(item) = &first.handful[first.at] {
                     if let Item::Lost(n, _) = item {
                         counts.lost += n;
@@ -209,14 +245,18 @@ impl<'a> StreamReader<'a> {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let mut file = File::open(self.path).map_err(|e| format!("cannot open {}: {e}", self.path.display()))?;
+        let mut file = File::open(self.path)
+            .map_err(|e| format!("cannot open {}: {e}", self.path.display()))?;
         let whole = file.metadata().map_or(0, |m| m.len());
         let mut at = 0;
         let mut clock = 0;
         while at < whole {
             let mut read = |len: u64| {
                 let mut bytes = Vec::new();
-                file.seek(SeekFrom::Start(at)).and_then(|_| (&mut file).take(len).read_to_end(&mut bytes)).map(|_| bytes).map_err(|e| e.to_string())
+                file.seek(SeekFrom::Start(at))
+                    .and_then(|_| (&mut file).take(len).read_to_end(&mut bytes))
+                    .map(|_| bytes)
+                    .map_err(|e| e.to_string())
             };
             let head = read(HEAD).map_err(|e| self.damaged(at, &e))?;
             let packet = self.head(&head, clock).map_err(|e| self.damaged(at, &e))?;
@@ -248,7 +288,10 @@ impl<'a> StreamReader<'a> {
             return Err("this is no packet".to_owned());
         }
         let id = header.get("stream_id").and_then(Value::register).unwrap_or(0);
-        let stream = metadata.streams.get(&id).ok_or_else(|| format!("a packet of the unknown stream {id}"))?;
+        let stream = metadata
+            .streams
+            .get(&id)
+            .ok_or_else(|| format!("a packet of the unknown stream {id}"))?;
         bits.begin();
         let context = match &stream.packet {
             Some(kind) => bits.value(kind, &mut Vec::new())?,
@@ -277,9 +320,12 @@ impl<'a> StreamReader<'a> {
         bits.at = packet.start;
         let held = bytes.len() as u64 * 8;
         bits.end = packet.content.unwrap_or(held).min(held);
-        if let (Some(now), Some(before)) = (packet.lost, self.lost.replace(packet.lost.unwrap_or(0)).or(Some(0))) {
+        if let (Some(now), Some(before)) =
+            (packet.lost, self.lost.replace(packet.lost.unwrap_or(0)).or(Some(0)))
+        {
             // The counter may have 32 bits on its machine.
-            let new = now.wrapping_sub(before) & if now < before { u64::from(u32::MAX) } else { u64::MAX };
+            let new = now.wrapping_sub(before)
+                & if now < before { u64::from(u32::MAX) } else { u64::MAX };
             if new > 0 {
                 let time = self.nanos(packet.begin.unwrap_or(*clock));
                 self.give(Found::Item(Item::Lost(new, time)))?;
@@ -291,13 +337,28 @@ impl<'a> StreamReader<'a> {
             let before = bits.at;
             bits.begin();
             let id = bits.head(header, &mut around)?.ok_or("an event without a number")?;
-            let kind = packet.stream.events.get(&id).ok_or_else(|| format!("an event of the unknown kind {id}"))?;
+            let kind = packet
+                .stream
+                .events
+                .get(&id)
+                .ok_or_else(|| format!("an event of the unknown kind {id}"))?;
             let mut parts = [&packet.stream.context, &kind.context, &kind.fields].into_iter();
             if (self.wanted)(kind) || std::mem::take(&mut self.first) {
-                let mut part = || parts.next().and_then(Option::as_ref).map_or(Ok(EMPTY), |t| bits.value(t, &mut around));
+                let mut part = || {
+                    parts
+                        .next()
+                        .and_then(Option::as_ref)
+                        .map_or(Ok(EMPTY), |t| bits.value(t, &mut around))
+                };
                 let (context, _, fields) = (part()?, part()?, part()?);
                 let time = self.nanos(bits.clock);
-                self.give(Found::Item(Item::Event(Event { time, cpu: packet.cpu, kind, context, fields })))?;
+                self.give(Found::Item(Item::Event(Event {
+                    time,
+                    cpu: packet.cpu,
+                    kind,
+                    context,
+                    fields,
+                })))?;
             } else {
                 parts.flatten().try_for_each(|t| bits.skip(t, &mut around))?;
             }

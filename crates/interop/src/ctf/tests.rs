@@ -30,7 +30,11 @@ fn print(value: &Value<'_>, out: &mut String) {
         Value::Signed(v, base) => number(i128::from(*v), v.cast_unsigned(), *base, out),
         Value::Float(v) => write!(out, "{v}").unwrap(),
         Value::Text(text) => {
-            let text = String::from_utf8_lossy(text).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
+            let text = String::from_utf8_lossy(text)
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+                .replace('\t', "\\t");
             write!(out, "\"{text}\"").unwrap();
         }
         Value::Enum(v, _) => match &value.names().collect::<Vec<_>>()[..] {
@@ -76,8 +80,15 @@ fn every_event_is_what_babeltrace2_prints() {
                 let Item::Event(e) = item else { return Ok::<(), Error>(()) };
                 let expected = lines.next().unwrap();
                 let seconds = e.time / 1_000_000_000;
-                let time = format!("[{:02}:{:02}:{:02}.{:09}]", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60, e.time % 1_000_000_000);
-                let mut rest = format!("{host} {}: {{ cpu_id = {} }}, ", e.kind.name, e.cpu.unwrap());
+                let time = format!(
+                    "[{:02}:{:02}:{:02}.{:09}]",
+                    seconds / 3600 % 24,
+                    seconds / 60 % 60,
+                    seconds % 60,
+                    e.time % 1_000_000_000
+                );
+                let mut rest =
+                    format!("{host} {}: {{ cpu_id = {} }}, ", e.kind.name, e.cpu.unwrap());
                 print(&e.context, &mut rest);
                 rest.push_str(", ");
                 print(&e.fields, &mut rest);
@@ -97,15 +108,26 @@ fn every_event_is_what_babeltrace2_prints() {
 fn a_trace_becomes_one_of_ours() {
     let dir = crate::fuzz::scratch();
     let to = dir.path().join("meta.ra");
-    let outcome = import(&fixture(dir.path(), "meta"), &to, Some(b"/root"), &mut |_, _| {}).unwrap();
+    let outcome =
+        import(&fixture(dir.path(), "meta"), &to, Some(b"/root"), &mut |_, _| {}).unwrap();
     assert_eq!(outcome.damage, None);
     let trace = trace::Trace::open(&to).unwrap();
     let items = trace.read(Want { data: true }).map(Result::unwrap);
-    let calls: Vec<trace::Call> = items.filter_map(|item| if let trace::Item::Call(call) = item { Some(call) } else { None }).collect();
-    let named = |name: &str| calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>();
-    let renames: Vec<_> = named("renameat2").iter().map(|c| (c.string(1).unwrap(), c.string(3).unwrap(), c.ret)).take(2).collect();
+    let calls: Vec<trace::Call> = items
+        .filter_map(|item| if let trace::Item::Call(call) = item { Some(call) } else { None })
+        .collect();
+    let named = |name: &str| {
+        calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
+    };
+    let renames: Vec<_> = named("renameat2")
+        .iter()
+        .map(|c| (c.string(1).unwrap(), c.string(3).unwrap(), c.ret))
+        .take(2)
+        .collect();
     assert_eq!(renames, [(&b"a/f1"[..], &b"a/f1.new"[..], 0), (b"a/b", b"d/b2", 0)]);
-    assert!(named("pipe2").iter().all(|c| c.pieces[0].bytes.as_slice() == [3, 0, 0, 0, 4, 0, 0, 0]));
+    assert!(
+        named("pipe2").iter().all(|c| c.pieces[0].bytes.as_slice() == [3, 0, 0, 0, 4, 0, 0, 0])
+    );
     let write = named("write").into_iter().find(|c| c.succeeded()).unwrap();
     assert_eq!((write.pieces[0].len, write.pieces[0].wanted), (0, write.ret.cast_unsigned()));
     assert!(outcome.summary.processes > 30);
@@ -131,7 +153,10 @@ fn cut_and_damaged_traces_are_read_as_far_as_they_go() {
     for len in (0..whole.len()).step_by(4093) {
         fs::write(&stream, &whole[..len]).unwrap();
         let (events, damage) = count(&Trace::open(&path).unwrap());
-        assert!(events >= last && events <= all && damage.iter().all(|d| d.contains("ch_0")), "{len}: {damage:?}");
+        assert!(
+            events >= last && events <= all && damage.iter().all(|d| d.contains("ch_0")),
+            "{len}: {damage:?}"
+        );
         last = events;
     }
     for at in (0..whole.len()).step_by(1009) {

@@ -15,13 +15,25 @@ struct Stream {
 impl Stream {
     fn event(&mut self, id: u32, tid: u32, fields: &[&[u8]]) {
         self.time += 1000;
-        self.bytes.extend_from_slice(&[&id.to_le_bytes()[..], &self.time.to_le_bytes(), &tid.to_le_bytes(), &fields.concat()].concat());
+        self.bytes.extend_from_slice(
+            &[
+                &id.to_le_bytes()[..],
+                &self.time.to_le_bytes(),
+                &tid.to_le_bytes(),
+                &fields.concat(),
+            ]
+            .concat(),
+        );
     }
     fn process(&mut self, tid: u32, pid: u32, table: u64) {
         self.event(1, 1, &[&tid.to_le_bytes(), &pid.to_le_bytes(), &table.to_le_bytes()]);
     }
     fn descriptor(&mut self, table: u64, fd: u32, path: &str) {
-        self.event(2, 1, &[&table.to_le_bytes(), &fd.to_le_bytes(), &1u32.to_le_bytes(), path.as_bytes(), &[0]]);
+        self.event(
+            2,
+            1,
+            &[&table.to_le_bytes(), &fd.to_le_bytes(), &1u32.to_le_bytes(), path.as_bytes(), &[0]],
+        );
     }
     fn write(&mut self, tid: u32, fd: u32) {
         self.event(3, tid, &[&fd.to_le_bytes(), &4096u64.to_le_bytes(), &10u64.to_le_bytes()]);
@@ -47,12 +59,16 @@ fn descriptors_of_the_dump_are_their_processes() {
     stream.descriptor(0xa, 6, "/var/log/late");
     stream.write(10, 6);
     let bits = (stream.bytes.len() as u64 + 44) * 8;
-    let head: Vec<u8> = [1000, stream.time, bits, bits].into_iter().flat_map(u64::to_le_bytes).collect();
+    let head: Vec<u8> =
+        [1000, stream.time, bits, bits].into_iter().flat_map(u64::to_le_bytes).collect();
     let packet = [&0xc1fc_1fc1u64.to_le_bytes()[..], &head, &[0; 4], &stream.bytes].concat();
     fs::write(from.join("channel_0"), packet).unwrap();
     let to = dir.path().join("t.ra");
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
-    assert_eq!((outcome.damage, outcome.lost.values().copied().collect::<Vec<_>>()), (None, vec![1]));
+    assert_eq!(
+        (outcome.damage, outcome.lost.values().copied().collect::<Vec<_>>()),
+        (None, vec![1])
+    );
     let (mut writers, mut open) = (Vec::new(), Vec::new());
     for item in Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap) {
         match item {

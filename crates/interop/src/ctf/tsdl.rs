@@ -17,7 +17,8 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 17] = [":=", "...", "->", "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "=", ":", ".", "-"];
+const SIGNS: [&str; 17] =
+    [":=", "...", "->", "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "=", ":", ".", "-"];
 
 /// The text of a metadata file: LTTng writes it in packets.
 pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
@@ -30,11 +31,16 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
     };
     let (mut out, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let (content, whole) = (word(at + 24, big).unwrap_or(0) as usize / 8, word(at + 28, big).unwrap_or(0) as usize / 8);
+        let (content, whole) = (
+            word(at + 24, big).unwrap_or(0) as usize / 8,
+            word(at + 28, big).unwrap_or(0) as usize / 8,
+        );
         if word(at, big) != Some(PACKET) || content < PACKET_HEAD || whole < content {
             return Err(format!("the metadata's packet at byte {at} is none"));
         }
-        out.extend_from_slice(bytes.get(at + PACKET_HEAD..at + content).ok_or("the metadata ends within a packet")?);
+        out.extend_from_slice(
+            bytes.get(at + PACKET_HEAD..at + content).ok_or("the metadata ends within a packet")?,
+        );
         at += whole;
     }
     Ok(String::from_utf8_lossy(&out).into_owned())
@@ -55,7 +61,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             rest = loop {
                 match chars.next() {
                     Some((at, '"')) => break &rest[1 + at + 1..],
-                    Some((_, '\\')) => text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c })),
+                    Some((_, '\\')) => {
+                        text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c }))
+                    }
                     Some((_, c)) => text.push(c),
                     None => return Err("a text without an end".to_owned()),
                 }
@@ -66,17 +74,23 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             let digits = rest[..end].trim_end_matches(['u', 'U', 'l', 'L']);
             let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
                 Some(hex) => i128::from_str_radix(hex, 16),
-                None if digits.len() > 1 && digits.starts_with('0') => i128::from_str_radix(digits, 8),
+                None if digits.len() > 1 && digits.starts_with('0') => {
+                    i128::from_str_radix(digits, 8)
+                }
                 None => digits.parse(),
             };
             tokens.push(Token::Number(value.map_err(|_| format!("{digits} is no number"))?));
             rest = &rest[end..];
         } else if first.is_ascii_alphabetic() || first == '_' {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let end =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];
         } else {
-            let sign = SIGNS.iter().find(|s| rest.starts_with(**s)).ok_or_else(|| format!("{first:?} means nothing"))?;
+            let sign = SIGNS
+                .iter()
+                .find(|s| rest.starts_with(**s))
+                .ok_or_else(|| format!("{first:?} means nothing"))?;
             tokens.push(Token::Sign(sign));
             rest = &rest[sign.len()..];
         }
@@ -112,7 +126,11 @@ impl Parser {
         is
     }
     fn expect(&mut self, sign: &str) -> Result<(), String> {
-        if self.take(sign) { Ok(()) } else { Err(format!("{sign} expected before {:?}", self.tokens.peek())) }
+        if self.take(sign) {
+            Ok(())
+        } else {
+            Err(format!("{sign} expected before {:?}", self.tokens.peek()))
+        }
     }
     fn word(&mut self) -> Result<String, String> {
         match self.tokens.next() {
@@ -249,7 +267,11 @@ impl Parser {
         };
         let container = if word == "enum" && self.take(":") { Some(self.kind()?) } else { None };
         if !self.is("{") {
-            let known = name.as_ref().and_then(|n| self.aliases.get(n)).cloned().ok_or_else(|| format!("the type {name:?} is unknown"))?;
+            let known = name
+                .as_ref()
+                .and_then(|n| self.aliases.get(n))
+                .cloned()
+                .ok_or_else(|| format!("the type {name:?} is unknown"))?;
             return Ok(match (known, tag) {
                 (Type::Variant(_, options), Some(tag)) => Type::Variant(tag.into(), options),
                 (known, _) => known,
@@ -291,7 +313,8 @@ impl Parser {
                 let mut lengths = Vec::new();
                 while self.take("[") {
                     lengths.push(match self.tokens.peek() {
-                        Some(Token::Number(_)) => Ok(u64::try_from(self.number()?).map_err(|_| "an array of negative length")?),
+                        Some(Token::Number(_)) => Ok(u64::try_from(self.number()?)
+                            .map_err(|_| "an array of negative length")?),
                         _ => {
                             let mut field = self.word()?;
                             while self.take(".") {
@@ -302,10 +325,11 @@ impl Parser {
                     });
                     self.expect("]")?;
                 }
-                let kind = lengths.into_iter().rev().fold(kind.clone(), |kind, length| match length {
-                    Ok(n) => Type::Array(n, Arc::new(kind)),
-                    Err(field) => Type::Sequence(field, Arc::new(kind)),
-                });
+                let kind =
+                    lengths.into_iter().rev().fold(kind.clone(), |kind, length| match length {
+                        Ok(n) => Type::Array(n, Arc::new(kind)),
+                        Err(field) => Type::Sequence(field, Arc::new(kind)),
+                    });
                 fields.push((name, kind));
                 if !self.take(",") {
                     break;
@@ -342,15 +366,30 @@ impl Parser {
     }
 
     fn integer(&mut self) -> Result<Int, String> {
-        let mut int = Int { size: 0, align: 0, signed: false, big_endian: self.big_endian, base: 10, text: false, clock: false };
+        let mut int = Int {
+            size: 0,
+            align: 0,
+            signed: false,
+            big_endian: self.big_endian,
+            base: 10,
+            text: false,
+            clock: false,
+        };
         for (name, value) in self.block()? {
             let Right::Plain(value) = value else { continue };
-            let number = || value.parse::<u32>().map_err(|_| format!("{name} = {value} of an integer means nothing"));
+            let number = || {
+                value
+                    .parse::<u32>()
+                    .map_err(|_| format!("{name} = {value} of an integer means nothing"))
+            };
             match name.as_str() {
                 "size" => int.size = number()?,
                 "align" => int.align = alignment(number()?.into())?,
                 "signed" => int.signed = matches!(value.as_str(), "1" | "true" | "TRUE"),
-                "byte_order" => int.big_endian = matches!(value.as_str(), "be" | "network") || (value == "native" && self.big_endian),
+                "byte_order" => {
+                    int.big_endian = matches!(value.as_str(), "be" | "network")
+                        || (value == "native" && self.big_endian)
+                }
                 "base" => {
                     int.base = match value.as_str() {
                         "x" | "hex" | "hexadecimal" | "p" => 16,
@@ -359,7 +398,9 @@ impl Parser {
                         _ => value.parse().unwrap_or(10),
                     }
                 }
-                "encoding" => int.text = matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII"),
+                "encoding" => {
+                    int.text = matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII")
+                }
                 "map" => int.clock = true,
                 _ => {}
             }
@@ -393,13 +434,21 @@ impl Parser {
 
 /// An alignment in bits: a power of two (CTF 1.8, 4.1.2).
 fn alignment(n: i128) -> Result<u32, String> {
-    u32::try_from(n).ok().filter(|n| n.is_power_of_two() && *n <= 1 << 16).ok_or_else(|| format!("an alignment of {n} bits"))
+    u32::try_from(n)
+        .ok()
+        .filter(|n| n.is_power_of_two() && *n <= 1 << 16)
+        .ok_or_else(|| format!("an alignment of {n} bits"))
 }
 
 /// Reads the metadata's text.
 pub(super) fn parse(text: &str) -> Result<Metadata, String> {
     let big_endian = text.lines().any(|l| l.trim() == "byte_order = be;");
-    let mut p = Parser { tokens: tokens(text)?.into_iter().peekable(), aliases: HashMap::default(), big_endian, deep: 0 };
+    let mut p = Parser {
+        tokens: tokens(text)?.into_iter().peekable(),
+        aliases: HashMap::default(),
+        big_endian,
+        deep: 0,
+    };
     let mut metadata = Metadata { big_endian, frequency: 1_000_000_000, ..Metadata::default() };
     let mut events = Vec::new();
     while p.tokens.peek().is_some() {
@@ -421,7 +470,9 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
                 }
             }
             "env" => {
-                let plain = |(name, value)| if let Right::Plain(value) = value { Some((name, value)) } else { None };
+                let plain = |(name, value)| {
+                    if let Right::Plain(value) = value { Some((name, value)) } else { None }
+                };
                 metadata.env = p.block()?.into_iter().filter_map(plain).collect();
             }
             "clock" => clock(&p.block()?, &mut metadata),
@@ -429,7 +480,9 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
                 let (mut stream, mut id) = (Stream::default(), 0);
                 for (name, value) in p.block()? {
                     match (name.as_str(), value) {
-                        ("id", Right::Plain(n)) => id = n.parse().map_err(|_| "a stream without a number")?,
+                        ("id", Right::Plain(n)) => {
+                            id = n.parse().map_err(|_| "a stream without a number")?
+                        }
                         ("event.header", Right::Type(kind)) => stream.header = Some(kind),
                         ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
                         ("event.context", Right::Type(kind)) => stream.context = Some(kind),
@@ -443,9 +496,19 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
                 let (mut id, mut stream) = (0u64, 0u64);
                 for (name, value) in p.block()? {
                     match (name.as_str(), value) {
-                        ("name", Right::Plain(name)) => kind = Kind { context: kind.context, fields: kind.fields, ..Kind::named(name) },
-                        ("id", Right::Plain(n)) => id = n.parse().map_err(|_| "an event without a number")?,
-                        ("stream_id", Right::Plain(n)) => stream = n.parse().map_err(|_| "an event without a stream")?,
+                        ("name", Right::Plain(name)) => {
+                            kind = Kind {
+                                context: kind.context,
+                                fields: kind.fields,
+                                ..Kind::named(name)
+                            }
+                        }
+                        ("id", Right::Plain(n)) => {
+                            id = n.parse().map_err(|_| "an event without a number")?
+                        }
+                        ("stream_id", Right::Plain(n)) => {
+                            stream = n.parse().map_err(|_| "an event without a stream")?
+                        }
                         ("context", Right::Type(t)) => kind.context = Some(t),
                         ("fields", Right::Type(t)) => kind.fields = Some(t),
                         _ => {}
@@ -468,11 +531,19 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
 
 fn clock(block: &[(String, Right)], metadata: &mut Metadata) {
     let number = |wanted: &str| {
-        block.iter().find_map(|(name, value)| if let Right::Plain(v) = value { v.parse::<i128>().ok().filter(|_| name == wanted) } else { None })
+        block.iter().find_map(|(name, value)| {
+            if let Right::Plain(v) = value {
+                v.parse::<i128>().ok().filter(|_| name == wanted)
+            } else {
+                None
+            }
+        })
     };
-    let frequency = number("freq").filter(|f| (1..=1_000_000_000_000).contains(f)).unwrap_or(1_000_000_000);
+    let frequency =
+        number("freq").filter(|f| (1..=1_000_000_000_000).contains(f)).unwrap_or(1_000_000_000);
     metadata.frequency = frequency as u64;
     // Within a thousand years of 1970, so that no sum of them overflows.
     let within = |v: i128| v.clamp(-(1 << 75), 1 << 75);
-    metadata.offset = within(number("offset_s").unwrap_or(0)) * 1_000_000_000 + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
+    metadata.offset = within(number("offset_s").unwrap_or(0)) * 1_000_000_000
+        + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
 }

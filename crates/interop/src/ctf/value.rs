@@ -24,7 +24,8 @@ pub enum Value<'t> {
 impl<'t> Value<'t> {
     /// A struct's fields.
     pub fn fields(&self) -> impl Iterator<Item = (&'t str, &Self)> {
-        let (fields, values): (&'t Fields, &[Self]) = if let Self::Struct(f, v) = self { (f, v) } else { (&[], &[]) };
+        let (fields, values): (&'t Fields, &[Self]) =
+            if let Self::Struct(f, v) = self { (f, v) } else { (&[], &[]) };
         fields.iter().map(|(name, _)| &**name).zip(values)
     }
     /// The field of this name.
@@ -33,8 +34,12 @@ impl<'t> Value<'t> {
     }
     /// The names that an enumeration's number has.
     pub fn names(&self) -> impl Iterator<Item = &'t str> {
-        let (value, names): (i128, &'t Names) = if let Self::Enum(v, n) = self { (*v, n) } else { (0, &[]) };
-        names.iter().filter(move |(_, from, to)| (*from..=*to).contains(&value)).map(|(n, _, _)| n.as_str())
+        let (value, names): (i128, &'t Names) =
+            if let Self::Enum(v, n) = self { (*v, n) } else { (0, &[]) };
+        names
+            .iter()
+            .filter(move |(_, from, to)| (*from..=*to).contains(&value))
+            .map(|(n, _, _)| n.as_str())
     }
     /// A number as a register holds it.
     pub fn register(&self) -> Option<u64> {

@@ -23,12 +23,23 @@ const RENAME_NOREPLACE: u64 = 1;
 const AT_FDCWD: i32 = abi::AT_FDCWD;
 
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
-pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, Error> {
+pub fn export(
+    trace: &Trace,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
     let file = create(to)?;
     let descriptions: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
-    let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), &descriptions).map_err(written)?;
-    let mut giving = Giving { writer, clock_offset: trace.about().clock_offset, next: 1, flags: schema::flags(), begun: false };
+    let writer =
+        Writer::new(BufWriter::with_capacity(1 << 20, file), &descriptions).map_err(written)?;
+    let mut giving = Giving {
+        writer,
+        clock_offset: trace.about().clock_offset,
+        next: 1,
+        flags: schema::flags(),
+        begun: false,
+    };
     let mut exported = Exported::default();
     let all = trace.summary().calls;
     let mut early: HashSet<usize> = HashSet::default();
@@ -55,7 +66,8 @@ pub fn export(trace: &Trace, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> R
                 call
             }
         };
-        let name = abi::by_number(call.nr).map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
+        let name = abi::by_number(call.nr)
+            .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
         if giving.call(&name, &call).map_err(written)? {
             exported.calls += 1;
         } else if giving.copy(&call).map_err(written)? {
@@ -92,9 +104,19 @@ impl Giving {
         }
         let time = self.time(time);
         let number = |v: i64| Field::Int(v);
-        let mut values = vec![("mode_value", number(umask as i64 & 0o777)), ("return_value", number(0)), ("errno_number", number(0)), ("unique_id", number(0))];
-        values.extend([("time_called", number(time)), ("time_recorded", number(time)), ("time_returned", number(time))]);
-        values.extend([("executing_pid", number(tid.into())), ("executing_tid", number(tid.into()))]);
+        let mut values = vec![
+            ("mode_value", number(umask as i64 & 0o777)),
+            ("return_value", number(0)),
+            ("errno_number", number(0)),
+            ("unique_id", number(0)),
+        ];
+        values.extend([
+            ("time_called", number(time)),
+            ("time_recorded", number(time)),
+            ("time_returned", number(time)),
+        ]);
+        values
+            .extend([("executing_pid", number(tid.into())), ("executing_tid", number(tid.into()))]);
         self.put("umask", values)
     }
 
@@ -125,7 +147,11 @@ impl Giving {
     /// Adds the flags and writes the record.
     fn put(&mut self, name: &str, mut values: Values<'_>) -> io::Result<()> {
         for flag in self.flags.get(name).into_iter().flatten() {
-            let number = |field: &str| values.iter().find_map(|(n, v)| if let Field::Int(v) = v { Some(*v).filter(|_| *n == field) } else { None });
+            let number = |field: &str| {
+                values.iter().find_map(|(n, v)| {
+                    if let Field::Int(v) = v { Some(*v).filter(|_| *n == field) } else { None }
+                })
+            };
             let set = *flag == "generated" || schema::flag(flag, number);
             values.push((flag, Field::Bool(set)));
         }
@@ -143,7 +169,8 @@ impl Giving {
             _ => {}
         }
         let Some((map, args)) = known(name, call) else { return Ok(false) };
-        let exits = matches!(call.shape().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup));
+        let exits =
+            matches!(call.shape().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup));
         if !call.returned() && !exits {
             return Ok(false);
         }
@@ -176,7 +203,9 @@ impl Giving {
                     keep(field, data);
                 }
                 Part::Data(..) => {}
-                Part::Before(arg, field) => keep(field, joined(call, arg, PieceKind::Bytes, Some(false))),
+                Part::Before(arg, field) => {
+                    keep(field, joined(call, arg, PieceKind::Bytes, Some(false)))
+                }
                 Part::After(arg, field) => {
                     let after = joined(call, arg, PieceKind::Bytes, Some(true));
                     if field == "sockaddr_buffer" {
@@ -185,20 +214,32 @@ impl Giving {
                     keep(field, after);
                 }
                 Part::Stat(arg) => structure(call, arg, &STAT, "st_", &STAT_FIELDS, &mut numbers),
-                Part::Statfs(arg) => structure(call, arg, &STATFS, "f_", &STATFS_FIELDS, &mut numbers),
+                Part::Statfs(arg) => {
+                    structure(call, arg, &STATFS, "f_", &STATFS_FIELDS, &mut numbers)
+                }
                 Part::Pair(arg) => {
                     let pair = joined(call, arg, PieceKind::Bytes, Some(true));
-                    let fd = |at: usize| pair.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(-1, i32::from_le_bytes);
-                    numbers.extend([("read_descriptor", fd(0).into()), ("write_descriptor", fd(4).into())]);
+                    let fd = |at: usize| {
+                        pair.get(at..at + 4)
+                            .and_then(|b| b.try_into().ok())
+                            .map_or(-1, i32::from_le_bytes)
+                    };
+                    numbers.extend([
+                        ("read_descriptor", fd(0).into()),
+                        ("write_descriptor", fd(4).into()),
+                    ]);
                 }
                 Part::Times(arg, form) => {
                     let times = joined(call, arg, PieceKind::Bytes, Some(false));
-                    numbers.extend(["access_time", "mod_time"].into_iter().zip(moments(&times, form)));
+                    numbers
+                        .extend(["access_time", "mod_time"].into_iter().zip(moments(&times, form)));
                 }
             }
         }
         match map.name {
-            "mknod" | "mknodat" => numbers.push(("type", node_type(args[usize::from(map.name == "mknodat") + 1]))),
+            "mknod" | "mknodat" => {
+                numbers.push(("type", node_type(args[usize::from(map.name == "mknodat") + 1])))
+            }
             "flock" => numbers.push(("operation", args[1].cast_signed() & 0xff)),
             "getrlimit" | "setrlimit" => numbers.push(("resource", args[0].cast_signed() & 0xff)),
             _ => {}
@@ -211,7 +252,11 @@ impl Giving {
         let kind = self.writer.kind(&format!("{PREFIX}{}", map.name)).map(Arc::clone);
         // Two calls may share a map whose type lacks a field of one of them.
         values.retain(|(field, _)| {
-            kind.as_ref().is_some_and(|k| k.position(field).is_some_and(|i| k.fields[i].kind != FieldType::Bool || *field == "buffer_not_captured"))
+            kind.as_ref().is_some_and(|k| {
+                k.position(field).is_some_and(|i| {
+                    k.fields[i].kind != FieldType::Bool || *field == "buffer_not_captured"
+                })
+            })
         });
         self.put(map.name, values)?;
         Ok(true)
@@ -219,15 +264,24 @@ impl Giving {
 
     /// Data that the kernel moved from one file to another are as if the program had read and written them; false: they are not there, or it did something else.
     fn copy(&mut self, call: &Call) -> io::Result<bool> {
-        let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else { return Ok(false) };
+        let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
+            return Ok(false);
+        };
         let moved = call.ret.max(0);
         let mut data = Vec::new();
         call.copied(&copies).for_each(|p| data.extend_from_slice(p.bytes.as_slice()));
         let numbers = |end: abi::End| !matches!(end.at, abi::At::Field { .. } | abi::At::Start);
-        if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes) || data.len() as i64 != moved || !numbers(copies.from) || !numbers(copies.to) {
+        if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes)
+            || data.len() as i64 != moved
+            || !numbers(copies.from)
+            || !numbers(copies.to)
+        {
             return Ok(false);
         }
-        for (end, plain, positioned, field) in [(copies.from, "read", "pread", "data_read"), (copies.to, "write", "pwrite", "data_written")] {
+        for (end, plain, positioned, field) in [
+            (copies.from, "read", "pread", "data_read"),
+            (copies.to, "write", "pwrite", "data_written"),
+        ] {
             let offset = call.pointed(end.at);
             let mut values = self.common(call, true);
             values.extend([
@@ -246,8 +300,13 @@ impl Giving {
         let mut values = self.common(call, true);
         let moved = call.ret.max(0);
         values.extend(
-            [("descriptor", call.args[0].cast_signed()), ("count", call.args[2].cast_signed()), ("iov_number", -1), ("bytes_requested", moved)]
-                .map(|(f, v)| (f, Field::Int(v))),
+            [
+                ("descriptor", call.args[0].cast_signed()),
+                ("count", call.args[2].cast_signed()),
+                ("iov_number", -1),
+                ("bytes_requested", moved),
+            ]
+            .map(|(f, v)| (f, Field::Int(v))),
         );
         let vectors = joined(call, 1, PieceKind::Iovecs, None);
         let data = joined(call, 1, PieceKind::Data, None);
@@ -261,7 +320,11 @@ impl Giving {
             let asked = vector[8..].try_into().map_or(0, u64::from_le_bytes) as usize;
             let end = at.saturating_add(asked).min(data.len());
             let mut values = self.common(call, true);
-            values.extend([("iov_number", Field::Int(i as i64)), ("bytes_requested", Field::Int((end - at) as i64)), (field, Field::Bytes(&data[at..end]))]);
+            values.extend([
+                ("iov_number", Field::Int(i as i64)),
+                ("bytes_requested", Field::Int((end - at) as i64)),
+                (field, Field::Bytes(&data[at..end])),
+            ]);
             self.put(name, values)?;
             at = end;
         }
@@ -273,14 +336,20 @@ impl Giving {
         let path = [call.string(0).unwrap_or_default(), &[0]].concat();
         let mut number = 0;
         let mut values = self.common(call, false);
-        values.extend([("continuation_number", Field::Int(0)), ("given_pathname", Field::Bytes(&path))]);
+        values.extend([
+            ("continuation_number", Field::Int(0)),
+            ("given_pathname", Field::Bytes(&path)),
+        ]);
         self.put("execve", values)?;
         for (arg, field) in [(1, "argument"), (2, "environment")] {
             let texts = joined(call, arg, PieceKind::StrVec, None);
             for text in texts.split_inclusive(|b| *b == 0) {
                 number += 1;
                 let mut values = self.common(call, false);
-                values.extend([("continuation_number", Field::Int(number)), (field, Field::Bytes(text))]);
+                values.extend([
+                    ("continuation_number", Field::Int(number)),
+                    (field, Field::Bytes(text)),
+                ]);
                 self.put("execve", values)?;
             }
         }
@@ -302,21 +371,37 @@ fn known(name: &str, call: &Call) -> Option<(&'static Map, [u64; 6])> {
         "exit_group" => ("exit", a),
         "renameat" if here(0) && here(2) => ("renameat", a),
         // Where it succeeded, nothing was there to be replaced.
-        "renameat2" if here(0) && here(2) && (a[4] == 0 || a[4] == RENAME_NOREPLACE && call.succeeded()) => ("renameat", a),
+        "renameat2"
+            if here(0)
+                && here(2)
+                && (a[4] == 0 || a[4] == RENAME_NOREPLACE && call.succeeded()) =>
+        {
+            ("renameat", a)
+        }
         name => (name, a),
     };
     if name == "renameat" {
         return Some((&RENAME, args));
     }
-    let exact = MAPS.iter().find(|m| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send")));
+    let exact = MAPS
+        .iter()
+        .find(|m| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send")));
     exact.map(|m| (m, args))
 }
 
 /// `renameat` between names that start from the working directory is `rename`.
-const RENAME: Map = Map { name: "rename", call: "renameat", parts: &[Part::Text(1, "given_oldname"), Part::Text(3, "given_newname")] };
+const RENAME: Map = Map {
+    name: "rename",
+    call: "renameat",
+    parts: &[Part::Text(1, "given_oldname"), Part::Text(3, "given_newname")],
+};
 
 fn joined(call: &Call, arg: usize, kind: PieceKind, after: Option<bool>) -> Vec<u8> {
-    let wanted = |p: &&Piece| usize::from(p.arg) == arg && p.kind == kind && after.is_none_or(|a| (p.flags & AT_EXIT != 0) == a);
+    let wanted = |p: &&Piece| {
+        usize::from(p.arg) == arg
+            && p.kind == kind
+            && after.is_none_or(|a| (p.flags & AT_EXIT != 0) == a)
+    };
     let mut all = Vec::new();
     call.pieces.iter().filter(wanted).for_each(|p| all.extend_from_slice(p.bytes.as_slice()));
     all
@@ -352,7 +437,14 @@ const STATFS_FIELDS: [(&str, &str); 11] = [
     ("statfs_result_flags", "flags"),
 ];
 
-fn structure(call: &Call, arg: usize, layout: &Layout, prefix: &str, fields: &[(&'static str, &str)], numbers: &mut Vec<(&'static str, i64)>) {
+fn structure(
+    call: &Call,
+    arg: usize,
+    layout: &Layout,
+    prefix: &str,
+    fields: &[(&'static str, &str)],
+    numbers: &mut Vec<(&'static str, i64)>,
+) {
     let bytes = joined(call, arg, PieceKind::Bytes, Some(true));
     let word = |name: &str| {
         let f = layout.fields.iter().find(|f| f.name.strip_prefix(prefix) == Some(name))?;
@@ -376,7 +468,8 @@ fn tfrac(seconds: u64, nanos: u64) -> i64 {
 }
 
 fn moments(bytes: &[u8], form: Times) -> Vec<i64> {
-    let words: Vec<u64> = bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
+    let words: Vec<u64> =
+        bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
     match form {
         Times::Seconds => words.iter().map(|s| tfrac(*s, 0)).collect(),
         Times::Micros => words.chunks_exact(2).map(|w| tfrac(w[0], w[1] * 1000)).collect(),

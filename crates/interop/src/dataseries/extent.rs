@@ -45,7 +45,9 @@ impl Head {
     }
     /// Bytes of the whole extent.
     pub fn bytes(&self) -> usize {
-        (HEAD + self.name_bytes).next_multiple_of(4) + self.fixed.next_multiple_of(4) + self.variable.next_multiple_of(4)
+        (HEAD + self.name_bytes).next_multiple_of(4)
+            + self.fixed.next_multiple_of(4)
+            + self.variable.next_multiple_of(4)
     }
     /// Where the packed records begin.
     pub fn start(&self) -> usize {
@@ -86,7 +88,13 @@ pub struct Extent {
 
 impl Extent {
     /// Unpacks an extent that was read whole, and checks it.
-    pub(super) fn unpack(head: &Head, bytes: &[u8], offset: u64, kind: Arc<Type>, order: Order) -> Result<Self, String> {
+    pub(super) fn unpack(
+        head: &Head,
+        bytes: &[u8],
+        offset: u64,
+        kind: Arc<Type>,
+        order: Order,
+    ) -> Result<Self, String> {
         // Adler-32 continued over two stretches: the checksum's own bytes are left out.
         let mut adler = simd_adler32::Adler32::new();
         adler.write(&bytes[..16]);
@@ -94,11 +102,20 @@ impl Extent {
         if adler.finish() != head.adler {
             return Err("its checksum does not fit".to_owned());
         }
-        let wanted = head.records.checked_mul(kind.record_bytes).filter(|n| *n <= UNPACKED).ok_or("it has too many records")?;
+        let wanted = head
+            .records
+            .checked_mul(kind.record_bytes)
+            .filter(|n| *n <= UNPACKED)
+            .ok_or("it has too many records")?;
         let start = head.start();
         let variable_at = start + head.fixed.next_multiple_of(4);
-        let (fixed, variable) = (&bytes[start..start + head.fixed], &bytes[variable_at..variable_at + head.variable]);
-        let mut fixed = if wanted == 0 { Vec::new() } else { decompress(head.modes.0, fixed, wanted, kind.compact)? };
+        let (fixed, variable) =
+            (&bytes[start..start + head.fixed], &bytes[variable_at..variable_at + head.variable]);
+        let mut fixed = if wanted == 0 {
+            Vec::new()
+        } else {
+            decompress(head.modes.0, fixed, wanted, kind.compact)?
+        };
         if kind.compact {
             fixed = expand(&kind, head.records, &fixed)?;
         }
@@ -128,7 +145,11 @@ impl Extent {
             }
             at = at.saturating_add(4 + span(len));
         }
-        if at != self.variable.len() { Err("a value longer than its extent".to_owned()) } else { Ok(hash(sum, &lengths)) }
+        if at != self.variable.len() {
+            Err("a value longer than its extent".to_owned())
+        } else {
+            Ok(hash(sum, &lengths))
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -138,7 +159,9 @@ impl Extent {
 
     /// The value of field `field` of record `record`; null if there are none such.
     pub fn value(&self, record: usize, field: usize) -> Value<'_> {
-        let (Some(f), true) = (self.kind.fields.get(field), record < self.records) else { return Value::Null };
+        let (Some(f), true) = (self.kind.fields.get(field), record < self.records) else {
+            return Value::Null;
+        };
         let r = &self.fixed[record * self.kind.record_bytes..][..self.kind.record_bytes];
         if f.null.is_some_and(|(at, bit)| r[at] >> bit & 1 != 0) {
             return Value::Null;

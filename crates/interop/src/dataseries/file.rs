@@ -46,7 +46,11 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
         let mut header = [0; HEADER as usize];
-        let alien = |what: &str| Error::Alien { path: path.to_owned(), format: FORMAT, what: what.to_owned() };
+        let alien = |what: &str| Error::Alien {
+            path: path.to_owned(),
+            format: FORMAT,
+            what: what.to_owned(),
+        };
         file.read_exact(&mut header).map_err(|_| alien("it ends within its header"))?;
         if !is_dataseries(&header) {
             return Err(alien("it does not begin with DSv1"));
@@ -59,12 +63,25 @@ impl Reader {
         if order.u64(&header[8..]) != 0x1234_5678_9abc_def0 {
             return Err(alien("its numbers are not as they should be"));
         }
-        let mut this = Self { file, path: path.to_owned(), order, types: Types::default(), at: HEADER, chain: 0, whole: false };
-        let types = this.next_extent()?.filter(|e| e.kind.name == XML_TYPE).ok_or_else(|| alien("it has no types"))?;
+        let mut this = Self {
+            file,
+            path: path.to_owned(),
+            order,
+            types: Types::default(),
+            at: HEADER,
+            chain: 0,
+            whole: false,
+        };
+        let types = this
+            .next_extent()?
+            .filter(|e| e.kind.name == XML_TYPE)
+            .ok_or_else(|| alien("it has no types"))?;
         for i in 0..types.records {
             let Value::Bytes(xml) = types.value(i, 0) else { continue };
             let xml = String::from_utf8_lossy(xml);
-            this.types.add(xml.trim_end_matches('\0')).map_err(|what| Error::damaged(path, types.offset, what))?;
+            this.types
+                .add(xml.trim_end_matches('\0'))
+                .map_err(|what| Error::damaged(path, types.offset, what))?;
         }
         Ok(this)
     }
@@ -89,7 +106,10 @@ impl Reader {
     }
 
     /// Where the next extent stands, and the extent, if one of its type is `wanted` and it is sound; `None` after the last.
-    pub fn place(&mut self, wanted: impl Fn(&str) -> bool) -> Result<Option<(Place, Option<Extent>)>, Error> {
+    pub fn place(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<(Place, Option<Extent>)>, Error> {
         let Some((head, bytes)) = self.raw()? else { return Ok(None) };
         let offset = self.at;
         self.at += bytes.len() as u64;
@@ -118,16 +138,28 @@ impl Reader {
 
     fn unpack(&self, head: &Head, bytes: &[u8], offset: u64) -> Result<Extent, Error> {
         let name = String::from_utf8_lossy(&bytes[HEAD..HEAD + head.name_bytes]).into_owned();
-        let kind = self.types.get(&name).ok_or_else(|| Error::damaged(&self.path, offset, format!("an extent of the unknown type {name:?}")))?;
-        Extent::unpack(head, bytes, offset, kind.clone(), self.order).map_err(|what| Error::damaged(&self.path, offset, format!("an extent of {name}: {what}")))
+        let kind = self.types.get(&name).ok_or_else(|| {
+            Error::damaged(&self.path, offset, format!("an extent of the unknown type {name:?}"))
+        })?;
+        Extent::unpack(head, bytes, offset, kind.clone(), self.order).map_err(|what| {
+            Error::damaged(&self.path, offset, format!("an extent of {name}: {what}"))
+        })
     }
 
     /// The bytes of the extent here.
     fn raw(&mut self) -> Result<Option<(Head, Vec<u8>)>, Error> {
         let mut start = [0; HEAD];
-        let short = |this: &Self| this.damaged("the file ends here, without its index: its writer was killed, or it was cut");
+        let short = |this: &Self| {
+            this.damaged(
+                "the file ends here, without its index: its writer was killed, or it was cut",
+            )
+        };
         if let Err(e) = self.file.read_exact(&mut start) {
-            return Err(if e.kind() == std::io::ErrorKind::UnexpectedEof { short(self) } else { Error::io("read", &self.path)(e) });
+            return Err(if e.kind() == std::io::ErrorKind::UnexpectedEof {
+                short(self)
+            } else {
+                Error::io("read", &self.path)(e)
+            });
         }
         if start[..4] == [0xff; 4] {
             return Err(self.damaged("the tail stands where the index should"));
@@ -135,17 +167,25 @@ impl Reader {
         let head = Head::read(&start, self.order).map_err(|what| self.damaged(what))?;
         let mut bytes = start.to_vec();
         let rest = (head.bytes() - HEAD) as u64;
-        let n = (&mut self.file).take(rest).read_to_end(&mut bytes).map_err(Error::io("read", &self.path))?;
+        let n = (&mut self.file)
+            .take(rest)
+            .read_to_end(&mut bytes)
+            .map_err(Error::io("read", &self.path))?;
         if (n as u64) < rest { Err(short(self)) } else { Ok(Some((head, bytes))) }
     }
 
     /// What stands after the index.
     fn tail(&mut self, index: u64, index_bytes: usize) -> Result<(), Error> {
         let mut tail = [0; TAIL_BYTES];
-        self.file.read_exact(&mut tail).map_err(|_| self.damaged("the file ends within its tail"))?;
+        self.file
+            .read_exact(&mut tail)
+            .map_err(|_| self.damaged("the file ends within its tail"))?;
         let n = |at: usize| self.order.u32(&tail[at..]);
-        let sound =
-            tail[..4] == [0xff; 4] && n(4) as usize == index_bytes && n(8) == !n(4) && self.order.u64(&tail[16..]) == index && n(24) == hash(TAIL, &tail[..24]);
+        let sound = tail[..4] == [0xff; 4]
+            && n(4) as usize == index_bytes
+            && n(8) == !n(4)
+            && self.order.u64(&tail[16..]) == index
+            && n(24) == hash(TAIL, &tail[..24]);
         if !sound {
             return Err(self.damaged("the tail is not that of this file"));
         }

@@ -27,10 +27,16 @@ pub const fn mix3(a: u32, b: u32, c: u32) -> u32 {
 /// The hash of `bytes`, continued from `before`.
 pub fn hash(before: u32, bytes: &[u8]) -> u32 {
     let (mut a, mut b, mut c) = (GOLDEN, GOLDEN, before);
-    let word = |bytes: &[u8], at: usize| (0..4).fold(0u32, |w, i| w | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i));
+    let word = |bytes: &[u8], at: usize| {
+        (0..4).fold(0u32, |w, i| w | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i))
+    };
     let mut blocks = bytes.chunks_exact(12);
     for block in &mut blocks {
-        (a, b, c) = mix(a.wrapping_add(word(block, 0)), b.wrapping_add(word(block, 4)), c.wrapping_add(word(block, 8)));
+        (a, b, c) = mix(
+            a.wrapping_add(word(block, 0)),
+            b.wrapping_add(word(block, 4)),
+            c.wrapping_add(word(block, 8)),
+        );
     }
     let rest = blocks.remainder();
     c = c.wrapping_add(bytes.len() as u32);

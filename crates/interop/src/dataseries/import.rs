@@ -17,21 +17,41 @@ use trace::record::PieceKind;
 use trace::{Import, Told};
 
 /// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let bytes = std::fs::metadata(from).map_err(Error::io("read", from))?.len();
     let index = Index::read(from)?;
     let clock = Clock::sniff(&index.sample);
     let forks = index.forks(clock);
-    let began = index.sample.iter().filter_map(|(called, _)| clock.nanos(*called)).min().unwrap_or(0);
-    let about = About { engine: "ra-strace (DataSeries)".to_owned(), data: "all".to_owned(), began, ..About::default() };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks })?;
+    let began =
+        index.sample.iter().filter_map(|(called, _)| clock.nanos(*called)).min().unwrap_or(0);
+    let about = About {
+        engine: "ra-strace (DataSeries)".to_owned(),
+        data: "all".to_owned(),
+        began,
+        ..About::default()
+    };
+    let mut import =
+        Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks })?;
     if directory.is_none() {
         import.note("DataSeries does not tell the working directory: relative names start from / (--directory names another)");
     }
     import.note(clock.note());
     import.note("the original tracers do not say whether they lost calls");
-    let mut taken = Taking { import, clock, execs: HashMap::default(), lost: Default::default(), damage: index.damage, held: 0 };
-    let mut streams: Vec<Stream> = index.types.into_iter().map(|(name, offsets)| Stream::new(name, offsets)).collect();
+    let mut taken = Taking {
+        import,
+        clock,
+        execs: HashMap::default(),
+        lost: Default::default(),
+        damage: index.damage,
+        held: 0,
+    };
+    let mut streams: Vec<Stream> =
+        index.types.into_iter().map(|(name, offsets)| Stream::new(name, offsets)).collect();
     let mut reader = Reader::open(from)?;
     let mut heap = BinaryHeap::new();
     for (i, s) in streams.iter_mut().enumerate() {
@@ -77,10 +97,13 @@ struct Index {
 impl Index {
     fn read(path: &Path) -> Result<Self, Error> {
         let mut reader = Reader::open(path)?;
-        let mut this = Self { types: Vec::new(), made: Vec::new(), sample: Vec::new(), damage: None };
+        let mut this =
+            Self { types: Vec::new(), made: Vec::new(), sample: Vec::new(), damage: None };
         loop {
             let some = this.sample.len() < SAMPLE;
-            let forks = |kind: &str| kind.strip_prefix(rows::PREFIX).is_some_and(|short| FORKS.contains(&short));
+            let forks = |kind: &str| {
+                kind.strip_prefix(rows::PREFIX).is_some_and(|short| FORKS.contains(&short))
+            };
             let (place, extent) = match reader.place(|kind| some || forks(kind)) {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
@@ -104,14 +127,22 @@ impl Index {
     fn look(&mut self, extent: &Extent, forks: bool) {
         for i in 0..extent.records {
             let row = Row { extent, i };
-            if let (Some(called), recorded, true) =
-                (row.int("time_called"), row.int("time_recorded"), self.sample.len() < SAMPLE && row.int("unique_id") != Some(0))
-            {
+            if let (Some(called), recorded, true) = (
+                row.int("time_called"),
+                row.int("time_recorded"),
+                self.sample.len() < SAMPLE && row.int("unique_id") != Some(0),
+            ) {
                 self.sample.push((called, recorded.unwrap_or(0)));
             }
-            let child = row.int("return_value").and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0);
+            let child =
+                row.int("return_value").and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0);
             if let (true, Some(child), Some(parent)) = (forks, child, row.tid()) {
-                self.made.push((row.int("time_called").unwrap_or(0), parent, child, row.int("flag_value").unwrap_or(0).cast_unsigned()));
+                self.made.push((
+                    row.int("time_called").unwrap_or(0),
+                    parent,
+                    child,
+                    row.int("flag_value").unwrap_or(0).cast_unsigned(),
+                ));
             }
         }
     }
@@ -119,7 +150,11 @@ impl Index {
     fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
         let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
         for (called, parent, child, flags) in &self.made {
-            forks.entry(*child).or_default().push(Fork { parent: *parent, flags: *flags, time: clock.nanos(*called).unwrap_or(0) });
+            forks.entry(*child).or_default().push(Fork {
+                parent: *parent,
+                flags: *flags,
+                time: clock.nanos(*called).unwrap_or(0),
+            });
         }
         forks.values_mut().for_each(|f| f.sort_by_key(|f| f.time));
         forks
@@ -141,7 +176,9 @@ impl Clock {
     fn sniff(sample: &[(i64, i64)]) -> Self {
         match sample.iter().map(|(called, _)| *called).max() {
             Some(v) if (500_000_000..5_000_000_000).contains(&v) => Self::Recorded,
-            Some(v) if (800_000_000_000_000_000..4_500_000_000_000_000_000).contains(&v) => Self::Nanos,
+            Some(v) if (800_000_000_000_000_000..4_500_000_000_000_000_000).contains(&v) => {
+                Self::Nanos
+            }
             Some(_) => Self::Tfrac,
             None => Self::Nanos,
         }
@@ -159,7 +196,9 @@ impl Clock {
         match self {
             Self::Nanos => "its times are nanoseconds since 1970",
             Self::Tfrac => "its times are in 2^-32 seconds",
-            Self::Recorded => "its times are whole seconds: those at which the library took the records are used, and durations are not known",
+            Self::Recorded => {
+                "its times are whole seconds: those at which the library took the records are used, and durations are not known"
+            }
         }
     }
 }
@@ -189,7 +228,10 @@ impl Stream {
         self.name.strip_prefix(rows::PREFIX).unwrap_or(&self.name)
     }
     fn row(&self) -> Option<Row<'_>> {
-        self.extent.as_ref().filter(|e| self.next < e.records).map(|extent| Row { extent, i: self.next })
+        self.extent
+            .as_ref()
+            .filter(|e| self.next < e.records)
+            .map(|extent| Row { extent, i: self.next })
     }
     /// Makes the next record ready: its number.
     fn fill(&mut self, reader: &mut Reader, taken: &mut Taking) -> Result<Option<u64>, Error> {
@@ -240,7 +282,10 @@ impl<'a> Row<'a> {
         self.bytes(name).map(|b| b.split(|c| *c == 0).next().unwrap_or_default())
     }
     fn tid(self) -> Option<u32> {
-        self.int("executing_tid").or_else(|| self.int("executing_pid")).and_then(|t| u32::try_from(t).ok()).filter(|t| *t > 0)
+        self.int("executing_tid")
+            .or_else(|| self.int("executing_pid"))
+            .and_then(|t| u32::try_from(t).ok())
+            .filter(|t| *t > 0)
     }
     /// The result as the kernel gives it.
     fn result(self) -> Option<i64> {
@@ -279,7 +324,11 @@ impl Taking {
     }
 
     fn too_large(&mut self, name: &str) {
-        self.damage.get_or_insert_with(|| format!("the extents of all types together are too large for memory, from one of {name} on"));
+        self.damage.get_or_insert_with(|| {
+            format!(
+                "the extents of all types together are too large for memory, from one of {name} on"
+            )
+        });
         self.lose("extents that are too large");
     }
 
@@ -344,11 +393,19 @@ impl Taking {
         for part in map.parts {
             self.part(*part, row, captured, &mut told);
         }
-        for (arg, a) in told.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd) {
+        for (arg, a) in
+            told.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
+        {
             // RA-Strace writes half an address into the new directory of symlinkat.
             if !(abi::AT_FDCWD..1 << 20).contains(&(told.call.args[arg] as i32)) {
                 told.number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
-                *self.lost.entry(format!("directory descriptor of {} (the working directory is assumed)", a.name)).or_default() += 1;
+                *self
+                    .lost
+                    .entry(format!(
+                        "directory descriptor of {} (the working directory is assumed)",
+                        a.name
+                    ))
+                    .or_default() += 1;
             }
         }
         Ok(self.import.call(told)?)
@@ -357,29 +414,51 @@ impl Taking {
     fn part(&self, part: Part, row: Row<'_>, captured: bool, told: &mut Told) {
         let succeeded = told.call.succeeded();
         match part {
-            Part::Number(arg, field) => told.number(arg, row.int(field).unwrap_or(0).cast_unsigned()),
+            Part::Number(arg, field) => {
+                told.number(arg, row.int(field).unwrap_or(0).cast_unsigned())
+            }
             // The original library stores no bytes of what should have a name.
-            Part::Text(arg, field) => match row.bytes(field).filter(|b| captured && !b.is_empty()) {
-                Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
-                None if row.value(field) == Value::Null => {}
-                None => told.pointer(arg),
-            },
+            Part::Text(arg, field) => {
+                match row.bytes(field).filter(|b| captured && !b.is_empty()) {
+                    Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
+                    None if row.value(field) == Value::Null => {}
+                    None => told.pointer(arg),
+                }
+            }
             Part::Data(arg, field) => {
                 told.pointer(arg);
                 if succeeded {
-                    told.data(arg, row.bytes(field).filter(|_| captured).unwrap_or_default(), told.call.ret.max(0).cast_unsigned());
+                    told.data(
+                        arg,
+                        row.bytes(field).filter(|_| captured).unwrap_or_default(),
+                        told.call.ret.max(0).cast_unsigned(),
+                    );
                 }
             }
             Part::Before(arg, field) => {
-                let size = row.int("value_size").or_else(|| row.int("sockaddr_length")).or_else(|| row.int("buffer_size")).unwrap_or(0);
+                let size = row
+                    .int("value_size")
+                    .or_else(|| row.int("sockaddr_length"))
+                    .or_else(|| row.int("buffer_size"))
+                    .unwrap_or(0);
                 told.pointer(arg);
-                if let Some(bytes) = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0)) {
-                    told.piece(arg, PieceKind::Bytes, false, bytes, size.clamp(0, 1 << 20).cast_unsigned());
+                if let Some(bytes) =
+                    row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0))
+                {
+                    told.piece(
+                        arg,
+                        PieceKind::Bytes,
+                        false,
+                        bytes,
+                        size.clamp(0, 1 << 20).cast_unsigned(),
+                    );
                 }
             }
             Part::After(arg, field) => {
                 told.pointer(arg);
-                if let Some(bytes) = row.bytes(field).filter(|b| succeeded && captured && !b.is_empty()) {
+                if let Some(bytes) =
+                    row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
+                {
                     told.piece(arg, PieceKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
@@ -397,13 +476,18 @@ impl Taking {
             }
             Part::Pair(arg) => {
                 let fd = |name: &str| row.int(name).map(|v| (v as i32).to_le_bytes());
-                if let (Some(read), Some(write), true) = (fd("read_descriptor"), fd("write_descriptor"), succeeded) {
+                if let (Some(read), Some(write), true) =
+                    (fd("read_descriptor"), fd("write_descriptor"), succeeded)
+                {
                     told.piece(arg, PieceKind::Bytes, true, &[read, write].concat(), 8);
                 }
             }
             Part::Times(arg, form) => {
                 let time = |name: &str| row.int(name).map(i64::cast_unsigned);
-                let (Some(access), Some(modification)) = (time("access_time"), time("mod_time")) else { return };
+                let (Some(access), Some(modification)) = (time("access_time"), time("mod_time"))
+                else {
+                    return;
+                };
                 let word = |v: u64, form: Times| {
                     let (s, ns) = tfrac(v);
                     match form {
@@ -432,7 +516,10 @@ impl Taking {
         stream.next += 1;
         let (mut data, mut vectors) = (Vec::new(), Vec::new());
         while let Some(row) = stream.row().filter(|r| r.int("iov_number").is_some_and(|n| n >= 0)) {
-            let bytes = row.bytes("iov_data_read").or_else(|| row.bytes("iov_data_written")).unwrap_or_default();
+            let bytes = row
+                .bytes("iov_data_read")
+                .or_else(|| row.bytes("iov_data_written"))
+                .unwrap_or_default();
             vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
             vectors.extend_from_slice(&row.int("bytes_requested").unwrap_or(0).to_le_bytes());
             data.extend_from_slice(bytes);
@@ -464,7 +551,14 @@ impl Taking {
         let (entered, _) = self.times(row);
         match row.int("continuation_number") {
             Some(0) => {
-                self.execs.insert(tid, Exec { entered, path: row.text("given_pathname").unwrap_or_default().to_vec(), ..Exec::default() });
+                self.execs.insert(
+                    tid,
+                    Exec {
+                        entered,
+                        path: row.text("given_pathname").unwrap_or_default().to_vec(),
+                        ..Exec::default()
+                    },
+                );
             }
             Some(-1) => {
                 let Some(exec) = self.execs.remove(&tid) else {
@@ -497,14 +591,22 @@ impl Taking {
 }
 
 /// A struct out of the fields of a record that tell of it.
-fn structure(row: Row<'_>, prefix: &str, layout: &abi::Layout, ours: &str, arg: usize, told: &mut Told) {
+fn structure(
+    row: Row<'_>,
+    prefix: &str,
+    layout: &abi::Layout,
+    ours: &str,
+    arg: usize,
+    told: &mut Told,
+) {
     let mut bytes = vec![0; layout.size as usize];
     let mut some = false;
     for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
         let name = format!("{prefix}{}", f.name.trim_start_matches(ours));
         let Some(v) = row.int(&name) else { continue };
         // The schema has 32 bits for what may have more.
-        bytes[f.at as usize..f.at as usize + usize::from(f.size)].copy_from_slice(&v.to_le_bytes()[..usize::from(f.size)]);
+        bytes[f.at as usize..f.at as usize + usize::from(f.size)]
+            .copy_from_slice(&v.to_le_bytes()[..usize::from(f.size)]);
         some = true;
     }
     if some {

@@ -24,24 +24,39 @@ fn name(field: &str) -> &str {
 
 /// The flags of each type that are never null, by its last name.
 pub(super) fn flags() -> HashMap<&'static str, Vec<&'static str>> {
-    let of = |line: &'static str| (name(line.split(' ').next().unwrap_or(line)), line.split(' ').filter_map(|f| f.strip_suffix(":b")).collect());
+    let of = |line: &'static str| {
+        (
+            name(line.split(' ').next().unwrap_or(line)),
+            line.split(' ').filter_map(|f| f.strip_suffix(":b")).collect(),
+        )
+    };
     TYPES.lines().map(of).collect()
 }
 
 /// Each type's last name and its description.
 pub(super) fn types() -> Vec<(&'static str, String)> {
-    let mut names: Vec<&str> = COMMON.split(' ').chain(TYPES.lines().flat_map(|l| l.split(' ').skip(1))).map(name).collect();
+    let mut names: Vec<&str> = COMMON
+        .split(' ')
+        .chain(TYPES.lines().flat_map(|l| l.split(' ').skip(1)))
+        .map(name)
+        .collect();
     names.sort_unstable();
     names.dedup();
     let describe = |line: &'static str| {
         let mut parts = line.split(' ');
         let call = parts.next().unwrap_or(line);
-        let mut xml = format!("<ExtentType name=\"{}{call}\" namespace=\"iotta.snia.org\" version=\"1.00\">\n", super::rows::PREFIX);
+        let mut xml = format!(
+            "<ExtentType name=\"{}{call}\" namespace=\"iotta.snia.org\" version=\"1.00\">\n",
+            super::rows::PREFIX
+        );
         for field in COMMON.split(' ').chain(parts) {
             let (name, kind) = field.split_once(':').unwrap_or((field, "v"));
             let id = names.binary_search(&name).unwrap_or(0);
             let nullable = if kind.ends_with('?') { "yes" } else { "no" };
-            xml += &format!("  <field field_id=\"{id}\" name=\"{name}\" type=\"{}\" opt_nullable=\"{nullable}\"/>\n", word(kind.trim_end_matches('?')));
+            xml += &format!(
+                "  <field field_id=\"{id}\" name=\"{name}\" type=\"{}\" opt_nullable=\"{nullable}\"/>\n",
+                word(kind.trim_end_matches('?'))
+            );
         }
         (call, xml + "</ExtentType>\n")
     };
@@ -171,6 +186,8 @@ const AT_FDCWD: u64 = -100i64 as u64;
 
 /// Whether the flag in field `flag` is set, given the type's numbers. Flags that nothing here says anything of are not.
 pub(super) fn flag(flag: &str, number: impl Fn(&str) -> Option<i64>) -> bool {
-    let set = |&(name, value, mask, wanted): &(&str, &str, u64, u64)| name == flag && number(value).is_some_and(|v| v.cast_unsigned() & mask == wanted);
+    let set = |&(name, value, mask, wanted): &(&str, &str, u64, u64)| {
+        name == flag && number(value).is_some_and(|v| v.cast_unsigned() & mask == wanted)
+    };
     FLAGS.iter().any(set)
 }

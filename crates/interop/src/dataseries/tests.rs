@@ -26,7 +26,11 @@ fn printed(value: Value<'_>, kind: FieldType) -> String {
         Value::Byte(b) => b.to_string(),
         Value::Int(v) => v.to_string(),
         Value::Double(v) => v.to_string(),
-        Value::Bytes(b) if kind == FieldType::Variable && b.iter().all(|c| (0x20..0x7f).contains(c)) => String::from_utf8_lossy(b).into_owned(),
+        Value::Bytes(b)
+            if kind == FieldType::Variable && b.iter().all(|c| (0x20..0x7f).contains(c)) =>
+        {
+            String::from_utf8_lossy(b).into_owned()
+        }
         Value::Bytes(b) => b.iter().map(|c| format!("{c:02x}")).collect(),
     }
 }
@@ -49,10 +53,23 @@ fn every_cell_is_what_the_original_tools_print() {
         let mut records = 0;
         while let Some(extent) = reader.next_extent().unwrap() {
             let lines = &said[extent.kind.name.as_str()];
-            assert_eq!(lines[0].split(' ').collect::<Vec<_>>(), extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
+            assert_eq!(
+                lines[0].split(' ').collect::<Vec<_>>(),
+                extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()
+            );
             for i in 0..extent.records {
-                let cells = extent.kind.fields.iter().enumerate().map(|(f, field)| printed(extent.value(i, f), field.kind));
-                assert_eq!(cells.collect::<Vec<_>>().join(" "), lines[i + 1], "{name}: {} {i}", extent.kind.name);
+                let cells = extent
+                    .kind
+                    .fields
+                    .iter()
+                    .enumerate()
+                    .map(|(f, field)| printed(extent.value(i, f), field.kind));
+                assert_eq!(
+                    cells.collect::<Vec<_>>().join(" "),
+                    lines[i + 1],
+                    "{name}: {} {i}",
+                    extent.kind.name
+                );
                 records += 1;
             }
             assert_eq!(lines.len() - 1, extent.records);
@@ -71,16 +88,27 @@ fn calls(path: &Path) -> Vec<trace::Call> {
 fn a_file_becomes_a_trace() {
     let dir = crate::fuzz::scratch();
     let to = dir.path().join("meta.ra");
-    let outcome = import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
+    let outcome =
+        import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
     assert!(outcome.damage.is_none());
     // One of them is the rename that mv made and the original does not record.
     assert_eq!((outcome.summary.calls, outcome.summary.processes), (799 + 1, 15));
     let calls = calls(&to);
-    let named = |name: &str| calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>();
+    let named = |name: &str| {
+        calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
+    };
     let hello = named("write")[0];
-    assert_eq!((hello.args[0], hello.ret, hello.pieces[0].bytes.as_slice()), (1, 6, &b"hello\n"[..]));
+    assert_eq!(
+        (hello.args[0], hello.ret, hello.pieces[0].bytes.as_slice()),
+        (1, 6, &b"hello\n"[..])
+    );
     assert_eq!(hello.entered, 1_795_374_039_136_181_100);
-    assert_eq!(named("execve").iter().find(|c| c.string(0) == Some(b"/usr/bin/ln")).unwrap().pieces[1].bytes.as_slice(), b"ln\0a/one\0a/two\0");
+    assert_eq!(
+        named("execve").iter().find(|c| c.string(0) == Some(b"/usr/bin/ln")).unwrap().pieces[1]
+            .bytes
+            .as_slice(),
+        b"ln\0a/one\0a/two\0"
+    );
     assert_eq!(named("linkat")[0].string(3), Some(&b"a/two"[..]));
     assert_eq!(named("access")[0].errno(), Some(2));
     let times = &named("utimensat")[0].pieces[0];
@@ -104,12 +132,25 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
         }
     }
     let damaged = dir.path().join("damaged.ds");
-    for (n, len) in (0..bytes.len()).step_by(9973).chain(starts.iter().copied()).chain(bytes.len() - 40..bytes.len()).enumerate() {
+    for (n, len) in (0..bytes.len())
+        .step_by(9973)
+        .chain(starts.iter().copied())
+        .chain(bytes.len() - 40..bytes.len())
+        .enumerate()
+    {
         fs::write(&damaged, &bytes[..len]).unwrap();
         let to = dir.path().join(format!("{n}.ra"));
         match import(&damaged, &to, None, &mut |_, _| {}) {
-            Ok(outcome) => assert!(outcome.damage.is_some_and(|d| d.contains("at byte")) && outcome.summary.reasons.len() == 1, "{len}"),
-            Err(e) => assert!(len < starts[0] && e.to_string().contains("is no DataSeries file") || len < starts[1], "{len}: {e}"),
+            Ok(outcome) => assert!(
+                outcome.damage.is_some_and(|d| d.contains("at byte"))
+                    && outcome.summary.reasons.len() == 1,
+                "{len}"
+            ),
+            Err(e) => assert!(
+                len < starts[0] && e.to_string().contains("is no DataSeries file")
+                    || len < starts[1],
+                "{len}: {e}"
+            ),
         }
     }
     let mut flipped = bytes.clone();
@@ -126,7 +167,9 @@ fn types_are_those_of_the_original_library() {
     let dir = tempfile::tempdir().unwrap();
     let mut reader = Reader::open(&fixture(dir.path(), "dd.ds")).unwrap();
     let types = reader.read_at(40).unwrap();
-    let mut theirs: Vec<&[u8]> = (0..types.records).filter_map(|i| if let Value::Bytes(xml) = types.value(i, 0) { Some(xml) } else { None }).collect();
+    let mut theirs: Vec<&[u8]> = (0..types.records)
+        .filter_map(|i| if let Value::Bytes(xml) = types.value(i, 0) { Some(xml) } else { None })
+        .collect();
     theirs.retain(|xml| xml.windows(8).any(|w| w == b"IOTTAFSL"));
     let ours = super::schema::types();
     assert_eq!(ours.len(), 103);
@@ -149,7 +192,10 @@ fn a_round_trip_keeps_what_can_be_expressed() {
     let mut ids = std::collections::BTreeSet::new();
     while let Some(extent) = reader.next_extent().unwrap() {
         let id = extent.kind.position("unique_id").unwrap();
-        ids.extend((0..extent.records).map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }));
+        ids.extend(
+            (0..extent.records)
+                .map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }),
+        );
     }
     assert!(reader.whole);
     // Numbered from the umask on, without a gap.
@@ -163,7 +209,8 @@ fn a_round_trip_keeps_what_can_be_expressed() {
             .map(|c| {
                 // Which file it is, the reader makes up: it knows more when a rename is there.
                 let told = c.pieces.iter().filter(|p| p.kind != trace::record::PieceKind::Identity);
-                let pieces: Vec<_> = told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
+                let pieces: Vec<_> =
+                    told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
                 (c.entered, c.tid, c.nr, c.args, c.ret, c.left, pieces)
             })
             .collect();
@@ -181,7 +228,8 @@ fn a_round_trip_keeps_what_can_be_expressed() {
 #[test]
 fn the_tail_repeats_the_chain_of_checksums() {
     let dir = crate::fuzz::scratch();
-    let (theirs, trace, ours) = (fixture(dir.path(), "dd.ds"), dir.path().join("t.ra"), dir.path().join("ours.ds"));
+    let (theirs, trace, ours) =
+        (fixture(dir.path(), "dd.ds"), dir.path().join("t.ra"), dir.path().join("ours.ds"));
     import(&theirs, &trace, None, &mut |_, _| {}).unwrap();
     super::export(&Trace::open(&trace).unwrap(), &ours, &mut |_, _| {}).unwrap();
     for path in [theirs, ours] {
@@ -235,7 +283,9 @@ fn packing_is_undone() {
     let long = |v: i64| v.to_le_bytes().to_vec();
     let record = |null: u8, i: Option<i32>, at: usize| {
         let mut bytes = vec![null];
-        let align = |bytes: &mut Vec<u8>, n: usize| bytes.resize((at + bytes.len()).next_multiple_of(n) - at, 0);
+        let align = |bytes: &mut Vec<u8>, n: usize| {
+            bytes.resize((at + bytes.len()).next_multiple_of(n) - at, 0)
+        };
         if let Some(i) = i {
             align(&mut bytes, 4);
             bytes.extend_from_slice(&i.to_le_bytes());
@@ -252,9 +302,13 @@ fn packing_is_undone() {
     assert!(expand(&t, 3, &packed[..packed.len() - 1]).is_err() && expand(&t, 2, &packed).is_err());
     undo(&t, &mut fixed);
     let int = |r: usize| i32::from_le_bytes(fixed[r * 32 + 4..][..4].try_into().unwrap());
-    let word = |r: usize, at: usize| i64::from_le_bytes(fixed[r * 32 + at..][..8].try_into().unwrap());
+    let word =
+        |r: usize, at: usize| i64::from_le_bytes(fixed[r * 32 + at..][..8].try_into().unwrap());
     assert_eq!([int(0), int(1), int(2)], [10, 0, 13]);
-    assert_eq!((word(2, 8), word(2, 16), f64::from_bits(word(2, 24).cast_unsigned())), (100, 105, 3.0));
+    assert_eq!(
+        (word(2, 8), word(2, 16), f64::from_bits(word(2, 24).cast_unsigned())),
+        (100, 105, 3.0)
+    );
     let mut swapped = fixed.clone();
     swap(&t, &mut swapped, Order { swapped: true });
     assert_eq!(swapped[4..8], 10i32.to_be_bytes());

@@ -86,14 +86,19 @@ const RECORD_BYTES: usize = 1 << 20;
 impl Type {
     /// Reads a type's description.
     pub fn parse(xml: &str) -> Result<Self, String> {
-        let document = roxmltree::Document::parse(xml).map_err(|e| format!("a type is no XML: {e}"))?;
+        let document =
+            roxmltree::Document::parse(xml).map_err(|e| format!("a type is no XML: {e}"))?;
         let root = document.root_element();
         let attribute = |name: &str| root.attribute(name).unwrap_or_default();
         let name = attribute("name").to_owned();
         if root.tag_name().name() != "ExtentType" || name.is_empty() {
             return Err("a type without a name".to_owned());
         }
-        for a in root.attributes().map(|a| a.name()).filter(|a| a.starts_with("pack_") || a.starts_with("opt_")) {
+        for a in root
+            .attributes()
+            .map(|a| a.name())
+            .filter(|a| a.starts_with("pack_") || a.starts_with("opt_"))
+        {
             if !["pack_null_compact", "pack_pad_record", "pack_field_ordering"].contains(&a) {
                 return Err(format!("type {name} has the unknown option {a}"));
             }
@@ -113,7 +118,14 @@ impl Type {
             "big_to_small_sep_var32" => true,
             other => return Err(format!("type {name}: pack_field_ordering={other} is unknown")),
         };
-        let mut this = Self { name, fields: Vec::new(), record_bytes: 0, bool_bytes: 0, compact, index: HashMap::default() };
+        let mut this = Self {
+            name,
+            fields: Vec::new(),
+            record_bytes: 0,
+            bool_bytes: 0,
+            compact,
+            index: HashMap::default(),
+        };
         for node in root.children().filter(roxmltree::Node::is_element) {
             if node.tag_name().name() != "field" {
                 return Err(format!("type {} has a {}", this.name, node.tag_name().name()));
@@ -153,7 +165,9 @@ impl Type {
         };
         let relative = match attribute("pack_relative") {
             "" => None,
-            _ if !matches!(kind, FieldType::Int32 | FieldType::Int64 | FieldType::Double) => return trouble("cannot be relative"),
+            _ if !matches!(kind, FieldType::Int32 | FieldType::Int64 | FieldType::Double) => {
+                return trouble("cannot be relative");
+            }
             "self" => Some(Relative::Itself),
             other if other == name => Some(Relative::Itself),
             other => match self.index.get(other) {
@@ -163,7 +177,15 @@ impl Type {
         };
         let null = (attribute("opt_nullable") == "yes").then_some((0, 0));
         self.index.insert(name.to_owned(), self.fields.len());
-        self.fields.push(Field { name: name.to_owned(), kind, at: 0, bit: 0, null, scale, relative });
+        self.fields.push(Field {
+            name: name.to_owned(),
+            kind,
+            at: 0,
+            bit: 0,
+            null,
+            scale,
+            relative,
+        });
         Ok(())
     }
 
@@ -193,7 +215,8 @@ impl Type {
                 *at += f.kind.size();
             }
         };
-        let has = |fields: &Vec<Field>, of: &dyn Fn(FieldType) -> bool| fields.iter().any(|f| of(f.kind));
+        let has =
+            |fields: &Vec<Field>, of: &dyn Fn(FieldType) -> bool| fields.iter().any(|f| of(f.kind));
         let byte = |k| matches!(k, FieldType::Byte | FieldType::Fixed(_));
         let four = |k| k == FieldType::Int32;
         let variable = |k| k == FieldType::Variable;

@@ -7,8 +7,15 @@ use std::io::Read;
 const MODES: [&str; 8] = ["none", "lzo", "zlib", "bzip2", "lzf", "snappy", "lz4", "lz4hc"];
 
 /// Decompresses `from` to exactly `wanted` bytes; at most so many if `upto`.
-pub(super) fn decompress(mode: u8, from: &[u8], wanted: usize, upto: bool) -> Result<Vec<u8>, String> {
-    let name = MODES.get(usize::from(mode)).ok_or_else(|| format!("compression mode {mode} is unknown"))?;
+pub(super) fn decompress(
+    mode: u8,
+    from: &[u8],
+    wanted: usize,
+    upto: bool,
+) -> Result<Vec<u8>, String> {
+    let name = MODES
+        .get(usize::from(mode))
+        .ok_or_else(|| format!("compression mode {mode} is unknown"))?;
     let whole = |e: &dyn std::fmt::Display| format!("cannot be decompressed ({name}): {e}");
     let streamed = |reader: &mut dyn Read| {
         let mut out = Vec::new();
@@ -16,10 +23,17 @@ pub(super) fn decompress(mode: u8, from: &[u8], wanted: usize, upto: bool) -> Re
     };
     // None of these makes more than a thousandfold of its input: sizes that say so are damage, and not for us to allocate.
     let bound = from.len().saturating_mul(1100).saturating_add(4096);
-    let room = || if wanted <= bound { Ok(vec![0u8; wanted]) } else { Err(whole(&"it cannot hold as much as it says")) };
+    let room = || {
+        if wanted <= bound {
+            Ok(vec![0u8; wanted])
+        } else {
+            Err(whole(&"it cannot hold as much as it says"))
+        }
+    };
     let out = match mode {
         0 => from.to_vec(),
-        1 => lzokay_native::decompress(&mut std::io::Cursor::new(from), Some(room()?.len())).map_err(|e| whole(&e))?,
+        1 => lzokay_native::decompress(&mut std::io::Cursor::new(from), Some(room()?.len()))
+            .map_err(|e| whole(&e))?,
         2 => streamed(&mut flate2::read::ZlibDecoder::new(from))?,
         3 => streamed(&mut bzip2::read::BzDecoder::new(from))?,
         4 => lzf::decompress(from, room()?.len()).map_err(|e| whole(&format!("{e:?}")))?,
@@ -37,7 +51,11 @@ pub(super) fn decompress(mode: u8, from: &[u8], wanted: usize, upto: bool) -> Re
             out
         }
     };
-    if out.len() == wanted || (upto && out.len() < wanted) { Ok(out) } else { Err(format!("holds {} bytes and not {wanted}", out.len())) }
+    if out.len() == wanted || (upto && out.len() < wanted) {
+        Ok(out)
+    } else {
+        Err(format!("holds {} bytes and not {wanted}", out.len()))
+    }
 }
 
 /// Puts null fields back that were left out.
@@ -46,7 +64,8 @@ pub(super) fn expand(t: &Type, records: usize, packed: &[u8]) -> Result<Vec<u8>,
     let mut from = 0;
     let short = || "ends within a record".to_owned();
     for record in out.chunks_exact_mut(t.record_bytes) {
-        record[..t.bool_bytes].copy_from_slice(packed.get(from..from + t.bool_bytes).ok_or_else(short)?);
+        record[..t.bool_bytes]
+            .copy_from_slice(packed.get(from..from + t.bool_bytes).ok_or_else(short)?);
         from += t.bool_bytes;
         for size in [1usize, 4, 8] {
             let mut aligned = false;
@@ -64,7 +83,8 @@ pub(super) fn expand(t: &Type, records: usize, packed: &[u8]) -> Result<Vec<u8>,
                     (from, aligned) = (from.next_multiple_of(size), true);
                 }
                 let bytes = if let FieldType::Fixed(n) = f.kind { n } else { size };
-                record[f.at..f.at + bytes].copy_from_slice(packed.get(from..from + bytes).ok_or_else(short)?);
+                record[f.at..f.at + bytes]
+                    .copy_from_slice(packed.get(from..from + bytes).ok_or_else(short)?);
                 from += bytes;
             }
         }
@@ -114,7 +134,9 @@ pub(super) fn undo(t: &Type, fixed: &mut [u8]) {
     let word = |r: &[u8], at: usize| r[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
     let mut before = vec![0u64; t.fields.len()];
     for record in fixed.chunks_exact_mut(t.record_bytes) {
-        let null = |record: &[u8], f: &super::types::Field| t.compact && f.null.is_some_and(|(at, bit)| record[at] >> bit & 1 != 0);
+        let null = |record: &[u8], f: &super::types::Field| {
+            t.compact && f.null.is_some_and(|(at, bit)| record[at] >> bit & 1 != 0)
+        };
         for f in t.fields.iter().filter(|f| f.scale.is_some()) {
             let v = f64::from_bits(int(record, f.at)) * f.scale.unwrap_or(1.0);
             record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes());
@@ -139,7 +161,9 @@ pub(super) fn undo(t: &Type, fixed: &mut [u8]) {
                 }
             }
         };
-        for (i, f) in t.fields.iter().enumerate().filter(|(_, f)| f.relative == Some(Relative::Itself)) {
+        for (i, f) in
+            t.fields.iter().enumerate().filter(|(_, f)| f.relative == Some(Relative::Itself))
+        {
             if !null(record, f) {
                 before[i] = add(record, i, before[i]);
             }
@@ -148,7 +172,11 @@ pub(super) fn undo(t: &Type, fixed: &mut [u8]) {
             let Some(Relative::Field(base)) = f.relative else { continue };
             if !null(record, f) {
                 let at = t.fields[base].at;
-                let base = if f.kind == FieldType::Int32 { u64::from(word(record, at)) } else { int(record, at) };
+                let base = if f.kind == FieldType::Int32 {
+                    u64::from(word(record, at))
+                } else {
+                    int(record, at)
+                };
                 add(record, i, base);
             }
         }

@@ -61,7 +61,14 @@ impl<W: Write> Writer<W> {
         }
         let mut types = Types::default();
         descriptions.iter().try_for_each(|xml| types.add(xml)).map_err(invalid)?;
-        let mut this = Self { out, at: HEADER, chain: 0, types, growing: HashMap::default(), index: Vec::new() };
+        let mut this = Self {
+            out,
+            at: HEADER,
+            chain: 0,
+            types,
+            growing: HashMap::default(),
+            index: Vec::new(),
+        };
         for xml in descriptions {
             this.record(XML_TYPE, &[("xmltype", Field::Bytes(xml.as_bytes()))])?;
         }
@@ -77,7 +84,8 @@ impl<W: Write> Writer<W> {
     /// Adds a record; nullable fields that are not named are null, others zero.
     pub fn record(&mut self, kind: &str, values: &[(&str, Field<'_>)]) -> io::Result<()> {
         if !self.growing.contains_key(kind) {
-            let t = self.types.get(kind).ok_or_else(|| invalid(format!("there is no type {kind}")))?;
+            let t =
+                self.types.get(kind).ok_or_else(|| invalid(format!("there is no type {kind}")))?;
             self.growing.insert(kind.to_owned(), Growing::new(t.clone()));
         }
         let Some(g) = self.growing.get_mut(kind) else { return Ok(()) };
@@ -88,24 +96,33 @@ impl<W: Write> Writer<W> {
             record[at] |= 1 << bit;
         }
         for (name, value) in values {
-            let Some(f) = g.kind.position(name).map(|i| &g.kind.fields[i]) else { return Err(invalid(format!("{kind} has no field {name}"))) };
+            let Some(f) = g.kind.position(name).map(|i| &g.kind.fields[i]) else {
+                return Err(invalid(format!("{kind} has no field {name}")));
+            };
             if let Some((at, bit)) = f.null {
                 record[at] &= !(1 << bit);
             }
             match (f.kind, value) {
                 (FieldType::Bool, Field::Bool(v)) => record[f.at] |= u8::from(*v) << f.bit,
                 (FieldType::Byte, Field::Int(v)) => record[f.at] = *v as u8,
-                (FieldType::Int32, Field::Int(v)) => record[f.at..f.at + 4].copy_from_slice(&(*v as i32).to_le_bytes()),
-                (FieldType::Int64, Field::Int(v)) => record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes()),
+                (FieldType::Int32, Field::Int(v)) => {
+                    record[f.at..f.at + 4].copy_from_slice(&(*v as i32).to_le_bytes())
+                }
+                (FieldType::Int64, Field::Int(v)) => {
+                    record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes())
+                }
                 (FieldType::Variable, Field::Bytes(bytes)) if !bytes.is_empty() => {
-                    let offset = i32::try_from(g.variable.len()).map_err(|_| invalid(format!("an extent of {kind} is full")))?;
+                    let offset = i32::try_from(g.variable.len())
+                        .map_err(|_| invalid(format!("an extent of {kind} is full")))?;
                     record[f.at..f.at + 4].copy_from_slice(&offset.to_le_bytes());
                     g.variable.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                     g.variable.extend_from_slice(bytes);
                     g.variable.resize(offset as usize + 4 + span(bytes.len()), 0);
                 }
                 (FieldType::Variable, Field::Bytes(_)) => {}
-                (kind, value) => return Err(invalid(format!("field {name} is a {kind:?} and not {value:?}"))),
+                (kind, value) => {
+                    return Err(invalid(format!("field {name} is a {kind:?} and not {value:?}")));
+                }
             }
         }
         g.records += 1;
@@ -137,7 +154,9 @@ impl<W: Write> Writer<W> {
         let (fixed_mode, fixed) = packed(&g.fixed)?;
         let (variable_mode, variable) = packed(&g.variable[4..])?;
         let mut bytes = Vec::with_capacity(HEAD + fixed.len() + variable.len() + 64);
-        for n in [fixed.len() as u32, variable.len() as u32, g.records, g.variable.len() as u32, 0, sum] {
+        for n in
+            [fixed.len() as u32, variable.len() as u32, g.records, g.variable.len() as u32, 0, sum]
+        {
             bytes.extend_from_slice(&n.to_le_bytes());
         }
         bytes.extend_from_slice(&[fixed_mode, variable_mode, g.kind.name.len() as u8, 0]);
@@ -163,7 +182,13 @@ impl<W: Write> Writer<W> {
         let mut all = std::mem::take(&mut self.index);
         all.push((at, INDEX_TYPE.to_owned()));
         for (offset, kind) in &all {
-            self.record(INDEX_TYPE, &[("offset", Field::Int(*offset as i64)), ("extenttype", Field::Bytes(kind.as_bytes()))])?;
+            self.record(
+                INDEX_TYPE,
+                &[
+                    ("offset", Field::Int(*offset as i64)),
+                    ("extenttype", Field::Bytes(kind.as_bytes())),
+                ],
+            )?;
         }
         self.flush(INDEX_TYPE)?;
         let len = (self.at - at) as u32;

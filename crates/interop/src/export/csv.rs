@@ -4,7 +4,20 @@ use super::{Told, Writer};
 use std::io::{self, Write};
 use trace::Trace;
 
-const HEAD: [&str; 12] = ["seq", "time", "pid", "tid", "call", "arguments", "result", "error", "duration_ns", "path", "offset", "bytes"];
+const HEAD: [&str; 12] = [
+    "seq",
+    "time",
+    "pid",
+    "tid",
+    "call",
+    "arguments",
+    "result",
+    "error",
+    "duration_ns",
+    "path",
+    "offset",
+    "bytes",
+];
 
 /// Times are seconds since 1970.
 pub(super) struct Csv {
@@ -41,7 +54,11 @@ impl Writer for Csv {
             told.arguments(),
             or_empty(call.returned().then(|| call.ret.to_string())),
             or_empty(call.errno().map(|_| told.result())),
-            or_empty(call.left.filter(|_| call.returned()).map(|left| left.saturating_sub(call.entered).to_string())),
+            or_empty(
+                call.left
+                    .filter(|_| call.returned())
+                    .map(|left| left.saturating_sub(call.entered).to_string()),
+            ),
             or_empty(told.path()),
             or_empty(told.bound.offset.map(|o| o.to_string())),
             or_empty(told.moved().map(|(n, _)| n.to_string())),

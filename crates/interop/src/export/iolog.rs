@@ -20,14 +20,20 @@ impl Writer for Iolog {
     fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
         let call = told.call;
         let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Ok(false) };
-        let Some(file) = told.bound.fds.iter().flatten().next().map(|d| &d.file).filter(|f| f.is_stored()) else { return Ok(false) };
+        let Some(file) =
+            told.bound.fds.iter().flatten().next().map(|d| &d.file).filter(|f| f.is_stored())
+        else {
+            return Ok(false);
+        };
         let action = match (told.moved(), shape.effect) {
             (Some((0, _)), _) => return Ok(false),
             (Some((n, reads)), _) => match told.bound.offset {
                 Some(offset) => format!("{} {offset} {n}", if reads { "read" } else { "write" }),
                 None => return Ok(false),
             },
-            (None, Effect::Allocate) if call.args[1] & PUNCH != 0 => format!("trim {} {}", call.args[2], call.args[3]),
+            (None, Effect::Allocate) if call.args[1] & PUNCH != 0 => {
+                format!("trim {} {}", call.args[2], call.args[3])
+            }
             _ if shape.name == "fsync" => "sync 0 0".to_owned(),
             _ if shape.name == "fdatasync" => "datasync 0 0".to_owned(),
             _ => return Ok(false),

@@ -113,7 +113,10 @@ pub(super) struct Perfetto {
 
 fn put(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
     // Packets of a trace stand one after the other: each may be a trace of its own.
-    out.write_all(&Trace { packet: vec![Packet { trusted_packet_sequence_id: Some(1), ..packet }] }.encode_to_vec())
+    out.write_all(
+        &Trace { packet: vec![Packet { trusted_packet_sequence_id: Some(1), ..packet }] }
+            .encode_to_vec(),
+    )
 }
 
 impl Perfetto {
@@ -127,15 +130,35 @@ impl Perfetto {
 
     fn thread(&mut self, pid: u32, tid: u32, out: &mut dyn Write) -> io::Result<u64> {
         let process = ProcessDescriptor { pid: Some(pid as i32), process_name: None };
-        self.track(TrackDescriptor { uuid: Some(PROCESS | u64::from(pid)), process: Some(process), ..TrackDescriptor::default() }, out)?;
+        self.track(
+            TrackDescriptor {
+                uuid: Some(PROCESS | u64::from(pid)),
+                process: Some(process),
+                ..TrackDescriptor::default()
+            },
+            out,
+        )?;
         let (uuid, parent) = (THREAD | u64::from(tid), PROCESS | u64::from(pid));
         let thread = ThreadDescriptor { pid: Some(pid as i32), tid: Some(tid as i32) };
-        self.track(TrackDescriptor { uuid: Some(uuid), parent_uuid: Some(parent), thread: Some(thread), ..TrackDescriptor::default() }, out)?;
+        self.track(
+            TrackDescriptor {
+                uuid: Some(uuid),
+                parent_uuid: Some(parent),
+                thread: Some(thread),
+                ..TrackDescriptor::default()
+            },
+            out,
+        )?;
         Ok(uuid)
     }
 
     /// Counts what a call moved, and writes the points of the windows that are over.
-    fn count(&mut self, time: u64, moved: Option<(u64, bool)>, out: &mut dyn Write) -> io::Result<()> {
+    fn count(
+        &mut self,
+        time: u64,
+        moved: Option<(u64, bool)>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if time / WINDOW != self.window {
             self.point(out)?;
             self.window = time / WINDOW;
@@ -148,15 +171,37 @@ impl Perfetto {
 
     fn point(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let some = self.moved != [0, 0];
-        for (uuid, name, bytes) in [(READ, "read", self.moved[0]), (WRITTEN, "written", self.moved[1])] {
+        for (uuid, name, bytes) in
+            [(READ, "read", self.moved[0]), (WRITTEN, "written", self.moved[1])]
+        {
             if !some && !self.busy {
                 continue;
             }
             let counter = CounterDescriptor { unit_name: Some("bytes/s".to_owned()) };
-            self.track(TrackDescriptor { uuid: Some(uuid), name: Some(name.to_owned()), counter: Some(counter), ..TrackDescriptor::default() }, out)?;
+            self.track(
+                TrackDescriptor {
+                    uuid: Some(uuid),
+                    name: Some(name.to_owned()),
+                    counter: Some(counter),
+                    ..TrackDescriptor::default()
+                },
+                out,
+            )?;
             let mut at = |timestamp, value: u64| {
-                let event = TrackEvent { kind: Some(COUNTER), track_uuid: Some(uuid), counter_value: Some(value as i64), ..TrackEvent::default() };
-                put(Packet { timestamp: Some(timestamp), track_event: Some(event), ..Packet::default() }, out)
+                let event = TrackEvent {
+                    kind: Some(COUNTER),
+                    track_uuid: Some(uuid),
+                    counter_value: Some(value as i64),
+                    ..TrackEvent::default()
+                };
+                put(
+                    Packet {
+                        timestamp: Some(timestamp),
+                        track_event: Some(event),
+                        ..Packet::default()
+                    },
+                    out,
+                )
             };
             at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
             at((self.window + 1) * WINDOW, 0)?;
@@ -170,10 +215,18 @@ impl Writer for Perfetto {
     fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
         let call = told.call;
         let track = self.thread(call.pid, call.tid, out)?;
-        let text = |name: &str, value: String| DebugAnnotation { name: Some(name.to_owned()), string_value: Some(value), uint_value: None };
+        let text = |name: &str, value: String| DebugAnnotation {
+            name: Some(name.to_owned()),
+            string_value: Some(value),
+            uint_value: None,
+        };
         let mut notes = vec![text("arguments", told.arguments()), text("result", told.result())];
         notes.extend(told.path().map(|path| text("path", path)));
-        notes.extend(told.moved().map(|(bytes, _)| DebugAnnotation { name: Some("bytes".to_owned()), string_value: None, uint_value: Some(bytes) }));
+        notes.extend(told.moved().map(|(bytes, _)| DebugAnnotation {
+            name: Some("bytes".to_owned()),
+            string_value: None,
+            uint_value: Some(bytes),
+        }));
         let begin = TrackEvent {
             kind: Some(BEGIN),
             track_uuid: Some(track),
@@ -182,10 +235,17 @@ impl Writer for Perfetto {
             debug_annotations: notes,
             counter_value: None,
         };
-        put(Packet { timestamp: Some(call.entered), track_event: Some(begin), ..Packet::default() }, out)?;
+        put(
+            Packet { timestamp: Some(call.entered), track_event: Some(begin), ..Packet::default() },
+            out,
+        )?;
         if let Some(left) = call.left.filter(|_| call.returned()) {
-            let end = TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
-            put(Packet { timestamp: Some(left), track_event: Some(end), ..Packet::default() }, out)?;
+            let end =
+                TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
+            put(
+                Packet { timestamp: Some(left), track_event: Some(end), ..Packet::default() },
+                out,
+            )?;
             self.count(left, told.moved(), out)?;
         }
         Ok(true)
@@ -196,7 +256,11 @@ impl Writer for Perfetto {
         let process = ProcessDescriptor { pid: Some(event.pid as i32), process_name: Some(name) };
         let uuid = PROCESS | u64::from(event.pid);
         self.known.insert(uuid);
-        let descriptor = TrackDescriptor { uuid: Some(uuid), process: Some(process), ..TrackDescriptor::default() };
+        let descriptor = TrackDescriptor {
+            uuid: Some(uuid),
+            process: Some(process),
+            ..TrackDescriptor::default()
+        };
         put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
     }
 

@@ -49,7 +49,8 @@ const ERRORS: [(i64, i64); 29] = [
 
 /// The table's name for a call.
 fn linux(name: &str) -> &str {
-    match name.rsplit_once("freebsd").and_then(|(_, n)| n.split_once('_')).map_or(name, |(_, n)| n) {
+    match name.rsplit_once("freebsd").and_then(|(_, n)| n.split_once('_')).map_or(name, |(_, n)| n)
+    {
         "pread" => "pread64",
         "pwrite" => "pwrite64",
         "fstatat" => "newfstatat",
@@ -60,7 +61,12 @@ fn linux(name: &str) -> &str {
 }
 
 /// Makes the trace `to` of the text `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let mut first = First::default();
     each(from, &mut |record| {
         first.look(record);
@@ -74,13 +80,19 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made })?;
-    import.note("recorded on FreeBSD: calls, flags and errors go by those of the same name on Linux");
+    let mut import = Import::new(
+        to,
+        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
+    )?;
+    import
+        .note("recorded on FreeBSD: calls, flags and errors go by those of the same name on Linux");
     if directory.is_none() {
         import.note("kdump does not tell the working directory: relative names start from / (--directory names another)");
     }
     if !first.timed {
-        import.note("there are no times in it (kdump -T): the order of the lines is that of the calls");
+        import.note(
+            "there are no times in it (kdump -T): the order of the lines is that of the calls",
+        );
     }
     let mut taking = Taking { import, open: HashMap::default(), lost: BTreeMap::new() };
     let all = each(from, &mut |record| taking.record(record))?;
@@ -151,7 +163,9 @@ fn result(rest: &str) -> Option<i64> {
     let value = value::number(value.split('/').next()?, None)?.cast_signed();
     if value == -1 && words.next() == Some("errno") {
         let errno: i64 = words.next()?.parse().ok().filter(|e| (1..4096).contains(e))?;
-        return Some(-ERRORS.iter().find(|(there, _)| *there == errno).map_or(errno, |(_, here)| *here));
+        return Some(
+            -ERRORS.iter().find(|(there, _)| *there == errno).map_or(errno, |(_, here)| *here),
+        );
     }
     Some(value)
 }
@@ -185,8 +199,19 @@ impl Taking {
             "RET" => self.end(tid, record.time, line.rest),
             "NAMI" => {
                 if let Some(begun) = self.open.get_mut(&tid) {
-                    let name = line.rest.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(line.rest);
-                    let mut paths = begun.told.row.shape.args.iter().enumerate().filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+                    let name = line
+                        .rest
+                        .strip_prefix('"')
+                        .and_then(|r| r.strip_suffix('"'))
+                        .unwrap_or(line.rest);
+                    let mut paths = begun
+                        .told
+                        .row
+                        .shape
+                        .args
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
                     if let Some((arg, _)) = paths.nth(begun.names) {
                         begun.told.string(arg, name.as_bytes());
                     }
@@ -196,9 +221,12 @@ impl Taking {
             }
             "GIO" => {
                 // `fd 3 read 12 bytes`
-                let count = line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+                let count =
+                    line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
                 if let Some(begun) = self.open.get_mut(&tid) {
-                    begun.data.extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
+                    begun
+                        .data
+                        .extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
                     begun.moved += count;
                 }
                 Ok(())
@@ -218,7 +246,9 @@ impl Taking {
         if let Some(before) = self.open.remove(&tid) {
             self.import.call(before.told)?;
         }
-        let (name, args) = text.split_once('(').map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
+        let (name, args) = text
+            .split_once('(')
+            .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
         let Some(mut told) = Told::new(linux(name), tid, time) else {
             self.lose(&format!("calls of {name}, for which Linux has none"));
             return Ok(());
@@ -244,7 +274,9 @@ impl Taking {
 
     fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         let name = linux(text.split(' ').next().unwrap_or_default());
-        let Some(Begun { mut told, data, moved, .. }) = self.open.remove(&tid).filter(|b| b.told.row.name() == name) else {
+        let Some(Begun { mut told, data, moved, .. }) =
+            self.open.remove(&tid).filter(|b| b.told.row.name() == name)
+        else {
             if abi::by_name(name).is_some() && !is_fork(name) {
                 self.lose("ends of calls that began before the recording");
             }
@@ -271,14 +303,18 @@ impl Taking {
 
 /// A number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`: names count, as the numbers are FreeBSD's. `None`: it means nothing here.
 fn argument(kind: Kind, text: &str) -> Option<u64> {
-    let (number, names) = text.split_once('<').map_or((text, None), |(number, rest)| (number, rest.strip_suffix('>')));
+    let (number, names) = text
+        .split_once('<')
+        .map_or((text, None), |(number, rest)| (number, rest.strip_suffix('>')));
     match kind {
         Kind::Flags(set) => {
             let names = names.unwrap_or(number);
             let plain = names.starts_with(|c: char| c.is_ascii_digit());
             value::number(names, Some(set)).filter(|v| !plain || *v < 4)
         }
-        Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => Some(i64::from(abi::AT_FDCWD).cast_unsigned()),
+        Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => {
+            Some(i64::from(abi::AT_FDCWD).cast_unsigned())
+        }
         _ => value::number(number, None),
     }
 }

@@ -13,7 +13,8 @@ pub struct Line<'t> {
     pub rest: &'t str,
 }
 
-const KINDS: [&str; 12] = ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
+const KINDS: [&str; 12] =
+    ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
 
 impl<'t> Line<'t> {
     /// Reads a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Lines of data are none.
@@ -57,7 +58,9 @@ pub fn is_data(text: &str) -> bool {
 /// The bytes that lines of data stand for, of which there are `most` at most.
 pub fn bytes(lines: &[String], most: usize) -> Vec<u8> {
     let mut out = match lines.first() {
-        Some(first) if first.starts_with("       0x") => lines.iter().flat_map(|l| row(l)).collect(),
+        Some(first) if first.starts_with("       0x") => {
+            lines.iter().flat_map(|l| row(l)).collect()
+        }
         _ => text(lines),
     };
     out.truncate(most);
@@ -66,9 +69,13 @@ pub fn bytes(lines: &[String], most: usize) -> Vec<u8> {
 
 /// `       0x0010 0001 0203 04  |....|`.
 fn row(line: &str) -> Vec<u8> {
-    let digits = line.trim_start().split_once(' ').map_or("", |(_, rest)| rest.split("  |").next().unwrap_or_default());
+    let digits = line
+        .trim_start()
+        .split_once(' ')
+        .map_or("", |(_, rest)| rest.split("  |").next().unwrap_or_default());
     let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
+    let byte =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
     digits.chunks_exact(2).filter_map(byte).collect()
 }
 
@@ -76,7 +83,11 @@ fn row(line: &str) -> Vec<u8> {
 fn text(lines: &[String]) -> Vec<u8> {
     let mut joined = Vec::new();
     for (i, line) in lines.iter().enumerate() {
-        let line = line.strip_prefix("       \"").filter(|_| i == 0).or_else(|| line.strip_prefix('\t')).unwrap_or(line.trim_start_matches(' '));
+        let line = line
+            .strip_prefix("       \"")
+            .filter(|_| i == 0)
+            .or_else(|| line.strip_prefix('\t'))
+            .unwrap_or(line.trim_start_matches(' '));
         joined.extend_from_slice(line.as_bytes());
         joined.push(b'\n');
     }
@@ -101,7 +112,11 @@ fn text(lines: &[String]) -> Vec<u8> {
                 let more = rest.iter().take(2).take_while(|d| (b'0'..=b'7').contains(*d)).count();
                 // A zero alone, or three digits.
                 let more = if more == 2 { 2 } else { 0 };
-                out.push(rest[..more].iter().fold(escape - b'0', |v, d| v.wrapping_mul(8).wrapping_add(d - b'0')));
+                out.push(
+                    rest[..more]
+                        .iter()
+                        .fold(escape - b'0', |v, d| v.wrapping_mul(8).wrapping_add(d - b'0')),
+                );
                 rest = &rest[more..];
             }
             other => out.push(*other),

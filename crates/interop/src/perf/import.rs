@@ -13,14 +13,28 @@ use trace::import::Origin;
 use trace::{About, Import, Told};
 
 /// Makes the trace `to` of the text `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done, of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let mut first = First::default();
     each(from, &mut |line| {
         first.look(line);
         Ok(())
     })?;
-    let about = About { engine: "perf".to_owned(), data: "none".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
-    let mut import = Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made })?;
+    let about = About {
+        engine: "perf".to_owned(),
+        data: "none".to_owned(),
+        machine: "x86_64".to_owned(),
+        began: first.began.unwrap_or(0),
+        ..About::default()
+    };
+    let mut import = Import::new(
+        to,
+        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
+    )?;
     import.note("perf does not record data, nor most names: calls that need what is not there are not performed");
     import.note("times are perf's: since the machine or perf started");
     if directory.is_none() {
@@ -70,7 +84,9 @@ impl First {
             Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin(tid, time, args[0]),
             Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end(tid, ret),
             Line::Begin(c) if is_fork(c.name) => self.forks.begin(c.tid, time, clone_flags(c.args)),
-            Line::End(c, result) if is_fork(c.name) => self.forks.end(c.tid, returned(result).unwrap_or(0)),
+            Line::End(c, result) if is_fork(c.name) => {
+                self.forks.end(c.tid, returned(result).unwrap_or(0))
+            }
             Line::Call(c, result) if is_fork(c.name) => {
                 self.forks.begin(c.tid, time, clone_flags(c.args));
                 self.forks.end(c.tid, returned(result).unwrap_or(0));
@@ -178,7 +194,9 @@ impl Taking {
         let mut unread = false;
         for part in value::split(called.args) {
             let Some((name, text)) = part.split_once(": ") else { continue };
-            let Some((at, arg)) = told.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name) else {
+            let Some((at, arg)) =
+                told.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
+            else {
                 unread = true;
                 continue;
             };
@@ -198,10 +216,14 @@ fn argument(told: &mut Told, at: usize, kind: Kind, text: &str) -> bool {
         return true;
     }
     let value = match kind {
-        Kind::Fd | Kind::DirFd if text.starts_with("CWD") => Some(i64::from(AT_FDCWD).cast_unsigned()),
+        Kind::Fd | Kind::DirFd if text.starts_with("CWD") => {
+            Some(i64::from(AT_FDCWD).cast_unsigned())
+        }
         Kind::Fd | Kind::DirFd => value::number(text.split('<').next().unwrap_or_default(), None),
         // Without what all names of a set have in common.
-        Kind::Flags(set) if set.name.is_empty() => value::number(&words(text, |w| format!("{w}_OK")), Some(set)),
+        Kind::Flags(set) if set.name.is_empty() => {
+            value::number(&words(text, |w| format!("{w}_OK")), Some(set))
+        }
         Kind::Flags(set) => value::number(&words(text, |w| format!("{}{w}", set.name)), Some(set)),
         Kind::Mode => value::number(&words(text, |w| format!("S_{w}")), None),
         _ => value::number(text, None),
@@ -211,6 +233,7 @@ fn argument(told: &mut Told, at: usize, kind: Kind, text: &str) -> bool {
 
 /// The words of `A|B|0x80`, those that are no numbers by `name`.
 fn words(text: &str, name: impl Fn(&str) -> String) -> String {
-    let word = |w: &str| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { name(w) };
+    let word =
+        |w: &str| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { name(w) };
     text.split('|').map(word).collect::<Vec<_>>().join("|")
 }

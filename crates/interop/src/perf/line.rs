@@ -54,7 +54,9 @@ fn raw(text: &str) -> Option<Line<'_>> {
         return Some(Line::Leave(tid, time, number, result.trim().parse().ok()?));
     }
     let mut registers = [0; 6];
-    for (register, word) in registers.iter_mut().zip(rest.trim().strip_prefix('(')?.strip_suffix(')')?.split(", ")) {
+    for (register, word) in
+        registers.iter_mut().zip(rest.trim().strip_prefix('(')?.strip_suffix(')')?.split(", "))
+    {
         *register = u64::from_str_radix(word, 16).ok()?;
     }
     Some(Line::Enter(tid, time, number, registers))
@@ -67,17 +69,30 @@ fn trace(text: &str) -> Option<Line<'_>> {
     let entered = if time == "?" { None } else { Some(decimal(time, 1_000_000)?) };
     let spent = spent.trim().trim_end_matches("ms").trim();
     let spent = if spent.is_empty() { None } else { Some(decimal(spent, 1_000_000)?) };
-    let tid = |who: &str| who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY);
+    let tid = |who: &str| {
+        who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY)
+    };
     if let Some((who, call)) = rest.split_once(" ... [continued]: ") {
         let (name, result) = call.split_once("()")?;
-        return Some(Line::End(Called { tid: tid(who), entered, spent, name, args: "" }, result.split_once("= ")?.1.trim()));
+        return Some(Line::End(
+            Called { tid: tid(who), entered, spent, name, args: "" },
+            result.split_once("= ")?.1.trim(),
+        ));
     }
-    let is_name = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    let open = rest.match_indices('(').map(|(at, _)| at).find(|at| is_name(rest[..*at].rsplit(' ').next().unwrap_or_default()))?;
+    let is_name = |n: &str| {
+        !n.is_empty()
+            && n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let open = rest
+        .match_indices('(')
+        .map(|(at, _)| at)
+        .find(|at| is_name(rest[..*at].rsplit(' ').next().unwrap_or_default()))?;
     let (who, name) = rest[..open].rsplit_once(' ').unwrap_or(("", &rest[..open]));
     let args = &rest[open + 1..];
     let called = |args| Called { tid: tid(who), entered, spent, name, args };
-    if let Some((args, result)) = args.rsplit_once(" = ").filter(|(args, _)| args.trim_end().ends_with(')')) {
+    if let Some((args, result)) =
+        args.rsplit_once(" = ").filter(|(args, _)| args.trim_end().ends_with(')'))
+    {
         return Some(Line::Call(called(args.trim_end().strip_suffix(')')?), result.trim()));
     }
     let args = args.trim_end().strip_suffix("...")?.trim_end();

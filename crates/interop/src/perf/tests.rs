@@ -41,19 +41,38 @@ pub(crate) const TRACE: &str = "\
 
 #[test]
 fn lines_of_all_forms() {
-    assert!(is_perf(SCRIPT.as_bytes()) && is_perf(TRACE.as_bytes()) && !is_perf(crate::strace::LOG.as_bytes()) && !is_perf(b"int main(void) {}\n"));
-    assert!(!crate::strace::is_strace(TRACE.as_bytes()) && !crate::strace::is_strace(SCRIPT.as_bytes()));
+    assert!(
+        is_perf(SCRIPT.as_bytes())
+            && is_perf(TRACE.as_bytes())
+            && !is_perf(crate::strace::LOG.as_bytes())
+            && !is_perf(b"int main(void) {}\n")
+    );
+    assert!(
+        !crate::strace::is_strace(TRACE.as_bytes()) && !crate::strace::is_strace(SCRIPT.as_bytes())
+    );
     let lines: Vec<Line<'_>> = SCRIPT.lines().map(Line::read).collect();
-    assert_eq!(lines[3], Line::Enter(19918, 66_745_454_213_000, 0, [3, 0x7ffe_4614_53b8, 0x340, 0, 0x7ffe_4614_5397, 0]));
+    assert_eq!(
+        lines[3],
+        Line::Enter(
+            19918,
+            66_745_454_213_000,
+            0,
+            [3, 0x7ffe_4614_53b8, 0x340, 0, 0x7ffe_4614_5397, 0]
+        )
+    );
     assert_eq!(lines[9], Line::Leave(19925, 66_745_455_004_000, 21, -2));
     assert!(!lines.contains(&Line::Other));
-    let called = |name, args| Called { tid: 7, entered: Some(5_000), spent: Some(2_000), name, args };
+    let called =
+        |name, args| Called { tid: 7, entered: Some(5_000), spent: Some(2_000), name, args };
     assert_eq!(
         Line::read("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
         Line::Call(called("read", "fd: 4</x (1)>, count: 3"), "0x10")
     );
     let alone = Called { tid: 1, entered: Some(5_000), spent: None, name: "fsync", args: "fd: 3" };
-    assert_eq!(Line::read("     0.005 (         ): fsync(fd: 3)           ..."), Line::Begin(alone));
+    assert_eq!(
+        Line::read("     0.005 (         ): fsync(fd: 3)           ..."),
+        Line::Begin(alone)
+    );
 }
 
 fn calls(text: &str) -> Vec<Call> {
@@ -66,7 +85,10 @@ fn calls(text: &str) -> Vec<Call> {
 #[test]
 fn registers_become_calls() {
     let calls = calls(SCRIPT);
-    let told: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.returned().then_some(c.ret))).collect();
+    let told: Vec<_> = calls
+        .iter()
+        .map(|c| (c.shape().unwrap().name, c.tid, c.returned().then_some(c.ret)))
+        .collect();
     let expected = [
         ("openat", 19918, Some(3)),
         ("read", 19918, Some(832)),
@@ -85,12 +107,19 @@ fn registers_become_calls() {
 #[test]
 fn words_become_calls() {
     let calls = calls(TRACE);
-    let told: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.entered, c.left)).collect();
+    let told: Vec<_> =
+        calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.entered, c.left)).collect();
     assert_eq!(told[0], ("access", 19871, 281_000, Some(295_000)));
     assert_eq!(told[4], ("vfork", 19871, 2_383_000, Some(2_654_000)));
     assert_eq!((calls[0].errno(), calls[0].args[1]), (Some(2), 4));
     let open = &calls[1];
-    assert_eq!((open.args[0] as i32, open.args[2], open.string(1)), (abi::AT_FDCWD, 0o2_000_000, Some(&b"/etc/ld.so.cache"[..])));
+    assert_eq!(
+        (open.args[0] as i32, open.args[2], open.string(1)),
+        (abi::AT_FDCWD, 0o2_000_000, Some(&b"/etc/ld.so.cache"[..]))
+    );
     assert_eq!(calls[3].args[..4], [4, 0x7ffd_4df0_9880, 784, 64]);
-    assert_eq!(told.iter().map(|t| t.0).collect::<Vec<_>>(), ["access", "openat", "read", "pread64", "vfork", "close", "wait4", "exit_group", "write"]);
+    assert_eq!(
+        told.iter().map(|t| t.0).collect::<Vec<_>>(),
+        ["access", "openat", "read", "pread64", "vfork", "close", "wait4", "exit_group", "write"]
+    );
 }

@@ -19,7 +19,12 @@ const DAY: u64 = 86_400_000_000_000;
 
 /// Makes the trace `to` of the text `from`; of all of `NAME.PID` if that is one of them. `directory`: where the program was when it began, if the user knows and the
 /// text does not say (`-y` says it). `progress`: bytes done, of how many.
-pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
     let mut first = First::default();
     Lines::open(from)?.each(&mut |line, time| {
         first.look(line, time);
@@ -27,16 +32,30 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     })?;
     let directory = directory.map(<[u8]>::to_vec).or(first.directory.take());
     let main = first.main();
-    let about =
-        About { engine: "strace".to_owned(), data: "all".to_owned(), machine: "x86_64".to_owned(), began: first.began.unwrap_or(0), ..About::default() };
+    let about = About {
+        engine: "strace".to_owned(),
+        data: "all".to_owned(),
+        machine: "x86_64".to_owned(),
+        began: first.began.unwrap_or(0),
+        ..About::default()
+    };
     let known = directory.is_some();
     let import = Import::new(to, Origin { about, directory, forks: first.forks.made })?;
-    let mut taking = Taking { import, main, open: HashMap::default(), lost: BTreeMap::new(), alive: HashSet::default(), cut: 0 };
+    let mut taking = Taking {
+        import,
+        main,
+        open: HashMap::default(),
+        lost: BTreeMap::new(),
+        alive: HashSet::default(),
+        cut: 0,
+    };
     if !known {
         taking.import.note("strace says the working directory only with -y: relative names start from / (--directory names another)");
     }
     if !first.timed {
-        taking.import.note("there are no times in it (-ttt): the order of the lines is that of the calls");
+        taking
+            .import
+            .note("there are no times in it (-ttt): the order of the lines is that of the calls");
     }
     let mut lines = Lines::open(from)?;
     let all = lines.bytes;
@@ -44,7 +63,9 @@ pub fn import(from: &Path, to: &Path, directory: Option<&[u8]>, progress: &mut d
     progress(all, all);
     let Taking { mut import, open, lost, cut, .. } = taking;
     if cut > 0 {
-        import.note(format!("{cut} calls have strings that strace cut: -s with a greater number keeps them"));
+        import.note(format!(
+            "{cut} calls have strings that strace cut: -s with a greater number keeps them"
+        ));
     }
     for begun in open.into_values() {
         if let Some(told) = begun.told() {
@@ -76,15 +97,24 @@ impl Lines {
         let mut this = Self { files: Vec::new(), bytes: 0 };
         for (path, tid) in family(path) {
             this.bytes += path.metadata().map_or(0, |m| m.len());
-            let mut source = Source { lines: lines::Lines::open(&path)?, tid, clock: 0, days: 0, next: None };
+            let mut source =
+                Source { lines: lines::Lines::open(&path)?, tid, clock: 0, days: 0, next: None };
             source.fill()?;
             this.files.push(source);
         }
         Ok(this)
     }
 
-    fn each(&mut self, each: &mut dyn FnMut(Line<'_>, u64) -> Result<(), Error>) -> Result<(), Error> {
-        while let Some(first) = self.files.iter_mut().filter(|f| f.next.is_some()).min_by_key(|f| f.next.as_ref().map(|n| n.1)) {
+    fn each(
+        &mut self,
+        each: &mut dyn FnMut(Line<'_>, u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while let Some(first) = self
+            .files
+            .iter_mut()
+            .filter(|f| f.next.is_some())
+            .min_by_key(|f| f.next.as_ref().map(|n| n.1))
+        {
             if let Some((text, time)) = first.next.take() {
                 let mut line = Line::read(&text);
                 line.tid = line.tid.or(first.tid);
@@ -98,12 +128,17 @@ impl Lines {
 
 /// The file itself; if it is one of `strace -ff -o NAME` (NAME.PID), all of them.
 fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
-    let number = |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
-    let (Some(_), Some(parent)) = (number(path), path.parent()) else { return vec![(path.to_owned(), None)] };
+    let number =
+        |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
+    let (Some(_), Some(parent)) = (number(path), path.parent()) else {
+        return vec![(path.to_owned(), None)];
+    };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let siblings = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path());
-    let mut found: Vec<(PathBuf, Option<u32>)> =
-        siblings.filter(|p| p.file_stem() == path.file_stem() && number(p).is_some()).map(|p| (p.clone(), number(&p))).collect();
+    let mut found: Vec<(PathBuf, Option<u32>)> = siblings
+        .filter(|p| p.file_stem() == path.file_stem() && number(p).is_some())
+        .map(|p| (p.clone(), number(&p)))
+        .collect();
     found.sort();
     found
 }
@@ -149,7 +184,8 @@ impl First {
             self.seen.push(tid);
         }
         let tid = line.tid.unwrap_or(0);
-        let child = |after: &str| after.split([' ', '<']).next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let child =
+            |after: &str| after.split([' ', '<']).next().and_then(|n| n.parse().ok()).unwrap_or(0);
         if self.directory.is_none()
             && let Body::Call(_, args, _) | Body::Begin(_, args) = line.body
             && let Some(at) = args.find("AT_FDCWD<")
@@ -158,7 +194,9 @@ impl First {
             self.directory = value::path(&args[at..end]).filter(|p| p.starts_with(b"/"));
         }
         match line.body {
-            Body::Begin(name, args) if is_fork(name) => self.forks.begin(tid, time, clone_flags(args)),
+            Body::Begin(name, args) if is_fork(name) => {
+                self.forks.begin(tid, time, clone_flags(args))
+            }
             Body::Call(name, args, after) if is_fork(name) => {
                 self.forks.begin(tid, time, clone_flags(args));
                 self.forks.end(tid, child(after));
@@ -173,8 +211,14 @@ impl First {
 
     /// Who the lines without a number are about: the first thread that nobody made. Forks that such lines tell of are its.
     fn main(&mut self) -> u32 {
-        let main = self.seen.iter().copied().find(|t| !self.forks.made.contains_key(t)).unwrap_or(1);
-        self.forks.made.values_mut().flatten().filter(|f| f.parent == 0).for_each(|f| f.parent = main);
+        let main =
+            self.seen.iter().copied().find(|t| !self.forks.made.contains_key(t)).unwrap_or(1);
+        self.forks
+            .made
+            .values_mut()
+            .flatten()
+            .filter(|f| f.parent == 0)
+            .for_each(|f| f.parent = main);
         main
     }
 }
@@ -214,17 +258,25 @@ impl Taking {
         let tid = line.tid.or_else(only).unwrap_or(self.main);
         match line.body {
             Body::Call(name, args, after) => {
-                let begun = Begun { tid, entered: time, name: name.to_owned(), args: args.to_owned() };
+                let begun =
+                    Begun { tid, entered: time, name: name.to_owned(), args: args.to_owned() };
                 self.call(begun, after, None)
             }
             Body::Begin(name, args) => {
-                self.open.insert(tid, Begun { tid, entered: time, name: name.to_owned(), args: args.to_owned() });
+                self.open.insert(
+                    tid,
+                    Begun { tid, entered: time, name: name.to_owned(), args: args.to_owned() },
+                );
                 self.alive.insert(tid);
                 Ok(())
             }
             Body::Resume(name, args, after) => match self.open.remove(&tid) {
                 Some(mut begun) if begun.name == name => {
-                    if !begun.args.is_empty() && !begun.args.ends_with(',') && !args.is_empty() && !args.starts_with(',') {
+                    if !begun.args.is_empty()
+                        && !begun.args.ends_with(',')
+                        && !args.is_empty()
+                        && !args.starts_with(',')
+                    {
                         begun.args.push_str(", ");
                     }
                     begun.args.push_str(args);
@@ -235,7 +287,9 @@ impl Taking {
                     Ok(())
                 }
             },
-            Body::Signal(name) => Ok(self.import.signal(tid, time, value::signal(name).unwrap_or(0))?),
+            Body::Signal(name) => {
+                Ok(self.import.signal(tid, time, value::signal(name).unwrap_or(0))?)
+            }
             Body::Exited(status) => self.gone(tid, time, u64::from(status & 0xff) << 8),
             Body::Killed(_) => self.gone(tid, time, 9),
             Body::Superseded(_) => {
@@ -267,8 +321,12 @@ impl Taking {
             return Ok(());
         };
         if let Some(ret) = Self::result(after) {
-            let spent = after.rsplit_once('<').and_then(|(_, t)| t.strip_suffix('>')).and_then(|t| t.parse::<f64>().ok());
-            let spent = spent.filter(|s| (0.0..1e9).contains(s)).map(|s| entered + (s * 1e9) as u64);
+            let spent = after
+                .rsplit_once('<')
+                .and_then(|(_, t)| t.strip_suffix('>'))
+                .and_then(|t| t.parse::<f64>().ok());
+            let spent =
+                spent.filter(|s| (0.0..1e9).contains(s)).map(|s| entered + (s * 1e9) as u64);
             told.returned(spent.or(resumed).unwrap_or(entered), ret);
         }
         let parts = value::split(&args);
@@ -303,12 +361,19 @@ impl Taking {
 
     /// With `-y`: a descriptor that nobody has told of was open when the recording began.
     fn present(&mut self, told: &Told, arg: usize, text: &str) -> Result<(), Error> {
-        let is_fd = told.row.shape.args.get(arg).is_some_and(|a| matches!(a.kind, abi::Kind::Fd | abi::Kind::DirFd));
+        let is_fd = told
+            .row
+            .shape
+            .args
+            .get(arg)
+            .is_some_and(|a| matches!(a.kind, abi::Kind::Fd | abi::Kind::DirFd));
         let fd = told.call.args.get(arg).map_or(-1, |v| *v as i32);
         // strace says where a number led, even if the call found it closed.
         let open = told.call.errno() != Some(EBADF);
         match value::path(text).filter(|p| open && is_fd && fd >= 0 && p.starts_with(b"/")) {
-            Some(path) if !self.import.has_descriptor(told.call.tid, fd) => Ok(self.import.descriptor(told.call.tid, told.call.entered, fd, &path, 2)?),
+            Some(path) if !self.import.has_descriptor(told.call.tid, fd) => {
+                Ok(self.import.descriptor(told.call.tid, told.call.entered, fd, &path, 2)?)
+            }
             _ => Ok(()),
         }
     }
@@ -328,10 +393,16 @@ impl Taking {
 
 /// `name=value`, as strace prints the arguments of clone: their place goes by the name.
 fn named<'t>(shape: &abi::Shape, i: usize, text: &'t str) -> (usize, &'t str) {
-    let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) else {
+    let Some((name, value)) = text.split_once('=').filter(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    }) else {
         return (i, text);
     };
-    let known =
-        shape.args.iter().position(|a| a.name == name || a.name.ends_with(name) || a.name.starts_with(name) || (name == "child_stack" && a.name == "newsp"));
+    let known = shape.args.iter().position(|a| {
+        a.name == name
+            || a.name.ends_with(name)
+            || a.name.starts_with(name)
+            || (name == "child_stack" && a.name == "newsp")
+    });
     known.map_or((usize::MAX, value), |i| (i, value))
 }

@@ -79,10 +79,18 @@ fn thread(text: &str) -> (Option<u32>, &str) {
 
 fn nanos(seconds: &str, fraction: &str) -> Option<u64> {
     let all = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !all(seconds) || (!fraction.is_empty() && !all(fraction)) || fraction.len() > 9 || seconds.len() > 10 {
+    if !all(seconds)
+        || (!fraction.is_empty() && !all(fraction))
+        || fraction.len() > 9
+        || seconds.len() > 10
+    {
         return None;
     }
-    let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32) };
+    let part: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32)
+    };
     Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + part)
 }
 
@@ -93,10 +101,13 @@ fn when(text: &str) -> (When, &str) {
     let parts: Vec<&str> = whole.split(':').collect();
     let time = match parts[..] {
         [h, m, s] => {
-            let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| Some(sum * 60 + p.parse::<u64>().ok().filter(|n| *n < 100)?));
+            let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| {
+                Some(sum * 60 + p.parse::<u64>().ok().filter(|n| *n < 100)?)
+            });
             seconds.and_then(|s| nanos(&s.to_string(), fraction)).map(When::Day)
         }
-        [seconds] if word.contains('.') => nanos(seconds, fraction).map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
+        [seconds] if word.contains('.') => nanos(seconds, fraction)
+            .map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
         _ => None,
     };
     time.map_or((When::Never, text), |t| (t, rest))
@@ -114,7 +125,11 @@ fn body(text: &str) -> Body<'_> {
             return Body::Talk;
         }
         let number = |rest: &str| rest.split(' ').next().and_then(|n| n.parse().ok());
-        return match (rest.strip_prefix("exited with "), rest.strip_prefix("killed by "), rest.strip_prefix("superseded by execve in pid ")) {
+        return match (
+            rest.strip_prefix("exited with "),
+            rest.strip_prefix("killed by "),
+            rest.strip_prefix("superseded by execve in pid "),
+        ) {
             (Some(rest), _, _) => number(rest).map_or(Body::Unknown, Body::Exited),
             (_, Some(rest), _) => Body::Killed(rest.split(' ').next().unwrap_or_default()),
             (_, _, Some(rest)) => number(rest).map_or(Body::Unknown, Body::Superseded),
@@ -128,7 +143,9 @@ fn body(text: &str) -> Body<'_> {
     if text.starts_with("strace: ") || text.is_empty() {
         return Body::Talk;
     }
-    if let Some((name, rest)) = text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
+    if let Some((name, rest)) =
+        text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>"))
+    {
         let rest = rest.trim_start();
         return match arguments(rest) {
             Some((args, after)) => Body::Resume(name, args, after),
@@ -158,7 +175,9 @@ fn arguments(text: &str) -> Option<(&str, &str)> {
     while from < bytes.len() {
         match bytes[from] {
             b'"' => from = skip_string(bytes, from),
-            b'/' if bytes[from..].starts_with(b"/*") => from = text[from..].find("*/").map_or(bytes.len(), |end| from + end + 1),
+            b'/' if bytes[from..].starts_with(b"/*") => {
+                from = text[from..].find("*/").map_or(bytes.len(), |end| from + end + 1)
+            }
             b'(' | b'[' | b'{' => deep += 1,
             b']' | b'}' => deep -= 1,
             b')' if deep > 0 => deep -= 1,
@@ -192,7 +211,11 @@ pub fn is_strace(start: &[u8]) -> bool {
     let mut all = 0;
     for line in text.lines().take(50) {
         match Line::read(line).body {
-            Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..) if abi::by_name(name).is_some() => known += 1,
+            Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..)
+                if abi::by_name(name).is_some() =>
+            {
+                known += 1
+            }
             Body::Talk => continue,
             Body::Exited(_) | Body::Signal(_) | Body::Killed(_) | Body::Superseded(_) => known += 1,
             _ => {}

@@ -15,12 +15,27 @@ fn lines_of_all_forms() {
         (tid, when, body)
     };
     assert_eq!(read("close(3) = 0"), (None, When::Never, Body::Call("close", "3", "0")));
-    assert_eq!(read("[pid  12] close(3)       = 0 <0.000005>"), (Some(12), When::Never, Body::Call("close", "3", "0 <0.000005>")));
-    assert_eq!(read("12    1795424076.413381 close(3) = 0"), (Some(12), When::Epoch(1_795_424_076_413_381_000), Body::Call("close", "3", "0")));
-    assert_eq!(read("12 09:01:02.5 close(3) = 0"), (Some(12), When::Day(32_462_500_000_000), Body::Call("close", "3", "0")));
-    assert_eq!(read("     0.000123 close(3) = 0"), (None, When::Since(123_000), Body::Call("close", "3", "0")));
+    assert_eq!(
+        read("[pid  12] close(3)       = 0 <0.000005>"),
+        (Some(12), When::Never, Body::Call("close", "3", "0 <0.000005>"))
+    );
+    assert_eq!(
+        read("12    1795424076.413381 close(3) = 0"),
+        (Some(12), When::Epoch(1_795_424_076_413_381_000), Body::Call("close", "3", "0"))
+    );
+    assert_eq!(
+        read("12 09:01:02.5 close(3) = 0"),
+        (Some(12), When::Day(32_462_500_000_000), Body::Call("close", "3", "0"))
+    );
+    assert_eq!(
+        read("     0.000123 close(3) = 0"),
+        (None, When::Since(123_000), Body::Call("close", "3", "0"))
+    );
     assert_eq!(read("7 read(3,  <unfinished ...>").2, Body::Begin("read", "3,"));
-    assert_eq!(read("7 <... read resumed>\"a) = 5\", 9) = 1").2, Body::Resume("read", "\"a) = 5\", 9", "1"));
+    assert_eq!(
+        read("7 <... read resumed>\"a) = 5\", 9) = 1").2,
+        Body::Resume("read", "\"a) = 5\", 9", "1")
+    );
     assert_eq!(read("7 <... exit_group resumed>) = ?").2, Body::Resume("exit_group", "", "?"));
     assert_eq!(read("7 +++ exited with 3 +++").2, Body::Exited(3));
     assert_eq!(read("7 +++ killed by SIGKILL (core dumped) +++").2, Body::Killed("SIGKILL"));
@@ -33,7 +48,10 @@ fn lines_of_all_forms() {
 
 #[test]
 fn values_of_all_forms() {
-    assert_eq!(split(r#"3</a,b>, "x, \"y\"", [{a=1, b=2}, 3] /* 2, entries */, f(1, 2)"#), ["3</a,b>", r#""x, \"y\"""#, "[{a=1, b=2}, 3]", "f(1, 2)"]);
+    assert_eq!(
+        split(r#"3</a,b>, "x, \"y\"", [{a=1, b=2}, 3] /* 2, entries */, f(1, 2)"#),
+        ["3</a,b>", r#""x, \"y\"""#, "[{a=1, b=2}, 3]", "f(1, 2)"]
+    );
     assert_eq!(string(r#""\x41\0017\n\t\"\\"..."#), Some((b"A\x017\n\t\"\\".to_vec(), true)));
     assert_eq!(number("O_RDWR|O_CREAT|0x80000", Some(&abi::flags::file::OPEN)), Some(0o2_000_102));
     assert_eq!(number("S_IFREG|0644", None), Some(0o100_644));
@@ -60,14 +78,28 @@ pub(crate) const LOG: &str = r#"100 1000000000.000001 execve("/bin/x", ["x", "-v
 #[test]
 fn a_log_becomes_a_trace() {
     let (outcome, calls, items) = imported(LOG, import);
-    assert_eq!((outcome.lost.len(), outcome.damage.is_none(), outcome.summary.calls, outcome.summary.processes), (0, true, 9, 2));
+    assert_eq!(
+        (
+            outcome.lost.len(),
+            outcome.damage.is_none(),
+            outcome.summary.calls,
+            outcome.summary.processes
+        ),
+        (0, true, 9, 2)
+    );
     let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
     let piece = |name: &str, kind| named(name).pieces.iter().find(|p| p.kind == kind).unwrap();
-    assert_eq!((named("write").entered, named("write").left), (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000)));
+    assert_eq!(
+        (named("write").entered, named("write").left),
+        (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000))
+    );
     assert_eq!(piece("write", PieceKind::Data).bytes.as_slice(), b"ab\0");
     let cut = piece("writev", PieceKind::Data);
     assert_eq!((cut.bytes.as_slice(), cut.wanted), (&b"cde"[..], 72));
-    assert_eq!(piece("utimensat", PieceKind::Bytes).bytes.as_slice(), [5u64, 6, 0, 0x3fff_fffe].map(u64::to_le_bytes).concat());
+    assert_eq!(
+        piece("utimensat", PieceKind::Bytes).bytes.as_slice(),
+        [5u64, 6, 0, 0x3fff_fffe].map(u64::to_le_bytes).concat()
+    );
     assert_eq!(named("read").errno(), Some(4));
     // What strace abbreviates is not known.
     assert!(named("fstat").pieces.is_empty());
@@ -79,25 +111,57 @@ fn a_log_becomes_a_trace() {
 #[test]
 fn renames_are_worked_out_from_inode_numbers() {
     let stat = |name: &str, ino: u32, links: u32| {
-        format!("stat(\"{name}\", {{st_dev=makedev(0xfe, 0), st_ino={ino}, st_mode=S_IFREG|0644, st_nlink={links}, st_size=0}}) = 0\n")
+        format!(
+            "stat(\"{name}\", {{st_dev=makedev(0xfe, 0), st_ino={ino}, st_mode=S_IFREG|0644, st_nlink={links}, st_size=0}}) = 0\n"
+        )
     };
-    let make = |name: &str| format!("openat(AT_FDCWD, \"{name}\", O_WRONLY|O_CREAT|O_EXCL, 0644) = 3\nclose(3) = 0\n");
-    let begin = format!("mkdir(\"/d\", 0777) = 0\n{}{}link(\"/x\", \"/y\") = 0\n{}", make("/x"), stat("/x", 7, 1), make("/d/known"));
+    let make = |name: &str| {
+        format!("openat(AT_FDCWD, \"{name}\", O_WRONLY|O_CREAT|O_EXCL, 0644) = 3\nclose(3) = 0\n")
+    };
+    let begin = format!(
+        "mkdir(\"/d\", 0777) = 0\n{}{}link(\"/x\", \"/y\") = 0\n{}",
+        make("/x"),
+        stat("/x", 7, 1),
+        make("/d/known")
+    );
     let cases = [
         // /y went there: /x is still used.
-        (format!("{}chmod(\"/d/z\", 0600) = 0\n{}{}", stat("/d/known", 8, 1), stat("/d/z", 7, 2), stat("/x", 7, 2)), vec![("/y", "/d/z")]),
+        (
+            format!(
+                "{}chmod(\"/d/z\", 0600) = 0\n{}{}",
+                stat("/d/known", 8, 1),
+                stat("/d/z", 7, 2),
+                stat("/x", 7, 2)
+            ),
+            vec![("/y", "/d/z")],
+        ),
         // Either of them may have.
         (stat("/d/z", 7, 2), vec![]),
         // It is a third name.
         (format!("{}{}", stat("/d/z", 7, 3), stat("/x", 7, 3)), vec![]),
         // Nobody knows what was in that directory before; or the number belongs to another file now.
         (format!("{}{}", stat("/e/z", 7, 2), stat("/x", 7, 2)), vec![]),
-        (format!("unlink(\"/x\") = 0\nunlink(\"/y\") = 0\n{}{}", make("/d/z"), stat("/d/z", 7, 1)), vec![]),
+        (
+            format!(
+                "unlink(\"/x\") = 0\nunlink(\"/y\") = 0\n{}{}",
+                make("/d/z"),
+                stat("/d/z", 7, 1)
+            ),
+            vec![],
+        ),
     ];
     for (text, expected) in cases {
         let (_, calls, _) = imported(&format!("{begin}{text}"), import);
-        let renames: Vec<_> = calls.iter().filter(|c| c.shape().unwrap().name == "rename").map(|c| [c.string(0).unwrap(), c.string(1).unwrap()]).collect();
-        assert_eq!(renames, expected.iter().map(|(from, to)| [from.as_bytes(), to.as_bytes()]).collect::<Vec<_>>(), "{text}");
+        let renames: Vec<_> = calls
+            .iter()
+            .filter(|c| c.shape().unwrap().name == "rename")
+            .map(|c| [c.string(0).unwrap(), c.string(1).unwrap()])
+            .collect();
+        assert_eq!(
+            renames,
+            expected.iter().map(|(from, to)| [from.as_bytes(), to.as_bytes()]).collect::<Vec<_>>(),
+            "{text}"
+        );
     }
 }
 
@@ -108,7 +172,8 @@ fn cut_text_is_read_as_far_as_it_goes() {
     let log = dir.path().join("log");
     for len in 0..LOG.len() {
         fs::write(&log, &LOG.as_bytes()[..len]).unwrap();
-        let outcome = import(&log, &dir.path().join(format!("{len}.ra")), None, &mut |_, _| {}).unwrap();
+        let outcome =
+            import(&log, &dir.path().join(format!("{len}.ra")), None, &mut |_, _| {}).unwrap();
         let whole = LOG[..len].matches(") = ").count() as u64;
         assert!(outcome.summary.calls <= 9 && outcome.summary.calls + 2 >= whole, "{len}");
     }

@@ -20,7 +20,13 @@ pub(crate) fn split(text: &str) -> Vec<String> {
             }
             // A descriptor's path: up to the bracket that a separator follows.
             b'<' if part.last().is_some_and(|b: &u8| b.is_ascii_alphanumeric()) => {
-                let close = (at..bytes.len()).find(|i| bytes[*i] == b'>' && matches!(bytes.get(i + 1), None | Some(b',' | b')' | b'}' | b']' | b' ' | b'|')));
+                let close = (at..bytes.len()).find(|i| {
+                    bytes[*i] == b'>'
+                        && matches!(
+                            bytes.get(i + 1),
+                            None | Some(b',' | b')' | b'}' | b']' | b' ' | b'|')
+                        )
+                });
                 close.map_or(at + 1, |i| i + 1)
             }
             _ => at + 1,
@@ -77,12 +83,23 @@ fn unescape(text: &[u8]) -> Vec<u8> {
             b'a' => out.push(0x07),
             b'b' => out.push(0x08),
             b'x' => {
-                let digits: Vec<u8> = text[at..].iter().copied().take(2).take_while(u8::is_ascii_hexdigit).collect();
+                let digits: Vec<u8> =
+                    text[at..].iter().copied().take(2).take_while(u8::is_ascii_hexdigit).collect();
                 at += digits.len();
-                out.push(std::str::from_utf8(&digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0));
+                out.push(
+                    std::str::from_utf8(&digits)
+                        .ok()
+                        .and_then(|d| u8::from_str_radix(d, 16).ok())
+                        .unwrap_or(0),
+                );
             }
             b'0'..=b'7' => {
-                let digits: Vec<u8> = text[at - 1..].iter().copied().take(3).take_while(|d| (b'0'..=b'7').contains(d)).collect();
+                let digits: Vec<u8> = text[at - 1..]
+                    .iter()
+                    .copied()
+                    .take(3)
+                    .take_while(|d| (b'0'..=b'7').contains(d))
+                    .collect();
                 at += digits.len() - 1;
                 out.push(digits.iter().fold(0u32, |v, d| v * 8 + u32::from(d - b'0')) as u8);
             }
@@ -173,7 +190,9 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
     if let Some(inside) = word.strip_prefix("makedev(").and_then(|w| w.strip_suffix(')')) {
         let (major, minor) = inside.split_once(',')?;
         let (major, minor) = (plain(major.trim())?, plain(minor.trim())?);
-        return Some(minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32);
+        return Some(
+            minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32,
+        );
     }
     let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
     let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
@@ -191,7 +210,9 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
     match kind {
         Kind::Path(_) | Kind::Str => match string(text) {
             Some((bytes, false)) => told.string(arg, &bytes),
-            Some((bytes, true)) => told.piece(arg, PieceKind::String, false, &bytes, bytes.len() as u64 + 1),
+            Some((bytes, true)) => {
+                told.piece(arg, PieceKind::String, false, &bytes, bytes.len() as u64 + 1)
+            }
             None => return address(told, arg, text),
         },
         Kind::StrVec => match strings(text) {
@@ -211,9 +232,12 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
             }
             // `[0] => [11]`: before and after.
             if let (Kind::InOut(..), Some((before, after))) = (kind, text.split_once("=>")) {
-                let (before, after) = (before.trim().trim_matches(['[', ']']), after.trim().trim_matches(['[', ']']));
+                let (before, after) =
+                    (before.trim().trim_matches(['[', ']']), after.trim().trim_matches(['[', ']']));
                 let one = |text: &str| pointed(layout, text);
-                let (Some(before), Some(after)) = (one(before.trim()), one(after.trim())) else { return address(told, arg, text) };
+                let (Some(before), Some(after)) = (one(before.trim()), one(after.trim())) else {
+                    return address(told, arg, text);
+                };
                 told.piece(arg, PieceKind::Bytes, false, &before, before.len() as u64);
                 told.piece(arg, PieceKind::Bytes, true, &after, after.len() as u64);
                 return true;
@@ -228,7 +252,9 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
                     bytes.push(0);
                     told.piece(arg, PieceKind::Bytes, at_exit, &bytes, moved);
                 }
-                Some(bytes) => told.piece(arg, PieceKind::Bytes, at_exit, &bytes, bytes.len() as u64),
+                Some(bytes) => {
+                    told.piece(arg, PieceKind::Bytes, at_exit, &bytes, bytes.len() as u64)
+                }
                 None => return address(told, arg, text),
             }
         }
@@ -239,18 +265,34 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
                 told.data(arg, &data[..data.len().min(moved as usize)], moved);
             }
         }
-        Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => {
+        Kind::InMsg
+        | Kind::OutMsg
+        | Kind::InMsgs { .. }
+        | Kind::OutMsgs { .. }
+        | Kind::Iocbs { .. } => {
             told.pointer(arg);
         }
         Kind::Flags(set) => return scalar(told, arg, text, Some(set)),
-        Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Fd | Kind::DirFd | Kind::Pid => {
+        Kind::Int
+        | Kind::Uint
+        | Kind::Hex
+        | Kind::Off
+        | Kind::Pos
+        | Kind::PosHigh
+        | Kind::Size
+        | Kind::Length
+        | Kind::Fd
+        | Kind::DirFd
+        | Kind::Pid => {
             return scalar(told, arg, text, None);
         }
         Kind::Signal if text.starts_with("SIG") => match signal(text) {
             Some(n) => told.number(arg, n),
             None => return false,
         },
-        Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Unused => return scalar(told, arg, text, None),
+        Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Unused => {
+            return scalar(told, arg, text, None);
+        }
         Kind::Addr => return address(told, arg, text),
     }
     true
@@ -259,8 +301,12 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
 /// The error of this name.
 pub(crate) fn errno(name: &str) -> Option<i64> {
     static ERRORS: LazyLock<HashMap<String, i64>> = LazyLock::new(|| {
-        let mut errors: HashMap<String, i64> = (1..4096).filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e)))).collect();
-        errors.extend((512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))));
+        let mut errors: HashMap<String, i64> = (1..4096)
+            .filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e))))
+            .collect();
+        errors.extend(
+            (512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))),
+        );
         errors
     });
     ERRORS.get(name).copied()
@@ -311,7 +357,8 @@ fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut vectors, mut data, mut whole) = (Vec::new(), Vec::new(), true);
     for part in split(inside) {
         let fields = split(part.strip_prefix('{')?.strip_suffix('}')?);
-        let field = |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
+        let field =
+            |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
         let len = number(field("iov_len")?, None)?;
         vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
         vectors.extend_from_slice(&len.to_le_bytes());
@@ -332,7 +379,11 @@ fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
         Form::Text | Form::Opaque => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
         Form::Fds => {
             let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
-            parts.iter().map(|p| number(p, None).map(|v| (v as u32).to_le_bytes())).collect::<Option<Vec<_>>>().map(|b| b.concat())
+            parts
+                .iter()
+                .map(|p| number(p, None).map(|v| (v as u32).to_le_bytes()))
+                .collect::<Option<Vec<_>>>()
+                .map(|b| b.concat())
         }
         Form::Struct if layout.fields.len() == 1 && layout.fields[0].name.is_empty() => {
             let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
@@ -342,7 +393,11 @@ fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
         Form::Struct => structure(layout, text),
         Form::Array => {
             let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
-            parts.iter().map(|p| structure(layout, p)).collect::<Option<Vec<_>>>().map(|b| b.concat())
+            parts
+                .iter()
+                .map(|p| structure(layout, p))
+                .collect::<Option<Vec<_>>>()
+                .map(|b| b.concat())
         }
         Form::Sockaddr | Form::SocketName => {
             let fields = split(text.strip_prefix('{')?.strip_suffix('}')?);
@@ -350,7 +405,9 @@ fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
             let (path, cut) = string(path)?;
             (!cut && !fields.is_empty()).then(|| [&1u16.to_le_bytes()[..], &path, &[0]].concat())
         }
-        Form::Data | Form::Host | Form::Dirents | Form::Dirents64 | Form::Names | Form::BitSet => None,
+        Form::Data | Form::Host | Form::Dirents | Form::Dirents64 | Form::Names | Form::BitSet => {
+            None
+        }
     }
 }
 
@@ -371,7 +428,9 @@ fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
         let set = if let Is::Flags(set) = field.is { Some(set) } else { None };
         let Some(value) = number(value, set) else { continue };
         let width = usize::from(field.size).min(8);
-        bytes.get_mut(field.at as usize..field.at as usize + width)?.copy_from_slice(&value.to_le_bytes()[..width]);
+        bytes
+            .get_mut(field.at as usize..field.at as usize + width)?
+            .copy_from_slice(&value.to_le_bytes()[..width]);
     }
     Some(bytes)
 }

@@ -19,7 +19,10 @@ impl Dispatcher<'_> {
         }
         // MAP_SHARED is 1, MAP_SHARED_VALIDATE 3. A mapping may become writable later, so the descriptor's access mode decides.
         let shared = call.args[3] & MAP_TYPE != 2 && call.args[3] & MAP_ANONYMOUS == 0;
-        if let Some(d) = bound.fds[4].as_ref().filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2)) {
+        if let Some(d) = bound.fds[4]
+            .as_ref()
+            .filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2))
+        {
             self.mapped.insert(d.file.inode.key);
         }
     }
@@ -32,7 +35,11 @@ impl Dispatcher<'_> {
                 let changes = match way.role {
                     Role::Lookup => false,
                     Role::Open(from) => call.open_flags(from) & O_CREAT != 0,
-                    Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => shape.changes,
+                    Role::Create
+                    | Role::Remove
+                    | Role::RemoveDirectory
+                    | Role::Source
+                    | Role::Target => shape.changes,
                 };
                 if changes {
                     let clean = lexical(path);
@@ -41,7 +48,11 @@ impl Dispatcher<'_> {
             }
         }
         let lists = shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64)));
-        let Some(file) = bound.fds[0].as_ref().filter(|_| lists && call.succeeded()).map(|d| &d.file) else { return false };
+        let Some(file) =
+            bound.fds[0].as_ref().filter(|_| lists && call.succeeded()).map(|d| &d.file)
+        else {
+            return false;
+        };
         let now = self.changes.get(&file.path).copied().unwrap_or(0);
         let began = *self.listings.entry(file.id).or_insert(now);
         if call.ret == 0 {

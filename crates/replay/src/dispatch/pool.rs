@@ -185,7 +185,9 @@ impl Pool {
         for lane in self.behind.drain(..) {
             let served = &mut self.executors[lane];
             // An executor that is gone has said why; the dispatcher looks when it waits.
-            let _ = served.jobs.send(std::mem::replace(&mut served.waiting, self.empty.pop().unwrap_or_default()));
+            let _ = served
+                .jobs
+                .send(std::mem::replace(&mut served.waiting, self.empty.pop().unwrap_or_default()));
         }
         self.empty.truncate(SPARE);
         self.waiting = 0;
@@ -210,7 +212,14 @@ impl Pool {
             }
             real::are_elsewhere();
         }
-        self.executors.push(Served { jobs: sender, waiting: Vec::new(), meant: None, place: None, who: None, thread });
+        self.executors.push(Served {
+            jobs: sender,
+            waiting: Vec::new(),
+            meant: None,
+            place: None,
+            who: None,
+            thread,
+        });
         Ok(lane)
     }
 

@@ -36,12 +36,24 @@ pub(super) struct Proven<I: Iterator> {
 
 impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
     pub fn new(source: I) -> Self {
-        Self { source, ahead: VecDeque::new(), scan: 0, bytes: 0, begun: HashSet::default(), held: Vec::new(), ready: VecDeque::new(), given: None }
+        Self {
+            source,
+            ahead: VecDeque::new(),
+            scan: 0,
+            bytes: 0,
+            begun: HashSet::default(),
+            held: Vec::new(),
+            ready: VecDeque::new(),
+            given: None,
+        }
     }
 
     /// Holds the return of `call`, given just now, until the call at place `until` has returned. Refused if that one is held.
     pub fn postpone(&mut self, place: usize, call: &Arc<Call>, until: usize) -> bool {
-        if until == place || self.held.iter().any(|h| h.place == until) || self.ready.iter().any(|r| r.0 == until) {
+        if until == place
+            || self.held.iter().any(|h| h.place == until)
+            || self.ready.iter().any(|r| r.0 == until)
+        {
             return false;
         }
         self.given = None;
@@ -111,7 +123,9 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Proven<I> {
             }
             if self.scan == self.ahead.len() {
                 match self.source.next() {
-                    Some(moment) if self.scan < LOOKAHEAD && self.bytes < BYTES => self.ahead.push_back(moment),
+                    Some(moment) if self.scan < LOOKAHEAD && self.bytes < BYTES => {
+                        self.ahead.push_back(moment)
+                    }
                     other => {
                         self.ahead.extend(other);
                         self.let_go(None);
@@ -168,7 +182,10 @@ mod tests {
                     places.insert(call.seq, place);
                 }
                 Moment::Leave(place, call) => {
-                    let until = waits.iter().find(|w| w.0 == call.seq && !order.contains(&w.1)).and_then(|w| places.get(&w.1));
+                    let until = waits
+                        .iter()
+                        .find(|w| w.0 == call.seq && !order.contains(&w.1))
+                        .and_then(|w| places.get(&w.1));
                     if !until.is_some_and(|until| proven.postpone(place, &call, *until)) {
                         order.push(call.seq);
                     }
@@ -181,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_call_returns_after_the_one_that_it_saw() {
-        let items = || vec![call(0, 0, 10), call(1, 1, 5), call(2, 6, 7), call(3, 8, 20), call(4, 12, 14)];
+        let items =
+            || vec![call(0, 0, 10), call(1, 1, 5), call(2, 6, 7), call(3, 8, 20), call(4, 12, 14)];
         assert_eq!(order(items(), &[]), [1, 2, 0, 4, 3]);
         // What began after the return of 1 stays behind it.
         assert_eq!(order(items(), &[(1, 0)]), [0, 1, 2, 4, 3]);

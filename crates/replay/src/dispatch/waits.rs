@@ -24,22 +24,38 @@ impl Dispatcher<'_> {
     }
 
     /// How many calls must be done before call `number`, and which single ones; `overlapped` were when it began. Notes what the recording leaves open.
-    pub(super) fn waits(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> (u64, Vec<Need>) {
+    pub(super) fn waits(
+        &mut self,
+        number: u64,
+        overlapped: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        others: &Others,
+    ) -> (u64, Vec<Need>) {
         if self.counting > 0 || overlapped < number {
             // One whose descriptor's number changed its meaning meanwhile may have meant the other.
             let mut fds = bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
-            let same = |i: usize, d| self.world.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, d));
+            let same = |i: usize, d| {
+                self.world
+                    .descriptor(call.tid, call.args[i] as i32)
+                    .is_some_and(|now| Arc::ptr_eq(now, d))
+            };
             if !matches!(shape.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d)) {
                 self.race([number]);
             }
         }
         match self.options.order {
-            Order::Overlap => (self.after(number, overlapped, call, shape, bound, others), Vec::new()),
+            Order::Overlap => {
+                (self.after(number, overlapped, call, shape, bound, others), Vec::new())
+            }
             Order::Strict => {
                 self.after(number, overlapped, call, shape, bound, others);
                 (number, Vec::new())
             }
-            Order::Thread | Order::Resource => (0, self.needs(number, overlapped, call, shape, bound, others)),
+            Order::Thread | Order::Resource => {
+                (0, self.needs(number, overlapped, call, shape, bound, others))
+            }
         }
     }
 
@@ -50,7 +66,15 @@ impl Dispatcher<'_> {
     }
 
     /// All calls that had returned when it began, those that it conflicts with, and those that opened its descriptors.
-    fn after(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> u64 {
+    fn after(
+        &mut self,
+        number: u64,
+        overlapped: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        others: &Others,
+    ) -> u64 {
         let mut after = overlapped;
         if self.counting > 0 || overlapped < number {
             let conflict = self.conflicts.enter(number, overlapped, call, shape, bound);
@@ -59,7 +83,8 @@ impl Dispatcher<'_> {
                 self.race([number, conflict - 1]);
             }
             // It may have opened its descriptor after this call began.
-            after = bound.fds.iter().flatten().map(|d| d.real.after()).max().unwrap_or(0).max(after);
+            after =
+                bound.fds.iter().flatten().map(|d| d.real.after()).max().unwrap_or(0).max(after);
             let oldest = self.open.iter().flatten().map(|o| o.overlapped).min().unwrap_or(number);
             self.conflicts.forget(oldest.min(self.reached));
         }
@@ -68,12 +93,28 @@ impl Dispatcher<'_> {
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working directory, and, in the order `resource`, those that it conflicts with.
     /// In the order `thread` nobody waits for those.
-    fn needs(&mut self, number: u64, overlapped: u64, call: &Call, shape: &Shape, bound: &Bound<Real>, others: &Others) -> Vec<Need> {
+    fn needs(
+        &mut self,
+        number: u64,
+        overlapped: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        others: &Others,
+    ) -> Vec<Need> {
         let reached = self.reached();
         let conflicts = self.conflicts.needs(number, reached, call, shape, bound);
         self.conflicts.forget(reached);
-        let meant = bound.fds.iter().flatten().chain(others.iter().map(|(_, d)| d)).chain(bound.inner.iter().map(|(_, _, d)| d));
-        let opened = meant.map(|d| d.real.after()).chain(bound.cwd.as_ref().map(|d| d.real.after())).filter_map(|after| after.checked_sub(1));
+        let meant = bound
+            .fds
+            .iter()
+            .flatten()
+            .chain(others.iter().map(|(_, d)| d))
+            .chain(bound.inner.iter().map(|(_, _, d)| d));
+        let opened = meant
+            .map(|d| d.real.after())
+            .chain(bound.cwd.as_ref().map(|d| d.real.after()))
+            .filter_map(|after| after.checked_sub(1));
         let mut needs: Vec<u64> = opened.chain(self.last.get(&call.tid).copied()).collect();
         if self.options.order == Order::Thread {
             self.leave_open(reached, &conflicts, call.tid);
@@ -92,7 +133,8 @@ impl Dispatcher<'_> {
     /// left open from the first call on that is not done.
     fn leave_open(&mut self, reached: u64, conflicts: &[u64], tid: u32) {
         if conflicts.iter().any(|n| self.flying[self.shared.frontier.slot(*n)].tid != tid) {
-            self.tally.left_open = Some(self.tally.left_open.map_or(reached, |first| first.min(reached)));
+            self.tally.left_open =
+                Some(self.tally.left_open.map_or(reached, |first| first.min(reached)));
         }
     }
 }

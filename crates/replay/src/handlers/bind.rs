@@ -16,7 +16,13 @@ pub(super) fn bind(_: &mut Executor, issue: &Issue) -> Outcome {
     if issue.call.errno() == Some(EINVAL) {
         return Outcome::Skipped("network");
     }
-    let Some(path) = issue.shape.args.iter().enumerate().find_map(|(i, arg)| issue.call.path(i as u8).filter(|_| arg.kind.path().is_some())) else {
+    let Some(path) = issue
+        .shape
+        .args
+        .iter()
+        .enumerate()
+        .find_map(|(i, arg)| issue.call.path(i as u8).filter(|_| arg.kind.path().is_some()))
+    else {
         return Outcome::Skipped("network");
     };
     let got = raw::make_node(path, MODE);

@@ -7,10 +7,11 @@ use crate::job::Issue;
 use crate::verify::compare_result;
 
 pub(super) fn chdir(executor: &mut Executor, issue: &Issue) -> Outcome {
-    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
-        Ok(arguments) => arguments,
-        Err(why) => return refusal(why),
-    };
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return refusal(why),
+        };
     let got = arguments.perform();
     if got >= 0 {
         executor.cwd = None;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use trace::world::Descriptor;
 
 pub(super) fn open(executor: &mut Executor, issue: &Issue) -> Outcome {
-    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
-        Ok(arguments) => arguments,
-        Err(why) => return refusal(why),
-    };
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return refusal(why),
+        };
     let got = arguments.perform();
     opened(issue.bound.opened.first().map(|(_, descriptor)| descriptor), got);
     Outcome::Issued(compare_result(issue, got))

@@ -10,7 +10,8 @@ use crate::verify::{compare_bytes, compare_result};
 pub(super) fn plain(executor: &mut Executor, issue: &mut Issue) -> Outcome {
     let first = once(executor, issue);
     // A number that meant several files while the call ran: what came back tells which it was.
-    if issue.others.is_empty() || issue.shape.changes || !matches!(first, Outcome::Issued(Some(_))) {
+    if issue.others.is_empty() || issue.shape.changes || !matches!(first, Outcome::Issued(Some(_)))
+    {
         return first;
     }
     for (i, other) in std::mem::take(&mut issue.others) {
@@ -25,10 +26,11 @@ pub(super) fn plain(executor: &mut Executor, issue: &mut Issue) -> Outcome {
 }
 
 fn once(executor: &mut Executor, issue: &Issue) -> Outcome {
-    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
-        Ok(arguments) => arguments,
-        Err(why) => return refusal(why),
-    };
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return refusal(why),
+        };
     let got = arguments.perform();
     let verify = executor.shared.options.verify;
     let bytes = || compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules);

@@ -23,10 +23,11 @@ pub(super) fn seek(executor: &mut Executor, issue: &Issue) -> Outcome {
             executor.shared.listings.rewind(d.file.id);
         }
     }
-    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
-        Ok(arguments) => arguments,
-        Err(why) => return refusal(why),
-    };
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return refusal(why),
+        };
     let got = arguments.perform();
     if matches!(whence, SEEK_DATA | SEEK_HOLE) {
         if issue.call.succeeded() && got != issue.call.ret {

@@ -18,7 +18,8 @@ use trace::{Call, Piece};
 
 /// The end that is a file, if the other is none and data moved.
 pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Option<End> {
-    let stored = |end: End| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
+    let stored =
+        |end: End| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
     match (stored(copies.from), stored(copies.to)) {
         _ if !call.succeeded() || call.ret <= 0 => None,
         (true, false) => Some(copies.from),
@@ -35,7 +36,12 @@ const STRETCH: usize = 1 << 20;
 /// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
 type Moved = (i64, Option<Difference>);
 
-pub(super) fn transfer(executor: &mut Executor, issue: &Issue, copies: Copies, end: End) -> Outcome {
+pub(super) fn transfer(
+    executor: &mut Executor,
+    issue: &Issue,
+    copies: Copies,
+    end: End,
+) -> Outcome {
     match carry(executor, issue, copies, end, (issue.call.ret as u64).min(MOST as u64)) {
         Ok((got, difference)) => Outcome::Issued(compare_result(issue, got).or(difference)),
         Err(why) => refusal(why),
@@ -44,12 +50,15 @@ pub(super) fn transfer(executor: &mut Executor, issue: &Issue, copies: Copies, e
 
 /// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger blocks), a copy of the captured bytes in its place.
 pub(super) fn clone(executor: &mut Executor, issue: &Issue) -> Outcome {
-    let arguments = match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
-        Ok(arguments) => arguments,
-        Err(why) => return refusal(why),
-    };
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut executor.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return refusal(why),
+        };
     let got = arguments.perform();
-    let Some(copies) = issue.shape.copies.filter(|_| issue.call.succeeded() && REFUSED.contains(&got)) else {
+    let Some(copies) =
+        issue.shape.copies.filter(|_| issue.call.succeeded() && REFUSED.contains(&got))
+    else {
         return Outcome::Issued(compare_result(issue, got));
     };
     executor.shared.copied.fetch_add(1, Relaxed);
@@ -62,7 +71,13 @@ pub(super) fn clone(executor: &mut Executor, issue: &Issue) -> Outcome {
     }
 }
 
-fn carry(executor: &mut Executor, issue: &Issue, copies: Copies, end: End, due: u64) -> Result<Moved, Refused> {
+fn carry(
+    executor: &mut Executor,
+    issue: &Issue,
+    copies: Copies,
+    end: End,
+    due: u64,
+) -> Result<Moved, Refused> {
     let call = &issue.call;
     let real = issue.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
     let room = executor.scratch.take(STRETCH).ok_or(Refused::Size)?;
@@ -76,7 +91,8 @@ fn carry(executor: &mut Executor, issue: &Issue, copies: Copies, end: End, due: 
         let offset = offset.map(|o| o.saturating_add(moved));
         let got = if end == copies.to {
             // What was not captured is zeros.
-            let held = captured.take(bytes.len(), |at, known| bytes[at..at + known.len()].copy_from_slice(known));
+            let held = captured
+                .take(bytes.len(), |at, known| bytes[at..at + known.len()].copy_from_slice(known));
             bytes[held..].fill(0);
             raw::write(real, bytes, offset)
         } else {

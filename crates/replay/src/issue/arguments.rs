@@ -87,16 +87,32 @@ impl Translation {
         for (i, arg) in shape.args.iter().enumerate() {
             let pointer = call.args[i];
             match arg.kind {
-                Kind::Int | Kind::Uint | Kind::Hex | Kind::Off | Kind::Pos | Kind::PosHigh | Kind::Size | Kind::Length | Kind::Mode => {}
+                Kind::Int
+                | Kind::Uint
+                | Kind::Hex
+                | Kind::Off
+                | Kind::Pos
+                | Kind::PosHigh
+                | Kind::Size
+                | Kind::Length
+                | Kind::Mode => {}
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
-                Kind::DirFd if call.args[i] as i32 == AT_FDCWD => this.values[i] = AT_FDCWD as isize as usize,
+                Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
+                    this.values[i] = AT_FDCWD as isize as usize
+                }
                 Kind::Fd | Kind::DirFd => this.holes[i] = Hole::Real,
-                Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => return Err(Refused::Kind),
-                Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => return Err(Refused::Kind),
+                Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => {
+                    return Err(Refused::Kind);
+                }
+                Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => {
+                    return Err(Refused::Kind);
+                }
                 Kind::Addr => this.values[i] = 0,
                 _ if pointer == 0 => {}
                 Kind::Path(_) | Kind::Str => this.string(call, i),
-                Kind::In(len, layout) if layout.form == Form::Data => this.data(call, shape, i, len, bound)?,
+                Kind::In(len, layout) if layout.form == Form::Data => {
+                    this.data(call, shape, i, len, bound)?
+                }
                 Kind::In(len, _) => this.input(call, i, len)?,
                 Kind::InOut(len, _) => this.input(call, i, len)?,
                 Kind::Out(len, layout) => this.output(call, shape, i, len, layout.form)?,
@@ -106,8 +122,15 @@ impl Translation {
         }
         for (i, arg) in shape.args.iter().enumerate() {
             // A file without a name is given one through its descriptor.
-            let Some(_) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else { continue };
-            let Kind::Path(PathUse { dir: Some(dir), follow: Follow::If { arg: flags, .. }, .. }) = arg.kind else { return Err(Refused::Kind) };
+            let Some(_) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else {
+                continue;
+            };
+            let Kind::Path(PathUse {
+                dir: Some(dir), follow: Follow::If { arg: flags, .. }, ..
+            }) = arg.kind
+            else {
+                return Err(Refused::Kind);
+            };
             this.holes[dir as usize] = Hole::Through(i as u8);
             this.values[i] = c"".as_ptr() as usize;
             this.holes[i] = Hole::None;
@@ -132,7 +155,14 @@ impl Translation {
     }
 
     /// Bulk data that go in: as many bytes as moved. What was not captured is zeros.
-    fn data(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, bound: &Bound<Real>) -> Result<(), Refused> {
+    fn data(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        i: usize,
+        len: Len,
+        bound: &Bound<Real>,
+    ) -> Result<(), Refused> {
         let count = match len {
             Len::Arg { n, unit: 1 } => Some(n as usize),
             _ => None,
@@ -153,7 +183,8 @@ impl Translation {
             return Ok(());
         }
         let direct = bound.fds.iter().flatten().any(|d| d.file.status() & O_DIRECT != 0);
-        let mut pieces = call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data);
+        let mut pieces =
+            call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data);
         if let (Some(first), None, false) = (pieces.next(), pieces.next(), direct)
             && first.bytes.len() >= moved
         {
@@ -177,7 +208,14 @@ impl Translation {
         Ok(())
     }
 
-    fn output(&mut self, call: &Call, shape: &Shape, i: usize, len: Len, form: Form) -> Result<(), Refused> {
+    fn output(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        i: usize,
+        len: Len,
+        form: Form,
+    ) -> Result<(), Refused> {
         if call.errno() == Some(EFAULT) {
             self.values[i] = NOWHERE;
             return Ok(());
@@ -186,7 +224,9 @@ impl Translation {
         if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
             let recorded = call.ret.max(0) as usize;
             let most = match (form, shape.ret) {
-                (Form::Data, Ret::Bytes) => recorded.min(MOST).next_multiple_of(4096).saturating_add(BEYOND),
+                (Form::Data, Ret::Bytes) => {
+                    recorded.min(MOST).next_multiple_of(4096).saturating_add(BEYOND)
+                }
                 _ => LIST,
             };
             let unit = unit.max(1) as usize;
@@ -204,16 +244,24 @@ impl Translation {
     /// What the kernel may read or write at argument `i`, given the values passed; `None`: more than memory.
     fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
         let word = |arg: usize, at: usize| {
-            let bytes = call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+            let bytes =
+                call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+                as usize
         };
         let length = match len {
             Len::Fixed(n) => n as usize,
             Len::Bits { n } => self.values[n as usize].div_ceil(64).checked_mul(8)?,
-            Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => self.values[n as usize].checked_mul(unit as usize)?,
-            Len::Ret { max: None, unit } => (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096),
+            Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } => {
+                self.values[n as usize].checked_mul(unit as usize)?
+            }
+            Len::Ret { max: None, unit } => {
+                (call.ret.max(0) as usize).checked_mul(unit as usize)?.max(4096)
+            }
             Len::Deref { n, unit } => word(n as usize, 0).checked_mul(unit as usize)?,
-            Len::Head { at, base, unit } => word(i, at as usize).checked_mul(unit as usize)?.checked_add(base as usize)?,
+            Len::Head { at, base, unit } => {
+                word(i, at as usize).checked_mul(unit as usize)?.checked_add(base as usize)?
+            }
         };
         Some(length)
     }
@@ -221,10 +269,18 @@ impl Translation {
 
 impl Arguments {
     /// Translates the arguments of `call` and fills in what they lack.
-    pub fn build(call: &Call, shape: &Shape, bound: &Bound<Real>, scratch: &mut Scratch) -> Result<Self, Refused> {
+    pub fn build(
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        scratch: &mut Scratch,
+    ) -> Result<Self, Refused> {
         let Translation { nr, values, holes } = Translation::of(call, shape, bound)?;
-        let mut this = Self { nr, values, rooms: [None; 6], vector: Vec::new(), vector_of: usize::MAX };
-        let real = |d: &Option<Arc<Descriptor<Real>>>| d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize;
+        let mut this =
+            Self { nr, values, rooms: [None; 6], vector: Vec::new(), vector_of: usize::MAX };
+        let real = |d: &Option<Arc<Descriptor<Real>>>| {
+            d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize
+        };
         for (i, hole) in holes.into_iter().enumerate() {
             match hole {
                 Hole::None | Hole::Recorded => {}
@@ -260,7 +316,13 @@ impl Arguments {
         if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }
     }
 
-    fn room(&mut self, i: usize, len: usize, clean: bool, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn room(
+        &mut self,
+        i: usize,
+        len: usize,
+        clean: bool,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let room = scratch.take(len).ok_or(Refused::Size)?;
         if clean {
             freshen(scratch.bytes_mut(room));
@@ -270,7 +332,12 @@ impl Arguments {
         Ok(())
     }
 
-    fn text(&mut self, [root, rest]: [&[u8]; 2], i: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn text(
+        &mut self,
+        [root, rest]: [&[u8]; 2],
+        i: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let room = scratch.take(root.len() + rest.len() + 1).ok_or(Refused::Size)?;
         let bytes = scratch.bytes_mut(room);
         bytes[..root.len()].copy_from_slice(root);
@@ -280,7 +347,15 @@ impl Arguments {
         Ok(())
     }
 
-    fn input(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize, len: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn input(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        i: usize,
+        len: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let room = scratch.take(len).ok_or(Refused::Size)?;
         let bytes = scratch.bytes_mut(room);
         let known = given(call, i).map_or(&[][..], |p| p.bytes.as_slice());
@@ -300,11 +375,18 @@ impl Arguments {
     }
 
     /// `iovec`s going in: one after the other in one room.
-    fn gather(&mut self, call: &Call, i: usize, count: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn gather(
+        &mut self,
+        call: &Call,
+        i: usize,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let mut lengths = lengths(call, i, call.args[count] as usize);
         let moved = call.ret.max(0) as usize;
         if call.errno().is_some() || lengths.is_empty() {
-            lengths = vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+            lengths =
+                vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
         } else {
             clip(&mut lengths, moved);
         }
@@ -321,10 +403,17 @@ impl Arguments {
     }
 
     /// `iovec`s coming out: a room each.
-    fn scatter(&mut self, call: &Call, i: usize, count: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+    fn scatter(
+        &mut self,
+        call: &Call,
+        i: usize,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let mut lengths = lengths(call, i, call.args[count] as usize);
         if lengths.is_empty() {
-            lengths = vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+            lengths =
+                vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
         }
         clip(&mut lengths, (call.ret.max(0) as usize).min(MOST).next_multiple_of(4096) + BEYOND);
         let mut list = Vec::with_capacity(lengths.len());
@@ -337,9 +426,17 @@ impl Arguments {
         self.list(i, count, call, &list, scratch)
     }
 
-    fn list(&mut self, i: usize, count: usize, call: &Call, list: &[(usize, usize)], scratch: &mut Scratch) -> Result<(), Refused> {
+    fn list(
+        &mut self,
+        i: usize,
+        count: usize,
+        call: &Call,
+        list: &[(usize, usize)],
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
         let room = scratch.take(list.len() * 16).ok_or(Refused::Size)?;
-        for ((address, len), place) in list.iter().zip(scratch.bytes_mut(room).chunks_exact_mut(16)) {
+        for ((address, len), place) in list.iter().zip(scratch.bytes_mut(room).chunks_exact_mut(16))
+        {
             place[..8].copy_from_slice(&address.to_ne_bytes());
             place[8..].copy_from_slice(&len.to_ne_bytes());
         }
@@ -354,7 +451,9 @@ impl Arguments {
 
 /// The string of argument `i`, if it could be read.
 fn text(call: &Call, i: usize) -> Option<&[u8]> {
-    call.piece(i as u8, PieceKind::String).filter(|p| p.flags & UNREADABLE == 0).map(|p| p.bytes.as_slice())
+    call.piece(i as u8, PieceKind::String)
+        .filter(|p| p.flags & UNREADABLE == 0)
+        .map(|p| p.bytes.as_slice())
 }
 
 /// The struct, or the other small buffer, that argument `i` pointed to.
@@ -363,14 +462,23 @@ fn given(call: &Call, i: usize) -> Option<&Piece> {
 }
 
 /// The string of argument `i` as it is passed here, in two parts: a process with a root of its own has its absolute paths start there.
-pub(super) fn string<'a>(call: &'a Call, shape: &Shape, bound: &'a Bound<Real>, i: usize) -> [&'a [u8]; 2] {
+pub(super) fn string<'a>(
+    call: &'a Call,
+    shape: &Shape,
+    bound: &'a Bound<Real>,
+    i: usize,
+) -> [&'a [u8]; 2] {
     let through = bound.through[i].as_ref();
     let text = match (&bound.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => text(call, i).unwrap_or_default(),
     };
     let path = matches!(shape.args[i].kind, Kind::Path(_));
-    let root = bound.root.as_ref().filter(|_| path && through.is_none() && text.first() == Some(&b'/')).map_or(&b""[..], |r| &*r.path);
+    let root = bound
+        .root
+        .as_ref()
+        .filter(|_| path && through.is_none() && text.first() == Some(&b'/'))
+        .map_or(&b""[..], |r| &*r.path);
     [root, text]
 }
 
@@ -414,7 +522,11 @@ fn clean(bytes: &mut [u8]) {
 /// The lengths of the recorded vectors.
 fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     let bytes = call.piece(i as u8, PieceKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
-    let length = |v: &[u8]| usize::try_from(u64::from_le_bytes(v[8..16].try_into().expect("eight bytes"))).unwrap_or(usize::MAX).min(MOST);
+    let length = |v: &[u8]| {
+        usize::try_from(u64::from_le_bytes(v[8..16].try_into().expect("eight bytes")))
+            .unwrap_or(usize::MAX)
+            .min(MOST)
+    };
     bytes.chunks_exact(16).take(count.min(IOV_MAX)).map(length).collect()
 }
 
@@ -435,7 +547,9 @@ trait FieldSize {
 impl FieldSize for Kind {
     fn field_size(&self, at: u32) -> usize {
         match self {
-            Kind::In(_, layout) | Kind::InOut(_, layout) => layout.fields.iter().find(|f| f.at == at).map_or(4, |f| usize::from(f.size.min(8))),
+            Kind::In(_, layout) | Kind::InOut(_, layout) => {
+                layout.fields.iter().find(|f| f.at == at).map_or(4, |f| usize::from(f.size.min(8)))
+            }
             _ => 4,
         }
     }

@@ -25,7 +25,11 @@ pub(crate) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
     for line in 0..(what.addr() % 64 + size_of::<T>()).div_ceil(64).min(4) {
         // SAFETY: a hint; no address is wrong.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(what.cast::<i8>().wrapping_add(line * 64)) };
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                what.cast::<i8>().wrapping_add(line * 64),
+            )
+        };
     }
 }
 
@@ -131,14 +135,20 @@ pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
 pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
-    plain(Sysno::openat, [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0])
+    plain(
+        Sysno::openat,
+        [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0],
+    )
 }
 
 /// mknod(2) of a name (a NUL is added).
 pub(crate) fn make_node(path: &[u8], mode: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
-    plain(Sysno::mknodat, [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, mode as usize, 0, 0, 0])
+    plain(
+        Sysno::mknodat,
+        [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, mode as usize, 0, 0, 0],
+    )
 }
 
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
@@ -147,7 +157,8 @@ pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
     if root < 0 {
         return root;
     }
-    let groups = plain(Sysno::setgroups, [who.groups.len(), who.groups.as_ptr() as usize, 0, 0, 0, 0]);
+    let groups =
+        plain(Sysno::setgroups, [who.groups.len(), who.groups.as_ptr() as usize, 0, 0, 0, 0]);
     let group = plain(Sysno::setresgid, [who.gid as usize, who.egid as usize, 0, 0, 0, 0]);
     let user = plain(Sysno::setresuid, [who.uid as usize, who.euid as usize, 0, 0, 0, 0]);
     groups.min(group).min(user)

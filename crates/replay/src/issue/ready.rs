@@ -34,21 +34,41 @@ pub(crate) struct Ready {
 impl Ready {
     /// The call, if it is one of these, and its strings, which it points to: they are to be kept with it. `compared`: what comes back will be compared with the
     /// recorded data; `mapped`: as far as it is no bulk data.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>, compared: bool, mapped: bool) -> Option<(Self, Box<[u8]>)> {
+    pub fn of(
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        compared: bool,
+        mapped: bool,
+    ) -> Option<(Self, Box<[u8]>)> {
         let Translation { nr, values, holes } = Translation::of(call, shape, bound).ok()?;
-        let mut this = Self { nr, values, fd: NONE, room: NONE, clean: false, len: 0, data: None, whole: true };
+        let mut this = Self {
+            nr,
+            values,
+            fd: NONE,
+            room: NONE,
+            clean: false,
+            len: 0,
+            data: None,
+            whole: true,
+        };
         let mut strings = Vec::new();
         for (i, hole) in holes.into_iter().enumerate() {
             match hole {
                 Hole::None => {}
                 Hole::Real if this.fd == NONE => this.fd = i as u8,
                 Hole::Recorded if this.data.is_none() && this.room == NONE => {
-                    this.hold(call.pieces.iter().find(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data)?);
+                    this.hold(
+                        call.pieces
+                            .iter()
+                            .find(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data)?,
+                    );
                 }
                 Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
                     (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
                     let mut data = data_of(call, i);
-                    let piece = if clean { come_of(call, i) } else { data.next().filter(|_| !mapped) };
+                    let piece =
+                        if clean { come_of(call, i) } else { data.next().filter(|_| !mapped) };
                     piece.filter(|_| compared).into_iter().for_each(|piece| this.hold(piece));
                     if data.next().is_some() {
                         return None;
@@ -56,7 +76,9 @@ impl Ready {
                 }
                 Hole::Text => {
                     this.values[i] = strings.len();
-                    string(call, shape, bound, i).iter().for_each(|part| strings.extend_from_slice(part));
+                    string(call, shape, bound, i)
+                        .iter()
+                        .for_each(|part| strings.extend_from_slice(part));
                     strings.push(0);
                 }
                 _ => return None,
@@ -90,7 +112,11 @@ impl Ready {
 
     /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes came back.
     #[inline(always)]
-    pub fn perform(&self, real: i32, scratch: &mut Scratch) -> Result<(i64, Option<Room>), Refused> {
+    pub fn perform(
+        &self,
+        real: i32,
+        scratch: &mut Scratch,
+    ) -> Result<(i64, Option<Room>), Refused> {
         let mut values = self.values;
         if let Some(value) = values.get_mut(usize::from(self.fd)) {
             *value = real as isize as usize;

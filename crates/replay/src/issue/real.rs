@@ -2,7 +2,9 @@
 
 use super::raw::close;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
 
 /// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
 #[derive(Debug)]

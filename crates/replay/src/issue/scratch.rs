@@ -37,7 +37,14 @@ unsafe impl Send for Scratch {}
 
 fn map(len: usize) -> Option<NonNull<u8>> {
     // SAFETY: a new private anonymous mapping touches no memory that exists.
-    let mapping = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE) };
+    let mapping = unsafe {
+        mmap_anonymous(
+            std::ptr::null_mut(),
+            len,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::NORESERVE,
+        )
+    };
     NonNull::new(mapping.ok()?.cast())
 }
 
@@ -83,7 +90,13 @@ impl Scratch {
         }
         if self.used > KEEP {
             // SAFETY: within the arena; pages given back read as zeros.
-            let _ = unsafe { madvise(self.arena.add(KEEP).as_ptr().cast(), self.used - KEEP, Advice::LinuxDontNeed) };
+            let _ = unsafe {
+                madvise(
+                    self.arena.add(KEEP).as_ptr().cast(),
+                    self.used - KEEP,
+                    Advice::LinuxDontNeed,
+                )
+            };
         }
         self.used = 0;
     }

@@ -58,7 +58,12 @@ use rustix::fs::Stat;
 
 impl Place {
     fn new(base: &Path) -> Self {
-        Self { base: fs::open(base, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap(), fds: Vec::new(), raw: None, listing: Vec::new() }
+        Self {
+            base: fs::open(base, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap(),
+            fds: Vec::new(),
+            raw: None,
+            listing: Vec::new(),
+        }
     }
 
     fn fd(&self, slot: usize) -> Result<&OwnedFd, Errno> {
@@ -78,7 +83,12 @@ impl Place {
         self.raw = None;
         match op {
             Op::Open(path, flags) => {
-                let fd = fs::openat(&self.base, path, OFlags::from_bits_retain(*flags) | OFlags::CLOEXEC, Mode::from_raw_mode(0o640))?;
+                let fd = fs::openat(
+                    &self.base,
+                    path,
+                    OFlags::from_bits_retain(*flags) | OFlags::CLOEXEC,
+                    Mode::from_raw_mode(0o640),
+                )?;
                 self.raw = Some(fs::fstat(&fd)?);
                 let slot = self.fds.iter().position(Option::is_none).unwrap_or(self.fds.len());
                 self.fds.resize_with(self.fds.len().max(slot + 1), || None);
@@ -103,12 +113,19 @@ impl Place {
                 };
                 return Ok(n as i64);
             }
-            Op::Seek(slot, to) => return Ok(fs::seek(self.fd(*slot)?, fs::SeekFrom::Start(*to))? as i64),
+            Op::Seek(slot, to) => {
+                return Ok(fs::seek(self.fd(*slot)?, fs::SeekFrom::Start(*to))? as i64);
+            }
             Op::Resize(slot, len) => fs::ftruncate(self.fd(*slot)?, *len)?,
             Op::Truncate(path, len) => {
                 let path = std::ffi::CString::new(path.as_bytes()).unwrap();
                 // truncate(2) takes no directory descriptor.
-                let fd = fs::openat(&self.base, &*path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+                let fd = fs::openat(
+                    &self.base,
+                    &*path,
+                    OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+                    Mode::empty(),
+                )?;
                 fs::ftruncate(fd, *len)?;
             }
             Op::Mkdir(path) => fs::mkdirat(&self.base, path, Mode::from_raw_mode(0o750))?,
@@ -122,14 +139,27 @@ impl Place {
                 return Ok(out.bytes.len() as i64);
             }
             Op::Stat(path, follow) => {
-                let stat = fs::statat(&self.base, path, if *follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW })?;
+                let stat = fs::statat(
+                    &self.base,
+                    path,
+                    if *follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW },
+                )?;
                 let directory = stat.st_mode & 0o170_000 == 0o040_000;
-                out.stat = Some((stat.st_mode, if directory { 0 } else { stat.st_size }, if directory { 0 } else { stat.st_nlink }));
+                out.stat = Some((
+                    stat.st_mode,
+                    if directory { 0 } else { stat.st_size },
+                    if directory { 0 } else { stat.st_nlink },
+                ));
                 self.raw = Some(stat);
             }
             Op::List(slot) => {
                 // From its beginning, whatever was read before.
-                let fd = fs::openat(self.fd(*slot)?, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                let fd = fs::openat(
+                    self.fd(*slot)?,
+                    ".",
+                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?;
                 self.listing.clear();
                 let mut buffer = vec![std::mem::MaybeUninit::uninit(); 1 << 16];
                 let mut raw = fs::RawDir::new(&fd, &mut buffer);
@@ -137,10 +167,14 @@ impl Place {
                     let entry = entry?;
                     let name = entry.file_name().to_bytes();
                     let kind = entry.file_type() as u8;
-                    let kind = [(fs::FileType::Directory, 4), (fs::FileType::RegularFile, 8), (fs::FileType::Symlink, 10)]
-                        .into_iter()
-                        .find(|k| k.0 == entry.file_type())
-                        .map_or(kind, |k| k.1);
+                    let kind = [
+                        (fs::FileType::Directory, 4),
+                        (fs::FileType::RegularFile, 8),
+                        (fs::FileType::Symlink, 10),
+                    ]
+                    .into_iter()
+                    .find(|k| k.0 == entry.file_type())
+                    .map_or(kind, |k| k.1);
                     let len = (19 + name.len() + 1).next_multiple_of(8);
                     let start = self.listing.len();
                     self.listing.extend_from_slice(&entry.ino().to_le_bytes());
@@ -153,7 +187,9 @@ impl Place {
                 }
                 return Ok(self.listing.len() as i64);
             }
-            Op::Chmod(path, mode) => fs::chmodat(&self.base, path, Mode::from_raw_mode(*mode), AtFlags::empty())?,
+            Op::Chmod(path, mode) => {
+                fs::chmodat(&self.base, path, Mode::from_raw_mode(*mode), AtFlags::empty())?
+            }
             Op::Close(slot) => {
                 self.fd(*slot)?;
                 self.fds[*slot] = None;
@@ -177,7 +213,14 @@ const PID: u32 = 77;
 const AT_FDCWD: u64 = -100i64 as u64;
 
 fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
-    Piece { arg, kind, flags: AT_EXIT, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: Buffer::from(bytes) }
+    Piece {
+        arg,
+        kind,
+        flags: AT_EXIT,
+        len: bytes.len() as u64,
+        wanted: bytes.len() as u64,
+        bytes: Buffer::from(bytes),
+    }
 }
 
 fn identity(path: &Path, stat: &Stat, born: u64) -> Vec<u8> {
@@ -199,8 +242,11 @@ fn identity(path: &Path, stat: &Stat, born: u64) -> Vec<u8> {
 impl Teller {
     fn new(base: &Path) -> Self {
         let stat = fs::stat(base).unwrap();
-        let event = |kind, args, pieces| Item::Event(Event { time: 0, kind, pid: PID, tid: PID, args, pieces });
-        let cwd = piece(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &identity(base, &stat, 1));
+        let event = |kind, args, pieces| {
+            Item::Event(Event { time: 0, kind, pid: PID, tid: PID, args, pieces })
+        };
+        let cwd =
+            piece(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &identity(base, &stat, 1));
         let state = event(RecordKind::State, [0o22, 0, 0, 0, 0, 0], vec![cwd]);
         Self { items: vec![event(RecordKind::Start, [0; 6], Vec::new()), state], clock: 10 }
     }
@@ -210,12 +256,26 @@ impl Teller {
         let fd = |slot: usize| (slot + FIRST_FD) as u64;
         let path = |arg, path: &str| piece(arg, PieceKind::String, path.as_bytes());
         let (name, args, mut pieces): (&str, [u64; 6], Vec<Piece>) = match op {
-            Op::Open(p, flags) => ("openat", [at, 1, u64::from(*flags), 0o640, 0, 0], vec![path(1, p)]),
-            Op::Read(slot, len, None) => ("read", [fd(*slot), 1, *len as u64, 0, 0, 0], vec![piece(1, PieceKind::Data, &out.bytes)]),
-            Op::Read(slot, len, Some(p)) => ("pread64", [fd(*slot), 1, *len as u64, *p, 0, 0], vec![piece(1, PieceKind::Data, &out.bytes)]),
+            Op::Open(p, flags) => {
+                ("openat", [at, 1, u64::from(*flags), 0o640, 0, 0], vec![path(1, p)])
+            }
+            Op::Read(slot, len, None) => (
+                "read",
+                [fd(*slot), 1, *len as u64, 0, 0, 0],
+                vec![piece(1, PieceKind::Data, &out.bytes)],
+            ),
+            Op::Read(slot, len, Some(p)) => (
+                "pread64",
+                [fd(*slot), 1, *len as u64, *p, 0, 0],
+                vec![piece(1, PieceKind::Data, &out.bytes)],
+            ),
             Op::Write(slot, len, p) => {
                 let data = piece(1, PieceKind::Data, &pattern(*len)[..out.ret.max(0) as usize]);
-                (if p.is_some() { "pwrite64" } else { "write" }, [fd(*slot), 1, *len as u64, p.unwrap_or(0), 0, 0], vec![data])
+                (
+                    if p.is_some() { "pwrite64" } else { "write" },
+                    [fd(*slot), 1, *len as u64, p.unwrap_or(0), 0, 0],
+                    vec![data],
+                )
             }
             Op::Seek(slot, to) => ("lseek", [fd(*slot), *to, 0, 0, 0, 0], vec![]),
             Op::Resize(slot, len) => ("ftruncate", [fd(*slot), *len, 0, 0, 0, 0], vec![]),
@@ -226,20 +286,34 @@ impl Teller {
             Op::Rename(a, b) => ("rename", [1, 1, 0, 0, 0, 0], vec![path(0, a), path(1, b)]),
             Op::Link(a, b) => ("linkat", [at, 1, at, 1, 0, 0], vec![path(1, a), path(3, b)]),
             Op::Symlink(a, b) => ("symlink", [1, 1, 0, 0, 0, 0], vec![path(0, a), path(1, b)]),
-            Op::Readlink(p) => ("readlink", [1, 1, 4096, 0, 0, 0], vec![path(0, p), piece(1, PieceKind::Bytes, &out.bytes)]),
+            Op::Readlink(p) => (
+                "readlink",
+                [1, 1, 4096, 0, 0, 0],
+                vec![path(0, p), piece(1, PieceKind::Bytes, &out.bytes)],
+            ),
             Op::Stat(p, follow) => {
                 let mut bytes = vec![0u8; 144];
                 if let Some(s) = &place.raw {
-                    for (at, value) in [(0, s.st_dev), (8, s.st_ino), (16, s.st_nlink), (48, s.st_size as u64)] {
+                    for (at, value) in
+                        [(0, s.st_dev), (8, s.st_ino), (16, s.st_nlink), (48, s.st_size as u64)]
+                    {
                         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
                     }
                     for (at, value) in [(24, s.st_mode), (28, s.st_uid), (32, s.st_gid)] {
                         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
                     }
                 }
-                (if *follow { "stat" } else { "lstat" }, [1, 1, 0, 0, 0, 0], vec![path(0, p), piece(1, PieceKind::Bytes, &bytes)])
+                (
+                    if *follow { "stat" } else { "lstat" },
+                    [1, 1, 0, 0, 0, 0],
+                    vec![path(0, p), piece(1, PieceKind::Bytes, &bytes)],
+                )
             }
-            Op::List(slot) => ("getdents64", [fd(*slot), 1, 1 << 16, 0, 0, 0], vec![piece(1, PieceKind::Bytes, &place.listing)]),
+            Op::List(slot) => (
+                "getdents64",
+                [fd(*slot), 1, 1 << 16, 0, 0, 0],
+                vec![piece(1, PieceKind::Bytes, &place.listing)],
+            ),
             Op::Chmod(p, mode) => ("chmod", [1, u64::from(*mode), 0, 0, 0, 0], vec![path(0, p)]),
             Op::Close(slot) => ("close", [fd(*slot), 0, 0, 0, 0, 0], vec![]),
         };
@@ -251,7 +325,11 @@ impl Teller {
             let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
             let s = fs::statx(file, c"", AtFlags::EMPTY_PATH, fs::StatxFlags::BTIME).unwrap();
             let born = s.stx_btime.tv_sec as u64 * 1_000_000_000 + u64::from(s.stx_btime.tv_nsec);
-            pieces.push(piece(abi::plan::RESULT, PieceKind::Identity, &identity(&shown, stat, born)));
+            pieces.push(piece(
+                abi::plan::RESULT,
+                PieceKind::Identity,
+                &identity(&shown, stat, born),
+            ));
         }
         let nr = abi::by_name(name).unwrap_or_else(|| panic!("no row for {name}")).number;
         self.clock += 10;
@@ -274,15 +352,18 @@ impl Teller {
 
 fn path() -> impl Strategy<Value = String> {
     let part = prop_oneof![4 => Just("a"), 4 => Just("b"), 3 => Just("c"), 1 => Just(".")];
-    (prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")], proptest::collection::vec(part, 0..3), prop::bool::weighted(0.05)).prop_map(
-        |(first, rest, slash)| {
+    (
+        prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")],
+        proptest::collection::vec(part, 0..3),
+        prop::bool::weighted(0.05),
+    )
+        .prop_map(|(first, rest, slash)| {
             let mut path = first.to_owned();
             for part in rest {
                 path = path + "/" + part;
             }
             if slash { path + "/" } else { path }
-        },
-    )
+        })
 }
 
 fn target() -> impl Strategy<Value = String> {
@@ -290,7 +371,9 @@ fn target() -> impl Strategy<Value = String> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let flags = prop::sample::select(vec![0, 2, 1, 0o102, 0o302, 0o1102, 0o1001, 0o2001, 0o2101, 0o200_000, 0o400_000]);
+    let flags = prop::sample::select(vec![
+        0, 2, 1, 0o102, 0o302, 0o1102, 0o1001, 0o2001, 0o2101, 0o200_000, 0o400_000,
+    ]);
     let at = || prop::option::of(0u64..50);
     prop_oneof![
         6 => (path(), flags).prop_map(|(p, f)| Op::Open(p, f)),
@@ -328,7 +411,11 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     }
     drop(stager);
     // Files have times of a clock that may stand still while this machine does.
-    let coarse = || nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map(std::time::Duration::from).unwrap();
+    let coarse = || {
+        nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)
+            .map(std::time::Duration::from)
+            .unwrap()
+    };
     let staged = coarse();
     while coarse() < staged + std::time::Duration::from_millis(25) {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -346,16 +433,27 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
 
     let trace = tempfile::tempdir().unwrap();
     let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    let moved = trace::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>)).unwrap();
+    let moved =
+        trace::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
+            .unwrap();
     let about = Circumstances { began, live, moved, final_state: live, ..Circumstances::default() };
     use std::os::fd::AsFd;
-    infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about).unwrap();
+    infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
+        .unwrap();
     let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();
     let rows = trace::files::read_rows(open("files.parquet")).unwrap();
-    let origins: Vec<Origin> = trace::files::Origins::open(open("initial.parquet")).unwrap().map(Result::unwrap).collect();
+    let origins: Vec<Origin> =
+        trace::files::Origins::open(open("initial.parquet")).unwrap().map(Result::unwrap).collect();
 
     let root = tempfile::tempdir().unwrap();
-    prepare_from(&rows, std::iter::empty(), origins.into_iter().map(Ok), || Ok(teller.items.iter().cloned().map(Ok)), root.path()).unwrap();
+    prepare_from(
+        &rows,
+        std::iter::empty(),
+        origins.into_iter().map(Ok),
+        || Ok(teller.items.iter().cloned().map(Ok)),
+        root.path(),
+    )
+    .unwrap();
     let mut here: PathBuf = root.path().to_owned();
     here.push(base.strip_prefix("/").unwrap());
     let mut here = Place::new(&here);
@@ -368,7 +466,9 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         }
         // Where a path led nowhere and nothing else was ever seen of it, the trace does not tell which component was missing or no directory.
         let nowhere = [-2, -20, -40];
-        if nowhere.contains(&got.ret) && nowhere.contains(&expected.ret) || !live && got.ret < 0 && expected.ret < 0 {
+        if nowhere.contains(&got.ret) && nowhere.contains(&expected.ret)
+            || !live && got.ret < 0 && expected.ret < 0
+        {
             continue;
         }
         for out in [&mut got, &mut expected] {

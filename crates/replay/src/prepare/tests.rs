@@ -5,7 +5,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 #[test]
 fn restrictive_modes_are_set_last() {
     let dir = tempfile::tempdir().unwrap();
-    let mut rows = [row("/", FileType::Directory), row("/closed", FileType::Directory), file("/closed/f", b"secret", 3)];
+    let mut rows = [
+        row("/", FileType::Directory),
+        row("/closed", FileType::Directory),
+        file("/closed/f", b"secret", 3),
+    ];
     rows[1].initial.as_mut().unwrap().mode = Some(0);
     rows[2].initial.as_mut().unwrap().mode = Some(0o4000);
     let done = make(&rows, &[(3, b"secret")], dir.path()).unwrap();
@@ -14,7 +18,8 @@ fn restrictive_modes_are_set_last() {
     assert_eq!(meta.mode() & 0o7777, 0);
     std::fs::set_permissions(dir.path().join("closed"), PermissionsExt::from_mode(0o700)).unwrap();
     assert_eq!(std::fs::metadata(dir.path().join("closed/f")).unwrap().mode() & 0o7777, 0o4000);
-    std::fs::set_permissions(dir.path().join("closed/f"), PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(dir.path().join("closed/f"), PermissionsExt::from_mode(0o600))
+        .unwrap();
     assert_eq!(std::fs::read(dir.path().join("closed/f")).unwrap(), b"secret");
 }
 
@@ -40,9 +45,23 @@ fn content_comes_from_parts_of_calls() {
     let rows = [row("/", FileType::Directory), file("/f", b"0123456789", 5)];
     let mut split = call(4, b"56xx");
     split.pieces.push(call(4, b"789").pieces.remove(0));
-    let items = || Ok([Ok(Item::Call(call(1, b"ab01234"))), Ok(Item::Call(call(2, b"other"))), Ok(Item::Call(split))].into_iter());
+    let items = || {
+        Ok([
+            Ok(Item::Call(call(1, b"ab01234"))),
+            Ok(Item::Call(call(2, b"other"))),
+            Ok(Item::Call(split)),
+        ]
+        .into_iter())
+    };
     let origin = |offset, len, seq, at| Ok(Origin { file: 5, offset, len, seq, at });
-    prepare_from(&rows, std::iter::empty(), [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(), items, dir.path()).unwrap();
+    prepare_from(
+        &rows,
+        std::iter::empty(),
+        [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(),
+        items,
+        dir.path(),
+    )
+    .unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"0123456789");
 }
 
@@ -55,7 +74,15 @@ fn nothing_is_made_through_a_link() {
     let rows = [row("/", FileType::Directory), link, file("/out/f", b"x", 1)];
     assert!(matches!(make(&rows, &[(1, b"x")], dir.path()), Err(PrepareError::Make { .. })));
     for hostile in ["/a/../../f", "/..", "/.", "//", "relative"] {
-        assert!(make(&[row("/", FileType::Directory), file(hostile, b"x", 1)], &[(1, b"x")], dir.path()).is_err(), "{hostile}");
+        assert!(
+            make(
+                &[row("/", FileType::Directory), file(hostile, b"x", 1)],
+                &[(1, b"x")],
+                dir.path()
+            )
+            .is_err(),
+            "{hostile}"
+        );
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }

@@ -7,7 +7,17 @@ use trace::{Call, Piece};
 
 /// A name that stood there at first.
 pub fn row(path: &str, kind: FileType) -> Row {
-    let state = State { kind, mode: None, uid: None, gid: None, size: None, links: None, target: None, group: None, xattrs: Vec::new() };
+    let state = State {
+        kind,
+        mode: None,
+        uid: None,
+        gid: None,
+        size: None,
+        links: None,
+        target: None,
+        group: None,
+        xattrs: Vec::new(),
+    };
     let path = path.as_bytes().to_vec();
     let mode = match kind {
         FileType::Directory => Some(0o755),
@@ -15,7 +25,14 @@ pub fn row(path: &str, kind: FileType) -> Row {
         _ => None,
     };
     let size = (kind == FileType::Regular).then_some(0);
-    Row { path, file: None, initial: Some(State { mode, size, ..state }), holes: Vec::new(), allocated: Vec::new(), last: Final::Absent }
+    Row {
+        path,
+        file: None,
+        initial: Some(State { mode, size, ..state }),
+        holes: Vec::new(),
+        allocated: Vec::new(),
+        last: Final::Absent,
+    }
 }
 
 /// A file that stood there at first.
@@ -28,7 +45,14 @@ pub fn file(path: &str, content: &[u8], number: u32) -> Row {
 
 /// A call that moved these bytes.
 pub fn call(seq: u64, bytes: &[u8]) -> Call {
-    let piece = Piece { arg: 1, kind: PieceKind::Data, flags: 0, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: Buffer::from(bytes) };
+    let piece = Piece {
+        arg: 1,
+        kind: PieceKind::Data,
+        flags: 0,
+        len: bytes.len() as u64,
+        wanted: bytes.len() as u64,
+        bytes: Buffer::from(bytes),
+    };
     Call {
         seq,
         entered: seq,
@@ -45,8 +69,16 @@ pub fn call(seq: u64, bytes: &[u8]) -> Call {
 }
 
 /// Makes a tree whose files were read whole, by one call each.
-pub fn make(rows: &[Row], contents: &[(u32, &[u8])], root: &Path) -> Result<Prepared, PrepareError> {
-    let origin = |(i, (file, bytes)): (usize, &(u32, &[u8]))| Ok(Origin { file: *file, offset: 0, len: bytes.len() as u64, seq: i as u64, at: 0 });
-    let items = || Ok(contents.iter().enumerate().map(|(i, (_, bytes))| Ok(Item::Call(call(i as u64, bytes)))));
+pub fn make(
+    rows: &[Row],
+    contents: &[(u32, &[u8])],
+    root: &Path,
+) -> Result<Prepared, PrepareError> {
+    let origin = |(i, (file, bytes)): (usize, &(u32, &[u8]))| {
+        Ok(Origin { file: *file, offset: 0, len: bytes.len() as u64, seq: i as u64, at: 0 })
+    };
+    let items = || {
+        Ok(contents.iter().enumerate().map(|(i, (_, bytes))| Ok(Item::Call(call(i as u64, bytes)))))
+    };
     prepare_from(rows, std::iter::empty(), contents.iter().enumerate().map(origin), items, root)
 }

@@ -31,7 +31,8 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
             state.links = Some(if state.group.is_some() { 2 } else { 1 });
             let file = std::fs::File::open(&path).unwrap();
             let size = file.metadata().unwrap().len();
-            content = Content::Hash(Known::Whole, content_hash(&file, &Known::Whole, size).unwrap());
+            content =
+                Content::Hash(Known::Whole, content_hash(&file, &Known::Whole, size).unwrap());
         }
         row.last = Final::Present(state, content);
     }
@@ -41,7 +42,12 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
 fn differences(change: impl FnOnce(PathBuf)) -> Vec<String> {
     let (dir, rows) = tree();
     change(dir.path().to_owned());
-    compare(&rows, dir.path(), false).unwrap().differences.iter().map(|d| format!("{} {}", d.path.escape_ascii(), d.what)).collect()
+    compare(&rows, dir.path(), false)
+        .unwrap()
+        .differences
+        .iter()
+        .map(|d| format!("{} {}", d.path.escape_ascii(), d.what))
+        .collect()
 }
 
 #[test]
@@ -58,10 +64,26 @@ fn each_change_is_named() {
     assert_eq!(differences(|d| std::fs::write(d.join("d/b"), b"worlds").unwrap()), ["/d/b size"]);
     assert_eq!(differences(|d| std::fs::write(d.join("d/new"), b"").unwrap()), ["/d/new presence"]);
     assert_eq!(differences(|d| std::fs::create_dir_all(d.join("x/y")).unwrap()), ["/x presence"]);
-    assert_eq!(differences(|d| std::fs::remove_file(d.join("d/fifo")).unwrap()), ["/d/fifo presence"]);
-    assert_eq!(differences(|d| std::fs::set_permissions(d.join("d/b"), PermissionsExt::from_mode(0o640)).unwrap()), ["/d/b mode"]);
-    assert_eq!(differences(|d| std::fs::set_permissions(d.join("d"), PermissionsExt::from_mode(0o1755)).unwrap()), ["/d mode"]);
-    assert_eq!(differences(|d| std::fs::hard_link(d.join("d/b"), d.join("d/c")).unwrap()), ["/d/b links", "/d/c presence"]);
+    assert_eq!(
+        differences(|d| std::fs::remove_file(d.join("d/fifo")).unwrap()),
+        ["/d/fifo presence"]
+    );
+    assert_eq!(
+        differences(
+            |d| std::fs::set_permissions(d.join("d/b"), PermissionsExt::from_mode(0o640)).unwrap()
+        ),
+        ["/d/b mode"]
+    );
+    assert_eq!(
+        differences(
+            |d| std::fs::set_permissions(d.join("d"), PermissionsExt::from_mode(0o1755)).unwrap()
+        ),
+        ["/d mode"]
+    );
+    assert_eq!(
+        differences(|d| std::fs::hard_link(d.join("d/b"), d.join("d/c")).unwrap()),
+        ["/d/b links", "/d/c presence"]
+    );
     let unlinked = |d: PathBuf| {
         std::fs::remove_file(d.join("d/hard")).unwrap();
         std::fs::write(d.join("d/hard"), b"hello").unwrap();
@@ -72,7 +94,10 @@ fn each_change_is_named() {
         std::fs::remove_file(d.join("d/lonely")).unwrap();
         std::fs::hard_link(d.join("d/a"), d.join("d/lonely")).unwrap();
     };
-    assert_eq!(differences(linked), ["/d/a links", "/d/hard links", "/d/lonely names", "/d/lonely links", "/d/lonely size"]);
+    assert_eq!(
+        differences(linked),
+        ["/d/a links", "/d/hard links", "/d/lonely names", "/d/lonely links", "/d/lonely size"]
+    );
     let retarget = |d: PathBuf| {
         std::fs::remove_file(d.join("d/dangling")).unwrap();
         symlink("/somewhere", d.join("d/dangling")).unwrap();
@@ -97,5 +122,9 @@ fn a_link_is_not_followed_out() {
     symlink("/etc", dir.path().join("d")).unwrap();
     let report = compare(&rows, dir.path(), false).unwrap();
     assert_eq!(report.differences[0].what, "type");
-    assert!(report.differences.iter().skip(1).all(|d| d.what == "presence") || report.excluded.len() == 6, "{report:?}");
+    assert!(
+        report.differences.iter().skip(1).all(|d| d.what == "presence")
+            || report.excluded.len() == 6,
+        "{report:?}"
+    );
 }

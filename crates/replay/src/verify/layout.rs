@@ -16,29 +16,48 @@ fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
 }
 
 /// Compares what both have of a struct, or of an array of structs.
-pub(super) fn structs(name: &str, layout: &Layout, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
+pub(super) fn structs(
+    name: &str,
+    layout: &Layout,
+    recorded: &[u8],
+    got: &[u8],
+    rules: &Rules,
+) -> Option<Difference> {
     let size = (layout.size as usize).max(1);
     let several = layout.form == Form::Array;
     let count = if several { recorded.len() / size } else { 1 };
     for n in 0..count {
         let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
-        let directory = layout.fields.iter().filter(|f| f.is == Is::Mode).any(|f| value(f, a).is_some_and(|m| m & S_IFMT == S_IFDIR));
+        let directory = layout
+            .fields
+            .iter()
+            .filter(|f| f.is == Is::Mode)
+            .any(|f| value(f, a).is_some_and(|m| m & S_IFMT == S_IFDIR));
         let inode = layout.fields.iter().find(|f| f.is == Is::Ino).and_then(|f| value(f, b));
-        let elsewhere = inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
+        let elsewhere =
+            inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
         for field in layout.fields {
-            let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else { continue };
+            let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else {
+                continue;
+            };
             let compared = match field.is {
                 Is::Int | Is::Uint | Is::Mode | Is::Flags(_) => true,
                 // Of network addresses and machine names, which no performed call brings back.
                 Is::Text => false,
                 Is::Size | Is::Links => !directory,
                 Is::Uid | Is::Gid => rules.owners,
-                Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => false,
+                Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => {
+                    false
+                }
             };
             let found = if field.is == Is::Links { found + elsewhere } else { found };
             if compared && expected != found {
                 let index = if several { format!("[{n}]") } else { String::new() };
-                return Some(Difference::new(format!("{name}{index}.{}", field.name), show(field, expected), show(field, found)));
+                return Some(Difference::new(
+                    format!("{name}{index}.{}", field.name),
+                    show(field, expected),
+                    show(field, found),
+                ));
             }
         }
     }
@@ -58,9 +77,15 @@ fn show(field: &Field, value: u64) -> String {
 /// Compares NUL-terminated names as sets. Those of the recorded machine's security modules are left out.
 pub(super) fn names(name: &str, recorded: &[u8], got: &[u8]) -> Option<Difference> {
     fn listed(bytes: &[u8]) -> BTreeSet<&[u8]> {
-        bytes.split(|b| *b == 0).filter(|n| !n.is_empty() && (!n.starts_with(b"security.") || *n == b"security.capability")).collect()
+        bytes
+            .split(|b| *b == 0)
+            .filter(|n| {
+                !n.is_empty() && (!n.starts_with(b"security.") || *n == b"security.capability")
+            })
+            .collect()
     }
     let (expected, found) = (listed(recorded), listed(got));
-    let line = |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
+    let line =
+        |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
     (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))
 }

@@ -37,9 +37,18 @@ impl Listings {
     }
 
     /// Follows one call of a listing: `got` is its first result, `again` issues it once more. Says what differs once the recorded listing ends.
-    pub fn follow(&self, issue: &Issue, arguments: &Arguments, scratch: &Scratch, got: i64, mut again: impl FnMut() -> i64) -> Option<Difference> {
+    pub fn follow(
+        &self,
+        issue: &Issue,
+        arguments: &Arguments,
+        scratch: &Scratch,
+        got: i64,
+        mut again: impl FnMut() -> i64,
+    ) -> Option<Difference> {
         let (i, form) = issue.shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
-            Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
+            Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => {
+                Some((i, l.form))
+            }
             _ => None,
         })?;
         let file = issue.bound.fds[0].as_ref()?.file.id;
@@ -58,7 +67,8 @@ impl Listings {
             }
             result = again();
         }
-        let recorded = issue.call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+        let recorded =
+            issue.call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
         // Another tool's trace may tell how many bytes came, and not which.
         listing.incomparable |= recorded.is_empty() && issue.call.ret > 0;
         for (name, kind) in entries(form, recorded) {
@@ -82,7 +92,11 @@ impl Listings {
             return None;
         }
         if let Some((name, expected, found)) = listing.type_differs {
-            return Some(Difference::new(format!("type of {}", text(&name)), kind(expected), kind(found)));
+            return Some(Difference::new(
+                format!("type of {}", text(&name)),
+                kind(expected),
+                kind(found),
+            ));
         }
         if let Some(name) = listing.missing {
             return Some(Difference::new("names", text(&name), "no such name"));

@@ -12,7 +12,9 @@ impl About {
         Self {
             began: began as u64,
             clock_offset: clock_offset(),
-            directory: std::env::current_dir().map(|d| std::os::unix::ffi::OsStringExt::into_vec(d.into_os_string())).unwrap_or_default(),
+            directory: std::env::current_dir()
+                .map(|d| std::os::unix::ffi::OsStringExt::into_vec(d.into_os_string()))
+                .unwrap_or_default(),
             host: text(uname.nodename()),
             kernel: text(uname.release()),
             machine: text(uname.machine()),
@@ -77,13 +79,19 @@ mod tests {
     fn mount_points_with_spaces() {
         let text = b"36 35 98:0 / /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n1 2 0:3 / / rw - overlay o rw\nrubbish\n";
         let seen: Vec<_> = super::mounts(text).into_iter().map(|m| (m.point, m.fs)).collect();
-        assert_eq!(seen, [(b"/mnt 2".to_vec(), "ext3".to_owned()), (b"/".to_vec(), "overlay".to_owned())]);
+        assert_eq!(
+            seen,
+            [(b"/mnt 2".to_vec(), "ext3".to_owned()), (b"/".to_vec(), "overlay".to_owned())]
+        );
     }
 
     #[test]
     fn this_machine() {
         let here = super::About::here();
         assert!(here.mounts.iter().any(|m| m.point == b"/"), "{here:?}");
-        assert!(here.clock_offset > 1_000_000_000_000_000_000 - here.began as i64 && here.page_size >= 4096);
+        assert!(
+            here.clock_offset > 1_000_000_000_000_000_000 - here.began as i64
+                && here.page_size >= 4096
+        );
     }
 }

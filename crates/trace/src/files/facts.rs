@@ -64,14 +64,23 @@ struct Led {
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self { names, open: HashMap::default(), sweep: 1024, began: began.saturating_sub(TICK), doubts: Vec::new(), origins: Vec::new() }
+        Self {
+            names,
+            open: HashMap::default(),
+            sweep: 1024,
+            began: began.saturating_sub(TICK),
+            doubts: Vec::new(),
+            origins: Vec::new(),
+        }
     }
 
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
     pub fn stood(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = seen_of(identity);
         match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-            Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => Some(self.names.present(&place, &seen)),
+            Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => {
+                Some(self.names.present(&place, &seen))
+            }
             Walk::Place(_) => Some(self.names.nameless(true, &seen)),
             Walk::At(node) => Some(node),
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => None,
@@ -99,7 +108,9 @@ impl Facts {
         }
         let seen = seen_of(&file.identity);
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
-            Walk::Place(place) => self.names.present(&place, &Seen { attributes: Default::default(), ..seen }),
+            Walk::Place(place) => {
+                self.names.present(&place, &Seen { attributes: Default::default(), ..seen })
+            }
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
@@ -126,16 +137,31 @@ impl Facts {
         let mut led = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
             // An address that names no file is no path.
-            if let Some(used) = a.kind.path().filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some()) {
+            if let Some(used) = a
+                .kind
+                .path()
+                .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
+            {
                 // Where an error may be an earlier path's, nobody may have looked at the later one.
-                let lost = led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
+                let lost =
+                    led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call.errno(), shape);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 self.names.slashed = false;
                 let walk = self.lead(call, shape, scene, i as u8, used, reach);
                 let slash = self.names.slashed;
                 let creates = matches!(used.role, Role::Open(from) if u64::from(call.open_flags(from)) & O_CREAT != 0);
-                led.push(Led { used, follow: looks_through(call, used, call.path(i as u8).is_some_and(|path| path.ends_with(b"/"))), creates, slash, walk });
+                led.push(Led {
+                    used,
+                    follow: looks_through(
+                        call,
+                        used,
+                        call.path(i as u8).is_some_and(|path| path.ends_with(b"/")),
+                    ),
+                    creates,
+                    slash,
+                    walk,
+                });
             }
         }
         match call.errno() {
@@ -154,13 +180,22 @@ impl Facts {
         if shape.changes {
             for (i, a) in shape.args.iter().enumerate() {
                 if let (Kind::Fd, Some(node)) = (a.kind, self.fd(scene, i as u8)) {
-                    self.names.node_mut(node).uncertain = Some("a call that changes it never returned");
+                    self.names.node_mut(node).uncertain =
+                        Some("a call that changes it never returned");
                 }
             }
         }
     }
 
-    fn lead(&mut self, call: &Call, shape: &Shape, scene: &Scene, arg: u8, used: PathUse, reach: Reach) -> Walk {
+    fn lead(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        arg: u8,
+        used: PathUse,
+        reach: Reach,
+    ) -> Walk {
         let ok = call.succeeded();
         if let Some(fd) = &scene.magic[usize::from(arg)] {
             return self.behind(fd).map_or(Walk::Virtual, |node| self.named(node));
@@ -197,12 +232,16 @@ impl Facts {
         let walk = self.names.walk(root, base, path, follow, reach);
         match (&walk, opened) {
             // The last name is a link that nobody has looked at: what was opened has another name.
-            (Walk::Place(place), Some((_, real))) if follow && self.names.is_passed(place, real) => {
+            (Walk::Place(place), Some((_, real)))
+                if follow && self.names.is_passed(place, real) =>
+            {
                 self.names.passed(place, real);
                 self.names.walk(ROOT, ROOT, real, false, Reach::Straight)
             }
             // A link that we do not know of led elsewhere: the kernel says where.
-            (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real))) if real.first() == Some(&b'/') && deleted(real).is_none() => {
+            (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real)))
+                if real.first() == Some(&b'/') && deleted(real).is_none() =>
+            {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
@@ -212,20 +251,31 @@ impl Facts {
     /// A file as a walk's outcome: under one of its names, if it has any.
     fn named(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
-            Some((dir, name)) => Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) }),
+            Some((dir, name)) => {
+                Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) })
+            }
             None => Walk::At(node),
         }
     }
 
-    fn succeeded(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) -> Option<NodeId> {
+    fn succeeded(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        led: &[Led],
+    ) -> Option<NodeId> {
         let mut subject = None;
         let source = led.iter().find(|l| l.used.role == Role::Source);
         for l in led {
             match (&l.used.role, &l.walk) {
                 (Role::Lookup, Walk::Place(place)) => {
-                    let directory = l.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
+                    let directory =
+                        l.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
                     let kind = if directory { FileType::Directory } else { FileType::Unknown };
-                    let seen = stat_result(call, shape).or_else(|| link_read(call, shape)).unwrap_or_else(|| Seen::kind(kind));
+                    let seen = stat_result(call, shape)
+                        .or_else(|| link_read(call, shape))
+                        .unwrap_or_else(|| Seen::kind(kind));
                     let node = self.names.present(place, &seen);
                     let found = self.names.node_mut(node);
                     if l.follow {
@@ -241,15 +291,20 @@ impl Facts {
                         self.names.node_mut(*node).observe(&seen);
                     }
                 }
-                (Role::Open(from), walk) => self.opened(call, scene, u64::from(call.open_flags(*from)), walk),
+                (Role::Open(from), walk) => {
+                    self.opened(call, scene, u64::from(call.open_flags(*from)), walk)
+                }
                 (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
-                    let directory = l.used.role == Role::RemoveDirectory || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
-                    let seen = if directory { Seen::kind(FileType::Directory) } else { Seen::leaf() };
+                    let directory = l.used.role == Role::RemoveDirectory
+                        || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
+                    let seen =
+                        if directory { Seen::kind(FileType::Directory) } else { Seen::leaf() };
                     let node = self.names.remove(place, &seen);
                     let node = self.names.node_mut(node);
                     if node.likely_kind() == FileType::Unknown {
-                        node.guess = if directory { FileType::Directory } else { FileType::Regular };
+                        node.guess =
+                            if directory { FileType::Directory } else { FileType::Regular };
                     }
                 }
                 (Role::Target, Walk::Place(to)) => {
@@ -258,9 +313,14 @@ impl Facts {
                             self.names.exchange(from, to);
                         } else {
                             let directory = led.iter().any(|l| l.slash);
-                            let kind = if directory { FileType::Directory } else { FileType::Unknown };
+                            let kind =
+                                if directory { FileType::Directory } else { FileType::Unknown };
                             // Nothing moves into itself: what has the old name is a link to where the new one is.
-                            let seen = if self.names.is_above(from, to.dir) { Seen::leaf() } else { Seen::kind(kind) };
+                            let seen = if self.names.is_above(from, to.dir) {
+                                Seen::leaf()
+                            } else {
+                                Seen::kind(kind)
+                            };
                             self.names.rename(from, to, &seen);
                         }
                     }
@@ -269,7 +329,12 @@ impl Facts {
             }
         }
         let opens = led.iter().any(|l| matches!(l.used.role, Role::Open(_)));
-        let makes = led.iter().any(|l| matches!(l.used.role, Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target));
+        let makes = led.iter().any(|l| {
+            matches!(
+                l.used.role,
+                Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target
+            )
+        });
         if opens || makes {
             return None;
         }
@@ -325,7 +390,12 @@ fn follows(call: &Call, used: PathUse) -> bool {
 }
 
 fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a {
-    shape.args.iter().zip(call.args).filter(|(a, _)| matches!(a.kind, Kind::Flags(_))).map(|(_, v)| v)
+    shape
+        .args
+        .iter()
+        .zip(call.args)
+        .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))
+        .map(|(_, v)| v)
 }
 
 /// What an identity says.
@@ -333,7 +403,11 @@ pub fn seen_of(identity: &Identity) -> Seen {
     let mut seen = Seen::kind(FileType::of_mode(identity.mode));
     if identity.is_made_up() {
         // A guess at a regular file is none that counts against what calls show.
-        return Seen::kind(if seen.kind == FileType::Directory { FileType::Directory } else { FileType::Unknown });
+        return Seen::kind(if seen.kind == FileType::Directory {
+            FileType::Directory
+        } else {
+            FileType::Unknown
+        });
     }
     if identity.mode != 0 {
         seen.attributes.mode = Some(identity.mode & 0o7777);

@@ -19,11 +19,24 @@ pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Seen> {
     }
     let find = |is: Is| layout.fields.iter().find(|f| f.is == is).and_then(|f| number(f, bytes));
     let mode = find(Is::Mode)? as u32;
-    let device = |name: &str| layout.fields.iter().find(|f| f.is == Is::Dev && f.name == name).and_then(|f| number(f, bytes));
-    let dev = device("st_dev").or_else(|| Some(rustix::fs::makedev(device("stx_dev_major")? as u32, device("stx_dev_minor")? as u32)));
+    let device = |name: &str| {
+        layout
+            .fields
+            .iter()
+            .find(|f| f.is == Is::Dev && f.name == name)
+            .and_then(|f| number(f, bytes))
+    };
+    let dev = device("st_dev").or_else(|| {
+        Some(rustix::fs::makedev(device("stx_dev_major")? as u32, device("stx_dev_minor")? as u32))
+    });
     Some(Seen {
         kind: FileType::of_mode(mode),
-        attributes: Attributes { mode: Some(mode & 0o7777), uid: find(Is::Uid).map(|v| v as u32), gid: find(Is::Gid).map(|v| v as u32), size: find(Is::Size) },
+        attributes: Attributes {
+            mode: Some(mode & 0o7777),
+            uid: find(Is::Uid).map(|v| v as u32),
+            gid: find(Is::Gid).map(|v| v as u32),
+            size: find(Is::Size),
+        },
         id: dev.zip(find(Is::Ino)).filter(|id| id.1 != 0),
         links: find(Is::Links).map(|v| v as u32),
         target: None,

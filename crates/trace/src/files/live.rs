@@ -5,7 +5,9 @@
 use super::node::{Attributes, Seen};
 use super::row::FileType;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat2, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat2, readlinkat, statx,
+};
 
 /// Kernel time stamps are as coarse as the timer tick.
 const TICK_NANOS: u64 = 10_000_000;
@@ -82,7 +84,9 @@ impl Look for Here {
     }
     fn older(&mut self, path: &[u8]) -> Option<Seen> {
         let began = self.began;
-        self.find(path).filter(|f| f.born != 0 && f.born < began || f.changed < began).map(|f| f.seen)
+        self.find(path)
+            .filter(|f| f.born != 0 && f.born < began || f.changed < began)
+            .map(|f| f.seen)
     }
     fn same(&mut self, a: &[u8], b: &[u8]) -> bool {
         let several = |f: &Found| f.seen.links > Some(1) && f.seen.kind != FileType::Directory;
@@ -91,7 +95,10 @@ impl Look for Here {
     }
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>> {
         let listing = open(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(Dir::new);
-        let names = listing.into_iter().flatten().filter_map(|e| Some(e.ok()?.file_name().to_bytes().to_vec()));
+        let names = listing
+            .into_iter()
+            .flatten()
+            .filter_map(|e| Some(e.ok()?.file_name().to_bytes().to_vec()));
         names.filter(|n| n != b"." && n != b"..").take(1000).collect()
     }
 }
@@ -100,21 +107,47 @@ impl Look for Here {
 pub fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     // openat2(2) refuses flags that mean nothing together.
-    let harmless = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK | OFlags::NOCTTY };
-    openat2(CWD, path, flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)
+    let harmless = if flags.contains(OFlags::PATH) {
+        OFlags::empty()
+    } else {
+        OFlags::NONBLOCK | OFlags::NOCTTY
+    };
+    openat2(
+        CWD,
+        path,
+        flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )
 }
 
 /// What an open file is.
 pub fn inspect(fd: &OwnedFd) -> rustix::io::Result<Found> {
-    let s = statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+    let s = statx(
+        fd,
+        c"",
+        AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW,
+        StatxFlags::BASIC_STATS | StatxFlags::BTIME,
+    )?;
     let kind = FileType::of_mode(u32::from(s.stx_mode));
-    let target = if kind == FileType::Link { Some(readlinkat(fd, c"", Vec::new())?.into_bytes()) } else { None };
-    let nanos = |t: rustix::fs::StatxTimestamp| (t.tv_sec.max(0) as u64).saturating_mul(1_000_000_000) + u64::from(t.tv_nsec);
+    let target = if kind == FileType::Link {
+        Some(readlinkat(fd, c"", Vec::new())?.into_bytes())
+    } else {
+        None
+    };
+    let nanos = |t: rustix::fs::StatxTimestamp| {
+        (t.tv_sec.max(0) as u64).saturating_mul(1_000_000_000) + u64::from(t.tv_nsec)
+    };
     let born = if s.stx_mask & StatxFlags::BTIME.bits() != 0 { nanos(s.stx_btime) } else { 0 };
     Ok(Found {
         seen: Seen {
             kind,
-            attributes: Attributes { mode: Some(u32::from(s.stx_mode) & 0o7777), uid: Some(s.stx_uid), gid: Some(s.stx_gid), size: Some(s.stx_size) },
+            attributes: Attributes {
+                mode: Some(u32::from(s.stx_mode) & 0o7777),
+                uid: Some(s.stx_uid),
+                gid: Some(s.stx_gid),
+                size: Some(s.stx_size),
+            },
             id: Some((rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor), s.stx_ino)),
             links: Some(s.stx_nlink),
             target,

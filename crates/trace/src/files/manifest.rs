@@ -31,7 +31,12 @@ pub struct Manifest {
 /// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown. `snapshot`: copy what the program opened and did not move.
 pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io::Result<Manifest> {
     if look {
-        names.settle(&mut |path| live::open(path, OFlags::PATH).ok().and_then(|fd| live::inspect(&fd).ok()).map(|found| found.seen));
+        names.settle(&mut |path| {
+            live::open(path, OFlags::PATH)
+                .ok()
+                .and_then(|fd| live::inspect(&fd).ok())
+                .map(|found| found.seen)
+        });
     }
     names.furnish();
     let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
@@ -51,7 +56,8 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
     let mut same: HashMap<NodeId, NodeId> = HashMap::default();
     for path in &paths {
         let node = now.get(path).copied();
-        let last = if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
+        let last =
+            if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
         if let (Ok(Some(live)), Some(node)) = (&last, node)
             && live.state.kind != FileType::Directory
         {
@@ -84,12 +90,15 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
     }
     for (path, &id) in &now {
         // A name that is not there at last counts for nothing.
-        if names.node(id).likely_kind() != FileType::Directory && paths.binary_search(path).is_ok_and(|i| matches!(lasts[i], Ok(Some(_)) | Err(_))) {
+        if names.node(id).likely_kind() != FileType::Directory
+            && paths.binary_search(path).is_ok_and(|i| matches!(lasts[i], Ok(Some(_)) | Err(_)))
+        {
             counts.entry(file(id)).or_default().1 += 1;
         }
     }
 
-    let made_up: Vec<&Vec<u8>> = now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
+    let made_up: Vec<&Vec<u8>> =
+        now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
     let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0, uncopied };
     let mut hashes: HashMap<NodeId, Content> = HashMap::default();
     for (path, last) in paths.into_iter().zip(lasts) {
@@ -100,10 +109,17 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
                 manifest.unreadable += u64::from(look);
                 Final::Unknown(reason)
             }
-            Ok(_) if made_up.iter().any(|made| path.strip_prefix(&made[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))) => {
+            Ok(_)
+                if made_up.iter().any(|made| {
+                    path.strip_prefix(&made[..])
+                        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+                }) =>
+            {
                 Final::Unknown("it stands for what a link led to, wherever that was".to_owned())
             }
-            Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => Final::Unknown("on a virtual file system".to_owned()),
+            Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => {
+                Final::Unknown("on a virtual file system".to_owned())
+            }
             Ok(None) => Final::Absent,
             Ok(Some(mut live)) => {
                 let count = current.map_or(0, |id| counts.get(&file(id)).map_or(0, |c| c.1));
@@ -111,20 +127,28 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
                 live.state.links = live.state.links.filter(|&l| l == count);
                 let content = match current {
                     Some(id) if live.state.kind == FileType::Regular => {
-                        let content = hashes.entry(file(id)).or_insert_with(|| content(&path, names.node(id), live.state.size.unwrap_or(0)));
+                        let content = hashes.entry(file(id)).or_insert_with(|| {
+                            content(&path, names.node(id), live.state.size.unwrap_or(0))
+                        });
                         content.clone()
                     }
-                    None if live.state.kind == FileType::Regular => Content::Not("the trace does not tell of this file".to_owned()),
+                    None if live.state.kind == FileType::Regular => {
+                        Content::Not("the trace does not tell of this file".to_owned())
+                    }
                     _ => Content::None,
                 };
-                manifest.unreadable += u64::from(matches!(&content, Content::Not(reason) if reason.starts_with("cannot be read")));
+                manifest.unreadable += u64::from(
+                    matches!(&content, Content::Not(reason) if reason.starts_with("cannot be read")),
+                );
                 Final::Present(live.state, content)
             }
         };
-        let group = initial.and_then(|(id, _)| Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1)));
+        let group = initial
+            .and_then(|(id, _)| Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1)));
         let state = initial.map(|(_, node)| at_first(node, group));
         let is_file = state.as_ref().is_some_and(|s| s.kind == FileType::Regular);
-        let (holes, allocated) = initial.filter(|_| is_file).map_or_else(Default::default, |(_, node)| layout(node));
+        let (holes, allocated) =
+            initial.filter(|_| is_file).map_or_else(Default::default, |(_, node)| layout(node));
         let number = initial.filter(|_| is_file).map(|(id, _)| id);
         manifest.rows.push(Row { path, file: number, initial: state, holes, allocated, last });
     }
@@ -142,12 +166,17 @@ fn copy(
 ) -> io::Result<u64> {
     let (mut uncopied, mut done) = (0, HashSet::default());
     // Of a file that the trace took for several, nobody knows what was written by another name.
-    let several: HashSet<NodeId> = same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
+    let several: HashSet<NodeId> =
+        same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
     for (path, last) in paths.iter().zip(lasts) {
         let (Ok(Some(live)), Some(&id)) = (last, now.get(path)) else { continue };
         let node = names.node_mut(id);
         let whole = node.uncertain.is_none() && !node.is_virtual && !several.contains(&id);
-        let (true, true, FileType::Regular, Some(size)) = (node.initial && node.opened, whole, live.state.kind, node.first.size) else { continue };
+        let (true, true, FileType::Regular, Some(size)) =
+            (node.initial && node.opened, whole, live.state.kind, node.first.size)
+        else {
+            continue;
+        };
         let unmoved = node.bytes_mut().settled.gaps(0, size.min(live.state.size.unwrap_or(0)));
         if unmoved.is_empty() || !done.insert(id) {
             continue;
@@ -181,7 +210,11 @@ fn share(names: &mut Names, from: NodeId, to: NodeId) {
     to.first.uid = to.first.uid.or(from.first.uid);
     to.first.gid = to.first.gid.or(from.first.gid);
     to.first.size = to.first.size.or(from.first.size);
-    to.changed = (to.changed.0 || from.changed.0, to.changed.1 || from.changed.1, to.changed.2 || from.changed.2);
+    to.changed = (
+        to.changed.0 || from.changed.0,
+        to.changed.1 || from.changed.1,
+        to.changed.2 || from.changed.2,
+    );
 }
 
 /// What the trace did not change and did not tell was at first as it is at last.
@@ -219,21 +252,49 @@ fn fill(node: &mut Node, live: &Live) {
 fn at_first(node: &Node, group: Option<u32>) -> State {
     let mut kind = node.likely_kind();
     if kind == FileType::Unknown {
-        kind = if node.entries.values().any(|e| e.first.is_some()) { FileType::Directory } else { FileType::Regular };
+        kind = if node.entries.values().any(|e| e.first.is_some()) {
+            FileType::Directory
+        } else {
+            FileType::Regular
+        };
     }
     let regular = kind == FileType::Regular;
-    let read = node.bytes.as_ref().map_or(0, |b| b.settled.within(0, u64::MAX).iter().filter(|r| r.1 != u64::MAX).map(|r| r.1).max().unwrap_or(0));
+    let read = node.bytes.as_ref().map_or(0, |b| {
+        b.settled
+            .within(0, u64::MAX)
+            .iter()
+            .filter(|r| r.1 != u64::MAX)
+            .map(|r| r.1)
+            .max()
+            .unwrap_or(0)
+    });
     State {
         kind,
-        mode: node.first.mode.or(node.denied.then_some(0)).or((node.executable && regular).then_some(0o755)),
+        mode: node
+            .first
+            .mode
+            .or(node.denied.then_some(0))
+            .or((node.executable && regular).then_some(0o755)),
         uid: node.first.uid,
         gid: node.first.gid,
-        size: regular.then(|| node.first.size.unwrap_or(if node.changed.2 { node.reach } else { read.max(node.reach) })),
+        size: regular.then(|| {
+            node.first.size.unwrap_or(if node.changed.2 {
+                node.reach
+            } else {
+                read.max(node.reach)
+            })
+        }),
         links: node.first_links.filter(|_| kind != FileType::Directory),
         // Of a target that nobody read, the size is all that can show.
-        target: (kind == FileType::Link).then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),
+        target: (kind == FileType::Link)
+            .then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),
         group: if kind == FileType::Directory { None } else { group },
-        xattrs: node.xattrs.iter().filter(|(name, _)| compared_xattr(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
+        xattrs: node
+            .xattrs
+            .iter()
+            .filter(|(name, _)| compared_xattr(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect(),
     }
 }
 
@@ -251,7 +312,9 @@ type Extents = Vec<(u64, u64)>;
 fn layout(node: &Node) -> (Extents, Extents) {
     let Some(bytes) = &node.bytes else { return Default::default() };
     let end = node.first.size.unwrap_or(0);
-    let plain = |ranges: &super::ranges::Ranges| ranges.within(0, end).into_iter().map(|(s, e)| (s, e - s)).collect();
+    let plain = |ranges: &super::ranges::Ranges| {
+        ranges.within(0, end).into_iter().map(|(s, e)| (s, e - s)).collect()
+    };
     (plain(&bytes.holes), plain(&bytes.allocated))
 }
 
@@ -265,8 +328,11 @@ fn seen(path: &[u8]) -> Result<Option<Live>, String> {
     };
     let found = live::inspect(&fd).map_err(|e| format!("cannot be looked at: {e}"))?.seen;
     let regular = found.kind == FileType::Regular;
-    let xattrs =
-        if regular || found.kind == FileType::Directory { live::open(path, OFlags::RDONLY).map(|fd| xattrs(&fd)).unwrap_or_default() } else { Vec::new() };
+    let xattrs = if regular || found.kind == FileType::Directory {
+        live::open(path, OFlags::RDONLY).map(|fd| xattrs(&fd)).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     let attributes = found.attributes;
     Ok(Some(Live {
         id: found.id.unwrap_or_default(),
@@ -307,7 +373,9 @@ fn content(path: &[u8], node: &Node, size: u64) -> Content {
     if matches!(&known, Known::Extents(extents) if extents.is_empty()) {
         return Content::Not("the trace holds none of its bytes".to_owned());
     }
-    let hash = live::open(path, OFlags::RDONLY).map_err(std::io::Error::from).and_then(|file| content_hash(&file, &known, size));
+    let hash = live::open(path, OFlags::RDONLY)
+        .map_err(std::io::Error::from)
+        .and_then(|file| content_hash(&file, &known, size));
     match hash {
         Ok(hash) => Content::Hash(known, hash),
         Err(e) => Content::Not(format!("cannot be read: {e}")),

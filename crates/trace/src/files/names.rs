@@ -41,8 +41,17 @@ pub struct Names {
 
 impl Names {
     /// An unknown name space with these mount points.
-    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>, moved: HashSet<Box<[u8]>>) -> Self {
-        let mounts = mounts.iter().map(|(path, kind)| (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))).collect();
+    pub fn new(
+        mounts: &[(Vec<u8>, String)],
+        live: Option<Box<dyn Look>>,
+        moved: HashSet<Box<[u8]>>,
+    ) -> Self {
+        let mounts = mounts
+            .iter()
+            .map(|(path, kind)| {
+                (path.clone(), Mounts::new([(&path[..], &kind[..])]).is_virtual(path))
+            })
+            .collect();
         let mut names = Self {
             nodes: vec![Node::new(FileType::Directory, true)],
             by_id: HashMap::default(),
@@ -105,7 +114,9 @@ impl Names {
 
     fn observe(&mut self, id: NodeId, seen: &Seen) {
         self.node_mut(id).observe(seen);
-        if let (Some(key), true) = (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none()) {
+        if let (Some(key), true) =
+            (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none())
+        {
             self.node_mut(id).id = Some(key);
             self.by_id.insert(key, id);
         }
@@ -130,7 +141,10 @@ impl Names {
 
     /// The name exists: a call found it. Whether it is the first name of its file, its identity tells.
     pub fn present(&mut self, place: &Place, seen: &Seen) -> NodeId {
-        let known = seen.id.and_then(|key| self.named(key)).filter(|&n| self.node(n).kind != FileType::Directory);
+        let known = seen
+            .id
+            .and_then(|key| self.named(key))
+            .filter(|&n| self.node(n).kind != FileType::Directory);
         let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
         if let Some(Some(node)) = slot {
             if self.shows_a_link(node, seen) {
@@ -139,10 +153,19 @@ impl Names {
                 return link;
             }
             // A name that was only listed so far turns out to be a link to a file known under another name.
-            if let Some(other) = known.filter(|&k| k != node && self.node(node).id.is_none() && self.node(node).initial == self.node(k).initial) {
+            if let Some(other) = known.filter(|&k| {
+                k != node
+                    && self.node(node).id.is_none()
+                    && self.node(node).initial == self.node(k).initial
+            }) {
                 self.unname(node, place);
                 self.attach(place, other, false);
-                if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node)) {
+                if let Some(entry) = self
+                    .node_mut(place.dir)
+                    .entries
+                    .get_mut(&place.name)
+                    .filter(|e| e.first == Some(node))
+                {
                     entry.first = Some(other);
                 }
                 self.observe(other, seen);
@@ -175,7 +198,10 @@ impl Names {
             seen.target = old.target;
         }
         // It exists after all, and following it led nowhere.
-        if seen.kind == FileType::Unknown && initial && self.node(place.dir).missing.contains(&place.name) {
+        if seen.kind == FileType::Unknown
+            && initial
+            && self.node(place.dir).missing.contains(&place.name)
+        {
             seen.kind = FileType::Link;
         }
         let id = self.nameless(initial, &seen);
@@ -187,7 +213,11 @@ impl Names {
     /// have been there, for all that its own times say.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Seen> {
         let path = self.path_in(dir, name)?;
-        if self.came_late(&path[..path.len() - name.len()]) { None } else { self.live.unchanged(&path) }
+        if self.came_late(&path[..path.len() - name.len()]) {
+            None
+        } else {
+            self.live.unchanged(&path)
+        }
     }
 
     /// What stands under `name` on the live file system now, if it is older than the recording and stood there as far as one knows.
@@ -207,7 +237,9 @@ impl Names {
                 let node = self.present(place, &Seen::kind(kind));
                 self.node_mut(node).confirmed = kind != FileType::Unknown;
             }
-            Slot::Node(node) if kind == FileType::Link || self.node(node).kind == FileType::Unknown => {
+            Slot::Node(node)
+                if kind == FileType::Link || self.node(node).kind == FileType::Unknown =>
+            {
                 let node = self.present(place, &Seen::kind(kind));
                 self.node_mut(node).confirmed |= kind != FileType::Unknown;
             }
@@ -217,7 +249,9 @@ impl Names {
 
     /// Whether the file under `place` is `dir` or holds it.
     pub fn is_above(&self, place: &Place, mut dir: NodeId) -> bool {
-        let Some(Some(node)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) else { return false };
+        let Some(Some(node)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) else {
+            return false;
+        };
         for _ in 0..4096 {
             if dir == node {
                 return true;
@@ -243,7 +277,10 @@ impl Names {
 
     /// A directory holds something, whatever it is: a name that the live file system shows there and that is older than the recording.
     pub fn inhabit(&mut self, dir: NodeId) {
-        if !self.node(dir).initial || self.node(dir).is_virtual || self.node(dir).entries.values().any(|e| e.now.is_some()) {
+        if !self.node(dir).initial
+            || self.node(dir).is_virtual
+            || self.node(dir).entries.values().any(|e| e.now.is_some())
+        {
             return;
         }
         let Some(path) = self.path(dir) else { return };
@@ -272,7 +309,10 @@ impl Names {
                 let Some(path) = self.path(dir) else { continue };
                 let found = self.live.list(&path).into_iter().find_map(|name| {
                     let path = self.path_in(dir, &name)?;
-                    let seen = self.live.older(&path).filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
+                    let seen = self
+                        .live
+                        .older(&path)
+                        .filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
                     Some((name, Seen { target: seen.target, ..Seen::kind(seen.kind) }))
                 });
                 if let Some((name, seen)) = found {
@@ -296,7 +336,9 @@ impl Names {
 
     /// What stands under the name was made in the recording, although a call that returned earlier has found it.
     pub fn was_new(&mut self, place: &Place, node: NodeId) {
-        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node)) {
+        if let Some(entry) =
+            self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node))
+        {
             entry.first = None;
             self.node_mut(node).was_new();
         }
@@ -340,7 +382,8 @@ impl Names {
         if self.node(node).initial
             && self.node(to.dir).initial
             && !self.node(to.dir).entries.contains_key(&to.name)
-            && let (Some(a), Some(b)) = (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
+            && let (Some(a), Some(b)) =
+                (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
             && self.live.same(&a, &b)
         {
             return self.attach(to, node, true);
@@ -348,8 +391,12 @@ impl Names {
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
             match (self.node(node).kind, self.node(old).kind) {
-                (FileType::Directory, FileType::Unknown) => self.node_mut(old).kind = FileType::Directory,
-                (FileType::Unknown, FileType::Directory) if !self.node(node).leaf => self.node_mut(node).kind = FileType::Directory,
+                (FileType::Directory, FileType::Unknown) => {
+                    self.node_mut(old).kind = FileType::Directory
+                }
+                (FileType::Unknown, FileType::Directory) if !self.node(node).leaf => {
+                    self.node_mut(node).kind = FileType::Directory
+                }
                 (FileType::Unknown | FileType::Directory, _) => {}
                 _ => {
                     self.present(to, &Seen::leaf());
@@ -359,7 +406,10 @@ impl Names {
                 self.replaced.push((node, old));
             }
             let (likely, replaced) = (self.node(node).likely_kind(), self.node(old).likely_kind());
-            if likely == FileType::Unknown && replaced == FileType::Directory && !self.node(node).leaf {
+            if likely == FileType::Unknown
+                && replaced == FileType::Directory
+                && !self.node(node).leaf
+            {
                 self.node_mut(node).guess = FileType::Directory;
             }
         }
@@ -369,7 +419,10 @@ impl Names {
 
     /// The files under both names change places.
     pub fn exchange(&mut self, a: &Place, b: &Place) {
-        let (x, y) = (self.present(a, &Seen::kind(FileType::Unknown)), self.present(b, &Seen::kind(FileType::Unknown)));
+        let (x, y) = (
+            self.present(a, &Seen::kind(FileType::Unknown)),
+            self.present(b, &Seen::kind(FileType::Unknown)),
+        );
         self.unname(x, a);
         self.unname(y, b);
         self.attach(a, y, false);
@@ -393,16 +446,23 @@ impl Names {
         }
         self.node_mut(node).relinked |= !initial;
         let first = initial.then_some(node);
-        let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry { first, now: None });
+        let entry = self
+            .node_mut(place.dir)
+            .entries
+            .entry(place.name.clone())
+            .or_insert(Entry { first, now: None });
         entry.now = Some(node);
         self.node_mut(node).names.push((place.dir, place.name.clone()));
-        if initial && self.node(place.dir).entries.get(&place.name).is_some_and(|e| e.first == Some(node)) {
+        if initial
+            && self.node(place.dir).entries.get(&place.name).is_some_and(|e| e.first == Some(node))
+        {
             self.node_mut(node).stood.push((place.dir, place.name.clone()));
         }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
             let path = self.path(node);
             let inherited = self.node(place.dir).is_virtual;
-            self.node_mut(node).is_virtual = path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);
+            self.node_mut(node).is_virtual =
+                path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);
         }
     }
 

@@ -40,7 +40,14 @@ pub struct Seen {
 impl Seen {
     /// Nothing but that it exists, and perhaps its type.
     pub fn kind(kind: FileType) -> Self {
-        Self { kind, attributes: Attributes::default(), id: None, links: None, target: None, leaf: false }
+        Self {
+            kind,
+            attributes: Attributes::default(),
+            id: None,
+            links: None,
+            target: None,
+            leaf: false,
+        }
     }
 
     /// Nothing but that the name exists and is no directory.
@@ -206,14 +213,15 @@ impl Node {
             }
         }
         let see = &seen.attributes;
-        let learn = |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
-            if value.is_some() {
-                *now = value;
-                if !changed && first.is_none() {
-                    *first = value;
+        let learn =
+            |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
+                if value.is_some() {
+                    *now = value;
+                    if !changed && first.is_none() {
+                        *first = value;
+                    }
                 }
-            }
-        };
+            };
         learn(&mut self.first.mode, &mut self.now.mode, self.changed.0, see.mode);
         learn(&mut self.first.uid, &mut self.now.uid, self.changed.1, see.uid);
         learn(&mut self.first.gid, &mut self.now.gid, self.changed.1, see.gid);
@@ -334,11 +342,21 @@ impl Node {
 
     /// Which of `size` bytes the trace determines.
     pub fn known(&self, size: u64) -> Known {
-        let Some(bytes) = &self.bytes else { return if size == 0 || !self.initial { Known::Whole } else { Known::Extents(Vec::new()) } };
+        let Some(bytes) = &self.bytes else {
+            return if size == 0 || !self.initial {
+                Known::Whole
+            } else {
+                Known::Extents(Vec::new())
+            };
+        };
         let mut known = bytes.settled.clone();
         for (s, e) in bytes.lost.within(0, size) {
             known.remove(s, e);
         }
-        if known.covers(0, size) { Known::Whole } else { Known::Extents(known.within(0, size).into_iter().map(|(s, e)| (s, e - s)).collect()) }
+        if known.covers(0, size) {
+            Known::Whole
+        } else {
+            Known::Extents(known.within(0, size).into_iter().map(|(s, e)| (s, e - s)).collect())
+        }
     }
 }

@@ -51,10 +51,18 @@ impl FileType {
     }
     /// The type with this name.
     pub fn by_name(name: &str) -> Self {
-        [Self::Fifo, Self::Char, Self::Directory, Self::Block, Self::Regular, Self::Link, Self::Socket]
-            .into_iter()
-            .find(|t| t.name() == name)
-            .unwrap_or(Self::Unknown)
+        [
+            Self::Fifo,
+            Self::Char,
+            Self::Directory,
+            Self::Block,
+            Self::Regular,
+            Self::Link,
+            Self::Socket,
+        ]
+        .into_iter()
+        .find(|t| t.name() == name)
+        .unwrap_or(Self::Unknown)
     }
     /// Whether replay can make it again: devices are not replayed.
     pub const fn performed(self) -> bool {

@@ -7,7 +7,9 @@ use std::io;
 /// Whether an extended attribute belongs to the state that a replay must reproduce: the program's own, access lists and capabilities. Others (labels of
 /// security modules, trusted attributes) belong to the system.
 pub fn compared_xattr(name: &[u8]) -> bool {
-    name.starts_with(b"user.") || [&b"security.capability"[..], b"system.posix_acl_access", b"system.posix_acl_default"].contains(&name)
+    name.starts_with(b"user.")
+        || [&b"security.capability"[..], b"system.posix_acl_access", b"system.posix_acl_default"]
+            .contains(&name)
 }
 
 /// The BLAKE3 of the known bytes of a file of `size` bytes, one extent after the other. Bytes beyond the end count as nothing.

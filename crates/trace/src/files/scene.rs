@@ -38,7 +38,12 @@ pub struct Scene {
 
 impl Scene {
     /// The surroundings of a call that has just been left, except its directories.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Cell<Option<NodeId>>>, world: &Processes) -> Self {
+    pub fn of(
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Cell<Option<NodeId>>>,
+        world: &Processes,
+    ) -> Self {
         let given = |descriptor: &Arc<Descriptor<_>>| {
             let offset = match shape.copies {
                 // The world has moved the offsets on.
@@ -61,7 +66,11 @@ impl Scene {
             }
         }
         if shape.ret == Ret::Fd && call.succeeded() {
-            scene.opened = bound.opened.iter().find(|(fd, _)| i64::from(*fd) == call.ret).map(|(_, d)| d.file.clone());
+            scene.opened = bound
+                .opened
+                .iter()
+                .find(|(fd, _)| i64::from(*fd) == call.ret)
+                .map(|(_, d)| d.file.clone());
         }
         scene
     }
@@ -77,6 +86,8 @@ fn magic(path: &[u8], pid: u32) -> Option<i32> {
         _ => {}
     }
     let own = format!("/proc/{pid}/fd/");
-    let number = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/", &own].into_iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    let number = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/", &own]
+        .into_iter()
+        .find_map(|prefix| path.strip_prefix(prefix))?;
     number.parse().ok()
 }

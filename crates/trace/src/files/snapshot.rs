@@ -5,7 +5,9 @@
 
 use super::table::{GROUP_BYTES, properties, trouble, written};
 use crate::storage::Sink;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch, UInt32Array, UInt64Array,
+};
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -48,13 +50,24 @@ impl Writer {
     pub fn new(file: Box<dyn Sink>) -> io::Result<Self> {
         let field = |name: &str, kind| Field::new(name, kind, false);
         let bytes = Field::new("bytes", DataType::Binary, true);
-        let schema = Arc::new(Schema::new(vec![field("file", DataType::UInt32), field("offset", DataType::UInt64), field("len", DataType::UInt64), bytes]));
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(written)?;
+        let schema = Arc::new(Schema::new(vec![
+            field("file", DataType::UInt32),
+            field("offset", DataType::UInt64),
+            field("len", DataType::UInt64),
+            bytes,
+        ]));
+        let writer =
+            ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(written)?;
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 
     /// Copies `start..end` of `from`, the file with this number. `Ok(false)`: it cannot be read, or ends before.
-    pub fn copy(&mut self, file: u32, from: &OwnedFd, (start, end): (u64, u64)) -> io::Result<bool> {
+    pub fn copy(
+        &mut self,
+        file: u32,
+        from: &OwnedFd,
+        (start, end): (u64, u64),
+    ) -> io::Result<bool> {
         let mut at = start;
         while at < end {
             let data = match seek(from, SeekFrom::Data(at)) {
@@ -92,9 +105,14 @@ impl Writer {
             bytes.append_option(row.bytes.as_deref());
             self.group_bytes += row.bytes.as_ref().map_or(0, |b| b.len() as u64);
         }
-        let wide = |get: fn(&Copied) -> u64| -> ArrayRef { Arc::new(self.rows.iter().map(get).collect::<UInt64Array>()) };
+        let wide = |get: fn(&Copied) -> u64| -> ArrayRef {
+            Arc::new(self.rows.iter().map(get).collect::<UInt64Array>())
+        };
         let file: ArrayRef = Arc::new(self.rows.iter().map(|r| r.file).collect::<UInt32Array>());
-        let batch = RecordBatch::try_new(self.schema.clone(), vec![file, wide(|r| r.offset), wide(|r| r.len), Arc::new(bytes.finish())]);
+        let batch = RecordBatch::try_new(
+            self.schema.clone(),
+            vec![file, wide(|r| r.offset), wide(|r| r.len), Arc::new(bytes.finish())],
+        );
         self.writer.write(&batch.map_err(trouble)?).map_err(written)?;
         self.rows.clear();
         if self.group_bytes >= GROUP_BYTES as u64 / 4 {
@@ -120,19 +138,28 @@ pub struct Reader {
 impl Reader {
     /// Opens it.
     pub fn open(file: File) -> io::Result<Self> {
-        let batches = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.with_batch_size(ROWS).build()).map_err(trouble)?;
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(|b| b.with_batch_size(ROWS).build())
+            .map_err(trouble)?;
         Ok(Self { batches, rows: Vec::new().into_iter() })
     }
 
     fn rows(batch: &RecordBatch) -> Option<Vec<Copied>> {
-        let column = |name: &str, kind: &DataType| batch.column_by_name(name).filter(|c| c.data_type() == kind);
+        let column = |name: &str, kind: &DataType| {
+            batch.column_by_name(name).filter(|c| c.data_type() == kind)
+        };
         let file = column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>();
         let offset = column("offset", &DataType::UInt64)?.as_primitive::<UInt64Type>();
         let len = column("len", &DataType::UInt64)?.as_primitive::<UInt64Type>();
         let bytes = column("bytes", &DataType::Binary)?.as_binary::<i32>();
         let row = |i: usize| {
             let held = (!bytes.is_null(i)).then(|| bytes.value(i).to_vec());
-            let row = Copied { file: file.value(i), offset: offset.value(i), len: len.value(i), bytes: held };
+            let row = Copied {
+                file: file.value(i),
+                offset: offset.value(i),
+                len: len.value(i),
+                bytes: held,
+            };
             row.bytes.as_ref().is_none_or(|b| b.len() as u64 == row.len).then_some(row)
         };
         (0..batch.num_rows()).map(row).collect()
@@ -149,7 +176,12 @@ impl Iterator for Reader {
             match self.batches.next()? {
                 Ok(batch) => match Self::rows(&batch) {
                     Some(rows) => self.rows = rows.into_iter(),
-                    None => return Some(Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot is damaged"))),
+                    None => {
+                        return Some(Err(io::Error::new(
+                            io::ErrorKind::InvalidData,
+                            "the snapshot is damaged",
+                        )));
+                    }
                 },
                 Err(e) => return Some(Err(trouble(e))),
             }

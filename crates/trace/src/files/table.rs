@@ -4,7 +4,10 @@
 
 use super::row::{Content, FileType, Final, Known, Origin, Row, State};
 use crate::storage::Sink;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray, StructArray, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray, StructArray,
+    UInt32Array, UInt64Array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, UInt32Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
@@ -25,7 +28,10 @@ type Columns = Vec<(String, ArrayRef)>;
 
 pub(super) fn properties() -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
-    WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_max_row_group_row_count(Some(BATCH * 8)).build()
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(BATCH * 8))
+        .build()
 }
 
 pub(super) fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
@@ -52,10 +58,15 @@ pub fn write_rows(file: Box<dyn Sink>, rows: &[Row]) -> io::Result<()> {
     let mut writer = None;
     let mut file = Some(file);
     for chunk in rows.chunks(BATCH).chain(rows.is_empty().then_some(rows)) {
-        let batch = RecordBatch::try_from_iter_with_nullable(columns(chunk).into_iter().map(|(n, a)| (n, a, true))).map_err(trouble)?;
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns(chunk).into_iter().map(|(n, a)| (n, a, true)),
+        )
+        .map_err(trouble)?;
         let writer = match (&mut writer, file.take()) {
             (Some(writer), _) => writer,
-            (none, Some(file)) => none.insert(ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(written)?),
+            (none, Some(file)) => none.insert(
+                ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(written)?,
+            ),
             (None, None) => return Err(wrong("no file to write to")),
         };
         writer.write(&batch).map_err(written)?;
@@ -76,19 +87,37 @@ fn columns(rows: &[Row]) -> Columns {
         Final::Absent => "absent",
         Final::Present(..) => "present",
     };
-    all.push(("final".to_owned(), Arc::new(rows.iter().map(|r| Some(present(r))).collect::<StringArray>())));
-    let last = rows.iter().map(|r| if let Final::Present(state, _) = &r.last { Some(state) } else { None });
+    all.push((
+        "final".to_owned(),
+        Arc::new(rows.iter().map(|r| Some(present(r))).collect::<StringArray>()),
+    ));
+    let last = rows
+        .iter()
+        .map(|r| if let Final::Present(state, _) = &r.last { Some(state) } else { None });
     state_columns("final", &last, &mut all);
-    let content = || rows.iter().map(|r| if let Final::Present(_, Content::Hash(known, hash)) = &r.last { Some((known, hash)) } else { None });
-    let hash: ArrayRef = Arc::new(content().map(|c| c.map(|(_, hash)| &hash[..])).collect::<BinaryArray>());
+    let content = || {
+        rows.iter().map(|r| {
+            if let Final::Present(_, Content::Hash(known, hash)) = &r.last {
+                Some((known, hash))
+            } else {
+                None
+            }
+        })
+    };
+    let hash: ArrayRef =
+        Arc::new(content().map(|c| c.map(|(_, hash)| &hash[..])).collect::<BinaryArray>());
     all.push(("final_blake3".to_owned(), hash));
     // Null: the whole file.
-    let extents = ranges(content().map(|c| if let Some((Known::Extents(extents), _)) = c { Some(&extents[..]) } else { None }));
+    let extents = ranges(content().map(|c| {
+        if let Some((Known::Extents(extents), _)) = c { Some(&extents[..]) } else { None }
+    }));
     all.push(("final_extents".to_owned(), extents));
     let reasons: StringArray = rows
         .iter()
         .map(|r| match &r.last {
-            Final::Unknown(reason) | Final::Present(_, Content::Not(reason)) => Some(reason.as_str()),
+            Final::Unknown(reason) | Final::Present(_, Content::Not(reason)) => {
+                Some(reason.as_str())
+            }
             _ => None,
         })
         .collect();
@@ -96,11 +125,21 @@ fn columns(rows: &[Row]) -> Columns {
     all
 }
 
-fn state_columns<'a>(prefix: &str, states: &(impl Iterator<Item = Option<&'a State>> + Clone), all: &mut Columns) {
-    let number = |get: fn(&State) -> Option<u32>| -> ArrayRef { Arc::new(states.clone().map(|s| s.and_then(get)).collect::<UInt32Array>()) };
-    let kind: ArrayRef = Arc::new(states.clone().map(|s| s.map(|s| s.kind.name())).collect::<StringArray>());
-    let size: ArrayRef = Arc::new(states.clone().map(|s| s.and_then(|s| s.size)).collect::<UInt64Array>());
-    let target: ArrayRef = Arc::new(states.clone().map(|s| s.and_then(|s| s.target.as_deref())).collect::<BinaryArray>());
+fn state_columns<'a>(
+    prefix: &str,
+    states: &(impl Iterator<Item = Option<&'a State>> + Clone),
+    all: &mut Columns,
+) {
+    let number = |get: fn(&State) -> Option<u32>| -> ArrayRef {
+        Arc::new(states.clone().map(|s| s.and_then(get)).collect::<UInt32Array>())
+    };
+    let kind: ArrayRef =
+        Arc::new(states.clone().map(|s| s.map(|s| s.kind.name())).collect::<StringArray>());
+    let size: ArrayRef =
+        Arc::new(states.clone().map(|s| s.and_then(|s| s.size)).collect::<UInt64Array>());
+    let target: ArrayRef = Arc::new(
+        states.clone().map(|s| s.and_then(|s| s.target.as_deref())).collect::<BinaryArray>(),
+    );
     let columns = [
         ("type", kind),
         ("mode", number(|s| s.mode)),
@@ -115,26 +154,47 @@ fn state_columns<'a>(prefix: &str, states: &(impl Iterator<Item = Option<&'a Sta
     all.extend(columns.into_iter().map(|(name, array)| (format!("{prefix}_{name}"), array)));
 }
 
-fn list<'a, T: 'a>(lists: impl Iterator<Item = Option<&'a [T]>> + Clone, fields: Fields, children: Vec<ArrayRef>) -> ArrayRef {
+fn list<'a, T: 'a>(
+    lists: impl Iterator<Item = Option<&'a [T]>> + Clone,
+    fields: Fields,
+    children: Vec<ArrayRef>,
+) -> ArrayRef {
     let offsets = OffsetBuffer::from_lengths(lists.clone().map(|l| l.map_or(0, <[T]>::len)));
     let nulls = lists.map(|l| l.is_some()).collect();
     let values = StructArray::new(fields.clone(), children, None);
-    Arc::new(ListArray::new(Arc::new(Field::new("item", DataType::Struct(fields), false)), offsets, Arc::new(values), Some(nulls)))
+    Arc::new(ListArray::new(
+        Arc::new(Field::new("item", DataType::Struct(fields), false)),
+        offsets,
+        Arc::new(values),
+        Some(nulls),
+    ))
 }
 
 fn ranges<'a>(lists: impl Iterator<Item = Option<&'a [(u64, u64)]>> + Clone) -> ArrayRef {
-    let fields = Fields::from(vec![Field::new("offset", DataType::UInt64, false), Field::new("len", DataType::UInt64, false)]);
+    let fields = Fields::from(vec![
+        Field::new("offset", DataType::UInt64, false),
+        Field::new("len", DataType::UInt64, false),
+    ]);
     let all = || lists.clone().flatten().flatten();
-    let children: Vec<ArrayRef> =
-        vec![Arc::new(all().map(|r| Some(r.0)).collect::<UInt64Array>()), Arc::new(all().map(|r| Some(r.1)).collect::<UInt64Array>())];
+    let children: Vec<ArrayRef> = vec![
+        Arc::new(all().map(|r| Some(r.0)).collect::<UInt64Array>()),
+        Arc::new(all().map(|r| Some(r.1)).collect::<UInt64Array>()),
+    ];
     list(lists, fields, children)
 }
 
-fn attributes<'a>(lists: impl Iterator<Item = Option<&'a [(Vec<u8>, Vec<u8>)]>> + Clone) -> ArrayRef {
-    let fields = Fields::from(vec![Field::new("name", DataType::Binary, false), Field::new("value", DataType::Binary, false)]);
+fn attributes<'a>(
+    lists: impl Iterator<Item = Option<&'a [(Vec<u8>, Vec<u8>)]>> + Clone,
+) -> ArrayRef {
+    let fields = Fields::from(vec![
+        Field::new("name", DataType::Binary, false),
+        Field::new("value", DataType::Binary, false),
+    ]);
     let all = || lists.clone().flatten().flatten();
-    let children: Vec<ArrayRef> =
-        vec![Arc::new(all().map(|a| Some(&a.0[..])).collect::<BinaryArray>()), Arc::new(all().map(|a| Some(&a.1[..])).collect::<BinaryArray>())];
+    let children: Vec<ArrayRef> = vec![
+        Arc::new(all().map(|a| Some(&a.0[..])).collect::<BinaryArray>()),
+        Arc::new(all().map(|a| Some(&a.1[..])).collect::<BinaryArray>()),
+    ];
     list(lists, fields, children)
 }
 
@@ -165,7 +225,10 @@ pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
 
 /// Absolute, and made of names only.
 fn plain(path: &[u8]) -> bool {
-    let parts = |p: &[u8]| p.split(|&b| b == b'/').all(|part| !part.is_empty() && part != b"." && part != b".." && !part.contains(&0));
+    let parts = |p: &[u8]| {
+        p.split(|&b| b == b'/')
+            .all(|part| !part.is_empty() && part != b"." && part != b".." && !part.contains(&0))
+    };
     path == b"/" || path.strip_prefix(b"/").is_some_and(parts)
 }
 
@@ -176,7 +239,11 @@ struct Table<'a> {
 impl Table<'_> {
     fn column(&self, name: &str, kind: &DataType) -> io::Result<&ArrayRef> {
         let column = self.batch.column_by_name(name).ok_or_else(|| wrong("a column is missing"))?;
-        if column.data_type() == kind { Ok(column) } else { Err(wrong("a column has another type")) }
+        if column.data_type() == kind {
+            Ok(column)
+        } else {
+            Err(wrong("a column has another type"))
+        }
     }
     fn u32(&self, name: &str, i: usize) -> io::Result<Option<u32>> {
         let column = self.column(name, &DataType::UInt32)?;
@@ -195,22 +262,41 @@ impl Table<'_> {
         Ok(column.is_valid(i).then(|| column.as_string::<i32>().value(i)))
     }
     /// The two columns of one row's list of pairs.
-    fn pairs(&self, name: &str, i: usize, kind: &DataType) -> io::Result<Option<(ArrayRef, ArrayRef)>> {
-        let column = self.batch.column_by_name(name).and_then(|c| c.as_list_opt::<i32>()).ok_or_else(|| wrong("a list column is missing"))?;
+    fn pairs(
+        &self,
+        name: &str,
+        i: usize,
+        kind: &DataType,
+    ) -> io::Result<Option<(ArrayRef, ArrayRef)>> {
+        let column = self
+            .batch
+            .column_by_name(name)
+            .and_then(|c| c.as_list_opt::<i32>())
+            .ok_or_else(|| wrong("a list column is missing"))?;
         if column.is_null(i) {
             return Ok(None);
         }
         let items = column.value(i);
-        let pair = items.as_struct_opt().filter(|s| s.num_columns() == 2 && s.columns().iter().all(|c| c.data_type() == kind && c.null_count() == 0));
+        let pair = items.as_struct_opt().filter(|s| {
+            s.num_columns() == 2
+                && s.columns().iter().all(|c| c.data_type() == kind && c.null_count() == 0)
+        });
         let pair = pair.ok_or_else(|| wrong("a list column has another type"))?;
         Ok(Some((pair.column(0).clone(), pair.column(1).clone())))
     }
     fn ranges(&self, name: &str, i: usize) -> io::Result<Option<Vec<(u64, u64)>>> {
-        let Some((offsets, lens)) = self.pairs(name, i, &DataType::UInt64)? else { return Ok(None) };
-        let (offsets, lens) = (offsets.as_primitive::<UInt64Type>().values(), lens.as_primitive::<UInt64Type>().values());
+        let Some((offsets, lens)) = self.pairs(name, i, &DataType::UInt64)? else {
+            return Ok(None);
+        };
+        let (offsets, lens) = (
+            offsets.as_primitive::<UInt64Type>().values(),
+            lens.as_primitive::<UInt64Type>().values(),
+        );
         let ranges: Vec<(u64, u64)> = offsets.iter().copied().zip(lens.iter().copied()).collect();
         let ends = ranges.iter().map(|r| r.0.checked_add(r.1));
-        if ends.clone().any(|e| e.is_none()) || ranges.iter().skip(1).zip(ends).any(|(next, end)| end.is_some_and(|e| e > next.0)) {
+        if ends.clone().any(|e| e.is_none())
+            || ranges.iter().skip(1).zip(ends).any(|(next, end)| end.is_some_and(|e| e > next.0))
+        {
             return Err(wrong("extents out of order"));
         }
         Ok(Some(ranges))
@@ -240,8 +326,12 @@ impl Table<'_> {
         let last = match (self.text("final", i)?, self.state("final", i)?) {
             (Some("absent"), _) => Final::Absent,
             (Some("present"), Some(state)) => {
-                let content = match (self.bytes("final_blake3", i)?.map(TryInto::try_into), reason) {
-                    (Some(Ok(hash)), _) => Content::Hash(self.ranges("final_extents", i)?.map_or(Known::Whole, Known::Extents), hash),
+                let content = match (self.bytes("final_blake3", i)?.map(TryInto::try_into), reason)
+                {
+                    (Some(Ok(hash)), _) => Content::Hash(
+                        self.ranges("final_extents", i)?.map_or(Known::Whole, Known::Extents),
+                        hash,
+                    ),
                     (Some(Err(_)), _) => return Err(wrong("a hash is not 32 bytes long")),
                     (None, Some(reason)) => Content::Not(reason),
                     (None, None) => Content::None,
@@ -278,7 +368,11 @@ impl OriginWriter {
             field("seq", DataType::UInt64),
             field("at", DataType::UInt64),
         ]);
-        Ok(Self { writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties())).map_err(written)?, buffer: Vec::new() })
+        Ok(Self {
+            writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties()))
+                .map_err(written)?,
+            buffer: Vec::new(),
+        })
     }
 
     /// Adds a row.
@@ -288,9 +382,17 @@ impl OriginWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let wide = |get: fn(&Origin) -> u64| -> ArrayRef { Arc::new(self.buffer.iter().map(get).collect::<UInt64Array>()) };
+        let wide = |get: fn(&Origin) -> u64| -> ArrayRef {
+            Arc::new(self.buffer.iter().map(get).collect::<UInt64Array>())
+        };
         let file: ArrayRef = Arc::new(self.buffer.iter().map(|o| o.file).collect::<UInt32Array>());
-        let batch = [("file", file), ("offset", wide(|o| o.offset)), ("len", wide(|o| o.len)), ("seq", wide(|o| o.seq)), ("at", wide(|o| o.at))];
+        let batch = [
+            ("file", file),
+            ("offset", wide(|o| o.offset)),
+            ("len", wide(|o| o.len)),
+            ("seq", wide(|o| o.seq)),
+            ("at", wide(|o| o.at)),
+        ];
         let batch = RecordBatch::try_from_iter(batch).map_err(trouble)?;
         self.writer.write(&batch).map_err(written)?;
         self.buffer.clear();
@@ -320,10 +422,27 @@ impl Origins {
         let Some(batch) = self.batches.next() else { return Ok(false) };
         let batch = batch.map_err(trouble)?;
         let table = Table { batch: &batch };
-        let file = table.column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>().values().clone();
-        let wide = |name| Ok::<_, io::Error>(table.column(name, &DataType::UInt64)?.as_primitive::<UInt64Type>().values().clone());
+        let file =
+            table.column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>().values().clone();
+        let wide = |name| {
+            Ok::<_, io::Error>(
+                table
+                    .column(name, &DataType::UInt64)?
+                    .as_primitive::<UInt64Type>()
+                    .values()
+                    .clone(),
+            )
+        };
         let (offset, len, seq, at) = (wide("offset")?, wide("len")?, wide("seq")?, wide("at")?);
-        let rows: Vec<Origin> = (0..batch.num_rows()).map(|i| Origin { file: file[i], offset: offset[i], len: len[i], seq: seq[i], at: at[i] }).collect();
+        let rows: Vec<Origin> = (0..batch.num_rows())
+            .map(|i| Origin {
+                file: file[i],
+                offset: offset[i],
+                len: len[i],
+                seq: seq[i],
+                at: at[i],
+            })
+            .collect();
         self.batch = rows.into_iter();
         Ok(true)
     }

@@ -14,14 +14,23 @@ const BEGAN: u64 = 1_000_000_000_000;
 const O_CREAT: u64 = 0o100;
 
 fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
-    Piece { arg, kind, flags: AT_EXIT, len: bytes.len() as u64, wanted: bytes.len() as u64, bytes: bytes.into() }
+    Piece {
+        arg,
+        kind,
+        flags: AT_EXIT,
+        len: bytes.len() as u64,
+        wanted: bytes.len() as u64,
+        bytes: bytes.into(),
+    }
 }
 
 /// What a new process that works in `/w` tells, then these calls, one after the other unless they say when they returned.
 fn told(calls: Vec<Call>) -> Vec<Item> {
     let directory = Identity { mode: 0o40755, magic: 0xef53, ..Identity::default() };
-    let cwd = piece(WORKING_DIRECTORY, PieceKind::Identity, &[directory.as_bytes(), b"/w"].concat());
-    let event = |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
+    let cwd =
+        piece(WORKING_DIRECTORY, PieceKind::Identity, &[directory.as_bytes(), b"/w"].concat());
+    let event =
+        |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
     let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
     for (mut call, seq) in calls.into_iter().zip(1..) {
         (call.seq, call.entered) = (seq, seq * 10);
@@ -34,13 +43,27 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
 /// A call: each path is the argument with this number.
 fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     let nr = abi::by_name(name).unwrap().number;
-    let pieces = paths.iter().map(|(arg, path)| piece(*arg, PieceKind::String, path.as_bytes())).collect();
-    Call { seq: 0, entered: 0, left: None, pid: 1, tid: 1, nr, flags: 0, args, ret, seen: Default::default(), pieces }
+    let pieces =
+        paths.iter().map(|(arg, path)| piece(*arg, PieceKind::String, path.as_bytes())).collect();
+    Call {
+        seq: 0,
+        entered: 0,
+        left: None,
+        pid: 1,
+        tid: 1,
+        nr,
+        flags: 0,
+        args,
+        ret,
+        seen: Default::default(),
+        pieces,
+    }
 }
 
 /// An open of `/w/f` that came out as this identity.
 fn open(flags: u64, fd: i64, identity: Identity) -> Call {
-    let identity = Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, magic: 0xef53, ..identity };
+    let identity =
+        Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, magic: 0xef53, ..identity };
     let mut open = call("openat", [CWD, 1, flags, 0o644, 0, 0], fd, &[(1, "f")]);
     open.pieces.push(piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w/f"].concat()));
     open
@@ -49,16 +72,26 @@ fn open(flags: u64, fd: i64, identity: Identity) -> Call {
 /// The state of a path before the first call, without a look at a live file system.
 fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     let dir = tempfile::tempdir().unwrap();
-    let mut origins = Origination::new(OriginWriter::new(Box::new(std::fs::File::create(dir.path().join("initial")).unwrap())).unwrap());
+    let mut origins = Origination::new(
+        OriginWriter::new(Box::new(std::fs::File::create(dir.path().join("initial")).unwrap()))
+            .unwrap(),
+    );
     let about = Circumstances { began: BEGAN, ..Circumstances::default() };
     let mut facts = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     let rows = manifest::build(&mut facts.names, false, None).expect("nothing is written").rows;
-    rows.into_iter().find(|row| Path::new(std::str::from_utf8(&row.path).unwrap()) == Path::new(path)).and_then(|row| row.initial)
+    rows.into_iter()
+        .find(|row| Path::new(std::str::from_utf8(&row.path).unwrap()) == Path::new(path))
+        .and_then(|row| row.initial)
 }
 
 #[test]
 fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
-    let opened = |created, born, size| first(vec![open(O_CREAT, 3, Identity { created, born, size, ..Identity::default() })], "/w/f");
+    let opened = |created, born, size| {
+        first(
+            vec![open(O_CREAT, 3, Identity { created, born, size, ..Identity::default() })],
+            "/w/f",
+        )
+    };
     let (old, new) = (BEGAN - 1_000_000_000, BEGAN + 1_000_000_000);
     assert!(opened(0, new, 0).is_none(), "a birth tells, where nothing else does");
     assert!(opened(0, old, 0).is_some());
@@ -72,9 +105,11 @@ fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
 
 #[test]
 fn an_open_that_found_what_an_overlapping_one_made() {
-    let mut makes = open(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
+    let mut makes =
+        open(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
     makes.left = Some(100);
-    let finds = open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
+    let finds =
+        open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
     let mut reads = call("pread64", [4, 1, 3, 0, 0, 0], 3, &[]);
     reads.pieces.push(piece(1, PieceKind::Data, b"new"));
     assert!(first(vec![makes, finds, reads], "/w/f").is_none());
@@ -97,7 +132,10 @@ fn what_was_followed_and_then_unlinked_was_a_link() {
     assert_eq!(link.kind, FileType::Link);
     let target = format!("/w/{}", String::from_utf8(link.target.unwrap()).unwrap());
     assert_eq!(kind(vec![chmod(), inside(), unlink()], &target), Some(FileType::Directory));
-    assert!(kind(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(), "what was in it is where it leads to");
+    assert!(
+        kind(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(),
+        "what was in it is where it leads to"
+    );
     // A file that could be unlinked need not have been a link.
     assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
 }
@@ -121,5 +159,8 @@ fn a_directory_that_was_not_empty_holds_something() {
     let rmdir = |ret| call("rmdir", [1, 0, 0, 0, 0, 0], ret, &[(0, "d")]);
     assert!(kind(vec![rmdir(-39)], "/w/d/?").is_some());
     let unlink = call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "d/f")]);
-    assert!(kind(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(), "what was found in it later");
+    assert!(
+        kind(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(),
+        "what was found in it later"
+    );
 }

@@ -47,19 +47,44 @@ impl Files {
     /// What an open of `path` (absolute, not necessarily clean) opened, as far as anybody can guess, and its clean path.
     pub fn open(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
         let clean = lexical(path);
-        if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| clean.strip_prefix(*v).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))))
-            && !clean.starts_with(b"/dev/shm/")
+        if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| {
+            clean.strip_prefix(*v).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        }) && !clean.starts_with(b"/dev/shm/")
         {
-            return (Identity { dev: 2, mode: S_IFREG, links: 1, magic: PROC, created: MADE_UP, ..Identity::default() }, clean);
+            return (
+                Identity {
+                    dev: 2,
+                    mode: S_IFREG,
+                    links: 1,
+                    magic: PROC,
+                    created: MADE_UP,
+                    ..Identity::default()
+                },
+                clean,
+            );
         }
-        let ends_as_directory = path.ends_with(b"/") || path.ends_with(b"/.") || path.ends_with(b"/..") || clean == b"/";
+        let ends_as_directory = path.ends_with(b"/")
+            || path.ends_with(b"/.")
+            || path.ends_with(b"/..")
+            || clean == b"/";
         let file = self.get(&clean);
         file.directory |= flags & O_DIRECTORY != 0 || ends_as_directory;
         if flags & O_TRUNC != 0 {
             file.size = 0;
         }
         let mode = if file.directory { S_IFDIR } else { S_IFREG };
-        (Identity { dev: 1, ino: file.inode, size: file.size, links: 1, mode, created: MADE_UP, ..Identity::default() }, clean)
+        (
+            Identity {
+                dev: 1,
+                ino: file.inode,
+                size: file.size,
+                links: 1,
+                mode,
+                created: MADE_UP,
+                ..Identity::default()
+            },
+            clean,
+        )
     }
 
     /// Takes in what a call that returned tells of files.
@@ -67,7 +92,9 @@ impl Files {
         if !call.succeeded() {
             return;
         }
-        let path = |(i, a): (usize, &abi::Arg)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)));
+        let path = |(i, a): (usize, &abi::Arg)| {
+            Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))
+        };
         let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
         for (role, path) in &paths {
             self.moves.used(path, call);
@@ -77,7 +104,11 @@ impl Files {
             match role {
                 Role::Create => self.moves.made(path, is_directory(shape)),
                 Role::Target => self.moves.made(path, false),
-                Role::Open(from) if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL => self.moves.made(path, false),
+                Role::Open(from)
+                    if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
+                {
+                    self.moves.made(path, false)
+                }
                 Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(path),
                 Role::Lookup | Role::Open(_) => {}
             }
@@ -98,8 +129,14 @@ impl Files {
             (Some((Role::Lookup, path)), None) => self.told(call, shape, &path),
             _ => {}
         }
-        for descriptor in bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored()) {
-            if let Some(file) = self.by_path.get_mut(&*descriptor.file.path).filter(|f| f.inode == descriptor.file.inode.key.1) {
+        for descriptor in
+            bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored())
+        {
+            if let Some(file) = self
+                .by_path
+                .get_mut(&*descriptor.file.path)
+                .filter(|f| f.inode == descriptor.file.inode.key.1)
+            {
                 file.size = descriptor.file.inode.size();
             }
         }
@@ -107,16 +144,31 @@ impl Files {
 
     /// A struct tells of the file under this name.
     fn told(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
-        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }) {
-            let word = |is: Is| layout.fields.iter().find(|f| f.is == is).map(|f| (call.word(i, f.at as u8), f.size));
-            let (Some((mode, width)), Some((size, _))) = (word(Is::Mode), word(Is::Size)) else { continue };
+        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
+            if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
+        }) {
+            let word = |is: Is| {
+                layout
+                    .fields
+                    .iter()
+                    .find(|f| f.is == is)
+                    .map(|f| (call.word(i, f.at as u8), f.size))
+            };
+            let (Some((mode, width)), Some((size, _))) = (word(Is::Mode), word(Is::Size)) else {
+                continue;
+            };
             let mode = if width == 2 { mode & 0xffff } else { mode & 0xffff_ffff } as u32;
             if mode & S_IFMT != 0 {
                 let file = self.get(path);
                 (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
-                let number = word(Is::Dev).zip(word(Is::Ino)).map(|((dev, _), (ino, _))| (dev, ino)).filter(|_| mode & S_IFMT == S_IFREG);
+                let number = word(Is::Dev)
+                    .zip(word(Is::Ino))
+                    .map(|((dev, _), (ino, _))| (dev, ino))
+                    .filter(|_| mode & S_IFMT == S_IFREG);
                 let links = word(Is::Links).map_or(1, |(links, _)| links);
-                if let Some(inode) = number.and_then(|n| self.moves.told(path, n, links, &self.by_path)) {
+                if let Some(inode) =
+                    number.and_then(|n| self.moves.told(path, n, links, &self.by_path))
+                {
                     self.get(path).inode = inode;
                 }
             }
@@ -125,7 +177,11 @@ impl Files {
 
     fn renamed(&mut self, old: &[u8], new: &[u8]) {
         let prefix = [old, b"/"].concat();
-        let below = self.by_path.range(prefix.clone()..).take_while(|(p, _)| p.starts_with(&prefix)).map(|(p, _)| p.clone());
+        let below = self
+            .by_path
+            .range(prefix.clone()..)
+            .take_while(|(p, _)| p.starts_with(&prefix))
+            .map(|(p, _)| p.clone());
         let moved: Vec<Vec<u8>> = below.chain([old.to_vec()]).collect();
         for path in moved {
             if let Some(file) = self.by_path.remove(&path) {
@@ -137,5 +193,6 @@ impl Files {
 
 /// Whether what the call makes is a directory.
 fn is_directory(shape: &Shape) -> bool {
-    shape.args.iter().any(|a| a.kind == Kind::Mode) && !shape.args.iter().any(|a| a.kind == Kind::Dev)
+    shape.args.iter().any(|a| a.kind == Kind::Mode)
+        && !shape.args.iter().any(|a| a.kind == Kind::Dev)
 }

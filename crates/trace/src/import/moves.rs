@@ -62,12 +62,22 @@ impl Moves {
             found.from.retain(|from| from != path || call.entered < found.first.time);
         }
         if !self.made.contains(path) && self.directories.contains(parent(path)) {
-            self.first.entry(path.to_vec()).or_insert(First { time: call.entered, tid: call.tid, pid: call.pid });
+            self.first.entry(path.to_vec()).or_insert(First {
+                time: call.entered,
+                tid: call.tid,
+                pid: call.pid,
+            });
         }
     }
 
     /// A struct says which file this is, and how many names it has. Our inode for it.
-    pub fn told(&mut self, path: &[u8], number: (u64, u64), links: u64, names: &BTreeMap<Vec<u8>, File>) -> Option<u64> {
+    pub fn told(
+        &mut self,
+        path: &[u8],
+        number: (u64, u64),
+        links: u64,
+        names: &BTreeMap<Vec<u8>, File>,
+    ) -> Option<u64> {
         let ours = names.get(path)?.inode;
         let known = *self.numbers.entry(number).or_insert(ours);
         if known == ours {
@@ -81,7 +91,10 @@ impl Moves {
         if (others().count() as u64) < links.max(1) {
             return None;
         }
-        let from = others().filter(|(_, file)| file.used < first.time).map(|(name, _)| name.clone()).collect();
+        let from = others()
+            .filter(|(_, file)| file.used < first.time)
+            .map(|(name, _)| name.clone())
+            .collect();
         self.found.push(Move { from, to: path.to_vec(), first: *first });
         Some(known)
     }

@@ -5,7 +5,9 @@
 //! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
 use super::repeats::{self, Known, REFERENCE, Reference};
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION};
+use super::{
+    Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION,
+};
 use crate::record::{Header, PieceHeader, UNREADABLE};
 use rustix::fs::Advice;
 use std::fs::File;
@@ -147,7 +149,8 @@ impl Records {
     /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are not read.
     pub fn take(&mut self, known: impl FnOnce(&Header, &Known) -> bool) -> Record<'_> {
         let begin = self.at + if self.ring { RING_HEAD } else { 0 };
-        let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame]).expect("peek has seen this record");
+        let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame])
+            .expect("peek has seen this record");
         let body = begin + size_of::<Header>()..begin + header.len as usize;
         self.at += self.step;
         self.damage.records += header.seq.saturating_sub(self.next);
@@ -169,7 +172,9 @@ impl Records {
     }
 
     fn reference(&self, body: &[u8]) -> Option<(PieceHeader, Reference)> {
-        let (piece, rest) = PieceHeader::read_from_prefix(body).ok().filter(|(p, _)| self.refers && p.flags & REFERENCE != 0)?;
+        let (piece, rest) = PieceHeader::read_from_prefix(body)
+            .ok()
+            .filter(|(p, _)| self.refers && p.flags & REFERENCE != 0)?;
         Some((piece, Reference::read_from_prefix(rest).ok()?.0))
     }
 
@@ -206,8 +211,15 @@ impl Records {
         if !self.ring {
             self.step = len;
         }
-        let fits = len.is_multiple_of(8) && len <= rest.len() && header.seq >= self.next && header.seq < u64::MAX;
-        (fits && len >= size_of::<Header>() && Pieces::new(&rest[size_of::<Header>()..len]).count_whole() == Some(usize::from(header.pieces))).then_some(header)
+        let fits = len.is_multiple_of(8)
+            && len <= rest.len()
+            && header.seq >= self.next
+            && header.seq < u64::MAX;
+        (fits
+            && len >= size_of::<Header>()
+            && Pieces::new(&rest[size_of::<Header>()..len]).count_whole()
+                == Some(usize::from(header.pieces)))
+        .then_some(header)
     }
 
     /// Bytes that the next record takes up in the ring, and those of them that may be the record's; what the ring says to be none is behind us.
@@ -252,7 +264,10 @@ impl Records {
                 Found::Cut | Found::Other => {}
             }
             searching = true;
-            let step = self.buffer[self.at + 1..self.end].windows(4).position(is_magic).map_or(self.end - self.at - 3, |n| n + 1);
+            let step = self.buffer[self.at + 1..self.end]
+                .windows(4)
+                .position(is_magic)
+                .map_or(self.end - self.at - 3, |n| n + 1);
             self.damage.bytes += step as u64;
             self.at += step;
         }
@@ -267,7 +282,9 @@ impl Records {
         let len = frame.len as usize;
         let refers = frame.magic == REFERRING_MAGIC;
         let ring = refers || frame.magic == RING_MAGIC;
-        let ours = (ring || frame.magic == MAGIC) && frame.stream == self.stream && frame.recording == self.recording;
+        let ours = (ring || frame.magic == MAGIC)
+            && frame.stream == self.stream
+            && frame.recording == self.recording;
         if !ours || len > MOST || frame.first < self.next {
             return Ok(Found::Other);
         }
@@ -295,7 +312,12 @@ impl Records {
             return Ok(());
         }
         if self.len()? - self.base > crate::storage::window() {
-            let _best = rustix::fs::fadvise(&self.file, self.dropped, NonZeroU64::new(self.base - self.dropped), Advice::DontNeed);
+            let _best = rustix::fs::fadvise(
+                &self.file,
+                self.dropped,
+                NonZeroU64::new(self.base - self.dropped),
+                Advice::DontNeed,
+            );
         }
         self.dropped = self.base;
         Ok(())
@@ -341,7 +363,8 @@ pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(e) => return Err(e),
     }
-    let ours = magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
+    let ours =
+        magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
     Ok((ours && magic[3] != VERSION).then_some(char::from(magic[3])))
 }
 

@@ -80,7 +80,15 @@ pub(super) struct Repeats {
 impl Repeats {
     /// Nothing; `seed` is the recording's number.
     pub fn new(seed: u64) -> Self {
-        Self { seed, known: Vec::new(), stretches: Vec::new(), made: Vec::new(), len: 0, pass: 0, passed: 0 }
+        Self {
+            seed,
+            known: Vec::new(),
+            stretches: Vec::new(),
+            made: Vec::new(),
+            len: 0,
+            pass: 0,
+            passed: 0,
+        }
     }
 
     /// Looks for repetitions in a stretch of a ring that will stand at byte `at` of the file. Whether there are any.
@@ -100,12 +108,18 @@ impl Repeats {
         while let Some(step) = ring.get(next..).and_then(record) {
             let whole = next..next + step;
             next = whole.end;
-            let Some(data) = data(&ring[whole.clone()]).filter(|d| (LEAST..=MOST as usize).contains(&d.len())) else {
+            let Some(data) =
+                data(&ring[whole.clone()]).filter(|d| (LEAST..=MOST as usize).contains(&d.len()))
+            else {
                 self.keep(whole);
                 continue;
             };
             let begin = whole.start + data.start;
-            let here = Reference::to(&ring[begin..whole.start + data.end], at + (self.len + data.start) as u64, self.seed);
+            let here = Reference::to(
+                &ring[begin..whole.start + data.end],
+                at + (self.len + data.start) as u64,
+                self.seed,
+            );
             let place = here.hash[0] as usize % PLACES;
             if self.known[place].known() == here.known() {
                 self.refer(&ring[whole.start..begin], place);
@@ -139,7 +153,8 @@ impl Repeats {
         record[RING_HEAD + offset_of!(Header, len)..][..4].copy_from_slice(&len.to_le_bytes());
         let piece = RING_HEAD + size_of::<Header>();
         record[piece + offset_of!(PieceHeader, flags)] |= REFERENCE;
-        record[piece + offset_of!(PieceHeader, len)..][..4].copy_from_slice(&(size_of::<Reference>() as u32).to_le_bytes());
+        record[piece + offset_of!(PieceHeader, len)..][..4]
+            .copy_from_slice(&(size_of::<Reference>() as u32).to_le_bytes());
         self.len += record.len();
         match self.stretches.last_mut() {
             Some(Stretch::Made(last)) => last.end = self.made.len(),
@@ -174,7 +189,9 @@ fn data(record: &[u8]) -> Option<Range<usize>> {
         return None;
     }
     let (header, rest) = Header::ref_from_prefix(record.get(RING_HEAD..)?).ok()?;
-    let (piece, _) = PieceHeader::ref_from_prefix(rest).ok().filter(|(p, _)| header.pieces == 1 && p.kind == PieceKind::Data as u8)?;
+    let (piece, _) = PieceHeader::ref_from_prefix(rest)
+        .ok()
+        .filter(|(p, _)| header.pieces == 1 && p.kind == PieceKind::Data as u8)?;
     let begin = RING_HEAD + size_of::<Header>() + size_of::<PieceHeader>();
     let end = begin + piece.len as usize;
     (end <= record.len()).then_some(begin..end)
@@ -194,7 +211,11 @@ mod tests {
     fn ring(seq: u64, data: &[u8]) -> Vec<u8> {
         let len = (size_of::<Header>() + size_of::<PieceHeader>() + data.len()).next_multiple_of(8);
         let header = Header { len: len as u32, pieces: 1, seq, ..Header::default() };
-        let piece = PieceHeader { len: data.len() as u32, wanted: data.len() as u64, ..PieceHeader::default() };
+        let piece = PieceHeader {
+            len: data.len() as u32,
+            wanted: data.len() as u64,
+            ..PieceHeader::default()
+        };
         let mut all = [(len as u32).to_le_bytes(), [0; 4]].concat();
         all.extend([header.as_bytes(), piece.as_bytes(), data].concat());
         all.resize(RING_HEAD + len, 0);
@@ -253,13 +274,19 @@ mod tests {
     #[test]
     fn data_that_are_damaged_are_said_to_be() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = written(dir.path(), &[vec![vec![7; 4096]], vec![vec![8; 100]], vec![vec![9; 100], vec![7; 4096]]]);
+        let mut file = written(
+            dir.path(),
+            &[vec![vec![7; 4096]], vec![vec![8; 100]], vec![vec![9; 100], vec![7; 4096]]],
+        );
         let (whole, unreadable, _) = read(dir.path(), &file);
         assert_eq!((whole.len(), unreadable), (4, 0));
         // The first frame's data: its record is lost, and the one that refers to it has none.
         file[1000] ^= 1;
         let (left, unreadable, damage) = read(dir.path(), &file);
-        assert_eq!((left, unreadable, damage.records), (vec![vec![8; 100], vec![9; 100], vec![]], 1, 1));
+        assert_eq!(
+            (left, unreadable, damage.records),
+            (vec![vec![8; 100], vec![9; 100], vec![]], 1, 1)
+        );
         assert!(damage.bytes >= 4096, "{damage:?}");
     }
 

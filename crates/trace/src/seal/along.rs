@@ -29,8 +29,15 @@ pub struct Along {
 }
 
 impl Along {
-    pub(crate) fn new(dir: OwnedFd, path: PathBuf, files: Arc<Provisional>, document: &Document, limits: Limits) -> Result<Self, Error> {
-        let work = Work::new(&Place { storage: &*files, dir: dir.as_fd(), path: &path }, document, true)?;
+    pub(crate) fn new(
+        dir: OwnedFd,
+        path: PathBuf,
+        files: Arc<Provisional>,
+        document: &Document,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let work =
+            Work::new(&Place { storage: &*files, dir: dir.as_fd(), path: &path }, document, true)?;
         Ok(Self { work, files, dir, path, limits })
     }
 
@@ -72,11 +79,16 @@ impl Along {
 
     /// Gives everything back if the disk is nearly full: nobody's writing is to fail because of us.
     fn look_for_room(&self) -> Result<(), Error> {
-        let StatVfs { f_bavail, f_blocks, f_frsize, .. } = rustix::fs::fstatvfs(&self.dir).map_err(|e| Error::io("read", &self.path)(e.into()))?;
+        let StatVfs { f_bavail, f_blocks, f_frsize, .. } =
+            rustix::fs::fstatvfs(&self.dir).map_err(|e| Error::io("read", &self.path)(e.into()))?;
         if f_bavail * f_frsize < ROOM.max(f_blocks * f_frsize / SHARE) {
             self.files.take_back();
         }
-        if self.files.is_taken_back() { Err(Error::Full { trace: self.path.clone() }) } else { Ok(()) }
+        if self.files.is_taken_back() {
+            Err(Error::Full { trace: self.path.clone() })
+        } else {
+            Ok(())
+        }
     }
 
     /// What is done so far, for who finishes it, and whether space was wanting. `None`: it is of no use.

@@ -8,7 +8,10 @@ use crate::error::Error;
 use crate::journal::{Pieces, Record};
 use crate::record::{Header, PieceKind, RecordKind};
 use ahash::HashMap;
-use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
+};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -44,7 +47,13 @@ impl Census {
         }
         let index = *self.alive.entry(header.tid).or_insert_with(|| {
             let new_process = header.pid == header.tid;
-            self.threads.push(Thread { pid: header.pid, tid: header.tid, new_process, started: header.entered, ..Thread::default() });
+            self.threads.push(Thread {
+                pid: header.pid,
+                tid: header.tid,
+                new_process,
+                started: header.entered,
+                ..Thread::default()
+            });
             self.threads.len() - 1
         });
         &mut self.threads[index]
@@ -61,7 +70,9 @@ impl Census {
     pub fn event(&mut self, record: &Record<'_>) {
         let header = &record.header;
         let text = |kind: PieceKind, arg: Option<u8>| {
-            Pieces::new(record.body).find(|(h, _)| h.kind == kind as u8 && arg.is_none_or(|a| a == h.arg)).map(|(_, bytes)| bytes.to_vec())
+            Pieces::new(record.body)
+                .find(|(h, _)| h.kind == kind as u8 && arg.is_none_or(|a| a == h.arg))
+                .map(|(_, bytes)| bytes.to_vec())
         };
         match RecordKind::from_number(header.kind) {
             Some(RecordKind::Start) => {
@@ -82,7 +93,8 @@ impl Census {
                 self.thread(header).program = program.map(|p| crate::text::escape(&p));
             }
             Some(RecordKind::State) => {
-                let (program, command) = (text(PieceKind::String, None), text(PieceKind::StrVec, Some(0)));
+                let (program, command) =
+                    (text(PieceKind::String, None), text(PieceKind::StrVec, Some(0)));
                 let thread = self.thread(header);
                 thread.program = program.map(|p| crate::text::escape(&p));
                 thread.command = command;
@@ -105,8 +117,10 @@ impl Census {
     /// Processes: threads that began one, and processes of which only other threads were seen.
     pub fn processes(&self) -> u64 {
         let began = self.threads.iter().filter(|t| t.new_process).count();
-        let firsts: std::collections::HashSet<u32> = self.threads.iter().filter(|t| t.new_process).map(|t| t.pid).collect();
-        let others: std::collections::HashSet<u32> = self.threads.iter().map(|t| t.pid).filter(|p| !firsts.contains(p)).collect();
+        let firsts: std::collections::HashSet<u32> =
+            self.threads.iter().filter(|t| t.new_process).map(|t| t.pid).collect();
+        let others: std::collections::HashSet<u32> =
+            self.threads.iter().map(|t| t.pid).filter(|p| !firsts.contains(p)).collect();
         (began + others.len()) as u64
     }
 
@@ -126,8 +140,16 @@ impl Census {
             Arc::new(UInt64Array::from_iter_values(t.iter().map(|t| t.calls))),
             Arc::new(UInt64Array::from_iter_values(t.iter().map(|t| t.bytes))),
         ];
-        let batch = RecordBatch::try_new(columns::processes(), columns).expect("the columns are those of the schema, equally long");
-        let mut table = Table::create(place.storage, place.dir, place.path, "processes.parquet", columns::processes(), properties().build())?;
+        let batch = RecordBatch::try_new(columns::processes(), columns)
+            .expect("the columns are those of the schema, equally long");
+        let mut table = Table::create(
+            place.storage,
+            place.dir,
+            place.path,
+            "processes.parquet",
+            columns::processes(),
+            properties().build(),
+        )?;
         table.write(&batch)?;
         table.finish()
     }

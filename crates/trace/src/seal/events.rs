@@ -10,7 +10,10 @@ use crate::document::Sealed;
 use crate::error::Error;
 use crate::journal::Record;
 use crate::record::{Header, RecordKind};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array,
+    UInt32Array, UInt64Array,
+};
 use arrow::buffer::Buffer;
 use std::sync::Arc;
 
@@ -50,7 +53,12 @@ pub(super) struct Events {
 
 impl Events {
     /// Adds an event.
-    pub fn add(&mut self, record: &Record<'_>, place: &Place<'_>, clock_offset: i64) -> Result<(), Error> {
+    pub fn add(
+        &mut self,
+        record: &Record<'_>,
+        place: &Place<'_>,
+        clock_offset: i64,
+    ) -> Result<(), Error> {
         let late = record.header.entered < self.last;
         if late && (self.late.pieces.len() >= LATE_BYTES || self.late.rows.len() >= LATE_ROWS) {
             self.dropped += 1;
@@ -59,7 +67,11 @@ impl Events {
         self.count += 1;
         let to = if late { &mut self.late } else { &mut self.waiting };
         to.add(record.header, record.body);
-        if self.waiting.rows.len() >= ROWS || self.waiting.pieces.len() >= BYTES { self.flush(place, clock_offset) } else { Ok(()) }
+        if self.waiting.rows.len() >= ROWS || self.waiting.pieces.len() >= BYTES {
+            self.flush(place, clock_offset)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what is waiting as a row group.
@@ -77,14 +89,27 @@ impl Events {
     }
 }
 
-fn write(table: &mut Option<Table>, name: &str, mut waiting: Waiting, place: &Place<'_>, clock_offset: i64) -> Result<(), Error> {
+fn write(
+    table: &mut Option<Table>,
+    name: &str,
+    mut waiting: Waiting,
+    place: &Place<'_>,
+    clock_offset: i64,
+) -> Result<(), Error> {
     if waiting.rows.is_empty() {
         return Ok(());
     }
     waiting.rows.sort_by_key(|(h, _)| h.entered);
     let table = match table {
         Some(table) => table,
-        none => none.insert(Table::create(place.storage, place.dir, place.path, name, columns::events(), properties().set_write_batch_size(64).build())?),
+        none => none.insert(Table::create(
+            place.storage,
+            place.dir,
+            place.path,
+            name,
+            columns::events(),
+            properties().set_write_batch_size(64).build(),
+        )?),
     };
     table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.pieces), clock_offset))
 }
@@ -94,7 +119,12 @@ fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> Re
     let mut pieces = Views::new(arena, rows.len());
     rows.iter().for_each(|(_, place)| pieces.push(Some(*place)));
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|(h, _)| (h.entered as i64).wrapping_add(clock_offset))).with_timezone("UTC")),
+        Arc::new(
+            TimestampNanosecondArray::from_iter_values(
+                rows.iter().map(|(h, _)| (h.entered as i64).wrapping_add(clock_offset)),
+            )
+            .with_timezone("UTC"),
+        ),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(h, _)| h.entered as i64))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|(h, _)| word(h)))),
         Arc::new(UInt8Array::from_iter_values(rows.iter().map(|(h, _)| h.kind))),
@@ -105,5 +135,6 @@ fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> Re
         columns.push(Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(h, _)| h.args[a]))));
     }
     columns.push(pieces.finish());
-    RecordBatch::try_new(columns::events(), columns).expect("the columns are those of the schema, equally long")
+    RecordBatch::try_new(columns::events(), columns)
+        .expect("the columns are those of the schema, equally long")
 }

@@ -13,7 +13,11 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
     let mut circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
     let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
     let until = document.summary.complete_until;
-    let calls = || trace.read(crate::trace::Want { data: false }).filter(move |item| !matches!(item, Ok(crate::Item::Call(c)) if c.is_after(until)));
+    let calls = || {
+        trace
+            .read(crate::trace::Want { data: false })
+            .filter(move |item| !matches!(item, Ok(crate::Item::Call(c)) if c.is_after(until)))
+    };
     let moved = if live { crate::files::moved(calls()) } else { Ok(Default::default()) };
     let found = moved.and_then(|moved| {
         circumstances.moved = moved;
@@ -24,24 +28,38 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
             document.summary.files = found.files;
             document.summary.snapshot_bytes = found.copied_bytes;
             if found.uncopied > 0 {
-                document.summary.notes.push(format!("the snapshot lacks {} files that could not be read", found.uncopied));
+                document.summary.notes.push(format!(
+                    "the snapshot lacks {} files that could not be read",
+                    found.uncopied
+                ));
             }
             if document.about.snapshot && found.copied_bytes.is_none() {
-                document.summary.notes.push("there is no snapshot: the recording did not end in order".to_owned());
+                document
+                    .summary
+                    .notes
+                    .push("there is no snapshot: the recording did not end in order".to_owned());
             }
             if found.unreadable > 0 {
-                document.summary.notes.push(format!("the final state of {} files could not be read", found.unreadable));
+                document.summary.notes.push(format!(
+                    "the final state of {} files could not be read",
+                    found.unreadable
+                ));
             }
         }
         Err(e) if e.is_full() => return Err(e),
         Err(e) => {
-            document.summary.notes.push(format!("the files' states could not be inferred: {}", crate::error::chain(&e)));
+            document.summary.notes.push(format!(
+                "the files' states could not be inferred: {}",
+                crate::error::chain(&e)
+            ));
             return Ok(());
         }
     }
     let snapshot = document.summary.snapshot_bytes.map(|_| "snapshot.parquet");
     for name in ["files.parquet", "initial.parquet"].into_iter().chain(snapshot) {
-        document.tables.push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);
+        document
+            .tables
+            .push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);
     }
     Ok(())
 }
@@ -52,5 +70,9 @@ fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
     file.sync_data()?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&file)?;
-    Ok(Sealed { file: name.to_owned(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+    Ok(Sealed {
+        file: name.to_owned(),
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
 }

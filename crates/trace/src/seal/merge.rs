@@ -24,7 +24,12 @@ pub(super) struct Streams {
 impl Streams {
     /// `grow`: the files are being written.
     pub fn new(streams: Vec<Records>, grow: bool) -> io::Result<Self> {
-        let mut all = Self { streams: Vec::new(), made: Vec::new(), next: BinaryHeap::new(), dry: Vec::new() };
+        let mut all = Self {
+            streams: Vec::new(),
+            made: Vec::new(),
+            next: BinaryHeap::new(),
+            dry: Vec::new(),
+        };
         all.add(streams, grow)?;
         Ok(all)
     }
@@ -55,8 +60,16 @@ impl Streams {
     }
 
     /// Lets `see` take the next record that was made until then; false if there is none.
-    pub fn next<E: From<io::Error>>(&mut self, until: u64, see: impl FnOnce(&mut Records) -> Result<(), E>) -> Result<bool, E> {
-        let Some(Reverse((_, i))) = self.next.peek().copied().filter(|Reverse((made, _))| *made <= until) else { return Ok(false) };
+    pub fn next<E: From<io::Error>>(
+        &mut self,
+        until: u64,
+        see: impl FnOnce(&mut Records) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let Some(Reverse((_, i))) =
+            self.next.peek().copied().filter(|Reverse((made, _))| *made <= until)
+        else {
+            return Ok(false);
+        };
         self.next.pop();
         see(&mut self.streams[i])?;
         self.peek(i)?;

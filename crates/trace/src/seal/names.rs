@@ -102,7 +102,11 @@ impl Names {
 }
 
 /// Rows and events in the order of time; a call bears its row's number.
-fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Result<Item, std::convert::Infallible>> {
+fn items(
+    rows: &[Row],
+    arena: &Buffer,
+    events: Vec<Event>,
+) -> impl Iterator<Item = Result<Item, std::convert::Infallible>> {
     let mut events = events.into_iter().peekable();
     let mut rows = rows.iter().enumerate().peekable();
     std::iter::from_fn(move || {
@@ -139,7 +143,11 @@ fn plain(header: &Header) -> Answer {
     let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
     let Some(known) = known else {
         let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };
-        return Answer { call: format!("{compat}syscall_{}", header.nr).into(), error, ..Answer::default() };
+        return Answer {
+            call: format!("{compat}syscall_{}", header.nr).into(),
+            error,
+            ..Answer::default()
+        };
     };
     let shape = known.shape(&header.args);
     Answer {
@@ -155,7 +163,10 @@ fn plain(header: &Header) -> Answer {
 /// The first descriptor among the arguments, else the one that the call returned.
 fn descriptor(header: &Header, shape: &Shape) -> Option<i32> {
     let argument = shape.uses.fd.map(|i| header.args[usize::from(i)] as i32);
-    argument.or_else(|| (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0).then_some(header.ret as i32))
+    argument.or_else(|| {
+        (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0)
+            .then_some(header.ret as i32)
+    })
 }
 
 /// What the world adds.

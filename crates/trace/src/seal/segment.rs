@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::record::NO_EXIT;
 use ahash::HashSet;
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array,
-    UInt32Array, UInt64Array,
+    ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch,
+    StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::Buffer;
 use arrow::datatypes::UInt32Type;
@@ -55,7 +55,12 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Writes a window.
-    pub fn write(&mut self, place: &Place<'_>, clock_offset: i64, window: &Full) -> Result<(), Error> {
+    pub fn write(
+        &mut self,
+        place: &Place<'_>,
+        clock_offset: i64,
+        window: &Full,
+    ) -> Result<(), Error> {
         let Full { rows, data, pieces, answers } = window;
         if rows.is_empty() {
             return Ok(());
@@ -64,21 +69,44 @@ impl Segments {
         for (range, is_late) in [(late..rows.len(), false), (0..late, true)] {
             let (rows, answers) = (&rows[range.clone()], answers.part(range));
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-            let name = format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
-            let data_bytes: u64 = rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
+            let name =
+                format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
+            let data_bytes: u64 =
+                rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
             let bytes = data_bytes + rows.iter().map(|r| u64::from(r.pieces.1)).sum::<u64>();
             // The writer looks at a page's length after each so many rows.
-            let step = (PAGE_BYTES / 4 * rows.len()).checked_div(bytes as usize).unwrap_or(1024).clamp(1, 1024);
-            let mut properties = properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
+            let step = (PAGE_BYTES / 4 * rows.len())
+                .checked_div(bytes as usize)
+                .unwrap_or(1024)
+                .clamp(1, 1024);
+            let mut properties =
+                properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
             if repeats(rows) {
                 let column = ColumnPath::from("data");
-                properties = properties.set_column_dictionary_enabled(column.clone(), true).set_column_dictionary_page_size_limit(column, 1 << 30);
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), true)
+                    .set_column_dictionary_page_size_limit(column, 1 << 30);
             }
-            let mut table = Table::create(place.storage, place.dir, place.path, &name, columns::calls(), properties.build())?;
+            let mut table = Table::create(
+                place.storage,
+                place.dir,
+                place.path,
+                &name,
+                columns::calls(),
+                properties.build(),
+            )?;
             table.write(&batch(rows, data, pieces, clock_offset, self.seq, &answers))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
-            self.done.push(Segment { sealed, rows: rows.len() as u64, late: is_late, seq: self.seq, first, last, data_bytes });
+            self.done.push(Segment {
+                sealed,
+                rows: rows.len() as u64,
+                late: is_late,
+                seq: self.seq,
+                first,
+                last,
+                data_bytes,
+            });
             self.seq += rows.len() as u64;
             if !is_late {
                 self.last = last;
@@ -103,7 +131,14 @@ fn repeats(rows: &[Row]) -> bool {
     again > 0 && (again >= all / 4 || all > ROW_BYTES as u64)
 }
 
-fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u64, answers: &Part<'_>) -> RecordBatch {
+fn batch(
+    rows: &[Row],
+    data: &Buffer,
+    pieces: &Buffer,
+    clock_offset: i64,
+    seq: u64,
+    answers: &Part<'_>,
+) -> RecordBatch {
     let n = rows.len();
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
     let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
@@ -119,18 +154,25 @@ fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u
     }
     let text = |of: fn(&Answer) -> Option<u32>| -> ArrayRef {
         let keys = UInt32Array::from_iter(answers.rows.iter().map(of));
-        Arc::new(DictionaryArray::try_new(keys, answers.texts.clone()).expect("each answer's text is in the table of texts"))
+        Arc::new(
+            DictionaryArray::try_new(keys, answers.texts.clone())
+                .expect("each answer's text is in the table of texts"),
+        )
     };
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
     let seen = |i: usize| header(i).seen.known();
-    let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values((0..n).map(f))) };
+    let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef {
+        Arc::new(UInt32Array::from_iter_values((0..n).map(f)))
+    };
     let time = (0..n).map(|i| (header(i).entered as i64).wrapping_add(clock_offset));
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from_iter_values(seq..seq + n as u64)),
         Arc::new(TimestampNanosecondArray::from_iter_values(time).with_timezone("UTC")),
         Arc::new(Int64Array::from_iter_values((0..n).map(|i| header(i).entered as i64))),
-        Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.left.wrapping_sub(h.entered) as i64)))),
+        Arc::new(Int64Array::from_iter(
+            (0..n).map(|i| returned(i).map(|h| h.left.wrapping_sub(h.entered) as i64)),
+        )),
         numbers(&|i| header(i).pid),
         numbers(&|i| header(i).tid),
         Arc::new(call.finish()),
@@ -156,7 +198,8 @@ fn batch(rows: &[Row], data: &Buffer, pieces: &Buffer, clock_offset: i64, seq: u
     }
     columns.push(pieces_column.finish());
     columns.push(data_column.finish());
-    RecordBatch::try_new(columns::calls(), columns).expect("the columns are those of the schema, equally long")
+    RecordBatch::try_new(columns::calls(), columns)
+        .expect("the columns are those of the schema, equally long")
 }
 
 /// A binary column whose values lie in an arena.
@@ -173,7 +216,10 @@ impl Views {
     }
     pub fn push(&mut self, place: Option<(u32, u32)>) {
         match place {
-            Some((start, len)) => self.builder.try_append_view(self.block, start, len).expect("the arena holds what its rows point to"),
+            Some((start, len)) => self
+                .builder
+                .try_append_view(self.block, start, len)
+                .expect("the arena holds what its rows point to"),
             None => self.builder.append_null(),
         }
     }

@@ -53,34 +53,51 @@ pub(super) fn properties() -> WriterPropertiesBuilder {
             .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
     }
     for name in ["seq", "time", "entered", "duration", "at"] {
-        properties =
-            properties.set_column_dictionary_enabled(ColumnPath::from(name), false).set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(name), false)
+            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
     }
     properties
 }
 
 impl Table {
     /// A new file `name` in the trace `path`, whose directory is `dir`.
-    pub fn create(storage: &dyn Storage, dir: BorrowedFd<'_>, path: &Path, name: &str, schema: SchemaRef, properties: WriterProperties) -> Result<Self, Error> {
+    pub fn create(
+        storage: &dyn Storage,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        name: &str,
+        schema: SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, Error> {
         let path = path.join(name);
         let sink = storage.create(dir, name).map_err(Error::io("create", &path))?;
         let sink = Hashing { sink, hasher: blake3::Hasher::new(), bytes: 0 };
         // Without Arrow's own schema in the file, every reader sees the plain types of the Parquet schema.
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink, schema, options).map_err(|e| writing(&path, e))?;
+        let options =
+            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(sink, schema, options)
+            .map_err(|e| writing(&path, e))?;
         Ok(Self { writer, name: name.to_owned(), path })
     }
 
     /// Adds rows, as one row group of their own.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        self.writer.write(batch).and_then(|()| self.writer.flush()).map_err(|e| writing(&self.path, e))
+        self.writer
+            .write(batch)
+            .and_then(|()| self.writer.flush())
+            .map_err(|e| writing(&self.path, e))
     }
 
     /// Ends the file; it is durable then.
     pub fn finish(self) -> Result<Sealed, Error> {
         let mut inner = self.writer.into_inner().map_err(|e| writing(&self.path, e))?;
         inner.sink.sync().map_err(Error::io("write", &self.path))?;
-        Ok(Sealed { file: self.name, bytes: inner.bytes, blake3: inner.hasher.finalize().to_hex().to_string() })
+        Ok(Sealed {
+            file: self.name,
+            bytes: inner.bytes,
+            blake3: inner.hasher.finalize().to_hex().to_string(),
+        })
     }
 }
 

@@ -25,7 +25,11 @@ pub(super) struct Findings {
 impl Findings {
     pub fn times(&mut self, header: &Header) {
         self.first = Some(self.first.map_or(header.entered, |t| t.min(header.entered)));
-        let end = if header.flags & NO_EXIT == 0 && header.kind == RecordKind::Call as u8 { header.left } else { header.entered };
+        let end = if header.flags & NO_EXIT == 0 && header.kind == RecordKind::Call as u8 {
+            header.left
+        } else {
+            header.entered
+        };
         self.last = Some(self.last.map_or(end, |t| t.max(end)));
     }
 
@@ -38,7 +42,9 @@ impl Findings {
     pub fn event(&mut self, record: &Record<'_>) {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
-            Some(RecordKind::Note) if self.notes.len() < NOTES => self.notes.extend(super::work::note(record)),
+            Some(RecordKind::Note) if self.notes.len() < NOTES => {
+                self.notes.extend(super::work::note(record))
+            }
             _ => {}
         }
     }
@@ -49,7 +55,8 @@ impl Findings {
         // A call of which only parts came is missing itself, and has left a gap, unless the recorder died.
         let lost = self.gaps.saturating_add(self.damage.records).max(self.orphans);
         match end {
-            None => reasons.push("the recorder was killed: what it had not written is missing".to_owned()),
+            None => reasons
+                .push("the recorder was killed: what it had not written is missing".to_owned()),
             Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),
             Some(_) => {}
         }
@@ -60,10 +67,17 @@ impl Findings {
             reasons.push(format!("{} bytes of the journal were damaged", self.damage.bytes));
         }
         if self.damage.torn > 0 {
-            reasons.push(format!("the journal ends in the middle of a frame: {} bytes of it are of no use", self.damage.torn));
+            reasons.push(format!(
+                "the journal ends in the middle of a frame: {} bytes of it are of no use",
+                self.damage.torn
+            ));
         }
         if counts.shortened > 0 {
-            reasons.push(format!("{} pieces were cut: no call may hold more than {} MiB", counts.shortened, super::window::ROW_BYTES >> 20));
+            reasons.push(format!(
+                "{} pieces were cut: no call may hold more than {} MiB",
+                counts.shortened,
+                super::window::ROW_BYTES >> 20
+            ));
         }
         let mut notes = end.map(|e| e.notes.clone()).unwrap_or_default();
         notes.extend(self.notes);

@@ -149,7 +149,14 @@ impl Window {
         let Some(kind) = RecordKind::from_number(header.kind) else { return };
         self.event_bytes += record.body.len();
         let pieces = pieces(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
-        self.events.push(Event { time: header.entered, kind, pid: header.pid, tid: header.tid, args: header.args, pieces });
+        self.events.push(Event {
+            time: header.entered,
+            kind,
+            pid: header.pid,
+            tid: header.tid,
+            args: header.args,
+            pieces,
+        });
     }
 
     /// Adds a call.
@@ -168,9 +175,14 @@ impl Window {
             row.piece(head, bytes, false);
         }
         let (data, pieces) = (row.data, row.pieces);
-        let known = record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
+        let known =
+            record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
         let data = known.or_else(|| data.map(|start| self.once(start)));
-        self.rows.push(Row { header: record.header, data, pieces: (pieces as u32, (self.pieces.len() - pieces) as u32) });
+        self.rows.push(Row {
+            header: record.header,
+            data,
+            pieces: (pieces as u32, (self.pieces.len() - pieces) as u32),
+        });
     }
 }
 
@@ -216,7 +228,8 @@ impl Building<'_> {
 
     fn piece(&mut self, mut head: PieceHeader, bytes: &[u8], part: bool) {
         let bulk = head.kind == PieceKind::Data as u8;
-        let room = (ROW_BYTES - (self.window.pieces.len() - self.pieces)).saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
+        let room = (ROW_BYTES - (self.window.pieces.len() - self.pieces))
+            .saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
         let bytes = if bytes.len() > room {
             head.flags |= CUT;
             head.len = room as u32;
@@ -235,7 +248,8 @@ impl Building<'_> {
         }
         // A long piece that came in parts is one piece again.
         if let Some((at, mut first)) = self.head.take()
-            && (first.arg, first.kind, first.flags & AT_EXIT) == (head.arg, head.kind, head.flags & AT_EXIT)
+            && (first.arg, first.kind, first.flags & AT_EXIT)
+                == (head.arg, head.kind, head.flags & AT_EXIT)
         {
             let body = at + size_of::<PieceHeader>();
             if !bulk {

@@ -35,7 +35,8 @@ impl Work {
     /// Nothing is read yet. `grow`: the journals are being written.
     pub fn new(place: &Place<'_>, document: &Document, grow: bool) -> Result<Self, Error> {
         let path = place.path.join("journal");
-        let streams = Streams::new(open(place, document, 0)?, grow).map_err(Error::io("open", &path))?;
+        let streams =
+            Streams::new(open(place, document, 0)?, grow).map_err(Error::io("open", &path))?;
         Ok(Self {
             streams,
             clock_offset: document.about.clock_offset,
@@ -53,7 +54,9 @@ impl Work {
     /// The journals have grown as long as they get; those that were made meanwhile are there, too.
     pub fn grown(&mut self, place: &Place<'_>, document: &Document) -> Result<(), Error> {
         let known = self.streams.count();
-        self.streams.add(open(place, document, known)?, false).map_err(Error::io("open", place.path.join("journal")))
+        self.streams
+            .add(open(place, document, known)?, false)
+            .map_err(Error::io("open", place.path.join("journal")))
     }
 
     /// Looks what has come to the journals.
@@ -72,7 +75,13 @@ impl Work {
     }
 
     /// Reads on until the window is full, which is true, or until there is no record of before `until` or `go_on`, asked at a position, does not want to: false.
-    pub fn fill(&mut self, place: &Place<'_>, limits: Limits, until: u64, mut go_on: impl FnMut(u64) -> bool) -> Result<bool, Error> {
+    pub fn fill(
+        &mut self,
+        place: &Place<'_>,
+        limits: Limits,
+        until: u64,
+        mut go_on: impl FnMut(u64) -> bool,
+    ) -> Result<bool, Error> {
         while !self.window.is_full(limits) {
             if !self.take(place, until)? || !go_on(self.streams.position()) {
                 return Ok(false);
@@ -83,9 +92,12 @@ impl Work {
 
     /// Takes a record.
     fn take(&mut self, place: &Place<'_>, until: u64) -> Result<bool, Error> {
-        let Self { streams, window, parts, counts, events, census, findings, clock_offset, .. } = self;
+        let Self { streams, window, parts, counts, events, census, findings, clock_offset, .. } =
+            self;
         streams.next(until, |stream| {
-            let record = stream.take(|header, data| header.kind == RecordKind::Call as u8 && !parts.are_of(header) && window.knows(data));
+            let record = stream.take(|header, data| {
+                header.kind == RecordKind::Call as u8 && !parts.are_of(header) && window.knows(data)
+            });
             findings.times(&record.header);
             match RecordKind::from_number(record.header.kind) {
                 Some(RecordKind::Call) => {
@@ -148,7 +160,8 @@ fn files(place: &Place<'_>, known: usize) -> io::Result<Vec<(u32, File)>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let mut numbers: Vec<u32> = names_in(dir.as_fd())?.iter().filter_map(|n| stream_number(n)).collect();
+    let mut numbers: Vec<u32> =
+        names_in(dir.as_fd())?.iter().filter_map(|n| stream_number(n)).collect();
     numbers.sort_unstable();
     numbers.drain(..known.min(numbers.len()));
     numbers.into_iter().map(|n| Ok((n, file_at(&dir, &format!("{n:05}"))?))).collect()
@@ -157,5 +170,7 @@ fn files(place: &Place<'_>, known: usize) -> io::Result<Vec<(u32, File)>> {
 /// Text of an event's piece.
 pub(super) fn note(record: &Record<'_>) -> Option<String> {
     let mut pieces = Pieces::new(record.body);
-    pieces.find(|(h, _)| h.kind == crate::record::PieceKind::String as u8).map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+    pieces
+        .find(|(h, _)| h.kind == crate::record::PieceKind::String as u8)
+        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
 }

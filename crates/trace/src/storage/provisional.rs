@@ -80,7 +80,12 @@ impl Provisional {
         let done: Vec<String> = {
             let mut files = lock(&self.files);
             files.kept = !files.taken_back;
-            files.sinks.iter().filter(|(_, sink)| sink.is_none()).map(|(name, _)| name.clone()).collect()
+            files
+                .sinks
+                .iter()
+                .filter(|(_, sink)| sink.is_none())
+                .map(|(name, _)| name.clone())
+                .collect()
         };
         done.iter().try_for_each(|name| file_at(&self.dir, name)?.sync_data())?;
         Ok(lock(&self.files).kept)
@@ -171,7 +176,10 @@ struct First {
 }
 
 impl First {
-    fn insist<T>(&mut self, mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>) -> io::Result<T> {
+    fn insist<T>(
+        &mut self,
+        mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>,
+    ) -> io::Result<T> {
         match write(&mut *self.sink) {
             Err(e) if is_full(&e) && !self.insisted && self.others.take_back() => {
                 self.insisted = true;

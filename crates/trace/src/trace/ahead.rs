@@ -25,7 +25,10 @@ impl Ahead {
                 let _nobody_reads = to.send(Err(e));
             }
         };
-        let thread = std::thread::Builder::new().name("decode".to_owned()).spawn(run).map_err(Error::io("start a thread for", crate::document::NAME))?;
+        let thread = std::thread::Builder::new()
+            .name("decode".to_owned())
+            .spawn(run)
+            .map_err(Error::io("start a thread for", crate::document::NAME))?;
         Ok(Self { from: Some(from), thread: Some(thread) })
     }
 }
@@ -46,7 +49,12 @@ impl Drop for Ahead {
     }
 }
 
-fn decode(trace: &Trace, segments: &[Segment], want: Want, to: &SyncSender<Result<Batch, Error>>) -> Result<(), Error> {
+fn decode(
+    trace: &Trace,
+    segments: &[Segment],
+    want: Want,
+    to: &SyncSender<Result<Batch, Error>>,
+) -> Result<(), Error> {
     for segment in segments {
         let mut decoder = Decoder::open(trace, &segment.sealed, Table::Calls, want)?;
         while let Some(batch) = decoder.next()? {

@@ -10,11 +10,16 @@ use crate::document::Sealed;
 use crate::error::Error;
 use crate::record::{NO_EXIT, RecordKind, Seen};
 use crate::storage::file_at;
-use arrow::array::{Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
+};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
 use std::sync::Arc;
 
 /// Bytes that a batch should hold.
@@ -44,7 +49,8 @@ const OF_CALLS: [&str; 20] = [
     "pieces",
     "data",
 ];
-const OF_EVENTS: [&str; 11] = ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
+const OF_EVENTS: [&str; 11] =
+    ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
 
 /// What a file holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,31 +134,56 @@ impl Decoder {
 impl Batches for Decoder {
     fn next(&mut self) -> Result<Option<Batch>, Error> {
         let Self { name, reader, .. } = self;
-        let next = guarded(name, || reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string())))?;
+        let next = guarded(name, || {
+            reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string()))
+        })?;
         let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.want));
-        batch.map(|b| b.ok_or_else(|| Error::damaged(&self.name, "a column is missing or of another type"))).transpose()
+        batch
+            .map(|b| {
+                b.ok_or_else(|| {
+                    Error::damaged(&self.name, "a column is missing or of another type")
+                })
+            })
+            .transpose()
     }
 }
 
-fn reader(name: &str, source: Source, metadata: &ArrowReaderMetadata, wanted: &dyn Fn(&str) -> bool) -> Result<ParquetRecordBatchReader, Error> {
+fn reader(
+    name: &str,
+    source: Source,
+    metadata: &ArrowReaderMetadata,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<ParquetRecordBatchReader, Error> {
     let damaged = |e: parquet::errors::ParquetError| Error::damaged(name, e.to_string());
     // Binary columns as views: a value is a piece of its page, copied by no one, and a dictionary's entry is there once.
     let view = |f: &Arc<Field>| match f.data_type() {
         DataType::Binary => Arc::new(f.as_ref().clone().with_data_type(DataType::BinaryView)),
         _ => f.clone(),
     };
-    let schema = Arc::new(Schema::new(metadata.schema().fields().iter().map(view).collect::<Vec<_>>()));
+    let schema =
+        Arc::new(Schema::new(metadata.schema().fields().iter().map(view).collect::<Vec<_>>()));
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
-    let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+    let metadata =
+        ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
     let leaves = metadata.parquet_schema().columns().iter().enumerate();
-    let leaves: Vec<usize> = leaves.filter(|(_, c)| wanted(&c.path().string())).map(|(i, _)| i).collect();
+    let leaves: Vec<usize> =
+        leaves.filter(|(_, c)| wanted(&c.path().string())).map(|(i, _)| i).collect();
     let groups = metadata.metadata().row_groups();
     let rows: u64 = groups.iter().map(|g| g.num_rows() as u64).sum();
-    let columns = groups.iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns).filter(|c| wanted(&c.column_path().string()));
-    let bytes: u64 = columns.map(|c| c.uncompressed_size().unsigned_abs()).fold(0, u64::saturating_add);
-    let batch = (BATCH_BYTES * rows.min(1 << 32)).checked_div(bytes).unwrap_or(1).clamp(1, BATCH_ROWS);
+    let columns = groups
+        .iter()
+        .flat_map(parquet::file::metadata::RowGroupMetaData::columns)
+        .filter(|c| wanted(&c.column_path().string()));
+    let bytes: u64 =
+        columns.map(|c| c.uncompressed_size().unsigned_abs()).fold(0, u64::saturating_add);
+    let batch =
+        (BATCH_BYTES * rows.min(1 << 32)).checked_div(bytes).unwrap_or(1).clamp(1, BATCH_ROWS);
     let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
-    ParquetRecordBatchReaderBuilder::new_with_metadata(source, metadata).with_projection(mask).with_batch_size(batch as usize).build().map_err(damaged)
+    ParquetRecordBatchReaderBuilder::new_with_metadata(source, metadata)
+        .with_projection(mask)
+        .with_batch_size(batch as usize)
+        .build()
+        .map_err(damaged)
 }
 
 /// A decoded batch.
@@ -181,8 +212,14 @@ struct OfSeen {
 
 impl OfSeen {
     fn of(batch: &RecordBatch) -> Option<Self> {
-        let mode: UInt32Array = column(batch, "mode").filter(|mode: &UInt32Array| mode.null_count() < mode.len())?;
-        Some(Self { dev: column(batch, "dev")?, ino: column(batch, "ino")?, mode, offset: column(batch, "fd_offset")? })
+        let mode: UInt32Array =
+            column(batch, "mode").filter(|mode: &UInt32Array| mode.null_count() < mode.len())?;
+        Some(Self {
+            dev: column(batch, "dev")?,
+            ino: column(batch, "ino")?,
+            mode,
+            offset: column(batch, "fd_offset")?,
+        })
     }
 }
 
@@ -220,7 +257,9 @@ impl Batch {
     fn new(name: &str, batch: &RecordBatch, table: Table, want: Want) -> Option<Self> {
         let calls = table == Table::Calls;
         let args = ARGS.map(|name| full::<UInt64Array>(batch, name));
-        let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else { return None };
+        let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else {
+            return None;
+        };
         let call = || {
             Some(OfCalls {
                 seen: OfSeen::of(batch),
@@ -252,7 +291,8 @@ impl Batch {
 
     /// Row `i`.
     pub fn item(&self, i: usize) -> Result<Item, Error> {
-        self.understood(i).ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
+        self.understood(i)
+            .ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
     }
 
     fn understood(&self, i: usize) -> Option<Item> {
@@ -262,7 +302,14 @@ impl Batch {
         let (page, place) = cell(&self.pieces, i)?;
         if let Some(kind) = &self.kind {
             let kind = RecordKind::from_number(kind.value(i))?;
-            return Some(Item::Event(Event { time: entered, kind, pid, tid, args, pieces: pieces_at(page, place, Inside::Here)? }));
+            return Some(Item::Event(Event {
+                time: entered,
+                kind,
+                pid,
+                tid,
+                args,
+                pieces: pieces_at(page, place, Inside::Here)?,
+            }));
         }
         let call = self.call.as_ref()?;
         let data = match &self.data {
@@ -270,14 +317,31 @@ impl Batch {
             Some(column) if column.is_null(i) => Inside::There(None),
             Some(column) => {
                 let (page, (start, len)) = self::cell(column, i)?;
-                Inside::There(if len == 0 { None } else { Some(page.slice_with_length(start, len)) })
+                Inside::There(if len == 0 {
+                    None
+                } else {
+                    Some(page.slice_with_length(start, len))
+                })
             }
         };
         let flags = call.flags.value(i);
-        let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i)).then(|| entered.wrapping_add(call.duration.value(i) as u64));
+        let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i))
+            .then(|| entered.wrapping_add(call.duration.value(i) as u64));
         let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
         let pieces = pieces_at(page, place, data)?;
-        Some(Item::Call(Call { seq: call.seq.value(i), entered, left, pid, tid, nr: call.nr.value(i), flags, args, ret, seen: call.seen(i), pieces }))
+        Some(Item::Call(Call {
+            seq: call.seq.value(i),
+            entered,
+            left,
+            pid,
+            tid,
+            nr: call.nr.value(i),
+            flags,
+            args,
+            ret,
+            seen: call.seen(i),
+            pieces,
+        }))
     }
 }
 
@@ -285,7 +349,10 @@ impl Batch {
 fn cell(column: &BinaryViewArray, i: usize) -> Option<(&Buffer, (usize, usize))> {
     let view = *column.views().get(i)?;
     let len = view as u32 as usize;
-    let (buffer, offset) =
-        if len <= 12 { (column.views().inner(), i * 16 + 4) } else { (column.data_buffers().get((view >> 64) as u32 as usize)?, (view >> 96) as usize) };
+    let (buffer, offset) = if len <= 12 {
+        (column.views().inner(), i * 16 + 4)
+    } else {
+        (column.data_buffers().get((view >> 64) as u32 as usize)?, (view >> 96) as usize)
+    };
     (offset.checked_add(len)? <= buffer.len()).then_some((buffer, (offset, len)))
 }

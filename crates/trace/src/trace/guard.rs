@@ -53,7 +53,11 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
         hasher.update(&buffer[..n]);
         at += n as u64;
     }
-    if hasher.finalize().to_hex().as_str() != sealed.blake3 { Err(damaged("its bytes are not those that were sealed")) } else { Ok(()) }
+    if hasher.finalize().to_hex().as_str() != sealed.blake3 {
+        Err(damaged("its bytes are not those that were sealed"))
+    } else {
+        Ok(())
+    }
 }
 
 thread_local! {
@@ -79,11 +83,17 @@ pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) ->
 }
 
 /// Checks footer and pages of the columns for which `wanted` holds.
-pub(super) fn check(name: &str, source: Source, wanted: &dyn Fn(&str) -> bool) -> Result<Checked, Error> {
+pub(super) fn check(
+    name: &str,
+    source: Source,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Checked, Error> {
     let damaged = |what: &str| Error::damaged(name, what);
     check_footer(&source).ok_or_else(|| damaged("its footer is unsound"))?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = guarded(name, || ArrowReaderMetadata::load(&source, options).map_err(|e| Error::damaged(name, e.to_string())))?;
+    let metadata = guarded(name, || {
+        ArrowReaderMetadata::load(&source, options).map_err(|e| Error::damaged(name, e.to_string()))
+    })?;
     let groups = metadata.metadata().row_groups();
     if groups.len() > GROUPS {
         return Err(damaged("it has too many row groups"));
@@ -95,21 +105,29 @@ pub(super) fn check(name: &str, source: Source, wanted: &dyn Fn(&str) -> bool) -
         }
         let mut all = 0;
         for column in group.columns().iter().filter(|c| wanted(c.column_path().string().as_str())) {
-            if column
-                .encodings()
-                .any(|e| !matches!(e, Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY | Encoding::DELTA_BINARY_PACKED))
-            {
+            if column.encodings().any(|e| {
+                !matches!(
+                    e,
+                    Encoding::PLAIN
+                        | Encoding::RLE
+                        | Encoding::RLE_DICTIONARY
+                        | Encoding::PLAIN_DICTIONARY
+                        | Encoding::DELTA_BINARY_PACKED
+                )
+            }) {
                 return Err(damaged("a column has an encoding that is not ours"));
             }
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let pages = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
             let (start, len) = pages.ok_or_else(|| damaged("a column has no place"))?;
             // A list has as many values as its elements.
-            let values = if column.column_path().parts().len() > 1 { VALUES } else { group.num_rows() };
+            let values =
+                if column.column_path().parts().len() > 1 { VALUES } else { group.num_rows() };
             if column.num_values() > values || (values != VALUES && column.num_values() != values) {
                 return Err(damaged("a column has not as many values as there are rows"));
             }
-            let (bytes, page) = check_pages(&source, start, len, values).ok_or_else(|| damaged("its pages are unsound"))?;
+            let (bytes, page) = check_pages(&source, start, len, values)
+                .ok_or_else(|| damaged("its pages are unsound"))?;
             all += bytes;
             longest = longest.max(page);
             if bytes > COLUMN || all > GROUP {

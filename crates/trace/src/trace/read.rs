@@ -50,12 +50,25 @@ enum Rank {
 impl Reader {
     pub(super) fn new(trace: Trace, want: Want) -> Self {
         let document = &trace.inner.document;
-        let events = document.tables.iter().filter(|t| t.file.starts_with("events")).cloned().collect();
+        let events =
+            document.tables.iter().filter(|t| t.file.starts_with("events")).cloned().collect();
         let segments = document.segments.iter().filter(|s| !s.late).cloned().collect();
         let mut late: Vec<Segment> = document.segments.iter().filter(|s| s.late).cloned().collect();
         late.sort_by_key(|s| s.first);
         let late = late.into();
-        Self { trace, want, events, segments, late, open: Vec::new(), heap: BinaryHeap::new(), time: 0, failed: None, begun: false, ended: false }
+        Self {
+            trace,
+            want,
+            events,
+            segments,
+            late,
+            open: Vec::new(),
+            heap: BinaryHeap::new(),
+            time: 0,
+            failed: None,
+            begun: false,
+            ended: false,
+        }
     }
 
     fn step(&mut self) -> Result<Option<Item>, Error> {
@@ -64,7 +77,8 @@ impl Reader {
             while let Some(sealed) = self.events.pop_front() {
                 self.enter(&sealed, Table::Events, Rank::Event)?;
             }
-            let calls = Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
+            let calls =
+                Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
             self.add(Cursor::new(Box::new(calls), 0), Rank::Call)?;
         }
         if let Some(e) = self.failed.take() {
@@ -83,7 +97,10 @@ impl Reader {
         }
         let Some(Reverse((time, rank, index))) = self.heap.pop() else { return Ok(None) };
         if time < self.time {
-            return Err(Error::damaged(crate::document::NAME, "rows are not in the order of entry"));
+            return Err(Error::damaged(
+                crate::document::NAME,
+                "rows are not in the order of entry",
+            ));
         }
         self.time = time;
         let cursor = self.open[index].as_mut().expect("the heap knows open cursors only");

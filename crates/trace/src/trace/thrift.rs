@@ -116,18 +116,25 @@ mod tests {
     #[test]
     fn a_struct_with_everything() {
         // 1: i32 = -3, 2: true, 5: list<i32>[1, 2], 6: binary "ab", 7: struct { 20: i64 = 64 }
-        let bytes = [0x15, 5, 0x11, 0x39, 0x25, 2, 4, 0x18, 2, b'a', b'b', 0x1c, 0x06, 40, 0x80, 1, 0, 0, 99];
+        let bytes = [
+            0x15, 5, 0x11, 0x39, 0x25, 2, 4, 0x18, 2, b'a', b'b', 0x1c, 0x06, 40, 0x80, 1, 0, 0, 99,
+        ];
         let mut seen = Vec::new();
-        let len = Walk::new(&bytes).structure(&mut |place, n| seen.push((place.to_vec(), n))).unwrap();
+        let len =
+            Walk::new(&bytes).structure(&mut |place, n| seen.push((place.to_vec(), n))).unwrap();
         assert_eq!(len, bytes.len() - 1);
         assert_eq!(seen, [(vec![1], -3), (vec![5], 1), (vec![5], 2), (vec![7, 20], 64)]);
     }
 
     #[test]
     fn lies_about_lengths() {
-        for bytes in
-            [&[0x19, 0xf5, 0xff, 0xff, 0xff, 0x7f, 0][..], &[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0x1c; 64], &[0x19; 64], &[]]
-        {
+        for bytes in [
+            &[0x19, 0xf5, 0xff, 0xff, 0xff, 0x7f, 0][..],
+            &[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            &[0x1c; 64],
+            &[0x19; 64],
+            &[],
+        ] {
             assert_eq!(Walk::new(bytes).structure(&mut |_, _| {}), Err(Malformed), "{bytes:?}");
         }
     }

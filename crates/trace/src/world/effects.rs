@@ -26,12 +26,19 @@ impl<T: Default> World<T> {
         let Some(shape) = call.shape() else { return };
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
-            if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number) {
+            if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number)
+            {
                 let Closing { table, descriptor, .. } = self.closing.swap_remove(at);
                 // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
                 let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
                 let found = descriptor.or_else(|| call.succeeded().then(there)?);
-                let taken = || self.closing.iter_mut().find(|c| c.table == table && c.fd == number && c.descriptor.is_some())?.descriptor.take();
+                let taken = || {
+                    self.closing
+                        .iter_mut()
+                        .find(|c| c.table == table && c.fd == number && c.descriptor.is_some())?
+                        .descriptor
+                        .take()
+                };
                 let found = found.or_else(|| call.succeeded().then(taken)?);
                 if bound.fds[fd as usize].is_none() {
                     bound.fds[fd as usize].clone_from(&found);
@@ -55,15 +62,21 @@ impl<T: Default> World<T> {
         match shape.effect {
             Effect::None if shape.ret == Ret::Fd => self.opened(call, shape, bound),
             Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
-            Effect::DupTo { old, new } if call.args[old as usize] as i32 != call.args[new as usize] as i32 => {
+            Effect::DupTo { old, new }
+                if call.args[old as usize] as i32 != call.args[new as usize] as i32 =>
+            {
                 self.duplicate(call, shape, bound, old, call.args[new as usize] as i32);
             }
             Effect::CloseRange => self.close_range(call, bound),
             Effect::Chdir | Effect::Fchdir => self.change_directory(call, bound),
             Effect::Chroot => {
-                let path = call.identity(ROOT_DIRECTORY).map(|(_, p)| p.to_vec()).or_else(|| bound.paths[0].as_deref().map(super::lexical));
+                let path = call
+                    .identity(ROOT_DIRECTORY)
+                    .map(|(_, p)| p.to_vec())
+                    .or_else(|| bound.paths[0].as_deref().map(super::lexical));
                 if let (Some(path), Some(fs)) = (path, self.fs(call.tid)) {
-                    fs.root = (path != b"/").then(|| Arc::new(Directory { path: path.into(), real: T::default() }));
+                    fs.root = (path != b"/")
+                        .then(|| Arc::new(Directory { path: path.into(), real: T::default() }));
                 }
             }
             Effect::Umask => {
@@ -76,8 +89,12 @@ impl<T: Default> World<T> {
                     d.file.set_offset(call.ret as u64);
                 }
             }
-            Effect::Cloexec { on } => self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on),
-            Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = call.args[2] & 1 != 0),
+            Effect::Cloexec { on } => {
+                self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on)
+            }
+            Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| {
+                slot.cloexec = call.args[2] & 1 != 0
+            }),
             Effect::SetStatusFlags => {
                 if let Some(d) = &bound.fds[0] {
                     // Access mode and creation flags stay (fcntl(2)).
@@ -102,11 +119,18 @@ impl<T: Default> World<T> {
                 }
             }
             Effect::Allocate => {
-                if let Some(d) = bound.fds[0].as_ref().filter(|_| call.args[1] & FALLOC_FL_KEEP_SIZE == 0) {
+                if let Some(d) =
+                    bound.fds[0].as_ref().filter(|_| call.args[1] & FALLOC_FL_KEEP_SIZE == 0)
+                {
                     d.file.inode.grow(call.args[2].saturating_add(call.args[3]));
                 }
             }
-            Effect::None | Effect::Bind | Effect::Close { .. } | Effect::DupTo { .. } | Effect::Fork | Effect::Exec => {}
+            Effect::None
+            | Effect::Bind
+            | Effect::Close { .. }
+            | Effect::DupTo { .. }
+            | Effect::Fork
+            | Effect::Exec => {}
             Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
         }
     }
@@ -115,7 +139,9 @@ impl<T: Default> World<T> {
     fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
         for i in arguments(shape.uses.fds) {
             if let Some(meant) = &bound.fds[i]
-                && !self.descriptor(call.tid, call.args[i] as i32).is_some_and(|now| Arc::ptr_eq(now, meant))
+                && !self
+                    .descriptor(call.tid, call.args[i] as i32)
+                    .is_some_and(|now| Arc::ptr_eq(now, meant))
             {
                 bound.fds[i] = None;
             }
@@ -125,10 +151,14 @@ impl<T: Default> World<T> {
     /// The `set*id` family. Saved ids are not kept: they only allow what the recording shows to have happened.
     fn change_user(&mut self, call: &Call, shape: &Shape) {
         const SAME: u32 = u32::MAX;
-        if !shape.name.starts_with("set") || !shape.name.ends_with("id") && shape.name != "setgroups" {
+        if !shape.name.starts_with("set")
+            || !shape.name.ends_with("id") && shape.name != "setgroups"
+        {
             return;
         }
-        let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else { return };
+        let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else {
+            return;
+        };
         let mut who = known.clone();
         let [a, b, ..] = call.args.map(|v| v as u32);
         let put = |place: &mut u32, value: u32| *place = if value == SAME { *place } else { value };
@@ -147,7 +177,10 @@ impl<T: Default> World<T> {
             }
             "setgroups" => {
                 let list = call.piece(1, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-                who.groups = list.chunks_exact(4).map(|g| u32::from_le_bytes(g.try_into().expect("chunks of four"))).collect();
+                who.groups = list
+                    .chunks_exact(4)
+                    .map(|g| u32::from_le_bytes(g.try_into().expect("chunks of four")))
+                    .collect();
             }
             _ => return,
         }
@@ -168,15 +201,30 @@ impl<T: Default> World<T> {
         }
     }
 
-    pub(super) fn install(&mut self, call: &Call, bound: &mut Bound<T>, fd: i32, descriptor: Arc<Descriptor<T>>, cloexec: bool) {
+    pub(super) fn install(
+        &mut self,
+        call: &Call,
+        bound: &mut Bound<T>,
+        fd: i32,
+        descriptor: Arc<Descriptor<T>>,
+        cloexec: bool,
+    ) {
         let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
         if fd < 0 {
             return;
         }
         bound.opened.push((fd, descriptor.clone()));
-        let old = self.tables.get_mut(&table).and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec })).map(|s| s.descriptor);
+        let old = self
+            .tables
+            .get_mut(&table)
+            .and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec }))
+            .map(|s| s.descriptor);
         // What it took the place of may have been closed before, by a call that is still under way.
-        match self.closing.iter_mut().find(|c| c.table == table && c.fd == fd && c.descriptor.is_none()) {
+        match self
+            .closing
+            .iter_mut()
+            .find(|c| c.table == table && c.fd == fd && c.descriptor.is_none())
+        {
             Some(closing) => closing.descriptor = old,
             None => bound.closed.extend(old),
         }
@@ -200,7 +248,9 @@ impl<T: Default> World<T> {
         }
         let path = match named {
             // The kernel shows where the name led, unless the file lost its name meanwhile.
-            Some(named) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => super::lexical(named),
+            Some(named) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => {
+                super::lexical(named)
+            }
             _ => shown.to_vec(),
         };
         identity.offset = 0;
@@ -225,10 +275,17 @@ impl<T: Default> World<T> {
         if flags & CLOSE_RANGE_UNSHARE != 0 {
             self.own_table(call.tid);
         }
-        let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table)) else { return };
+        let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table))
+        else {
+            return;
+        };
         let in_range = |fd: i32| (first..=last).contains(&(fd as u32));
         if flags & CLOSE_RANGE_CLOEXEC != 0 {
-            table.slots.iter_mut().filter(|(fd, _)| in_range(**fd)).for_each(|(_, slot)| slot.cloexec = true);
+            table
+                .slots
+                .iter_mut()
+                .filter(|(fd, _)| in_range(**fd))
+                .for_each(|(_, slot)| slot.cloexec = true);
             return;
         }
         table.slots.retain(|fd, slot| {
@@ -256,13 +313,25 @@ impl<T: Default> World<T> {
         }
     }
 
-    fn pair(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, fds: u8, flags: Option<u8>) {
+    fn pair(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        bound: &mut Bound<T>,
+        fds: u8,
+        flags: Option<u8>,
+    ) {
         let Some(piece) = call.piece(fds, PieceKind::Bytes) else { return };
         let bytes = piece.bytes.as_slice();
-        let cloexec = flags.is_some_and(|f| call.args[f as usize] as u32 & O_CLOEXEC != 0) || asks_cloexec(call, shape);
+        let cloexec = flags.is_some_and(|f| call.args[f as usize] as u32 & O_CLOEXEC != 0)
+            || asks_cloexec(call, shape);
         for number in bytes.chunks_exact(4).take(2) {
             let fd = i32::from_le_bytes(number.try_into().expect("chunks of four"));
-            let file = self.file(b"pipe or socket", Identity { mode: 0o010_000, ..Identity::default() }, 0);
+            let file = self.file(
+                b"pipe or socket",
+                Identity { mode: 0o010_000, ..Identity::default() },
+                0,
+            );
             let descriptor = self.describe(file);
             self.install(call, bound, fd, descriptor, cloexec);
         }
@@ -286,7 +355,8 @@ impl<T: Default> World<T> {
             for (end, target) in [(copies.from, false), (copies.to, true)] {
                 let Some(d) = &bound.fds[usize::from(end.fd)] else { continue };
                 let own = call.pointed(end.at).is_none();
-                let after = call.pointed(end.at).unwrap_or_else(|| d.file.offset()).saturating_add(moved);
+                let after =
+                    call.pointed(end.at).unwrap_or_else(|| d.file.offset()).saturating_add(moved);
                 if own {
                     d.file.set_offset(after);
                 }
@@ -297,7 +367,9 @@ impl<T: Default> World<T> {
             return;
         }
         let Some(start) = bound.offset else { return };
-        let Some(d) = shape.uses.fd.and_then(|i| bound.fds[usize::from(i)].as_ref()) else { return };
+        let Some(d) = shape.uses.fd.and_then(|i| bound.fds[usize::from(i)].as_ref()) else {
+            return;
+        };
         let end = start.saturating_add(moved);
         if position(call, shape).is_none() {
             d.file.set_offset(end);
@@ -310,5 +382,10 @@ impl<T: Default> World<T> {
 
 /// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
 fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
-    shape.name.ends_with("_CLOEXEC") || shape.args.iter().zip(call.args).any(|(a, value)| matches!(a.kind, Kind::Flags(set) if value & set.cloexec != 0))
+    shape.name.ends_with("_CLOEXEC")
+        || shape
+            .args
+            .iter()
+            .zip(call.args)
+            .any(|(a, value)| matches!(a.kind, Kind::Flags(set) if value & set.cloexec != 0))
 }

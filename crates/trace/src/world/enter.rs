@@ -27,8 +27,17 @@ impl<T: Default> World<T> {
             let number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return bound };
             if call.errno() != Some(EBADF) {
-                let found = self.tables.get_mut(&thread.table).and_then(|t| t.slots.remove(&number)).map(|s| s.descriptor);
-                self.closing.push(Closing { tid: call.tid, table: thread.table, fd: number, descriptor: found });
+                let found = self
+                    .tables
+                    .get_mut(&thread.table)
+                    .and_then(|t| t.slots.remove(&number))
+                    .map(|s| s.descriptor);
+                self.closing.push(Closing {
+                    tid: call.tid,
+                    table: thread.table,
+                    fd: number,
+                    descriptor: found,
+                });
             }
         }
         bound
@@ -41,11 +50,14 @@ impl<T: Default> World<T> {
             if bound.fds[i].is_none() {
                 let found = self.find(thread.table, call, call.args[i] as i32);
                 // Where the engine saw another file behind the number, it has changed its meaning without our knowing.
-                bound.fds[i] = found.filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.seen));
+                bound.fds[i] =
+                    found.filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.seen));
             }
         }
         if bound.inner.is_empty() {
-            arguments(shape.uses.inner).for_each(|i| self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound));
+            arguments(shape.uses.inner).for_each(|i| {
+                self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound)
+            });
         }
         bound.offset = offset(call, shape, bound);
         let Some(fs) = self.groups.get(&thread.fs) else { return };
@@ -55,7 +67,9 @@ impl<T: Default> World<T> {
             bound.root.clone_from(&fs.root);
         }
         for i in arguments(shape.uses.paths) {
-            let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else { continue };
+            let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else {
+                continue;
+            };
             let Some(path) = call.path(i as u8) else { continue };
             let root = fs.root.as_ref().map(|r| &*r.path);
             let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
@@ -69,10 +83,15 @@ impl<T: Default> World<T> {
             let mut joined = join(root, base, path);
             if let Some((number, rest)) = own_descriptor(&joined, call.pid)
                 && (!rest.is_empty() || follows(way.follow, call))
-                && let Some(descriptor) = self.find(thread.table, call, number).filter(|d| has_name(&d.file))
+                && let Some(descriptor) =
+                    self.find(thread.table, call, number).filter(|d| has_name(&d.file))
             {
                 if descriptor.file.identity.links > 0 {
-                    joined = if rest.is_empty() { descriptor.file.path.clone() } else { join(None, &descriptor.file.path, rest) };
+                    joined = if rest.is_empty() {
+                        descriptor.file.path.clone()
+                    } else {
+                        join(None, &descriptor.file.path, rest)
+                    };
                 }
                 bound.through.put(i, descriptor);
             }
@@ -85,7 +104,10 @@ impl<T: Default> World<T> {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
         for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
             let bytes = call.piece(i, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-            let number = bytes.get(field.at as usize..field.at as usize + 4).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
+            let number = bytes
+                .get(field.at as usize..field.at as usize + 4)
+                .and_then(|b| b.try_into().ok())
+                .map(i32::from_le_bytes);
             if let Some(descriptor) = number.and_then(|n| self.find(table, call, n)) {
                 bound.inner.push((i, field.at, descriptor));
             }
@@ -103,7 +125,11 @@ impl<T: Default> World<T> {
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing.iter().rev().filter(|c| c.table == table && c.fd == number).find_map(|c| c.descriptor.clone())
+        self.closing
+            .iter()
+            .rev()
+            .filter(|c| c.table == table && c.fd == number)
+            .find_map(|c| c.descriptor.clone())
     }
 }
 
@@ -114,7 +140,8 @@ fn own_descriptor(path: &[u8], pid: u32) -> Option<(i32, &[u8])> {
         None => {
             let rest = path.strip_prefix(b"/proc/")?;
             let end = rest.iter().position(|b| *b == b'/')?;
-            let own = matches!(&rest[..end], b"self" | b"thread-self") || rest[..end] == *pid.to_string().as_bytes();
+            let own = matches!(&rest[..end], b"self" | b"thread-self")
+                || rest[..end] == *pid.to_string().as_bytes();
             rest[end..].strip_prefix(b"/fd/").filter(|_| own)?
         }
     };
@@ -147,7 +174,9 @@ pub(super) fn position(call: &Call, shape: &Shape) -> Option<u64> {
 /// whatever position they name (pwrite(2), BUGS).
 fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
     let named = position(call, shape);
-    let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else { return named };
+    let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else {
+        return named;
+    };
     let moves = shape.uses.pos.is_some() || shape.uses.moves;
     match moves && file.file_type() == 0o100_000 {
         true if shape.uses.writes && file.appends() => Some(file.inode.size()),

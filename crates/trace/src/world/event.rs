@@ -28,7 +28,11 @@ impl<T: Default> World<T> {
             }
             RecordKind::Exec => self.exec(event),
             RecordKind::Exit => self.end(event.tid),
-            RecordKind::Call | RecordKind::Part | RecordKind::Signal | RecordKind::Gap | RecordKind::Note => Vec::new(),
+            RecordKind::Call
+            | RecordKind::Part
+            | RecordKind::Signal
+            | RecordKind::Gap
+            | RecordKind::Note => Vec::new(),
         }
     }
 
@@ -39,12 +43,21 @@ impl<T: Default> World<T> {
         }
         let like = self.threads.get(&pid).or_else(|| self.threads.values().find(|t| t.pid == pid));
         match like.map(|t| (t.table, t.fs, t.credentials.clone())) {
-            Some((table, fs, credentials)) => self.add(pid, tid, Some(table), Some(fs), credentials),
+            Some((table, fs, credentials)) => {
+                self.add(pid, tid, Some(table), Some(fs), credentials)
+            }
             None => self.add(pid, tid, None, None, None),
         }
     }
 
-    fn add(&mut self, pid: u32, tid: u32, table: Option<u32>, fs: Option<u32>, credentials: Option<Arc<Credentials>>) {
+    fn add(
+        &mut self,
+        pid: u32,
+        tid: u32,
+        table: Option<u32>,
+        fs: Option<u32>,
+        credentials: Option<Arc<Credentials>>,
+    ) {
         let table = table.unwrap_or_else(|| {
             let id = self.fresh() as u32;
             self.tables.insert(id, Table { slots: BTreeMap::new(), users: 0 });
@@ -136,11 +149,21 @@ impl<T: Default> World<T> {
     fn state(&mut self, event: &Event) {
         self.know(event.pid, event.tid);
         let [umask, uid, gid, euid, egid, _] = event.args.map(|a| a as u32);
-        let groups = event.pieces.iter().find(|p| p.kind == PieceKind::StrVec && p.arg == 1).map_or(&b""[..], |p| p.bytes.as_slice());
-        let groups = groups.split(|b| *b == 0).filter_map(|g| std::str::from_utf8(g).ok()?.parse().ok()).collect();
+        let groups = event
+            .pieces
+            .iter()
+            .find(|p| p.kind == PieceKind::StrVec && p.arg == 1)
+            .map_or(&b""[..], |p| p.bytes.as_slice());
+        let groups = groups
+            .split(|b| *b == 0)
+            .filter_map(|g| std::str::from_utf8(g).ok()?.parse().ok())
+            .collect();
         let credentials = Arc::new(Credentials { uid, gid, euid, egid, groups });
         let cwd = event.identity(WORKING_DIRECTORY).map(|(_, path)| path);
-        let root = event.identity(ROOT_DIRECTORY).map(|(_, path)| path).filter(|p| *p != b"/" && !p.is_empty());
+        let root = event
+            .identity(ROOT_DIRECTORY)
+            .map(|(_, path)| path)
+            .filter(|p| *p != b"/" && !p.is_empty());
         let Some(thread) = self.threads.get_mut(&event.tid) else { return };
         thread.credentials = Some(credentials);
         let Some(fs) = self.groups.get_mut(&thread.fs) else { return };
@@ -157,14 +180,20 @@ impl<T: Default> World<T> {
         let file = match self.present.get(&key) {
             Some(file) => file.clone(),
             None => {
-                let (identity, path) = event.identity(0).or_else(|| event.pieces.iter().find_map(|p| event.identity(p.arg))).unwrap_or_default();
+                let (identity, path) = event
+                    .identity(0)
+                    .or_else(|| event.pieces.iter().find_map(|p| event.identity(p.arg)))
+                    .unwrap_or_default();
                 let file = self.file(path, identity, identity.status);
                 self.present.insert(key, file.clone());
                 file
             }
         };
         let descriptor = self.describe(file);
-        let Some(table) = self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table)) else { return };
+        let Some(table) = self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table))
+        else {
+            return;
+        };
         table.slots.insert(fd as i32, Slot { descriptor, cloexec: cloexec & 1 != 0 });
     }
 
@@ -181,12 +210,19 @@ impl<T: Default> World<T> {
             gone.extend(self.end(event.tid));
             self.threads.insert(event.tid, thread);
         }
-        let others: Vec<u32> = self.threads.iter().filter(|(tid, t)| t.pid == event.pid && **tid != event.tid).map(|(tid, _)| *tid).collect();
+        let others: Vec<u32> = self
+            .threads
+            .iter()
+            .filter(|(tid, t)| t.pid == event.pid && **tid != event.tid)
+            .map(|(tid, _)| *tid)
+            .collect();
         for tid in others {
             gone.extend(self.end(tid));
         }
         self.own_table(event.tid);
-        if let Some(table) = self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table)) {
+        if let Some(table) =
+            self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table))
+        {
             table.slots.retain(|_, slot| {
                 if slot.cloexec {
                     gone.push(slot.descriptor.clone());
@@ -222,7 +258,8 @@ impl<T: Default> World<T> {
     /// A new open file of what `identity` says.
     pub(super) fn file(&mut self, path: &[u8], identity: Identity, status: u32) -> Arc<OpenFile> {
         let key = (identity.dev, identity.ino);
-        let known = if key == (0, 0) { None } else { self.inodes.get(&key).and_then(Weak::upgrade) };
+        let known =
+            if key == (0, 0) { None } else { self.inodes.get(&key).and_then(Weak::upgrade) };
         let inode = match known {
             Some(inode) => {
                 inode.set_size(identity.size);

@@ -49,17 +49,33 @@ const S_IFMT: u32 = 0o170_000;
 const O_APPEND: u32 = 0o2000;
 
 impl OpenFile {
-    pub(super) fn new(id: u64, path: &[u8], identity: Identity, inode: Arc<Inode>, status: u32) -> Self {
+    pub(super) fn new(
+        id: u64,
+        path: &[u8],
+        identity: Identity,
+        inode: Arc<Inode>,
+        status: u32,
+    ) -> Self {
         let stored = matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000)
             && !path.starts_with(b"/memfd:")
             && !super::mounts::is_virtual_magic(identity.magic);
-        Self { id, path: path.into(), identity, inode, offset: AtomicU64::new(identity.offset), status: AtomicU32::new(status), stored }
+        Self {
+            id,
+            path: path.into(),
+            identity,
+            inode,
+            offset: AtomicU64::new(identity.offset),
+            status: AtomicU32::new(status),
+            stored,
+        }
     }
     /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
     /// tells other numbers than their inodes have.
     pub fn may_be(&self, seen: Seen) -> bool {
         let Identity { dev, ino, .. } = self.identity;
-        seen.known().is_none_or(|seen| self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino))
+        seen.known().is_none_or(|seen| {
+            self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
+        })
     }
     /// The offset that calls without a position of their own use.
     pub fn offset(&self) -> u64 {
@@ -97,7 +113,8 @@ mod tests {
     #[test]
     fn what_was_seen_tells_files_apart() {
         let file = |created| {
-            let identity = Identity { dev: 0x801, ino: 7, mode: 0o100_644, created, ..Identity::default() };
+            let identity =
+                Identity { dev: 0x801, ino: 7, mode: 0o100_644, created, ..Identity::default() };
             OpenFile::new(1, b"/f", identity, Arc::new(Inode::new((0x801, 7), 0)), 0)
         };
         let seen = |dev, ino| Seen { dev, ino, mode: 0o100_644, ..Seen::default() };

@@ -63,7 +63,12 @@ impl Mounts {
     /// From mount points and file system types; a later mount on the same point hides an earlier one.
     pub fn new<'a>(mounts: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
         // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there (what is, is under /dev/shm, a mount of its own).
-        let mut points: Vec<_> = mounts.into_iter().map(|(point, kind)| (super::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")).collect();
+        let mut points: Vec<_> = mounts
+            .into_iter()
+            .map(|(point, kind)| {
+                (super::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
+            })
+            .collect();
         points.reverse();
         points.sort_by_key(|p| std::cmp::Reverse(p.0.len()));
         points.dedup_by(|a, b| a.0 == b.0);
@@ -73,7 +78,10 @@ impl Mounts {
     /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes its files up.
     pub fn is_virtual(&self, path: &[u8]) -> bool {
         let clean = super::lexical(path);
-        let under = |point: &[u8]| point == b"/" || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')));
+        let under = |point: &[u8]| {
+            point == b"/"
+                || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')))
+        };
         self.points.iter().find(|(point, _)| under(point)).is_some_and(|p| p.1)
     }
 }
@@ -84,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_deepest_mount_decides() {
-        let list: [(&[u8], &str); 4] = [(b"/", "ext4"), (b"/proc", "proc"), (b"/dev", "tmpfs"), (b"/dev/shm", "tmpfs")];
+        let list: [(&[u8], &str); 4] =
+            [(b"/", "ext4"), (b"/proc", "proc"), (b"/dev", "tmpfs"), (b"/dev/shm", "tmpfs")];
         let mounts = Mounts::new(list);
         assert!(mounts.is_virtual(b"/proc/self/maps"));
         assert!(mounts.is_virtual(b"/usr/../proc"));

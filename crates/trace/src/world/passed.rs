@@ -27,7 +27,8 @@ impl<T: Default> World<T> {
     pub(super) fn send(&mut self, call: &Call) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         let table = self.tables.get(&thread.table);
-        let descriptors: Vec<_> = passed(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
+        let descriptors: Vec<_> =
+            passed(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
         if descriptors.is_empty() || !call.succeeded() {
             return;
         }
@@ -43,12 +44,23 @@ impl<T: Default> World<T> {
         if numbers.is_empty() {
             return;
         }
-        let files: Vec<_> = call.pieces.iter().filter(|p| p.kind == PieceKind::Identity).map(|p| inode(p.bytes.as_slice())).collect();
+        let files: Vec<_> = call
+            .pieces
+            .iter()
+            .filter(|p| p.kind == PieceKind::Identity)
+            .map(|p| inode(p.bytes.as_slice()))
+            .collect();
         let data = data(call);
         let same = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
-            d.as_ref().is_none_or(|d| [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file)
+            d.as_ref().is_none_or(|d| {
+                [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file
+            })
         };
-        let alike = |s: &Sent<T>| s.data == data && s.descriptors.len() == numbers.len() && s.descriptors.iter().zip(&files).all(|(d, file)| same(d, file));
+        let alike = |s: &Sent<T>| {
+            s.data == data
+                && s.descriptors.len() == numbers.len()
+                && s.descriptors.iter().zip(&files).all(|(d, file)| same(d, file))
+        };
         let sent = self.sent.iter().position(alike).and_then(|at| self.sent.remove(at));
         let mut descriptors = sent.map(|s| s.descriptors).unwrap_or_default();
         descriptors.resize_with(numbers.len(), || None);
@@ -64,7 +76,10 @@ impl<T: Default> World<T> {
 
 /// The descriptors in a message.
 fn passed(call: &Call) -> impl Iterator<Item = i32> + '_ {
-    call.pieces.iter().filter(|p| p.kind == PieceKind::Control).flat_map(|p| rights(p.bytes.as_slice()))
+    call.pieces
+        .iter()
+        .filter(|p| p.kind == PieceKind::Control)
+        .flat_map(|p| rights(p.bytes.as_slice()))
 }
 
 /// Device and inode; zeros: not known.
@@ -74,7 +89,10 @@ fn inode(piece: &[u8]) -> (u64, u64) {
 
 fn data(call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
-    call.pieces.iter().filter(|p| p.kind == PieceKind::Data).for_each(|p| hasher.write(p.bytes.as_slice()));
+    call.pieces
+        .iter()
+        .filter(|p| p.kind == PieceKind::Data)
+        .for_each(|p| hasher.write(p.bytes.as_slice()));
     call.ret.hash(&mut hasher);
     hasher.finish()
 }

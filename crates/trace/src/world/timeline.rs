@@ -37,7 +37,15 @@ where
 {
     /// Reads `items`, in the order of entry.
     pub fn new(items: I) -> Self {
-        Self { items, next: None, ended: false, open: BinaryHeap::new(), calls: Vec::new(), free: Vec::new(), lost: Vec::new() }
+        Self {
+            items,
+            next: None,
+            ended: false,
+            open: BinaryHeap::new(),
+            calls: Vec::new(),
+            free: Vec::new(),
+            lost: Vec::new(),
+        }
     }
 
     fn hold(&mut self, call: Call) -> (usize, Arc<Call>) {
@@ -49,7 +57,9 @@ where
         self.calls[number] = Some(call.clone());
         match call.left {
             // A trace that says that a call returned before it began is taken at its word for the entry.
-            Some(left) if call.returned() => self.open.push(Reverse((left.max(call.entered), number))),
+            Some(left) if call.returned() => {
+                self.open.push(Reverse((left.max(call.entered), number)))
+            }
             _ => self.lost.push(number),
         }
         (number, call)

@@ -13,7 +13,9 @@ fn rehash(trace: &Path, file: &str) {
     let mut document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let bytes = fs::read(trace.join(file)).unwrap();
     for list in ["segments", "tables"] {
-        for sealed in document[list].as_array_mut().unwrap().iter_mut().filter(|s| s["file"] == file) {
+        for sealed in
+            document[list].as_array_mut().unwrap().iter_mut().filter(|s| s["file"] == file)
+        {
             sealed["bytes"] = bytes.len().into();
             sealed["blake3"] = blake3::hash(&bytes).to_hex().as_str().into();
         }
@@ -28,8 +30,12 @@ fn forged_files_are_printed_and_performed() {
     let trace = outside.place.trace("t");
     let script = "mkdir d; echo x > d/f; cat d/f > g; ln -s g h; mv g d/g; ls -l; rm h; cat ../outside/canary > copy";
     run(&mut outside.place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
-    let whole: Vec<(PathBuf, Vec<u8>)> =
-        fs::read_dir(&trace).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).map(|p| (p.clone(), fs::read(&p).unwrap())).collect();
+    let whole: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&trace)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_file())
+        .map(|p| (p.clone(), fs::read(&p).unwrap()))
+        .collect();
     let (mut random, mut performed) = (Random(2026), 0);
     for i in 0..300 {
         let (path, content) = &whole[random.below(whole.len() as u64) as usize];
@@ -41,9 +47,13 @@ fn forged_files_are_printed_and_performed() {
             rehash(&trace, name);
         }
         let what = format!("forgery {i} of {name}");
-        let command: &[&str] = if i % 2 == 0 { &["print", "-y", "-T"] } else { &["print", "--json"] };
+        let command: &[&str] =
+            if i % 2 == 0 { &["print", "-y", "-T"] } else { &["print", "--json"] };
         let printed = run(outside.place.reanimator(command).arg(&trace));
-        assert!(matches!(printed.code, Some(0..=2)) && !printed.stderr.contains("panicked"), "{what}: {printed:?}");
+        assert!(
+            matches!(printed.code, Some(0..=2)) && !printed.stderr.contains("panicked"),
+            "{what}: {printed:?}"
+        );
         performed += u32::from(outside.survives(&what, &trace).code != Some(2));
         // What was forged may say that there is something to seal, and sealing removes what is there.
         whole.iter().for_each(|(path, content)| fs::write(path, content).unwrap());

@@ -16,7 +16,8 @@ pub(super) struct Random(pub(super) u64);
 
 impl Random {
     pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n.max(1)
     }
     /// A number that somebody may have forgotten.
@@ -73,11 +74,20 @@ fn read_through(trace: &Path) -> (u64, bool) {
 fn damaged_files() {
     let place = Place::new();
     let trace = place.trace("t");
-    run(&mut place.record(&trace, &[], ["/bin/dash", "-c", "mkdir d; echo x > d/f; cat d/f > g; ln -s g h; ls -l; rm g"])).ok("record");
+    run(&mut place.record(
+        &trace,
+        &[],
+        ["/bin/dash", "-c", "mkdir d; echo x > d/f; cat d/f > g; ln -s g h; ls -l; rm g"],
+    ))
+    .ok("record");
     let (whole, fine) = read_through(&trace);
     assert!(whole > 50 && fine);
-    let files: Vec<(PathBuf, Vec<u8>)> =
-        fs::read_dir(&trace).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).map(|p| (p.clone(), fs::read(&p).unwrap())).collect();
+    let files: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&trace)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_file())
+        .map(|p| (p.clone(), fs::read(&p).unwrap()))
+        .collect();
     let mut random = Random(4711);
     let mut noticed = 0;
     for _ in 0..6000 {
@@ -167,12 +177,29 @@ fn nonsense(path: &Path, random: &mut Random) {
     forge.create(b"/w/data", 3);
     for _ in 0..30 {
         let tid = PID + random.below(3) as u32;
-        let nr = if random.below(20) == 0 { random.odd() as u32 } else { CALLS[random.below(CALLS.len() as u64) as usize] as u32 };
-        let args = std::array::from_fn(|_| if random.below(3) == 0 { random.odd() } else { random.below(6) });
+        let nr = if random.below(20) == 0 {
+            random.odd() as u32
+        } else {
+            CALLS[random.below(CALLS.len() as u64) as usize] as u32
+        };
+        let args =
+            std::array::from_fn(
+                |_| if random.below(3) == 0 { random.odd() } else { random.below(6) },
+            );
         let ret = if random.below(3) == 0 { random.odd() as i64 } else { random.below(6) as i64 };
         let texts: Vec<Vec<u8>> = (0..6)
             .map(|_| {
-                let choice = [b"/w/data".as_slice(), b"d", b"../..", b"/w/d/e/f", b"/", b"user.x", &[7; 144], b"/w/data/../x", &[1; 64]];
+                let choice = [
+                    b"/w/data".as_slice(),
+                    b"d",
+                    b"../..",
+                    b"/w/d/e/f",
+                    b"/",
+                    b"user.x",
+                    &[7; 144],
+                    b"/w/data/../x",
+                    &[1; 64],
+                ];
                 let mut bytes = choice[random.below(choice.len() as u64) as usize].to_vec();
                 if random.below(4) == 0 {
                     random.damage(&mut bytes);
@@ -182,7 +209,11 @@ fn nonsense(path: &Path, random: &mut Random) {
             .collect();
         let mut parts: Vec<Part<'_>> = Vec::new();
         for text in texts.iter().take(random.below(6) as usize) {
-            let arg = if random.below(4) == 0 { 252 + random.below(4) as u8 } else { random.below(7) as u8 };
+            let arg = if random.below(4) == 0 {
+                252 + random.below(4) as u8
+            } else {
+                random.below(7) as u8
+            };
             let kind = PieceKind::from_number(random.below(10) as u8).unwrap();
             parts.push((arg, kind, random.below(16) as u8, text));
         }

@@ -19,15 +19,27 @@ impl Facts {
             return;
         }
         let Some(fd) = shape.uses.fd.map(usize::from) else { return };
-        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else { return };
+        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else {
+            return;
+        };
         let moved = call.ret as u64;
         for (i, a) in shape.args.iter().enumerate() {
-            let held: u64 =
-                call.pieces.iter().filter(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0).map(|p| p.len).sum();
+            let held: u64 = call
+                .pieces
+                .iter()
+                .filter(|p| {
+                    usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0
+                })
+                .map(|p| p.len)
+                .sum();
             match a.kind {
-                Kind::Out(_, layout) if is_data(layout) => self.read(id, at.offset, held.min(moved), moved, call.seq),
+                Kind::Out(_, layout) if is_data(layout) => {
+                    self.read(id, at.offset, held.min(moved), moved, call.seq)
+                }
                 Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), moved, call.seq),
-                Kind::In(_, layout) if is_data(layout) => self.written(id, at.offset, moved, held.min(moved)),
+                Kind::In(_, layout) if is_data(layout) => {
+                    self.written(id, at.offset, moved, held.min(moved))
+                }
                 Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
                 _ => {}
             }
@@ -44,7 +56,13 @@ impl Facts {
             node.reached(offset, offset.saturating_add(moved));
         }
         for (start, end) in node.read(offset, held) {
-            self.origins.push(Origin { file: id, offset: start, len: end - start, seq, at: start - offset });
+            self.origins.push(Origin {
+                file: id,
+                offset: start,
+                len: end - start,
+                seq,
+                at: start - offset,
+            });
         }
     }
 
@@ -66,11 +84,22 @@ impl Facts {
         let Some(copies) = shape.copies else { return };
         let clones = matches!(shape.effect, Effect::Clone { .. });
         let sum = |fd: u8, of: fn(&Piece) -> u64| -> u64 {
-            call.pieces.iter().filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0).map(of).sum()
+            call.pieces
+                .iter()
+                .filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0)
+                .map(of)
+                .sum()
         };
         let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
-        let moved = if clones { read.max(sum(copies.from.fd, |p| p.wanted)) } else { call.ret.max(0) as u64 };
-        let place = |end: End| call.pointed(end.at).or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset));
+        let moved = if clones {
+            read.max(sum(copies.from.fd, |p| p.wanted))
+        } else {
+            call.ret.max(0) as u64
+        };
+        let place = |end: End| {
+            call.pointed(end.at)
+                .or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
+        };
         if let Some(source) = self.fd(scene, copies.from.fd) {
             self.read(source, place(copies.from), read.min(moved), moved, call.seq);
         }
@@ -114,7 +143,10 @@ impl Facts {
             Effect::Map => {
                 const PROT_WRITE: u64 = 2;
                 const MAP_SHARED: u64 = 1; // and MAP_SHARED_VALIDATE, 3
-                if call.args[2] & PROT_WRITE != 0 && call.args[3] & MAP_SHARED != 0 && node.kind == FileType::Regular {
+                if call.args[2] & PROT_WRITE != 0
+                    && call.args[3] & MAP_SHARED != 0
+                    && node.kind == FileType::Regular
+                {
                     node.uncertain = Some("it was written through a shared mapping");
                 }
             }

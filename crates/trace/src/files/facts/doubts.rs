@@ -73,19 +73,37 @@ impl Facts {
             return;
         }
         if let Some(paths) = led.iter().map(|l| self.reached(&l.walk)).collect() {
-            self.doubts.push(Doubt { errno, slash: led.iter().any(|l| l.slash), creates: first.creates, role: first.used.role, paths });
+            self.doubts.push(Doubt {
+                errno,
+                slash: led.iter().any(|l| l.slash),
+                creates: first.creates,
+                role: first.used.role,
+                paths,
+            });
         }
     }
 
     /// `None`: what is known explains the error, or nothing will.
     fn reached(&self, walk: &Walk) -> Option<Path> {
-        let known = |place: &Place| if let Slot::Node(node) = place.slot { Some(node) } else { None };
-        let leaf = |node: NodeId| self.names.node(node).leaf || !matches!(self.names.node(node).kind, FileType::Unknown | FileType::Directory);
+        let known =
+            |place: &Place| if let Slot::Node(node) = place.slot { Some(node) } else { None };
+        let leaf = |node: NodeId| {
+            self.names.node(node).leaf
+                || !matches!(self.names.node(node).kind, FileType::Unknown | FileType::Directory)
+        };
         Some(match walk {
             Walk::Stopped(Place { slot: Slot::Node(node), .. }, _) if leaf(*node) => return None,
-            Walk::Stopped(place, rest) => Path::From(place.dir, std::iter::once(&place.name).chain(rest).cloned().collect(), known(place)),
+            Walk::Stopped(place, rest) => Path::From(
+                place.dir,
+                std::iter::once(&place.name).chain(rest).cloned().collect(),
+                known(place),
+            ),
             Walk::Place(Place { slot: Slot::Node(node), .. }) if leaf(*node) => Path::Leaf,
-            Walk::Place(Place { slot: Slot::Node(node), .. }) if self.names.node(*node).kind == FileType::Directory => Path::Directory,
+            Walk::Place(Place { slot: Slot::Node(node), .. })
+                if self.names.node(*node).kind == FileType::Directory =>
+            {
+                Path::Directory
+            }
             Walk::Place(Place { slot: Slot::Absent, .. }) => Path::Absent,
             Walk::Place(place) => Path::From(place.dir, vec![place.name.clone()], known(place)),
             Walk::At(_) => Path::Directory,
@@ -106,7 +124,10 @@ impl Facts {
                         Stop::Free(place, true) if doubt.creates => {
                             self.names.present(&place, &Seen::kind(FileType::Link));
                         }
-                        Stop::Leaf(node) | Stop::Unknown(node, true) if self.names.node(node).kind == FileType::Unknown && !self.names.node(node).followed => {
+                        Stop::Leaf(node) | Stop::Unknown(node, true)
+                            if self.names.node(node).kind == FileType::Unknown
+                                && !self.names.node(node).followed =>
+                        {
                             self.names.node_mut(node).kind = FileType::Link;
                         }
                         _ => {}
@@ -131,7 +152,9 @@ impl Facts {
     fn blame(&mut self, path: &Path, last: bool) -> bool {
         match lead(&mut self.names, path) {
             Stop::Free(place, at_last) if last || !at_last => self.no_directory(&place),
-            Stop::Unknown(node, at_last) if last || !at_last => self.names.node_mut(node).observe(&Seen::leaf()),
+            Stop::Unknown(node, at_last) if last || !at_last => {
+                self.names.node_mut(node).observe(&Seen::leaf())
+            }
             Stop::InTheWay => {}
             Stop::Leaf(_) if last => {}
             _ => return false,
@@ -173,7 +196,9 @@ impl Facts {
             _ => false,
         };
         match source {
-            Stop::Unknown(node, _) if replaces => self.names.node_mut(node).kind = FileType::Directory,
+            Stop::Unknown(node, _) if replaces => {
+                self.names.node_mut(node).kind = FileType::Directory
+            }
             Stop::Free(place, _) if replaces => {
                 self.names.present(&place, &Seen::kind(FileType::Directory));
             }
@@ -207,17 +232,30 @@ fn lead(names: &mut Names, path: &Path) -> Stop {
             return Stop::Lost;
         }
         let known = known.filter(|_| i == 0);
-        let Some(entry) = dir.entries.get(name).copied().or(known.map(|id| Entry { first: Some(id), now: None })) else {
-            return Stop::Free(Place { dir: at, name: name.clone(), slot: Slot::Unknown }, i == last);
+        let Some(entry) =
+            dir.entries.get(name).copied().or(known.map(|id| Entry { first: Some(id), now: None }))
+        else {
+            return Stop::Free(
+                Place { dir: at, name: name.clone(), slot: Slot::Unknown },
+                i == last,
+            );
         };
-        let Some(first) = known.or(entry.first).filter(|&first| names.node(first).initial) else { return Stop::Lost };
+        let Some(first) = known.or(entry.first).filter(|&first| names.node(first).initial) else {
+            return Stop::Lost;
+        };
         names.learn(first);
         let node = names.node(first);
         match node.kind {
             FileType::Directory if node.presumed => return Stop::Lost,
             FileType::Directory => at = first,
-            FileType::Unknown if node.leaf => return if i == last { Stop::Leaf(first) } else { Stop::InTheWay },
-            FileType::Unknown if node.unlinkable || node.entries.values().any(|e| e.first.is_some()) => at = first,
+            FileType::Unknown if node.leaf => {
+                return if i == last { Stop::Leaf(first) } else { Stop::InTheWay };
+            }
+            FileType::Unknown
+                if node.unlinkable || node.entries.values().any(|e| e.first.is_some()) =>
+            {
+                at = first
+            }
             FileType::Unknown => return Stop::Unknown(first, i == last),
             FileType::Link => return Stop::Lost,
             _ => return if i == last { Stop::Leaf(first) } else { Stop::InTheWay },

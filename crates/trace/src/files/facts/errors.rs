@@ -27,11 +27,18 @@ pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
         Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
         // Names that end in a dot, and mount points, are refused after the directories have been found.
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
-        Some(EINVAL) if has(Role::Source) && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) => Reach::Proven,
+        Some(EINVAL)
+            if has(Role::Source)
+                && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) =>
+        {
+            Reach::Proven
+        }
         None | Some(EEXIST | EADDRINUSE | ENOTEMPTY | EISDIR) => Reach::Proven,
         Some(EINVAL) if reads_link(shape) => Reach::Proven,
         // Of two paths, the other one may be to blame.
-        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path().is_some()).count() == 1 => Reach::Missing,
+        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path().is_some()).count() == 1 => {
+            Reach::Missing
+        }
         Some(errno) if proves_nothing(errno) => Reach::Nowhere,
         Some(_) => Reach::Partly,
     }
@@ -49,7 +56,9 @@ fn proves_nothing(errno: i32) -> bool {
 impl Facts {
     /// A walk ended at this name with this error, and nothing else tells why: the simplest thing that fails alike. What later calls prove counts for more.
     fn in_the_way(&mut self, place: &Place, errno: i32, refuses: FileType) {
-        if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none()) || self.names.node(place.dir).is_virtual {
+        if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none())
+            || self.names.node(place.dir).is_virtual
+        {
             return;
         }
         let known = self.names.node(place.dir).entries.contains_key(&place.name);
@@ -93,8 +102,12 @@ impl Facts {
             };
             match (errno, l.used.role) {
                 // A link that leads nowhere fails alike.
-                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => self.names.missing(place),
-                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => self.names.absent(place),
+                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => {
+                    self.names.missing(place)
+                }
+                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
+                    self.names.absent(place)
+                }
                 // It is known to exist, and leads nowhere.
                 (ENOENT, Role::Lookup | Role::Open(_)) if led.len() == 1 && l.follow => {
                     if let Slot::Node(node) = place.slot {
@@ -155,14 +168,18 @@ impl Facts {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
                 }
                 // All before the last component are directories, and what stands there had to be one.
-                (ENOTDIR, Role::Lookup | Role::Open(_)) if led.len() == 1 && place.slot != Slot::Absent => {
+                (ENOTDIR, Role::Lookup | Role::Open(_))
+                    if led.len() == 1 && place.slot != Slot::Absent =>
+                {
                     let node = self.names.present(place, &Seen::leaf());
                     if self.names.node(node).likely_kind() == FileType::Unknown {
                         self.names.node_mut(node).guess = FileType::Regular;
                     }
                 }
                 // With a slash at its end, a file that is to be created fails so whatever it is.
-                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove) if !(l.slash && l.creates) => {
+                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove)
+                    if !(l.slash && l.creates) =>
+                {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
                     let node = self.names.node_mut(node);
                     // unlink(2) looks at the name itself.
@@ -182,7 +199,11 @@ impl Facts {
                     self.names.node_mut(node).guess = FileType::Regular;
                 }
                 // Something is in the way, most likely what stands there.
-                (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory) if !proves_nothing(errno) => self.names.presume(place),
+                (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory)
+                    if !proves_nothing(errno) =>
+                {
+                    self.names.presume(place)
+                }
                 _ => {}
             }
         }

@@ -5,9 +5,15 @@ use super::*;
 impl Facts {
     /// An open by path.
     pub(super) fn opened(&mut self, call: &Call, scene: &Scene, flags: u64, walk: &Walk) {
-        let identity = call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
-        let mut seen = call.identity(RESULT).map_or_else(|| Seen::kind(FileType::Unknown), |(identity, _)| seen_of(&identity));
-        if flags & O_DIRECTORY != 0 && flags & O_TMPFILE != O_TMPFILE && seen.kind == FileType::Unknown {
+        let identity =
+            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
+        let mut seen = call
+            .identity(RESULT)
+            .map_or_else(|| Seen::kind(FileType::Unknown), |(identity, _)| seen_of(&identity));
+        if flags & O_DIRECTORY != 0
+            && flags & O_TMPFILE != O_TMPFILE
+            && seen.kind == FileType::Unknown
+        {
             seen.kind = FileType::Directory;
         }
         let node = match walk {
@@ -19,11 +25,14 @@ impl Facts {
                 self.names.nameless(false, &seen)
             }
             Walk::Place(place) => {
-                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen) {
+                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen)
+                {
                     seen.kind = FileType::Regular;
                     match place.slot {
                         // An open that overlapped this one and returned before it has found the file already.
-                        Slot::Node(node) if seen.id.is_some() && self.names.node(node).id == seen.id => {
+                        Slot::Node(node)
+                            if seen.id.is_some() && self.names.node(node).id == seen.id =>
+                        {
                             self.names.was_new(place, node);
                             node
                         }
@@ -35,11 +44,18 @@ impl Facts {
                         found.attributes.size = None;
                     }
                     let node = self.names.present(place, &found);
-                    let straight = call.identity(RESULT).is_some_and(|(_, real)| self.names.path(node).is_some_and(|path| path == real));
+                    let straight = call.identity(RESULT).is_some_and(|(_, real)| {
+                        self.names.path(node).is_some_and(|path| path == real)
+                    });
                     let this = self.names.node_mut(node);
                     this.followed |= flags & O_NOFOLLOW == 0;
                     this.confirmed |= straight && this.kind != FileType::Unknown;
-                    if flags & O_TRUNC != 0 && matches!(self.names.node(node).kind, FileType::Regular | FileType::Unknown) {
+                    if flags & O_TRUNC != 0
+                        && matches!(
+                            self.names.node(node).kind,
+                            FileType::Regular | FileType::Unknown
+                        )
+                    {
                         self.names.node_mut(node).kind = FileType::Regular;
                         self.names.node_mut(node).truncate(0);
                     }
@@ -58,19 +74,30 @@ impl Facts {
     }
 
     /// Whether an open with `O_CREAT` made the file.
-    fn was_created(&self, place: &Place, flags: u64, identity: Option<&Identity>, seen: &Seen) -> bool {
+    fn was_created(
+        &self,
+        place: &Place,
+        flags: u64,
+        identity: Option<&Identity>,
+        seen: &Seen,
+    ) -> bool {
         match place.slot {
             _ if flags & O_EXCL != 0 => true,
             _ if let Some(created) = identity.and_then(Identity::was_created) => created,
             Slot::Node(_) => false,
             // A file born in the recording that stands under another name already is a link that we did not see being made.
-            _ if seen.id.is_some_and(|id| self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)) && seen.links != Some(1) => {
+            _ if seen.id.is_some_and(|id| {
+                self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)
+            }) && seen.links != Some(1) =>
+            {
                 false
             }
             Slot::Absent => true,
             Slot::Unknown => match identity {
                 // What holds bytes right after its open was not made by it, unless another thread was quick: the tick's benefit of the doubt is for the empty ones.
-                Some(identity) if identity.born != 0 => identity.born >= self.began + if identity.size > 0 { TICK } else { 0 },
+                Some(identity) if identity.born != 0 => {
+                    identity.born >= self.began + if identity.size > 0 { TICK } else { 0 }
+                }
                 // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
                 Some(identity) => identity.size == 0 && identity.links <= 1,
                 None => true,
@@ -80,10 +107,15 @@ impl Facts {
 
     /// A descriptor that came in another way than by a path.
     pub(super) fn obtained(&mut self, call: &Call, scene: &Scene) {
-        let (Some(file), Some((identity, path))) = (&scene.opened, call.identity(RESULT)) else { return };
+        let (Some(file), Some((identity, path))) = (&scene.opened, call.identity(RESULT)) else {
+            return;
+        };
         if self.open.contains_key(&file.id)
             || !file.is_stored()
-            || !matches!(FileType::of_mode(identity.mode), FileType::Regular | FileType::Directory | FileType::Link)
+            || !matches!(
+                FileType::of_mode(identity.mode),
+                FileType::Regular | FileType::Directory | FileType::Link
+            )
         {
             return;
         }
@@ -91,7 +123,9 @@ impl Facts {
         let known = seen.id.and_then(|id| self.names.named(id));
         let node = match known {
             Some(node) => node,
-            None if path.first() != Some(&b'/') || deleted(path).is_some() => self.names.nameless(identity.born != 0 && identity.born < self.began, &seen),
+            None if path.first() != Some(&b'/') || deleted(path).is_some() => {
+                self.names.nameless(identity.born != 0 && identity.born < self.began, &seen)
+            }
             None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
                 Walk::Place(place) => self.names.present(&place, &seen),
                 Walk::At(node) => node,
@@ -102,7 +136,14 @@ impl Facts {
     }
 
     /// A name came into being.
-    pub(super) fn created(&mut self, call: &Call, shape: &Shape, scene: &Scene, place: &Place, led: &[Led]) {
+    pub(super) fn created(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        place: &Place,
+        led: &[Led],
+    ) {
         if let Some(old) = led.iter().find(|l| l.used.role == Role::Lookup) {
             let node = match &old.walk {
                 // Directories have no second name.
@@ -116,8 +157,10 @@ impl Facts {
             self.names.link(place, node);
             return;
         }
-        let string = shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
-        let mode = shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let string =
+            shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode =
+            shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
         let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
         let kind = match (string, mode) {
             _ if shape.effect == Effect::Bind => FileType::Socket,

@@ -24,29 +24,40 @@ impl Names {
     /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was found by following it.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Seen) -> bool {
         let node = self.node(node);
-        let followed = matches!(node.kind, FileType::Directory | FileType::Regular) || node.followed;
-        node.initial && !node.confirmed && !node.is_virtual && followed && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
+        let followed =
+            matches!(node.kind, FileType::Directory | FileType::Regular) || node.followed;
+        node.initial
+            && !node.confirmed
+            && !node.is_virtual
+            && followed
+            && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
     }
 
     /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to. Returns the link.
     pub(super) fn split(&mut self, place: &Place, node: NodeId, seen: &Seen) -> NodeId {
         let link = self.new_node(Node::new(FileType::Link, true));
         self.node_mut(link).target.clone_from(&seen.target);
-        self.node_mut(link).first.size = seen.attributes.size.filter(|_| seen.kind == FileType::Link);
+        self.node_mut(link).first.size =
+            seen.attributes.size.filter(|_| seen.kind == FileType::Link);
         self.node_mut(link).relinked = self.node(node).relinked;
         let here = (place.dir, place.name.clone());
         // A file with several names keeps the others: only this one is the link's.
         let only = self.node(node).stood.len() <= 1;
-        let (names, stood): (Vec<_>, Vec<_>) = (self.node(node).names.clone(), self.node(node).stood.clone());
+        let (names, stood): (Vec<_>, Vec<_>) =
+            (self.node(node).names.clone(), self.node(node).stood.clone());
         for at in names.into_iter().filter(|at| only || *at == here) {
-            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.now == Some(node)) {
+            if let Some(entry) =
+                self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.now == Some(node))
+            {
                 entry.now = Some(link);
             }
             self.node_mut(node).names.retain(|n| *n != at);
             self.node_mut(link).names.push(at);
         }
         for at in stood.into_iter().filter(|at| only || *at == here) {
-            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.first == Some(node)) {
+            if let Some(entry) =
+                self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.first == Some(node))
+            {
                 entry.first = Some(link);
             }
             self.node_mut(node).stood.retain(|n| *n != at);
@@ -70,7 +81,12 @@ impl Names {
         let dir = self.node(place.dir);
         let name = real.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let deleted = real.ends_with(b" (deleted)");
-        real.first() == Some(&b'/') && !deleted && name != &*place.name && place.slot == Slot::Unknown && dir.initial && !dir.is_virtual
+        real.first() == Some(&b'/')
+            && !deleted
+            && name != &*place.name
+            && place.slot == Slot::Unknown
+            && dir.initial
+            && !dir.is_virtual
     }
 
     /// A link stands there that leads to `real`.
@@ -87,8 +103,12 @@ impl Names {
         }
         if let Some(target) = self.node(link).target.clone() {
             match self.find_first(dir, &target) {
-                Some(Stood::Free(dir, name)) => self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true),
-                Some(Stood::Node(other)) if other != node && other != link => self.merge(node, other),
+                Some(Stood::Free(dir, name)) => {
+                    self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true)
+                }
+                Some(Stood::Node(other)) if other != node && other != link => {
+                    self.merge(node, other)
+                }
                 _ => {}
             }
             return;
@@ -97,7 +117,8 @@ impl Names {
         let fits = |target: &[u8]| size.is_none_or(|size| size == target.len() as u64);
         if let Some((at, name)) = self.node(node).stood.first().cloned() {
             let target = if at == dir { Some(name.to_vec()) } else { None };
-            let target = target.filter(|t| fits(t)).or_else(|| self.first_path(node)).filter(|t| fits(t));
+            let target =
+                target.filter(|t| fits(t)).or_else(|| self.first_path(node)).filter(|t| fits(t));
             if target.is_some() {
                 self.node_mut(link).target = target;
                 return;
@@ -111,7 +132,11 @@ impl Names {
             if !self.node(dir).entries.contains_key(&name[..]) {
                 self.node_mut(node).made_up = true;
                 self.node_mut(link).leads_to = Some(node);
-                self.attach(&Place { dir, name: name.clone().into(), slot: Slot::Unknown }, node, true);
+                self.attach(
+                    &Place { dir, name: name.clone().into(), slot: Slot::Unknown },
+                    node,
+                    true,
+                );
                 self.node_mut(link).target = Some(name);
                 return;
             }
@@ -180,21 +205,29 @@ impl Names {
 
     /// Two files turn out to be one: what is known of `from` is known of `to`.
     fn merge(&mut self, from: NodeId, to: NodeId) {
-        let known = Seen { attributes: self.node(from).first.clone(), ..Seen::kind(self.node(from).kind) };
+        let known =
+            Seen { attributes: self.node(from).first.clone(), ..Seen::kind(self.node(from).kind) };
         self.node_mut(to).observe(&known);
         for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
             if let Some(known) = self.node(to).entries.get(&name).copied() {
                 // What was made under the one name was found under the other.
                 if let (Some(first), None) | (None, Some(first)) = (known.first, entry.first) {
                     self.node_mut(to).entries.insert(name.clone(), Entry { first: None, ..known });
-                    self.node_mut(first).stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
+                    self.node_mut(first)
+                        .stood
+                        .retain(|at| at.1 != name || at.0 != from && at.0 != to);
                 }
                 continue;
             }
             self.node_mut(to).entries.insert(name.clone(), entry);
             for child in [entry.first, entry.now].into_iter().flatten() {
                 let child = self.node_mut(child);
-                for at in child.names.iter_mut().chain(&mut child.stood).filter(|at| at.0 == from && at.1 == name) {
+                for at in child
+                    .names
+                    .iter_mut()
+                    .chain(&mut child.stood)
+                    .filter(|at| at.0 == from && at.1 == name)
+                {
                     at.0 = to;
                 }
             }
@@ -247,15 +280,24 @@ impl Names {
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);
             if node.leads_to.is_some()
-                && let Some(target) = self.path(id).and_then(|path| is_link(&path)).and_then(|seen| seen.target)
+                && let Some(target) =
+                    self.path(id).and_then(|path| is_link(&path)).and_then(|seen| seen.target)
             {
                 self.rehouse(id, target);
                 continue;
             }
-            if !node.initial || node.confirmed || node.is_virtual || !(node.followed || node.kind == FileType::Directory) || node.merged.is_some() {
+            if !node.initial
+                || node.confirmed
+                || node.is_virtual
+                || !(node.followed || node.kind == FileType::Directory)
+                || node.merged.is_some()
+            {
                 continue;
             }
-            let (Some((dir, name)), Some(path)) = (node.names.first().cloned(), self.path(id)) else { continue };
+            let (Some((dir, name)), Some(path)) = (node.names.first().cloned(), self.path(id))
+            else {
+                continue;
+            };
             if let Some(seen) = is_link(&path).filter(|seen| seen.kind == FileType::Link) {
                 self.split(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
             }
@@ -265,7 +307,8 @@ impl Names {
 
 /// The way from the directory `dir` to `path`, both absolute and clean.
 fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
-    let (dir, path): (Vec<_>, Vec<_>) = (super::walk::split(dir).collect(), super::walk::split(path).collect());
+    let (dir, path): (Vec<_>, Vec<_>) =
+        (super::walk::split(dir).collect(), super::walk::split(path).collect());
     let shared = dir.iter().zip(&path).take_while(|(a, b)| a == b).count();
     let up = std::iter::repeat_n(&b".."[..], dir.len() - shared);
     up.chain(path[shared..].iter().map(|part| &part[..])).collect::<Vec<_>>().join(&b'/')

@@ -64,7 +64,14 @@ pub enum Reach {
 
 impl Names {
     /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
-    pub fn walk(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, reach: Reach) -> Walk {
+    pub fn walk(
+        &mut self,
+        root: NodeId,
+        base: NodeId,
+        path: &[u8],
+        follow: bool,
+        reach: Reach,
+    ) -> Walk {
         let proven = matches!(reach, Reach::Proven | Reach::Straight);
         let mut at = self.itself(if path.first() == Some(&b'/') { root } else { base });
         let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
@@ -87,7 +94,10 @@ impl Names {
             let last = rest.is_empty();
             let here = name.clone();
             let mut slot = self.look(at, &name);
-            if slot == Slot::Unknown && (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly) {
+            if slot == Slot::Unknown
+                && (!last || follow)
+                && matches!(reach, Reach::Proven | Reach::Partly)
+            {
                 slot = self.look_closer(at, &name, !last);
             }
             let node = match slot {
@@ -95,9 +105,12 @@ impl Names {
                     return Walk::Place(Place { dir: at, name, slot });
                 }
                 Slot::Node(node) => node,
-                Slot::Unknown | Slot::Absent if last => return Walk::Place(Place { dir: at, name, slot }),
+                Slot::Unknown | Slot::Absent if last => {
+                    return Walk::Place(Place { dir: at, name, slot });
+                }
                 Slot::Unknown | Slot::Absent if proven => {
-                    let node = self.present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory));
+                    let node = self
+                        .present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory));
                     self.node_mut(node).followed = true;
                     node
                 }
@@ -127,8 +140,14 @@ impl Names {
                     }
                 }
                 // It is no directory, and was followed all the same.
-                FileType::Unknown if self.node(node).leaf && self.node(node).initial && proven => at = self.behind(node),
-                FileType::Unknown if self.node(node).leaf && self.node(node).initial && reach == Reach::Missing => {
+                FileType::Unknown if self.node(node).leaf && self.node(node).initial && proven => {
+                    at = self.behind(node)
+                }
+                FileType::Unknown
+                    if self.node(node).leaf
+                        && self.node(node).initial
+                        && reach == Reach::Missing =>
+                {
                     self.node_mut(node).kind = FileType::Link;
                     return Walk::Blocked;
                 }
@@ -138,7 +157,12 @@ impl Names {
                     self.node_mut(node).kind = FileType::Directory;
                     at = node;
                 }
-                _ => return Walk::Stopped(Place { dir: at, name: here, slot: Slot::Node(node) }, rest.into()),
+                _ => {
+                    return Walk::Stopped(
+                        Place { dir: at, name: here, slot: Slot::Node(node) },
+                        rest.into(),
+                    );
+                }
             }
         }
         Walk::At(at)
@@ -146,7 +170,9 @@ impl Names {
 
     /// Whether the file that `path` led to stands exactly there, by the path that the kernel shows: there was no link to follow.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
-        let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else { return real == path };
+        let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {
+            return real == path;
+        };
         if straight == b"/" {
             straight.clear();
         }
@@ -161,7 +187,8 @@ impl Names {
     fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
         let Some(path) = self.path_in(dir, name) else { return false };
         let below = [&path[..], b"/"].concat();
-        self.mounts.contains_key(&path) || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
+        self.mounts.contains_key(&path)
+            || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
 
     /// What is known of a name, from the trace or because the live file system has not changed it since.
@@ -175,7 +202,8 @@ impl Names {
         let seen = if self.node(dir).is_virtual { None } else { self.unchanged(dir, name) };
         match seen {
             Some(seen) => {
-                let node = self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                let node =
+                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
                 self.node_mut(node).confirmed = true;
                 Slot::Node(node)
             }
@@ -189,9 +217,13 @@ impl Names {
             return Slot::Unknown;
         }
         match self.older(dir, name) {
-            Some(seen) if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory => {
+            Some(seen)
+                if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory =>
+            {
                 let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
-                Slot::Node(self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare))
+                Slot::Node(
+                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare),
+                )
             }
             _ => Slot::Unknown,
         }

@@ -97,7 +97,8 @@ fn a_journal_within_the_data_is_not_ours() {
     let dir = tempfile::tempdir().unwrap();
     let inner = journal(dir.path(), 4);
     let recorded = |recording| {
-        let mut journal = Journal::create_on(&crate::storage::Disk, dir.path(), 3, recording).unwrap();
+        let mut journal =
+            Journal::create_on(&crate::storage::Disk, dir.path(), 3, recording).unwrap();
         for _ in 0..2 {
             journal.begin(Header::default());
             journal.piece(PieceHeader::default(), &inner);
@@ -108,8 +109,12 @@ fn a_journal_within_the_data_is_not_ours() {
         let mut bytes = std::fs::read(dir.path().join("00003")).unwrap();
         bytes[60] ^= 1;
         std::fs::write(dir.path().join("damaged"), bytes).unwrap();
-        let mut records = Records::new(File::open(dir.path().join("damaged")).unwrap(), 3, recording);
-        std::iter::from_fn(move || records.peek().unwrap().map(|_| records.take(|_, _| false).header.seq)).collect::<Vec<_>>()
+        let mut records =
+            Records::new(File::open(dir.path().join("damaged")).unwrap(), 3, recording);
+        std::iter::from_fn(move || {
+            records.peek().unwrap().map(|_| records.take(|_, _| false).header.seq)
+        })
+        .collect::<Vec<_>>()
     };
     assert_eq!(recorded(99), [1]);
 }
@@ -120,7 +125,13 @@ fn a_journal_that_grows() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let bytes = journal(dir.path(), 6);
-    for (step, end) in [(1, bytes.len()), (7, bytes.len()), (41, bytes.len()), (333, bytes.len()), (100, bytes.len() - 50)] {
+    for (step, end) in [
+        (1, bytes.len()),
+        (7, bytes.len()),
+        (41, bytes.len()),
+        (333, bytes.len()),
+        (100, bytes.len() - 50),
+    ] {
         let path = dir.path().join("grows");
         let mut file = File::create(&path).unwrap();
         let mut records = Records::new(File::open(&path).unwrap(), 3, 0);
@@ -131,16 +142,26 @@ fn a_journal_that_grows() {
             let there = (n + 1) * step;
             while let Some(header) = records.peek().unwrap() {
                 let record = records.take(|_, _| false);
-                assert_eq!(Pieces::new(record.body).next().unwrap().1, vec![header.seq as u8; 10 + header.seq as usize % 90]);
+                assert_eq!(
+                    Pieces::new(record.body).next().unwrap().1,
+                    vec![header.seq as u8; 10 + header.seq as usize % 90]
+                );
                 seen.push(header.seq);
             }
-            let whole = starts(&bytes).iter().skip(1).chain([&bytes.len()]).filter(|e| **e <= there.min(end)).count();
+            let whole = starts(&bytes)
+                .iter()
+                .skip(1)
+                .chain([&bytes.len()])
+                .filter(|e| **e <= there.min(end))
+                .count();
             assert_eq!(seen.len(), whole * 3, "{there} bytes");
             assert_eq!(records.damage(), Damage::default());
         }
         records.grows(false);
         assert!(records.peek().unwrap().is_none());
-        let torn = (end - starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap()) as u64;
+        let torn = (end
+            - starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap())
+            as u64;
         assert_eq!(records.damage(), Damage { torn, ..Damage::default() });
         assert_eq!(seen.len() as u64, if torn == 0 { 18 } else { 15 });
     }

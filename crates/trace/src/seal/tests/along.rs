@@ -27,7 +27,8 @@ fn along(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
     let mut rest = items;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(chunk.min(rest.len()));
-        now.iter().for_each(|item| write(&mut journals[(header_of(item).tid % streams) as usize], item));
+        now.iter()
+            .for_each(|item| write(&mut journals[(header_of(item).tid % streams) as usize], item));
         // The last one may still be on its way when its time has come.
         journals.iter_mut().skip(later.len() % 2).for_each(|j| j.flush().unwrap());
         if later.len().is_multiple_of(2) {
@@ -44,9 +45,18 @@ fn along(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
 /// The hashes of all files of a trace.
 fn files(path: &Path) -> Vec<(String, String)> {
     let trace = Trace::open(path).unwrap();
-    let document = crate::document::Document::load(std::os::fd::AsFd::as_fd(&crate::storage::directory(path).unwrap()), path).unwrap();
+    let document = crate::document::Document::load(
+        std::os::fd::AsFd::as_fd(&crate::storage::directory(path).unwrap()),
+        path,
+    )
+    .unwrap();
     let tables = document.tables.iter().map(|t| (t.file.clone(), t.blake3.clone()));
-    trace.segments().iter().map(|s| (s.sealed.file.clone(), s.sealed.blake3.clone())).chain(tables).collect()
+    trace
+        .segments()
+        .iter()
+        .map(|s| (s.sealed.file.clone(), s.sealed.blake3.clone()))
+        .chain(tables)
+        .collect()
 }
 
 proptest! {
@@ -75,11 +85,16 @@ proptest! {
 }
 
 fn calls(n: u64) -> Vec<Item> {
-    (0..n).map(|n| call(1 + n as u32 % 3, 100 + n * 10, 105 + n * 10, &n.to_le_bytes().repeat(20))).collect()
+    (0..n)
+        .map(|n| call(1 + n as u32 % 3, 100 + n * 10, 105 + n * 10, &n.to_le_bytes().repeat(20)))
+        .collect()
 }
 
 fn segments(path: &Path) -> usize {
-    std::fs::read_dir(path).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("calls-")).count()
+    std::fs::read_dir(path)
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("calls-"))
+        .count()
 }
 
 #[test]
@@ -144,7 +159,8 @@ fn it_stops_when_it_is_told_to() {
     let path = dir.path().join("t.ra");
     let recording = Recording::create(&path, about()).unwrap();
     let mut journal = recording.journal(0).unwrap();
-    let items: Vec<Item> = (0..40).map(|n| call(1, 100 + n * 10, 105 + n * 10, &vec![n as u8; 100_000])).collect();
+    let items: Vec<Item> =
+        (0..40).map(|n| call(1, 100 + n * 10, 105 + n * 10, &vec![n as u8; 100_000])).collect();
     items.iter().for_each(|i| write(&mut journal, i));
     journal.flush().unwrap();
     let mut along = recording.follow_in(Limits { rows: 1000, bytes: 64 << 20 }).unwrap();
@@ -177,7 +193,8 @@ struct SmallSink {
 impl Write for SmallSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = bytes.len() as u64;
-        let room = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(len));
+        let room =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(len));
         room.map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
         self.used += len;
         self.sink.write_all(bytes)?;
@@ -196,13 +213,18 @@ impl Sink for SmallSink {
 
 impl Storage for Small {
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        Ok(Box::new(SmallSink { sink: Disk.create(dir, name)?, used: 0, left: Arc::clone(&self.left) }))
+        Ok(Box::new(SmallSink {
+            sink: Disk.create(dir, name)?,
+            used: 0,
+            left: Arc::clone(&self.left),
+        }))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
         Disk.rename(dir, from, to)
     }
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-        let file = rustix::fs::openat(dir, name, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+        let file =
+            rustix::fs::openat(dir, name, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
         let bytes = file.map_or(0, |f| std::fs::File::from(f).metadata().unwrap().len());
         self.left.fetch_add(bytes, Ordering::Relaxed);
         Disk.remove(dir, name)
@@ -219,7 +241,8 @@ fn journals_come_first() {
     let path = dir.path().join("t.ra");
     let items = calls(200);
     let left = Arc::new(AtomicU64::new(u64::MAX / 2));
-    let recording = Recording::create_on(Arc::new(Small { left: Arc::clone(&left) }), &path, about()).unwrap();
+    let recording =
+        Recording::create_on(Arc::new(Small { left: Arc::clone(&left) }), &path, about()).unwrap();
     let mut journals: Vec<Journal> = (0..2).map(|n| recording.journal(n).unwrap()).collect();
     let flush = |journals: &mut Vec<Journal>| journals.iter_mut().for_each(|j| j.flush().unwrap());
     items[..100].iter().for_each(|i| write(&mut journals[(header_of(i).tid % 2) as usize], i));
@@ -250,7 +273,8 @@ fn along_fails_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording = Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
+        let recording =
+            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
         let mut journal = recording.journal(0).unwrap();
         items.iter().for_each(|i| write(&mut journal, i));
         journal.finish().unwrap();
@@ -283,7 +307,8 @@ fn finishing_fails_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording = Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
+        let recording =
+            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
         let mut journal = recording.journal(0).unwrap();
         items[..40].iter().for_each(|i| write(&mut journal, i));
         journal.flush().unwrap();

@@ -63,9 +63,17 @@ impl Storage for Failing {
 }
 
 fn items() -> Vec<Item> {
-    let mut items: Vec<Item> = (0..30).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"some bytes")).collect();
+    let mut items: Vec<Item> =
+        (0..30).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"some bytes")).collect();
     items.insert(25, call(2, 101, 348, b"late"));
-    items.push(Item::Event(Event { time: 9999, kind: RecordKind::Exit, pid: 1, tid: 1, args: [0; 6], pieces: Vec::new() }));
+    items.push(Item::Event(Event {
+        time: 9999,
+        kind: RecordKind::Exit,
+        pid: 1,
+        tid: 1,
+        args: [0; 6],
+        pieces: Vec::new(),
+    }));
     items
 }
 
@@ -77,12 +85,14 @@ fn sealing_fails_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording = Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
+        let recording =
+            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
         let mut journal = recording.journal(0).unwrap();
         items.iter().for_each(|i| write(&mut journal, i));
         journal.finish().unwrap();
         left.store(n, Ordering::Relaxed);
-        let sealed = recording.seal_as(ended(), true, Limits { rows: 10, bytes: 1 << 20 }, &mut |_, _| {});
+        let sealed =
+            recording.seal_as(ended(), true, Limits { rows: 10, bytes: 1 << 20 }, &mut |_, _| {});
         let died = sealed.is_err();
         if let Err(e) = sealed {
             failures += 1;
@@ -94,7 +104,11 @@ fn sealing_fails_at_every_operation() {
         assert_eq!(canonical(&read(&trace, true)), canonical(&items), "operation {n}");
         assert!(!path.join("journal").exists() && !path.join("trace.json.new").exists());
         // Only the note that the recording has ended can be lost.
-        assert!(trace.summary().verdict == Verdict::Complete || n < 5, "operation {n}: {:?}", trace.summary().reasons);
+        assert!(
+            trace.summary().verdict == Verdict::Complete || n < 5,
+            "operation {n}: {:?}",
+            trace.summary().reasons
+        );
         if !died && left.load(Ordering::Relaxed) > 0 {
             assert!(failures > 20, "{failures}");
             return;
@@ -109,7 +123,8 @@ fn journals_fail_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording = Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
+        let recording =
+            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about()).unwrap();
         left.store(n, Ordering::Relaxed);
         let mut written = 0;
         let mut go = || -> Result<(), Error> {

@@ -23,23 +23,41 @@ impl Dice {
 
 fn sample(dir: &Path) -> PathBuf {
     let path = dir.join("sample.ra");
-    let mut items: Vec<Item> = (0..300).map(|n| call(1, 100 + n * 10, 105 + n * 10, &[n as u8 % 3; 600])).collect();
+    let mut items: Vec<Item> =
+        (0..300).map(|n| call(1, 100 + n * 10, 105 + n * 10, &[n as u8 % 3; 600])).collect();
     items.insert(250, call(2, 101, 2600, b"late"));
-    items.push(Item::Event(Event { time: 9999, kind: RecordKind::Exit, pid: 1, tid: 1, args: [0; 6], pieces: Vec::new() }));
+    items.push(Item::Event(Event {
+        time: 9999,
+        kind: RecordKind::Exit,
+        pid: 1,
+        tid: 1,
+        args: [0; 6],
+        pieces: Vec::new(),
+    }));
     seal(&path, &items, 100);
     path
 }
 
 fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all: Vec<_> =
-        std::fs::read_dir(path).unwrap().map(|e| e.unwrap()).map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect();
+    let mut all: Vec<_> = std::fs::read_dir(path)
+        .unwrap()
+        .map(|e| e.unwrap())
+        .map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap()))
+        .collect();
     all.sort();
     all
 }
 
 fn limit_memory() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let used: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
+    let used: u64 = std::fs::read_to_string("/proc/self/statm")
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 4096;
     setrlimit(Resource::As, Rlimit { current: Some(used + MEMORY), maximum: None }).unwrap();
 }
 
@@ -67,7 +85,8 @@ fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
             return;
         }
         // Half of the time where the numbers are: Parquet's footer stands at the end.
-        let at = if dice.below(2) == 0 { len - 1 - dice.below(len.min(1500)) } else { dice.below(len) };
+        let at =
+            if dice.below(2) == 0 { len - 1 - dice.below(len.min(1500)) } else { dice.below(len) };
         match dice.below(8) {
             0 => bytes[at] ^= 1 << dice.below(8),
             1 => bytes[at] = dice.below(256) as u8,
@@ -99,7 +118,10 @@ fn damage_is_found() {
         mutate(&mut bad, &mut dice);
         std::fs::write(path.join(name), &bad).unwrap();
         match use_it(&path) {
-            Ok(m) if name != NAME && *name != "processes.parquet" => assert!(m == n && bad == *bytes, "round {round}: {name} was altered and nobody noticed"),
+            Ok(m) if name != NAME && *name != "processes.parquet" => assert!(
+                m == n && bad == *bytes,
+                "round {round}: {name} was altered and nobody noticed"
+            ),
             Ok(_) | Err(_) => {}
         }
         // An altered trace.json may say that there is a journal to seal, which removes what is there.
@@ -152,11 +174,16 @@ fn newer_traces_are_refused() {
         Trace::open(&path).map(|_| ()).map_err(|e| e.to_string())
     };
     let newer = with("\"major\": 1", "\"major\": 2").unwrap_err();
-    assert!(newer.ends_with("has format 2.2, this program knows 1.x: use a newer reanimator"), "{newer}");
+    assert!(
+        newer.ends_with("has format 2.2, this program knows 1.x: use a newer reanimator"),
+        "{newer}"
+    );
     with("\"minor\": 2", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
     assert!(with("reanimator trace", "shopping list").unwrap_err().contains("is not a trace"));
     std::fs::remove_file(path.join(NAME)).unwrap();
-    assert!(Trace::open(&path).map(|_| ()).unwrap_err().to_string().contains("it has no trace.json"));
+    assert!(
+        Trace::open(&path).map(|_| ()).unwrap_err().to_string().contains("it has no trace.json")
+    );
 }
 
 #[test]
@@ -166,7 +193,9 @@ fn files_elsewhere_are_not_read() {
     std::fs::rename(path.join("calls-00000.parquet"), dir.path().join("x.parquet")).unwrap();
     std::os::unix::fs::symlink("../x.parquet", path.join("calls-00000.parquet")).unwrap();
     assert!(matches!(use_it(&path), Err(Error::Io { .. })));
-    let text = std::fs::read_to_string(path.join(NAME)).unwrap().replace("calls-00000.parquet", "../x.parquet");
+    let text = std::fs::read_to_string(path.join(NAME))
+        .unwrap()
+        .replace("calls-00000.parquet", "../x.parquet");
     std::fs::write(path.join(NAME), text).unwrap();
     assert!(matches!(use_it(&path), Err(Error::Damaged { .. })));
 }

@@ -20,8 +20,20 @@ fn seal_and_read(calls: u64) {
         let (tid, time) = (1 + n as u32 % 4, 1_000 + n * 250);
         let slow = n % 100_000 == 99_999;
         let args = [3, 0x7000_0000, 16, n * 16 % 1_000_000, 0, 0];
-        journal.begin(Header { nr: 17, pid: 1, tid, entered: time - if slow { time / 2 } else { 0 }, left: time + 900, ret: 16, args, ..Header::default() });
-        journal.piece(PieceHeader { arg: 1, flags: AT_EXIT, wanted: 16, ..PieceHeader::default() }, &(n / 3).to_le_bytes().repeat(2));
+        journal.begin(Header {
+            nr: 17,
+            pid: 1,
+            tid,
+            entered: time - if slow { time / 2 } else { 0 },
+            left: time + 900,
+            ret: 16,
+            args,
+            ..Header::default()
+        });
+        journal.piece(
+            PieceHeader { arg: 1, flags: AT_EXIT, wanted: 16, ..PieceHeader::default() },
+            &(n / 3).to_le_bytes().repeat(2),
+        );
         journal.commit().unwrap();
     }
     journal.finish().unwrap();
@@ -77,8 +89,18 @@ fn much_data() {
                 word.copy_from_slice(&state.to_le_bytes());
             }
         }
-        journal.begin(Header { pid: 1, tid: 1, entered: n, left: n, ret: 65536, ..Header::default() });
-        journal.piece(PieceHeader { arg: 1, flags: AT_EXIT, wanted: 65536, ..PieceHeader::default() }, &block);
+        journal.begin(Header {
+            pid: 1,
+            tid: 1,
+            entered: n,
+            left: n,
+            ret: 65536,
+            ..Header::default()
+        });
+        journal.piece(
+            PieceHeader { arg: 1, flags: AT_EXIT, wanted: 65536, ..PieceHeader::default() },
+            &block,
+        );
         journal.commit().unwrap();
     }
     journal.finish().unwrap();
