@@ -376,6 +376,7 @@ fn seal(
         final_state: !watched.detached,
         held_ns: watched.held.as_nanos() as u64,
         notes: watched.notes.clone(),
+        ..trace::End::default()
     };
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));

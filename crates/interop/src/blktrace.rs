@@ -3,6 +3,7 @@
 
 mod import;
 mod line;
+mod requests;
 
 pub use import::import;
 pub use line::{Line, is_blktrace};

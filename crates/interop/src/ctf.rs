@@ -6,6 +6,7 @@
 mod decode;
 pub mod import;
 mod layout;
+mod running;
 mod statedump;
 mod stream;
 mod tsdl;
@@ -13,7 +14,7 @@ mod value;
 
 pub use import::import;
 pub use layout::{Int, Metadata, Type};
-pub use stream::{Counts, Trace, is_ctf};
+pub use stream::{Counts, Lost, Trace, is_ctf};
 pub use value::{Event, Value};
 
 #[cfg(test)]
@@ -22,3 +23,6 @@ mod tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests_dump;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_threads;

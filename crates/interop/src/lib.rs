@@ -42,3 +42,6 @@ pub struct Outcome {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fuzz;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_losses;

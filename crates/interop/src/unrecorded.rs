@@ -3,6 +3,13 @@
 use abi::{Form, Is, Kind};
 use trace::Told;
 
+/// Calls whose entry was before the recording: nothing is missing.
+pub(crate) const BEFORE: &str = "ends of calls that began before the recording";
+/// Calls whose return came, and whose entry did not.
+pub(crate) const BEGINNINGS: &str = "calls whose entry is missing";
+/// Calls whose thread went on, and whose return did not come.
+pub(crate) const RETURNS: &str = "returns of calls, which are missing";
+
 const AT_EMPTY_PATH: u64 = 0x1000;
 
 /// Fills in, as unknown, what the call moved: so many bytes. And pointers that the other tool does not show.

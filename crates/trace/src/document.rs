@@ -86,6 +86,9 @@ pub struct End {
     pub final_state: bool,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// What is missing as the recorder or importer knows, a sentence each: reasons why the trace is
+    /// incomplete.
+    pub missing: Vec<String>,
 }
 
 /// Whether everything is there.

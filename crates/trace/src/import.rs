@@ -3,6 +3,7 @@
 //! Calls come in the order in which they returned. What replay needs and other tools do not tell is worked out here from the calls: which thread came from which, and
 //! what an open opened, marked as made up. Nothing is looked up on this machine.
 
+mod account;
 mod files;
 mod moves;
 
@@ -13,9 +14,11 @@ use crate::{
     About, Call, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary,
 };
 use abi::{Effect, Ret, Role};
+use account::Account;
 use ahash::HashMap;
 use arrow::buffer::Buffer;
 use files::Files;
+use std::collections::BTreeMap;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -56,6 +59,7 @@ pub struct Import {
     /// Threads that live, and their processes.
     pids: HashMap<u32, u32>,
     notes: Vec<String>,
+    account: Account,
 }
 
 impl Import {
@@ -86,12 +90,39 @@ impl Import {
             directory,
             pids: HashMap::default(),
             notes: Vec::new(),
+            account: Account::default(),
         })
     }
 
     /// The user should know.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+
+    /// `n` calls, or lines or events that may have been calls, are not taken over: the trace will be
+    /// incomplete, and names `what` they were.
+    pub fn left_out(&mut self, what: &str, n: u64) {
+        self.account.left_out(what, n);
+    }
+
+    /// `n` lines or events that are certainly no calls are not taken over.
+    pub fn ignored(&mut self, what: &str, n: u64) {
+        self.account.ignored(what, n);
+    }
+
+    /// Something is missing, and nobody knows how many calls: a sentence for the verdict.
+    pub fn missing(&mut self, reason: &str) {
+        self.account.missing(reason);
+    }
+
+    /// Whether thread `tid` has done something before.
+    pub fn knows(&self, tid: u32) -> bool {
+        self.pids.contains_key(&tid)
+    }
+
+    /// All that was not taken over until now, by name.
+    pub fn not_taken_over(&self) -> BTreeMap<String, u64> {
+        self.account.all()
     }
 
     /// Takes a call.
@@ -378,7 +409,12 @@ impl Import {
     ) -> Result<Summary, Error> {
         self.renames()?;
         self.journal.finish()?;
-        let end = End { finished: whole, final_state: false, held_ns: 0, notes: self.notes };
+        let end = End {
+            finished: whole,
+            missing: self.account.reasons(),
+            notes: self.notes,
+            ..End::default()
+        };
         self.recording.seal_foreign(end, progress)
     }
 }

@@ -1,11 +1,11 @@
 //! A trace out of requests.
 
-use super::line::Line;
+use super::line::{Line, begins_sums, skipped};
+use super::requests::{Request, Requests};
 use crate::forks::THREAD;
 use crate::lines::Lines;
 use crate::{Error, Outcome, unrecorded};
 use ahash::HashMap;
-use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::{Fork, Origin};
 use trace::{About, Import, Told};
@@ -14,8 +14,6 @@ use trace::{About, Import, Told};
 const SECTOR: u64 = 512;
 /// Threads that stand for requests under way are numbered from here on (`PID_MAX_LIMIT`): no real one is.
 const STAND_INS: u32 = 1 << 22;
-/// Requests under way on a device; of more the oldest count as never ended.
-const MOST: usize = 1 << 16;
 const O_RDWR: u32 = 2;
 /// `FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE`: a discard.
 const PUNCH: u64 = 1 | 2;
@@ -29,7 +27,7 @@ pub fn import(
 ) -> Result<Outcome, Error> {
     let mut completes = false;
     each(from, &mut |line| {
-        completes |= line.is_some_and(|l| l.action == "C");
+        completes |= matches!(line, Text::Event(l) if l.action == "C");
         Ok(())
     })?;
     let about = About {
@@ -48,42 +46,47 @@ pub fn import(
         import,
         completes,
         files: HashMap::default(),
+        next: HashMap::default(),
+        time: 0,
         idle: HashMap::default(),
         stand_ins: STAND_INS,
         open: HashMap::default(),
-        lost: BTreeMap::new(),
     };
     let all = each(from, &mut |line| taking.line(line))?;
     progress(all, all);
-    let Taking { mut import, open, lost, .. } = taking;
-    for request in open.into_values().flatten() {
-        import.call(request.told)?;
+    let Taking { mut import, open, .. } = taking;
+    for told in open.into_values().flat_map(Requests::left) {
+        import.call(told)?;
     }
+    let lost = import.not_taken_over();
     let summary = import.finish(true, progress)?;
     Ok(Outcome { summary, lost, damage: None })
 }
 
-/// Reads all lines up to blkparse's sums; how many bytes they are.
-fn each(
-    from: &Path,
-    each: &mut dyn FnMut(Option<Line<'_>>) -> Result<(), Error>,
-) -> Result<u64, Error> {
-    let mut lines = Lines::open(from)?;
-    while let Some(text) =
-        lines.next()?.filter(|t| !t.starts_with("CPU") && !t.starts_with("Total"))
-    {
-        if !text.is_empty() {
-            each(Line::read(&text))?;
-        }
-    }
-    Ok(lines.bytes)
+/// What a line is.
+enum Text<'t> {
+    Event(Line<'t>),
+    /// So many events are missing.
+    Skipped(u64),
+    /// None of these.
+    Other,
 }
 
-/// A request under way.
-struct Request {
-    told: Told,
-    /// Sector behind its last one; 0: a flush.
-    end: u64,
+/// Reads all lines; how many bytes they are. Of blkparse's sums only what was skipped counts.
+fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut lines = Lines::open(from)?;
+    let mut sums = false;
+    while let Some(text) = lines.next()? {
+        sums |= begins_sums(&text);
+        let line = match (Line::read(&text), skipped(&text)) {
+            (Some(line), _) => Text::Event(line),
+            (None, Some(n)) => Text::Skipped(n),
+            (None, None) if sums || text.is_empty() => continue,
+            (None, None) => Text::Other,
+        };
+        each(&line)?;
+    }
+    Ok(lines.bytes)
 }
 
 struct Taking {
@@ -94,16 +97,24 @@ struct Taking {
     /// By process: those of its threads that wait for no request.
     idle: HashMap<u32, Vec<u32>>,
     stand_ins: u32,
-    open: HashMap<(u32, u32), Vec<Request>>,
-    lost: BTreeMap<String, u64>,
+    open: HashMap<(u32, u32), Requests>,
+    /// By process: the descriptor that its next device gets, if it is free.
+    next: HashMap<u32, i32>,
+    /// When the last event was.
+    time: u64,
 }
 
 impl Taking {
-    fn line(&mut self, line: Option<Line<'_>>) -> Result<(), Error> {
-        let Some(line) = line else {
-            *self.lost.entry("lines that are no event".to_owned()).or_default() += 1;
-            return Ok(());
+    fn line(&mut self, text: &Text<'_>) -> Result<(), Error> {
+        let line = match *text {
+            Text::Event(line) => line,
+            Text::Skipped(n) => return Ok(self.import.gap(self.time, n)?),
+            Text::Other => {
+                self.import.left_out("lines that cannot be read", 1);
+                return Ok(());
+            }
         };
+        self.time = line.time;
         match line.action {
             "Q" => self.queued(line),
             "C" => self.completed(line),
@@ -122,27 +133,31 @@ impl Taking {
             1.. if has('W') => ("pwrite64", [0, len, at]),
             1.. if has('R') => ("pread64", [0, len, at]),
             _ => {
-                *self.lost.entry(format!("requests {}", line.rwbs)).or_default() += 1;
+                self.import.left_out(&format!("requests {}", line.rwbs), 1);
                 return Ok(());
             }
         };
         // Work of the kernel's own may run as process 0, which no trace has.
         let pid = line.pid.max(1);
         let tid = self.thread(pid, line.time)?;
+        let fd = self.descriptor(pid, line)?;
+        // A preflush: what was written before must be on the disk.
+        if count > 0 && has('W') && line.rwbs.starts_with('F') {
+            self.flushed(tid, fd, line.time)?;
+        }
         let Some(mut told) = Told::new(name, tid, line.time) else { return Ok(()) };
-        told.number(0, self.descriptor(pid, line)? as u64);
+        told.number(0, fd as u64);
         args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
         self.import.meet(tid, line.time)?;
-        let request =
-            Request { told, end: if count == 0 { 0 } else { from.saturating_add(count) } };
+        // FUA, which stands behind the direction: this write must be on the disk at its end.
+        let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
+        let end = if count == 0 { 0 } else { from.saturating_add(count) };
+        let request = Request { told, end, durable };
         if !self.completes {
-            return self.done(request, line.time);
+            return self.done(request, line.time, 0);
         }
-        let open = self.open.entry(line.device).or_default();
-        open.push(request);
-        if open.len() > MOST {
-            let oldest = open.remove(0);
-            self.import.call(oldest.told)?;
+        if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
+            self.import.call(oldest)?;
         }
         Ok(())
     }
@@ -151,19 +166,27 @@ impl Taking {
     fn completed(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
-        let flush = |r: &Request| count == 0 && r.end == 0;
-        let among = |r: &Request| r.end > from && r.end <= from.saturating_add(count);
-        let done: Vec<Request> = open.extract_if(.., |r| flush(r) || among(r)).collect();
-        for request in done {
-            self.done(request, line.time)?;
+        for request in open.take(from, count) {
+            self.done(request, line.time, line.error)?;
         }
         Ok(())
     }
 
-    fn done(&mut self, mut request: Request, time: u64) -> Result<(), Error> {
-        let tid = request.told.call.tid;
+    /// All that was written to the descriptor is on the disk: a call of no length.
+    fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
+        let Some(mut told) = Told::new("fdatasync", tid, time) else { return Ok(()) };
+        told.number(0, fd as u64);
+        told.returned(time, 0);
+        Ok(self.import.call(told)?)
+    }
+
+    /// A request ends, with an errno or 0.
+    fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
+        let (tid, fd) = (request.told.call.tid, request.told.call.args[0] as i32);
         // Only what moves bytes says how many.
-        let moved = if request.told.row.shape.ret == abi::Ret::Bytes {
+        let moved = if error > 0 {
+            -error
+        } else if request.told.row.shape.ret == abi::Ret::Bytes {
             request.told.call.args[2].min(i64::MAX as u64) as i64
         } else {
             0
@@ -171,7 +194,8 @@ impl Taking {
         request.told.returned(time, moved);
         unrecorded(&mut request.told);
         self.idle.entry(self.import.process(tid)).or_default().push(tid);
-        Ok(self.import.call(request.told)?)
+        self.import.call(request.told)?;
+        if request.durable && error == 0 { self.flushed(tid, fd, time) } else { Ok(()) }
     }
 
     /// A thread of the process that waits for nothing.
@@ -194,7 +218,11 @@ impl Taking {
         if let Some(fd) = self.files.get(&(pid, line.device)) {
             return Ok(*fd);
         }
-        let fd = (3..).find(|fd| !self.import.has_descriptor(pid, *fd)).unwrap_or(3);
+        let next = self.next.entry(pid).or_insert(3);
+        while self.import.has_descriptor(pid, *next) {
+            *next += 1;
+        }
+        let fd = *next;
         let path = format!("/block/{}:{}", line.device.0, line.device.1);
         self.import.descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
         self.files.insert((pid, line.device), fd);

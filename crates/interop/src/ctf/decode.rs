@@ -9,6 +9,9 @@ pub(super) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
 /// Values within values, and elements of an array: more are damage.
 const DEEP: usize = 64;
 const ELEMENTS: u64 = 1 << 20;
+/// Values that a packet may have beyond one for each of its bits: empty ones take no bits, and an
+/// event of nothing else would take time and no input.
+const EMPTY_VALUES: u64 = 256;
 
 /// A reader of a packet's bits.
 pub(super) struct Bits<'a> {
@@ -22,11 +25,14 @@ pub(super) struct Bits<'a> {
     deep: usize,
     /// Values that the event may still have.
     left: u64,
+    /// Values that the packet has had.
+    values: u64,
 }
 
 impl<'a> Bits<'a> {
     pub fn new(bytes: &'a [u8], clock: u64) -> Self {
-        Self { bytes, at: 0, end: bytes.len() as u64 * 8, clock, deep: 0, left: ELEMENTS }
+        let end = bytes.len() as u64 * 8;
+        Self { bytes, at: 0, end, clock, deep: 0, left: ELEMENTS, values: 0 }
     }
 
     /// Another event begins.
@@ -109,6 +115,10 @@ impl<'a> Bits<'a> {
     ) -> Result<Value<'t>, String> {
         self.deep += 1;
         self.left = self.left.checked_sub(1).ok_or("an event of too many values")?;
+        self.values += 1;
+        if self.values > self.at + EMPTY_VALUES {
+            return Err("more values than bits".to_owned());
+        }
         if self.deep > DEEP {
             return Err("values nested too deep".to_owned());
         }

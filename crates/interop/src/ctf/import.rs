@@ -1,14 +1,15 @@
 //! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
 
 use super::layout::{self, End};
+use super::running::{self, Running};
 use super::statedump::{DESCRIPTOR, Dump, PROCESS};
-use super::stream::{Item, Trace};
+use super::stream::{Item, Lost, Trace};
 use super::value::{Event, Value};
 use crate::forks::Forks;
+use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
-use std::collections::BTreeMap;
 use std::path::Path;
 use trace::About;
 use trace::import::Origin;
@@ -24,7 +25,8 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
-    let (forks, dump, began) = first(&trace)?;
+    let running = Running::at_start(&trace)?;
+    let (forks, dump, began) = first(&trace, running.clone())?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
     let about = About {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
@@ -43,43 +45,50 @@ pub fn import(
     if directory.is_none() {
         import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
     }
-    let mut pairing = Pairing { import, dump, open: HashMap::default(), lost: BTreeMap::new() };
+    let mut pairing = Pairing { import, dump, running, open: HashMap::default() };
     let mut events = 0u64;
     let counts = trace.read(|item| {
         events += 1;
         match item {
             Item::Event(event) => pairing.event(event),
-            Item::Lost(n, time) => {
-                // A call whose exit was dropped has not returned, as far as anybody knows.
-                Ok(pairing.import.gap(*time, *n)?)
-            }
+            Item::Lost(lost) => pairing.lost(lost),
         }
     })?;
     progress(counts.bytes, trace.bytes);
-    let Pairing { mut import, open, mut lost, .. } = pairing;
+    let Pairing { mut import, open, .. } = pairing;
     for told in open.into_values() {
         import.call(told)?;
     }
-    if counts.damage.len() > 1 {
-        lost.insert("damaged packets".to_owned(), counts.damage.len() as u64);
+    if counts.packets > 0 {
+        import.missing(&format!("{} packets of the trace are missing or damaged", counts.packets));
     }
+    let lost = import.not_taken_over();
     let damage = counts.damage.into_iter().next();
     let summary = import.finish(damage.is_none(), progress)?;
     Ok(Outcome { summary, lost, damage })
 }
 
 /// Who made whom, who was there before, and when the first event was.
-fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
+fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Error> {
     let (mut forks, mut dump, mut began) = (Forks::default(), Dump::default(), None);
-    let wanted = |kind: &layout::Kind| kind.call.as_ref().map_or(kind.name == PROCESS, End::forks);
+    let wanted = |kind: &layout::Kind| {
+        kind.call.as_ref().map_or(kind.name == PROCESS || running::tells(kind), End::forks)
+    };
     trace.select(wanted, |item| {
-        let Item::Event(event) = item else { return Ok::<(), Error>(()) };
+        let event = match item {
+            Item::Event(event) => event,
+            Item::Lost(lost) => {
+                running.lost(lost);
+                return Ok::<(), Error>(());
+            }
+        };
+        let thread = running.thread(event);
         began.get_or_insert(event.time);
         if event.kind.name == PROCESS {
             dump.process(event);
         }
         let Some(end) = event.kind.call.as_ref().filter(|end| end.forks()) else { return Ok(()) };
-        let Some(tid) = thread(event) else { return Ok(()) };
+        let Some(tid) = thread else { return Ok(()) };
         let field = |name: &str| event.fields.get(name).and_then(Value::register);
         if end.entry {
             forks.begin(
@@ -97,39 +106,46 @@ fn first(trace: &Trace) -> Result<(Forks, Dump, u64), Error> {
     Ok((forks, dump, began))
 }
 
-fn thread(event: &Event<'_>) -> Option<u32> {
-    event.context.get("tid").and_then(Value::register).and_then(|t| u32::try_from(t).ok())
-}
+/// Calls whose thread nobody can know.
+const NOBODY: &str = "ends of calls of unknown threads (record sched_switch, or add the context tid: \
+     lttng add-context -k -t tid)";
 
 struct Pairing {
     import: Import,
     dump: Dump,
+    running: Running,
     open: HashMap<u32, Told>,
-    lost: BTreeMap<String, u64>,
 }
 
 impl Pairing {
-    fn lose(&mut self, what: String) {
-        *self.lost.entry(what).or_default() += 1;
+    /// Something is missing. A call whose exit was dropped has not returned, as far as anybody knows.
+    fn lost(&mut self, lost: &Lost) -> Result<(), Error> {
+        self.running.lost(lost);
+        if lost.events > 0 {
+            self.import.gap(lost.time, lost.events)?;
+        }
+        Ok(())
     }
 
     fn event(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let thread = self.running.thread(event);
         let Some(end) = &event.kind.call else {
             let name = event.kind.name.as_str();
             if name == DESCRIPTOR {
                 return self.descriptor(event);
             }
-            if !name.starts_with("lttng_statedump_") {
-                self.lose(format!("events {name}"));
+            if !name.starts_with("lttng_statedump_") && !running::tells(event.kind) {
+                self.import.ignored(&format!("events {name}"), 1);
             }
             return Ok(());
         };
-        let Some(tid) = thread(event) else {
-            self.lose("calls without the context tid (lttng add-context -k -t tid)".to_owned());
+        let Some(tid) = thread else {
+            self.import.left_out(NOBODY, 1);
             return Ok(());
         };
         if end.entry {
             if let Some(before) = self.open.remove(&tid) {
+                self.import.left_out(RETURNS, 1);
                 self.import.call(before)?;
             }
             match end.row.map(|row| Told::of(row, tid, event.time)) {
@@ -141,25 +157,30 @@ impl Pairing {
                     }
                     self.open.insert(tid, told);
                 }
-                None => self.lose(format!(
-                    "calls of {}, which the table does not know",
-                    event.kind.name.trim_start_matches("syscall_entry_")
-                )),
+                None => {
+                    let name = event.kind.name.trim_start_matches("syscall_entry_");
+                    let what = format!("calls of {name}, which the table does not know");
+                    self.import.left_out(&what, 1);
+                }
             }
             return Ok(());
         }
-        let Some(mut told) = self
-            .open
-            .remove(&tid)
-            .filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
+        let open = self.open.remove(&tid);
+        let ret = event.fields.get("ret").and_then(Value::register).unwrap_or(0).cast_signed();
+        let Some(mut told) = open.filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
         else {
-            // A child's own return from the clone that made it; or a call that was under way when the recording began.
-            if !end.forks() {
-                self.lose("exits of calls that were entered before the recording, or whose entry was dropped".to_owned());
+            // A child's own return from the clone that made it has no entry, nor has that of a call
+            // which the table does not know: that was counted.
+            let born = end.forks() && ret == 0;
+            let known = self.import.knows(tid);
+            self.meet(tid, event.time)?;
+            match known {
+                _ if born || end.row.is_none() => {}
+                true => self.import.left_out(BEGINNINGS, 1),
+                false => self.import.ignored(BEFORE, 1),
             }
             return Ok(());
         };
-        let ret = event.fields.get("ret").and_then(Value::register).unwrap_or(0).cast_signed();
         told.returned(event.time, ret);
         arguments(&mut told, &event.fields, false);
         unrecorded(&mut told);
@@ -168,10 +189,8 @@ impl Pairing {
 
     fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let Some((open, met)) = self.dump.descriptor(event) else {
-            self.lose(
-                "descriptors of the state dump in a table that no process is told to have"
-                    .to_owned(),
-            );
+            let what = "descriptors of the state dump in a table that no process is told to have";
+            self.import.ignored(what, 1);
             return Ok(());
         };
         for pid in met {

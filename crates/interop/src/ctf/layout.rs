@@ -81,6 +81,14 @@ pub struct Stream {
     pub events: HashMap<u64, Kind>,
 }
 
+impl Stream {
+    /// Whether each of its events tells which thread it is about.
+    pub fn tells_thread(&self) -> bool {
+        matches!(&self.context, Some(Type::Struct(fields, _))
+            if fields.iter().any(|(name, _)| **name == *"tid"))
+    }
+}
+
 /// A kind of event.
 #[derive(Clone, Debug)]
 pub struct Kind {

@@ -21,6 +21,8 @@ const METADATA: u64 = 256 << 20;
 /// Events handed over at once, and how many such handfuls wait.
 const HANDFUL: usize = 1024;
 const WAITING: usize = 4;
+/// The most streams: each is read by a thread.
+const STREAMS: usize = 1024;
 /// Directories looked into, one below the other.
 const DEEP: usize = 6;
 
@@ -38,6 +40,8 @@ pub struct Trace {
 pub struct Counts {
     /// Events that the tracer dropped.
     pub lost: u64,
+    /// Packets that the numbers of the others show to be missing, or that are damaged.
+    pub packets: u64,
     /// What is wrong with the streams, the first of each.
     pub damage: Vec<String>,
     /// Bytes read.
@@ -95,6 +99,12 @@ impl Trace {
                 && p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b"."))
         });
         streams.sort();
+        if streams.len() > STREAMS {
+            return Err(alien(format!(
+                "it has {} streams, and {STREAMS} can be read",
+                streams.len()
+            )));
+        }
         let bytes = streams.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
         Ok(Self { metadata: Arc::new(metadata), streams, bytes })
     }
@@ -129,6 +139,7 @@ impl Trace {
                         used,
                         handful: Vec::new(),
                         lost: None,
+                        number: None,
                     };
                     if let Err(e) = reader.run() {
                         let _gone = reader.give(Found::Damage(e));
@@ -142,8 +153,9 @@ impl Trace {
                 heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time)
             {
                 if let Found::Item(item) = &first.handful[first.at] {
-                    if let Item::Lost(n, _) = item {
-                        counts.lost += n;
+                    if let Item::Lost(lost) = item {
+                        counts.lost = counts.lost.saturating_add(lost.events);
+                        counts.packets = counts.packets.saturating_add(lost.packets);
                     }
                     each(item)?;
                 }
@@ -160,15 +172,28 @@ impl Trace {
 pub enum Item<'t> {
     /// An event.
     Event(Event<'t>),
-    /// The tracer dropped so many events before this time.
-    Lost(u64, u64),
+    /// Something is missing here.
+    Lost(Lost),
+}
+
+/// What is missing in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Events that the tracer dropped.
+    pub events: u64,
+    /// Whole packets, with nobody knows how many events.
+    pub packets: u64,
+    /// Before when.
+    pub time: u64,
+    /// The stream's CPU, if it says.
+    pub cpu: Option<u64>,
 }
 
 impl Item<'_> {
     fn time(&self) -> u64 {
         match self {
             Self::Event(e) => e.time,
-            Self::Lost(_, time) => *time,
+            Self::Lost(lost) => lost.time,
         }
     }
 }
@@ -226,6 +251,8 @@ struct StreamReader<'a> {
     handful: Vec<Found<'a>>,
     /// Events lost so far, as the last packet said.
     lost: Option<u64>,
+    /// The number of the last packet.
+    number: Option<u64>,
 }
 
 impl<'a> StreamReader<'a> {
@@ -258,15 +285,27 @@ impl<'a> StreamReader<'a> {
                     .map(|_| bytes)
                     .map_err(|e| e.to_string())
             };
-            let head = read(HEAD).map_err(|e| self.damaged(at, &e))?;
-            let packet = self.head(&head, clock).map_err(|e| self.damaged(at, &e))?;
+            // Most heads are short, and a file may have many packets.
+            let short = read(HEAD / 16).map_err(|e| self.damaged(at, &e))?;
+            let packet = match self.head(&short, clock) {
+                Ok(packet) => packet,
+                Err(_) => {
+                    let long = read(HEAD).map_err(|e| self.damaged(at, &e))?;
+                    self.head(&long, clock).map_err(|e| self.damaged(at, &e))?
+                }
+            };
             let size = packet.size.unwrap_or((whole - at) * 8) / 8;
             if size == 0 || size > PACKET {
                 return Err(self.damaged(at, "a packet of impossible length"));
             }
             let bytes = read(size).map_err(|e| self.damaged(at, &e))?;
+            let missing = self.before(&packet);
+            if missing > 0 {
+                self.give_lost(0, missing, packet.begin.unwrap_or(clock), packet.cpu)?;
+            }
             if let Err(what) = self.events(&bytes, &packet, &mut clock) {
                 self.give(Found::Damage(self.damaged(at, &what)))?;
+                self.give_lost(0, 1, clock, packet.cpu)?;
             } else if (bytes.len() as u64) < size {
                 self.give(Found::Damage(self.damaged(at, "the file ends within this packet")))?;
             }
@@ -274,6 +313,24 @@ impl<'a> StreamReader<'a> {
             at += size;
         }
         Ok(())
+    }
+
+    /// How many packets are missing before this one, by its number.
+    fn before(&mut self, packet: &Packet<'a>) -> u64 {
+        let Some(number) = packet.number else { return 0 };
+        let expected = self.number.replace(number).map_or(0, |n| n.saturating_add(1));
+        number.saturating_sub(expected)
+    }
+
+    fn give_lost(
+        &mut self,
+        events: u64,
+        packets: u64,
+        clock: u64,
+        cpu: Option<u64>,
+    ) -> Result<(), String> {
+        let time = self.nanos(clock);
+        self.give(Found::Item(Item::Lost(Lost { events, packets, time, cpu })))
     }
 
     /// What a packet says of itself.
@@ -307,6 +364,7 @@ impl<'a> StreamReader<'a> {
             size: number("packet_size"),
             lost: number("events_discarded"),
             cpu: number("cpu_id"),
+            number: number("packet_seq_num"),
         })
     }
 
@@ -327,8 +385,7 @@ impl<'a> StreamReader<'a> {
             let new = now.wrapping_sub(before)
                 & if now < before { u64::from(u32::MAX) } else { u64::MAX };
             if new > 0 {
-                let time = self.nanos(packet.begin.unwrap_or(*clock));
-                self.give(Found::Item(Item::Lost(new, time)))?;
+                self.give_lost(new, 0, packet.begin.unwrap_or(*clock), packet.cpu)?;
             }
         }
         let header = packet.stream.header.as_ref().ok_or("events without a header")?;
@@ -382,4 +439,5 @@ struct Packet<'a> {
     size: Option<u64>,
     lost: Option<u64>,
     cpu: Option<u64>,
+    number: Option<u64>,
 }

@@ -1,101 +1,21 @@
 //! The metadata's language: C's declarations, and blocks of `name = value`.
 
-use super::layout::{Int, Kind, Metadata, Stream, Type};
+mod blocks;
+mod tokens;
+
+use super::layout::{Int, Type};
 use ahash::HashMap;
+pub(super) use blocks::parse;
 use std::sync::Arc;
+use tokens::Token;
+pub(super) use tokens::text;
 
 /// Types within types.
 const DEEP: usize = 64;
-const PACKET: u32 = 0x75d1_1d57;
-const PACKET_HEAD: usize = 37;
-
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Word(String),
-    Text(String),
-    Number(i128),
-    Sign(&'static str),
-}
-
-const SIGNS: [&str; 17] =
-    [":=", "...", "->", "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "=", ":", ".", "-"];
-
-/// The text of a metadata file: LTTng writes it in packets.
-pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
-    let word = |at: usize, big: bool| {
-        let b: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-        Some(if big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
-    };
-    let Some(big) = [false, true].into_iter().find(|big| word(0, *big) == Some(PACKET)) else {
-        return Ok(String::from_utf8_lossy(bytes).into_owned());
-    };
-    let (mut out, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        let (content, whole) = (
-            word(at + 24, big).unwrap_or(0) as usize / 8,
-            word(at + 28, big).unwrap_or(0) as usize / 8,
-        );
-        if word(at, big) != Some(PACKET) || content < PACKET_HEAD || whole < content {
-            return Err(format!("the metadata's packet at byte {at} is none"));
-        }
-        out.extend_from_slice(
-            bytes.get(at + PACKET_HEAD..at + content).ok_or("the metadata ends within a packet")?,
-        );
-        at += whole;
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
-}
-
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start();
-        let Some(first) = rest.chars().next() else { return Ok(tokens) };
-        if let Some(comment) = rest.strip_prefix("/*") {
-            rest = comment.split_once("*/").map_or("", |(_, after)| after);
-        } else if let Some(comment) = rest.strip_prefix("//") {
-            rest = comment.split_once('\n').map_or("", |(_, after)| after);
-        } else if first == '"' {
-            let (mut text, mut chars) = (String::new(), rest[1..].char_indices());
-            rest = loop {
-                match chars.next() {
-                    Some((at, '"')) => break &rest[1 + at + 1..],
-                    Some((_, '\\')) => {
-                        text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c }))
-                    }
-                    Some((_, c)) => text.push(c),
-                    None => return Err("a text without an end".to_owned()),
-                }
-            };
-            tokens.push(Token::Text(text));
-        } else if first.is_ascii_digit() {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-            let digits = rest[..end].trim_end_matches(['u', 'U', 'l', 'L']);
-            let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-                Some(hex) => i128::from_str_radix(hex, 16),
-                None if digits.len() > 1 && digits.starts_with('0') => {
-                    i128::from_str_radix(digits, 8)
-                }
-                None => digits.parse(),
-            };
-            tokens.push(Token::Number(value.map_err(|_| format!("{digits} is no number"))?));
-            rest = &rest[end..];
-        } else if first.is_ascii_alphabetic() || first == '_' {
-            let end =
-                rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-            tokens.push(Token::Word(rest[..end].to_owned()));
-            rest = &rest[end..];
-        } else {
-            let sign = SIGNS
-                .iter()
-                .find(|s| rest.starts_with(**s))
-                .ok_or_else(|| format!("{first:?} means nothing"))?;
-            tokens.push(Token::Sign(sign));
-            rest = &rest[sign.len()..];
-        }
-    }
-}
+/// Fields of a struct, and names of an enumeration.
+const MEMBERS: usize = 1 << 14;
+/// Words of a type's name.
+const WORDS: usize = 16;
 
 /// A value on the right side.
 #[derive(Clone, Debug)]
@@ -107,9 +27,14 @@ enum Right {
 /// The parser: tokens, and the names given so far.
 struct Parser {
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
-    aliases: HashMap<String, Type>,
+    /// Types by name, and their heights.
+    aliases: HashMap<String, (Type, usize)>,
     big_endian: bool,
+    /// Types around what is being read.
     deep: usize,
+    /// The height of the highest type read since this was 0: how many types lie within it. Names
+    /// lend their heights, so that a chain of names cannot make a type that is deeper than `DEEP`.
+    height: usize,
 }
 
 type Fields = Vec<(Arc<str>, Type)>;
@@ -169,7 +94,8 @@ impl Parser {
                 continue;
             }
             while self.take(".") {
-                name = format!("{name}.{}", self.word()?);
+                name.push('.');
+                name.push_str(&self.word()?);
             }
             if self.take(":=") {
                 all.push((name, Right::Type(self.kind()?)));
@@ -192,7 +118,8 @@ impl Parser {
             Some(Token::Number(n)) => Ok(n.to_string()),
             Some(Token::Word(mut word)) => {
                 while self.take(".") {
-                    word = format!("{word}.{}", self.word()?);
+                    word.push('.');
+                    word.push_str(&self.word()?);
                 }
                 Ok(word)
             }
@@ -201,10 +128,12 @@ impl Parser {
     }
 
     fn alias(&mut self) -> Result<(), String> {
+        let outer = std::mem::take(&mut self.height);
         let kind = self.kind()?;
+        let height = std::mem::replace(&mut self.height, outer);
         self.expect(":=")?;
         let name = self.words()?;
-        self.aliases.insert(name, kind);
+        self.aliases.insert(name, (kind, height));
         self.expect(";")
     }
 
@@ -212,9 +141,30 @@ impl Parser {
     fn words(&mut self) -> Result<String, String> {
         let mut name = self.word()?;
         while let Some(Token::Word(_)) = self.tokens.peek() {
-            name = format!("{name} {}", self.word()?);
+            name = self.longer(&name)?;
         }
         Ok(name)
+    }
+
+    /// A name and its next word.
+    fn longer(&mut self, name: &str) -> Result<String, String> {
+        if name.matches(' ').count() + 1 >= WORDS {
+            return Err(format!("a name of more than {WORDS} words"));
+        }
+        Ok(format!("{name} {}", self.word()?))
+    }
+
+    /// What was read is a type around the highest one within, `more` types higher.
+    fn higher(&mut self, more: usize) -> Result<(), String> {
+        self.height += more;
+        if self.height > DEEP { Err("types nested too deep".to_owned()) } else { Ok(()) }
+    }
+
+    /// The type of this name, if there is one.
+    fn named_before(&mut self, name: &str) -> Option<Type> {
+        let (kind, height) = self.aliases.get(name)?;
+        self.height = self.height.max(*height);
+        Some(kind.clone())
     }
 
     fn kind(&mut self) -> Result<Type, String> {
@@ -236,13 +186,15 @@ impl Parser {
             _ => {
                 let mut name = word;
                 // A type's name may have several words; the last word is what it names, unless all of them are the type.
-                while !self.aliases.contains_key(&name) {
+                loop {
+                    if let Some(kind) = self.named_before(&name) {
+                        break kind;
+                    }
                     match self.tokens.peek() {
-                        Some(Token::Word(_)) => name = format!("{name} {}", self.word()?),
+                        Some(Token::Word(_)) => name = self.longer(&name)?,
                         _ => return Err(format!("the type {name} is unknown")),
                     }
                 }
-                self.aliases[&name].clone()
             }
         };
         self.deep -= 1;
@@ -269,14 +221,14 @@ impl Parser {
         if !self.is("{") {
             let known = name
                 .as_ref()
-                .and_then(|n| self.aliases.get(n))
-                .cloned()
+                .and_then(|n| self.named_before(n))
                 .ok_or_else(|| format!("the type {name:?} is unknown"))?;
             return Ok(match (known, tag) {
                 (Type::Variant(_, options), Some(tag)) => Type::Variant(tag.into(), options),
                 (known, _) => known,
             });
         }
+        let outer = std::mem::take(&mut self.height);
         let kind = match word {
             "enum" => self.enumeration(container)?,
             "variant" => Type::Variant(tag.unwrap_or_default().into(), Arc::new(self.fields()?)),
@@ -291,9 +243,11 @@ impl Parser {
                 Type::structure(fields, align)
             }
         };
+        self.higher(1)?;
         if let Some(name) = name {
-            self.aliases.insert(name, kind.clone());
+            self.aliases.insert(name, (kind.clone(), self.height));
         }
+        self.height = self.height.max(outer);
         Ok(kind)
     }
 
@@ -305,7 +259,9 @@ impl Parser {
                 self.alias()?;
                 continue;
             }
+            let mut highest = std::mem::take(&mut self.height);
             let kind = self.kind()?;
+            let height = self.height;
             loop {
                 // LTTng puts an underscore before each name, so that none is a word of the language.
                 let name = self.word()?;
@@ -324,6 +280,15 @@ impl Parser {
                         }
                     });
                     self.expect("]")?;
+                    if lengths.len() > DEEP {
+                        return Err("types nested too deep".to_owned());
+                    }
+                }
+                self.height = height;
+                self.higher(lengths.len())?;
+                highest = highest.max(self.height);
+                if fields.len() >= MEMBERS {
+                    return Err(format!("a struct of more than {MEMBERS} fields"));
                 }
                 let kind =
                     lengths.into_iter().rev().fold(kind.clone(), |kind, length| match length {
@@ -335,13 +300,14 @@ impl Parser {
                     break;
                 }
             }
+            self.height = highest;
             self.expect(";")?;
         }
         Ok(fields)
     }
 
     fn enumeration(&mut self, container: Option<Type>) -> Result<Type, String> {
-        let Some(Type::Int(int)) = container.or_else(|| self.aliases.get("int").cloned()) else {
+        let Some(Type::Int(int)) = container.or_else(|| self.named_before("int")) else {
             return Err("an enumeration of what is no integer".to_owned());
         };
         let (mut names, mut next) = (Vec::new(), 0);
@@ -356,8 +322,11 @@ impl Parser {
                 from = self.number()?;
                 to = if self.take("...") { self.number()? } else { from };
             }
-            next = to + 1;
+            next = to.saturating_add(1);
             names.push((name, from, to));
+            if names.len() > MEMBERS {
+                return Err(format!("an enumeration of more than {MEMBERS} names"));
+            }
             if !self.take(",") && !self.is("}") {
                 return Err("a comma expected in an enumeration".to_owned());
             }
@@ -438,112 +407,4 @@ fn alignment(n: i128) -> Result<u32, String> {
         .ok()
         .filter(|n| n.is_power_of_two() && *n <= 1 << 16)
         .ok_or_else(|| format!("an alignment of {n} bits"))
-}
-
-/// Reads the metadata's text.
-pub(super) fn parse(text: &str) -> Result<Metadata, String> {
-    let big_endian = text.lines().any(|l| l.trim() == "byte_order = be;");
-    let mut p = Parser {
-        tokens: tokens(text)?.into_iter().peekable(),
-        aliases: HashMap::default(),
-        big_endian,
-        deep: 0,
-    };
-    let mut metadata = Metadata { big_endian, frequency: 1_000_000_000, ..Metadata::default() };
-    let mut events = Vec::new();
-    while p.tokens.peek().is_some() {
-        p.deep = 0;
-        let word = p.word()?;
-        match word.as_str() {
-            "typealias" => {
-                p.alias()?;
-                continue;
-            }
-            "struct" | "variant" | "enum" => {
-                p.named(&word)?;
-            }
-            "trace" => {
-                for (name, value) in p.block()? {
-                    if let ("packet.header", Right::Type(kind)) = (name.as_str(), value) {
-                        metadata.packet_header = Some(kind);
-                    }
-                }
-            }
-            "env" => {
-                let plain = |(name, value)| {
-                    if let Right::Plain(value) = value { Some((name, value)) } else { None }
-                };
-                metadata.env = p.block()?.into_iter().filter_map(plain).collect();
-            }
-            "clock" => clock(&p.block()?, &mut metadata),
-            "stream" => {
-                let (mut stream, mut id) = (Stream::default(), 0);
-                for (name, value) in p.block()? {
-                    match (name.as_str(), value) {
-                        ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "a stream without a number")?
-                        }
-                        ("event.header", Right::Type(kind)) => stream.header = Some(kind),
-                        ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
-                        ("event.context", Right::Type(kind)) => stream.context = Some(kind),
-                        _ => {}
-                    }
-                }
-                metadata.streams.insert(id, stream);
-            }
-            "event" => {
-                let mut kind = Kind::named(String::new());
-                let (mut id, mut stream) = (0u64, 0u64);
-                for (name, value) in p.block()? {
-                    match (name.as_str(), value) {
-                        ("name", Right::Plain(name)) => {
-                            kind = Kind {
-                                context: kind.context,
-                                fields: kind.fields,
-                                ..Kind::named(name)
-                            }
-                        }
-                        ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "an event without a number")?
-                        }
-                        ("stream_id", Right::Plain(n)) => {
-                            stream = n.parse().map_err(|_| "an event without a stream")?
-                        }
-                        ("context", Right::Type(t)) => kind.context = Some(t),
-                        ("fields", Right::Type(t)) => kind.fields = Some(t),
-                        _ => {}
-                    }
-                }
-                events.push((stream, id, kind));
-            }
-            "callsite" => {
-                p.block()?;
-            }
-            other => return Err(format!("the metadata has a block {other:?}")),
-        }
-        p.expect(";")?;
-    }
-    for (stream, id, kind) in events {
-        metadata.streams.entry(stream).or_default().events.insert(id, kind);
-    }
-    Ok(metadata)
-}
-
-fn clock(block: &[(String, Right)], metadata: &mut Metadata) {
-    let number = |wanted: &str| {
-        block.iter().find_map(|(name, value)| {
-            if let Right::Plain(v) = value {
-                v.parse::<i128>().ok().filter(|_| name == wanted)
-            } else {
-                None
-            }
-        })
-    };
-    let frequency =
-        number("freq").filter(|f| (1..=1_000_000_000_000).contains(f)).unwrap_or(1_000_000_000);
-    metadata.frequency = frequency as u64;
-    // Within a thousand years of 1970, so that no sum of them overflows.
-    let within = |v: i128| v.clamp(-(1 << 75), 1 << 75);
-    metadata.offset = within(number("offset_s").unwrap_or(0)) * 1_000_000_000
-        + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
 }

@@ -4,10 +4,10 @@ use super::line::{Line, bytes, is_data};
 use crate::forks::{Forks, is_fork};
 use crate::lines::Lines;
 use crate::strace::value;
+use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
-use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::Origin;
 use trace::{About, Import, Told};
@@ -94,13 +94,14 @@ pub fn import(
             "there are no times in it (kdump -T): the order of the lines is that of the calls",
         );
     }
-    let mut taking = Taking { import, open: HashMap::default(), lost: BTreeMap::new() };
+    let mut taking = Taking { import, open: HashMap::default() };
     let all = each(from, &mut |record| taking.record(record))?;
     progress(all, all);
-    let Taking { mut import, open, lost } = taking;
+    let Taking { mut import, open } = taking;
     for begun in open.into_values() {
         import.call(begun.told)?;
     }
+    let lost = import.not_taken_over();
     let summary = import.finish(true, progress)?;
     Ok(Outcome { summary, lost, damage: None })
 }
@@ -110,6 +111,8 @@ struct Record<'t> {
     line: Option<Line<'t>>,
     time: u64,
     data: &'t [String],
+    /// ktrace lost events before this one.
+    dropped: bool,
 }
 
 /// Reads all records; how many bytes they are.
@@ -126,7 +129,8 @@ fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> 
         }
         let line = Line::read(&text);
         clock = line.and_then(|l| l.time).unwrap_or(0).max(clock + STEP);
-        each(&Record { line, time: clock, data: &data })?;
+        let dropped = text.trim_end().ends_with(" Events dropped.");
+        each(&Record { line, time: clock, data: &data, dropped })?;
     }
     Ok(lines.bytes)
 }
@@ -180,17 +184,16 @@ struct Begun {
 struct Taking {
     import: Import,
     open: HashMap<u32, Begun>,
-    lost: BTreeMap<String, u64>,
 }
 
 impl Taking {
-    fn lose(&mut self, what: &str) {
-        *self.lost.entry(what.to_owned()).or_default() += 1;
-    }
-
     fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let Some(line) = record.line else {
-            self.lose("lines that are no record");
+            if record.dropped {
+                self.import.missing("ktrace dropped events, and does not tell how many");
+            } else {
+                self.import.left_out("lines that cannot be read", 1);
+            }
             return Ok(());
         };
         let tid = line.tid;
@@ -236,7 +239,7 @@ impl Taking {
                 Ok(self.import.signal(tid, record.time, signal.unwrap_or(0))?)
             }
             other => {
-                self.lose(&format!("records {other}"));
+                self.import.ignored(&format!("records {other}"), 1);
                 Ok(())
             }
         }
@@ -244,13 +247,14 @@ impl Taking {
 
     fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         if let Some(before) = self.open.remove(&tid) {
+            self.import.left_out(RETURNS, 1);
             self.import.call(before.told)?;
         }
         let (name, args) = text
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
         let Some(mut told) = Told::new(linux(name), tid, time) else {
-            self.lose(&format!("calls of {name}, for which Linux has none"));
+            self.import.left_out(&format!("calls of {name}, for which Linux has none"), 1);
             return Ok(());
         };
         let mut unread = false;
@@ -262,7 +266,7 @@ impl Taking {
             }
         }
         if unread && told.row.shape.replay == abi::Replay::Issue {
-            self.lose(&format!("words in arguments of {name} that mean nothing to us"));
+            self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.meet(tid, time)?;
         if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
@@ -277,8 +281,14 @@ impl Taking {
         let Some(Begun { mut told, data, moved, .. }) =
             self.open.remove(&tid).filter(|b| b.told.row.name() == name)
         else {
-            if abi::by_name(name).is_some() && !is_fork(name) {
-                self.lose("ends of calls that began before the recording");
+            // The end of a call for which Linux has none, or a child's return from its fork.
+            let born = is_fork(name) && result(text) == Some(0);
+            let known = self.import.knows(tid);
+            self.import.meet(tid, time)?;
+            match known {
+                _ if born || abi::by_name(name).is_none() => {}
+                true => self.import.left_out(BEGINNINGS, 1),
+                false => self.import.ignored(BEFORE, 1),
             }
             return Ok(());
         };

@@ -4,10 +4,10 @@ use super::line::{Called, Line};
 use crate::forks::{Forks, clone_flags, is_fork};
 use crate::lines::Lines;
 use crate::strace::value;
+use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{AT_FDCWD, Effect, Kind};
 use ahash::HashMap;
-use std::collections::BTreeMap;
 use std::path::Path;
 use trace::import::Origin;
 use trace::{About, Import, Told};
@@ -40,13 +40,14 @@ pub fn import(
     if directory.is_none() {
         import.note("perf does not tell working directories: relative names start from / (--directory names another)");
     }
-    let mut taking = Taking { import, open: HashMap::default(), lost: BTreeMap::new() };
+    let mut taking = Taking { import, open: HashMap::default(), time: 0 };
     let bytes = each(from, &mut |line| taking.line(line))?;
     progress(bytes, bytes);
-    let Taking { mut import, open, lost } = taking;
+    let Taking { mut import, open, .. } = taking;
     for told in open.into_values() {
         import.call(told)?;
     }
+    let lost = import.not_taken_over();
     let summary = import.finish(true, progress)?;
     Ok(Outcome { summary, lost, damage: None })
 }
@@ -76,7 +77,7 @@ impl First {
         let time = match line {
             Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
             Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => c.entered,
-            Line::Other => None,
+            Line::Lost(_) | Line::Event | Line::Other => None,
         };
         let Some(time) = time else { return };
         self.began.get_or_insert(time);
@@ -107,19 +108,18 @@ fn returned(result: &str) -> Option<i64> {
 struct Taking {
     import: Import,
     open: HashMap<u32, Told>,
-    lost: BTreeMap<String, u64>,
+    /// When the last line was.
+    time: u64,
 }
 
 impl Taking {
-    fn lose(&mut self, what: &str) {
-        *self.lost.entry(what.to_owned()).or_default() += 1;
-    }
-
     fn line(&mut self, line: Line<'_>) -> Result<(), Error> {
         match line {
             Line::Enter(tid, time, nr, registers) => {
+                self.time = time;
                 let Some(row) = abi::by_number(nr) else {
-                    self.lose(&format!("calls number {nr}, which the table does not know"));
+                    let what = format!("calls number {nr}, which the table does not know");
+                    self.import.left_out(&what, 1);
                     return Ok(());
                 };
                 let Some(mut told) = Told::new(row.name(), tid, time) else { return Ok(()) };
@@ -127,14 +127,16 @@ impl Taking {
                 self.begin(told)
             }
             Line::Leave(tid, time, nr, ret) => {
+                self.time = time;
                 let open = self.open.remove(&tid).filter(|t| nr == u32::MAX || t.row.number == nr);
-                self.end(open, nr, time, ret)
+                self.end(open, (tid, nr), time, ret)
             }
             Line::Begin(called) => match self.told(called)? {
                 Some(told) => self.begin(told),
                 None => Ok(()),
             },
             Line::Call(called, result) => {
+                self.time = called.entered.unwrap_or(self.time);
                 let Some(mut told) = self.told(called)? else { return Ok(()) };
                 let Some(ret) = returned(result) else { return Ok(self.import.call(told)?) };
                 let left = told.call.entered + called.spent.unwrap_or(0);
@@ -146,10 +148,15 @@ impl Taking {
                 let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
                 let left = called.entered.unwrap_or(0) + called.spent.unwrap_or(0);
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
-                self.end(open, number, left, returned(result).unwrap_or(0))
+                self.end(open, (called.tid, number), left, returned(result).unwrap_or(0))
+            }
+            Line::Lost(n) => Ok(self.import.gap(self.time, n)?),
+            Line::Event => {
+                self.import.ignored("events that are no system calls", 1);
+                Ok(())
             }
             Line::Other => {
-                self.lose("lines that are no call");
+                self.import.left_out("lines that cannot be read", 1);
                 Ok(())
             }
         }
@@ -158,6 +165,7 @@ impl Taking {
     fn begin(&mut self, told: Told) -> Result<(), Error> {
         let tid = told.call.tid;
         if let Some(before) = self.open.remove(&tid) {
+            self.import.left_out(RETURNS, 1);
             self.import.call(before)?;
         }
         self.import.meet(tid, told.call.entered)?;
@@ -168,11 +176,23 @@ impl Taking {
         Ok(())
     }
 
-    fn end(&mut self, open: Option<Told>, nr: u32, left: u64, ret: i64) -> Result<(), Error> {
+    /// A call of the thread, or one of an unknown number (`u32::MAX`), returns.
+    fn end(
+        &mut self,
+        open: Option<Told>,
+        (tid, nr): (u32, u32),
+        left: u64,
+        ret: i64,
+    ) -> Result<(), Error> {
         let Some(mut told) = open else {
-            // A child's own return from the clone that made it is none.
-            if !abi::by_number(nr).is_some_and(|r| is_fork(r.name())) {
-                self.lose("ends of calls that began before the recording");
+            // A child's own return from the clone that made it has no beginning.
+            let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+            let known = self.import.knows(tid);
+            self.import.meet(tid, left)?;
+            match known {
+                _ if born => {}
+                true => self.import.left_out(BEGINNINGS, 1),
+                false => self.import.ignored(BEFORE, 1),
             }
             return Ok(());
         };
@@ -184,11 +204,12 @@ impl Taking {
     /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
     fn told(&mut self, called: Called<'_>) -> Result<Option<Told>, Error> {
         let (Some(entered), tid) = (called.entered, called.tid) else {
-            self.lose("calls that began before the recording");
+            self.import.ignored(BEFORE, 1);
             return Ok(None);
         };
         let Some(mut told) = Told::new(called.name, tid, entered) else {
-            self.lose(&format!("calls of {}, which the table does not know", called.name));
+            let what = format!("calls of {}, which the table does not know", called.name);
+            self.import.left_out(&what, 1);
             return Ok(None);
         };
         let mut unread = false;
@@ -203,7 +224,8 @@ impl Taking {
             unread |= !argument(&mut told, at, arg.kind, text);
         }
         if unread && told.row.shape.replay == abi::Replay::Issue {
-            self.lose(&format!("words in arguments of {} that mean nothing to us", called.name));
+            let what = format!("arguments of {} that cannot be read", called.name);
+            self.import.left_out(&what, 1);
         }
         Ok(Some(told))
     }

@@ -13,6 +13,10 @@ pub enum Line<'t> {
     Begin(Called<'t>),
     /// One that began in an earlier line has returned.
     End(Called<'t>, &'t str),
+    /// So many events are missing here, as perf says.
+    Lost(u64),
+    /// An event that is no end of a system call.
+    Event,
     /// Something else.
     Other,
 }
@@ -37,7 +41,11 @@ const RAW: &str = "raw_syscalls:sys_";
 impl<'t> Line<'t> {
     /// Reads a line.
     pub fn read(text: &'t str) -> Self {
-        raw(text).or_else(|| trace(text)).unwrap_or(Self::Other)
+        raw(text)
+            .or_else(|| lost(text).map(Line::Lost))
+            .or_else(|| trace(text))
+            .or_else(|| event(text).then_some(Self::Event))
+            .unwrap_or(Self::Other)
     }
 }
 
@@ -60,6 +68,27 @@ fn raw(text: &str) -> Option<Line<'_>> {
         *register = u64::from_str_radix(word, 16).ok()?;
     }
     Some(Line::Enter(tid, time, number, registers))
+}
+
+/// `LOST N events!` (perf trace), `PERF_RECORD_LOST lost N` and `PERF_RECORD_LOST_SAMPLES lost N`
+/// (perf script --show-lost-events), `Processed M events and lost N chunks!` (perf report).
+fn lost(text: &str) -> Option<u64> {
+    let words = || text.split_whitespace();
+    let said = text.trim_start().starts_with("LOST ")
+        || words().any(|w| w.starts_with("PERF_RECORD_LOST"))
+        || text.starts_with("Processed ");
+    let number = words().skip_while(|w| !w.eq_ignore_ascii_case("lost")).nth(1)?;
+    number.parse().ok().filter(|_| said)
+}
+
+/// `COMM TID [CPU] SECONDS: SYSTEM:NAME: …` or `… PERF_RECORD_COMM …`: another event of perf's.
+fn event(text: &str) -> bool {
+    let mut words = text.split_whitespace().skip_while(|w| !w.starts_with('['));
+    let cpu = words.next().is_some_and(|w| w.ends_with(']'));
+    let time = words.next().and_then(|w| decimal(w.strip_suffix(':')?, 1_000_000_000));
+    let mut rest = words.skip_while(|w| w.bytes().all(|b| b.is_ascii_digit()));
+    cpu && time.is_some()
+        && rest.next().is_some_and(|w| w.ends_with(':') || w.starts_with("PERF_RECORD_"))
 }
 
 /// `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`; ` ...` in place of a result, and ` ... [continued]: NAME()) = RESULT` when it comes.
@@ -117,9 +146,10 @@ pub fn is_perf(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let lines = || text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).take(50);
     let known = |line: &str| match Line::read(line) {
+        Line::Lost(_) => true,
         Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => abi::by_name(c.name).is_some(),
         Line::Enter(..) | Line::Leave(..) => true,
-        Line::Other => false,
+        Line::Event | Line::Other => false,
     };
     let all = lines().count();
     all > 0 && lines().filter(|l| known(l)).count() * 2 > all

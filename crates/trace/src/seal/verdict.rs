@@ -60,6 +60,7 @@ impl Findings {
             Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),
             Some(_) => {}
         }
+        reasons.extend(end.iter().flat_map(|e| e.missing.iter().cloned()));
         if lost > 0 {
             reasons.push(format!("{lost} calls or events are missing"));
         }
