@@ -6,7 +6,7 @@ RA     := target/release/reanimator
 SHARE  := $(DESTDIR)$(PREFIX)/share
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test test-kernels bench header install build build-needs
+.PHONY: demo test test-kernels sweep bench header install build build-needs
 
 demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove it the same
 	@tests/need.sh sqlite3
@@ -32,6 +32,10 @@ test: build-needs  ## Everything that must hold before a change lands
 test-kernels: build  ## The same program on Debian's own kernels, in QEMU; takes some minutes, and is no part of `make test`
 	@tests/need.sh qemu-system-x86 busybox-static cpio sqlite3
 	tests/kernels.sh $(abspath $(RA))
+
+sweep: build  ## Records and replays every program of /usr/bin that is here, by both engines; takes hours, needs root
+	@tests/need.sh python3 util-linux coreutils
+	tests/sweep.py $(RA)
 
 bench: build  ## Compare with the untraced programs and with other tracers, side by side
 	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools postgresql babeltrace2
