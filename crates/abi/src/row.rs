@@ -75,6 +75,11 @@ pub enum Effect {
     Cloexec { on: bool },
     /// Status flags of argument 0 become argument 2 (fcntl F_SETFL).
     SetStatusFlags,
+    /// `O_NONBLOCK` of argument 0 becomes whether the `int` that argument 2 points to is not 0
+    /// (ioctl FIONBIO).
+    SetNonblocking,
+    /// All file systems are written back (sync).
+    Sync,
     /// Two new descriptors stand in the array of argument `fds`; flags in argument `flags` if any.
     Pair { fds: u8, flags: Option<u8> },
     /// Descriptors may arrive in the control messages of argument 1 (recvmsg).

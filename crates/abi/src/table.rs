@@ -394,7 +394,7 @@ static TABLE: &[Row] = &[
     clock(X::adjtimex, &[output("txc_p", Len::Fixed(208), &HOST)]).returns(Ret::Host),
     attr(X::setrlimit, &[fl("resource", &fp::RLIMIT), ins("rlim", &RLIMIT)]),
     mount(X::chroot, &[path("filename")]).does(Effect::Chroot).groups(F),
-    Row::new(X::sync, &[]),
+    Row::new(X::sync, &[]).does(Effect::Sync),
     system(X::acct, &[path("name")]).groups(F),
     clock(X::settimeofday, &[ins("tv", &TIMEVAL), ins("tz", &TIMEZONE)]),
     mount(
@@ -1617,7 +1617,10 @@ static IOCTL: &[(u64, Shape)] = &[
         Shape::new("FIONCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: false }),
     ),
     (ioctl::FIONREAD as u64, Shape::new("FIONREAD", &[FD, IOCMD, outs("arg", &INT)])),
-    (ioctl::FIONBIO as u64, tty("FIONBIO", &[FD, IOCMD, ins("arg", &INT)])),
+    (
+        ioctl::FIONBIO as u64,
+        Shape::new("FIONBIO", &[FD, IOCMD, ins("arg", &INT)]).does(Effect::SetNonblocking),
+    ),
     (ioctl::FIOASYNC as u64, tty("FIOASYNC", &[FD, IOCMD, ins("arg", &INT)])),
     (ioctl::FIOQSIZE as u64, host("FIOQSIZE", &[FD, IOCMD, outs("arg", &HOST_U64)])),
     (ioctl::FIGETBSZ as u64, host("FIGETBSZ", &[FD, IOCMD, outs("arg", &HOST_INT)])),

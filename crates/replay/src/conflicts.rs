@@ -3,7 +3,7 @@
 //! For each such thing the numbers of the latest calls that used and that changed it are kept, while calls that might overlap them are still under way.
 
 use crate::issue::Real;
-use abi::{Arg, Effect, Is, Kind, Ret, Role, Shape};
+use abi::{Arg, Effect, Form, Is, Kind, Ret, Role, Shape};
 use ahash::HashMap;
 use std::hash::{Hash, Hasher};
 use trace::Call;
@@ -17,6 +17,7 @@ const NAMES: usize = 1 << 17;
 const USERS: usize = 16;
 /// An access to more chunks than this counts as one to the whole file.
 const CHUNKS: u64 = 8;
+const S_IFREG: u32 = 0o100_000;
 const O_CREAT: u32 = 0o100;
 const O_TRUNC: u32 = 0o1000;
 
@@ -41,6 +42,8 @@ pub(crate) struct Conflicts {
 #[derive(Hash)]
 enum Thing<'a> {
     Offset(u64),
+    /// The status flags of an open file.
+    Status(u64),
     /// By its number: a struct that tells it may tell the device otherwise.
     Inode(u64),
     Chunk((u64, u64), u64),
@@ -194,7 +197,13 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         };
         let file = &descriptor.file;
         touch(list, &Thing::Name(&file.path), false);
-        touch(list, &Thing::Links(&file.path), false);
+        if file.file_type() != S_IFREG {
+            touch(list, &Thing::Links(&file.path), false);
+        }
+        let sets = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
+        if sets || depends_on_status(shape) {
+            touch(list, &Thing::Status(file.id), sets);
+        }
         let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
         let lists = shape.uses.lists;
         let moves = bound.offset.is_some();
@@ -209,6 +218,13 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
     }
     if let Some(number) = told_inode(call, shape) {
         touch(list, &Thing::Inode(number), shape.changes);
+    }
+    // It tells where its thread is (getcwd): no argument says what it looks at.
+    let told = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Text);
+    let tells = shape.uses.fds == 0 && shape.uses.paths == 0 && shape.args.iter().any(told);
+    if let Some(directory) = bound.cwd.as_ref().filter(|_| tells) {
+        touch(list, &Thing::Name(&directory.path), false);
+        touch(list, &Thing::Names, false);
     }
     let mut renames = false;
     for (i, arg) in shape.args.iter().enumerate() {
@@ -246,6 +262,15 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         // A rename may move everything below a directory.
         touch(list, &Thing::Names, renames);
     }
+}
+
+/// Whether what a call does with an open file follows from its status flags: how data move, and
+/// what the flags are.
+pub(crate) fn depends_on_status(shape: &Shape) -> bool {
+    let asks = |a: &Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
+    shape.uses.moves
+        || shape.copies.is_some()
+        || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
 }
 
 /// The inode that a call told about (stat and its kin).

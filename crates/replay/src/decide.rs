@@ -2,6 +2,8 @@
 
 use crate::handlers::transfer::only_end;
 use crate::issue::Real;
+use crate::refusal::{self, By};
+use crate::verify::made_up;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
@@ -51,11 +53,13 @@ pub(crate) fn decide(
         return Err("begun before the recording");
     }
     if let Some(errno) = call.errno() {
-        machine(errno)?;
+        lock_conflict(shape, errno)?;
+        if let By::Outside(why) = refusal::by(shape, errno) {
+            return Err(why);
+        }
         if !any_user && matches!(errno, EPERM | EACCES) {
             return Err("permission, without the owners");
         }
-        lock_conflict(shape, errno)?;
     }
     if shape.copies.is_some_and(|copies| only_end(call, copies, bound).is_some()) {
         return Ok(shape);
@@ -163,18 +167,6 @@ fn opened(bound: &Bound<Real>) -> Result<(), &'static str> {
     }
 }
 
-/// Errors that the recorded machine decided on, not the program or its files.
-fn machine(errno: i32) -> Result<(), &'static str> {
-    match errno {
-        4 | 512..=516 => Err("interrupted"),
-        // EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT
-        5 | 12 | 23 | 24 | 28 | 122 => Err("limit of the recorded machine"),
-        // EXDEV, ETXTBSY, EROFS, ENOSYS, EOPNOTSUPP
-        18 | 26 | 30 | 38 | 95 => Err("refused by the recorded file system"),
-        _ => Ok(()),
-    }
-}
-
 /// A POSIX lock that another process held: here all are one process.
 fn lock_conflict(shape: &Shape, errno: i32) -> Result<(), &'static str> {
     // EAGAIN, EACCES, EDEADLK
@@ -193,14 +185,9 @@ fn told(call: &Call, i: usize) -> Result<(), &'static str> {
     if told { Ok(()) } else { Err("argument not recorded") }
 }
 
-/// Attributes that the recorded machine's security modules make up.
+/// Attributes that the recorded machine makes up.
 fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
-    match call.string(i as u8) {
-        Some(name) if name.starts_with(b"security.") && name != b"security.capability" => {
-            Err("security module")
-        }
-        _ => Ok(()),
-    }
+    call.string(i as u8).and_then(made_up).map_or(Ok(()), Err)
 }
 
 /// A look at a file that replay does not make: a device.

@@ -3,6 +3,8 @@
 //! What a call waits for is in [`waits`]. What is dispatched and not done is bounded in number and in bytes, unless everything is read beforehand.
 
 mod chosen;
+mod events;
+mod flags;
 mod listing;
 mod overlap;
 mod pool;
@@ -12,13 +14,13 @@ mod waits;
 
 use crate::conflicts::Conflicts;
 use crate::decide::{DEVICE, decide};
-use crate::executor::{OPEN_FLAGS, open_directory};
 use crate::frontier::Need;
-use crate::issue::{Real, raw};
+use crate::issue::Real;
 use crate::job::{Issue, Job, Rare, Work};
 use crate::order::{Due, Pace};
 use crate::pacer::Pacer;
 use crate::presence::Presence;
+use crate::refusal::is_unclear;
 use crate::selection::LeftOut;
 use crate::shared::Shared;
 use crate::short::Short;
@@ -26,7 +28,7 @@ use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::verify::Expected;
 use crate::{Error, Options, Progress};
-use abi::{Replay, Ret};
+use abi::{Effect, Replay, Ret};
 use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
@@ -35,9 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tally::Tally;
-use trace::record::RecordKind;
 use trace::world::{Bound, Descriptor, Moment, Timeline, World};
-use trace::{Call, Event, Item};
+use trace::{Call, Item};
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's segments take the most of the rest.
 const SHARE: u64 = 8;
@@ -59,6 +60,8 @@ struct Open {
     overlapped: u64,
     /// It may be issued, so that others may conflict with it.
     counts: bool,
+    /// It sets an open file's status flags.
+    sets_flags: bool,
     /// It only makes the state for those that were chosen.
     early: bool,
 }
@@ -84,8 +87,10 @@ pub(crate) struct Dispatcher<'a> {
     pool: Pool,
     conflicts: Conflicts,
     open: Vec<Option<Open>>,
-    /// Calls under way that may be issued.
+    /// Calls under way that may be issued,
     counting: usize,
+    /// and those of them that set an open file's status flags.
+    setting: usize,
     /// Calls and releases dispatched.
     number: u64,
     /// All below this number are done; perhaps more are.
@@ -126,6 +131,7 @@ impl<'a> Dispatcher<'a> {
             conflicts: Conflicts::default(),
             open: Vec::new(),
             counting: 0,
+            setting: 0,
             number: 0,
             reached: 0,
             held: 0,
@@ -185,50 +191,6 @@ impl<'a> Dispatcher<'a> {
         self.check()
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let gone = self.world.event(event);
-        if matches!(event.kind, RecordKind::Start | RecordKind::State | RecordKind::Exec) {
-            self.known.insert(event.tid);
-        }
-        match event.kind {
-            RecordKind::State => {
-                if let Some(cwd) = self.world.directory(event.tid) {
-                    self.pool.opened(&cwd.real, open_directory(&cwd.path));
-                }
-            }
-            RecordKind::Descriptor => self.present(event),
-            RecordKind::Start => self.born(event),
-            _ => {}
-        }
-        self.release(event.tid, gone, self.number)?;
-        if event.kind == RecordKind::Exit {
-            self.pacer.gone(event.tid);
-            self.pool.leave(event.tid);
-        }
-        Ok(())
-    }
-
-    /// Opens what was open when the recording began. Descriptors that share an offset share it here.
-    fn present(&mut self, event: &Event) {
-        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else {
-            return;
-        };
-        let file = &descriptor.file;
-        if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
-            return;
-        }
-        if let Some(first) = self.pool.present(file.id) {
-            self.pool.opened(&descriptor.real, raw::duplicate(first, true));
-            return;
-        }
-        let fd = raw::open(&file.path, file.status() & OPEN_FLAGS);
-        if fd >= 0 {
-            raw::seek(fd as i32, file.offset(), 0);
-            self.pool.opened(&descriptor.real, fd);
-            self.pool.remember(file.id, fd as i32);
-        }
-    }
-
     fn enter(&mut self, place: usize, call: &Arc<Call>) -> Result<(), Error> {
         self.begin_chosen(call)?;
         self.tally.calls += 1;
@@ -238,8 +200,11 @@ impl<'a> Dispatcher<'a> {
         }
         let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));
         recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
-        let counts = call.returned() && call.shape().is_some_and(|s| s.replay == Replay::Issue);
+        let shape = call.shape().filter(|s| call.returned() && s.replay == Replay::Issue);
+        let counts = shape.is_some();
+        let sets_flags = shape.is_some_and(|s| s.effect == Effect::SetStatusFlags);
         self.counting += usize::from(counts);
+        self.setting += usize::from(sets_flags);
         let bound = self.world.enter(call);
         let open = Open {
             call: call.clone(),
@@ -249,6 +214,7 @@ impl<'a> Dispatcher<'a> {
             presence: OnceCell::new(),
             overlapped: self.number,
             counts,
+            sets_flags,
             early: !self.chosen,
         };
         if self.open.len() <= place {
@@ -261,6 +227,7 @@ impl<'a> Dispatcher<'a> {
     fn close(&mut self, place: usize) -> Option<Open> {
         let open = self.open.get_mut(place)?.take()?;
         self.counting -= usize::from(open.counts);
+        self.setting -= usize::from(open.sets_flags);
         Some(open)
     }
 
@@ -276,7 +243,9 @@ impl<'a> Dispatcher<'a> {
         self.world.leave(&call, bound);
         self.reinterpret(bound);
         for (i, d) in others.iter().filter(|_| call.succeeded()) {
-            bound.fds[*i].get_or_insert_with(|| d.clone());
+            if bound.fds[*i].is_none() {
+                (bound.fds[*i], bound.status[*i]) = (Some(d.clone()), d.file.status());
+            }
         }
         others.retain(|(i, d)| {
             bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored())
@@ -344,7 +313,8 @@ impl<'a> Dispatcher<'a> {
                 .enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
         }
         let expected = Expected { ret: call.ret, shape, mapped };
-        let short = if self.leaves_out || !others.is_empty() {
+        let unclear = is_unclear(&call, shape);
+        let short = if self.leaves_out || !others.is_empty() || unclear {
             None
         } else {
             Short::of(&call, expected, bound, early, self.options.verify)

@@ -52,14 +52,13 @@ pub(crate) fn open_directory(path: &[u8]) -> i64 {
 
 /// Opens descriptors whose open was left out.
 fn reopen(issue: &Issue) {
-    for descriptor in issue
-        .bound
-        .fds
-        .iter()
-        .flatten()
-        .filter(|d| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored())
+    let bound = &issue.bound;
+    let meant =
+        bound.fds.iter().zip(bound.status).filter_map(|(d, status)| Some((d.as_ref()?, status)));
+    for (descriptor, status) in
+        meant.filter(|(d, _)| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored())
     {
-        let fd = raw::open(&descriptor.file.path, descriptor.file.status() & OPEN_FLAGS);
+        let fd = raw::open(&descriptor.file.path, status & OPEN_FLAGS);
         if fd >= 0 {
             raw::seek(fd as i32, issue.bound.offset.unwrap_or(0), 0);
             descriptor.real.set(fd as i32);

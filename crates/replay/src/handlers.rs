@@ -1,5 +1,6 @@
 //! How calls are performed. Most need nothing but their kinds ([`plain`]); those that change the process's own world have a handler, one file each.
 
+mod allocate;
 mod bind;
 mod chdir;
 mod close;
@@ -8,6 +9,7 @@ mod list;
 mod open;
 mod plain;
 mod seek;
+mod sync;
 pub(crate) mod transfer;
 mod umask;
 
@@ -17,10 +19,25 @@ pub(crate) use open::opened;
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
 use crate::job::Issue;
+use crate::refusal::{OUTSIDE, is_unclear, look};
 use abi::{Effect, Ret, Shape};
 
-/// Performs a call and compares what it brings.
+/// Performs a call and compares what it brings. One whose error can have come from outside is
+/// performed if it cannot change anything; if it comes out differently, the error did.
 pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
+    if !is_unclear(&issue.call, issue.shape) {
+        return make(executor, issue);
+    }
+    if let Some(outcome) = look(executor, issue) {
+        return outcome;
+    }
+    match make(executor, issue) {
+        Outcome::Issued(Some(_)) => Outcome::Skipped(OUTSIDE),
+        other => other,
+    }
+}
+
+fn make(executor: &mut Executor, issue: &mut Issue) -> Outcome {
     if let Some(copies) = issue.shape.copies
         && let Some(end) = transfer::only_end(&issue.call, copies, &issue.bound)
     {
@@ -41,11 +58,13 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::None if issue.shape.uses.lists => list::list(executor, issue),
         Effect::None => open::open(executor, issue),
         Effect::Clone { .. } => transfer::clone(executor, issue),
+        Effect::Allocate => allocate::allocate(executor, issue),
+        Effect::Sync => sync::sync(executor, issue),
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags
-        | Effect::Truncate
-        | Effect::Allocate => plain::plain(executor, issue),
+        | Effect::SetNonblocking
+        | Effect::Truncate => plain::plain(executor, issue),
         Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => {
             Outcome::Skipped("process")
         }
@@ -63,8 +82,8 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags
-        | Effect::Truncate
-        | Effect::Allocate => true,
+        | Effect::SetNonblocking
+        | Effect::Truncate => true,
         _ => false,
     }
 }

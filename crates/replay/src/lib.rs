@@ -22,6 +22,7 @@ mod pacer;
 pub mod prepare;
 mod presence;
 mod proof;
+mod refusal;
 pub mod report;
 mod run;
 mod sandbox;

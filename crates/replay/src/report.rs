@@ -124,6 +124,12 @@ pub struct Report {
     pub early: u64,
     /// Clones that were performed by copying: the file system of the root cannot share blocks.
     pub copied: u64,
+    /// What the file system of the root cannot do and other calls did in its place, by operation
+    /// (`zero range`, `collapse range`, ...).
+    pub emulated: BTreeMap<&'static str, u64>,
+    /// Of the calls performed by no one, those that something refused which is not in the file
+    /// system: a filter, a limit, memory. Their errors are taken as recorded.
+    pub refused: u64,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatcher;
 use crate::frontier::{Frontier, WINDOW};
+use crate::refusal::OUTSIDE;
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
 use crate::shared::Shared;
@@ -162,6 +163,7 @@ fn calls(
         found: Mutex::default(),
         refused: Mutex::default(),
         copied: AtomicU64::new(0),
+        emulated: Mutex::default(),
         unperformed: Mutex::default(),
         mounts: source.mounts(),
         torn: source.is_torn(),
@@ -203,6 +205,9 @@ fn calls(
     report.latency =
         shared.times.lock().unwrap_or_else(PoisonError::into_inner).beside(&tally.times);
     report.copied = shared.copied.load(Relaxed);
+    report.emulated =
+        std::mem::take(&mut *shared.emulated.lock().unwrap_or_else(PoisonError::into_inner));
+    report.refused = report.skipped_by.get(OUTSIDE).copied().unwrap_or_default();
     let mut found =
         std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);

@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub refused: Mutex<BTreeMap<&'static str, u64>>,
     /// Clones that were performed by copying.
     pub copied: AtomicU64,
+    /// What the file system of the root cannot do and was done by other calls, by operation.
+    pub emulated: Mutex<BTreeMap<&'static str, u64>>,
     /// Files that calls changed which nobody performed.
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.

@@ -104,7 +104,9 @@ impl Short {
         let compared = verify == Verify::Data && call.succeeded() && !early;
         let (ready, strings) = Ready::of(call, shape, bound, compared, expected.mapped)?;
         let meant = ready.descriptor().and_then(|fd| bound.fds[fd].take());
-        let named = (opens || shape.uses.paths != 0 || !strings.is_empty()).then(|| {
+        // What takes neither a descriptor nor a name is about where its thread is.
+        let here = shape.uses.fds == 0;
+        let named = (opens || here || shape.uses.paths != 0 || !strings.is_empty()).then(|| {
             let opens = bound.opened.pop().map(|(_, descriptor)| descriptor);
             Box::new(Named { opens, place: None, strings, paths: std::mem::take(&mut bound.paths) })
         });

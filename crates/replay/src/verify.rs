@@ -4,6 +4,7 @@
 mod layout;
 mod listing;
 
+pub(crate) use layout::made_up;
 pub(crate) use listing::Listings;
 
 use crate::issue::{Arguments, Scratch};

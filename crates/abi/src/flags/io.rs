@@ -20,7 +20,8 @@ pub static RWF: Flags = Flags::bits(
         (0x80, "RWF_DONTCACHE"),
         (0x100, "RWF_NOSIGNAL"),
     ],
-);
+)
+.with_hasty(8);
 /// `splice(2)` and kin.
 pub static SPLICE: Flags = Flags::bits(
     "SPLICE_F_",

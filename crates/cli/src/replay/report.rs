@@ -94,6 +94,16 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
             ),
         )?;
     }
+    if !report.emulated.is_empty() {
+        let operations: Vec<String> =
+            report.emulated.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
+        let what = "the root's file system cannot do it, other calls did";
+        row("emulated", &format!("{}: {what}", operations.join(", ")))?;
+    }
+    if report.refused > 0 {
+        let what = "calls failed for reasons that are not in the file system: taken as recorded";
+        row("refused", &format!("{} {what}", count(report.refused)))?;
+    }
     let excluded = if state.excluded == 0 {
         String::new()
     } else {

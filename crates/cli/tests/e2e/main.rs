@@ -23,6 +23,7 @@ mod orders;
 mod place;
 mod proof;
 mod real;
+mod refused;
 mod run;
 mod tracee;
 mod transfer;

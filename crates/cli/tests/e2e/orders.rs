@@ -88,6 +88,36 @@ fn passed_descriptors_are_told_apart() {
     }
 }
 
+/// Flags of open files that change: each call is made with those of its time.
+#[test]
+fn status_flags_keep_their_order() {
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let trace = recorded(&place, &[tracee("status").to_str().unwrap()]);
+        for options in [
+            &["--order", "overlap", "--preload"],
+            &["--order", "resource"][..],
+            &["--order", "strict"],
+        ] {
+            for report in replayed(&place, &trace, 2, options) {
+                assert_eq!((number(&report, "races"), number(&report, "state.raced")), (0, 0));
+            }
+        }
+    }
+}
+
+/// A call that takes neither a name nor a descriptor is made where its thread is.
+#[test]
+fn each_thread_knows_where_it_is() {
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let trace = recorded(&place, &[tracee("here").to_str().unwrap()]);
+        for order in ["overlap", "resource", "strict"] {
+            replayed(&place, &trace, 2, &["--order", order]);
+        }
+    }
+}
+
 /// Programs whose processes and threads meet in names, links, directories, offsets and data.
 #[test]
 fn conflicts_keep_their_order() {

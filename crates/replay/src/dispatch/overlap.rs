@@ -243,7 +243,7 @@ impl Dispatcher<'_> {
         contested: bool,
     ) -> bool {
         let writes = shape.changes && shape.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
-        let mut races = !others.is_empty();
+        let mut races = !others.is_empty() | self.flags_are_open(call, shape, bound);
         if races && writes {
             // It is not known into which file; where in it, only of the one whose offset and flags were asked.
             let end = |start: u64| start.saturating_add(call.ret as u64);

@@ -63,6 +63,8 @@ pub(crate) struct Translation {
     pub nr: syscalls::Sysno,
     pub values: [usize; 6],
     pub holes: [Hole; 6],
+    /// An argument is an address that faults.
+    pub faults: bool,
 }
 
 /// Translated arguments, ready to be performed once.
@@ -74,13 +76,14 @@ pub(crate) struct Arguments {
     /// The same of the argument that is a list of buffers.
     vector: Vec<Room>,
     vector_of: usize,
+    faults: bool,
 }
 
 impl Translation {
     /// Translates the arguments of `call`.
     pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Result<Self, Refused> {
         let nr = raw::native(call.nr).ok_or(Refused::Missing)?;
-        let mut this = Self { nr, values: [0; 6], holes: [Hole::None; 6] };
+        let mut this = Self { nr, values: [0; 6], holes: [Hole::None; 6], faults: false };
         for i in 0..shape.args.len() {
             this.values[i] = call.args[i] as usize;
         }
@@ -96,6 +99,8 @@ impl Translation {
                 | Kind::Size
                 | Kind::Length
                 | Kind::Mode => {}
+                // What came at once then need not be there at once now.
+                Kind::Flags(set) if call.succeeded() => this.values[i] &= !(set.hasty as usize),
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
                     this.values[i] = AT_FDCWD as isize as usize
@@ -115,7 +120,12 @@ impl Translation {
                 }
                 Kind::In(len, _) => this.input(call, i, len)?,
                 Kind::InOut(len, _) => this.input(call, i, len)?,
-                Kind::Out(len, layout) => this.output(call, shape, i, len, layout.form)?,
+                Kind::Out(len, layout) => {
+                    this.output(call, shape, i, len, layout.form, bound.cut)?
+                }
+                Kind::InIov { .. } | Kind::OutIov { .. } if call.errno() == Some(EFAULT) => {
+                    this.nowhere(i)
+                }
                 Kind::InIov { count } => this.holes[i] = Hole::Gather { count },
                 Kind::OutIov { count } => this.holes[i] = Hole::Scatter { count },
             }
@@ -147,10 +157,15 @@ impl Translation {
         Ok(this)
     }
 
+    /// Argument `i` faults.
+    fn nowhere(&mut self, i: usize) {
+        (self.values[i], self.faults) = (NOWHERE, true);
+    }
+
     fn string(&mut self, call: &Call, i: usize) {
         match text(call, i) {
             Some(_) => self.holes[i] = Hole::Text,
-            None => self.values[i] = NOWHERE,
+            None => self.nowhere(i),
         }
     }
 
@@ -179,10 +194,10 @@ impl Translation {
             return Err(Refused::Size);
         }
         if failed && call.errno() == Some(EFAULT) {
-            self.values[i] = NOWHERE;
+            self.nowhere(i);
             return Ok(());
         }
-        let direct = bound.fds.iter().flatten().any(|d| d.file.status() & O_DIRECT != 0);
+        let direct = bound.status.iter().any(|status| status & O_DIRECT != 0);
         let mut pieces =
             call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data);
         if let (Some(first), None, false) = (pieces.next(), pieces.next(), direct)
@@ -200,7 +215,7 @@ impl Translation {
     /// A struct or another small buffer that goes in (and out).
     fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), Refused> {
         let Some(piece) = given(call, i) else {
-            self.values[i] = NOWHERE;
+            self.nowhere(i);
             return Ok(());
         };
         let due = self.length(call, i, len).ok_or(Refused::Size)?;
@@ -215,15 +230,17 @@ impl Translation {
         i: usize,
         len: Len,
         form: Form,
+        cut: bool,
     ) -> Result<(), Refused> {
         if call.errno() == Some(EFAULT) {
-            self.values[i] = NOWHERE;
+            self.nowhere(i);
             return Ok(());
         }
         let mut due = self.length(call, i, len).unwrap_or(MOST).min(MOST);
         if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
             let recorded = call.ret.max(0) as usize;
             let most = match (form, shape.ret) {
+                (Form::Data, Ret::Bytes) if cut => recorded.min(MOST),
                 (Form::Data, Ret::Bytes) => {
                     recorded.min(MOST).next_multiple_of(4096).saturating_add(BEYOND)
                 }
@@ -275,9 +292,9 @@ impl Arguments {
         bound: &Bound<Real>,
         scratch: &mut Scratch,
     ) -> Result<Self, Refused> {
-        let Translation { nr, values, holes } = Translation::of(call, shape, bound)?;
-        let mut this =
-            Self { nr, values, rooms: [None; 6], vector: Vec::new(), vector_of: usize::MAX };
+        let Translation { nr, values, holes, faults } = Translation::of(call, shape, bound)?;
+        let (rooms, vector, vector_of) = ([None; 6], Vec::new(), usize::MAX);
+        let mut this = Self { nr, values, rooms, vector, vector_of, faults };
         let real = |d: &Option<Arc<Descriptor<Real>>>| {
             d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize
         };
@@ -295,7 +312,9 @@ impl Arguments {
                     this.values[i] = room.address();
                 }
                 Hole::Gather { count } => this.gather(call, i, count as usize, scratch)?,
-                Hole::Scatter { count } => this.scatter(call, i, count as usize, scratch)?,
+                Hole::Scatter { count } => {
+                    this.scatter(call, i, count as usize, bound.cut, scratch)?
+                }
             }
         }
         Ok(this)
@@ -311,7 +330,12 @@ impl Arguments {
         self.values[i] as i32
     }
 
-    /// The buffers that argument `i` brought back, in order.
+    /// Whether an argument is an address that faults.
+    pub fn faults(&self) -> bool {
+        self.faults
+    }
+
+    /// The buffers that argument `i` brought back, in order; of a string, where it stands.
     pub fn rooms(&self, i: usize) -> &[Room] {
         if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }
     }
@@ -344,6 +368,7 @@ impl Arguments {
         bytes[root.len()..root.len() + rest.len()].copy_from_slice(rest);
         bytes[root.len() + rest.len()] = 0;
         self.values[i] = room.address();
+        self.rooms[i] = Some(room);
         Ok(())
     }
 
@@ -408,6 +433,7 @@ impl Arguments {
         call: &Call,
         i: usize,
         count: usize,
+        cut: bool,
         scratch: &mut Scratch,
     ) -> Result<(), Refused> {
         let mut lengths = lengths(call, i, call.args[count] as usize);
@@ -415,7 +441,8 @@ impl Arguments {
             lengths =
                 vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
         }
-        clip(&mut lengths, (call.ret.max(0) as usize).min(MOST).next_multiple_of(4096) + BEYOND);
+        let moved = (call.ret.max(0) as usize).min(MOST);
+        clip(&mut lengths, if cut { moved } else { moved.next_multiple_of(4096) + BEYOND });
         let mut list = Vec::with_capacity(lengths.len());
         for len in lengths {
             let room = scratch.take(len).ok_or(Refused::Size)?;

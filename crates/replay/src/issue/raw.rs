@@ -151,6 +151,73 @@ pub(crate) fn make_node(path: &[u8], mode: u32) -> i64 {
     )
 }
 
+/// What stands under a name, or behind a descriptor.
+pub(crate) struct Found {
+    /// Its type and permissions.
+    pub mode: u32,
+    pub size: u64,
+    /// Device (major and minor) and inode.
+    pub file: (u64, u64),
+}
+
+/// statx(2) of `name`, which ends in a NUL, from directory `fd`; of `fd` itself if it is empty.
+/// The error, if there is one.
+pub(crate) fn look(fd: i32, name: &[u8], follow: bool) -> Result<Found, i32> {
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    const AT_EMPTY_PATH: usize = 0x1000;
+    const BASIC: usize = 0x7ff;
+    debug_assert!(name.ends_with(b"\0"));
+    let mut bytes = [0u8; 256];
+    let flags = if name == b"\0" { AT_EMPTY_PATH } else { 0 }
+        | if follow { 0 } else { AT_SYMLINK_NOFOLLOW };
+    let (dir, name) = (fd as isize as usize, name.as_ptr() as usize);
+    let got = plain(Sysno::statx, [dir, name, flags, BASIC, bytes.as_mut_ptr() as usize, 0]);
+    if got < 0 {
+        return Err(-got as i32);
+    }
+    // struct statx: stx_mode, stx_ino, stx_size, stx_dev_major and minor.
+    let word = |at: usize| {
+        bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
+    };
+    let mode = u32::from(u16::from_ne_bytes([bytes[28], bytes[29]]));
+    Ok(Found { mode, size: word(40), file: (word(136), word(32)) })
+}
+
+/// faccessat2(2) of `name`, which ends in a NUL, as the effective user.
+pub(crate) fn access(fd: i32, name: &[u8], mode: usize) -> i64 {
+    const AT_EACCESS: usize = 0x200;
+    debug_assert!(name.ends_with(b"\0"));
+    let (dir, name) = (fd as isize as usize, name.as_ptr() as usize);
+    plain(Sysno::faccessat2, [dir, name, mode, AT_EACCESS, 0, 0])
+}
+
+/// ftruncate(2).
+pub(crate) fn resize(fd: i32, size: u64) -> i64 {
+    plain(Sysno::ftruncate, [fd as usize, size as usize, 0, 0, 0, 0])
+}
+
+/// fallocate(2).
+pub(crate) fn allocate(fd: i32, mode: u64, offset: u64, len: u64) -> i64 {
+    plain(Sysno::fallocate, [fd as usize, mode as usize, offset as usize, len as usize, 0, 0])
+}
+
+/// The status flags of an open file, or a negative errno.
+pub(crate) fn status(fd: i32) -> i64 {
+    const F_GETFL: usize = 3;
+    plain(Sysno::fcntl, [fd as usize, F_GETFL, 0, 0, 0, 0])
+}
+
+/// Sets the status flags of an open file.
+pub(crate) fn set_status(fd: i32, flags: i64) -> i64 {
+    const F_SETFL: usize = 4;
+    plain(Sysno::fcntl, [fd as usize, F_SETFL, flags as usize, 0, 0, 0])
+}
+
+/// syncfs(2).
+pub(crate) fn sync(fd: i32) -> i64 {
+    plain(Sysno::syncfs, [fd as usize, 0, 0, 0, 0, 0])
+}
+
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
 pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
     let root = plain(Sysno::setresuid, [0; 6]);

@@ -41,7 +41,7 @@ impl Ready {
         compared: bool,
         mapped: bool,
     ) -> Option<(Self, Box<[u8]>)> {
-        let Translation { nr, values, holes } = Translation::of(call, shape, bound).ok()?;
+        let Translation { nr, values, holes, .. } = Translation::of(call, shape, bound).ok()?;
         let mut this = Self {
             nr,
             values,

@@ -74,14 +74,21 @@ fn show(field: &Field, value: u64) -> String {
     }
 }
 
-/// Compares NUL-terminated names as sets. Those of the recorded machine's security modules are left out.
+/// Why an attribute of this name is not performed or compared: nobody set it.
+pub(crate) fn made_up(name: &[u8]) -> Option<&'static str> {
+    if name.starts_with(b"security.") && name != b"security.capability" {
+        return Some("security module");
+    }
+    // How XFS shows ACLs to the superuser, beside the names that all file systems have for them.
+    name.starts_with(b"trusted.SGI_ACL_").then_some("attribute of the recorded file system")
+}
+
+/// Compares NUL-terminated names as sets. Those that nobody set are left out.
 pub(super) fn names(name: &str, recorded: &[u8], got: &[u8]) -> Option<Difference> {
     fn listed(bytes: &[u8]) -> BTreeSet<&[u8]> {
         bytes
             .split(|b| *b == 0)
-            .filter(|n| {
-                !n.is_empty() && (!n.starts_with(b"security.") || *n == b"security.capability")
-            })
+            .filter(|name| !name.is_empty() && made_up(name).is_none())
             .collect()
     }
     let (expected, found) = (listed(recorded), listed(got));

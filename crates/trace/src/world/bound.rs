@@ -47,6 +47,9 @@ impl<V> Index<usize> for Six<V> {
 pub struct Bound<T> {
     /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for `AT_FDCWD` and for numbers that mean nothing.
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
+    /// The status flags (`O_*`) of each of those when the call ran: later calls change those of
+    /// the open file.
+    pub status: [u32; 6],
     /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
     pub paths: Six<Box<[u8]>>,
     /// For each path argument that leads through `/proc/self/fd/N` (or its other names): the descriptor. Its path in `paths` is then the file's, unless that has no name.
@@ -61,6 +64,9 @@ pub struct Bound<T> {
     pub umask: u32,
     /// Where in the file the data moved: its own position, or the descriptor's offset (after `leave`: before the call advanced it).
     pub offset: Option<u64>,
+    /// After `leave`: it read less than the file held from there on. Where it asked for more, what
+    /// cut it short was its memory or the moment, not the file's end.
+    pub cut: bool,
     /// After `leave`: descriptors that came into being.
     pub opened: Vec<(i32, Arc<Descriptor<T>>)>,
     /// After `leave`: descriptors taken out of the caller's table. Others may share them.
@@ -87,6 +93,7 @@ impl<T> Default for Bound<T> {
     fn default() -> Self {
         Self {
             fds: Default::default(),
+            status: [0; 6],
             paths: Six::default(),
             through: Six::default(),
             inner: Vec::new(),
@@ -94,6 +101,7 @@ impl<T> Default for Bound<T> {
             root: None,
             umask: 0o022,
             offset: None,
+            cut: false,
             opened: Vec::new(),
             closed: Vec::new(),
             directory: None,

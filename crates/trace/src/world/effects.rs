@@ -4,7 +4,7 @@ use super::World;
 use super::bound::Bound;
 use super::enter::position;
 use super::event::{CLONE_FILES, CLONE_FS};
-use super::file::{Descriptor, Directory};
+use super::file::{Descriptor, Directory, Inode};
 use super::table::{Closing, Slot};
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
@@ -16,7 +16,6 @@ const EBADF: i32 = 9;
 const O_CLOEXEC: u32 = 0o2_000_000;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
-const FALLOC_FL_KEEP_SIZE: u64 = 1;
 
 impl<T: Default> World<T> {
     /// Applies what a call did that returns now, and completes `bound`.
@@ -57,6 +56,7 @@ impl<T: Default> World<T> {
         if !call.succeeded() {
             return;
         }
+        bound.cut = is_cut(call, shape, bound);
         self.advance(call, shape, bound);
         self.change_user(call, shape);
         match shape.effect {
@@ -102,6 +102,16 @@ impl<T: Default> World<T> {
                     d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
                 }
             }
+            Effect::SetNonblocking => {
+                const O_NONBLOCK: u32 = 0o4000;
+                if let (Some(d), Some(piece)) =
+                    (&bound.fds[0], call.piece(2, PieceKind::Bytes).filter(|p| p.len >= 4))
+                {
+                    let on = piece.bytes.as_slice().iter().take(4).any(|b| *b != 0);
+                    let bit = if on { O_NONBLOCK } else { 0 };
+                    d.file.set_status(d.file.status() & !O_NONBLOCK | bit);
+                }
+            }
             Effect::Pair { fds, flags } => self.pair(call, shape, bound, fds, flags),
             Effect::Receive => self.receive(call, bound),
             Effect::Unshare => {
@@ -119,13 +129,12 @@ impl<T: Default> World<T> {
                 }
             }
             Effect::Allocate => {
-                if let Some(d) =
-                    bound.fds[0].as_ref().filter(|_| call.args[1] & FALLOC_FL_KEEP_SIZE == 0)
-                {
-                    d.file.inode.grow(call.args[2].saturating_add(call.args[3]));
+                if let Some(d) = &bound.fds[0] {
+                    allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
                 }
             }
             Effect::None
+            | Effect::Sync
             | Effect::Bind
             | Effect::Close { .. }
             | Effect::DupTo { .. }
@@ -378,6 +387,34 @@ impl<T: Default> World<T> {
             d.file.inode.grow(end);
         }
     }
+}
+
+/// What fallocate does to a file's size.
+fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
+    const KEEP_SIZE: u64 = 1;
+    const COLLAPSE_RANGE: u64 = 8;
+    const INSERT_RANGE: u64 = 0x20;
+    if mode & COLLAPSE_RANGE != 0 {
+        inode.set_size(inode.size().saturating_sub(len));
+    } else if mode & INSERT_RANGE != 0 {
+        inode.set_size(inode.size().saturating_add(len));
+    } else if mode & KEEP_SIZE == 0 {
+        inode.grow(offset.saturating_add(len));
+    }
+}
+
+/// Whether a read ended before the file did.
+fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
+    let reads = shape.ret == Ret::Bytes && shape.uses.moves && !shape.uses.writes && call.ret > 0;
+    let (true, Some(start), Some(fd)) = (reads, bound.offset, shape.uses.fd) else { return false };
+    // Direct reads go by blocks.
+    const O_DIRECT: u32 = 0o40000;
+    if bound.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {
+        return false;
+    }
+    bound.fds[usize::from(fd)]
+        .as_ref()
+        .is_some_and(|d| start.saturating_add(call.ret as u64) < d.file.inode.size())
 }
 
 /// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.

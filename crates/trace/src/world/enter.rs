@@ -53,6 +53,7 @@ impl<T: Default> World<T> {
                 bound.fds[i] =
                     found.filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.seen));
             }
+            bound.status[i] = bound.fds[i].as_ref().map_or(0, |d| d.file.status());
         }
         if bound.inner.is_empty() {
             arguments(shape.uses.inner).for_each(|i| {
