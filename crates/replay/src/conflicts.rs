@@ -13,6 +13,8 @@ use trace::world::{Bound, lexical, parent};
 const CHUNK: u64 = 256 << 10;
 /// Names of files with several that are remembered.
 const NAMES: usize = 1 << 17;
+/// So many renames of a directory are followed.
+const RENAMES: usize = 8;
 /// So many users of a thing are remembered at least before those are looked for that are done.
 const USERS: usize = 16;
 /// An access to more chunks than this counts as one to the whole file.
@@ -37,6 +39,8 @@ pub(crate) struct Conflicts {
     last: HashMap<u64, Last>,
     /// Names that links made of one file, by the file.
     aliases: HashMap<Vec<u8>, u64>,
+    /// Names that renames gave, by the old ones.
+    renamed: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 #[derive(Hash)]
@@ -104,10 +108,39 @@ impl Conflicts {
     ) -> Vec<Touch> {
         let mut list = Vec::with_capacity(8);
         touches(&mut list, call, shape, bound);
+        self.place(&mut list, shape, bound);
         if bound.paths.any() || !self.aliases.is_empty() {
             self.links(&mut list, number, call, shape, bound);
         }
         list
+    }
+
+    /// A call that takes neither a name nor a descriptor tells where its thread is (getcwd): it
+    /// looks at the names that the directory had and has.
+    fn place(&self, list: &mut Vec<Touch>, shape: &Shape, bound: &Bound<Real>) {
+        let told = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Text);
+        let named = shape.uses.fds != 0 || shape.uses.paths != 0;
+        let Some(directory) = bound.cwd.as_ref().filter(|_| !named) else { return };
+        if !shape.args.iter().any(told) {
+            return;
+        }
+        touch(list, &Thing::Names, false);
+        let mut path = directory.path.to_vec();
+        for _ in 0..RENAMES {
+            touch(list, &Thing::Name(&path), false);
+            let mut above = &path[..];
+            let new = loop {
+                match self.renamed.get(above) {
+                    Some(new) => break Some([new, &path[above.len()..]].concat()),
+                    None if above.len() <= 1 => break None,
+                    None => above = parent(above),
+                }
+            };
+            match new {
+                Some(new) => path = new,
+                None => break,
+            }
+        }
     }
 
     /// A file's links are counted under all of its names.
@@ -131,6 +164,13 @@ impl Conflicts {
         {
             let file = *self.aliases.entry(old.clone()).or_insert(number);
             self.aliases.insert(new.clone(), file);
+        }
+        if let [(Role::Source, old), (Role::Target, new)] = &paths[..]
+            && call.succeeded()
+            && self.renamed.len() < NAMES
+        {
+            self.renamed.remove(new);
+            self.renamed.insert(old.clone(), new.clone());
         }
         if self.aliases.is_empty() {
             return;
@@ -218,13 +258,6 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
     }
     if let Some(number) = told_inode(call, shape) {
         touch(list, &Thing::Inode(number), shape.changes);
-    }
-    // It tells where its thread is (getcwd): no argument says what it looks at.
-    let told = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Text);
-    let tells = shape.uses.fds == 0 && shape.uses.paths == 0 && shape.args.iter().any(told);
-    if let Some(directory) = bound.cwd.as_ref().filter(|_| tells) {
-        touch(list, &Thing::Name(&directory.path), false);
-        touch(list, &Thing::Names, false);
     }
     let mut renames = false;
     for (i, arg) in shape.args.iter().enumerate() {

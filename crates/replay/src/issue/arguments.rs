@@ -214,7 +214,9 @@ impl Translation {
 
     /// A struct or another small buffer that goes in (and out).
     fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), Refused> {
-        let Some(piece) = given(call, i) else {
+        let faulted =
+            |piece: &&Piece| call.errno() == Some(EFAULT) && piece.flags & UNREADABLE != 0;
+        let Some(piece) = given(call, i).filter(|piece| !faulted(piece)) else {
             self.nowhere(i);
             return Ok(());
         };
