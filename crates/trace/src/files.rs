@@ -223,7 +223,7 @@ fn follow(
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
                 world.leave(&call, &mut bound);
-                if let Some(shape) = call.shape() {
+                if let Some(shape) = call.shape().filter(|_| call.made()) {
                     let scene = scene(&call, shape, &bound, &world, &mut facts);
                     let subject = facts.returned(&call, shape, &scene);
                     if let (Some(directory), Some(_)) = (&bound.directory, subject) {

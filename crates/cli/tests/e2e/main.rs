@@ -14,6 +14,7 @@ mod ebpf;
 mod endings;
 mod failing;
 mod filesystems;
+mod filtered;
 mod forge;
 mod hostile;
 mod killed;
