@@ -28,4 +28,5 @@ mod run;
 mod tracee;
 mod transfer;
 mod tree;
+mod unseen;
 mod versions;
