@@ -23,7 +23,7 @@ pub use flags::Flags;
 pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
-pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
+pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape, Unseen};
 pub use table::{by_name, by_number, shape, table};
 pub use uses::{Uses, arguments};
 

@@ -175,6 +175,27 @@ pub struct Copies {
     pub len: Len,
 }
 
+/// What a call lets happen to files that is no system call, so that no record tells of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
+pub enum Unseen {
+    /// Nothing.
+    Nothing,
+    /// As many operations as the result says are begun: those of the argument of kind `Iocbs`, or of a
+    /// ring, which can mean any file that the process has open.
+    Operations,
+    /// If this bit of the `u32` at byte `at` of the struct in argument `arg` is set, the kernel looks
+    /// for operations by itself.
+    Polling { arg: u8, at: u8, bit: u32 },
+    /// Stores into memory that stands for a file: argument 4, if the flags in argument 3 say that the
+    /// mapping is shared and the protection in argument 2 that it can be written.
+    Stores,
+    /// The same for what is mapped from argument 0, argument 1 bytes, by the protection in argument 2.
+    StoresFromNowOn,
+    /// What is mapped from argument 0, argument 1 bytes, is no longer.
+    StoresNoMore,
+}
+
 /// Sets of calls that filters name (`%file`), as bits; strace's classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Groups(pub u32);
@@ -253,6 +274,8 @@ pub struct Shape {
     pub changes: bool,
     /// Data that move inside the kernel.
     pub copies: Option<Copies>,
+    /// What it lets happen unseen.
+    pub unseen: Unseen,
     /// What its arguments are.
     pub uses: Uses,
 }
@@ -285,6 +308,7 @@ impl Shape {
             replay: Replay::Issue,
             changes: false,
             copies: None,
+            unseen: Unseen::Nothing,
             uses: Uses::of(args),
         }
     }
@@ -332,6 +356,7 @@ impl Row {
             shape.replay == Replay::Issue
                 || shape.effect != Effect::None
                 || shape.ret == Ret::Fd
+                || shape.unseen == Unseen::Operations
                 || shape.args.iter().any(passes)
         };
         self.groups.has(Groups::CREDS)
@@ -378,6 +403,11 @@ impl Row {
     /// Moves data inside the kernel.
     pub const fn copies(mut self, from: End, to: End, len: Len) -> Self {
         self.shape.copies = Some(Copies { from, to, len });
+        self
+    }
+    /// Lets something happen to files that no record tells of.
+    pub const fn lets(mut self, unseen: Unseen) -> Self {
+        self.shape.unseen = unseen;
         self
     }
     /// Adds filter groups.

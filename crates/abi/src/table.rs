@@ -8,7 +8,7 @@ mod args;
 use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Arg, Class, Effect, Groups, Ret, Row, Shape};
+use crate::row::{Arg, Class, Effect, Groups, Ret, Row, Shape, Unseen};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use syscalls::x86_64::Sysno as X;
 
+const IORING_SETUP_SQPOLL: u32 = linux_raw_sys::io_uring::IORING_SETUP_SQPOLL;
 const SYMLINK_FOLLOW: u64 = raw::AT_SYMLINK_FOLLOW as u64;
 
 static TABLE: &[Row] = &[
@@ -49,9 +50,11 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Addr)
     .does(Effect::Map)
+    .lets(Unseen::Stores)
     .groups(D),
-    mem(X::mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT)]),
-    mem(X::munmap, &[addr("addr"), size("len")]),
+    mem(X::mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT)])
+        .lets(Unseen::StoresFromNowOn),
+    mem(X::munmap, &[addr("addr"), size("len")]).lets(Unseen::StoresNoMore),
     mem(X::brk, &[addr("brk")]).returns(Ret::Addr),
     signal(
         X::rt_sigaction,
@@ -525,7 +528,8 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Int),
     aio(X::io_submit, &[addr("ctx_id"), int("nr"), arg("iocbpp", Kind::Iocbs { count: 1 })])
-        .returns(Ret::Int),
+        .returns(Ret::Int)
+        .lets(Unseen::Operations),
     aio(X::io_cancel, &[addr("ctx_id"), ins("iocb", &IOCB), outs("result", &IO_EVENT)]),
     gone(X::get_thread_area, &[addr("u_info")]),
     gone(X::lookup_dcookie, &[hex("cookie64"), addr("buf"), size("len")]).returns(Ret::Count),
@@ -1156,7 +1160,8 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Bytes)
     .changes(),
-    mem(X::pkey_mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT), int("pkey")]),
+    mem(X::pkey_mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT), int("pkey")])
+        .lets(Unseen::StoresFromNowOn),
     mem(X::pkey_alloc, &[hex("flags"), hex("init_val")]).returns(Ret::Host),
     mem(X::pkey_free, &[int("pkey")]),
     both(
@@ -1189,6 +1194,7 @@ static TABLE: &[Row] = &[
         .groups(Groups::PROCESS.or(D)),
     aio(X::io_uring_setup, &[uint("entries"), inouts("params", &URING_PARAMS)])
         .returns(Ret::Fd)
+        .lets(Unseen::Polling { arg: 1, at: 8, bit: IORING_SETUP_SQPOLL })
         .groups(D),
     aio(
         X::io_uring_enter,
@@ -1202,6 +1208,7 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Host)
+    .lets(Unseen::Operations)
     .groups(D),
     aio(X::io_uring_register, &[fd("fd"), uint("opcode"), addr("arg"), uint("nr_args")])
         .returns(Ret::Host)

@@ -109,7 +109,7 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                 number: call.nr,
                 tid: call.tid,
                 entered: real(call.entered),
-                returned: call.left.filter(|_| call.returned()).map_or(0, real),
+                returned: call.left.filter(|_| call.result().is_some()).map_or(0, real),
                 result: call.ret,
                 args: call.args,
                 pieces: r.pieces.as_ptr(),

@@ -51,7 +51,7 @@ pub enum Status {
 impl Status {
     /// What this call's was.
     pub fn of(call: &Call) -> Self {
-        match (call.returned(), call.errno()) {
+        match (call.result().is_some(), call.error()) {
             (false, _) => Self::Unfinished,
             (true, Some(_)) => Self::Failed,
             (true, None) => Self::Successful,

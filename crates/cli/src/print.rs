@@ -212,12 +212,12 @@ impl Printer {
             return json_line(out, &json::call(seen, &self.clock, self.line.values.strings));
         }
         let prefix = self.prefix(seen.call.tid, seen.call.entered);
-        let spent = match seen.call.left {
-            Some(left) if self.spent && seen.call.returned() => {
-                let micros = left.saturating_sub(seen.call.entered) / 1000;
+        let spent = match seen.call.duration().filter(|_| self.spent) {
+            Some(spent) => {
+                let micros = spent / 1000;
                 format!(" <{}.{:06}>", micros / 1_000_000, micros % 1_000_000)
             }
-            _ => String::new(),
+            None => String::new(),
         };
         writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line)).context(stdout::REFUSED)
     }

@@ -64,7 +64,7 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
         match item {
             Ok(Item::Call(call)) => {
                 found.calls += 1;
-                found.unreturned += u64::from(!call.returned());
+                found.unreturned += u64::from(call.made() && !call.returned());
                 found.backwards += u64::from(
                     call.entered < last || call.left.is_some_and(|left| left < call.entered),
                 );

@@ -81,10 +81,10 @@ impl Told<'_> {
         text
     }
     fn result(&self) -> String {
-        match self.call.errno() {
-            Some(errno) => errno_name(errno).map_or_else(|| errno.to_string(), str::to_owned),
-            None if self.call.returned() => self.call.ret.to_string(),
-            None => "?".to_owned(),
+        match (self.call.error(), self.call.result()) {
+            (Some(errno), _) => errno_name(errno).map_or_else(|| errno.to_string(), str::to_owned),
+            (None, Some(ret)) => ret.to_string(),
+            (None, None) => "?".to_owned(),
         }
     }
     /// Bytes that it moved from or to a file or a peer, and whether it brought them.

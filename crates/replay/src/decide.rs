@@ -42,6 +42,9 @@ pub(crate) fn decide(
     mounts: &Mounts,
     any_user: bool,
 ) -> Result<&'static Shape, &'static str> {
+    if !call.made() {
+        return Err("answered by a seccomp filter");
+    }
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tally::Tally;
-use trace::world::{Bound, Descriptor, Moment, Timeline, World};
+use trace::world::{Bound, Descriptor, Moment, Timeline, Unrecorded, World};
 use trace::{Call, Item};
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's segments take the most of the rest.
@@ -101,8 +101,9 @@ pub(crate) struct Dispatcher<'a> {
     flying: Vec<Flying>,
     /// What the recording leaves open.
     pub undecided: Undecided,
-    /// Files that somebody writes through a mapping.
+    /// Files that change without a call: through a mapping, io_uring or aio.
     mapped: HashSet<(u64, u64)>,
+    unrecorded: Unrecorded,
     /// Listings under way: open file, and how often its directory had changed when it began.
     listings: HashMap<u64, u64>,
     changes: HashMap<Box<[u8]>, u64>,
@@ -138,6 +139,7 @@ impl<'a> Dispatcher<'a> {
             freed: 0,
             undecided: Undecided::default(),
             mapped: HashSet::default(),
+            unrecorded: Unrecorded::default(),
             listings: HashMap::default(),
             changes: HashMap::default(),
             tally: Tally::default(),
@@ -250,7 +252,7 @@ impl<'a> Dispatcher<'a> {
         others.retain(|(i, d)| {
             bound.fds[*i].as_ref().is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored())
         });
-        self.note_mapping(&call, bound);
+        self.note_unseen(&call, bound);
         if let Some(why) = self.options.selection.why_not(&call, bound) {
             if let Some(shape) = call.shape() {
                 self.left_out.note(&call, shape, bound);

@@ -1,6 +1,6 @@
 //! What a reader gives: calls and events in the order of their entry.
 
-use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, PieceKind, RecordKind, Seen};
+use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PieceKind, RecordKind, Seen};
 use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
@@ -47,7 +47,7 @@ pub struct Call {
     pub tid: u32,
     /// x86-64 number.
     pub nr: u32,
-    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT` of [`crate::record`].
+    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::record`].
     pub flags: u8,
     /// Argument registers.
     pub args: [u64; 6],
@@ -94,11 +94,28 @@ impl Call {
     pub fn shape(&self) -> Option<&'static Shape> {
         if self.flags & crate::record::COMPAT != 0 { None } else { abi::shape(self.nr, &self.args) }
     }
-    /// Whether it returned.
-    pub fn returned(&self) -> bool {
-        self.flags & NO_EXIT == 0 && self.left.is_some()
+    /// Whether the kernel carried it out, or at least began to. If not, it found and changed
+    /// nothing, whatever its result says.
+    pub fn made(&self) -> bool {
+        self.flags & NOT_MADE == 0
     }
-    /// The errno of a failed call.
+    /// Whether it was made and returned.
+    pub fn returned(&self) -> bool {
+        self.made() && self.left.is_some() && self.flags & NO_EXIT == 0
+    }
+    /// What the program was given as its result, be it by the kernel or by a filter.
+    pub fn result(&self) -> Option<i64> {
+        (self.flags & NO_EXIT == 0 && self.left.is_some()).then_some(self.ret)
+    }
+    /// The errno in [`Call::result`].
+    pub fn error(&self) -> Option<i32> {
+        self.result().filter(|ret| (-4095..0).contains(ret)).map(|ret| -ret as i32)
+    }
+    /// How long it took, if it has a result.
+    pub fn duration(&self) -> Option<u64> {
+        self.result().and(self.left).map(|left| left.saturating_sub(self.entered))
+    }
+    /// The errno of a call that was made and failed.
     pub fn errno(&self) -> Option<i32> {
         (self.returned() && (-4095..0).contains(&self.ret)).then(|| -self.ret as i32)
     }

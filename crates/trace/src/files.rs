@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
-use crate::world::{Bound, Directory, Moment, Timeline};
+use crate::world::{BY_STORES, Bound, Directory, Moment, Timeline, Unrecorded};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::{HashMap, HashSet};
@@ -62,7 +62,7 @@ pub struct Circumstances {
 }
 
 /// What [`infer`] wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Rows of `files.parquet`.
     pub files: u64,
@@ -74,6 +74,58 @@ pub struct Summary {
     pub copied_bytes: Option<u64>,
     /// Files that the snapshot could not copy.
     pub uncopied: u64,
+    /// What happened to files without a call.
+    pub unseen: Unseen,
+}
+
+/// What happened to files without a call, as far as calls tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Operations of io_uring and libaio that were begun.
+    pub operations: u64,
+    /// Rings of io_uring whose operations the kernel finds by itself.
+    pub polled: u64,
+    /// Files that are there at the end and were mapped shared and writable.
+    pub mapped: Vec<Vec<u8>>,
+}
+
+impl Unseen {
+    fn of(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
+        let stored = |row: &&Row| matches!(&row.last, Final::Present(_, Content::Not(why)) if why == BY_STORES);
+        Self {
+            operations: unrecorded.operations,
+            polled: unrecorded.polled,
+            mapped: rows.iter().filter(stored).map(|row| row.path.clone()).collect(),
+        }
+    }
+
+    /// What of it is missing in the trace, a sentence each.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.operations > 0 {
+            reasons.push(format!(
+                "{} operations went through io_uring or aio, which is not recorded",
+                self.operations
+            ));
+        }
+        if self.polled > 0 {
+            reasons.push(format!(
+                "{} rings of io_uring took operations without a call, which are not recorded",
+                self.polled
+            ));
+        }
+        if let [first, others @ ..] = &*self.mapped {
+            let others = match others.len() {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            reasons.push(format!(
+                "what was stored through shared mappings of files is not recorded: {}{others}",
+                crate::text::escape(first)
+            ));
+        }
+        reasons
+    }
 }
 
 impl Circumstances {
@@ -129,7 +181,7 @@ pub fn infer(
     about: &Circumstances,
 ) -> Result<Summary, Error> {
     let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?)?);
-    let mut facts = follow(items, about, &mut origins)?;
+    let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
     let look = about.final_state && about.live;
     let mut snapshot = if look && about.snapshot {
@@ -147,6 +199,7 @@ pub fn infer(
         unreadable: manifest.unreadable,
         copied_bytes,
         uncopied: manifest.uncopied,
+        unseen: Unseen::of(&unrecorded, &manifest.rows),
     })
 }
 
@@ -208,14 +261,20 @@ fn follow(
     items: impl Iterator<Item = Result<Item, Error>>,
     about: &Circumstances,
     origins: &mut Origination,
-) -> Result<Facts, Error> {
+) -> Result<(Facts, Unrecorded), Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     let mut world = Processes::new();
+    let mut unrecorded = Unrecorded::default();
     let mut under_way = HashMap::default();
     for moment in Timeline::new(items) {
         match moment? {
-            Moment::Event(event) => happened(&event, &mut world, &mut facts),
+            Moment::Event(event) => {
+                if event.kind == RecordKind::Exec {
+                    unrecorded.replaced(event.pid);
+                }
+                happened(&event, &mut world, &mut facts);
+            }
             Moment::Enter(number, call) => {
                 let index = origins.enter(&call);
                 under_way.insert(number, (index, world.enter(&call)));
@@ -223,12 +282,16 @@ fn follow(
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
                 world.leave(&call, &mut bound);
-                if let Some(shape) = call.shape() {
+                let changed = unrecorded.returned(&world, &call, &bound);
+                if let Some(shape) = call.shape().filter(|_| call.made()) {
                     let scene = scene(&call, shape, &bound, &world, &mut facts);
                     let subject = facts.returned(&call, shape, &scene);
                     if let (Some(directory), Some(_)) = (&bound.directory, subject) {
                         directory.real.set(subject);
                     }
+                }
+                for (file, why) in changed {
+                    facts.unrecorded(&file, why);
                 }
                 origins.leave(index, facts.origins.drain(..))?;
             }
@@ -241,7 +304,7 @@ fn follow(
         }
     }
     facts.settle_doubts();
-    Ok(facts)
+    Ok((facts, unrecorded))
 }
 
 fn scene(

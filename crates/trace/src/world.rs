@@ -20,12 +20,14 @@ mod passed;
 mod path;
 mod table;
 mod timeline;
+mod unseen;
 
 pub use bound::{Bound, Six};
 pub use file::{Descriptor, Directory, Inode, OpenFile};
 pub use mounts::Mounts;
 pub use path::{lexical, parent};
 pub use timeline::{Moment, Timeline};
+pub use unseen::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 use ahash::HashMap;
 use passed::Sent;

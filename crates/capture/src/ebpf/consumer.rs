@@ -104,7 +104,7 @@ impl Consumers {
         let rings = probe
             .rings
             .iter()
-            .map(|ring| Ring::new(ring, probe.ring_bytes))
+            .map(|ring| Ring::new(ring, probe.room_bytes))
             .collect::<Result<_, Error>>()?;
         let complete =
             Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);

@@ -83,7 +83,10 @@ pub(super) struct Probe<'o> {
     pub skel: EngineSkel<'o>,
     /// Of each CPU. Held here: to open a map by its number takes CAP_SYS_ADMIN.
     pub rings: Vec<MapHandle>,
+    /// So much should wait in one: above half of it calls are delayed, above three quarters all stop.
     pub ring_bytes: usize,
+    /// So much can.
+    pub room_bytes: usize,
     pub path: Path,
     /// By number: what possible CPUs there are.
     pub cpus: usize,
@@ -123,11 +126,13 @@ pub(super) fn load<'o>(
         .map_err(refused("prepare rings"))?;
     let mut skel = open.load().map_err(refused("load the eBPF program"))?;
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
+    let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(least_room(cpus)) };
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
     data.ring_bytes = ring_bytes as u64;
+    data.room_bytes = room_bytes as u64;
     data.chunk_bytes =
-        if path == Path::Dynptr { CHUNK.min(ring_bytes as u32 / 8) } else { FIXED_CHUNK };
-    let rings = (0..cpus).map(|_| ring(ring_bytes)).collect::<Result<Vec<_>, _>>()?;
+        if path == Path::Dynptr { CHUNK.min(room_bytes as u32 / 8) } else { FIXED_CHUNK };
+    let rings = (0..cpus).map(|_| ring(room_bytes)).collect::<Result<Vec<_>, _>>()?;
     for (cpu, ring) in (0u32..).zip(&rings) {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(ring)) as u32;
         skel.maps
@@ -136,13 +141,18 @@ pub(super) fn load<'o>(
             .map_err(refused("place a ring"))?;
     }
     plans.store(&mut skel).map_err(refused("load the capture plans"))?;
-    Ok(Probe { skel, rings, ring_bytes, path, cpus })
+    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, cpus })
 }
 
 impl Probe<'_> {
     /// Begins to watch.
     pub fn attach(&mut self) -> Result<(), Error> {
         self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))
+    }
+    /// Says that we detach soon: entries and exits are not told at the same moment.
+    pub fn leave(&mut self) {
+        let data = self.skel.maps.bss_data.as_deref_mut();
+        data.expect("the program has variables").leaving = 1;
     }
 }
 
@@ -186,16 +196,35 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
         .map_err(refused("make a ring"))
 }
 
-/// As much as stays in a processor's cache while it goes from the program to us, but no more than a sixty-fourth of the memory for all of them. Where nobody may be there
-/// to empty a ring while one call is recorded, it should hold a long one: where we share the program's only CPU, and beside another recorder, whose calls may
-/// keep the other CPUs to themselves just then, until we give up this one.
+/// Room that a ring has for the rest of calls under way, however little should wait in it.
+const ROOM: usize = 8 << 20;
+/// But rings of a small machine take no more than this part of its memory, together.
+const SHARE: usize = 16;
+
+/// What each ring has room for at least, where calls are delayed and not dropped. A call that waits
+/// for room keeps its CPU: where all CPUs make long calls at once, nobody is left to empty a ring.
+fn least_room(cpus: usize) -> usize {
+    power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, ROOM))
+}
+
+/// As much as stays in a processor's cache while it goes from the program to us, if the machine has
+/// the memory. Where nobody may be there to empty a ring while one call is recorded, it should hold a
+/// long one: where we share the program's only CPU, and beside another recorder, whose calls may keep
+/// the other CPUs to themselves just then, until we give up this one.
 fn ring_bytes(cpus: usize) -> usize {
-    let memory = rustix::system::sysinfo();
-    let all = memory.totalram as usize * memory.mem_unit as usize / 64;
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-    let most = if alone || others_record() { 256 << 20 } else { 8 << 20 };
-    let each = (all / cpus.max(1)).clamp(1 << 20, most);
-    1 << each.ilog2()
+    let large = alone || others_record();
+    let most = if large { 256 << 20 } else { ROOM };
+    power_of_two((memory() / 64 / cpus.max(1)).clamp(least_room(cpus), most))
+}
+
+fn memory() -> usize {
+    let memory = rustix::system::sysinfo();
+    memory.totalram as usize * memory.mem_unit as usize
+}
+
+fn power_of_two(bytes: usize) -> usize {
+    1 << bytes.ilog2()
 }
 
 /// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program of this name is loaded, besides ours.
@@ -208,7 +237,7 @@ pub fn usable() -> Result<Path, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(
         &mut object,
-        &Options { ring_bytes: Some(1 << 20), ..Options::default() },
+        &Options { ring_bytes: Some(1 << 20), drops: true, ..Options::default() },
         Scope::Family,
     )?;
     probe.attach()?;

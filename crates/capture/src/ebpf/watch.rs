@@ -187,6 +187,7 @@ impl<'o> Watch<'o> {
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
         let common =
             Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
+        common.word(offset_of!(common_state, cpus)).store(cpus_online(), Ordering::Release);
         // Before any thread is started: a kernel that refuses it finds none of ours left behind. What it sees meanwhile waits in the rings.
         probe.attach()?;
         let complete = recording.complete().map_err(Error::Journal)?;
@@ -322,6 +323,7 @@ impl<'o> Watch<'o> {
     }
 
     fn finish(mut self, recording: &Recording) -> Outcome {
+        self.probe.leave();
         let links = std::mem::take(&mut self.probe.skel.links);
         drop(links);
         let sealing = self.sealing.take();
@@ -364,6 +366,12 @@ impl<'o> Watch<'o> {
             journal_error,
         }
     }
+}
+
+/// How many CPUs there are on which our threads may run, as far as the kernel goes.
+fn cpus_online() -> u64 {
+    // SAFETY: takes a number.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
 }
 
 fn process_descriptor(pid: i32) -> Option<OwnedFd> {

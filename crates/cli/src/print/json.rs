@@ -24,18 +24,21 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         "seq": call.seq,
         "time": rfc3339(clock.epoch(call.entered)),
         "entered": call.entered,
-        "duration": call.left.filter(|_| call.returned()).map(|left| left.saturating_sub(call.entered)),
+        "duration": call.duration(),
         "pid": call.pid,
         "tid": call.tid,
         "call": name,
         "nr": call.nr,
         "args": args,
         "raw": call.args,
-        "result": call.returned().then_some(call.ret),
-        "error": call.errno().map(line::error_name),
+        "result": call.result(),
+        "error": call.error().map(line::error_name),
     });
     if let Some(variant) = shape.map(|s| s.name).filter(|v| *v != name) {
         object["variant"] = variant.into();
+    }
+    if !call.made() {
+        object["made"] = false.into();
     }
     if let Some(file) = file {
         object["file"] = file.into();

@@ -36,13 +36,12 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
         line.push(' ');
     }
     line.push_str(" = ");
-    print::result(
-        shape.map_or(abi::Ret::Int, |s| s.ret),
-        call.returned().then_some(call.ret),
-        &mut line,
-    );
+    print::result(shape.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
     if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
         line.push_str(&format!("<{}>", trace::text::escape(path)));
+    }
+    if !call.made() {
+        line.push_str(" (answered by a seccomp filter)");
     }
     line
 }

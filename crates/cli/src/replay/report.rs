@@ -115,6 +115,13 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         count(state.different)
     );
     row("final tree", if state.compared == 0 { "not compared" } else { &compared })?;
+    let unseen = |line: &&String| {
+        use trace::world::{BY_OPERATIONS, BY_STORES};
+        line.ends_with(BY_OPERATIONS) || line.ends_with(BY_STORES)
+    };
+    for line in state.excluded_lines.iter().filter(unseen) {
+        row("unrecorded", line)?;
+    }
     row(
         "outcome",
         match report.exit_code() {

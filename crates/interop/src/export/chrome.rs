@@ -32,8 +32,8 @@ impl Writer for Chrome {
             args["bytes"] = bytes.into();
         }
         let mut object = json!({"name": told.name(), "cat": "syscall", "ph": "X", "ts": micros(call.entered), "pid": call.pid, "tid": call.tid, "args": args});
-        match call.left.filter(|_| call.returned()) {
-            Some(left) => object["dur"] = micros(left.saturating_sub(call.entered)).into(),
+        match call.duration() {
+            Some(spent) => object["dur"] = micros(spent).into(),
             None => object["ph"] = "B".into(),
         }
         self.put(&object, out)?;

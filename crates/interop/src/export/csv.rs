@@ -52,13 +52,9 @@ impl Writer for Csv {
             call.tid.to_string(),
             told.name(),
             told.arguments(),
-            or_empty(call.returned().then(|| call.ret.to_string())),
-            or_empty(call.errno().map(|_| told.result())),
-            or_empty(
-                call.left
-                    .filter(|_| call.returned())
-                    .map(|left| left.saturating_sub(call.entered).to_string()),
-            ),
+            or_empty(call.result().map(|ret| ret.to_string())),
+            or_empty(call.error().map(|_| told.result())),
+            or_empty(call.duration().map(|spent| spent.to_string())),
             or_empty(told.path()),
             or_empty(told.bound.offset.map(|o| o.to_string())),
             or_empty(told.moved().map(|(n, _)| n.to_string())),

@@ -239,7 +239,7 @@ impl Writer for Perfetto {
             Packet { timestamp: Some(call.entered), track_event: Some(begin), ..Packet::default() },
             out,
         )?;
-        if let Some(left) = call.left.filter(|_| call.returned()) {
+        if let Some(left) = call.left.filter(|_| call.result().is_some()) {
             let end =
                 TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
             put(

@@ -2,29 +2,17 @@
 
 use super::Dispatcher;
 use crate::issue::Real;
-use abi::{Effect, Form, Kind, Role, Shape};
+use abi::{Form, Kind, Role, Shape};
 use trace::Call;
 use trace::world::{Bound, lexical, parent};
 
 const O_CREAT: u32 = 0o100;
 
 impl Dispatcher<'_> {
-    /// A shared writable mapping: what goes through it is in nobody's record.
-    pub(super) fn note_mapping(&mut self, call: &Call, bound: &Bound<Real>) {
-        const PROT_WRITE: u64 = 2;
-        const MAP_TYPE: u64 = 3;
-        const MAP_ANONYMOUS: u64 = 0x20;
-        if !call.shape().is_some_and(|s| s.effect == Effect::Map) || !call.succeeded() {
-            return;
-        }
-        // MAP_SHARED is 1, MAP_SHARED_VALIDATE 3. A mapping may become writable later, so the descriptor's access mode decides.
-        let shared = call.args[3] & MAP_TYPE != 2 && call.args[3] & MAP_ANONYMOUS == 0;
-        if let Some(d) = bound.fds[4]
-            .as_ref()
-            .filter(|d| shared && (call.args[2] & PROT_WRITE != 0 || d.file.status() & 3 == 2))
-        {
-            self.mapped.insert(d.file.inode.key);
-        }
+    /// Files that can change from now on without a call: what is read from them cannot be compared.
+    pub(super) fn note_unseen(&mut self, call: &Call, bound: &Bound<Real>) {
+        let changed = self.unrecorded.returned(&self.world, call, bound);
+        self.mapped.extend(changed.into_iter().map(|(file, _)| file.inode.key));
     }
 
     /// Keeps account of changes to directories; says whether the directory that this call lists changed since its listing began.

@@ -118,6 +118,13 @@ impl Facts {
         Some(node)
     }
 
+    /// The file can have been changed by what no record tells of.
+    pub fn unrecorded(&mut self, file: &Arc<OpenFile>, why: &'static str) {
+        if let Some(node) = self.behind(&Given { file: file.clone(), offset: None }) {
+            self.names.node_mut(node).uncertain = Some(why);
+        }
+    }
+
     /// The directory that stands under this path now.
     pub fn at(&mut self, path: &[u8]) -> NodeId {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
 //! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
+//! A record that is none in a frame that is right costs itself alone.
 //! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
 use super::repeats::{self, Known, REFERENCE, Reference};
@@ -13,6 +14,7 @@ use rustix::fs::Advice;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -51,6 +53,8 @@ pub(crate) struct Records {
     body: Vec<u8>,
     /// Bytes that the record at `at` takes up, with its ring's head.
     step: usize,
+    /// Records that stood between the last one that was taken and `at`, and were no good.
+    bad: u64,
     next: u64,
     damage: Damage,
     ended: bool,
@@ -73,6 +77,15 @@ enum Found {
     Cut,
     /// Something else.
     Other,
+}
+
+/// What stands where a record should begin, and how many bytes of it.
+enum Stands {
+    Record(Header),
+    /// Room in the ring that was given back.
+    Nothing(usize),
+    /// No record.
+    Rubbish(usize),
 }
 
 /// A record: its head, and its pieces as they lie in the journal.
@@ -100,6 +113,7 @@ impl Records {
             refers: false,
             body: Vec::new(),
             step: 0,
+            bad: 0,
             next: 0,
             damage: Damage::default(),
             ended: false,
@@ -132,15 +146,24 @@ impl Records {
     pub fn peek(&mut self) -> io::Result<Option<Header>> {
         loop {
             if self.at < self.frame {
-                if let Some(header) = self.whole_record() {
-                    return Ok(Some(header));
+                match self.stand() {
+                    Stands::Record(header) => return Ok(Some(header)),
+                    Stands::Nothing(step) => self.at += step,
+                    // The CRC was right and the record is not: a writer's mistake. It is passed over
+                    // alone, if it says how long it is.
+                    Stands::Rubbish(step) => {
+                        self.damage.bytes += step as u64;
+                        self.at += step;
+                        self.bad += 1;
+                    }
                 }
-                // The CRC was right and the records are not: a writer's mistake. The frame's rest is lost.
-                self.damage.bytes += (self.frame - self.at) as u64;
-                self.at = self.frame;
+                continue;
             }
             if self.ended || !self.next_frame()? {
                 self.ended = !self.grows;
+                if self.ended {
+                    self.damage.records += std::mem::take(&mut self.bad);
+                }
                 return Ok(None);
             }
         }
@@ -153,7 +176,9 @@ impl Records {
             .expect("peek has seen this record");
         let body = begin + size_of::<Header>()..begin + header.len as usize;
         self.at += self.step;
-        self.damage.records += header.seq.saturating_sub(self.next);
+        // Those that were no good had numbers, as far as anybody knows.
+        let bad = std::mem::take(&mut self.bad);
+        self.damage.records += header.seq.saturating_sub(self.next).max(bad);
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
             Some((mut piece, reference)) if known(&header, &reference.known()) => {
@@ -196,46 +221,19 @@ impl Records {
         self.body[..HEAD].copy_from_slice(piece.as_bytes());
     }
 
-    fn whole_record(&mut self) -> Option<Header> {
-        let mut begin = self.at;
-        let mut room = self.frame - self.at;
-        if self.ring {
-            let (head, len) = self.ring_head()?;
-            begin += RING_HEAD;
-            room = len;
-            self.step = head;
-        }
-        let rest = &self.buffer[begin..begin + room];
-        let (header, _) = Header::read_from_prefix(rest).ok()?;
-        let len = header.len as usize;
-        if !self.ring {
-            self.step = len;
-        }
-        let fits = len.is_multiple_of(8)
-            && len <= rest.len()
-            && header.seq >= self.next
-            && header.seq < u64::MAX;
-        (fits
-            && len >= size_of::<Header>()
-            && Pieces::new(&rest[size_of::<Header>()..len]).count_whole()
-                == Some(usize::from(header.pieces)))
-        .then_some(header)
-    }
-
-    /// Bytes that the next record takes up in the ring, and those of them that may be the record's; what the ring says to be none is behind us.
-    fn ring_head(&mut self) -> Option<(usize, usize)> {
-        loop {
-            let head = self.buffer[self.at..self.frame].first_chunk::<4>()?;
-            let word = u32::from_le_bytes(*head);
-            let len = (word & !RING_DISCARD) as usize;
-            let step = (RING_HEAD + len).next_multiple_of(8);
-            if step > self.frame - self.at {
-                return None;
+    /// What stands at `at`, within the frame.
+    fn stand(&mut self) -> Stands {
+        let rest = &self.buffer[self.at..self.frame];
+        let Some((step, body)) = (if self.ring { in_ring(rest) } else { alone(rest) }) else {
+            return Stands::Rubbish(rest.len());
+        };
+        let Some(body) = body else { return Stands::Nothing(step) };
+        match whole_record(&rest[body]).filter(|h| h.seq >= self.next && h.seq < u64::MAX) {
+            Some(header) => {
+                self.step = step;
+                Stands::Record(header)
             }
-            if word & RING_DISCARD == 0 {
-                return Some((step, len));
-            }
-            self.at += step;
+            None => Stands::Rubbish(step),
         }
     }
 
@@ -366,6 +364,31 @@ pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
     let ours =
         magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
     Ok((ours && magic[3] != VERSION).then_some(char::from(magic[3])))
+}
+
+/// In a ring: bytes that come before what follows, and where among them the record is, if it is one.
+/// `None`: not even that can be said.
+fn in_ring(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
+    let word = u32::from_le_bytes(*rest.first_chunk()?);
+    let len = (word & !RING_DISCARD) as usize;
+    let step = (RING_HEAD + len).next_multiple_of(8);
+    let body = (word & RING_DISCARD == 0).then_some(RING_HEAD..RING_HEAD + len);
+    (step <= rest.len()).then_some((step, body))
+}
+
+/// The same of a record without a ring's head.
+fn alone(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
+    let len = u32::from_le_bytes(*rest.first_chunk()?) as usize;
+    let whole = (size_of::<Header>()..=rest.len()).contains(&len) && len.is_multiple_of(8);
+    whole.then_some((len, Some(0..len)))
+}
+
+/// The head of the record at the beginning of `bytes`, if it and its pieces lie in them.
+fn whole_record(bytes: &[u8]) -> Option<Header> {
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    let len = header.len as usize;
+    let body = bytes.get(size_of::<Header>()..len).filter(|_| len.is_multiple_of(8))?;
+    (Pieces::new(body).count_whole() == Some(usize::from(header.pieces))).then_some(header)
 }
 
 fn is_magic(bytes: &[u8]) -> bool {

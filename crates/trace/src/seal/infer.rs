@@ -1,7 +1,7 @@
 //! What the sealed calls tell of files goes into tables of its own.
 
 use super::Place;
-use crate::document::{Document, Sealed};
+use crate::document::{Document, Sealed, Verdict};
 use crate::error::Error;
 use crate::storage::file_at;
 use std::io;
@@ -26,6 +26,11 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
     match found {
         Ok(found) => {
             document.summary.files = found.files;
+            let unseen = found.unseen.reasons();
+            if !unseen.is_empty() {
+                document.summary.verdict = Verdict::Incomplete;
+                document.summary.reasons.extend(unseen);
+            }
             document.summary.snapshot_bytes = found.copied_bytes;
             if found.uncopied > 0 {
                 document.summary.notes.push(format!(

@@ -6,7 +6,7 @@
 use super::window::Row;
 use crate::call::{Call, Event, Item};
 use crate::cell::{Inside, pieces};
-use crate::record::{COMPAT, Header, NO_EXIT};
+use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
 use crate::world::{Bound, Moment, Timeline, World, lexical};
 use abi::{Ret, Shape, arguments};
 use ahash::HashMap;
@@ -138,6 +138,7 @@ fn items(
 /// What needs no world.
 fn plain(header: &Header) -> Answer {
     let returned = header.flags & NO_EXIT == 0;
+    let made = header.flags & NOT_MADE == 0;
     let failed = returned && (-4095..0).contains(&header.ret);
     let error = failed.then(|| abi::errno_name(-header.ret as i32).unwrap_or("unknown"));
     let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
@@ -155,7 +156,8 @@ fn plain(header: &Header) -> Answer {
         variant: (shape.name != known.name()).then_some(shape.name),
         error,
         fd: descriptor(header, shape),
-        bytes: (shape.ret == Ret::Bytes && returned && header.ret >= 0).then_some(header.ret),
+        bytes: (shape.ret == Ret::Bytes && made && returned && header.ret >= 0)
+            .then_some(header.ret),
         ..Answer::default()
     }
 }

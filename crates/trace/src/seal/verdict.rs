@@ -3,7 +3,7 @@
 use super::window::Counts;
 use crate::document::{End, Summary, Verdict};
 use crate::journal::{Damage, Record};
-use crate::record::{COMPAT, Header, NO_EXIT, RecordKind};
+use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE, RecordKind};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
 const NOTES: usize = 20;
@@ -16,6 +16,7 @@ pub(super) struct Findings {
     calls: u64,
     unreturned: u64,
     compat: u64,
+    not_made: u64,
     gaps: u64,
     first: Option<u64>,
     last: Option<u64>,
@@ -35,7 +36,8 @@ impl Findings {
 
     pub fn call(&mut self, header: &Header) {
         self.calls += 1;
-        self.unreturned += u64::from(header.flags & NO_EXIT != 0);
+        self.unreturned += u64::from(header.flags & (NO_EXIT | NOT_MADE) == NO_EXIT);
+        self.not_made += u64::from(header.flags & NOT_MADE != 0);
         self.compat += u64::from(header.flags & COMPAT != 0);
     }
 
@@ -84,6 +86,13 @@ impl Findings {
         notes.extend(self.notes);
         if self.compat > 0 {
             notes.push(format!("{} 32-bit calls are recorded as numbers, without paths and data, and cannot be replayed", self.compat));
+        }
+        if self.not_made > 0 {
+            notes.push(format!(
+                "{} calls were answered by a seccomp filter and not made by the kernel: replay \
+                 leaves them out",
+                self.not_made
+            ));
         }
         Summary {
             verdict: if reasons.is_empty() { Verdict::Complete } else { Verdict::Incomplete },

@@ -22,7 +22,7 @@ impl<T: Default> World<T> {
     pub fn leave(&mut self, call: &Call, bound: &mut Bound<T>) {
         let alone = bound.moment == self.moment;
         self.moment += 1;
-        let Some(shape) = call.shape() else { return };
+        let Some(shape) = call.shape().filter(|_| call.made()) else { return };
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number)

@@ -20,6 +20,9 @@ impl<T: Default> World<T> {
         let mut bound = Bound { moment: self.moment, ..Bound::default() };
         let Some(shape) = call.shape() else { return bound };
         self.bind(call, shape, &mut bound, true);
+        if !call.made() {
+            return bound;
+        }
         if shape.uses.sends {
             self.send(call);
         }

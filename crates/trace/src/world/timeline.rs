@@ -60,6 +60,11 @@ where
             Some(left) if call.returned() => {
                 self.open.push(Reverse((left.max(call.entered), number)))
             }
+            // It is over when it is refused, with a result or without.
+            left if !call.made() => {
+                let left = left.unwrap_or(call.entered).max(call.entered);
+                self.open.push(Reverse((left, number)));
+            }
             _ => self.lost.push(number),
         }
         (number, call)

@@ -56,6 +56,7 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 	s->head.seen = t->seen;
 	s->plan = t->plan;
 	s->staged = 0;
+	s->sum = 0;
 	s->broken = 0;
 	s->retry = 0;
 	s->late = 0;
@@ -133,6 +134,25 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	return 0;
 }
 
+enum { SECCOMP_FILTER = 2, SIGSYS_BIT = 1 << (31 - 1) };
+
+/*
+ * A thread leaves the kernel without a call having begun, although we watch it for longer: a filter
+ * answered. The kernel asks filters before it tells tracepoints of a call (syscall_trace_enter,
+ * kernel/entry), and tells of its end in any case.
+ */
+static __always_inline bool answered(struct task_struct *task, bool known)
+{
+	return known && bpf_core_field_exists(task->seccomp.mode) &&
+	       task->seccomp.mode == SECCOMP_FILTER;
+}
+
+/* SECCOMP_RET_TRAP puts the number back where a result stands, and sends the thread SIGSYS. */
+static __always_inline bool trapped(struct task_struct *task, struct pt_regs *regs, long ret)
+{
+	return ret == (long)regs->orig_ax && task->pending.signal.sig[0] & SIGSYS_BIT;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 {
@@ -141,36 +161,53 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	if (!t)
 		return 0;
 	u32 phase = t->phase;
+	bool known = t->known;
 	t->phase = OUT;
+	t->known = 1;
 	if (phase == SKIPPED || phase == NEW || t->launching)
 		return 0;
 	u64 left = bpf_ktime_get_ns();
 	if (phase == OUT) {
 		/* We have not seen it begin. */
+		if (leaving)
+			return 0;
 		bool compat = is_compat(task);
 		t->entered = left;
 		registers(regs, compat, t->args);
 		t->nr = regs->orig_ax;
 		t->tid = task->pid;
-		t->flags = NO_ENTRY | (compat ? COMPAT : 0);
+		t->flags = answered(task, known) ? NOT_MADE : NO_ENTRY;
+		if (t->flags == NOT_MADE && trapped(task, regs, ret))
+			t->flags |= NO_EXIT;
+		t->flags |= compat ? COMPAT : 0;
 		t->retry = 0;
 		t->spoiled = 0;
 		t->seen = (struct seen){};
 		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
 	}
-	bool bad = ret < 0 && ret >= -4095;
-	if (!t->plan || !(outcomes & (bad ? FAILED : SUCCEEDED)))
+	u32 outcome = t->flags & NO_EXIT ? UNFINISHED : ret < 0 && ret >= -4095 ? FAILED : SUCCEEDED;
+	if (!t->plan || !(outcomes & outcome))
 		return 0;
 	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
 	struct scratch *s = scratch();
 	if (!p || !s)
 		return 0;
+	if (t->flags & NOT_MADE) {
+		/* Nothing has changed since: what it was given is there still. */
+		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
+		if (p->fd < 6)
+			see(task, (s32)t->args[p->fd], &t->seen);
+	}
 	head(s, task, t);
 	s->head.left = left;
-	s->head.ret = ret;
+	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
 	if (t->retry)
 		again(s, p, t->retry);
+	if (t->flags & NOT_MADE) {
+		call(s);
+		return 0;
+	}
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)

@@ -17,6 +17,7 @@ static __always_inline struct scratch *event(u32 pid, u32 tid)
 	u64 now = bpf_ktime_get_ns();
 	s->head = (struct header){ .pid = pid, .tid = tid, .entered = now, .left = now };
 	s->staged = 0;
+	s->sum = 0;
 	s->broken = 0;
 	s->spoiled = 0;
 	s->phase = EXIT;

@@ -36,6 +36,9 @@ typedef struct { int counter; } atomic_t;
 struct task_struct;
 struct signal_struct { atomic_t live; struct task_struct *group_exec_task; } KERNEL;
 struct sighand_struct;
+typedef struct { unsigned long sig[1]; } sigset_t;
+struct sigpending { sigset_t signal; } KERNEL;
+struct seccomp { int mode; } KERNEL;
 struct thread_info { u32 status; } KERNEL;
 struct task_struct {
 	struct thread_info thread_info;
@@ -45,6 +48,8 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
+	struct sigpending pending;
+	struct seccomp seccomp;
 } KERNEL;
 struct kernel_siginfo { int si_signo, si_errno, si_code; struct { struct { int _pid; } _kill; } _sifields; } KERNEL;
 struct seq_file;

@@ -4,7 +4,7 @@
 #include "kernel.h"
 
 enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
-enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4 };
+enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8 };
 
 /* What the call's descriptor led to when it was entered. */
 struct seen { u64 ino, offset; u32 dev; u16 mode, pad; };
@@ -78,6 +78,8 @@ struct common_state {
 	u64 asked;     /* requests that were made, */
 	u64 served;    /* those whose files were read, */
 	u64 kept;      /* and how many of the first of them have their answers in the journals, but for those that were refused */
+	u64 waiting;   /* CPUs that wait for room in their rings, */
+	u64 cpus;      /* of so many that user space may run on */
 	u64 patience;  /* nanoseconds to wait for that after a call; 0: whoever serves them has no other CPU, so that it is no use */
 };
 

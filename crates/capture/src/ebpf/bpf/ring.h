@@ -14,7 +14,11 @@ const volatile bool drops = false;
 const volatile u32 recorder = 0;
 /* And before attaching: who else records shows when this is loaded. */
 volatile u64 ring_bytes = 64 << 20;
+/* What the ring can hold: above what it should, there is room for the rest of calls under way. */
+volatile u64 room_bytes = 64 << 20;
 volatile u32 chunk_bytes = 1 << 20;
+/* Set when we are about to detach: what begins from then on is no longer ours. */
+volatile u32 leaving = 0;
 
 #define SCRATCH (16 << 10)
 #define STRING_BYTES 4096
@@ -34,6 +38,7 @@ struct scratch {
 	struct piece piece;    /* follows the head in a record */
 	u64 staged;            /* whether `piece` waits */
 	u64 addr;
+	u64 sum;               /* bytes of the ring that the call's records take so far */
 	u32 source, step, phase, retry;
 	u32 late, plan;
 	u32 spoiled;           /* a record of the call found no room */
@@ -72,50 +77,72 @@ static long spin(u32 i, void *ctx)
 	if (w->room) {
 		u32 at = bpf_get_smp_processor_id();
 		void *ring = bpf_map_lookup_elem(&rings, &at);
-		if (!ring || bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + w->room < ring_bytes)
+		if (!ring || bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + w->room < room_bytes)
 			return 1;
 	}
 	return bpf_ktime_get_ns() >= w->until;
 }
 
 /*
- * The fuller the ring and the longer the record, the longer its call is delayed (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
- * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who produces. Until it does, the last eighth is given out
- * ever more slowly: between two calls this CPU can run others, among them whom user space waits for; while a call waits it cannot. What the ring cannot take even so
- * waits for room, if it must four seconds: what then comes late is one long call, or many CPUs at once, while the disk stands still.
+ * Waits for room, if it must four seconds: what comes late is one long call, or many CPUs at once,
+ * while the disk stands still. Whoever waits keeps its CPU, and user space needs one to make room: if
+ * all CPUs would wait, nobody could, and the one that comes last goes without.
  */
-static __always_inline u64 hold_back(struct cpu_state *cpu, void *ring, u64 bytes)
+static __always_inline void await_room(u64 room, u64 begin)
 {
+	u32 zero = 0;
+	struct common_state *c = bpf_map_lookup_elem(&common, &zero);
+	struct wait w = { begin + 4000000000ULL, room };
+	if (!c)
+		return;
+	__sync_fetch_and_add(&c->waiting, 1);
+	/* A loop has a bound on its rounds, which may come before the time. */
+	for (int i = 0; i < 12 && *(volatile u64 *)&c->waiting < c->cpus; i++)
+		bpf_loop(1 << 23, spin, &w, 0);
+	__sync_fetch_and_add(&c->waiting, -1);
+}
+
+/*
+ * The fuller the ring was before this call and the more the call puts there, the longer it is delayed
+ * at its end (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes more than the
+ * disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who
+ * produces. Until it does, the last eighth is given out ever more slowly: between two calls this CPU
+ * can run others, among them whom user space waits for; while a call waits it cannot.
+ */
+static __always_inline u64 hold_back(struct scratch *s, struct cpu_state *cpu, void *ring, u32 kind)
+{
+	u64 bytes = s->head.len;
 	/* Since the ring was looked at last it has become no fuller than by what was put there. */
 	u64 room_taken = dynptrs ? bytes + 64 : (bytes < 8192 ? bytes * 8 : 65536) + 1024;
-	u64 waiting = cpu->at_most;
+	u64 waiting = cpu->at_most, own = s->sum;
 	cpu->at_most += room_taken;
+	s->sum += room_taken;
 	if (cpu->at_most < ring_bytes / 4 && waiting < cpu->wake_at)
 		return waiting;
 	waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 	cpu->at_most = waiting + room_taken;
-	if (drops || waiting < ring_bytes / 2)
+	bool fits = waiting + room_taken < room_bytes;
+	u64 before = waiting > own ? waiting - own : 0;
+	if (drops || (fits && (kind == PART || before < ring_bytes / 2)))
 		return waiting;
 	u64 begin = bpf_ktime_get_ns();
-	u64 fill = (waiting - ring_bytes / 2) * 1024 / (ring_bytes / 2);
-	u64 delay = fill * fill / 1024 * bytes * 20 / 1024;
-	delay = delay < 2000000 ? delay : 2000000;
-	u64 room = waiting < ring_bytes ? ring_bytes - waiting : 0;
-	if (room < ring_bytes / 8) {
-		u64 scarce = 400000 * (ring_bytes / 8) / (room + ring_bytes / 512);
-		delay = delay > scarce ? delay : scarce;
-	}
-	struct wait w = { begin + delay, ring_bytes / 2 };
-	if (waiting >= cpu->alarm_at) {
+	if (before >= cpu->alarm_at || waiting >= room_bytes / 4 * 3) {
 		cpu->alarm_at = ~0ULL;
 		bpf_ringbuf_output(&alarms, &waiting, sizeof(waiting), BPF_RB_FORCE_WAKEUP);
 	}
-	bpf_loop(1 << 20, spin, &w, 0);
-	w.room = room_taken;
-	w.until = begin + 4000000000ULL;
-	/* A loop has a bound on its rounds, which may come before the time. */
-	for (int i = 0; i < 12; i++)
-		bpf_loop(1 << 23, spin, &w, 0);
+	if (kind != PART && before >= ring_bytes / 2) {
+		u64 fill = (before - ring_bytes / 2) * 1024 / (ring_bytes / 2);
+		u64 delay = fill * fill / 1024 * (own + bytes) * 20 / 1024;
+		delay = delay < 2000000 ? delay : 2000000;
+		u64 room = waiting < room_bytes ? room_bytes - waiting : 0;
+		if (room < room_bytes / 8) {
+			u64 scarce = 400000 * (room_bytes / 8) / (room + room_bytes / 512);
+			delay = delay > scarce ? delay : scarce;
+		}
+		struct wait w = { begin + delay, room_bytes - ring_bytes / 2 };
+		bpf_loop(1 << 20, spin, &w, 0);
+	}
+	await_room(room_taken, begin);
 	cpu->held += bpf_ktime_get_ns() - begin;
 	return waiting;
 }
@@ -217,8 +244,8 @@ __noinline int emit(u32 kind)
 	s->head.cpu = at;
 	s->head.pieces = s->staged ? 1 : 0;
 	s->head.len = s->staged ? HEADS + ((len + 7) & ~7u) : sizeof(s->head);
-	u64 waiting = hold_back(cpu, ring, s->head.len);
-	if (kind == PART && waiting >= ring_bytes / 4)
+	u64 waiting = hold_back(s, cpu, ring, kind);
+	if (kind == PART && waiting >= room_bytes / 4)
 		cpu->long_calls++;
 	s->head.seq = cpu->seq;
 	u64 wake = waking(cpu, waiting);
@@ -319,7 +346,7 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	struct stretch *a = &s->stretch;
 	*a = (struct stretch){ addr, take, 0, what };
 	u32 at = bpf_get_smp_processor_id();
-	struct cpu_state *cpu = take > ring_bytes / 8 ? bpf_map_lookup_elem(&cpus, &at) : 0;
+	struct cpu_state *cpu = take > room_bytes / 8 ? bpf_map_lookup_elem(&cpus, &at) : 0;
 	if (cpu)
 		cpu->long_calls++;
 	if (take > chunk_bytes) {

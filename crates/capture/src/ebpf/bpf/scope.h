@@ -20,7 +20,8 @@ struct thread {
 	u8 launching;          /* nothing counts before its next program */
 	u8 spoiled;            /* a record of the call found no room */
 	u8 waits;              /* for its request that it may still make */
-	u8 pad[3];
+	u8 known;              /* we have seen it leave the kernel before */
+	u8 pad[2];
 	u64 ticket;            /* of a request to user space that was not served in time, or 0 */
 };
 

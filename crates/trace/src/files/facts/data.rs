@@ -140,16 +140,6 @@ impl Facts {
                     node.extend(end);
                 }
             }
-            Effect::Map => {
-                const PROT_WRITE: u64 = 2;
-                const MAP_SHARED: u64 = 1; // and MAP_SHARED_VALIDATE, 3
-                if call.args[2] & PROT_WRITE != 0
-                    && call.args[3] & MAP_SHARED != 0
-                    && node.kind == FileType::Regular
-                {
-                    node.uncertain = Some("it was written through a shared mapping");
-                }
-            }
             _ => {}
         }
     }

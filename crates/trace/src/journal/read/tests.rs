@@ -1,5 +1,7 @@
 //! Journals that something happened to.
 
+mod rings;
+
 use super::*;
 use crate::journal::Journal;
 use crate::record::Header;
