@@ -6,6 +6,7 @@
 
 mod along;
 mod attach;
+mod births;
 mod choices;
 mod convert;
 mod databases;
@@ -17,6 +18,7 @@ mod filesystems;
 mod forge;
 mod hostile;
 mod killed;
+mod limits;
 mod memory;
 mod one_row;
 mod orders;
