@@ -66,8 +66,9 @@ impl Tracer {
         }
     }
 
-    /// Children whose makers died before they could tell us of them.
-    pub fn release_orphans(&mut self) {
+    /// Children whose makers died before they could tell us of them. `dying`: this one's end is not
+    /// recorded yet, so that what its child has of it is still known.
+    pub fn release_orphans(&mut self, dying: Option<i32>) {
         while self.births.waits() {
             let (threads, joining) = (&self.threads, &self.joining);
             let may_tell =
@@ -75,7 +76,11 @@ impl Tracer {
             let process = |tid| present::status_number(tid, PROCESS);
             let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
             match origin {
-                Origin::Maker(maker) => self.born(child.tid, &maker, self.filters, Some(child)),
+                Origin::Maker(maker) => {
+                    let known = maker.making.is_thread() || dying == Some(maker.tid);
+                    self.missing.births += u64::from(!known);
+                    self.born(child.tid, &maker, self.filters, Some(child));
+                }
                 Origin::Unknown => {
                     let tid = child.tid;
                     let pid = present::status_number(tid, PROCESS).unwrap_or(tid);
@@ -164,10 +169,37 @@ impl Tracer {
     /// A thread is about to end: the call that it is in will not return.
     pub fn ending(&mut self, stopped: Stopped) {
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
+            let maker = thread.making.as_mut().filter(|m| !m.told).map(|making| {
+                making.told = true;
+                Maker { pid: thread.pid, tid: thread.tid, making: *making }
+            });
             self.unfinished(&mut thread);
-            self.threads.insert(thread.tid, thread);
+            let (tid, filtered) = (thread.tid, thread.filtered);
+            self.threads.insert(tid, thread);
+            if let Some(maker) = maker {
+                self.tell_for(maker, filtered);
+            }
         }
         stopped.resume(Until::Event, 0);
+    }
+
+    /// A maker was killed before it could tell of a child. It is at its last stop, and the kernel
+    /// still knows whose child is whose.
+    fn tell_for(&mut self, mut maker: Maker, filtered: bool) {
+        let children = present::children(maker.pid, maker.tid);
+        match children.into_iter().find(|child| !self.threads.contains_key(child)) {
+            Some(child) => {
+                let early = self.births.told(child);
+                self.born(child, &maker, filtered, early);
+            }
+            // There is none, or it is a thread, or another one's child (CLONE_PARENT).
+            None => {
+                maker.making.told = false;
+                if let Some(thread) = self.threads.get_mut(&maker.tid) {
+                    thread.making = Some(maker.making);
+                }
+            }
+        }
     }
 
     /// A thread has ended.
@@ -176,6 +208,7 @@ impl Tracer {
         if let Some(thread) = self.threads.remove(&tid) {
             let pid = thread.pid;
             self.gone(thread);
+            self.release_orphans(Some(tid));
             let last = !self.threads.values().any(|t| t.pid == pid);
             if !self.launching {
                 self.out.event(

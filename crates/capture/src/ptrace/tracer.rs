@@ -214,7 +214,7 @@ impl Tracer {
             self.stop_with_the_command();
         }
         self.tell_late_births();
-        self.release_orphans();
+        self.release_orphans(None);
         self.hurry_joining();
     }
 

@@ -18,7 +18,9 @@ fn under(how: &[&str], command: &Command, place: &Place) -> Command {
 /// The program is started as the recorder was: dispositions, mask, and all limits.
 #[test]
 fn the_program_inherits_what_the_recorder_was_started_with() {
-    let shown = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; cat /proc/self/limits";
+    // The first 31 signals: the C library has two of the others to itself.
+    let shown = "sed -nE 's/^(Sig(Blk|Ign|Cgt)).*(.{8})$/\\1 \\3/p' /proc/self/status; \
+                 cat /proc/self/limits";
     let argv = ["/bin/dash", "-c", shown];
     Place::each(|place| {
         for (name, how) in [
