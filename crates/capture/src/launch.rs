@@ -1,10 +1,10 @@
 //! Starts the command under watch.
 //!
 //! The child waits on a pipe until it is seized, so that its very first step as the command is seen. It inherits our descriptors that are not close-on-exec, our
-//! terminal and what we ignore, as if the shell had started it; SIGPIPE, which Rust ignores, is as it is by default.
+//! terminal, and the signal mask and dispositions that we were started with, as if the shell had started it.
 
 use crate::ptrace::seccomp;
-use crate::{Command, Error, Options};
+use crate::{Command, Error, Options, inherited};
 use nix::libc;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -109,7 +109,7 @@ pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error>
             if libc::read(wait_go.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
                 libc::_exit(127);
             }
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            inherited::restore();
             let doing = become_command(command, &filter, &program, &argv, &environment);
             let number = io::Error::last_os_error().raw_os_error().unwrap_or(0);
             let mut bytes = [0; 8];

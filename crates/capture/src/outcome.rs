@@ -24,4 +24,6 @@ pub struct Outcome {
     pub detached: bool,
     /// Why the journal could not be written; the program was left to itself then.
     pub journal_error: Option<trace::Error>,
+    /// What the engine knows that it did not see, a sentence each: the trace is incomplete.
+    pub missing: Vec<String>,
 }

@@ -74,6 +74,15 @@ pub(crate) fn threads(pid: i32) -> std::io::Result<impl Iterator<Item = i32>> {
         .filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
 }
 
+/// The children of a thread, if the kernel tells (`CONFIG_PROC_CHILDREN`).
+pub(crate) fn children(pid: i32, tid: i32) -> Vec<i32> {
+    std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect()
+}
+
 /// Emits a `Start` record of each of a process's threads, and what [`tell`] does.
 pub(crate) fn tell_all(
     out: &mut Out,

@@ -3,9 +3,12 @@
 //! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees when that thread ends, and they go on. Every stop is handled in
 //! turn by this one thread, so that records of one recording have one order, and a call that had returned before another was entered says so.
 
+mod births;
 mod calls;
 mod family;
 mod join;
+mod making;
+mod missing;
 mod near;
 pub(crate) mod seccomp;
 mod steps;
@@ -15,7 +18,7 @@ mod tracer;
 mod vectors;
 
 use crate::along::{Sealing, Tide};
-use crate::{Command, Engine, Error, Options, Outcome, launch};
+use crate::{Command, Engine, Error, Options, Outcome, launch, present};
 use near::Beside;
 use std::io;
 use std::sync::Arc;
@@ -112,13 +115,17 @@ fn launched(
 ) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(options, journal, beside);
     let mut child = launch::fork(command, options)?;
-    let held = stopped::seize(child.pid, stopped::HOLD)
+    let requests = if options.seccomp { stopped::FILTERED } else { stopped::HOLD };
+    let held = stopped::seize(child.pid, requests)
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
         // Its pipe closes, and it ends.
         return Err(Error::Refused { doing: "watch a process (ptrace)", source });
     }
-    tracer.threads.insert(child.pid, Thread::new(child.pid, child.pid));
+    // What a filter answers that we were started under never comes to ours.
+    let filtered = options.seccomp && present::status_number(child.pid, "Seccomp:") != Some(0);
+    tracer.filters = filtered;
+    tracer.threads.insert(child.pid, Thread { filtered, ..Thread::new(child.pid, child.pid) });
     tracer.main = Some(child.pid);
     tracer.ours = true;
     tracer.launching = true;

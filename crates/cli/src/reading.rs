@@ -43,7 +43,7 @@ pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
             path.display()
         )),
         Err(e) if e.is_full() => {
-            Some("free some space, or move the trace to another disk".to_owned())
+            Some("free some space, move the trace to another disk, or raise ulimit -f".to_owned())
         }
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Some("a trace belongs to who recorded it: read it as that user, or as root".to_owned())

@@ -75,6 +75,9 @@ pub struct Args {
     /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended, for tests
     #[arg(long, value_name = "N", hide = true)]
     pub seal_at: Option<u64>,
+    /// Look at what tells of a birth so many ticks late, as on a loaded machine, for tests (ptrace)
+    #[arg(long, value_name = "N", hide = true)]
+    pub late_births: Option<u32>,
     /// Replace the trace if it exists
     #[arg(long)]
     pub force: bool,
@@ -216,6 +219,7 @@ fn options(a: &Args) -> Result<capture::Options> {
         ring_bytes: a.buffer,
         drops: a.on_full == OnFull::Drop,
         write_rate: a.write_rate,
+        late_births: a.late_births.unwrap_or(0),
         seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
     })
 }
@@ -378,7 +382,7 @@ fn seal(
         final_state: !watched.detached,
         held_ns: watched.held.as_nanos() as u64,
         notes: watched.notes.clone(),
-        ..trace::End::default()
+        missing: watched.missing.clone(),
     };
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));

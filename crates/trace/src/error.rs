@@ -85,13 +85,11 @@ impl Error {
     pub(crate) fn damaged(file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Damaged { file: file.into(), what: what.into() }
     }
-    /// Whether a disk or a quota is full.
+    /// Whether a disk or a quota is full, or a file as long as RLIMIT_FSIZE allows.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Full { .. } => true,
-            Self::Io { source, .. } | Self::Plain(source) => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            Self::Io { source, .. } | Self::Plain(source) => crate::storage::is_full(source),
             _ => false,
         }
     }

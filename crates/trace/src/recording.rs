@@ -42,6 +42,13 @@ impl Recording {
             }
             other => other.map_err(Error::io("create", path))?,
         }
+        Self::begin(storage, path, about).inspect_err(|_| {
+            // Nothing is recorded: nothing is left behind.
+            let _ = std::fs::remove_dir_all(path);
+        })
+    }
+
+    fn begin(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
         let dir = directory(path).map_err(Error::io("open", path))?;
         lock(&dir, path)?;
         make_directory(&path.join("journal")).map_err(Error::io("create", path.join("journal")))?;

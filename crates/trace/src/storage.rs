@@ -106,6 +106,12 @@ pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether there is no room for more: the disk, the quota, or RLIMIT_FSIZE does not allow it.
+pub(crate) fn is_full(e: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Storage that remembers whether it was full: what writes through it may not pass the reason on (Parquet's writer does not always).
 pub(crate) struct Noticing<'a> {
     storage: &'a dyn Storage,
@@ -130,7 +136,7 @@ impl<'a> Noticing<'a> {
 
 fn notice<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
     if let Err(e) = &done
-        && matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        && is_full(e)
     {
         full.store(true, Relaxed);
     }

@@ -364,6 +364,7 @@ impl<'o> Watch<'o> {
             held: Duration::from_nanos(taken.held) + stopped,
             detached,
             journal_error,
+            missing: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Entries and exits of calls.
 
-use super::seccomp::{ARCH, X32};
+use super::making::Making;
+use super::seccomp::{self, ARCH, X32, installs_filter};
 use super::steps::End;
 use super::stopped::{ENTRY, EXIT, SECCOMP, Stopped, Until};
 use super::thread::{Pending, Phase, Thread};
@@ -32,28 +33,68 @@ impl Tracer {
             return stopped.resume(Until::Call, 0);
         }
         let until = match self.info.op {
-            ENTRY | SECCOMP => self.entry(stopped.tid()),
+            ENTRY => self.entry(&stopped),
             EXIT => self.exit(&stopped),
             _ => self.inside(stopped.tid()),
         };
         stopped.resume(until, 0);
     }
 
+    /// A seccomp filter asks us about a call (`--seccomp`).
+    pub fn asked(&mut self, stopped: Stopped) {
+        let tid = stopped.tid();
+        let ours = stopped.message().is_ok_and(|tag| tag == i32::from(seccomp::tag()));
+        if !ours {
+            // A filter of the program asks its tracer, and it has none (seccomp(2)).
+            let _ = stopped.answer(libc::ENOSYS);
+            let until = self.inside(tid);
+            return stopped.resume(until, 0);
+        }
+        // One that stops at every call has told of this one already.
+        let known = self
+            .threads
+            .get(&tid)
+            .is_some_and(|t| t.filtered && matches!(t.phase, Phase::In(_) | Phase::Skipped));
+        if known || stopped.call_info(&mut self.info).is_err() || self.info.op != SECCOMP {
+            let until = self.inside(tid);
+            return stopped.resume(until, 0);
+        }
+        let until = self.entry(&stopped);
+        stopped.resume(until, 0);
+    }
+
     /// How it goes on.
-    fn entry(&mut self, tid: i32) -> Until {
+    fn entry(&mut self, stopped: &Stopped) -> Until {
         let entered = now();
+        let tid = stopped.tid();
         let [number, args @ .., _] = self.info.words;
+        let arch = self.info.arch;
+        if self.until == Until::Event && installs_filter(arch, number, &args) {
+            self.filter_comes(tid, number, &args);
+        }
         let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
-        let native = self.info.arch == ARCH && number < X32;
+        if let Phase::In(_) = thread.phase {
+            self.missing.exits += 1;
+            if let Some(mut thread) = self.threads.remove(&tid) {
+                self.unfinished(&mut thread);
+                self.threads.insert(tid, thread);
+            }
+        }
+        let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
+        let native = arch == ARCH && number < X32;
         if self.launching && !(native && matches!(number as i64, libc::SYS_execve)) {
-            thread.phase = Phase::Skipped(number, args);
+            thread.phase = Phase::Skipped;
             return self.until;
+        }
+        thread.making = Making::of(tid, arch, number, &args, entered);
+        if let Some(making) = &mut thread.making {
+            making.uncover(stopped, arch, number, &args);
         }
         let (steps, flags) =
             if native { (self.plans.find(number, &args), 0) } else { (Some(0), COMPAT) };
         let Some(steps) = steps else {
-            thread.phase = Phase::Skipped(number, args);
-            return self.until;
+            thread.phase = Phase::Skipped;
+            return self.inside(tid);
         };
         let pending = Pending { tid, number: number as u32, flags, steps, args, entered };
         thread.waiting.clear();
@@ -77,20 +118,27 @@ impl Tracer {
         let tid = stopped.tid();
         let ret = self.info.words[0] as i64;
         let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
+        if let Some(mut making) = thread.making.take() {
+            making.cover(stopped);
+            // It made a child, and the kernel did not tell us of it.
+            self.missing.children += u64::from(ret > 0 && !making.told);
+        }
+        let until = if thread.filtered { Until::Call } else { self.until };
         let pending = match std::mem::replace(&mut thread.phase, Phase::Out) {
             Phase::In(pending) => pending,
-            Phase::Skipped(..) | Phase::New => return self.until,
+            Phase::Skipped | Phase::New => return until,
             // We have not seen it begin.
             Phase::Out => {
-                let Ok((number, args)) = stopped.registers() else { return self.until };
-                let Some(steps) = self.plans.find(number, &args) else { return self.until };
+                self.missing.entries += 1;
+                let Ok((number, args)) = stopped.registers() else { return until };
+                let Some(steps) = self.plans.find(number, &args) else { return until };
                 thread.waiting.clear();
                 Pending { tid, number: number as u32, flags: NO_ENTRY, steps, args, entered: left }
             }
         };
         if self.launching {
             // An exec that failed: the child tells us why.
-            return self.until;
+            return until;
         }
         let steps = &self.plans.steps(pending.steps).exit;
         let end = End { tid, pid: thread.pid, args: &pending.args, result: Some(ret) };
@@ -104,7 +152,28 @@ impl Tracer {
         if self.out.failed() {
             self.leave();
         }
-        self.until
+        until
+    }
+
+    /// A thread is about to get a filter of its own: from now on it stops at every call, as do the
+    /// other threads of its process if they get it too.
+    fn filter_comes(&mut self, tid: i32, number: u64, args: &[u64; 6]) {
+        self.filters = true;
+        let Some(pid) = self.threads.get(&tid).map(|t| t.pid) else { return };
+        let all =
+            number as i64 == libc::SYS_seccomp && args[1] & libc::SECCOMP_FILTER_FLAG_TSYNC != 0;
+        for thread in self.threads.values_mut().filter(|t| t.pid == pid) {
+            if thread.tid == tid {
+                thread.filtered = true;
+            } else if all && !thread.filtered {
+                // It runs to its next stop without another one until then.
+                thread.filtered = true;
+                self.missing.filters += 1;
+                if matches!(thread.phase, Phase::Skipped) {
+                    thread.phase = Phase::Out;
+                }
+            }
+        }
     }
 
     /// A call that will not be seen to return.

@@ -1,57 +1,110 @@
 //! Threads and processes: how they begin, become other programs, and end.
 
-use super::stopped::{Stopped, Until};
+use super::births::{Early, Maker, Origin};
+use super::making::Making;
+use super::seccomp::ARCH;
+use super::stopped::{Stop, Stopped, Until};
 use super::thread::{Phase, Thread};
 use super::tracer::Tracer;
-use crate::memory::read_u64;
 use crate::out::now;
 use crate::present;
 use nix::libc;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 use trace::record::{PieceKind, RecordKind};
 
-/// A child that stopped is held so long for its parent's stop; after that the parent is dead, and procfs is asked.
-const ORPHANED: Duration = Duration::from_millis(300);
+/// A thread that showed itself before its maker told of it, at this stop.
+type Held = Early<(Stopped, Stop)>;
+
+/// The status that an orphan's process is found by.
+const PROCESS: &str = "Tgid:";
 
 impl Tracer {
     /// A thread has made another one.
     pub fn fork(&mut self, stopped: Stopped) {
         let tid = stopped.tid();
-        if let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&tid)) {
-            let call = parent.call().or_else(|| stopped.registers().ok());
-            let flags = call.map_or(0, |(number, args)| clone_flags(tid, number, &args));
-            let (parent_pid, thread) = (parent.pid, flags & libc::CLONE_THREAD as u64 != 0);
-            let pid = if thread { parent_pid } else { child };
-            self.born(pid, child, [parent_pid as u64, tid as u64, flags, u64::from(!thread), 0, 0]);
+        // Killed at this very stop it tells nothing: its child is found when that shows itself.
+        if let (Some(thread), Ok(child)) = (self.threads.get_mut(&tid), stopped.message()) {
+            let mut making = thread.making.unwrap_or_else(|| {
+                // It was in the call when we came.
+                let call = stopped.registers().ok();
+                call.and_then(|(number, args)| Making::of(tid, ARCH, number, &args, 0))
+                    .unwrap_or_else(|| Making::new(libc::SIGCHLD as u64, 0))
+            });
+            let maker = Maker { pid: thread.pid, tid, making };
+            making.told = true;
+            making.cover(&stopped);
+            thread.making = Some(making);
+            let (filtered, early) = (thread.filtered, self.births.told(child));
+            self.born(child, &maker, filtered, early);
         }
         let until = self.inside(tid);
         stopped.resume(until, 0);
     }
 
-    fn born(&mut self, pid: i32, tid: i32, args: [u64; 6]) {
-        self.out.event(RecordKind::Start, now(), pid, tid, args);
-        self.threads.insert(tid, Thread::new(pid, tid));
-        if let Some(at) = self.early.iter().position(|(s, _, _)| s.tid() == tid) {
-            let (stopped, stop, _) = self.early.swap_remove(at);
-            self.stopped(stopped, stop);
+    /// A thread begins; what came of it before its maker told of it comes now.
+    fn born(&mut self, tid: i32, maker: &Maker, filtered: bool, early: Option<Held>) {
+        let thread = maker.making.is_thread();
+        let pid = if thread { maker.pid } else { tid };
+        let args =
+            [maker.pid as u64, maker.tid as u64, maker.making.flags, u64::from(!thread), 0, 0];
+        let repair = maker.making.in_child();
+        self.begins(Thread { repair, filtered, ..Thread::new(pid, tid) }, args, early);
+    }
+
+    fn begins(&mut self, thread: Thread, args: [u64; 6], early: Option<Held>) {
+        let tid = thread.tid;
+        self.out.event(RecordKind::Start, now(), thread.pid, tid, args);
+        if let Some(mut before) = self.threads.insert(tid, thread) {
+            // The number is used again, and we have not seen its thread end.
+            self.missing.ends += 1;
+            self.unfinished(&mut before);
+        }
+        match early {
+            Some(Early { ended: Some(status), .. }) => self.ended(tid, status),
+            Some(Early { held: Some((stopped, stop)), .. }) => self.stopped(stopped, stop),
+            _ => {}
         }
     }
 
-    /// Children whose parents died before they could tell us of them.
-    pub fn release_orphans(&mut self) {
-        while let Some(at) = self.early.iter().position(|(_, _, since)| since.elapsed() > ORPHANED)
-        {
-            let tid = self.early[at].0.tid();
-            let pid = present::status_number(tid, "Tgid:").unwrap_or(tid);
-            let parent = present::status_number(tid, "PPid:").unwrap_or(0);
-            let args = if pid == tid {
-                [parent as u64, parent as u64, 0, 1, 0, 0]
-            } else {
-                [pid as u64, pid as u64, present::SHARED_BY_THREADS, 0, 0, 0]
-            };
-            self.born(pid, tid, args);
+    /// Children whose makers died before they could tell us of them. `dying`: this one's end is not
+    /// recorded yet, so that what its child has of it is still known.
+    pub fn release_orphans(&mut self, dying: Option<i32>) {
+        while self.births.waits() {
+            let (threads, joining) = (&self.threads, &self.joining);
+            let may_tell =
+                |time| threads.values().any(|t| t.may_tell(time) || joining.contains_key(&t.pid));
+            let process = |tid| present::status_number(tid, PROCESS);
+            let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
+            match origin {
+                Origin::Maker(maker) => {
+                    let known = maker.making.is_thread() || dying == Some(maker.tid);
+                    self.missing.births += u64::from(!known);
+                    self.born(child.tid, &maker, self.filters, Some(child));
+                }
+                Origin::Unknown => {
+                    let tid = child.tid;
+                    let pid = present::status_number(tid, PROCESS).unwrap_or(tid);
+                    let parent = present::status_number(tid, "PPid:").unwrap_or(0) as u64;
+                    let args = if pid == tid {
+                        [parent, parent, 0, 1, 0, 0]
+                    } else {
+                        [pid as u64, pid as u64, present::SHARED_BY_THREADS, 0, 0, 0]
+                    };
+                    self.missing.births += 1;
+                    let filtered = self.filters;
+                    let thread = Thread { filtered, ..Thread::new(pid, tid) };
+                    self.begins(thread, args, Some(child));
+                }
+            }
         }
+    }
+
+    /// A thread is no more. A call that it was in will not return.
+    fn gone(&mut self, mut thread: Thread) {
+        if let Some(making) = thread.making.filter(|m| !m.told) {
+            self.births.maker_died(Maker { pid: thread.pid, tid: thread.tid, making });
+        }
+        self.unfinished(&mut thread);
     }
 
     /// A process runs a new program. The thread that called has taken the process's number; the others are gone.
@@ -61,8 +114,8 @@ impl Tracer {
         let time = now();
         if former != pid {
             // The leader disappeared without a word; its number now means the caller.
-            if let Some(mut leader) = self.threads.remove(&pid) {
-                self.unfinished(&mut leader);
+            if let Some(leader) = self.threads.remove(&pid) {
+                self.gone(leader);
             }
             if let Some(mut caller) = self.threads.remove(&former) {
                 caller.tid = pid;
@@ -116,44 +169,63 @@ impl Tracer {
     /// A thread is about to end: the call that it is in will not return.
     pub fn ending(&mut self, stopped: Stopped) {
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
+            let maker = thread.making.as_mut().filter(|m| !m.told).map(|making| {
+                making.told = true;
+                Maker { pid: thread.pid, tid: thread.tid, making: *making }
+            });
             self.unfinished(&mut thread);
-            self.threads.insert(thread.tid, thread);
+            let (tid, filtered) = (thread.tid, thread.filtered);
+            self.threads.insert(tid, thread);
+            if let Some(maker) = maker {
+                self.tell_for(maker, filtered);
+            }
         }
         stopped.resume(Until::Event, 0);
     }
 
+    /// A maker was killed before it could tell of a child. It is at its last stop, and the kernel
+    /// still knows whose child is whose.
+    fn tell_for(&mut self, mut maker: Maker, filtered: bool) {
+        let children = present::children(maker.pid, maker.tid);
+        match children.into_iter().find(|child| !self.threads.contains_key(child)) {
+            Some(child) => {
+                let early = self.births.told(child);
+                self.born(child, &maker, filtered, early);
+            }
+            // There is none, or it is a thread, or another one's child (CLONE_PARENT).
+            None => {
+                maker.making.told = false;
+                if let Some(thread) = self.threads.get_mut(&maker.tid) {
+                    thread.making = Some(maker.making);
+                }
+            }
+        }
+    }
+
     /// A thread has ended.
     pub fn ended(&mut self, tid: i32, status: i32) {
-        if let Some(at) = self.early.iter().position(|(s, _, _)| s.tid() == tid) {
-            // Killed while it was held; its parent's stop may still come, and its start would then follow its end.
-            let (stopped, _, _) = self.early.swap_remove(at);
-            stopped.resume(Until::Event, 0);
-        }
-        if let Some(mut thread) = self.threads.remove(&tid) {
-            self.unfinished(&mut thread);
-            let last = !self.threads.values().any(|t| t.pid == thread.pid);
+        self.late.retain(|(_, stopped)| stopped.tid() != tid);
+        if let Some(thread) = self.threads.remove(&tid) {
+            let pid = thread.pid;
+            self.gone(thread);
+            self.release_orphans(Some(tid));
+            let last = !self.threads.values().any(|t| t.pid == pid);
             if !self.launching {
                 self.out.event(
                     RecordKind::Exit,
                     now(),
-                    thread.pid,
+                    pid,
                     tid,
                     [u64::from(status as u32), u64::from(last), 0, 0, 0, 0],
                 );
             }
-            self.joining_ended(thread.pid, tid);
+            self.joining_ended(pid, tid);
+        } else if self.leaving.is_none() {
+            // Its maker's stop may still come.
+            self.births.ended(tid, status, now());
         }
         if self.main == Some(tid) {
             self.main_ended(status);
         }
-    }
-}
-
-fn clone_flags(tid: i32, number: u64, args: &[u64; 6]) -> u64 {
-    match number as i64 {
-        libc::SYS_clone => args[0] & 0xffff_ffff,
-        libc::SYS_clone3 => read_u64(tid, args[0]).unwrap_or(0),
-        libc::SYS_vfork => (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as u64,
-        _ => libc::SIGCHLD as u64,
     }
 }

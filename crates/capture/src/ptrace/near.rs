@@ -11,9 +11,10 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
 
 use super::stopped::Waited;
+use crate::inherited;
 use crate::policy::policy_of;
 use crate::spare::field;
-use crate::user::NUDGE;
+use crate::user::{Handlers, NUDGE};
 use nix::libc;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -78,8 +79,9 @@ pub(super) struct Near {
 const MISSES: u32 = 3;
 
 impl Near {
-    /// Starts it, for the thread that calls.
-    pub fn start(beside: Beside) -> Self {
+    /// Starts it, for the thread that calls. It nudges at once, so the handlers must be in place.
+    pub fn start(beside: Beside, _: &Handlers) -> Self {
+        inherited::hear(NUDGE);
         let shared =
             Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
         // SAFETY: takes nothing.
@@ -162,11 +164,10 @@ impl Drop for Near {
 
 fn watch(shared: &Shared, tracer: i32) {
     let mut bed: Option<Bed> = None;
-    let mut nudged = Instant::now();
+    let mut nudged: Option<Instant> = None;
     while !shared.done.load(Ordering::Acquire) {
-        std::thread::park_timeout(LOOK);
-        if nudged.elapsed() >= NUDGE_EVERY {
-            nudged = Instant::now();
+        if nudged.is_none_or(|last| last.elapsed() >= NUDGE_EVERY) {
+            nudged = Some(Instant::now());
             // SAFETY: takes numbers.
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, NUDGE) };
         }
@@ -176,6 +177,7 @@ fn watch(shared: &Shared, tracer: i32) {
                 None => bed = Some(Bed::new(tracer, shared)),
             }
         }
+        std::thread::park_timeout(LOOK);
     }
     if let Some(bed) = &mut bed {
         bed.far(shared);

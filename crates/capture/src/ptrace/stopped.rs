@@ -90,8 +90,11 @@ pub(crate) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACEEXEC
-    | libc::PTRACE_O_TRACEEXIT
-    | libc::PTRACE_O_TRACESECCOMP;
+    | libc::PTRACE_O_TRACEEXIT;
+
+/// And with a filter of ours. Without this request the kernel itself answers ENOSYS to a call that
+/// a filter of the program sends to its tracer, as it does where nobody traces (seccomp(2)).
+pub(crate) const FILTERED: i32 = HOLD | libc::PTRACE_O_TRACESECCOMP;
 
 /// No request: new threads of a held thread are not ours.
 pub(crate) const NOTHING: i32 = 0;
@@ -211,28 +214,61 @@ impl Stopped {
         .map(drop)
         .or(Err(Gone))
     }
-    /// The number that an event carries.
+    /// The number that an event carries. A thread that was killed may have gone on to its last stop
+    /// ([`Stop::Ending`]), whose number means something else: then it is gone.
     pub fn message(&self) -> Result<i32, Gone> {
         let mut message: libc::c_ulong = 0;
         request(libc::PTRACE_GETEVENTMSG, self.0, 0, std::ptr::from_mut(&mut message) as usize)
             .or(Err(Gone))?;
-        Ok(message as i32)
+        // "SIGTRAP | PTRACE_EVENT_foo << 8" (ptrace(2)).
+        match self.signal_info()?.si_code >> 8 {
+            libc::PTRACE_EVENT_EXIT => Err(Gone),
+            _ => Ok(message as i32),
+        }
     }
-    /// Number and arguments of the call that the thread is in, from its registers.
-    #[cfg(target_arch = "x86_64")]
-    pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
-        // SAFETY: all zeros is a value of the struct.
-        let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        request(libc::PTRACE_GETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize)
-            .or(Err(Gone))?;
-        Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
-    }
-    /// `si_code` and the sender of the signal that is being delivered.
-    pub fn sender(&self) -> Result<(i32, i32), Gone> {
+    fn signal_info(&self) -> Result<libc::siginfo_t, Gone> {
         // SAFETY: all zeros is a value of the struct.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         request(libc::PTRACE_GETSIGINFO, self.0, 0, std::ptr::from_mut(&mut info) as usize)
             .or(Err(Gone))?;
+        Ok(info)
+    }
+    /// Number and arguments of the call that the thread is in, from its registers.
+    #[cfg(target_arch = "x86_64")]
+    pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
+        let r = self.all_registers()?;
+        Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
+    }
+    fn all_registers(&self) -> Result<libc::user_regs_struct, Gone> {
+        // SAFETY: all zeros is a value of the struct.
+        let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        request(libc::PTRACE_GETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize)
+            .or(Err(Gone))?;
+        Ok(r)
+    }
+    /// Changes its registers.
+    pub fn change(&self, change: impl FnOnce(&mut libc::user_regs_struct)) -> Result<(), Gone> {
+        let mut r = self.all_registers()?;
+        change(&mut r);
+        request(libc::PTRACE_SETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize)
+            .map(drop)
+            .or(Err(Gone))
+    }
+    /// Answers the call that a seccomp filter asks us about, which is then not made.
+    #[cfg(target_arch = "x86_64")]
+    pub fn answer(&self, errno: i32) -> Result<(), Gone> {
+        // "The system call number may be changed to -1 to skip the call" (seccomp(2)).
+        self.change(|r| (r.orig_rax, r.rax) = (u64::MAX, i64::from(-errno) as u64))
+    }
+    /// Stores a word in its memory, read-only pages of its own included.
+    pub fn poke(&self, address: u64, word: u64) -> Result<(), Gone> {
+        request(libc::PTRACE_POKEDATA, self.0, address as usize, word as usize)
+            .map(drop)
+            .or(Err(Gone))
+    }
+    /// `si_code` and the sender of the signal that is being delivered.
+    pub fn sender(&self) -> Result<(i32, i32), Gone> {
+        let info = self.signal_info()?;
         // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD; else the field is some other number, which is not used.
         let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD {
             unsafe { info.si_pid() }

@@ -1,5 +1,6 @@
 //! What we know of a traced thread.
 
+use super::making::{Changed, Making};
 use crate::out::Waiting;
 
 /// Where a thread is.
@@ -10,7 +11,7 @@ pub(super) enum Phase {
     /// In its own code.
     Out,
     /// In a call that nobody asked for.
-    Skipped(u64, [u64; 6]),
+    Skipped,
     /// In a call that we record.
     In(Pending),
 }
@@ -38,18 +39,30 @@ pub(super) struct Thread {
     pub waiting: Waiting,
     /// It has stopped with its process.
     pub stopped: bool,
+    /// What it makes, in a call that makes threads.
+    pub making: Option<Making>,
+    /// What is to be put back at its first stop.
+    pub repair: Option<(Changed, u64)>,
+    /// It has a seccomp filter that is not ours, and stops at every call: what such a filter answers
+    /// never comes to ours.
+    pub filtered: bool,
 }
 
 impl Thread {
     pub fn new(pid: i32, tid: i32) -> Self {
-        Self { tid, pid, phase: Phase::New, waiting: Waiting::default(), stopped: false }
-    }
-    /// The call that it is in, as far as we know.
-    pub fn call(&self) -> Option<(u64, [u64; 6])> {
-        match &self.phase {
-            Phase::In(p) => Some((u64::from(p.number), p.args)),
-            Phase::Skipped(number, args) => Some((*number, *args)),
-            Phase::New | Phase::Out => None,
+        Self {
+            tid,
+            pid,
+            phase: Phase::New,
+            waiting: Waiting::default(),
+            stopped: false,
+            making: None,
+            repair: None,
+            filtered: false,
         }
+    }
+    /// Whether it may be about to tell of a child that was there at `time`.
+    pub fn may_tell(&self, time: u64) -> bool {
+        self.making.is_some_and(|m| !m.told && m.entered <= time)
     }
 }

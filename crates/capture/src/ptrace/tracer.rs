@@ -1,10 +1,12 @@
 //! The loop: wait for a stop, understand it, record it, let the thread go on.
 
+use super::births::Births;
 use super::join::Joining;
+use super::missing::Missing;
 use super::near::{Beside, Near};
 use super::steps::Scratch;
 use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
-use super::thread::Thread;
+use super::thread::{Phase, Thread};
 use crate::out::{Out, now};
 use crate::plans::Plans;
 use crate::present::OpenFiles;
@@ -19,8 +21,15 @@ use trace::record::RecordKind;
 /// Everything that the engine knows.
 pub(super) struct Tracer {
     pub threads: HashMap<i32, Thread>,
-    /// Children that stopped before their parent's stop told us of them.
-    pub early: Vec<(Stopped, Stop, Instant)>,
+    /// Threads that showed themselves before their makers told us of them.
+    pub births: Births<(Stopped, Stop)>,
+    /// What we know that we did not see.
+    pub missing: Missing,
+    /// Stops that tell of a birth are looked at so many ticks later: a test's way to load.
+    late_births: u32,
+    pub late: Vec<(u32, Stopped)>,
+    /// A thread may have a seccomp filter that is not ours.
+    pub filters: bool,
     pub joining: HashMap<i32, Joining>,
     pub out: Out,
     pub plans: Plans,
@@ -41,7 +50,7 @@ pub(super) struct Tracer {
     pub end: End,
     pub notes: Vec<String>,
     /// We are letting go of everybody, until then.
-    leaving: Option<Instant>,
+    pub leaving: Option<Instant>,
     pub detached: bool,
     asked: Asked,
     stop_asked: Option<Instant>,
@@ -52,17 +61,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Tracer {
     pub fn new(options: &Options, journal: Journal, beside: Beside) -> Self {
+        let handlers = Handlers::install();
         Self {
             threads: HashMap::new(),
-            early: Vec::new(),
+            births: Births::new(),
+            missing: Missing::default(),
+            late_births: options.late_births,
+            late: Vec::new(),
+            filters: false,
             joining: HashMap::new(),
             out: Out::new(journal),
             plans: Plans::new(options),
             scratch: Scratch::new(),
             info: CallInfo::default(),
             files: OpenFiles::default(),
-            near: Near::start(beside),
-            handlers: Handlers::install(),
+            near: Near::start(beside, &handlers),
+            handlers,
             until: if options.seccomp { Until::Event } else { Until::Call },
             main: None,
             ours: false,
@@ -123,25 +137,32 @@ impl Tracer {
     pub fn stopped(&mut self, stopped: Stopped, stop: Stop) {
         self.near.stop_of(stopped.tid());
         self.scratch.strings.forget();
+        if !self.late.is_empty() {
+            self.late.retain(|(_, other)| other.tid() != stopped.tid());
+        }
         let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
             // "The new child may stop before the parent's event is reported": hold it until we know whose child it is.
             return if self.leaving.is_some() {
                 stopped.detach(0)
             } else {
-                self.early.push((stopped, stop, Instant::now()))
+                self.births.stopped(stopped.tid(), (stopped, stop), now())
             };
         };
         if self.joining.contains_key(&thread.pid) {
             let pid = thread.pid;
             return self.joined(pid, stopped, stop);
         }
+        if let Some((changed, flags)) = thread.repair.take() {
+            let _ = changed.store(&stopped, flags);
+        }
         let was_stopped = std::mem::replace(&mut thread.stopped, matches!(stop, Stop::Group(_)));
         if self.leaving.is_some() {
             return self.leave_one(stopped, stop);
         }
-        let until = self.until;
         match stop {
-            Stop::Call | Stop::Seccomp => self.call(stopped),
+            Stop::Call => self.call(stopped),
+            Stop::Seccomp => self.asked(stopped),
+            Stop::Fork if self.late_births > 0 => self.late.push((self.late_births, stopped)),
             Stop::Fork => self.fork(stopped),
             Stop::Exec => self.exec(stopped),
             Stop::Ending => self.ending(stopped),
@@ -160,17 +181,19 @@ impl Tracer {
                 stopped.resume(until, signal);
             }
             Stop::VforkDone | Stop::Trap => {
-                let _ = until;
                 let until = self.inside(stopped.tid());
                 stopped.resume(until, 0);
             }
         }
     }
 
-    /// How a thread goes on from where it is: one that is in a call that we record stops at its exit.
+    /// How a thread goes on from where it is: one that is in a call that we record, or that makes
+    /// threads, stops at its exit.
     pub fn inside(&self, tid: i32) -> Until {
-        match self.threads.get(&tid).map(|t| &t.phase) {
-            Some(super::thread::Phase::In(_)) => Until::Call,
+        match self.threads.get(&tid) {
+            Some(t) if t.making.is_some() || t.filtered || matches!(t.phase, Phase::In(_)) => {
+                Until::Call
+            }
             _ => self.until,
         }
     }
@@ -190,8 +213,19 @@ impl Tracer {
             self.stop_asked = Some(Instant::now());
             self.stop_with_the_command();
         }
-        self.release_orphans();
+        self.tell_late_births();
+        self.release_orphans(None);
         self.hurry_joining();
+    }
+
+    fn tell_late_births(&mut self) {
+        for (ticks, stopped) in std::mem::take(&mut self.late) {
+            if ticks > 0 {
+                self.late.push((ticks - 1, stopped));
+            } else {
+                self.fork(stopped);
+            }
+        }
     }
 
     /// When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
@@ -211,7 +245,10 @@ impl Tracer {
             return;
         }
         self.leaving = Some(Instant::now() + PATIENCE);
-        for (stopped, _, _) in self.early.drain(..) {
+        for (_, stopped) in std::mem::take(&mut self.late) {
+            self.leave_one(stopped, Stop::Fork);
+        }
+        for (stopped, _) in self.births.drain() {
             stopped.detach(0);
         }
         for joining in std::mem::take(&mut self.joining).into_values() {
@@ -229,12 +266,16 @@ impl Tracer {
             && let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&stopped.tid()))
         {
             // It is watched from its birth, and stops by itself.
-            let child = Thread::new(parent.pid, child);
+            let repair = parent.making.and_then(|m| m.in_child());
+            let child = Thread { repair, ..Thread::new(parent.pid, child) };
             self.threads.insert(child.tid, child);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             if matches!(stop, Stop::Call) {
                 self.call_before_leaving(&stopped, &mut thread);
+            }
+            if let Some(making) = &mut thread.making {
+                making.cover(&stopped);
             }
             self.unfinished(&mut thread);
             self.detached = true;
@@ -245,6 +286,8 @@ impl Tracer {
     /// Ends the recording.
     pub fn finish(mut self) -> Outcome {
         for mut thread in std::mem::take(&mut self.threads).into_values() {
+            // Whoever is left when all have ended has ended unseen.
+            self.missing.ends += u64::from(self.leaving.is_none());
             self.unfinished(&mut thread);
         }
         drop(self.near);
@@ -256,6 +299,7 @@ impl Tracer {
             held: Duration::ZERO,
             detached: self.detached,
             journal_error,
+            missing: self.missing.reasons(),
         }
     }
 

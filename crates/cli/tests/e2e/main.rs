@@ -6,6 +6,7 @@
 
 mod along;
 mod attach;
+mod births;
 mod choices;
 mod convert;
 mod databases;
@@ -18,6 +19,7 @@ mod filtered;
 mod forge;
 mod hostile;
 mod killed;
+mod limits;
 mod memory;
 mod one_row;
 mod orders;
