@@ -17,6 +17,7 @@ use crate::frontier::Need;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Rare, Work};
 use crate::order::{Due, Pace};
+use crate::outside::Outside;
 use crate::pacer::Pacer;
 use crate::presence::Presence;
 use crate::selection::LeftOut;
@@ -24,6 +25,7 @@ use crate::shared::Shared;
 use crate::short::Short;
 use crate::source::Cause;
 use crate::undecided::Undecided;
+use crate::unnamed::Held;
 use crate::verify::Expected;
 use crate::{Error, Options, Progress};
 use abi::{Replay, Ret};
@@ -31,6 +33,7 @@ use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -108,6 +111,10 @@ pub(crate) struct Dispatcher<'a> {
     chosen: bool,
     /// Calls are left out, so that a descriptor may have to be opened first.
     leaves_out: bool,
+    /// What was open at the start and had no name.
+    pub unnamed: Held,
+    /// What others did.
+    pub outside: Outside,
     /// Threads of which the trace says where they came from.
     known: HashSet<u32>,
 }
@@ -138,6 +145,8 @@ impl<'a> Dispatcher<'a> {
             left_out: LeftOut::default(),
             chosen: options.selection.from == 0,
             leaves_out: options.selection.leaves_out(),
+            unnamed: Held::default(),
+            outside: Outside::default(),
             known: HashSet::default(),
         }
     }
@@ -193,7 +202,9 @@ impl<'a> Dispatcher<'a> {
         match event.kind {
             RecordKind::State => {
                 if let Some(cwd) = self.world.directory(event.tid) {
-                    self.pool.opened(&cwd.real, open_directory(&cwd.path));
+                    let unnamed = self.unnamed.directory(event);
+                    let fd = unnamed.unwrap_or_else(|| open_directory(&cwd.path));
+                    self.pool.opened(&cwd.real, fd);
                 }
             }
             RecordKind::Descriptor => self.present(event),
@@ -221,7 +232,8 @@ impl<'a> Dispatcher<'a> {
             self.pool.opened(&descriptor.real, raw::duplicate(first, true));
             return;
         }
-        let fd = raw::open(&file.path, file.status() & OPEN_FLAGS);
+        let unnamed = self.unnamed.file(event);
+        let fd = unnamed.unwrap_or_else(|| raw::open(&file.path, file.status() & OPEN_FLAGS));
         if fd >= 0 {
             raw::seek(fd as i32, file.offset(), 0);
             self.pool.opened(&descriptor.real, fd);
@@ -264,12 +276,23 @@ impl<'a> Dispatcher<'a> {
         Some(open)
     }
 
+    /// Does what others did before this call, when all that was dispatched is done.
+    #[cold]
+    fn others(&mut self, seq: u64) -> Result<(), Error> {
+        self.open_gate();
+        self.wait(self.number)?;
+        self.outside.happen(seq, Path::new("/"))
+    }
+
     fn skip(&mut self, why: &'static str) {
         *self.tally.skipped_by.entry(why).or_default() += 1;
     }
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
         let Some(mut open) = self.close(place) else { return Ok(()) };
+        if self.outside.concerns(call.seq) {
+            self.others(call.seq)?;
+        }
         let Open { bound, others, overlapped, contested, early, .. } = &mut open;
         let (overlapped, contested, early) = (*overlapped, *contested, *early);
         self.pacer.returned(&call);

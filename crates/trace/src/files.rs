@@ -10,15 +10,18 @@ mod live;
 mod manifest;
 mod names;
 mod node;
+mod outside;
 mod ranges;
+mod rivals;
 mod row;
 mod scan;
 mod scene;
 mod snapshot;
 mod table;
 
-pub use row::{Content, FileType, Final, Known, Origin, Row, State};
-pub use scan::{compared_xattr, content_hash};
+pub use outside::{Change, Done};
+pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
+pub use scan::{Differs, compared_xattr, digest};
 pub use snapshot::Copied;
 pub use table::{Origins, read_rows};
 
@@ -59,13 +62,17 @@ pub struct Circumstances {
     pub final_state: bool,
     /// Copy what the program opened and did not move. Needs `final_state`.
     pub snapshot: bool,
+    /// The trace holds all that the program did: what it did not do, others did.
+    pub whole: bool,
 }
 
 /// What [`infer`] wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Rows of `files.parquet`.
     pub files: u64,
+    /// Rows of `unnamed.parquet`; 0: there is no such table.
+    pub unnamed: u64,
     /// Bytes of initial content that the trace holds.
     pub initial_bytes: u64,
     /// Files whose final state could not be read.
@@ -74,6 +81,13 @@ pub struct Summary {
     pub copied_bytes: Option<u64>,
     /// Files that the snapshot could not copy.
     pub uncopied: u64,
+    /// Changes that no recorded call made; 0: there is no `outside.parquet`.
+    pub outside: u64,
+    /// How many files were so changed, those among them that no call looked at afterwards, and what
+    /// happened to the first ones, a few words each.
+    pub outside_files: u64,
+    /// See there.
+    pub outside_told: Vec<String>,
 }
 
 impl Circumstances {
@@ -86,6 +100,7 @@ impl Circumstances {
             moved: HashSet::default(),
             final_state,
             snapshot: about.snapshot,
+            whole: about.filter.is_empty() && ["ebpf", "ptrace"].contains(&&*about.engine),
         }
     }
 }
@@ -137,16 +152,29 @@ pub fn infer(
     } else {
         None
     };
-    let manifest = manifest::build(&mut facts.names, look, snapshot.as_mut())?;
+    let watched = facts.outside.watched;
+    let names = &mut facts.names;
+    let manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let changes = facts.changes();
+    if !changes.is_empty() {
+        outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
+    }
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
+    if !manifest.unnamed.is_empty() {
+        table::write_rows(storage.create(dir, UNNAMED)?, &manifest.unnamed)?;
+    }
     let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
     snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
     Ok(Summary {
         files: manifest.rows.len() as u64,
+        unnamed: manifest.unnamed.len() as u64,
         initial_bytes,
         unreadable: manifest.unreadable,
         copied_bytes,
         uncopied: manifest.uncopied,
+        outside: changes.len() as u64,
+        outside_files: outside::files(&changes, &manifest.late),
+        outside_told: outside::told(&changes, &manifest.late),
     })
 }
 
@@ -156,12 +184,39 @@ const MOST_MOVED: usize = 1 << 20;
 const FILES: &str = "files.parquet";
 const INITIAL: &str = "initial.parquet";
 const SNAPSHOT: &str = "snapshot.parquet";
+const UNNAMED: &str = "unnamed.parquet";
+const OUTSIDE: &str = "outside.parquet";
 
 impl Trace {
     /// The manifest: all names that the trace touched, in the order of their paths.
     pub fn files(&self) -> Result<Vec<Row>, Error> {
         let file = self.table(FILES)?;
         guarded(FILES, || read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string())))
+    }
+
+    /// Files that were open when the recording began and had lost their names.
+    pub fn unnamed(&self) -> Result<Vec<Unnamed>, Error> {
+        if !self.has_table(UNNAMED) {
+            return Ok(Vec::new());
+        }
+        let file = self.table(UNNAMED)?;
+        guarded(UNNAMED, || {
+            let rows = read_rows(file).map_err(|e| Error::damaged(UNNAMED, e.to_string()))?;
+            rows.into_iter()
+                .map(|row| {
+                    Unnamed::of(row).ok_or_else(|| Error::damaged(UNNAMED, "a row names no inode"))
+                })
+                .collect()
+        })
+    }
+
+    /// Changes that no recorded call made, in the order in which calls found them.
+    pub fn outside(&self) -> Result<Vec<Change>, Error> {
+        if !self.has_table(OUTSIDE) {
+            return Ok(Vec::new());
+        }
+        let file = self.table(OUTSIDE)?;
+        guarded(OUTSIDE, || outside::read(file).map_err(|e| Error::damaged(OUTSIDE, e.to_string())))
     }
 
     /// Where the initial content stands in the trace, in the order in which the trace is read.
@@ -211,6 +266,7 @@ fn follow(
 ) -> Result<Facts, Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
+    facts.outside.watched = about.whole;
     let mut world = Processes::new();
     let mut under_way = HashMap::default();
     for moment in Timeline::new(items) {
@@ -218,11 +274,14 @@ fn follow(
             Moment::Event(event) => happened(&event, &mut world, &mut facts),
             Moment::Enter(number, call) => {
                 let index = origins.enter(&call);
-                under_way.insert(number, (index, world.enter(&call)));
+                let bound = world.enter(&call);
+                facts.begins(number, &call, &bound);
+                under_way.insert(number, (index, bound));
             }
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
                 world.leave(&call, &mut bound);
+                let rival = facts.outside.rivals.leave(number);
                 if let Some(shape) = call.shape() {
                     let scene = scene(&call, shape, &bound, &world, &mut facts);
                     let subject = facts.returned(&call, shape, &scene);
@@ -230,6 +289,7 @@ fn follow(
                         directory.real.set(subject);
                     }
                 }
+                facts.outside.rivals.left(rival, under_way.is_empty());
                 origins.leave(index, facts.origins.drain(..))?;
             }
             Moment::Lost(number, call) => {
@@ -281,6 +341,7 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             if let Some(descriptor) = world
                 .descriptor(event.tid, event.args[0] as i32)
                 .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
+                && !facts.knows(&descriptor.file)
                 && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
             {
                 facts.leads(&descriptor.file, node);

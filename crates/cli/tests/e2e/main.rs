@@ -20,6 +20,7 @@ mod killed;
 mod memory;
 mod one_row;
 mod orders;
+mod others;
 mod place;
 mod proof;
 mod real;

@@ -78,7 +78,9 @@ fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     );
     let about = Circumstances { began: BEGAN, ..Circumstances::default() };
     let mut facts = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
-    let rows = manifest::build(&mut facts.names, false, None).expect("nothing is written").rows;
+    let rows = manifest::build(&mut facts.names, &facts.unnamed, false, false, None)
+        .expect("nothing is written")
+        .rows;
     rows.into_iter()
         .find(|row| Path::new(std::str::from_utf8(&row.path).unwrap()) == Path::new(path))
         .and_then(|row| row.initial)
