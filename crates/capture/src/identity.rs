@@ -1,5 +1,6 @@
 //! What a descriptor or a directory is, found out right at the stop, before the program can change it.
 
+use crate::climb::climb;
 use nix::libc;
 use std::ffi::CStr;
 use std::io::Write;
@@ -45,6 +46,9 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
         libc::readlink(name.as_ptr(), path[at..].as_mut_ptr().cast(), libc::PATH_MAX as usize)
     };
     path.truncate(at + usize::try_from(n).unwrap_or(0));
+    if n < 0 && identity.mode & libc::S_IFMT == libc::S_IFDIR {
+        path.extend(climb(name).unwrap_or_default());
+    }
     if path[at..].ends_with(GONE) && identity.mode != 0 && !stands(&path[at..], &identity) {
         identity.created |= UNNAMED;
     }

@@ -1,5 +1,8 @@
 //! Calls told by hand, and what they prove of the state before the first of them.
 
+mod links;
+mod outside;
+
 use super::manifest;
 use super::*;
 use crate::Piece;
@@ -33,7 +36,7 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
         |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
     let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
     for (mut call, seq) in calls.into_iter().zip(1..) {
-        (call.seq, call.entered) = (seq, seq * 10);
+        (call.seq, call.entered) = (seq, call.entered.max(seq * 10));
         call.left = call.left.or(Some(call.entered + 5));
         items.push(Item::Call(call));
     }
