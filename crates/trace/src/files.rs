@@ -152,7 +152,7 @@ pub fn infer(
     } else {
         None
     };
-    let watched = facts.outside.watched;
+    let watched = facts.names.watched;
     let names = &mut facts.names;
     let manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
     let changes = facts.changes();
@@ -266,7 +266,7 @@ fn follow(
 ) -> Result<Facts, Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
-    facts.outside.watched = about.whole;
+    facts.names.watched = about.whole;
     let mut world = Processes::new();
     let mut under_way = HashMap::default();
     for moment in Timeline::new(items) {

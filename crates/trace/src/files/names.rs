@@ -39,6 +39,8 @@ pub struct Names {
     pub blind: bool,
     /// Names that overlapping calls made or removed: nobody knows which one was the last.
     pub doubtful: HashSet<(NodeId, Box<[u8]>)>,
+    /// Everything that the program did is in the trace: looking for what others did makes sense.
+    pub watched: bool,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
 }
@@ -65,6 +67,7 @@ impl Names {
             replaced: Vec::new(),
             slashed: false,
             doubtful: HashSet::default(),
+            watched: false,
             appeared: Vec::new(),
             live: live.unwrap_or(Box::new(Blind)),
         };

@@ -77,11 +77,10 @@ static long one_name(u32 i, void *ctx)
 		w->mnt = 0;
 		return 1;
 	}
-	u32 len = BPF_CORE_READ(dentry, d_name.len) & 255, at = w->at;
-	w->at = before(s, at, BPF_CORE_READ(dentry, d_name.name), len);
-	if (w->at == at || w->at < 1)
-		return 1;
+	u32 len = BPF_CORE_READ(dentry, d_name.len) & 255;
+	w->at = before(s, w->at, BPF_CORE_READ(dentry, d_name.name), len);
 	w->at = before(s, w->at, "/", 1);
+	w->due += len + 1;
 	w->dentry = parent;
 	return 0;
 }
@@ -143,9 +142,10 @@ static __always_inline u32 describe(struct scratch *s, struct inode *inode, stru
 			w->at = before(s, w->at, " (deleted)", 10);
 			id->created |= UNNAMED;
 		}
+		u32 end = w->at;
 		bpf_loop(NAMES, one_name, 0, 0);
 		/* A path that does not fit is none: half of it would mean another file. */
-		if (w->mnt)
+		if (w->mnt || end - w->due != w->at)
 			return sizeof(*id);
 		at = w->at == END ? before(s, w->at, "/", 1) : w->at;
 	}

@@ -21,8 +21,6 @@ const STEADY: [u32; 6] = [0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_
 /// What is followed to tell others' changes from our own.
 #[derive(Default)]
 pub struct Outside {
-    /// Everything that the program did is in the trace: looking for what it did not do makes sense.
-    pub watched: bool,
     /// The calls that may have done it themselves.
     pub rivals: Rivals,
     /// What was found, in the order in which calls found it.
@@ -35,14 +33,14 @@ impl Facts {
     /// A call begins; `number` names it until it ends. One that changes files in a way that is not
     /// followed ends the search: nobody else can be blamed for what is found later.
     pub fn begins<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
-        if !self.outside.watched {
+        if !self.names.watched {
             return;
         }
         let not_followed = call.shape().is_none_or(|shape| {
             matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
         });
         if not_followed {
-            self.outside.watched = false;
+            self.names.watched = false;
             return;
         }
         self.outside.rivals.enter(number, call, bound);
@@ -51,8 +49,8 @@ impl Facts {
     /// Puts the model right where a call found what it does not explain.
     pub(super) fn others(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &mut [Led]) {
         let directories = std::mem::take(&mut self.names.appeared);
-        if !self.outside.watched || self.outside.changes.len() >= MOST {
-            self.outside.watched = false;
+        if !self.names.watched || self.outside.changes.len() >= MOST {
+            self.names.watched = false;
             return;
         }
         for dir in directories {
@@ -73,12 +71,16 @@ impl Facts {
                 continue;
             }
             match (call.errno(), place.slot) {
-                (None, Slot::Absent) if self.finds(call, &l.used) => {
+                (None, Slot::Absent | Slot::Unknown)
+                    if self.was_missing(place) && self.finds(call, &l.used) =>
+                {
                     if let Some(node) = self.appeared(call, shape, scene, place, Done::Made) {
                         place.slot = Slot::Node(node);
                     }
                 }
-                (Some(EEXIST), Slot::Absent) if alone => {
+                (Some(EEXIST), Slot::Absent | Slot::Unknown)
+                    if alone && self.was_missing(place) =>
+                {
                     self.appeared(call, shape, scene, place, Done::Made);
                 }
                 (None, Slot::Node(node)) if matches!(l.used.role, Role::Open(_)) => {
@@ -99,6 +101,16 @@ impl Facts {
             }
         }
         self.sizes(call, shape, scene, led);
+    }
+
+    /// Whether a call found nothing under this name, or one removed what stood there. Who follows
+    /// links finds nothing behind one that leads nowhere, too.
+    fn was_missing(&self, place: &Place) -> bool {
+        match place.slot {
+            Slot::Absent => true,
+            Slot::Unknown => self.names.node(place.dir).missing.contains(&place.name),
+            Slot::Node(_) => false,
+        }
     }
 
     /// Whether a call that succeeded found a name, and did not make it.
@@ -139,6 +151,10 @@ impl Facts {
                 .or_else(|| link_read(call, shape))
                 .unwrap_or_else(|| Seen::kind(FileType::Unknown)),
         };
+        // A link that led nowhere then was there.
+        if place.slot == Slot::Unknown && seen.kind == FileType::Link {
+            return None;
+        }
         // It has another name that we know of: somebody linked or moved it.
         if seen.id.is_some_and(|id| self.names.named(id).is_some()) {
             return None;
@@ -320,7 +336,7 @@ impl Facts {
 
     /// A call has dealt with these files.
     pub(super) fn dealt_with(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
-        if !self.outside.watched {
+        if !self.names.watched {
             return;
         }
         for l in led {

@@ -109,12 +109,17 @@ impl Names {
                     return Walk::Place(Place { dir: at, name, slot });
                 }
                 Slot::Unknown | Slot::Absent if proven => {
-                    let node = self
-                        .present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory));
-                    self.node_mut(node).followed = true;
-                    if slot == Slot::Absent {
+                    let was_missing = slot == Slot::Absent || self.node(at).missing.contains(&name);
+                    let (place, seen) =
+                        (Place { dir: at, name, slot }, Seen::kind(FileType::Directory));
+                    let node = if was_missing && self.watched {
+                        let node = self.appear(&place, &seen);
                         self.appeared.push(node);
-                    }
+                        node
+                    } else {
+                        self.present(&place, &seen)
+                    };
+                    self.node_mut(node).followed = true;
                     node
                 }
                 Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
