@@ -5,6 +5,7 @@
 //! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
 
 mod along;
+mod climb;
 mod command;
 mod die;
 mod ebpf;

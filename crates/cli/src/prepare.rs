@@ -52,6 +52,12 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     if made.skipped > 0 {
         talk.warn(format_args!("{} devices were not made", count(made.skipped)));
     }
+    if made.unread > 0 {
+        talk.warn(format_args!(
+            "{} symbolic links lead nowhere: the trace does not tell where they led",
+            count(made.unread)
+        ));
+    }
     if made.refused > 0 {
         talk.warn(format_args!(
             "{} owners or attributes could not be set here",

@@ -7,7 +7,7 @@ use crate::source::{Cause, Reading, Source};
 use abi::{Form, Kind, Shape};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use trace::files::{Content, Copied, FileType, Final, Origin, Row, State};
+use trace::files::{Change, Content, Copied, FileType, Final, Origin, Row, State, Unnamed};
 use trace::record::{AT_EXIT, CUT, PieceKind};
 use trace::world::{Mounts, parent};
 use trace::{Call, Item, Piece};
@@ -214,6 +214,19 @@ impl Source for Altered<'_> {
     }
     fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
         self.inner.snapshot()
+    }
+    fn unnamed(&self) -> Result<Vec<Unnamed>, Cause> {
+        self.inner.unnamed()
+    }
+    fn outside(&self) -> Result<Vec<Change>, Cause> {
+        let mut changes = self.inner.outside()?;
+        for change in &mut changes {
+            if let Some(new) = self.path(&change.path) {
+                change.path = new;
+            }
+            change.state.iter_mut().for_each(|state| self.state(state));
+        }
+        Ok(changes)
     }
     fn mounts(&self) -> Mounts {
         self.inner.mounts()

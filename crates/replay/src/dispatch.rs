@@ -18,6 +18,7 @@ use crate::frontier::Need;
 use crate::issue::Real;
 use crate::job::{Issue, Job, Rare, Work};
 use crate::order::{Due, Pace};
+use crate::outside::Outside;
 use crate::pacer::Pacer;
 use crate::presence::Presence;
 use crate::refusal::is_unclear;
@@ -26,6 +27,7 @@ use crate::shared::Shared;
 use crate::short::Short;
 use crate::source::Cause;
 use crate::undecided::Undecided;
+use crate::unnamed::Held;
 use crate::verify::Expected;
 use crate::{Error, Options, Progress};
 use abi::{Effect, Replay, Ret};
@@ -33,6 +35,7 @@ use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -114,6 +117,10 @@ pub(crate) struct Dispatcher<'a> {
     chosen: bool,
     /// Calls are left out, so that a descriptor may have to be opened first.
     leaves_out: bool,
+    /// What was open at the start and had no name.
+    pub unnamed: Held,
+    /// What others did.
+    pub outside: Outside,
     /// Threads of which the trace says where they came from.
     known: HashSet<u32>,
 }
@@ -146,6 +153,8 @@ impl<'a> Dispatcher<'a> {
             left_out: LeftOut::default(),
             chosen: options.selection.from == 0,
             leaves_out: options.selection.leaves_out(),
+            unnamed: Held::default(),
+            outside: Outside::default(),
             known: HashSet::default(),
         }
     }
@@ -233,12 +242,23 @@ impl<'a> Dispatcher<'a> {
         Some(open)
     }
 
+    /// Does what others did before this call, when all that was dispatched is done.
+    #[cold]
+    fn others(&mut self, seq: u64) -> Result<(), Error> {
+        self.open_gate();
+        self.wait(self.number)?;
+        self.outside.happen(seq, Path::new("/"))
+    }
+
     fn skip(&mut self, why: &'static str) {
         *self.tally.skipped_by.entry(why).or_default() += 1;
     }
 
     fn leave(&mut self, place: usize, call: Arc<Call>) -> Result<(), Error> {
         let Some(mut open) = self.close(place) else { return Ok(()) };
+        if self.outside.concerns(call.seq) {
+            self.others(call.seq)?;
+        }
         let Open { bound, others, overlapped, contested, early, .. } = &mut open;
         let (overlapped, contested, early) = (*overlapped, *contested, *early);
         self.pacer.returned(&call);

@@ -18,6 +18,7 @@ mod issue;
 mod job;
 pub mod latency;
 mod order;
+mod outside;
 mod pacer;
 pub mod prepare;
 mod presence;
@@ -33,6 +34,7 @@ pub mod source;
 pub mod state;
 pub mod tree;
 mod undecided;
+mod unnamed;
 mod unperformed;
 mod verify;
 

@@ -17,11 +17,40 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::Item;
-use trace::files::{Copied, FileType, Origin, Row, State};
+use trace::files::{Change, Copied, FileType, Origin, Row, State};
 use trace::record::PieceKind;
 
 /// Files kept open while content is written.
 const OPEN_FILES: usize = 64;
+
+/// A stretch of the file that holds what others brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Where it begins in that file.
+    pub base: u64,
+    /// Where it belongs in the file that was changed.
+    pub from: u64,
+    /// Its bytes.
+    pub len: u64,
+}
+
+/// The stretches, by the numbers by which `initial.parquet` means them.
+pub(crate) type Brought = HashMap<u32, Part>;
+
+/// Lays out what others brought, one stretch behind the other; how long all together are.
+pub(crate) fn lay_out(changes: &[Change]) -> (Brought, u64) {
+    let (mut brought, mut base) = (Brought::default(), 0u64);
+    for change in changes {
+        let size = change.state.as_ref().and_then(|state| state.size).unwrap_or(0);
+        let len = size.saturating_sub(change.from);
+        let (Some(number), Some(end)) = (change.file, base.checked_add(len)) else { continue };
+        if len > 0 {
+            brought.insert(number, Part { base, from: change.from, len });
+            base = end;
+        }
+    }
+    (brought, base)
+}
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +65,8 @@ pub struct Prepared {
     pub assumed: u64,
     /// Owners and attributes that this file system or this user could not set.
     pub refused: u64,
+    /// Symbolic links of which nobody read where they led: they lead nowhere.
+    pub unread: u64,
     /// By inode: links that a file had under names that the trace does not know, and which it therefore does not have here.
     pub links_elsewhere: HashMap<u64, u64>,
 }
@@ -71,18 +102,25 @@ pub enum PrepareError {
 }
 
 /// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
-pub fn prepare(source: &dyn Source, rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+/// `brought`: what others brought later, and the row of the file that is to hold it.
+pub(crate) fn prepare(
+    source: &dyn Source,
+    rows: &[Row],
+    brought: Option<(&Brought, &Row)>,
+    root: &Path,
+) -> Result<Prepared, PrepareError> {
     let (copied, origins) = (
         source.snapshot().map_err(PrepareError::Trace)?,
         source.origins().map_err(PrepareError::Trace)?,
     );
-    prepare_from(rows, copied, origins, || source.items(), root)
+    prepare_from(rows, brought, copied, origins, || source.items(), root)
 }
 
 /// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
 /// read than the origins need.
 fn prepare_from<I>(
     rows: &[Row],
+    brought: Option<(&Brought, &Row)>,
     copied: impl Iterator<Item = Result<Copied, Cause>>,
     origins: impl Iterator<Item = Result<Origin, Cause>>,
     items: impl FnOnce() -> Result<I, Cause>,
@@ -95,6 +133,7 @@ where
     let mut maker = Maker {
         tree,
         rows,
+        brought,
         done: Prepared::default(),
         groups: HashMap::default(),
         open: VecDeque::new(),
@@ -129,6 +168,8 @@ fn failed(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
 struct Maker<'a> {
     tree: Tree,
     rows: &'a [Row],
+    /// Which origins are no initial content, and the row of the file that they go to.
+    brought: Option<(&'a Brought, &'a Row)>,
     done: Prepared,
     /// The first name of each link group.
     groups: HashMap<u32, &'a Row>,
@@ -167,8 +208,14 @@ impl<'a> Maker<'a> {
                 other => other.map_err(|e| ("making directory", e.into()))?,
             },
             FileType::Link => {
-                let target = state.target.as_deref().filter(|t| !t.is_empty()).unwrap_or(b"?");
-                symlinkat(OsStr::from_bytes(target), dir, name)
+                let target = match state.target.as_deref().filter(|t| !t.is_empty()) {
+                    Some(target) => target.to_vec(),
+                    None => {
+                        self.done.unread += 1;
+                        nowhere(state.size)
+                    }
+                };
+                symlinkat(OsStr::from_bytes(&target), dir, name)
                     .map_err(|e| ("making symlink", e.into()))?;
             }
             FileType::Fifo => mknodat(dir, name, Type::Fifo, Mode::RUSR | Mode::WUSR, 0)
@@ -252,13 +299,22 @@ impl<'a> Maker<'a> {
                 call = Some(calls.next().ok_or_else(missing)??);
             }
             // A file that had lost its name when the recording began has no row.
-            let (Some(call), Some(row)) = (&call, by_file.get(&origin.file)) else { continue };
+            let part = self.brought.and_then(|(parts, row)| Some((parts.get(&origin.file)?, row)));
+            let row = part.map(|(_, row)| row).or_else(|| by_file.get(&origin.file).copied());
+            let (Some(call), Some(row)) = (&call, row) else { continue };
             if row.initial.as_ref().is_none_or(|s| s.kind != FileType::Regular) {
                 continue;
             }
             let mut at = origin.at;
             let mut offset = origin.offset;
             let mut left = origin.len;
+            if let Some((part, _)) = part {
+                let Some(within) = offset.checked_sub(part.from).filter(|at| *at < part.len) else {
+                    continue;
+                };
+                offset = part.base + within;
+                left = left.min(part.len - within);
+            }
             for piece in call.pieces.iter().filter(|p| p.kind == PieceKind::Data) {
                 if left == 0 {
                     break;
@@ -354,6 +410,15 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// A target of this size that does not exist, and cannot be created.
+fn nowhere(size: Option<u64>) -> Vec<u8> {
+    let mut target = vec![b'?'; size.unwrap_or(3).clamp(1, 4095) as usize];
+    if target.len() > 2 {
+        target[1] = b'/';
+    }
+    target
+}
+
 /// The inode and the number of links that a file had under names that the trace does not know.
 fn links_elsewhere(fd: &OwnedFd, state: &State) -> io::Result<Option<(u64, u64)>> {
     let Some(links) = state.links.filter(|_| state.kind != FileType::Directory) else {
@@ -380,7 +445,7 @@ pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
     Ok(found)
 }
 
-fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let n = rustix::io::pwrite(fd, bytes, offset)?;
         if n == 0 {

@@ -97,6 +97,19 @@ impl Spread {
     }
 }
 
+/// What processes that were not recorded did, and was done here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Others {
+    /// Changes made.
+    pub changes: u64,
+    /// Changes that could not be made here.
+    pub failed: u64,
+    /// Files that they are about.
+    pub files: u64,
+    /// The first of these files, with what happened to them and before which call.
+    pub lines: Vec<String>,
+}
+
 /// What a replay did and found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -130,6 +143,8 @@ pub struct Report {
     /// Of the calls performed by no one, those that something refused which is not in the file
     /// system: a filter, a limit, memory. Their errors are taken as recorded.
     pub refused: u64,
+    /// What others did to the program's files while it was recorded.
+    pub others: Others,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

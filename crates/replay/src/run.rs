@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatcher;
 use crate::frontier::{Frontier, WINDOW};
+use crate::outside::Outside;
 use crate::refusal::OUTSIDE;
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
@@ -9,7 +10,7 @@ use crate::shared::Shared;
 use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
-use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state};
+use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state, unnamed};
 use ahash::HashMap;
 use std::cmp::Reverse;
 use std::path::Path;
@@ -101,10 +102,15 @@ fn initial(
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
             sandbox::confine(source.directory(), &[])?;
+            let (brought, bytes) = prepare::lay_out(&source.outside().map_err(Error::Trace)?);
+            let later = unnamed::row_of_brought(rows, bytes);
+            let unnamed = source.unnamed().map_err(Error::Trace)?;
+            let rows = &unnamed::with_shelf(rows, unnamed, later.as_ref());
+            let brought = later.as_ref().map(|row| (&brought, row));
             Ok(if prepared {
                 prepare::look(rows, root)?
             } else {
-                prepare::prepare(source, rows, root)?
+                prepare::prepare(source, rows, brought, root)?
             })
         });
         end(confined)
@@ -138,13 +144,19 @@ fn calls(
     powers: Powers,
 ) -> Result<Report, Error> {
     let rows = source.rows().map_err(Error::Trace)?;
-    let made = initial(source, &rows, options.prepared, root)?;
+    let mut made = initial(source, &rows, options.prepared, root)?;
     let notes = if options.trusted {
         Vec::new()
     } else {
         sandbox::confine(source.directory(), &busiest(&rows))?
     };
     progress.prepared(&made);
+    let changes = source.outside().map_err(Error::Trace)?;
+    let (brought, bytes) = prepare::lay_out(&changes);
+    let later = unnamed::row_of_brought(&rows, bytes);
+    let mut held =
+        unnamed::Held::open(source, &rows, later.as_ref(), root, &mut made.links_elsewhere)?;
+    let outside = Outside::new(changes, held.brought.take(), brought);
     let prepared = Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed };
     let shared = Arc::new(Shared {
         frontier: Frontier::new(if options.preload {
@@ -155,7 +167,10 @@ fn calls(
         open: AtomicBool::new(!options.preload),
         options: options.clone(),
         listings: Listings::default(),
-        rules: Rules { owners: powers.any_user, links_elsewhere: made.links_elsewhere },
+        rules: Rules {
+            owners: powers.any_user,
+            links_elsewhere: std::mem::take(&mut made.links_elsewhere),
+        },
         powers,
         begun: OnceLock::new(),
         times: Mutex::default(),
@@ -173,16 +188,27 @@ fn calls(
         broken: Mutex::default(),
     });
     let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
+    dispatcher.unnamed = held;
+    dispatcher.outside = outside;
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let tally = std::mem::take(&mut dispatcher.tally);
     let left_out = std::mem::take(&mut dispatcher.left_out);
     let undecided = std::mem::take(&mut dispatcher.undecided).into_paths();
+    let others = std::mem::take(&mut dispatcher.outside.others);
     drop(dispatcher);
 
+    let mut notes = notes;
+    if made.unread > 0 {
+        notes.push(format!(
+            "{} symbolic links lead nowhere here: the trace does not tell where they led",
+            made.unread
+        ));
+    }
     let mut report = Report {
         calls: tally.calls,
         notes,
         skipped_by: tally.skipped_by,
+        others,
         elapsed_s: tally.elapsed.as_secs_f64(),
         ..Report::default()
     };

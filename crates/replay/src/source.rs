@@ -1,9 +1,9 @@
 //! What is replayed: a trace, or items made by hand.
 
 use std::os::fd::BorrowedFd;
-use trace::files::{Copied, Origin, Row};
+use trace::files::{Change, Copied, Origin, Row, Unnamed};
 use trace::world::Mounts;
-use trace::{Item, Trace, Want};
+use trace::{Event, Item, Trace, Want};
 
 /// A boxed cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -21,6 +21,22 @@ pub trait Source: Sync {
     /// What a snapshot holds of the initial content.
     fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
         Ok(Box::new(std::iter::empty()))
+    }
+    /// Files that were open when the recording began and had lost their names.
+    fn unnamed(&self) -> Result<Vec<Unnamed>, Cause> {
+        Ok(Vec::new())
+    }
+    /// Changes that no recorded call made.
+    fn outside(&self) -> Result<Vec<Change>, Cause> {
+        Ok(Vec::new())
+    }
+    /// All events, in their order.
+    fn events(&self) -> Result<Reading<'_, Event>, Cause> {
+        Ok(Box::new(self.items()?.filter_map(|item| match item {
+            Ok(Item::Event(event)) => Some(Ok(event)),
+            Ok(Item::Call(_)) => None,
+            Err(e) => Some(Err(e)),
+        })))
     }
     /// The recorded machine's mounts.
     fn mounts(&self) -> Mounts;
@@ -56,6 +72,15 @@ impl Source for Trace {
     }
     fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
         Ok(Box::new(Trace::snapshot(self)?.map(|copied| copied.map_err(Cause::from))))
+    }
+    fn unnamed(&self) -> Result<Vec<Unnamed>, Cause> {
+        Ok(Trace::unnamed(self)?)
+    }
+    fn outside(&self) -> Result<Vec<Change>, Cause> {
+        Ok(Trace::outside(self)?)
+    }
+    fn events(&self) -> Result<Reading<'_, Event>, Cause> {
+        Ok(Box::new(Trace::events(self).map(|event| event.map_err(Cause::from))))
     }
     fn mounts(&self) -> Mounts {
         Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use trace::files::{Content, FileType, Final, Known, Row, State, compared_xattr, content_hash};
+use trace::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,17 +209,19 @@ fn bytes(
     match content {
         Content::None => {}
         Content::Not(reason) => report.exclude(path, reason.clone()),
-        Content::Hash(known, expected) => {
-            if let Known::Extents(extents) = known {
-                let known: u64 = extents.iter().map(|e| e.1).sum();
-                report.exclude(
-                    path,
-                    format!("{} of {size} bytes are not in the trace", size.saturating_sub(known)),
-                );
+        Content::Hash(digest) => {
+            let unstated = digest.unstated(size);
+            if unstated > 0 {
+                report.exclude(path, format!("{unstated} of {size} bytes are not in the trace"));
             }
-            let got = content_hash(file, known, size)?;
-            if got != *expected {
-                report.differ(path, "content", hex(expected), hex(&got));
+            match digest.differs(file, size)? {
+                None => {}
+                Some(Differs::Hash(got)) => {
+                    report.differ(path, "content", hex(&digest.hash), hex(&got))
+                }
+                Some(Differs::NoZero(at)) => {
+                    report.differ(path, "content", "a hole", format!("data at byte {at}"))
+                }
             }
         }
     }

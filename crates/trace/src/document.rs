@@ -16,7 +16,7 @@ use std::path::Path;
 /// The format that this program writes.
 pub const MAJOR: u32 = 1;
 /// Grows when something is added that older readers may ignore.
-pub const MINOR: u32 = 2;
+pub const MINOR: u32 = 3;
 /// The document's name.
 pub(crate) const NAME: &str = "trace.json";
 /// A longer one is not read.
@@ -148,6 +148,8 @@ pub struct Summary {
     pub last: Option<u64>,
     /// Files in the manifest.
     pub files: u64,
+    /// Files that were changed by processes that were not recorded.
+    pub outside: u64,
     /// Bytes that the snapshot holds; `None`: none was taken.
     pub snapshot_bytes: Option<u64>,
     /// The recorder was killed: what was recorded of later times (`CLOCK_MONOTONIC`) may follow from what was not. `None`: it was not, or wrote everything in one order.

@@ -10,15 +10,18 @@ mod live;
 mod manifest;
 mod names;
 mod node;
+mod outside;
 mod ranges;
+mod rivals;
 mod row;
 mod scan;
 mod scene;
 mod snapshot;
 mod table;
 
-pub use row::{Content, FileType, Final, Known, Origin, Row, State};
-pub use scan::{compared_xattr, content_hash};
+pub use outside::{Change, Done};
+pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
+pub use scan::{Differs, compared_xattr, digest};
 pub use snapshot::Copied;
 pub use table::{Origins, read_rows};
 
@@ -59,6 +62,8 @@ pub struct Circumstances {
     pub final_state: bool,
     /// Copy what the program opened and did not move. Needs `final_state`.
     pub snapshot: bool,
+    /// The trace holds all that the program did: what it did not do, others did.
+    pub whole: bool,
 }
 
 /// What [`infer`] wrote.
@@ -66,6 +71,8 @@ pub struct Circumstances {
 pub struct Summary {
     /// Rows of `files.parquet`.
     pub files: u64,
+    /// Rows of `unnamed.parquet`; 0: there is no such table.
+    pub unnamed: u64,
     /// Bytes of initial content that the trace holds.
     pub initial_bytes: u64,
     /// Files whose final state could not be read.
@@ -76,6 +83,13 @@ pub struct Summary {
     pub uncopied: u64,
     /// What happened to files without a call.
     pub unseen: Unseen,
+    /// Changes that no recorded call made; 0: there is no `outside.parquet`.
+    pub outside: u64,
+    /// How many files were so changed, those among them that no call looked at afterwards, and what
+    /// happened to the first ones, a few words each.
+    pub outside_files: u64,
+    /// See there.
+    pub outside_told: Vec<String>,
 }
 
 /// What happened to files without a call, as far as calls tell.
@@ -138,6 +152,7 @@ impl Circumstances {
             moved: HashSet::default(),
             final_state,
             snapshot: about.snapshot,
+            whole: about.filter.is_empty() && ["ebpf", "ptrace"].contains(&&*about.engine),
         }
     }
 }
@@ -189,17 +204,30 @@ pub fn infer(
     } else {
         None
     };
-    let manifest = manifest::build(&mut facts.names, look, snapshot.as_mut())?;
+    let watched = facts.names.watched;
+    let names = &mut facts.names;
+    let manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let changes = facts.changes();
+    if !changes.is_empty() {
+        outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
+    }
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
+    if !manifest.unnamed.is_empty() {
+        table::write_rows(storage.create(dir, UNNAMED)?, &manifest.unnamed)?;
+    }
     let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
     snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
     Ok(Summary {
         files: manifest.rows.len() as u64,
+        unnamed: manifest.unnamed.len() as u64,
         initial_bytes,
         unreadable: manifest.unreadable,
         copied_bytes,
         uncopied: manifest.uncopied,
         unseen: Unseen::of(&unrecorded, &manifest.rows),
+        outside: changes.len() as u64,
+        outside_files: outside::files(&changes, &manifest.late),
+        outside_told: outside::told(&changes, &manifest.late),
     })
 }
 
@@ -209,12 +237,39 @@ const MOST_MOVED: usize = 1 << 20;
 const FILES: &str = "files.parquet";
 const INITIAL: &str = "initial.parquet";
 const SNAPSHOT: &str = "snapshot.parquet";
+const UNNAMED: &str = "unnamed.parquet";
+const OUTSIDE: &str = "outside.parquet";
 
 impl Trace {
     /// The manifest: all names that the trace touched, in the order of their paths.
     pub fn files(&self) -> Result<Vec<Row>, Error> {
         let file = self.table(FILES)?;
         guarded(FILES, || read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string())))
+    }
+
+    /// Files that were open when the recording began and had lost their names.
+    pub fn unnamed(&self) -> Result<Vec<Unnamed>, Error> {
+        if !self.has_table(UNNAMED) {
+            return Ok(Vec::new());
+        }
+        let file = self.table(UNNAMED)?;
+        guarded(UNNAMED, || {
+            let rows = read_rows(file).map_err(|e| Error::damaged(UNNAMED, e.to_string()))?;
+            rows.into_iter()
+                .map(|row| {
+                    Unnamed::of(row).ok_or_else(|| Error::damaged(UNNAMED, "a row names no inode"))
+                })
+                .collect()
+        })
+    }
+
+    /// Changes that no recorded call made, in the order in which calls found them.
+    pub fn outside(&self) -> Result<Vec<Change>, Error> {
+        if !self.has_table(OUTSIDE) {
+            return Ok(Vec::new());
+        }
+        let file = self.table(OUTSIDE)?;
+        guarded(OUTSIDE, || outside::read(file).map_err(|e| Error::damaged(OUTSIDE, e.to_string())))
     }
 
     /// Where the initial content stands in the trace, in the order in which the trace is read.
@@ -264,6 +319,7 @@ fn follow(
 ) -> Result<(Facts, Unrecorded), Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
+    facts.names.watched = about.whole;
     let mut world = Processes::new();
     let mut unrecorded = Unrecorded::default();
     let mut under_way = HashMap::default();
@@ -277,12 +333,15 @@ fn follow(
             }
             Moment::Enter(number, call) => {
                 let index = origins.enter(&call);
-                under_way.insert(number, (index, world.enter(&call)));
+                let bound = world.enter(&call);
+                facts.begins(number, &call, &bound);
+                under_way.insert(number, (index, bound));
             }
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
                 world.leave(&call, &mut bound);
                 let changed = unrecorded.returned(&world, &call, &bound);
+                let rival = facts.outside.rivals.leave(number);
                 if let Some(shape) = call.shape().filter(|_| call.made()) {
                     let scene = scene(&call, shape, &bound, &world, &mut facts);
                     let subject = facts.returned(&call, shape, &scene);
@@ -293,6 +352,7 @@ fn follow(
                 for (file, why) in changed {
                     facts.unrecorded(&file, why);
                 }
+                facts.outside.rivals.left(rival, under_way.is_empty());
                 origins.leave(index, facts.origins.drain(..))?;
             }
             Moment::Lost(number, call) => {
@@ -344,6 +404,7 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             if let Some(descriptor) = world
                 .descriptor(event.tid, event.args[0] as i32)
                 .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
+                && !facts.knows(&descriptor.file)
                 && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
             {
                 facts.leads(&descriptor.file, node);

@@ -227,6 +227,11 @@ pub const CREATED: u64 = 2;
 /// [`Identity::created`]: an importer made it up: of it only the type, device, inode, offset and path mean something.
 pub const MADE_UP: u64 = 4;
 
+/// What the kernel puts behind the path of a file that has lost its name (`d_path` in fs/d_path.c).
+pub const GONE: &[u8] = b" (deleted)";
+/// [`Identity::created`]: the name is gone: ` (deleted)` stands behind the path that it was.
+pub const UNNAMED: u64 = 8;
+
 /// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
@@ -257,7 +262,7 @@ pub struct Identity {
     pub magic: u32,
     /// Device number of a device node.
     pub rdev: u64,
-    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell. [`MADE_UP`].
+    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell. [`MADE_UP`]. [`UNNAMED`].
     pub created: u64,
     /// Reserved, zero.
     pub spare: u64,
@@ -267,6 +272,14 @@ impl Identity {
     /// Whether an importer made it up.
     pub const fn is_made_up(&self) -> bool {
         self.created & MADE_UP != 0
+    }
+    /// The name that the file had, if it has lost it; `path` is what the kernel showed. The text
+    /// behind it proves nothing, as a file may be called so: what counts is that the engine saw
+    /// the name gone, or that no links are left.
+    pub fn lost_name<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        let told = self.ino != 0 && self.mode != 0 && !self.is_made_up();
+        let gone = self.created & UNNAMED != 0 || told && self.links == 0;
+        path.strip_suffix(GONE).filter(|_| gone)
     }
     /// Whether this open made the file, if the engine could tell.
     pub const fn was_created(&self) -> Option<bool> {

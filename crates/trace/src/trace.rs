@@ -12,6 +12,7 @@ mod thrift;
 pub(crate) use guard::guarded;
 pub use read::{Reader, Want};
 
+use crate::call::{Event, Item};
 use crate::document::{About, Document, Segment, State, Summary};
 use crate::error::Error;
 use crate::recording::{Progress, recover_at};
@@ -124,5 +125,13 @@ impl Trace {
     /// All calls and events in the order of entry, in bounded memory.
     pub fn read(&self, want: Want) -> Reader {
         Reader::new(self.clone(), want)
+    }
+    /// All events in their order; no call is read.
+    pub fn events(&self) -> impl Iterator<Item = Result<Event, Error>> + use<> {
+        Reader::of_events(self.clone()).filter_map(|item| match item {
+            Ok(Item::Event(event)) => Some(Ok(event)),
+            Ok(Item::Call(_)) => None,
+            Err(e) => Some(Err(e)),
+        })
     }
 }

@@ -104,6 +104,23 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         let what = "calls failed for reasons that are not in the file system: taken as recorded";
         row("refused", &format!("{} {what}", count(report.refused)))?;
     }
+    let others = &report.others;
+    if others.files > 0 {
+        let failed = if others.failed > 0 {
+            format!(", {} could not be made here", count(others.failed))
+        } else {
+            String::new()
+        };
+        row(
+            "others",
+            &format!(
+                "{} changes of {} files by processes that were not recorded{failed}: {}",
+                count(others.changes),
+                count(others.files),
+                others.lines.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+            ),
+        )?;
+    }
     let excluded = if state.excluded == 0 {
         String::new()
     } else {

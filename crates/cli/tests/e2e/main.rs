@@ -23,6 +23,7 @@ mod limits;
 mod memory;
 mod one_row;
 mod orders;
+mod others;
 mod place;
 mod proof;
 mod real;

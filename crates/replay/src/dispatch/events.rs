@@ -17,7 +17,9 @@ impl Dispatcher<'_> {
             RecordKind::State => {
                 self.catch_up()?;
                 if let Some(cwd) = self.world.directory(event.tid) {
-                    self.pool.opened(&cwd.real, open_directory(&cwd.path));
+                    let unnamed = self.unnamed.directory(event);
+                    let fd = unnamed.unwrap_or_else(|| open_directory(&cwd.path));
+                    self.pool.opened(&cwd.real, fd);
                 }
             }
             RecordKind::Descriptor => {
@@ -57,7 +59,8 @@ impl Dispatcher<'_> {
             self.pool.opened(&descriptor.real, raw::duplicate(first, true));
             return;
         }
-        let fd = raw::open(&file.path, file.status() & OPEN_FLAGS);
+        let unnamed = self.unnamed.file(event);
+        let fd = unnamed.unwrap_or_else(|| raw::open(&file.path, file.status() & OPEN_FLAGS));
         if fd >= 0 {
             raw::seek(fd as i32, file.offset(), 0);
             self.pool.opened(&descriptor.real, fd);

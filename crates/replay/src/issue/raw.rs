@@ -133,12 +133,36 @@ pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
 
 /// openat(2) of an absolute or relative path (a NUL is added).
 pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
+    /// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
+    const PIECE: usize = 2048;
+    const PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+    let (mut rest, mut at) = (path, i64::from(abi::AT_FDCWD));
+    while rest.len() > PIECE
+        && let Some(end) = rest[..PIECE].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
+    {
+        let below = open_at(at, &rest[..end], PATH_DIRECTORY);
+        leave(at);
+        if below < 0 {
+            return below;
+        }
+        (at, rest) = (below, &rest[end + 1..]);
+    }
+    let opened = open_at(at, rest, flags);
+    leave(at);
+    opened
+}
+
+fn open_at(dir: i64, path: &[u8], flags: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
-    plain(
-        Sysno::openat,
-        [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0],
-    )
+    plain(Sysno::openat, [dir as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0])
+}
+
+/// Closes a directory on the way.
+fn leave(dir: i64) {
+    if let Ok(fd @ 0..) = i32::try_from(dir) {
+        close(fd);
+    }
 }
 
 /// mknod(2) of a name (a NUL is added).

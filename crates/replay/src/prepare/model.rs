@@ -448,6 +448,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     let root = tempfile::tempdir().unwrap();
     prepare_from(
         &rows,
+        None,
         std::iter::empty(),
         origins.into_iter().map(Ok),
         || Ok(teller.items.iter().cloned().map(Ok)),

@@ -2,6 +2,7 @@ use super::*;
 use crate::prepare::tests_support::{file, make, row};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use trace::files::{Known, digest};
 
 /// A prepared tree, and the manifest of just this tree.
 fn tree() -> (tempfile::TempDir, Vec<Row>) {
@@ -31,8 +32,7 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
             state.links = Some(if state.group.is_some() { 2 } else { 1 });
             let file = std::fs::File::open(&path).unwrap();
             let size = file.metadata().unwrap().len();
-            content =
-                Content::Hash(Known::Whole, content_hash(&file, &Known::Whole, size).unwrap());
+            content = Content::Hash(digest(&file, Known::Whole, size).unwrap());
         }
         row.last = Final::Present(state, content);
     }

@@ -7,6 +7,7 @@ mod data;
 mod doubts;
 mod errors;
 mod made;
+mod outside;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -19,6 +20,7 @@ use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 const O_CREAT: u64 = 0o100;
@@ -40,12 +42,16 @@ pub struct Facts {
     pub names: Names,
     /// Files behind open file descriptions.
     open: HashMap<u64, (Weak<OpenFile>, NodeId)>,
+    /// Files that had lost their names when the recording began, by device and inode.
+    pub unnamed: BTreeMap<(u64, u64), NodeId>,
     /// When to look for open files that are gone.
     sweep: usize,
     /// When the recording began, less a clock tick.
     began: u64,
     /// Errors that may tell more at the end.
     doubts: Vec<doubts::Doubt>,
+    /// What was done by others than the recorded processes.
+    pub outside: outside::Outside,
     /// Initial content found and not yet taken away.
     pub origins: Vec<Origin>,
 }
@@ -67,9 +73,11 @@ impl Facts {
         Self {
             names,
             open: HashMap::default(),
+            unnamed: BTreeMap::new(),
             sweep: 1024,
             began: began.saturating_sub(TICK),
             doubts: Vec::new(),
+            outside: outside::Outside::default(),
             origins: Vec::new(),
         }
     }
@@ -77,14 +85,26 @@ impl Facts {
     /// A directory that a process has as its root or working directory, or a file that was open, at the start.
     pub fn stood(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = seen_of(identity);
+        if identity.lost_name(path).is_some() {
+            return Some(self.unnamed(&seen));
+        }
         match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-            Walk::Place(place) if deleted(path).is_none() || place.slot != Slot::Unknown => {
-                Some(self.names.present(&place, &seen))
-            }
-            Walk::Place(_) => Some(self.names.nameless(true, &seen)),
+            Walk::Place(place) => Some(self.names.present(&place, &seen)),
             Walk::At(node) => Some(node),
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => None,
         }
+    }
+
+    /// A file that had lost its name when the recording began. Two descriptors may lead to one.
+    fn unnamed(&mut self, seen: &Seen) -> NodeId {
+        let Some(key) = seen.id else { return self.names.nameless(true, seen) };
+        if let Some(node) = self.unnamed.get(&key) {
+            return *node;
+        }
+        let node = self.names.named(key).unwrap_or_else(|| self.names.nameless(true, seen));
+        self.names.node_mut(node).unnamed = true;
+        self.unnamed.insert(key, node);
+        node
     }
 
     /// An open file leads to this.
@@ -97,6 +117,11 @@ impl Facts {
         self.names.node_mut(node).opened = true;
     }
 
+    /// Whether it is known where an open file leads.
+    pub fn knows(&self, file: &OpenFile) -> bool {
+        self.open.contains_key(&file.id)
+    }
+
     /// The file behind a descriptor.
     fn behind(&mut self, given: &Given) -> Option<NodeId> {
         let file = &given.file;
@@ -107,6 +132,11 @@ impl Facts {
             return None;
         }
         let seen = seen_of(&file.identity);
+        if file.identity.lost_name(&file.path).is_some() {
+            let node = self.unnamed(&seen);
+            self.leads(file, node);
+            return Some(node);
+        }
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
             Walk::Place(place) => {
                 self.names.present(&place, &Seen { attributes: Default::default(), ..seen })
@@ -171,7 +201,8 @@ impl Facts {
                 });
             }
         }
-        match call.errno() {
+        self.others(call, shape, scene, &mut led);
+        let subject = match call.errno() {
             None => self.succeeded(call, shape, scene, &led),
             Some(errno) => {
                 self.failed(shape, errno, &led);
@@ -179,7 +210,9 @@ impl Facts {
                 self.layout(call, shape, scene);
                 None
             }
-        }
+        };
+        self.dealt_with(call, shape, scene, &led);
+        subject
     }
 
     /// A call that may have changed files never returned: nobody knows how far it got.
@@ -230,13 +263,21 @@ impl Facts {
             None => scene.cwd.unwrap_or(ROOT),
         };
         let follow = looks_through(call, used, path.ends_with(b"/"));
-        let opened = call.identity(RESULT).filter(|_| ok && shape.ret == Ret::Fd);
+        let opened = call.identity(RESULT).filter(|(identity, real)| {
+            ok && shape.ret == Ret::Fd && identity.lost_name(real).is_none()
+        });
         if let Some((_, real)) = &opened
             && self.names.leads_straight(base, path, real)
         {
             return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
         }
-        let walk = self.names.walk(root, base, path, follow, reach);
+        let mut walk = self.names.walk(root, base, path, follow, reach);
+        while let Walk::Stopped(place, rest) = &walk
+            && ok
+            && self.names.followed(place, rest, opened.as_ref().map(|(_, real)| *real))
+        {
+            walk = self.names.walk(root, base, path, follow, reach);
+        }
         match (&walk, opened) {
             // The last name is a link that nobody has looked at: what was opened has another name.
             (Walk::Place(place), Some((_, real)))
@@ -247,7 +288,7 @@ impl Facts {
             }
             // A link that we do not know of led elsewhere: the kernel says where.
             (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real)))
-                if real.first() == Some(&b'/') && deleted(real).is_none() =>
+                if real.first() == Some(&b'/') =>
             {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
@@ -365,11 +406,6 @@ impl Facts {
         self.layout(call, shape, scene);
         Some(node)
     }
-}
-
-/// The path before ` (deleted)`.
-fn deleted(path: &[u8]) -> Option<&[u8]> {
-    path.strip_suffix(b" (deleted)")
 }
 
 /// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes

@@ -4,7 +4,7 @@
 
 use super::node::{Attributes, Seen};
 use super::row::FileType;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat2, readlinkat, statx,
 };
@@ -103,8 +103,26 @@ impl Look for Here {
     }
 }
 
-/// Opens an absolute path without following any link and without blocking.
+/// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
+const PIECE: usize = 2048;
+
+/// Opens an absolute path without following any link and without blocking. It may be longer than
+/// `PATH_MAX`: then it is walked piece by piece, from descriptor to descriptor.
 pub fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let (mut rest, mut at) = (path, None::<OwnedFd>);
+    while rest.len() > PIECE {
+        let Some(end) = rest[..PIECE].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
+        else {
+            return Err(rustix::io::Errno::NAMETOOLONG);
+        };
+        let dir = at.as_ref().map_or(CWD, AsFd::as_fd);
+        at = Some(open_at(dir, &rest[..end], OFlags::PATH | OFlags::DIRECTORY)?);
+        rest = &rest[end + 1..];
+    }
+    open_at(at.as_ref().map_or(CWD, AsFd::as_fd), rest, flags)
+}
+
+fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     // openat2(2) refuses flags that mean nothing together.
     let harmless = if flags.contains(OFlags::PATH) {
@@ -113,7 +131,7 @@ pub fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         OFlags::NONBLOCK | OFlags::NOCTTY
     };
     openat2(
-        CWD,
+        dir,
         path,
         flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
@@ -156,4 +174,32 @@ pub fn inspect(fd: &OwnedFd) -> rustix::io::Result<Found> {
         born,
         changed: nanos(s.stx_ctime),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{mkdirat, openat};
+
+    #[test]
+    fn a_path_may_be_longer_than_path_max() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut path =
+            place.path().canonicalize().expect("its path").into_os_string().into_encoded_bytes();
+        let mut dir = open(&path, OFlags::RDONLY).expect("the directory");
+        let name = [b'n'; 250];
+        for _ in 0..20 {
+            mkdirat(&dir, &name[..], Mode::RWXU).expect("a directory");
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            dir = openat(&dir, &name[..], flags, Mode::empty()).expect("to open it");
+            path.push(b'/');
+            path.extend_from_slice(&name);
+        }
+        let deep = inspect(&open(&path, OFlags::PATH).expect("the deepest one"));
+        let this = inspect(&dir).expect("what it is");
+        assert_eq!(deep.expect("what it is").seen.id, this.seen.id);
+        assert!(Here::new(u64::MAX).unchanged(&path).is_some());
+        path.extend_from_slice(b"/nothing");
+        assert_eq!(open(&path, OFlags::PATH).err(), Some(rustix::io::Errno::NOENT));
+    }
 }

@@ -3,8 +3,8 @@
 use super::live;
 use super::names::Names;
 use super::node::{Node, NodeId};
-use super::row::{Content, FileType, Final, Known, Row, State};
-use super::scan::{compared_xattr, content_hash};
+use super::row::{Content, FileType, Final, Known, Row, State, Unnamed};
+use super::scan::{compared_xattr, digest};
 use super::snapshot::Writer;
 use ahash::{HashMap, HashSet};
 use rustix::fd::OwnedFd;
@@ -22,6 +22,10 @@ struct Live {
 pub struct Manifest {
     /// In the order of their paths.
     pub rows: Vec<Row>,
+    /// Those of the files that had lost their names when the recording began, likewise.
+    pub unnamed: Vec<Row>,
+    /// Names whose final state no recorded call explains, in the order of their paths.
+    pub late: Vec<Vec<u8>>,
     /// Names of which the final state could not be read.
     pub unreadable: u64,
     /// Files that the snapshot could not copy.
@@ -29,7 +33,14 @@ pub struct Manifest {
 }
 
 /// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown. `snapshot`: copy what the program opened and did not move.
-pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io::Result<Manifest> {
+/// `unnamed`: files that had lost their names when the recording began.
+pub fn build(
+    names: &mut Names,
+    unnamed: &BTreeMap<(u64, u64), NodeId>,
+    look: bool,
+    watched: bool,
+    snapshot: Option<&mut Writer>,
+) -> io::Result<Manifest> {
     if look {
         names.settle(&mut |path| {
             live::open(path, OFlags::PATH)
@@ -83,9 +94,11 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
         None => 0,
     };
 
+    let late = if watched { changed_late(names, &paths, &mut lasts, &now) } else { Vec::new() };
+
     let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
     let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
-    for &id in first.values() {
+    for &id in first.values().chain(unnamed.values()) {
         counts.entry(file(id)).or_default().0 += 1;
     }
     for (path, &id) in &now {
@@ -99,14 +112,21 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
 
     let made_up: Vec<&Vec<u8>> =
         now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
-    let mut manifest = Manifest { rows: Vec::with_capacity(paths.len()), unreadable: 0, uncopied };
+    let mut manifest = Manifest {
+        rows: Vec::with_capacity(paths.len()),
+        unnamed: Vec::new(),
+        late,
+        unreadable: 0,
+        uncopied,
+    };
     let mut hashes: HashMap<NodeId, Content> = HashMap::default();
     for (path, last) in paths.into_iter().zip(lasts) {
         let initial = first.get(&path).map(|&id| (id, names.node(id)));
         let current = now.get(&path).copied();
         let last = match last {
             Err(reason) => {
-                manifest.unreadable += u64::from(look);
+                manifest.unreadable +=
+                    u64::from(look && manifest.late.binary_search(&path).is_err());
                 Final::Unknown(reason)
             }
             Ok(_)
@@ -152,7 +172,88 @@ pub fn build(names: &mut Names, look: bool, snapshot: Option<&mut Writer>) -> io
         let number = initial.filter(|_| is_file).map(|(id, _)| id);
         manifest.rows.push(Row { path, file: number, initial: state, holes, allocated, last });
     }
+    for (key, &id) in unnamed {
+        let group = Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1));
+        manifest.unnamed.push(without_name(names.node(id), *key, id, group));
+    }
+    manifest.unnamed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(manifest)
+}
+
+/// Names that somebody who was not recorded changed after the last call that looked at them: their
+/// final state is not what the calls lead to, and is not compared.
+fn changed_late(
+    names: &mut Names,
+    paths: &[Vec<u8>],
+    lasts: &mut [Result<Option<Live>, String>],
+    now: &BTreeMap<Vec<u8>, NodeId>,
+) -> Vec<Vec<u8>> {
+    const CHANGED: &str = "a process that was not recorded changed it at last";
+    let mut late: Vec<Vec<u8>> = Vec::new();
+    for (path, last) in paths.iter().zip(lasts) {
+        let current = now.get(path).copied();
+        if current.is_some_and(|id| names.node(id).is_virtual || names.node(id).made_up) {
+            continue;
+        }
+        let place = |id: NodeId| names.node(id).names.first().cloned();
+        let in_doubt = current.and_then(place).is_some_and(|at| names.doubtful.contains(&at));
+        let parent = current.and_then(place).map(|(dir, _)| dir);
+        // Where the directory is another one, all this was seen from elsewhere.
+        let sees = |names: &Names| {
+            let known = parent.and_then(|dir| names.node(dir).id);
+            let found = live::open(crate::world::parent(path), OFlags::PATH).ok();
+            let found = found.and_then(|fd| live::inspect(&fd).ok()?.seen.id);
+            known.is_some_and(|known| found == Some(known))
+        };
+        if in_doubt || matches!(last, Ok(None)) && current.is_some() && !sees(names) {
+            continue;
+        }
+        match (&mut *last, current.map(|id| names.node_mut(id))) {
+            (Ok(None), Some(node)) => {
+                let certain = matches!(node.kind, FileType::Regular | FileType::Directory)
+                    && (node.id.is_some() || node.told.is_some());
+                if !certain || node.presumed {
+                    continue;
+                }
+                *last = Err(format!("{CHANGED}: it is gone"));
+            }
+            (Ok(Some(_)), None) => *last = Err(format!("{CHANGED}: it is there")),
+            (Ok(Some(live)), Some(node)) if live.state.kind == FileType::Regular => {
+                let expected = node.now.size.filter(|_| !node.size_in_doubt);
+                let replaced =
+                    node.told.is_some_and(|(_, dev, ino)| dev == live.id.0 && ino != live.id.1);
+                let same = expected.is_none_or(|size| Some(size) == live.state.size) && !replaced;
+                if same || node.uncertain.is_some() {
+                    continue;
+                }
+                live.state.size = None;
+                node.uncertain = Some(CHANGED);
+            }
+            _ => continue,
+        }
+        late.push(path.clone());
+    }
+    late
+}
+
+/// The row of a file that had lost its name when the recording began.
+fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) -> Row {
+    let state = at_first(node, group);
+    let is_file = state.kind == FileType::Regular;
+    let (holes, allocated) = if is_file { layout(node) } else { Default::default() };
+    Row {
+        path: Unnamed::path(key),
+        file: is_file.then_some(id),
+        initial: Some(state),
+        holes,
+        allocated,
+        last: Final::Unknown("it has no name".to_owned()),
+    }
+}
+
+/// What a file that somebody brought was, when calls first looked at it.
+pub fn as_found(node: &Node) -> State {
+    at_first(node, None)
 }
 
 /// Copies the unmoved bytes of the files that the program opened, as far as they had them at first; they are settled then. How many files cannot be read.
@@ -277,17 +378,18 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
             .or((node.executable && regular).then_some(0o755)),
         uid: node.first.uid,
         gid: node.first.gid,
-        size: regular.then(|| {
-            node.first.size.unwrap_or(if node.changed.2 {
+        // Of a link whose target nobody has read, all that can show.
+        size: if regular {
+            Some(node.first.size.unwrap_or(if node.changed.2 {
                 node.reach
             } else {
                 read.max(node.reach)
-            })
-        }),
+            }))
+        } else {
+            node.first.size.filter(|_| kind == FileType::Link && node.target.is_none())
+        },
         links: node.first_links.filter(|_| kind != FileType::Directory),
-        // Of a target that nobody read, the size is all that can show.
-        target: (kind == FileType::Link)
-            .then(|| node.target.clone().unwrap_or_else(|| nowhere(node.first.size))),
+        target: node.target.clone().filter(|_| kind == FileType::Link),
         group: if kind == FileType::Directory { None } else { group },
         xattrs: node
             .xattrs
@@ -296,15 +398,6 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
             .map(|(n, v)| (n.clone(), v.clone()))
             .collect(),
     }
-}
-
-/// A target of this size that does not exist, and cannot be created.
-fn nowhere(size: Option<u64>) -> Vec<u8> {
-    let mut target = vec![b'?'; size.unwrap_or(3).clamp(1, 4095) as usize];
-    if target.len() > 2 {
-        target[1] = b'/';
-    }
-    target
 }
 
 type Extents = Vec<(u64, u64)>;
@@ -375,9 +468,9 @@ fn content(path: &[u8], node: &Node, size: u64) -> Content {
     }
     let hash = live::open(path, OFlags::RDONLY)
         .map_err(std::io::Error::from)
-        .and_then(|file| content_hash(&file, &known, size));
+        .and_then(|file| digest(&file, known, size));
     match hash {
-        Ok(hash) => Content::Hash(known, hash),
+        Ok(digest) => Content::Hash(digest),
         Err(e) => Content::Not(format!("cannot be read: {e}")),
     }
 }

@@ -37,6 +37,12 @@ pub struct Names {
     pub slashed: bool,
     /// There is no live file system to look at.
     pub blind: bool,
+    /// Names that overlapping calls made or removed: nobody knows which one was the last.
+    pub doubtful: HashSet<(NodeId, Box<[u8]>)>,
+    /// Everything that the program did is in the trace: looking for what others did makes sense.
+    pub watched: bool,
+    /// Directories that a path led through although nothing had stood there.
+    pub appeared: Vec<NodeId>,
 }
 
 impl Names {
@@ -60,6 +66,9 @@ impl Names {
             moved,
             replaced: Vec::new(),
             slashed: false,
+            doubtful: HashSet::default(),
+            watched: false,
+            appeared: Vec::new(),
             live: live.unwrap_or(Box::new(Blind)),
         };
         if let Some(seen) = names.live.unchanged(b"/") {
@@ -96,7 +105,7 @@ impl Names {
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
 
-    fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
         let mut path = self.path(dir)?;
         if path != b"/" {
             path.push(b'/');
@@ -136,7 +145,10 @@ impl Names {
 
     /// The file with this identity, if it has a name.
     pub fn named(&self, key: (u64, u64)) -> Option<NodeId> {
-        self.by_id.get(&key).copied().filter(|&n| !self.node(n).names.is_empty())
+        self.by_id.get(&key).copied().filter(|&n| {
+            let node = self.node(n);
+            !node.names.is_empty() || node.unnamed && node.first_links != Some(0)
+        })
     }
 
     /// The name exists: a call found it. Whether it is the first name of its file, its identity tells.
@@ -325,6 +337,32 @@ impl Names {
                 self.attach(&entry, id, true);
             }
         }
+    }
+
+    /// Somebody who was not recorded put something under the name.
+    pub fn appear(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let id = self.new_node(Node { appeared: true, ..Node::new(seen.kind, false) });
+        self.observe(id, seen);
+        self.attach(place, id, false);
+        id
+    }
+
+    /// Somebody who was not recorded took away what stood under the name.
+    pub fn displace(&mut self, place: &Place, node: NodeId) {
+        self.unname(node, place);
+        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+            entry.now = None;
+        }
+    }
+
+    /// Whether what is known of a file under its number is this one's.
+    pub fn is_known_as(&self, id: NodeId) -> bool {
+        self.node(id).id.is_none_or(|key| self.by_id.get(&key) == Some(&id))
+    }
+
+    /// A number that no file has.
+    pub fn number(&mut self) -> NodeId {
+        self.new_node(Node::new(FileType::Unknown, false))
     }
 
     /// The name was made now, with a new file.

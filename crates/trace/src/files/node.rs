@@ -129,6 +129,8 @@ pub struct Node {
     pub relinked: bool,
     /// Device and inode.
     pub id: Option<(u64, u64)>,
+    /// It had lost the name by which it was open when the recording began; it may have others.
+    pub unnamed: bool,
     /// On a file system without files of its own (proc, sys, dev).
     pub is_virtual: bool,
     /// The content of a regular file.
@@ -147,6 +149,19 @@ pub struct Node {
     pub opened: bool,
     /// Why its content cannot be compared.
     pub uncertain: Option<&'static str>,
+    /// Somebody who was not recorded made it, while the recording went on.
+    pub appeared: bool,
+    /// Bytes from these on came from somebody who was not recorded, and have these numbers as
+    /// origins; the last one counts.
+    pub came: Vec<(u64, NodeId)>,
+    /// What opens of it told of it: whether the kernel itself said so, device, inode.
+    pub told: Option<(bool, u64, u64)>,
+    /// Overlapping calls have changed its size, or looked at it meanwhile.
+    pub size_in_doubt: bool,
+    /// A call wrote to its end, wherever that was.
+    pub appended: bool,
+    /// The last call that had to do with it.
+    pub last: Option<u64>,
 }
 
 impl Node {
@@ -176,6 +191,7 @@ impl Node {
             first_links: None,
             relinked: false,
             id: None,
+            unnamed: false,
             is_virtual: false,
             bytes: None,
             xattrs: BTreeMap::new(),
@@ -185,6 +201,12 @@ impl Node {
             executable: false,
             opened: false,
             uncertain: None,
+            appeared: false,
+            came: Vec::new(),
+            told: None,
+            size_in_doubt: false,
+            appended: false,
+            last: None,
         }
     }
 
@@ -255,7 +277,8 @@ impl Node {
     /// Its size is this.
     pub fn observe_size(&mut self, size: u64) {
         self.now.size = Some(size);
-        if !self.changed.2 && self.initial && self.first.size.is_none() {
+        let found = self.initial || self.appeared;
+        if !self.changed.2 && found && self.first.size.is_none() {
             self.first.size = Some(size);
             self.bytes_mut().settled.insert(size, u64::MAX);
         }
@@ -263,7 +286,7 @@ impl Node {
 
     /// The content. That of a new file is settled from the start.
     pub fn bytes_mut(&mut self) -> &mut Bytes {
-        let initial = self.initial;
+        let initial = self.initial || self.appeared;
         self.bytes.get_or_insert_with(|| {
             let mut bytes = Box::<Bytes>::default();
             if !initial {
@@ -280,6 +303,21 @@ impl Node {
         let fresh = bytes.settled.gaps(start, end);
         bytes.settled.insert(start, end);
         fresh
+    }
+
+    /// Where the bytes `start..end`, which nobody had seen before, came from: with which number
+    /// each part counts as an origin. `own`: the file's own.
+    pub fn came_with(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
+        let mut parts = vec![(own, start, end)];
+        for &(from, number) in self.came.iter().filter(|(from, _)| *from < end) {
+            let at = from.max(start);
+            parts.retain_mut(|part| {
+                part.2 = part.2.min(at);
+                part.1 < part.2
+            });
+            parts.push((number, at, end));
+        }
+        parts
     }
 
     /// A call read up to `end`, from `start`: what it did not write had that length at first.
@@ -343,7 +381,7 @@ impl Node {
     /// Which of `size` bytes the trace determines.
     pub fn known(&self, size: u64) -> Known {
         let Some(bytes) = &self.bytes else {
-            return if size == 0 || !self.initial {
+            return if size == 0 || !(self.initial || self.appeared) {
                 Known::Whole
             } else {
                 Known::Extents(Vec::new())

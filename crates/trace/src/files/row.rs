@@ -81,11 +81,11 @@ pub struct State {
     pub uid: Option<u32>,
     /// Group.
     pub gid: Option<u32>,
-    /// Bytes; of regular files only.
+    /// Bytes; of regular files, and of symbolic links whose target is not known.
     pub size: Option<u64>,
     /// Links that it has, counted or not by names in the manifest; not of directories.
     pub links: Option<u32>,
-    /// Where a symbolic link leads.
+    /// Where a symbolic link leads; `None`: nobody has read it.
     pub target: Option<Vec<u8>>,
     /// Names with the same number are links to one file; `None` where there is one name only.
     pub group: Option<u32>,
@@ -118,10 +118,21 @@ pub enum Final {
 pub enum Content {
     /// Not a regular file.
     None,
-    /// The BLAKE3 of the known bytes, one extent after the other.
-    Hash(Known, [u8; 32]),
+    /// Its known bytes.
+    Hash(Digest),
     /// It cannot be compared: why.
     Not(String),
+}
+
+/// The known bytes of a regular file, stated without holding them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Which bytes were hashed.
+    pub known: Known,
+    /// Large holes, as (offset, bytes): known to be zeros, and not hashed. Empty with [`Known::Whole`].
+    pub zeros: Vec<(u64, u64)>,
+    /// The BLAKE3 of the hashed bytes, one extent after the other.
+    pub hash: [u8; 32],
 }
 
 /// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a trailing slash, in the recorder's view of the file system.
@@ -139,6 +150,30 @@ pub struct Row {
     pub allocated: Vec<(u64, u64)>,
     /// What stood here at last.
     pub last: Final,
+}
+
+/// A file that was open when the recording began and had lost its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Device and inode, as the descriptor's identity tells them.
+    pub key: (u64, u64),
+    /// What it was. The path is `/DEVICE.INODE`, and leads nowhere.
+    pub row: Row,
+}
+
+impl Unnamed {
+    /// The path by which the table means the file.
+    pub(super) fn path(key: (u64, u64)) -> Vec<u8> {
+        format!("/{}.{}", key.0, key.1).into_bytes()
+    }
+
+    /// The file that a row of the table means.
+    pub(super) fn of(row: Row) -> Option<Self> {
+        let (device, inode) =
+            std::str::from_utf8(&row.path).ok()?.strip_prefix('/')?.split_once('.')?;
+        let key = (device.parse().ok()?, inode.parse().ok()?);
+        (Self::path(key) == row.path).then_some(Self { key, row })
+    }
 }
 
 /// Where bytes of initial content stand in the trace.

@@ -2,7 +2,7 @@
 //!
 //! What is read back is checked: paths are absolute and plain, in order and without doubles, extents in order. Anything else is refused.
 
-use super::row::{Content, FileType, Final, Known, Origin, Row, State};
+use super::row::{Content, Digest, FileType, Final, Known, Origin, Row, State};
 use crate::storage::Sink;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, ListArray, RecordBatch, StringArray, StructArray,
@@ -24,7 +24,7 @@ const BATCH: usize = 8192;
 /// Row groups of the tables that we write are smaller; a larger one is refused.
 pub(super) const GROUP_BYTES: i64 = 256 << 20;
 
-type Columns = Vec<(String, ArrayRef)>;
+pub(super) type Columns = Vec<(String, ArrayRef)>;
 
 pub(super) fn properties() -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn written(e: ParquetError) -> io::Error {
     }
 }
 
-fn wrong(what: &str) -> io::Error {
+pub(super) fn wrong(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the manifest is damaged: {what}"))
 }
 
@@ -97,21 +97,23 @@ fn columns(rows: &[Row]) -> Columns {
     state_columns("final", &last, &mut all);
     let content = || {
         rows.iter().map(|r| {
-            if let Final::Present(_, Content::Hash(known, hash)) = &r.last {
-                Some((known, hash))
-            } else {
-                None
-            }
+            if let Final::Present(_, Content::Hash(digest)) = &r.last { Some(digest) } else { None }
         })
     };
     let hash: ArrayRef =
-        Arc::new(content().map(|c| c.map(|(_, hash)| &hash[..])).collect::<BinaryArray>());
+        Arc::new(content().map(|c| c.map(|digest| &digest.hash[..])).collect::<BinaryArray>());
     all.push(("final_blake3".to_owned(), hash));
     // Null: the whole file.
     let extents = ranges(content().map(|c| {
-        if let Some((Known::Extents(extents), _)) = c { Some(&extents[..]) } else { None }
+        if let Some(Digest { known: Known::Extents(extents), .. }) = c {
+            Some(&extents[..])
+        } else {
+            None
+        }
     }));
     all.push(("final_extents".to_owned(), extents));
+    let zeros = content().map(|c| c.map(|digest| &digest.zeros[..]).filter(|z| !z.is_empty()));
+    all.push(("final_zeros".to_owned(), ranges(zeros)));
     let reasons: StringArray = rows
         .iter()
         .map(|r| match &r.last {
@@ -125,7 +127,7 @@ fn columns(rows: &[Row]) -> Columns {
     all
 }
 
-fn state_columns<'a>(
+pub(super) fn state_columns<'a>(
     prefix: &str,
     states: &(impl Iterator<Item = Option<&'a State>> + Clone),
     all: &mut Columns,
@@ -198,7 +200,7 @@ fn attributes<'a>(
     list(lists, fields, children)
 }
 
-fn reader(file: File) -> io::Result<ParquetRecordBatchReader> {
+pub(super) fn reader(file: File) -> io::Result<ParquetRecordBatchReader> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(trouble)?;
     if builder.metadata().row_groups().iter().any(|g| g.total_byte_size() > GROUP_BYTES) {
         return Err(wrong("a row group is too large"));
@@ -224,7 +226,7 @@ pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
 }
 
 /// Absolute, and made of names only.
-fn plain(path: &[u8]) -> bool {
+pub(super) fn plain(path: &[u8]) -> bool {
     let parts = |p: &[u8]| {
         p.split(|&b| b == b'/')
             .all(|part| !part.is_empty() && part != b"." && part != b".." && !part.contains(&0))
@@ -232,8 +234,8 @@ fn plain(path: &[u8]) -> bool {
     path == b"/" || path.strip_prefix(b"/").is_some_and(parts)
 }
 
-struct Table<'a> {
-    batch: &'a RecordBatch,
+pub(super) struct Table<'a> {
+    pub(super) batch: &'a RecordBatch,
 }
 
 impl Table<'_> {
@@ -245,19 +247,19 @@ impl Table<'_> {
             Err(wrong("a column has another type"))
         }
     }
-    fn u32(&self, name: &str, i: usize) -> io::Result<Option<u32>> {
+    pub(super) fn u32(&self, name: &str, i: usize) -> io::Result<Option<u32>> {
         let column = self.column(name, &DataType::UInt32)?;
         Ok(column.is_valid(i).then(|| column.as_primitive::<UInt32Type>().value(i)))
     }
-    fn u64(&self, name: &str, i: usize) -> io::Result<Option<u64>> {
+    pub(super) fn u64(&self, name: &str, i: usize) -> io::Result<Option<u64>> {
         let column = self.column(name, &DataType::UInt64)?;
         Ok(column.is_valid(i).then(|| column.as_primitive::<UInt64Type>().value(i)))
     }
-    fn bytes(&self, name: &str, i: usize) -> io::Result<Option<&[u8]>> {
+    pub(super) fn bytes(&self, name: &str, i: usize) -> io::Result<Option<&[u8]>> {
         let column = self.column(name, &DataType::Binary)?;
         Ok(column.is_valid(i).then(|| column.as_binary::<i32>().value(i)))
     }
-    fn text(&self, name: &str, i: usize) -> io::Result<Option<&str>> {
+    pub(super) fn text(&self, name: &str, i: usize) -> io::Result<Option<&str>> {
         let column = self.column(name, &DataType::Utf8)?;
         Ok(column.is_valid(i).then(|| column.as_string::<i32>().value(i)))
     }
@@ -301,7 +303,7 @@ impl Table<'_> {
         }
         Ok(Some(ranges))
     }
-    fn state(&self, prefix: &str, i: usize) -> io::Result<Option<State>> {
+    pub(super) fn state(&self, prefix: &str, i: usize) -> io::Result<Option<State>> {
         let Some(kind) = self.text(&format!("{prefix}_type"), i)? else { return Ok(None) };
         let number = |what: &str| self.u32(&format!("{prefix}_{what}"), i);
         let xattrs = self.pairs(&format!("{prefix}_xattrs"), i, &DataType::Binary)?;
@@ -328,10 +330,17 @@ impl Table<'_> {
             (Some("present"), Some(state)) => {
                 let content = match (self.bytes("final_blake3", i)?.map(TryInto::try_into), reason)
                 {
-                    (Some(Ok(hash)), _) => Content::Hash(
-                        self.ranges("final_extents", i)?.map_or(Known::Whole, Known::Extents),
+                    (Some(Ok(hash)), _) => Content::Hash(Digest {
+                        known: self
+                            .ranges("final_extents", i)?
+                            .map_or(Known::Whole, Known::Extents),
+                        // Since version 1.3.
+                        zeros: match self.batch.column_by_name("final_zeros") {
+                            Some(_) => self.ranges("final_zeros", i)?.unwrap_or_default(),
+                            None => Vec::new(),
+                        },
                         hash,
-                    ),
+                    }),
                     (Some(Err(_)), _) => return Err(wrong("a hash is not 32 bytes long")),
                     (None, Some(reason)) => Content::Not(reason),
                     (None, None) => Content::None,

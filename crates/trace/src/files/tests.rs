@@ -1,5 +1,8 @@
 //! Calls told by hand, and what they prove of the state before the first of them.
 
+mod links;
+mod outside;
+
 use super::manifest;
 use super::*;
 use crate::Piece;
@@ -33,7 +36,7 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
         |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
     let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
     for (mut call, seq) in calls.into_iter().zip(1..) {
-        (call.seq, call.entered) = (seq, seq * 10);
+        (call.seq, call.entered) = (seq, call.entered.max(seq * 10));
         call.left = call.left.or(Some(call.entered + 5));
         items.push(Item::Call(call));
     }
@@ -78,7 +81,9 @@ fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     );
     let about = Circumstances { began: BEGAN, ..Circumstances::default() };
     let mut facts = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
-    let rows = manifest::build(&mut facts.names, false, None).expect("nothing is written").rows;
+    let rows = manifest::build(&mut facts.names, &facts.unnamed, false, false, None)
+        .expect("nothing is written")
+        .rows;
     rows.into_iter()
         .find(|row| Path::new(std::str::from_utf8(&row.path).unwrap()) == Path::new(path))
         .and_then(|row| row.initial)

@@ -23,8 +23,20 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
         circumstances.moved = moved;
         crate::files::infer(place.storage, place.dir, calls(), &circumstances)
     });
+    let mut tables = vec!["files.parquet", "initial.parquet"];
     match found {
         Ok(found) => {
+            document.summary.outside = found.outside_files;
+            if found.outside_files > 0 {
+                document.summary.notes.push(format!(
+                    "{} files were changed by processes that were not recorded, and are taken as \
+                     the calls found them: {}",
+                    found.outside_files,
+                    found.outside_told.join(", ")
+                ));
+            }
+            tables.extend((found.outside > 0).then_some("outside.parquet"));
+            tables.extend((found.unnamed > 0).then_some("unnamed.parquet"));
             document.summary.files = found.files;
             let unseen = found.unseen.reasons();
             if !unseen.is_empty() {
@@ -61,7 +73,7 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
         }
     }
     let snapshot = document.summary.snapshot_bytes.map(|_| "snapshot.parquet");
-    for name in ["files.parquet", "initial.parquet"].into_iter().chain(snapshot) {
+    for name in tables.into_iter().chain(snapshot) {
         document
             .tables
             .push(hash(place.dir, name).map_err(Error::io("read", place.path.join(name)))?);

@@ -71,6 +71,12 @@ impl Reader {
         }
     }
 
+    /// Events only.
+    pub(super) fn of_events(trace: Trace) -> Self {
+        let reader = Self::new(trace, Want { data: false });
+        Self { segments: Vec::new(), late: VecDeque::new(), ..reader }
+    }
+
     fn step(&mut self) -> Result<Option<Item>, Error> {
         if !self.begun {
             self.begun = true;

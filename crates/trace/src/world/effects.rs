@@ -257,7 +257,7 @@ impl<T: Default> World<T> {
         }
         let path = match named {
             // The kernel shows where the name led, unless the file lost its name meanwhile.
-            Some(named) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => {
+            Some(named) if !shown.starts_with(b"/") || identity.lost_name(shown).is_some() => {
                 super::lexical(named)
             }
             _ => shown.to_vec(),

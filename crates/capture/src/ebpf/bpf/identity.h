@@ -64,17 +64,23 @@ static long one_name(u32 i, void *ctx)
 	if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
 		struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
-		if (parent == mount)
+		if (parent == mount) {
+			w->mnt = 0;
 			return 1;
+		}
 		w->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 		w->mnt = (void *)parent + bpf_core_field_offset(struct mount, mnt);
 		return 0;
 	}
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry)
+	if (parent == dentry) {
+		w->mnt = 0;
 		return 1;
-	w->at = before(s, w->at, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len) & 255);
+	}
+	u32 len = BPF_CORE_READ(dentry, d_name.len) & 255;
+	w->at = before(s, w->at, BPF_CORE_READ(dentry, d_name.name), len);
 	w->at = before(s, w->at, "/", 1);
+	w->due += len + 1;
 	w->dentry = parent;
 	return 0;
 }
@@ -127,13 +133,20 @@ static __always_inline u32 describe(struct scratch *s, struct inode *inode, stru
 			break;
 		default:
 			at = before(s, before(s, before(s, at, " (deleted)", 10), name, len), "/", 1);
+			id->created |= UNNAMED;
 		}
 	} else {
 		struct walk *w = &s->walk;
 		*w = (struct walk){ dentry, mnt, 0, at };
-		if (parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+		if (parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev)) {
 			w->at = before(s, w->at, " (deleted)", 10);
+			id->created |= UNNAMED;
+		}
+		u32 end = w->at;
 		bpf_loop(NAMES, one_name, 0, 0);
+		/* A path that does not fit is none: half of it would mean another file. */
+		if (w->mnt || end - w->due != w->at)
+			return sizeof(*id);
 		at = w->at == END ? before(s, w->at, "/", 1) : w->at;
 	}
 	if (at > END)

@@ -31,7 +31,7 @@ struct identity {
 	u32 status, mode, links, uid, gid, magic;
 	u64 rdev, created, spare;
 };
-enum { CREATED_KNOWN = 1, CREATED = 2 };
+enum { CREATED_KNOWN = 1, CREATED = 2, UNNAMED = 8 };
 
 /* A step of a plan, and how many bytes of data it may take. */
 enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY, W_LANDED, W_RANGE };

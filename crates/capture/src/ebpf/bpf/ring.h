@@ -27,7 +27,7 @@ enum source { FROM_USER, FROM_SCRATCH };
 
 /* States of loops live in the scratch memory too: what the verifier knows nothing of it need not follow through every turn. */
 struct stretch { u64 addr, rest, paged; u32 what, unused; };
-struct walk { struct dentry *dentry; struct vfsmount *mnt; u64 digits; u32 at, unused; };
+struct walk { struct dentry *dentry; struct vfsmount *mnt; u64 digits; u32 at, due; };
 struct vectors { u64 addr, left, limit; u32 arg, unused; };
 struct messages { u64 addr, moved, limit; u32 arg, size, count, unused; };
 /* Control messages at `addr`, and descriptors in the last one that was looked at. */

@@ -56,13 +56,15 @@ impl Facts {
             node.reached(offset, offset.saturating_add(moved));
         }
         for (start, end) in node.read(offset, held) {
-            self.origins.push(Origin {
-                file: id,
-                offset: start,
-                len: end - start,
-                seq,
-                at: start - offset,
-            });
+            for (file, start, end) in node.came_with(id, start, end) {
+                self.origins.push(Origin {
+                    file,
+                    offset: start,
+                    len: end - start,
+                    seq,
+                    at: start - offset,
+                });
+            }
         }
     }
 

@@ -123,7 +123,7 @@ impl Facts {
         let known = seen.id.and_then(|id| self.names.named(id));
         let node = match known {
             Some(node) => node,
-            None if path.first() != Some(&b'/') || deleted(path).is_some() => {
+            None if path.first() != Some(&b'/') || identity.lost_name(path).is_some() => {
                 self.names.nameless(identity.born != 0 && identity.born < self.began, &seen)
             }
             None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {

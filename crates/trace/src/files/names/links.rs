@@ -75,14 +75,40 @@ impl Names {
         directory
     }
 
+    /// A call followed a link of which nobody has read where it leads, and went on with `rest`.
+    /// `real` is what it opened there. The link gets the target that explains it, or leads to
+    /// something with a made-up name. Whether it has a target now.
+    pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
+        let Slot::Node(link) = place.slot else { return false };
+        let node = self.node(link);
+        if node.kind != FileType::Link || node.target.is_some() || !node.initial {
+            return false;
+        }
+        let led = real.and_then(|real| before(real, rest));
+        if let (Some(led), Some(dir)) = (led, self.path(place.dir)) {
+            let target = relative(&dir, led);
+            if !target.is_empty() && node.first.size.is_none_or(|n| n == target.len() as u64) {
+                self.node_mut(link).target = Some(target);
+                return true;
+            }
+            let target = led.to_vec();
+            if self.node(link).first.size.is_none_or(|n| n == target.len() as u64) {
+                self.node_mut(link).target = Some(target);
+                return true;
+            }
+        }
+        let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
+        let beyond = self.new_node(Node::new(kind, true));
+        self.house(link, beyond);
+        self.node(link).target.is_some()
+    }
+
     /// Whether a call that came to this untouched name and ended at the file `real` followed a link there. Only the last names are compared: mounts change what
     /// is before them.
     pub fn is_passed(&self, place: &Place, real: &[u8]) -> bool {
         let dir = self.node(place.dir);
         let name = real.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let deleted = real.ends_with(b" (deleted)");
         real.first() == Some(&b'/')
-            && !deleted
             && name != &*place.name
             && place.slot == Slot::Unknown
             && dir.initial
@@ -303,6 +329,14 @@ impl Names {
             }
         }
     }
+}
+
+/// What stands in `path` before the components `rest`, if they end it.
+fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
+    for part in rest.iter().rev().filter(|part| &***part != b".") {
+        path = path.strip_suffix(&part[..])?.strip_suffix(b"/")?;
+    }
+    Some(path).filter(|path| path.first() == Some(&b'/'))
 }
 
 /// The way from the directory `dir` to `path`, both absolute and clean.

@@ -3,7 +3,7 @@
 //! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else. Names under virtual file systems are refused ([`Walk::Virtual`]).
 
 use super::{Names, ROOT};
-use crate::files::node::{NodeId, Seen};
+use crate::files::node::{Node, NodeId, Seen};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
@@ -109,15 +109,24 @@ impl Names {
                     return Walk::Place(Place { dir: at, name, slot });
                 }
                 Slot::Unknown | Slot::Absent if proven => {
-                    let node = self
-                        .present(&Place { dir: at, name, slot }, &Seen::kind(FileType::Directory));
+                    let was_missing = slot == Slot::Absent || self.node(at).missing.contains(&name);
+                    let (place, seen) =
+                        (Place { dir: at, name, slot }, Seen::kind(FileType::Directory));
+                    let node = if was_missing && self.watched {
+                        let node = self.appear(&place, &seen);
+                        self.appeared.push(node);
+                        node
+                    } else {
+                        self.present(&place, &seen)
+                    };
                     self.node_mut(node).followed = true;
                     node
                 }
                 Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
                 Slot::Absent => return Walk::Blocked,
             };
-            if self.node(node).kind == FileType::Unknown {
+            let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
+            if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
                 self.look_again(at, &here, node);
             }
             match self.node(node).kind {
@@ -127,7 +136,11 @@ impl Names {
                 }
                 FileType::Link => {
                     links += 1;
-                    let Some(target) = self.node(node).target.clone() else { return Walk::Blocked };
+                    let Some(target) = self.node(node).target.clone() else {
+                        // Nobody has read where it leads.
+                        let place = Place { dir: at, name: here, slot: Slot::Node(node) };
+                        return Walk::Stopped(place, rest.into());
+                    };
                     if links > LINKS || target.is_empty() {
                         return Walk::Blocked;
                     }

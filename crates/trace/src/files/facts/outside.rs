@@ -1,0 +1,413 @@
+//! What a call found and no recorded call explains: it was done by somebody who was not recorded.
+//!
+//! The model is put right before the call's own facts are taken in. Invariant: nothing is put down
+//! to others that an overlapping call, or one that the model does not follow, can have done.
+
+use super::*;
+use crate::files::outside::{Change, Done};
+use crate::files::rivals::Rivals;
+use crate::world::Bound;
+use abi::{Class, Replay};
+
+const EEXIST: i32 = 17;
+
+/// So many changes are told; a trace with more is of another kind.
+const MOST: usize = 1 << 16;
+
+/// File systems whose inode numbers stay with their files (`statfs.f_type`): btrfs, ext2 to ext4,
+/// F2FS, tmpfs, XFS, ZFS.
+const STEADY: [u32; 6] = [0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1];
+
+/// What is followed to tell others' changes from our own.
+#[derive(Default)]
+pub struct Outside {
+    /// The calls that may have done it themselves.
+    pub rivals: Rivals,
+    /// What was found, in the order in which calls found it.
+    pub changes: Vec<Change>,
+    /// The file that came with each of these, or that was resized.
+    nodes: Vec<Option<NodeId>>,
+}
+
+impl Facts {
+    /// A call begins; `number` names it until it ends. One that changes files in a way that is not
+    /// followed ends the search: nobody else can be blamed for what is found later.
+    pub fn begins<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
+        if !self.names.watched {
+            return;
+        }
+        let not_followed = call.shape().is_none_or(|shape| {
+            matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
+        });
+        if not_followed {
+            self.names.watched = false;
+            return;
+        }
+        self.outside.rivals.enter(number, call, bound);
+    }
+
+    /// Puts the model right where a call found what it does not explain.
+    pub(super) fn others(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &mut [Led]) {
+        let directories = std::mem::take(&mut self.names.appeared);
+        if !self.names.watched || self.outside.changes.len() >= MOST {
+            self.names.watched = false;
+            return;
+        }
+        for dir in directories {
+            self.directory_appeared(call, dir);
+        }
+        let alone = led.len() == 1;
+        for l in led.iter_mut() {
+            let Walk::Place(place) = &mut l.walk else { continue };
+            if self.names.node(place.dir).is_virtual {
+                continue;
+            }
+            // What overlapping calls did to it, this one tells, and nobody else is to blame.
+            let at = (place.dir, place.name.clone());
+            if self.names.doubtful.contains(&at) {
+                if !self.outside.rivals.of_name(call, &place.name) {
+                    self.names.doubtful.remove(&at);
+                }
+                continue;
+            }
+            match (call.errno(), place.slot) {
+                (None, Slot::Absent | Slot::Unknown)
+                    if self.was_missing(place) && self.finds(call, &l.used) =>
+                {
+                    if let Some(node) = self.appeared(call, shape, scene, place, Done::Made) {
+                        place.slot = Slot::Node(node);
+                    }
+                }
+                (Some(EEXIST), Slot::Absent | Slot::Unknown)
+                    if alone && self.was_missing(place) =>
+                {
+                    self.appeared(call, shape, scene, place, Done::Made);
+                }
+                (None, Slot::Node(node)) if matches!(l.used.role, Role::Open(_)) => {
+                    if let Some(new) = self.replaced(call, shape, scene, place, node) {
+                        place.slot = Slot::Node(new);
+                    }
+                }
+                (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
+                    let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
+                    if looks
+                        && shape.effect != Effect::Exec
+                        && self.vanished_name(call, place, node, l.follow)
+                    {
+                        place.slot = Slot::Absent;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.sizes(call, shape, scene, led);
+    }
+
+    /// Whether a call found nothing under this name, or one removed what stood there. Who follows
+    /// links finds nothing behind one that leads nowhere, too.
+    fn was_missing(&self, place: &Place) -> bool {
+        match place.slot {
+            Slot::Absent => true,
+            Slot::Unknown => self.names.node(place.dir).missing.contains(&place.name),
+            Slot::Node(_) => false,
+        }
+    }
+
+    /// Whether a call that succeeded found a name, and did not make it.
+    fn finds(&self, call: &Call, used: &PathUse) -> bool {
+        match used.role {
+            Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
+            Role::Open(from) => {
+                let flags = u64::from(call.open_flags(from));
+                let created =
+                    call.identity(RESULT).and_then(|(identity, _)| identity.was_created());
+                flags & O_TMPFILE != O_TMPFILE && (flags & O_CREAT == 0 || created == Some(false))
+            }
+            _ => false,
+        }
+    }
+
+    /// Something stands under a name where nothing stood, or another thing.
+    fn appeared(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        place: &Place,
+        done: Done,
+    ) -> Option<NodeId> {
+        if self.outside.rivals.of_name(call, &place.name) {
+            return None;
+        }
+        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let path = self.names.path_in(place.dir, &place.name)?;
+        // The name is a link, and what it leads to was opened: what the link is, nobody knows.
+        if opened.as_ref().is_some_and(|(_, real)| *real != path) {
+            return None;
+        }
+        let seen = match opened {
+            Some((identity, _)) => seen_of(&identity),
+            None => stat_result(call, shape)
+                .or_else(|| link_read(call, shape))
+                .unwrap_or_else(|| Seen::kind(FileType::Unknown)),
+        };
+        // A link that led nowhere then was there.
+        if place.slot == Slot::Unknown && seen.kind == FileType::Link {
+            return None;
+        }
+        // It has another name that we know of: somebody linked or moved it.
+        if seen.id.is_some_and(|id| self.names.named(id).is_some()) {
+            return None;
+        }
+        // Nothing tells what it is: another way to this directory may have led to its making.
+        let dir = self.names.node(place.dir);
+        if seen.id.is_none() && dir.initial && !dir.confirmed && scene.cwd != Some(place.dir) {
+            return None;
+        }
+        let after = match place.slot {
+            Slot::Node(old) => {
+                self.names.displace(place, old);
+                self.names.node(old).last
+            }
+            _ => None,
+        };
+        let node = self.names.appear(place, &seen);
+        self.tell(Change { after, ..change(call, path, done) }, Some(node));
+        Some(node)
+    }
+
+    fn directory_appeared(&mut self, call: &Call, node: NodeId) {
+        let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
+        if self.outside.rivals.of_name(call, &name) {
+            return;
+        }
+        let Some(path) = self.names.path_in(dir, &name) else { return };
+        self.names.node_mut(node).appeared = true;
+        self.tell(change(call, path, Done::Made), Some(node));
+    }
+
+    /// Another file than the one that stood there was opened under its name.
+    fn replaced(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        place: &Place,
+        node: NodeId,
+    ) -> Option<NodeId> {
+        let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
+        let told = told(&identity)?;
+        let this = self.names.node(node);
+        let was = this.told?;
+        let kind = FileType::of_mode(identity.mode);
+        if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
+            return None;
+        }
+        self.appeared(call, shape, scene, place, Done::Replaced)
+    }
+
+    /// A name that is known to exist does not.
+    fn vanished_name(&mut self, call: &Call, place: &Place, node: NodeId, follow: bool) -> bool {
+        let this = self.names.node(node);
+        // What was only presumed to be there may never have been; and a link may lead nowhere.
+        let certain = matches!(this.kind, FileType::Regular | FileType::Directory)
+            && (this.id.is_some() || this.told.is_some())
+            && !this.presumed
+            && !this.made_up
+            && this.merged.is_none();
+        let may_lead_nowhere = follow && !this.confirmed && this.told.is_none();
+        if !certain || may_lead_nowhere || self.outside.rivals.of_name(call, &place.name) {
+            return false;
+        }
+        let Some(path) = self.names.path_in(place.dir, &place.name) else { return false };
+        let after = self.names.node(node).last;
+        self.names.displace(place, node);
+        self.tell(Change { after, ..change(call, path, Done::Removed) }, None);
+        true
+    }
+
+    /// Sizes that no recorded call explains.
+    fn sizes(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
+        if !call.succeeded() {
+            return;
+        }
+        if let Some((node, size)) = self.size_seen(call, shape, scene, led) {
+            self.size_is(call, node, size, true);
+        }
+        let Some(fd) = shape.uses.fd.filter(|_| shape.ret == Ret::Bytes && call.ret >= 0) else {
+            return;
+        };
+        let (from, offset) = match shape.copies {
+            Some(copies) => (
+                copies.from.fd,
+                call.pointed(copies.from.at).or_else(|| {
+                    scene.fds[usize::from(copies.from.fd)].as_ref().and_then(|fd| fd.offset)
+                }),
+            ),
+            None if shape.uses.moves && !shape.uses.writes => {
+                (fd, scene.fds[usize::from(fd)].as_ref().and_then(|fd| fd.offset))
+            }
+            None => return,
+        };
+        if let (Some(node), Some(offset)) = (self.fd(scene, from), offset)
+            && call.ret > 0
+        {
+            self.size_is(call, node, offset.saturating_add(call.ret as u64), false);
+        }
+    }
+
+    /// The size of a file that a call tells.
+    fn size_seen(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        scene: &Scene,
+        led: &[Led],
+    ) -> Option<(NodeId, u64)> {
+        if let [Led { used, walk: Walk::Place(Place { slot: Slot::Node(node), .. }), .. }] = led {
+            return match used.role {
+                Role::Lookup => Some((*node, stat_result(call, shape)?.attributes.size?)),
+                Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
+                    let (identity, _) = call.identity(RESULT)?;
+                    Some((*node, seen_of(&identity).attributes.size?))
+                }
+                _ => None,
+            };
+        }
+        let size = stat_result(call, shape).filter(|_| led.is_empty())?.attributes.size?;
+        let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
+        Some((self.fd(scene, fd as u8)?, size))
+    }
+
+    /// A file has this size, or (unless `exact`) at least this one.
+    fn size_is(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
+        let id = self.names.itself(id);
+        let open = &self.open;
+        let rivals = self
+            .outside
+            .rivals
+            .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+        let known = self.names.is_known_as(id);
+        let node = self.names.node_mut(id);
+        if !known || node.kind != FileType::Regular || node.is_virtual || node.uncertain.is_some() {
+            return;
+        }
+        let Some(was) = node.now.size else { return };
+        if rivals || node.size_in_doubt {
+            // What it is depends on who came first, until somebody looks at a quiet moment.
+            node.size_in_doubt = rivals;
+            return;
+        }
+        if size == was || size < was && !exact {
+            return;
+        }
+        let (after, appended) = (node.last, node.appended);
+        node.changed.2 = true;
+        // What was cut may have been written anew.
+        let from = if size < was { 0 } else { was };
+        if size < was {
+            node.truncate(size);
+        }
+        node.now.size = Some(size);
+        let bytes = node.bytes_mut();
+        bytes.settled.remove(from, size);
+        bytes.written.remove(from, size);
+        if appended {
+            // Nobody knows which bytes came first.
+            node.uncertain = Some("others wrote to its end, too");
+        }
+        let Some(path) = self.names.path(id) else { return };
+        let state = Some(resized(size));
+        let told = Change { after, from, state, ..change(call, path, Done::Resized) };
+        self.tell(told, Some(id));
+    }
+
+    /// Adds a change. The bytes that came get a number of their own.
+    fn tell(&mut self, mut change: Change, node: Option<NodeId>) {
+        let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
+        if let Some(id) = node.filter(|_| brings) {
+            let number = self.names.number();
+            change.file = Some(number);
+            self.names.node_mut(id).came.push((change.from, number));
+        }
+        self.outside.changes.push(change);
+        self.outside.nodes.push(node);
+    }
+
+    /// A call has dealt with these files.
+    pub(super) fn dealt_with(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
+        if !self.names.watched {
+            return;
+        }
+        for l in led {
+            let Walk::Place(place) = &l.walk else { continue };
+            if let Slot::Node(node) = place.slot {
+                self.names.node_mut(node).last = Some(call.seq);
+            }
+            let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
+            if changes && call.succeeded() && self.outside.rivals.of_name(call, &place.name) {
+                self.names.doubtful.insert((place.dir, place.name.clone()));
+            }
+        }
+        if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(scene, fd)) {
+            let open = &self.open;
+            let rivals = shape.uses.writes
+                && self
+                    .outside
+                    .rivals
+                    .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+            let appends = shape.uses.writes
+                && shape.uses.fd.is_some_and(|fd| {
+                    scene.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
+                });
+            let node = self.names.node_mut(id);
+            node.last = Some(call.seq);
+            node.size_in_doubt |= rivals;
+            node.appended |= appends;
+        }
+        if let (Some(file), Some((identity, _))) = (&scene.opened, call.identity(RESULT))
+            && let Some((_, node)) = self.open.get(&file.id)
+        {
+            let node = self.names.node_mut(*node);
+            node.last = Some(call.seq);
+            node.told = told(&identity).or(node.told);
+        }
+    }
+
+    /// The changes, with what is known of each file by now.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut changes = self.outside.changes.clone();
+        for (change, node) in changes.iter_mut().zip(&self.outside.nodes) {
+            if let (Done::Made | Done::Replaced, Some(node)) = (change.done, node) {
+                change.state = Some(crate::files::manifest::as_found(self.names.node(*node)));
+            }
+        }
+        changes
+    }
+}
+
+fn change(call: &Call, path: Vec<u8>, done: Done) -> Change {
+    Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
+}
+
+/// Only the size is another one.
+fn resized(size: u64) -> crate::files::row::State {
+    crate::files::row::State {
+        kind: FileType::Regular,
+        mode: None,
+        uid: None,
+        gid: None,
+        size: Some(size),
+        links: None,
+        target: None,
+        group: None,
+        xattrs: Vec::new(),
+    }
+}
+
+/// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of
+/// other origins mean other things.
+fn told(identity: &Identity) -> Option<(bool, u64, u64)> {
+    (identity.ino != 0 && !identity.is_made_up() && STEADY.contains(&identity.magic))
+        .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))
+}

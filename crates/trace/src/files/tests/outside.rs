@@ -1,0 +1,148 @@
+//! What calls prove of changes that none of them made.
+
+use super::*;
+
+/// The changes that others made, as `done path before`, and where bytes came from, as `file offset
+/// len`.
+fn others(calls: Vec<Call>, whole: bool) -> (Vec<String>, Vec<(u32, u64, u64)>) {
+    let dir = tempfile::tempdir().unwrap();
+    let initial = dir.path().join("initial");
+    let file = std::fs::File::create(&initial).unwrap();
+    let mut origins = Origination::new(OriginWriter::new(Box::new(file)).unwrap());
+    let about = Circumstances { began: BEGAN, whole, ..Circumstances::default() };
+    let facts = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
+    origins.finish().unwrap();
+    let origins = Origins::open(std::fs::File::open(initial).unwrap()).unwrap();
+    let origins = origins.map(Result::unwrap).map(|o| (o.file, o.offset, o.len)).collect();
+    let changes = facts.changes();
+    let shown = changes
+        .iter()
+        .map(|c| format!("{} {} {}", c.done.name(), c.path.escape_ascii(), c.before))
+        .collect();
+    (shown, origins)
+}
+
+fn changes(calls: Vec<Call>) -> Vec<String> {
+    others(calls, true).0
+}
+
+fn sized(fd: i64, size: u64) -> Call {
+    open(0, fd, Identity { size, created: CREATED_KNOWN, ..Identity::default() })
+}
+
+fn pread(fd: u64, len: u64) -> Call {
+    let mut read = call("pread64", [fd, 1, len, 0, 0, 0], len as i64, &[]);
+    read.pieces.push(piece(1, PieceKind::Data, &vec![b'x'; len as usize]));
+    read
+}
+
+fn pwrite(fd: u64, offset: u64, len: u64) -> Call {
+    let mut write = call("pwrite64", [fd, 1, len, offset, 0, 0], len as i64, &[]);
+    write.pieces.push(piece(1, PieceKind::Data, &vec![b'x'; len as usize]));
+    write
+}
+
+fn access(ret: i64) -> Call {
+    call("access", [1, 0, 0, 0, 0, 0], ret, &[(0, "f")])
+}
+
+fn unlink() -> Call {
+    call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "f")])
+}
+
+fn makes(fd: i64) -> Call {
+    open(O_CREAT, fd, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() })
+}
+
+fn until(left: u64, call: Call) -> Call {
+    Call { left: Some(left), ..call }
+}
+
+#[test]
+fn what_grew_was_shorter_at_first() {
+    let (shown, origins) = others(vec![sized(3, 6), sized(4, 13), pread(4, 13)], true);
+    assert_eq!(shown, ["resized /w/f 2"]);
+    assert_eq!(origins.iter().map(|o| (o.1, o.2)).collect::<Vec<_>>(), [(0, 6), (6, 7)]);
+    assert_ne!(origins[0].0, origins[1].0, "what came is no initial content");
+    // Bytes beyond the end show it as well.
+    assert_eq!(changes(vec![sized(3, 6), pread(3, 13)]), ["resized /w/f 2"]);
+    // What was cut is new from its beginning.
+    let (shown, origins) = others(vec![sized(3, 13), pread(3, 13), sized(4, 6), pread(4, 6)], true);
+    assert_eq!(shown, ["resized /w/f 3"]);
+    assert_eq!(origins.iter().map(|o| (o.1, o.2)).collect::<Vec<_>>(), [(0, 13), (0, 6)]);
+}
+
+#[test]
+fn what_calls_explain_nobody_else_did() {
+    let none = Vec::<String>::new();
+    let write = || open(1, 3, Identity { size: 6, ..Identity::default() });
+    assert_eq!(changes(vec![write(), pwrite(3, 6, 7), sized(4, 13)]), none);
+    let cut = call("truncate", [1, 2, 0, 0, 0, 0], 0, &[(0, "f")]);
+    assert_eq!(changes(vec![sized(3, 6), cut, sized(4, 2)]), none);
+    // One that is still under way, and one that had returned when the finder did.
+    assert_eq!(changes(vec![write(), until(100, pwrite(3, 6, 7)), sized(4, 13)]), none);
+    let finds = until(80, sized(4, 6));
+    assert_eq!(changes(vec![write(), finds, until(45, pwrite(3, 6, 7)), sized(5, 13)]), none);
+    assert_eq!(changes(vec![access(-2), makes(3), access(0)]), none);
+    assert_eq!(changes(vec![sized(3, 6), unlink(), access(-2)]), none);
+    assert_eq!(changes(vec![sized(3, 6), rename("g", "f", 0), sized(4, 6)]), none);
+}
+
+#[test]
+fn names_that_come_and_go() {
+    assert_eq!(changes(vec![access(-2), sized(3, 6)]), ["made /w/f 2"]);
+    assert_eq!(changes(vec![sized(3, 6), access(-2)]), ["removed /w/f 2"]);
+    assert_eq!(
+        changes(vec![sized(3, 6), access(-2), access(0)]),
+        ["removed /w/f 2", "made /w/f 3"]
+    );
+    let mkdir = call("mkdir", [1, 0o755, 0, 0, 0, 0], -17, &[(0, "f")]);
+    assert_eq!(changes(vec![access(-2), mkdir]), ["made /w/f 2"]);
+    let other = || {
+        let mut other = sized(4, 6);
+        let identity = Identity {
+            dev: 1,
+            ino: 8,
+            mode: 0o100_644,
+            links: 1,
+            magic: 0xef53,
+            size: 6,
+            created: CREATED_KNOWN,
+            ..Identity::default()
+        };
+        let last = other.pieces.len() - 1;
+        other.pieces[last] =
+            piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w/f"].concat());
+        other
+    };
+    assert_eq!(changes(vec![sized(3, 6), other()]), ["replaced /w/f 2"]);
+    let (shown, origins) =
+        others(vec![sized(3, 6), pread(3, 6), other(), pread(4, 6), pread(3, 6)], true);
+    assert_eq!(shown, ["replaced /w/f 3"]);
+    assert_eq!(origins.len(), 2, "{origins:?}");
+}
+
+#[test]
+fn what_overlapping_calls_can_have_done_is_left_open() {
+    let none = Vec::<String>::new();
+    // The one that makes it returns after the one that finds it.
+    assert_eq!(changes(vec![access(-2), until(100, makes(3)), access(0)]), none);
+    // Which of two overlapping calls was the last shows later, and is nobody's doing.
+    let removes = until(100, unlink());
+    assert_eq!(changes(vec![sized(3, 6), removes, makes(4), at(200, access(0))]), none);
+    let (made, removes) = (until(40, makes(4)), until(45, unlink()));
+    assert_eq!(changes(vec![sized(3, 6), made, removes, at(200, access(-2))]), none);
+}
+
+/// A call that begins later than its place says.
+fn at(entered: u64, call: Call) -> Call {
+    Call { entered, ..call }
+}
+
+#[test]
+fn where_not_everything_is_followed_nobody_is_blamed() {
+    let grew = || vec![sized(3, 6), sized(4, 13)];
+    assert_eq!(others(grew(), false).0, Vec::<String>::new());
+    let ring = call("io_uring_enter", [5, 1, 1, 0, 0, 0], 1, &[]);
+    assert_eq!(changes(vec![sized(3, 6), ring, sized(4, 13)]), Vec::<String>::new());
+}
