@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatcher;
 use crate::frontier::{Frontier, WINDOW};
+use crate::issue::procfs;
 use crate::outside::Outside;
 use crate::refusal::OUTSIDE;
 use crate::report::{Prepared, Spread, State};
@@ -80,6 +81,7 @@ fn inside<T: Send>(
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
     std::thread::scope(|scope| {
         let walled = scope.spawn(|| {
+            procfs::keep();
             sandbox::enter(&root)?;
             work(Path::new("/"), powers)
         });
@@ -190,6 +192,7 @@ fn calls(
     let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
     dispatcher.unnamed = held;
     dispatcher.outside = outside;
+    dispatcher.know_links(&rows);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let tally = std::mem::take(&mut dispatcher.tally);
     let left_out = std::mem::take(&mut dispatcher.left_out);

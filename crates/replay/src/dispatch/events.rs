@@ -52,7 +52,7 @@ impl Dispatcher<'_> {
             return;
         };
         let file = &descriptor.file;
-        if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
+        if !file.is_stored() {
             return;
         }
         if let Some(first) = self.pool.present(file.id) {
