@@ -2,10 +2,13 @@
 
 use crate::handlers::transfer::only_end;
 use crate::issue::Real;
+use crate::shared::Shared;
+use crate::withhold::CAPABILITY;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
+use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
-use trace::world::{Bound, Mounts, OpenFile};
+use trace::world::{Bound, OpenFile};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
@@ -33,13 +36,13 @@ pub(crate) fn class(class: Class) -> &'static str {
 /// Why a device is not made: who looks for it will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// `Err` says why it is performed by no one. `any_user`: files here have the owners that they had.
+/// `Err` says why it is performed by no one.
 pub(crate) fn decide(
     call: &Call,
     bound: &Bound<Real>,
-    mounts: &Mounts,
-    any_user: bool,
+    shared: &Shared,
 ) -> Result<&'static Shape, &'static str> {
+    let (mounts, any_user) = (&shared.mounts, shared.powers.any_user);
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));
@@ -99,7 +102,7 @@ pub(crate) fn decide(
             }
             Kind::Str => {
                 told(call, i)?;
-                attribute(call, i)?;
+                attribute(call, i, shared)?;
             }
             Kind::In(len, layout)
                 if layout.form != Form::Data
@@ -193,10 +196,15 @@ fn told(call: &Call, i: usize) -> Result<(), &'static str> {
     if told { Ok(()) } else { Err("argument not recorded") }
 }
 
-/// Attributes that the recorded machine's security modules make up.
-fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
+/// Attributes that the recorded machine's security modules make up, and those that are withheld.
+fn attribute(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
     match call.string(i as u8) {
-        Some(name) if name.starts_with(b"security.") && name != b"security.capability" => {
+        Some(name) if name == CAPABILITY && shared.rules.withhold => {
+            let sets = call.succeeded() && call.shape().is_some_and(|shape| shape.changes);
+            shared.withheld.fetch_add(u64::from(sets), Relaxed);
+            Err("file capability withheld")
+        }
+        Some(name) if name.starts_with(b"security.") && name != CAPABILITY => {
             Err("security module")
         }
         _ => Ok(()),

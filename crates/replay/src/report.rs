@@ -124,6 +124,9 @@ pub struct Report {
     pub early: u64,
     /// Clones that were performed by copying: the file system of the root cannot share blocks.
     pub copied: u64,
+    /// Files and calls whose set-user-ID and set-group-ID bits or file capabilities were withheld,
+    /// as others can reach the root.
+    pub withheld: u64,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

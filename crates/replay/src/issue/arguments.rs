@@ -311,6 +311,11 @@ impl Arguments {
         self.values[i] as i32
     }
 
+    /// An argument as it is passed.
+    pub fn value(&self, i: usize) -> usize {
+        self.values[i]
+    }
+
     /// The buffers that argument `i` brought back, in order.
     pub fn rooms(&self, i: usize) -> &[Room] {
         if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }

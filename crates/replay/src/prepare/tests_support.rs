@@ -80,5 +80,12 @@ pub fn make(
     let items = || {
         Ok(contents.iter().enumerate().map(|(i, (_, bytes))| Ok(Item::Call(call(i as u64, bytes)))))
     };
-    prepare_from(rows, std::iter::empty(), contents.iter().enumerate().map(origin), items, root)
+    prepare_from(
+        rows,
+        std::iter::empty(),
+        contents.iter().enumerate().map(origin),
+        items,
+        root,
+        How::default(),
+    )
 }

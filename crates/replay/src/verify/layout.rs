@@ -1,6 +1,7 @@
 //! Comparison of structs field by field, and of lists of names.
 
 use super::{Difference, Rules, text};
+use crate::withhold::{CAPABILITY, SET_ID};
 use abi::{Field, Form, Is, Layout};
 use std::collections::BTreeSet;
 
@@ -51,7 +52,12 @@ pub(super) fn structs(
                 }
             };
             let found = if field.is == Is::Links { found + elsewhere } else { found };
-            if compared && expected != found {
+            // What is withheld was not set here; what is not withheld is compared.
+            let withheld = field.is == Is::Mode
+                && rules.withhold
+                && !directory
+                && expected & !u64::from(SET_ID) == found;
+            if compared && expected != found && !withheld {
                 let index = if several { format!("[{n}]") } else { String::new() };
                 return Some(Difference::new(
                     format!("{name}{index}.{}", field.name),
@@ -74,17 +80,17 @@ fn show(field: &Field, value: u64) -> String {
     }
 }
 
-/// Compares NUL-terminated names as sets. Those of the recorded machine's security modules are left out.
-pub(super) fn names(name: &str, recorded: &[u8], got: &[u8]) -> Option<Difference> {
-    fn listed(bytes: &[u8]) -> BTreeSet<&[u8]> {
-        bytes
-            .split(|b| *b == 0)
-            .filter(|n| {
-                !n.is_empty() && (!n.starts_with(b"security.") || *n == b"security.capability")
-            })
-            .collect()
+/// Compares NUL-terminated names as sets. Those of the recorded machine's security modules are left
+/// out, and those that are withheld.
+pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
+    fn listed<'a>(bytes: &'a [u8], rules: &Rules) -> BTreeSet<&'a [u8]> {
+        let compared = |n: &&[u8]| match *n {
+            CAPABILITY => !rules.withhold,
+            n => !n.is_empty() && !n.starts_with(b"security."),
+        };
+        bytes.split(|b| *b == 0).filter(compared).collect()
     }
-    let (expected, found) = (listed(recorded), listed(got));
+    let (expected, found) = (listed(recorded, rules), listed(got, rules));
     let line =
         |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
     (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))

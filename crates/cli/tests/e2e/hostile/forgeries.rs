@@ -1,7 +1,7 @@
 //! Damage to a real trace by somebody who puts the right hashes in: what is decoded is printed and performed.
 
 use super::Outside;
-use super::nonsense::Random;
+use crate::mutations::Random;
 use crate::run::run;
 use serde_json::Value;
 use std::fs;
