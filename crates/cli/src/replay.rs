@@ -14,7 +14,7 @@ use crate::failure::Advise;
 use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
-use crate::units::{count, parse_bytes};
+use crate::units::{count, duration, parse_bytes};
 use crate::{reading, stdout};
 use ::replay::prepare::Prepared;
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
@@ -125,6 +125,11 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         allow_set_id: a.allow_set_id,
         ..Options::new(root)
     };
+    if let (Some(first), Some(last)) = (trace.summary().first, trace.summary().last)
+        && let Some(most) = a.pace.planned(last.saturating_sub(first))
+    {
+        talk.say(format_args!("at this pace it waits for {} at most", duration(most)));
+    }
     let bar = Bar::new(talk, trace.summary().calls)?;
     let report = match a.choice.alteration() {
         by if by == Alteration::default() => explained(replay(&trace, &options, &bar))?,

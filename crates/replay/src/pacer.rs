@@ -26,7 +26,7 @@ pub(crate) struct Pacer {
 impl Pacer {
     /// `span`: how long the trace says that it took, nanoseconds.
     pub fn new(pace: Pace, span: Option<u64>) -> Self {
-        let most = planned(pace, span.unwrap_or(LONGEST)).min(LONGEST);
+        let most = pace.planned(span.unwrap_or(LONGEST)).map_or(0, |most| most.min(LONGEST));
         Self { pace, most, threads: HashMap::default() }
     }
 
@@ -76,17 +76,9 @@ impl Pacer {
 /// times are forged.
 const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
 
-/// How long a replay of a recording that took `span` sleeps at most, nanoseconds.
-pub(crate) fn planned(pace: Pace, span: u64) -> u64 {
-    match pace {
-        Pace::Asap => 0,
-        Pace::Recorded(by) | Pace::Think(by) => times(span, by),
-    }
-}
-
 /// Whether that is longer than anybody waits: the days.
 pub(crate) fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
-    let planned = planned(pace, span?);
+    let planned = pace.planned(span?)?;
     (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))
 }
 

@@ -123,7 +123,6 @@ impl Records {
     }
 
     /// Notes work on so many bytes.
-    #[cfg_attr(not(test), expect(clippy::unused_self, clippy::needless_pass_by_ref_mut))]
     fn spend(&mut self, _bytes: usize) {
         #[cfg(test)]
         {
