@@ -6,7 +6,7 @@ RA     := target/release/reanimator
 SHARE  := $(DESTDIR)$(PREFIX)/share
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test test-kernels sweep bench header install build build-needs
+.PHONY: demo test test-kernels sweep mutations bench header install build build-needs
 
 demo: build  ## Record a real SQLite workload, perform it again elsewhere, prove it the same
 	@tests/need.sh sqlite3
@@ -36,6 +36,13 @@ test-kernels: build  ## The same program on Debian's own kernels, in QEMU; takes
 sweep: build  ## Records and replays every program of /usr/bin that is here, by both engines; takes hours, needs root
 	@tests/need.sh python3 util-linux coreutils
 	tests/sweep.py $(RA)
+
+COUNT  ?= 100000
+FIRST  ?= 1
+mutations: build  ## Give the program 100,000 damaged and forged traces, journals and logs (COUNT, FIRST); takes an hour or so, and is no part of `make test`
+	@tests/need.sh tar gzip coreutils
+	$(CARGO) build --release --locked --workspace --example mutate
+	nice -n 19 target/release/examples/mutate $(RA) target/mutations $(COUNT) $(FIRST)
 
 bench: build  ## Compare with the untraced programs and with other tracers, side by side
 	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make rocksdb-tools postgresql babeltrace2

@@ -15,6 +15,8 @@ pub struct Uses {
     pub paths: u8,
     /// Structs going in with descriptors in them.
     pub inner: u8,
+    /// Modes that a file gets, and structs going in with modes in them.
+    pub modes: u8,
     /// It moves data: bulk buffers, or vectors of them,
     pub moves: bool,
     /// and they go in.
@@ -34,6 +36,7 @@ impl Uses {
             fds: 0,
             paths: 0,
             inner: 0,
+            modes: 0,
             moves: false,
             writes: false,
             sends: false,
@@ -54,9 +57,11 @@ impl Uses {
                 Kind::In(_, layout) if matches!(layout.form, Form::Data) => {
                     (uses.moves, uses.writes) = (true, true)
                 }
-                Kind::In(_, layout) | Kind::InOut(_, layout) if has_descriptors(layout) => {
+                Kind::In(_, layout) | Kind::InOut(_, layout) if has(layout, Is::Fd) => {
                     uses.inner |= bit
                 }
+                Kind::In(_, layout) if has(layout, Is::Mode) => uses.modes |= bit,
+                Kind::Mode => uses.modes |= bit,
                 Kind::Out(_, layout) | Kind::InOut(_, layout)
                     if matches!(layout.form, Form::Data) =>
                 {
@@ -79,10 +84,11 @@ impl Uses {
     }
 }
 
-const fn has_descriptors(layout: &Layout) -> bool {
+/// Whether a struct has a field that is a descriptor, or a mode.
+const fn has(layout: &Layout, what: Is) -> bool {
     let mut i = 0;
     while matches!(layout.form, Form::Struct) && i < layout.fields.len() {
-        if matches!(layout.fields[i].is, Is::Fd) {
+        if matches!((layout.fields[i].is, what), (Is::Fd, Is::Fd) | (Is::Mode, Is::Mode)) {
             return true;
         }
         i += 1;
@@ -114,6 +120,7 @@ mod tests {
         );
         assert_eq!((write.fd, write.pos, write.moves, write.writes), (Some(0), None, true, true));
         assert_eq!((openat.fd, openat.fds, openat.paths), (None, 1, 2));
+        assert_eq!((openat.modes, of("openat2").modes, write.modes), (8, 4, 0));
         assert_eq!(arguments(rename.paths).collect::<Vec<_>>(), [1, 3]);
         assert!(of("getdents64").lists && of("sendmsg").sends && arguments(0).next().is_none());
     }

@@ -5,6 +5,7 @@ use crate::replay::{explained, root};
 use crate::talk::Talk;
 use crate::units::{bytes, count};
 use crate::{reading, stdout};
+use ::replay::Options;
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -23,6 +24,9 @@ pub struct Args {
     /// Make them inside this directory, which must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub root: PathBuf,
+    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach the directory: as for `replay`
+    #[arg(long)]
+    pub allow_set_id: bool,
     /// What was made, as one JSON document on stdout
     #[arg(long)]
     pub json: bool,
@@ -32,10 +36,12 @@ pub struct Args {
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let trace = reading::open(&a.trace, talk)?;
     let root = root(Some(&a.root), trace.path(), false)?;
-    let made = explained(replay::prepare_root(&trace, &root))?;
+    let shown = root.path().display().to_string();
+    let options = Options { allow_set_id: a.allow_set_id, ..Options::new(root) };
+    let made = explained(replay::prepare_root(&trace, &options))?;
     if a.json {
         return stdout::json(&serde_json::json!({
-            "root": root.display().to_string(), "files": made.names, "bytes": made.bytes, "assumed_bytes": made.assumed, "not_made": made.skipped, "refused": made.refused,
+            "root": shown, "files": made.names, "withheld": made.withheld, "bytes": made.bytes, "assumed_bytes": made.assumed, "not_made": made.skipped, "refused": made.refused,
         }));
     }
     let assumed = if made.assumed > 0 {
@@ -45,7 +51,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     };
     stdout::text(&format!(
         "{}  {} names, {}{assumed}\n",
-        root.display(),
+        shown,
         count(made.names),
         bytes(made.bytes)
     ))?;
@@ -56,6 +62,13 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         talk.warn(format_args!(
             "{} symbolic links lead nowhere: the trace does not tell where they led",
             count(made.unread)
+        ));
+    }
+    if made.withheld > 0 {
+        talk.warn(format_args!(
+            "set-user-ID and set-group-ID bits or capabilities of {} files were withheld, as other \
+             users can reach {shown}: --allow-set-id, or a directory below one of mode 0700",
+            count(made.withheld)
         ));
     }
     if made.refused > 0 {

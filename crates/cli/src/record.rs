@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use capture::{DataLimit, Outcomes, Wanted};
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use trace::{About, Recording, Summary, Verdict};
 
@@ -169,12 +170,15 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     let path = naming::output(a.output.as_deref(), &program(&target), a.force)?;
 
     let (engine, recording, watched) = watch(a, &target, &options, &path, talk)?;
+    // Its name may lead elsewhere by the time that it is sealed.
+    let dir = recording.as_fd().try_clone_to_owned().context("cannot hold the trace")?;
     let summary = seal(recording, &watched, &path, talk)?;
     if let Some(caller) = &caller
-        && let Err(error) = caller.own(&path)
+        && let Err(error) = caller.own(&dir, &path)
     {
         talk.warn(failure::text(&error));
     }
+    drop(dir);
     close(&path, engine.name(), &summary, &watched, talk);
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),

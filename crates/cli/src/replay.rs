@@ -3,26 +3,25 @@
 mod choice;
 pub mod choices;
 mod context;
+mod place;
 mod report;
 
 use self::choice::Choice;
 use self::choices::{OnDivergence, Order, Verify};
+pub use self::place::root;
 use crate::args::TraceArg;
 use crate::failure::Advise;
 use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
-use crate::units::{count, parse_bytes};
+use crate::units::{count, duration, parse_bytes};
 use crate::{reading, stdout};
 use ::replay::prepare::Prepared;
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -82,6 +81,10 @@ pub struct Args {
     /// The trace is your own: it is confined by the mount namespace alone, without Landlock, whose checks cost each open, creation and removal some tenths of a microsecond
     #[arg(long)]
     pub trust: bool,
+    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach the directory. Without, they are set only below a directory of
+    /// yours (or root's) that nobody else can enter, and are withheld elsewhere, as others could act as you
+    #[arg(long)]
+    pub allow_set_id: bool,
     /// Print at most so many divergences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
@@ -99,13 +102,13 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
     let selection = a.choice.selection()?;
     let root = root(a.root.as_deref(), trace.path(), a.prepared)?;
-    let shown = root.display().to_string();
+    let shown = root.path().display().to_string();
     // Before anything can go wrong inside: whoever has to look at the tree must know where it is.
     talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
     warn(&trace, talk);
 
     if let Some(base) = &a.base {
-        copy(base, &root)?;
+        place::copy(base, &root, a.allow_set_id)?;
     }
     let options = Options {
         prepared: a.prepared || a.base.is_some(),
@@ -119,8 +122,14 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
         pace: a.pace,
         verify: a.choice.comparable(a.verify).into(),
         on_divergence: a.on_divergence.into(),
-        ..Options::new(&root)
+        allow_set_id: a.allow_set_id,
+        ..Options::new(root)
     };
+    if let (Some(first), Some(last)) = (trace.summary().first, trace.summary().last)
+        && let Some(most) = a.pace.planned(last.saturating_sub(first))
+    {
+        talk.say(format_args!("at this pace it waits for {} at most", duration(most)));
+    }
     let bar = Bar::new(talk, trace.summary().calls)?;
     let report = match a.choice.alteration() {
         by if by == Alteration::default() => explained(replay(&trace, &options, &bar))?,
@@ -196,60 +205,6 @@ fn warn(trace: &Trace, talk: &Talk) {
     }
 }
 
-/// The directory to replay in, made if it is not there; without a name, a fresh one.
-pub fn root(named: Option<&Path>, trace: &Path, prepared: bool) -> Result<PathBuf> {
-    let Some(root) = named else { return fresh(trace) };
-    let shown = root.display();
-    fs::create_dir_all(root).with_context(|| format!("cannot make {shown}"))?;
-    let mut entries = fs::read_dir(root).with_context(|| format!("cannot list {shown}"))?;
-    if !prepared && entries.next().is_some() {
-        let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
-        result.advise("name an empty directory, or one that does not exist yet; without --root a fresh one is made")?;
-    }
-    fs::canonicalize(root).with_context(|| format!("cannot find {shown}"))
-}
-
-/// Copies a tree with all its attributes; blocks are shared where the file system can.
-fn copy(base: &Path, root: &Path) -> Result<()> {
-    let status = Command::new("cp")
-        .args(["-a", "--reflink=auto", "--sparse=auto", "--"])
-        .arg(base.join("."))
-        .arg(root)
-        .status()
-        .context("cannot run cp")?;
-    let shown = base.display();
-    let copied = if status.success() {
-        Ok(())
-    } else {
-        Err(anyhow::anyhow!("cannot copy {shown} into {}", root.display()))
-    };
-    copied.advise("--base names a readable directory that looks like the root of the recorded machine, as far as the program used it")
-}
-
-fn fresh(trace: &Path) -> Result<PathBuf> {
-    let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
-    let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let parent = fs::canonicalize(std::env::temp_dir())
-        .context("cannot find the directory for temporary files (TMPDIR)")?;
-    for n in 0..100_000 {
-        let path = parent.join(format!(
-            "{stem}.replay.{}{}",
-            std::process::id(),
-            if n == 0 { String::new() } else { format!(".{n}") }
-        ));
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => {
-                return Err(e)
-                    .with_context(|| format!("cannot make {}", path.display()))
-                    .advise("name a directory with --root");
-            }
-        }
-    }
-    bail!("no free name for a directory in {}", parent.display())
-}
-
 pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
     let advice = match &result {
         Err(Error::Sandbox(..)) => {
@@ -260,6 +215,9 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
         }
         Err(Error::Stuck { .. } | Error::Inside(_)) => {
             "this should not happen: please report it, with the trace if you can share it"
+        }
+        Err(Error::Pace { .. }) => {
+            "the times may be damaged or forged: --pace asap waits for none; a factor makes it shorter: --pace recorded*0.001"
         }
         Err(Error::NotEmpty(_)) => "name an empty directory with --root",
         Err(Error::Trace(_)) | Ok(_) => return Ok(result?),
@@ -315,21 +273,5 @@ impl ::replay::Progress for Bar {
     }
     fn is_unwanted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_root_is_empty_or_made() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let made = root(Some(&dir.path().join("a/b")), Path::new("x.ra"), false).expect("made");
-        assert!(made.is_dir());
-        assert!(root(Some(&made), Path::new("x.ra"), false).is_ok(), "an empty one will do");
-        fs::write(made.join("precious"), "").expect("writable");
-        assert!(root(Some(&made), Path::new("x.ra"), false).is_err());
-        assert!(root(Some(&made), Path::new("x.ra"), true).is_ok(), "it is said to be prepared");
     }
 }

@@ -1,9 +1,11 @@
 //! Under sudo, the recorded command and the files it leaves belong to the user who called sudo.
 
 use anyhow::{Context, Result};
-use nix::unistd::{Gid, Uid, User, getgrouplist};
+use nix::unistd::{User, getgrouplist};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, openat};
 use std::ffi::CString;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The user who called sudo.
@@ -21,7 +23,7 @@ pub struct Caller {
 
 /// The user who called sudo, if we are root because of it.
 pub fn caller() -> Option<Caller> {
-    if !Uid::effective().is_root() {
+    if !nix::unistd::Uid::effective().is_root() {
         return None;
     }
     let id = |name| std::env::var(name).ok()?.parse::<u32>().ok();
@@ -29,11 +31,12 @@ pub fn caller() -> Option<Caller> {
     if uid == 0 {
         return None;
     }
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let user = User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
     let groups = user.as_ref().and_then(|user| {
-        getgrouplist(&CString::new(user.name.as_str()).ok()?, Gid::from_raw(gid)).ok()
+        getgrouplist(&CString::new(user.name.as_str()).ok()?, nix::unistd::Gid::from_raw(gid)).ok()
     });
-    let groups = groups.map_or(vec![gid], |groups| groups.into_iter().map(Gid::as_raw).collect());
+    let groups = groups
+        .map_or(vec![gid], |groups| groups.into_iter().map(nix::unistd::Gid::as_raw).collect());
     Some(Caller { uid, gid, groups, known: user.map(|user| (user.name, user.dir)) })
 }
 
@@ -52,15 +55,76 @@ impl Caller {
         }
         environment
     }
-    /// Gives the caller everything under `path`, without following links.
-    pub fn own(&self, path: &Path) -> Result<()> {
-        let context = || format!("cannot give {} to user {}", path.display(), self.uid);
-        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).with_context(context)?;
-        if path.symlink_metadata().with_context(context)?.is_dir() {
-            for entry in std::fs::read_dir(path).with_context(context)? {
-                self.own(&entry.with_context(context)?.path())?;
+    /// Gives the caller the directory `dir`, which we made and hold, with all files that we made in
+    /// it. `shown`: its name, for messages: it may lead elsewhere by now.
+    pub fn own(&self, dir: &OwnedFd, shown: &Path) -> Result<()> {
+        let context = || format!("cannot give {} to user {}", shown.display(), self.uid);
+        self.give(dir).with_context(context)
+    }
+
+    /// Until the last step nobody but root can put anything into the directory.
+    fn give(&self, dir: &OwnedFd) -> std::io::Result<()> {
+        let us = rustix::process::geteuid().as_raw();
+        let itself = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let list = openat(dir, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        for entry in Dir::new(list)? {
+            let entry = entry?;
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let file = openat(dir, entry.file_name(), itself, Mode::empty())?;
+            let stat = fstat(&file)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory if stat.st_uid == us => self.give(&file)?,
+                // Another name of it may be anywhere.
+                FileType::RegularFile if stat.st_uid == us && stat.st_nlink == 1 => {
+                    self.give_itself(&file)?;
+                }
+                _ => {}
             }
         }
-        Ok(())
+        self.give_itself(dir)
+    }
+
+    fn give_itself(&self, file: &OwnedFd) -> std::io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        Ok(chownat(file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    /// The name leads elsewhere by the time that the trace is given away, and links to what is not
+    /// ours lie in it.
+    #[test]
+    fn what_we_made_and_nothing_else() {
+        assert!(nix::unistd::Uid::effective().is_root(), "giving files away needs root");
+        let caller = Caller { uid: 65534, gid: 65534, groups: Vec::new(), known: None };
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let owner = |name: &str| fs::symlink_metadata(at(name)).unwrap().uid();
+        fs::create_dir_all(at("t.ra/journal")).unwrap();
+        fs::create_dir(at("root")).unwrap();
+        for file in ["t.ra/trace.json", "t.ra/journal/00000", "root/secret", "root/hard"] {
+            fs::write(at(file), "").unwrap();
+        }
+        fs::hard_link(at("root/hard"), at("t.ra/hard")).unwrap();
+        symlink(at("root/secret"), at("t.ra/link")).unwrap();
+        let dir = OwnedFd::from(fs::File::open(at("t.ra")).unwrap());
+        fs::rename(at("t.ra"), at("moved")).unwrap();
+        symlink(at("root"), at("t.ra")).unwrap();
+
+        caller.own(&dir, &at("t.ra")).unwrap();
+        for ours in ["moved", "moved/trace.json", "moved/journal", "moved/journal/00000"] {
+            assert_eq!(owner(ours), 65534, "{ours}");
+        }
+        for other in ["root", "root/secret", "root/hard", "moved/link"] {
+            assert_eq!(owner(other), 0, "{other}");
+        }
     }
 }

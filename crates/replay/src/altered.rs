@@ -234,6 +234,9 @@ impl Source for Altered<'_> {
     fn items_about(&self) -> u64 {
         self.inner.items_about()
     }
+    fn span(&self) -> Option<u64> {
+        self.inner.span()
+    }
     fn is_of_one_thread(&self) -> bool {
         self.inner.is_of_one_thread()
     }

@@ -4,7 +4,10 @@ use crate::handlers::transfer::only_end;
 use crate::issue::Real;
 use crate::refusal::{self, By};
 use crate::verify::made_up;
+use crate::shared::Shared;
+use crate::withhold::CAPABILITY;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
+use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
 use trace::world::{Bound, Descriptor, Mounts, OpenFile, To, Way};
@@ -38,16 +41,16 @@ pub(crate) const MOUNTED: &str = "mounted by the program";
 /// Why a device is not made: who looks for it will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// `Err` says why it is performed by no one. `any_user`: files here have the owners that they had.
+/// `Err` says why it is performed by no one.
 pub(crate) fn decide(
     call: &Call,
     bound: &Bound<Real>,
-    mounts: &Mounts,
-    any_user: bool,
+    shared: &Shared,
 ) -> Result<&'static Shape, &'static str> {
     if !call.made() {
         return Err("answered by a seccomp filter");
     }
+    let (mounts, any_user) = (&shared.mounts, shared.powers.any_user);
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));
@@ -124,7 +127,7 @@ pub(crate) fn decide(
             }
             Kind::Str => {
                 told(call, i)?;
-                attribute(call, i)?;
+                attribute(call, i, shared)?;
             }
             Kind::In(len, layout)
                 if layout.form != Form::Data
@@ -256,9 +259,16 @@ fn told(call: &Call, i: usize) -> Result<(), &'static str> {
     if told { Ok(()) } else { Err("argument not recorded") }
 }
 
-/// Attributes that the recorded machine makes up.
-fn attribute(call: &Call, i: usize) -> Result<(), &'static str> {
-    call.string(i as u8).and_then(made_up).map_or(Ok(()), Err)
+/// Attributes that the recorded machine makes up, and those that are withheld.
+fn attribute(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
+    match call.string(i as u8) {
+        Some(name) if name == CAPABILITY && shared.rules.withhold => {
+            let sets = call.succeeded() && call.shape().is_some_and(|shape| shape.changes);
+            shared.withheld.fetch_add(u64::from(sets), Relaxed);
+            Err("file capability withheld")
+        }
+        name => name.and_then(made_up).map_or(Ok(()), Err),
+    }
 }
 
 /// A look at a file that replay does not make: a device.

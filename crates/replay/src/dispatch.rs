@@ -29,8 +29,9 @@ use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::unnamed::Held;
 use crate::verify::Expected;
+use crate::withhold::{Withheld, withheld};
 use crate::{Error, Options, Progress};
-use abi::{Class, Effect, Replay, Ret};
+use abi::{Class, Effect, Replay, Ret, Shape};
 use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
@@ -127,7 +128,13 @@ pub(crate) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    pub fn new(shared: Arc<Shared>, options: &'a Options, progress: &'a dyn Progress) -> Self {
+    /// `span`: how long the recording was, if that is known.
+    pub fn new(
+        shared: Arc<Shared>,
+        options: &'a Options,
+        span: Option<u64>,
+        progress: &'a dyn Progress,
+    ) -> Self {
         let world = World::of(shared.mounts.clone());
         Self {
             flying: vec![Flying::default(); shared.frontier.window() as usize],
@@ -135,7 +142,7 @@ impl<'a> Dispatcher<'a> {
             shared,
             progress,
             options,
-            pacer: Pacer::new(options.pace),
+            pacer: Pacer::new(options.pace, span),
             last: HashMap::default(),
             world,
             conflicts: Conflicts::default(),
@@ -303,7 +310,7 @@ impl<'a> Dispatcher<'a> {
         // Nobody knows where it was, and what its descriptors meant.
         let stranger =
             self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
-        let decided = decide(&call, bound, &self.shared.mounts, self.shared.powers.any_user);
+        let decided = decide(&call, bound, &self.shared);
         let decided = match decided {
             Ok(_) if stranger => Err("beginning of its thread lost"),
             Ok(_) if call.is_after(self.shared.complete_until) => Err("calls beside it lost"),
@@ -324,6 +331,10 @@ impl<'a> Dispatcher<'a> {
                 let closed = std::mem::take(&mut bound.closed);
                 return self.release(call.tid, closed, overlapped);
             }
+        };
+        let (call, whole_mode) = match self.withheld(&call, shape) {
+            Some(less) => (less.call, less.mode),
+            None => (call, None),
         };
         let number = self.number;
         let (after, needs) = self.waits(number, overlapped, &call, shape, bound, others);
@@ -358,8 +369,8 @@ impl<'a> Dispatcher<'a> {
                 .enter(shape.name, call.left.unwrap_or(call.entered).saturating_sub(call.entered));
         }
         let expected = Expected { ret: call.ret, shape, mapped };
-        let unclear = is_unclear(&call, shape);
-        let short = if self.leaves_out || !others.is_empty() || unclear {
+        let whole = is_unclear(&call, shape) || whole_mode.is_some();
+        let short = if self.leaves_out || !others.is_empty() || whole {
             None
         } else {
             Short::of(&call, expected, bound, early, self.options.verify)
@@ -383,11 +394,24 @@ impl<'a> Dispatcher<'a> {
                     disturbed,
                     mapped,
                     early,
+                    whole_mode,
                     bytes,
                 }))
             }
         };
         self.dispatch(flying, after, needs, due, work)
+    }
+
+    /// The call as it is issued, where others can reach the root and it would set what lets them
+    /// act as its owner.
+    #[inline]
+    fn withheld(&self, call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
+        if shape.uses.modes == 0 || !self.shared.rules.withhold {
+            return None;
+        }
+        let less = withheld(call, shape)?;
+        self.shared.withheld.fetch_add(u64::from(less.counts), Relaxed);
+        Some(less)
     }
 
     /// Lets descriptors go after the calls that were done `after` them; those that nobody else holds are closed then.

@@ -71,6 +71,8 @@ pub(crate) struct Issue {
     pub mapped: bool,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
+    /// What a directory gets whose mode the call changes; a file gets less ([`crate::withhold`]).
+    pub whole_mode: Option<u32>,
     /// Recorded bytes that it holds.
     pub bytes: u64,
 }

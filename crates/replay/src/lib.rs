@@ -25,6 +25,7 @@ mod presence;
 mod proof;
 mod refusal;
 pub mod report;
+mod root;
 mod run;
 mod sandbox;
 mod selection;
@@ -37,10 +38,12 @@ mod undecided;
 mod unnamed;
 mod unperformed;
 mod verify;
+mod withhold;
 
 pub use altered::{Alteration, Altered, Data};
 pub use order::{Order, Pace};
 pub use report::{Divergence, Report, State};
+pub use root::Root;
 pub use run::{prepare_root, replay, replay_source};
 pub use selection::Selection;
 pub use source::Source;
@@ -73,8 +76,11 @@ pub enum OnDivergence {
 /// How to replay.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory in which everything happens; must exist.
-    pub root: PathBuf,
+    /// The directory in which everything happens.
+    pub root: Root,
+    /// Set-user-ID and set-group-ID bits and file capabilities are set even if others can reach
+    /// the root.
+    pub allow_set_id: bool,
     /// The initial state stands in the root already; else it is made there, and the root must be empty.
     pub prepared: bool,
     /// How many divergences, and lines on the final state, the report keeps.
@@ -103,9 +109,10 @@ pub struct Options {
 
 impl Options {
     /// The defaults, in `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
+    pub fn new(root: Root) -> Self {
         Self {
-            root: root.into(),
+            root,
+            allow_set_id: false,
             prepared: false,
             show: 20,
             verify: Verify::Data,
@@ -119,6 +126,11 @@ impl Options {
             trusted: false,
             patience: Duration::from_secs(60),
         }
+    }
+
+    /// Whether nothing is made that lets others act as its owner.
+    pub(crate) fn withholds(&self) -> bool {
+        !self.allow_set_id && !self.root.is_secluded()
     }
 }
 
@@ -162,6 +174,12 @@ pub enum Error {
     /// The final tree cannot be read.
     #[error("comparing the final state")]
     State(#[source] std::io::Error),
+    /// At the chosen pace it would take longer than anybody waits.
+    #[error("at this pace it would take {days} days, by the times in the trace")]
+    Pace {
+        /// How many.
+        days: u64,
+    },
     /// No call finished for [`Options::patience`].
     #[error(
         "stuck at call {seq} ({call} by thread {tid}): it has not returned for {waited_s} seconds"

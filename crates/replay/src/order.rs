@@ -36,6 +36,17 @@ impl Order {
     }
 }
 
+impl Pace {
+    /// How long a replay of a recording that took `span` waits at most, nanoseconds; `None`: it
+    /// waits for no time.
+    pub fn planned(self, span: u64) -> Option<u64> {
+        match self {
+            Self::Asap => None,
+            Self::Think(by) | Self::Recorded(by) => Some((span as f64 * by) as u64),
+        }
+    }
+}
+
 impl FromStr for Pace {
     type Err = String;
 

@@ -18,12 +18,16 @@ struct Thinking {
 /// The dispatcher's side: told of all calls in the order in which they return.
 pub(crate) struct Pacer {
     pace: Pace,
+    /// No call is due later, and none thinks longer: the trace says that it took no longer.
+    most: u64,
     threads: HashMap<u32, Thinking>,
 }
 
 impl Pacer {
-    pub fn new(pace: Pace) -> Self {
-        Self { pace, threads: HashMap::default() }
+    /// `span`: how long the trace says that it took, nanoseconds.
+    pub fn new(pace: Pace, span: Option<u64>) -> Self {
+        let most = pace.planned(span.unwrap_or(LONGEST)).map_or(0, |most| most.min(LONGEST));
+        Self { pace, most, threads: HashMap::default() }
     }
 
     /// A thread began.
@@ -48,21 +52,34 @@ impl Pacer {
             self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
         let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
         thread.computed += (if sleeps { left } else { call.entered }).saturating_sub(thread.since);
-        thread.since = left;
+        // Time does not go back: what was counted is not counted again.
+        thread.since = thread.since.max(left);
     }
 
     /// When a call is due that is performed; the first one of all began at `first`.
     pub fn due(&mut self, call: &Call, first: u64) -> Due {
         match self.pace {
             Pace::Asap => Due::Now,
-            Pace::Recorded(by) => Due::At(times(call.entered.saturating_sub(first), by)),
+            Pace::Recorded(by) => {
+                Due::At(times(call.entered.saturating_sub(first), by).min(self.most))
+            }
             Pace::Think(by) => {
                 let computed =
                     self.threads.get_mut(&call.tid).map_or(0, |t| std::mem::take(&mut t.computed));
-                Due::After(times(computed, by))
+                Due::After(times(computed, by).min(self.most))
             }
         }
     }
+}
+
+/// Nobody waits longer for a replay, nanoseconds: a recording says that it took longer only if its
+/// times are forged.
+const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
+
+/// Whether that is longer than anybody waits: the days.
+pub(crate) fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
+    let planned = pace.planned(span?)?;
+    (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))
 }
 
 fn times(nanoseconds: u64, by: f64) -> u64 {
@@ -145,5 +162,56 @@ impl Clock {
         if matches!(due, Due::After(_)) {
             self.last = Some((tid, Instant::now()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 3_600_000_000_000;
+
+    fn call(nr: u32, entered: u64, left: u64) -> Call {
+        Call {
+            seq: 0,
+            entered,
+            left: Some(left),
+            pid: 1,
+            tid: 1,
+            nr,
+            flags: 0,
+            args: [0; 6],
+            ret: 0,
+            seen: trace::record::Seen::default(),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Times that nobody can have recorded: a replay waits no longer than the trace says it took.
+    #[test]
+    fn forged_times() {
+        let far = u64::MAX - 5;
+        assert_eq!(too_long(Pace::Recorded(1.0), Some(far)), Some(far / DAY));
+        assert_eq!(too_long(Pace::Recorded(1e-9), Some(far)), None);
+        assert_eq!(too_long(Pace::Asap, Some(far)), None);
+        let mut recorded = Pacer::new(Pace::Recorded(2.0), Some(1000));
+        assert_eq!(recorded.due(&call(1, far, far), 0), Due::At(2000));
+        assert_eq!(recorded.due(&call(1, 700, 800), 0), Due::At(1400));
+        assert_eq!(
+            Pacer::new(Pace::Recorded(9.0), None).due(&call(1, far, far), 0),
+            Due::At(LONGEST)
+        );
+        let sleep = abi::by_name("nanosleep").expect("a row").number;
+        let mut think = Pacer::new(Pace::Think(1.0), Some(1000));
+        let mut all = 0;
+        for n in 0..100 {
+            // Each of them says that it slept until the end of time.
+            think.returned(&call(sleep, n, far));
+            if let Due::After(ns) = think.due(&call(1, n, n), 0) {
+                all += ns;
+            }
+            think.returned(&call(1, n, n + 1));
+        }
+        assert_eq!(all, 1000);
     }
 }

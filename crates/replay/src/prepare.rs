@@ -3,8 +3,14 @@
 //! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices are not made. Attributes are set last,
 //! children before their directories, so that no permission is in the way. Memory does not grow with the content: one buffer of the trace at a time.
 
+mod passages;
+
+pub use self::passages::How;
+pub(crate) use self::passages::Passages;
+
 use crate::source::{Cause, Source};
 use crate::tree::Tree;
+use crate::withhold::{CAPABILITY, SET_ID};
 use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
@@ -67,6 +73,8 @@ pub struct Prepared {
     pub refused: u64,
     /// Symbolic links of which nobody read where they led: they lead nowhere.
     pub unread: u64,
+    /// Files without their set-user-ID and set-group-ID bits or file capabilities.
+    pub withheld: u64,
     /// By inode: links that a file had under names that the trace does not know, and which it therefore does not have here.
     pub links_elsewhere: HashMap<u64, u64>,
 }
@@ -108,12 +116,13 @@ pub(crate) fn prepare(
     rows: &[Row],
     brought: Option<(&Brought, &Row)>,
     root: &Path,
+    how: How,
 ) -> Result<Prepared, PrepareError> {
     let (copied, origins) = (
         source.snapshot().map_err(PrepareError::Trace)?,
         source.origins().map_err(PrepareError::Trace)?,
     );
-    prepare_from(rows, brought, copied, origins, || source.items(), root)
+    prepare_from(rows, brought, copied, origins, || source.items(), root, how)
 }
 
 /// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
@@ -125,6 +134,7 @@ fn prepare_from<I>(
     origins: impl Iterator<Item = Result<Origin, Cause>>,
     items: impl FnOnce() -> Result<I, Cause>,
     root: &Path,
+    how: How,
 ) -> Result<Prepared, PrepareError>
 where
     I: Iterator<Item = Result<Item, Cause>>,
@@ -154,7 +164,7 @@ where
     for row in rows.iter().rev() {
         if let Some(state) = &row.initial {
             maker
-                .dress(row, state)
+                .dress(row, state, how)
                 .map_err(|source| failed("setting the attributes of", &row.path, source))?;
         }
     }
@@ -366,7 +376,7 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn dress(&mut self, row: &'a Row, state: &State) -> io::Result<()> {
+    fn dress(&mut self, row: &'a Row, state: &State, how: How) -> io::Result<()> {
         if !state.kind.performed() && state.kind != FileType::Unknown {
             return Ok(());
         }
@@ -381,6 +391,7 @@ impl<'a> Maker<'a> {
                 self.done.refused += 1;
             }
             if let (FileType::Fifo | FileType::Socket, Some(mode)) = (state.kind, state.mode) {
+                let mode = if how.withhold { mode & !SET_ID } else { mode };
                 rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
             }
             return Ok(());
@@ -399,13 +410,27 @@ impl<'a> Maker<'a> {
         {
             self.done.refused += 1;
         }
+        let mut withheld = false;
         for (name, value) in &state.xattrs {
-            if fsetxattr(&fd, OsStr::from_bytes(name), value, XattrFlags::empty()).is_err() {
+            if how.withhold && *name == CAPABILITY {
+                withheld = true;
+            } else if fsetxattr(&fd, OsStr::from_bytes(name), value, XattrFlags::empty()).is_err() {
                 self.done.refused += 1;
             }
         }
-        let default = if state.kind == FileType::Directory { 0o755 } else { 0o644 };
-        fchmod(&fd, Mode::from_raw_mode(state.mode.unwrap_or(default)))?;
+        let mode = match (state.mode, state.kind) {
+            (Some(mode), FileType::Directory) => mode,
+            (Some(mode), _) if how.withhold && mode & SET_ID != 0 => {
+                withheld = true;
+                mode & !SET_ID
+            }
+            (Some(mode), _) => mode,
+            // Made for its owner alone, or the root, as it was found.
+            (None, FileType::Directory) => how.unknown(rustix::fs::fstat(&fd)?.st_mode & 0o7777),
+            (None, _) => 0o644,
+        };
+        fchmod(&fd, Mode::from_raw_mode(mode))?;
+        self.done.withheld += u64::from(withheld);
         Ok(())
     }
 }

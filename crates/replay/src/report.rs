@@ -145,6 +145,9 @@ pub struct Report {
     pub refused: u64,
     /// What others did to the program's files while it was recorded.
     pub others: Others,
+    /// Files and calls whose set-user-ID and set-group-ID bits or file capabilities were withheld,
+    /// as others can reach the root.
+    pub withheld: u64,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

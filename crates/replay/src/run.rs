@@ -5,14 +5,19 @@ use crate::frontier::{Frontier, WINDOW};
 use crate::issue::procfs;
 use crate::outside::Outside;
 use crate::refusal::OUTSIDE;
+use crate::pacer::too_long;
+use crate::prepare::{How, Passages};
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
 use crate::shared::Shared;
 use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
-use crate::{Error, OnDivergence, Options, Progress, Report, Verify, prepare, state, unnamed};
+use crate::{
+    Error, OnDivergence, Options, Progress, Report, Root, Verify, prepare, state, unnamed,
+};
 use ahash::HashMap;
+use rustix::fd::AsFd;
 use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -57,32 +62,31 @@ pub fn replay_source(
 /// Makes the initial state of `source` in `root`, an empty directory, and performs no call.
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
-pub fn prepare_root(source: &dyn Source, root: &Path) -> Result<prepare::Prepared, Error> {
-    inside(source, root, false, |root, _| {
-        initial(source, &source.rows().map_err(Error::Trace)?, false, root)
+pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<prepare::Prepared, Error> {
+    inside(source, &options.root, false, |root, powers| {
+        let how = How { withhold: options.withholds(), others: powers.others };
+        initial(source, &source.rows().map_err(Error::Trace)?, false, root, how)
     })
 }
 
 /// Does something within the walls around `root`, in a thread of its own, so that the calling one stays where it is. `root` must be empty, unless it is `prepared`.
 fn inside<T: Send>(
     source: &dyn Source,
-    root: &Path,
+    root: &Root,
     prepared: bool,
     work: impl FnOnce(&Path, Powers) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    let root = std::fs::canonicalize(root).map_err(|e| Error::Root(root.to_owned(), e))?;
-    let mut entries = std::fs::read_dir(&root).map_err(|e| Error::Root(root.clone(), e))?;
-    if !prepared && entries.next().is_some() {
-        return Err(Error::NotEmpty(root));
+    let is_empty = root.is_empty().map_err(|e| Error::Root(root.path().to_owned(), e))?;
+    if !prepared && !is_empty {
+        return Err(Error::NotEmpty(root.path().to_owned()));
     }
-    drop(entries);
     let recorded = credentials(source)?;
     allow_many_descriptors();
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
     std::thread::scope(|scope| {
         let walled = scope.spawn(|| {
             procfs::keep();
-            sandbox::enter(&root)?;
+            sandbox::enter(root.as_fd())?;
             work(Path::new("/"), powers)
         });
         end(walled)
@@ -100,6 +104,7 @@ fn initial(
     rows: &[Row],
     prepared: bool,
     root: &Path,
+    how: How,
 ) -> Result<prepare::Prepared, Error> {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
@@ -112,7 +117,7 @@ fn initial(
             Ok(if prepared {
                 prepare::look(rows, root)?
             } else {
-                prepare::prepare(source, rows, brought, root)?
+                prepare::prepare(source, rows, brought, root, how)?
             })
         });
         end(confined)
@@ -145,8 +150,13 @@ fn calls(
     root: &Path,
     powers: Powers,
 ) -> Result<Report, Error> {
+    if let Some(days) = too_long(options.pace, source.span()) {
+        return Err(Error::Pace { days });
+    }
     let rows = source.rows().map_err(Error::Trace)?;
-    let mut made = initial(source, &rows, options.prepared, root)?;
+    let withhold = options.withholds();
+    let how = How { withhold, others: powers.others };
+    let mut made = initial(source, &rows, options.prepared, root, how)?;
     let notes = if options.trusted {
         Vec::new()
     } else {
@@ -171,8 +181,11 @@ fn calls(
         listings: Listings::default(),
         rules: Rules {
             owners: powers.any_user,
+            withhold,
             links_elsewhere: std::mem::take(&mut made.links_elsewhere),
         },
+        withheld: AtomicU64::new(made.withheld),
+        passages: Passages::new(&rows, powers),
         powers,
         begun: OnceLock::new(),
         times: Mutex::default(),
@@ -189,7 +202,7 @@ fn calls(
         stop: AtomicBool::new(false),
         broken: Mutex::default(),
     });
-    let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
+    let mut dispatcher = Dispatcher::new(shared.clone(), options, source.span(), progress);
     dispatcher.unnamed = held;
     dispatcher.outside = outside;
     dispatcher.know_links(&rows);
@@ -237,6 +250,15 @@ fn calls(
     report.emulated =
         std::mem::take(&mut *shared.emulated.lock().unwrap_or_else(PoisonError::into_inner));
     report.refused = report.skipped_by.get(OUTSIDE).copied().unwrap_or_default();
+    report.withheld = shared.withheld.load(Relaxed);
+    if report.withheld > 0 {
+        report.notes.push(
+            "set-user-ID and set-group-ID bits and file capabilities were withheld, as other users \
+             can reach the root: a root below a directory of mode 0700 gets them, and so does any \
+             root with --allow-set-id"
+                .into(),
+        );
+    }
     let mut found =
         std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);
@@ -280,7 +302,8 @@ fn calls(
         let raced = |d: &state::Difference| {
             open || (undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
         };
-        report.state = compare(&rows, root, powers, &unperformed, &raced, &chosen, options.show)?;
+        let how = state::How { owners: powers.any_user, withhold };
+        report.state = compare(&rows, root, how, &unperformed, &raced, &chosen, options.show)?;
     } else if options.verify > Verify::None && !report.broken_off {
         report
             .notes
@@ -292,13 +315,13 @@ fn calls(
 fn compare(
     rows: &[Row],
     root: &Path,
-    powers: Powers,
+    how: state::How,
     unperformed: &Unperformed,
     raced: &dyn Fn(&state::Difference) -> bool,
     chosen: &dyn Fn(&[u8]) -> bool,
     show: usize,
 ) -> Result<State, Error> {
-    let mut outcome = state::compare(rows, root, powers.any_user).map_err(Error::State)?;
+    let mut outcome = state::compare(rows, root, how).map_err(Error::State)?;
     let others: Vec<state::Difference>;
     (outcome.differences, others) = outcome.differences.into_iter().partition(|d| chosen(&d.path));
     outcome.excluded.extend(

@@ -12,12 +12,13 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_no_new_privs;
-use nix::unistd::{chdir, chroot, getegid, geteuid, pivot_root};
-use rustix::fs::{Mode, OFlags, open};
+use nix::unistd::{chdir, chroot, fchdir, getegid, geteuid, pivot_root};
+use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 use trace::world::Credentials;
@@ -30,6 +31,8 @@ const PATIENCE: usize = 10_000;
 pub(crate) struct Powers {
     /// We can act as any user, and own files as anyone.
     pub any_user: bool,
+    /// We can, and the traced program was not root.
+    pub others: bool,
     /// The traced program was root: capabilities are kept.
     pub capabilities: bool,
 }
@@ -47,7 +50,7 @@ fn may_unshare() -> bool {
 pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Powers, Error> {
     let was_root = recorded.is_none_or(|c| c.euid == 0);
     if geteuid().is_root() && may_unshare() {
-        return Ok(Powers { any_user: true, capabilities: was_root });
+        return Ok(Powers { any_user: true, others: !was_root, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
     // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID; unshare(2), EINVAL).
@@ -69,27 +72,28 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{inner_uid} {uid} 1"))?;
     write("/proc/self/gid_map", format!("{inner_gid} {gid} 1"))?;
-    Ok(Powers { any_user: false, capabilities: was_root })
+    Ok(Powers { any_user: false, others: false, capabilities: was_root })
 }
 
-/// The second half, in the thread that starts all others: `root` becomes `/`.
-pub(crate) fn enter(root: &Path) -> Result<(), Error> {
+/// The second half, in the thread that starts all others: `root` becomes `/`. No name leads there:
+/// the new namespace takes the working directory along, and that is mounted upon itself.
+pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)
-        .map_err(refused("a mount namespace is refused"))?;
+    unshare(CloneFlags::CLONE_FS).map_err(refused("a working directory of its own is refused"))?;
+    fchdir(root).map_err(refused("the root cannot be entered"))?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(refused("a mount namespace is refused"))?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(refused("mounts cannot be made private"))?;
-    mount(Some(root), root, none, MsFlags::MS_BIND, none)
-        .map_err(refused("the root cannot be bound"))?;
+    let bound = bind(c".").map_err(|e| Error::Sandbox("the root cannot be bound", e.into()))?;
+    fchdir(&bound).map_err(refused("the root cannot be entered"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not be allowed to change the flags of its mounts.
     let _ = mount(
         none,
-        root,
+        ".",
         none,
         MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
         none,
     );
-    chdir(root).map_err(refused("the root cannot be entered"))?;
     match pivot_root(".", ".") {
         Ok(()) => {
             umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?
@@ -99,6 +103,14 @@ pub(crate) fn enter(root: &Path) -> Result<(), Error> {
     }
     chdir("/").map_err(refused("the root cannot be entered"))?;
     set_no_new_privs().map_err(refused("privileges cannot be kept as they are"))
+}
+
+/// Mounts a directory upon itself: its descriptor in the new mount.
+fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
+    let tree =
+        open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    move_mount(tree.as_fd(), c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(tree)
 }
 
 /// Landlock around the calling thread, which has entered a root. What `source` reads stays readable through its descriptor. The kernel looks for what allows a call from

@@ -5,6 +5,7 @@ use crate::frontier::Frontier;
 use crate::issue::Real;
 use crate::latency::Times;
 use crate::pacer::histogram;
+use crate::prepare::Passages;
 use crate::report::Divergence;
 use crate::sandbox::Powers;
 use crate::unperformed::Unperformed;
@@ -53,6 +54,10 @@ pub(crate) struct Shared {
     pub copied: AtomicU64,
     /// What the file system of the root cannot do and was done by other calls, by operation.
     pub emulated: Mutex<BTreeMap<&'static str, u64>>,
+    /// Files and calls whose bits that let others act as the owner were withheld.
+    pub withheld: AtomicU64,
+    /// Directories of which nobody knows whom they let pass.
+    pub passages: Passages,
     /// Files that calls changed which nobody performed.
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.

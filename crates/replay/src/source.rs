@@ -44,6 +44,10 @@ pub trait Source: Sync {
     fn items_about(&self) -> u64 {
         1 << 20
     }
+    /// How long the recording was, from the first call to the last, in nanoseconds.
+    fn span(&self) -> Option<u64> {
+        None
+    }
     /// One thread made all calls, and nothing was recorded of it before it began.
     fn is_of_one_thread(&self) -> bool {
         false
@@ -87,6 +91,10 @@ impl Source for Trace {
     }
     fn items_about(&self) -> u64 {
         self.summary().calls.saturating_add(self.summary().events)
+    }
+    fn span(&self) -> Option<u64> {
+        let (first, last) = (self.summary().first?, self.summary().last?);
+        Some(last.saturating_sub(first))
     }
     fn is_of_one_thread(&self) -> bool {
         self.summary().threads == 1

@@ -5,6 +5,7 @@
 //! else cannot be compared is listed with its reason in [`StateReport::excluded`].
 
 use crate::tree::Tree;
+use crate::withhold::{CAPABILITY, SET_ID};
 use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
@@ -66,8 +67,20 @@ impl StateReport {
     }
 }
 
-/// Compares the tree under `root` with the final state in the manifest. `owners`: whether owners and groups are comparable (the replay ran with the recorded credentials).
-pub fn compare(rows: &[Row], root: &Path, owners: bool) -> io::Result<StateReport> {
+/// What can be equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Owners and groups: the replay ran with the recorded credentials.
+    pub owners: bool,
+    /// What lets others act as a file's owner was not set on files.
+    pub withhold: bool,
+}
+
+/// Why set-user-ID bits and the like are not compared.
+const WITHHELD: &str = "withheld, as others can reach the root";
+
+/// Compares the tree under `root` with the final state in the manifest.
+pub fn compare(rows: &[Row], root: &Path, how: How) -> io::Result<StateReport> {
     let mut tree = Tree::open(root)?;
     let mut report = StateReport::default();
     let mut identities = Identities::default();
@@ -87,7 +100,7 @@ pub fn compare(rows: &[Row], root: &Path, owners: bool) -> io::Result<StateRepor
                 expected.insert(&row.path, state.kind == FileType::Directory);
                 report.compared += 1;
                 if let Err(error) =
-                    one(&mut tree, row, state, content, owners, &mut identities, &mut report)
+                    one(&mut tree, row, state, content, how, &mut identities, &mut report)
                 {
                     match error.kind() {
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -145,7 +158,7 @@ fn one(
     row: &Row,
     state: &State,
     content: &Content,
-    owners: bool,
+    how: How,
     identities: &mut Identities,
     report: &mut StateReport,
 ) -> io::Result<()> {
@@ -162,6 +175,9 @@ fn one(
         if let Some(expected) = state.target.as_ref().filter(|t| **t != target) {
             report.differ(path, "target", expected.escape_ascii(), target.escape_ascii());
         }
+    } else if let Some(mode) = state.mode.filter(|m| is_withheld(how, kind, *m, stat.st_mode)) {
+        let bits = mode & SET_ID;
+        report.exclude(path, format!("mode bits {bits:04o} were {WITHHELD}"));
     } else if let Some(mode) = state.mode.filter(|m| *m != stat.st_mode & 0o7777) {
         report.differ(
             path,
@@ -170,7 +186,7 @@ fn one(
             format!("{:04o}", stat.st_mode & 0o7777),
         );
     }
-    if owners {
+    if how.owners {
         if let Some(uid) = state.uid.filter(|u| *u != stat.st_uid) {
             report.differ(path, "owner", uid, stat.st_uid);
         }
@@ -186,7 +202,7 @@ fn one(
     }
     if kind == FileType::Regular || kind == FileType::Directory {
         let file = tree.get(path, OFlags::RDONLY)?;
-        xattrs(path, state, &file, report)?;
+        xattrs(path, state, &file, how, report)?;
         if kind == FileType::Regular {
             bytes(path, state, content, &file, stat.st_size as u64, report)?;
         }
@@ -236,7 +252,19 @@ fn hex(hash: &[u8; 32]) -> String {
     })
 }
 
-fn xattrs(path: &[u8], state: &State, file: &OwnedFd, report: &mut StateReport) -> io::Result<()> {
+/// Whether nothing but what is withheld is missing in the mode that a file got.
+fn is_withheld(how: How, kind: FileType, expected: u32, got: u32) -> bool {
+    let withheld = expected & SET_ID != 0 && kind != FileType::Directory;
+    how.withhold && withheld && expected & !SET_ID == got & 0o7777
+}
+
+fn xattrs(
+    path: &[u8],
+    state: &State,
+    file: &OwnedFd,
+    how: How,
+    report: &mut StateReport,
+) -> io::Result<()> {
     let got = match read_xattrs(file) {
         Ok(got) => got,
         Err(rustix::io::Errno::OPNOTSUPP) => BTreeMap::new(),
@@ -253,7 +281,9 @@ fn xattrs(path: &[u8], state: &State, file: &OwnedFd, report: &mut StateReport) 
     names.dedup();
     for name in names {
         let (e, g) = (expected.get(name).copied(), got.get(name));
-        if e != g {
+        if how.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
+            report.exclude(path, format!("its file capability was {WITHHELD}"));
+        } else if e != g {
             report.differ(path, &format!("xattr {}", name.escape_ascii()), shown(e), shown(g));
         }
     }

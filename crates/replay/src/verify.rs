@@ -52,6 +52,8 @@ fn errno(number: i32) -> String {
 pub(crate) struct Rules {
     /// Owners and groups.
     pub owners: bool,
+    /// Others can reach the root: what lets them act as its owner is not set on files.
+    pub withhold: bool,
     /// By inode: links under names that the trace does not know, which a file does not have here.
     pub links_elsewhere: HashMap<u64, u64>,
 }
@@ -259,7 +261,9 @@ pub(crate) fn compare_layout(
             let come = &come[..come.len().min(recorded.len().max(come.len()))];
             (recorded != come && *whole).then(|| Difference::new(name, text(recorded), text(come)))
         }
-        Form::Names => layout::names(name, recorded, &room[..(got as usize).min(room.len())]),
+        Form::Names => {
+            layout::names(name, recorded, &room[..(got as usize).min(room.len())], rules)
+        }
         Form::Struct | Form::Array => layout::structs(name, layout, recorded, room, rules),
     }
 }

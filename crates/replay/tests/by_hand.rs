@@ -3,7 +3,7 @@
 use abi::plan::RESULT;
 use arrow::buffer::Buffer;
 use reanimator_replay::source::{Cause, Reading};
-use reanimator_replay::{Error, Options, Quiet, Report, Source, replay_source};
+use reanimator_replay::{Error, Options, Quiet, Report, Root, Source, replay_source};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -137,7 +137,11 @@ impl Script {
         )
     }
     fn run_in(self, root: &Path, patience: Duration) -> Result<Report, Error> {
-        replay_source(&Made(self.items), &Options { patience, ..Options::new(root) }, &Quiet)
+        replay_source(
+            &Made(self.items),
+            &Options { patience, ..Options::new(Root::open(root).unwrap()) },
+            &Quiet,
+        )
     }
     fn run(self) -> (tempfile::TempDir, Report) {
         let root = tempfile::tempdir().expect("a temporary directory");

@@ -8,6 +8,7 @@ mod here;
 use crate::error::Error;
 use crate::storage::{Storage, file_at};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -19,6 +20,8 @@ pub const MAJOR: u32 = 1;
 pub const MINOR: u32 = 3;
 /// The document's name.
 pub(crate) const NAME: &str = "trace.json";
+/// The files with what happened that is no call: in order, and late.
+pub(crate) const EVENTS: [&str; 2] = ["events.parquet", "events-late.parquet"];
 /// A longer one is not read.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -272,8 +275,19 @@ impl Document {
                 minor: only.format.minor,
             });
         }
-        serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("its trace.json cannot be understood: {e}")))
+        let document: Self = serde_json::from_slice(&text)
+            .map_err(|e| bad(format!("its trace.json cannot be understood: {e}")))?;
+        match document.twice() {
+            Some(file) => Err(bad(format!("its trace.json names {file:?} more than once"))),
+            None => Ok(document),
+        }
+    }
+
+    /// A file that is named more than once: each is read once, and some of them at the same time.
+    fn twice(&self) -> Option<&str> {
+        let mut seen = HashSet::new();
+        let files = self.segments.iter().map(|segment| &segment.sealed).chain(&self.tables);
+        files.map(|sealed| &*sealed.file).find(|file| !seen.insert(*file))
     }
 
     /// Writes it, durably and at once.

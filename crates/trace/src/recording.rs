@@ -9,13 +9,16 @@ use crate::journal::Journal;
 use crate::seal::{Along, How, Limits};
 use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How sealing reports: bytes of journal done, of how many.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Where the journals lie.
+const JOURNAL: &str = "journal";
 
 /// A trace that is being written.
 pub struct Recording {
@@ -26,6 +29,12 @@ pub struct Recording {
     /// Where is written what is sealed while the journals are.
     provisional: Arc<Provisional>,
     along: Mutex<Option<Along>>,
+}
+
+impl AsFd for Recording {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
 }
 
 impl Recording {
@@ -49,9 +58,10 @@ impl Recording {
     }
 
     fn begin(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
-        let dir = directory(path).map_err(Error::io("open", path))?;
+        let dir = made_directory(path).map_err(Error::io("open", path))?;
         lock(&dir, path)?;
-        make_directory(&path.join("journal")).map_err(Error::io("create", path.join("journal")))?;
+        rustix::fs::mkdirat(&dir, JOURNAL, rustix::fs::Mode::RWXU)
+            .map_err(|e| Error::io("create", path.join(JOURNAL))(e.into()))?;
         let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
         let document =
             Document { state: State::Recording, recording, about, ..Document::default() };
@@ -71,7 +81,7 @@ impl Recording {
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
         let journal = Journal::create_on(
             &*self.storage,
-            &self.path.join("journal"),
+            &self.held(JOURNAL),
             stream,
             self.document.recording(),
         )?;
@@ -108,7 +118,7 @@ impl Recording {
 
     /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there outlives a recorder that is killed.
     pub fn complete(&self) -> Result<std::fs::File, Error> {
-        let path = self.path.join("journal").join(crate::journal::COMPLETE);
+        let path = self.held(JOURNAL).join(crate::journal::COMPLETE);
         let make = || {
             let file = std::fs::File::options()
                 .read(true)
@@ -120,6 +130,11 @@ impl Recording {
             Ok(file)
         };
         make().map_err(Error::io("create", &path))
+    }
+
+    /// A name in the trace's directory that no change of names leads elsewhere.
+    fn held(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd())).join(name)
     }
 
     /// The trace's directory.
@@ -208,6 +223,22 @@ pub(crate) fn recover_at(
 fn make_directory(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Opens a directory that [`make_directory`] has just made: who owns the one above may have put
+/// another thing in its place.
+fn made_directory(path: &Path) -> std::io::Result<OwnedFd> {
+    let other = || {
+        let text = "somebody else has put another directory in its place";
+        std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)
+    };
+    let dir = directory_at(rustix::fs::CWD, path)?;
+    for entry in rustix::fs::Dir::read_from(&dir)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Err(other());
+        }
+    }
+    Ok(dir)
 }
 
 /// The same directory, without its lock: whoever holds this may live longer than the recording.

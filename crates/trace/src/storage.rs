@@ -83,7 +83,10 @@ pub(crate) fn directory(path: &std::path::Path) -> io::Result<std::os::fd::Owned
 }
 
 /// Opens a directory within a directory, not through a link.
-pub(crate) fn directory_at(dir: impl AsFd, name: &str) -> io::Result<std::os::fd::OwnedFd> {
+pub(crate) fn directory_at(
+    dir: impl AsFd,
+    name: impl rustix::path::Arg,
+) -> io::Result<std::os::fd::OwnedFd> {
     Ok(rustix::fs::openat(
         dir,
         name,

@@ -1,6 +1,7 @@
 //! One replay on one target, by a process of its own: each begins with nothing left over from another.
 
 use super::{Args, Target, name};
+use ::replay::Root;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,9 +39,13 @@ impl Drop for Fresh {
 /// Prepares, waits until that is on the disk, and replays.
 pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     let fresh = Fresh(target.dir.join(format!("reanimator-bench.{}", std::process::id())));
-    std::fs::create_dir(&fresh.0).with_context(|| format!("cannot make {}", fresh.0.display()))?;
+    let root =
+        Root::fresh(&fresh.0).with_context(|| format!("cannot make {}", fresh.0.display()))?;
     ourselves(
-        Command::new(exe()?).args(["-q", "prepare", "--json", "--root"]).arg(&fresh.0).arg(trace),
+        Command::new(exe()?)
+            .args(["-q", "prepare", "--json", "--root"])
+            .arg(root.path())
+            .arg(trace),
     )?;
     rustix::fs::sync();
     if a.cold {
@@ -65,7 +70,7 @@ pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     ];
     let trust = a.trust.then_some("--trust");
     let report =
-        ourselves(Command::new(exe()?).args(options).arg(&fresh.0).args(trust).arg(trace))?;
+        ourselves(Command::new(exe()?).args(options).arg(root.path()).args(trust).arg(trace))?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),

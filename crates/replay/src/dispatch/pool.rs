@@ -137,6 +137,9 @@ impl Pool {
         if let Some(who) = who
             && !served.who.as_ref().is_some_and(|told| Arc::ptr_eq(told, who))
         {
+            if self.shared.powers.any_user {
+                self.shared.passages.open_for(who);
+            }
             job.rare.get_or_insert_default().who = Some(who.clone());
             served.who = Some(who.clone());
         }

@@ -6,6 +6,7 @@ use crate::executor::{Executor, Outcome};
 use crate::issue::Arguments;
 use crate::job::Issue;
 use crate::verify::{compare_bytes, compare_result};
+use crate::withhold::on_directory;
 
 pub(super) fn plain(executor: &mut Executor, issue: &mut Issue) -> Outcome {
     let first = once(executor, issue);
@@ -31,7 +32,7 @@ fn once(executor: &mut Executor, issue: &Issue) -> Outcome {
             Ok(arguments) => arguments,
             Err(why) => return refusal(why),
         };
-    let got = arguments.perform();
+    let got = on_directory(issue, &arguments).unwrap_or_else(|| arguments.perform());
     let verify = executor.shared.options.verify;
     let bytes = || compare_bytes(issue, &arguments, &executor.scratch, got, &executor.shared.rules);
     let difference = if verify == Verify::None { None } else { compare_result(issue, got) };

@@ -422,6 +422,11 @@ impl Arguments {
         self.faults
     }
 
+    /// An argument as it is passed.
+    pub fn value(&self, i: usize) -> usize {
+        self.values[i]
+    }
+
     /// The buffers that argument `i` brought back, in order; of a string, where it stands.
     pub fn rooms(&self, i: usize) -> &[Room] {
         if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }

@@ -1,5 +1,7 @@
 //! System calls by number.
 
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, OFlags};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -150,6 +152,25 @@ pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     let opened = open_at(at, rest, flags);
     leave(at);
     opened
+}
+
+/// openat(2) of a directory, whose name stands at the address `path`: one that
+/// [`super::Arguments`] holds.
+pub(crate) fn open_directory_at(dir: i32, path: usize, follow: bool) -> i64 {
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
+    plain(Sysno::openat, [dir as isize as usize, path, flags.bits() as usize, 0, 0, 0])
+}
+
+/// fchmod(2), if `fd` is a directory: what a descriptor leads to does not change.
+pub(crate) fn mode_of_directory(fd: i32, mode: u32) -> Option<i64> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: nothing is closed meanwhile; a number that is no descriptor gives EBADF.
+    let stat = rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(fd) }).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        .then(|| plain(Sysno::fchmod, [fd as usize, mode as usize, 0, 0, 0, 0]))
 }
 
 fn open_at(dir: i64, path: &[u8], flags: u32) -> i64 {

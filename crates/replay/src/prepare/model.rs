@@ -453,6 +453,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         origins.into_iter().map(Ok),
         || Ok(teller.items.iter().cloned().map(Ok)),
         root.path(),
+        How::default(),
     )
     .unwrap();
     let mut here: PathBuf = root.path().to_owned();
@@ -478,7 +479,12 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         prop_assert_eq!(got, expected, "{:?}", op);
     }
     if live {
-        let report = crate::state::compare(&rows, root.path(), true).unwrap();
+        let report = crate::state::compare(
+            &rows,
+            root.path(),
+            crate::state::How { owners: true, withhold: false },
+        )
+        .unwrap();
         let differences: Vec<String> = report.differences.iter().map(ToString::to_string).collect();
         prop_assert_eq!(differences, Vec::<String>::new());
     }

@@ -60,6 +60,7 @@ fn content_comes_from_parts_of_calls() {
         [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(),
         items,
         dir.path(),
+        How::default(),
     )
     .unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"0123456789");

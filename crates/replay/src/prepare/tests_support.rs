@@ -87,5 +87,6 @@ pub fn make(
         contents.iter().enumerate().map(origin),
         items,
         root,
+        How::default(),
     )
 }

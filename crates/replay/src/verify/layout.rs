@@ -1,6 +1,7 @@
 //! Comparison of structs field by field, and of lists of names.
 
 use super::{Difference, Rules, text};
+use crate::withhold::{CAPABILITY, SET_ID};
 use abi::{Field, Form, Is, Layout};
 use std::collections::BTreeSet;
 
@@ -51,7 +52,12 @@ pub(super) fn structs(
                 }
             };
             let found = if field.is == Is::Links { found + elsewhere } else { found };
-            if compared && expected != found {
+            // What is withheld was not set here; what is not withheld is compared.
+            let withheld = field.is == Is::Mode
+                && rules.withhold
+                && !directory
+                && expected & !u64::from(SET_ID) == found;
+            if compared && expected != found && !withheld {
                 let index = if several { format!("[{n}]") } else { String::new() };
                 return Some(Difference::new(
                     format!("{name}{index}.{}", field.name),
@@ -76,22 +82,24 @@ fn show(field: &Field, value: u64) -> String {
 
 /// Why an attribute of this name is not performed or compared: nobody set it.
 pub(crate) fn made_up(name: &[u8]) -> Option<&'static str> {
-    if name.starts_with(b"security.") && name != b"security.capability" {
+    if name.starts_with(b"security.") && name != CAPABILITY {
         return Some("security module");
     }
     // How XFS shows ACLs to the superuser, beside the names that all file systems have for them.
     name.starts_with(b"trusted.SGI_ACL_").then_some("attribute of the recorded file system")
 }
 
-/// Compares NUL-terminated names as sets. Those that nobody set are left out.
-pub(super) fn names(name: &str, recorded: &[u8], got: &[u8]) -> Option<Difference> {
-    fn listed(bytes: &[u8]) -> BTreeSet<&[u8]> {
-        bytes
-            .split(|b| *b == 0)
-            .filter(|name| !name.is_empty() && made_up(name).is_none())
-            .collect()
+/// Compares NUL-terminated names as sets. Those that nobody set are left out, and those that are
+/// withheld.
+pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
+    fn listed<'a>(bytes: &'a [u8], rules: &Rules) -> BTreeSet<&'a [u8]> {
+        let compared = |n: &&[u8]| match *n {
+            CAPABILITY => !rules.withhold,
+            n => !n.is_empty() && made_up(n).is_none(),
+        };
+        bytes.split(|b| *b == 0).filter(compared).collect()
     }
-    let (expected, found) = (listed(recorded), listed(got));
+    let (expected, found) = (listed(recorded, rules), listed(got, rules));
     let line =
         |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
     (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))

@@ -21,6 +21,10 @@ const MOST_REPLACED: usize = 1 << 16;
 pub const ROOT: NodeId = 0;
 /// No name is that long: the depth of a tree that a hostile trace can build.
 const PATH_BYTES: usize = 16 * 4096;
+/// A path that one call can have named.
+const PATH_MAX: usize = 4096;
+/// Bytes of all longer ones that are told: a few bytes of a hostile trace make each of them.
+const LONG_PATHS: usize = 64 << 20;
 
 /// The name space.
 pub struct Names {
@@ -508,7 +512,14 @@ impl Names {
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
         let mut entered = HashSet::default();
+        let mut long = 0;
         while let Some((path, id)) = stack.pop() {
+            if path.len() > PATH_MAX {
+                long += path.len();
+                if long > LONG_PATHS {
+                    continue;
+                }
+            }
             visitor(&path, id);
             if self.node(id).entries.is_empty() || path.len() > PATH_BYTES || !entered.insert(id) {
                 continue;

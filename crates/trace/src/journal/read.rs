@@ -5,6 +5,9 @@
 //! A record that is none in a frame that is right costs itself alone.
 //! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
+mod sums;
+
+use self::sums::Sums;
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{
     Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION,
@@ -62,6 +65,13 @@ pub(crate) struct Records {
     grows: bool,
     /// What was dropped from the page cache again.
     dropped: u64,
+    /// The buffer reaches to the end of a file that does not grow.
+    whole: bool,
+    /// Since a frame's CRC was wrong: many may be, and each must not cost its length.
+    sums: Option<Sums>,
+    /// Bytes read, moved and summed up so far.
+    #[cfg(test)]
+    work: u64,
 }
 
 /// Pages are dropped so many bytes at a time.
@@ -119,12 +129,25 @@ impl Records {
             ended: false,
             grows: false,
             dropped: 0,
+            whole: false,
+            sums: None,
+            #[cfg(test)]
+            work: 0,
+        }
+    }
+
+    /// Notes work on so many bytes.
+    fn spend(&mut self, _bytes: usize) {
+        #[cfg(test)]
+        {
+            self.work += _bytes as u64;
         }
     }
 
     /// Says whether the file is still being written: its end is not the stream's then.
     pub fn grows(&mut self, grows: bool) {
         self.grows = grows;
+        self.whole = false;
     }
 
     /// Bytes of the file.
@@ -289,8 +312,16 @@ impl Records {
         if !self.fill(HEAD + len)? {
             return Ok(Found::Cut);
         }
-        let whole = &self.buffer[self.at..self.at + HEAD + len];
-        if crc_fast::crc32_iscsi(&whole[8..]) != frame.crc {
+        let (from, to) = (self.at + 8, self.at + HEAD + len);
+        let (crc, cost) = match &mut self.sums {
+            Some(sums) => sums.of(&self.buffer, from, to),
+            None => (crc_fast::crc32_iscsi(&self.buffer[from..to]), to - from),
+        };
+        self.spend(cost);
+        if crc != frame.crc {
+            if !self.grows {
+                self.sums.get_or_insert_with(Sums::new);
+            }
             return Ok(Found::Other);
         }
         self.frame = self.at + HEAD + len;
@@ -323,14 +354,19 @@ impl Records {
 
     /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
     fn fill(&mut self, n: usize) -> io::Result<bool> {
-        if self.end - self.at >= n {
-            return Ok(true);
+        if self.end - self.at >= n || self.whole {
+            return Ok(self.end - self.at >= n);
+        }
+        self.spend(self.end - self.at);
+        if let Some(sums) = &mut self.sums {
+            sums.clear();
         }
         self.buffer.copy_within(self.at..self.end, 0);
         self.base += self.at as u64;
         self.end -= self.at;
         self.at = 0;
-        let want = n.max(2 * super::FRAME_BYTES);
+        // As much again: what is read and moved now is not moved for the next head.
+        let want = n + n.max(2 * super::FRAME_BYTES);
         if self.grows {
             self.drop_behind()?;
         }
@@ -344,11 +380,15 @@ impl Records {
         while self.end < size {
             match self.file.read(&mut self.buffer[self.end..size]) {
                 Ok(0) => break,
-                Ok(got) => self.end += got,
+                Ok(got) => {
+                    self.end += got;
+                    self.spend(got);
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
+        self.whole = !self.grows && self.end as u64 >= left as u64;
         Ok(self.end - self.at >= n)
     }
 }

@@ -57,16 +57,27 @@ pub(super) struct Names {
 struct Texts {
     numbers: HashMap<Box<[u8]>, u32>,
     texts: Vec<String>,
+    bytes: usize,
 }
+
+/// Texts are cut after so many bytes,
+const LONG: usize = 4 * 4096;
+/// and after so many once a window's texts have this many together: calls of a few bytes in a deep
+/// directory have long names, each.
+const SHORT: usize = 256;
+const MANY: usize = 64 << 20;
 
 impl Texts {
     fn number(&mut self, bytes: &[u8]) -> u32 {
+        let most = if self.bytes < MANY { LONG } else { SHORT };
+        let bytes = &bytes[..bytes.len().min(most)];
         if let Some(n) = self.numbers.get(bytes) {
             return *n;
         }
         let n = self.texts.len() as u32;
         self.texts.push(crate::text::escape(bytes));
         self.numbers.insert(bytes.into(), n);
+        self.bytes += bytes.len();
         n
     }
 }

@@ -50,8 +50,9 @@ enum Rank {
 impl Reader {
     pub(super) fn new(trace: Trace, want: Want) -> Self {
         let document = &trace.inner.document;
-        let events =
-            document.tables.iter().filter(|t| t.file.starts_with("events")).cloned().collect();
+        // All of them are open at once: those that we write, and no more.
+        let events = document.tables.iter().filter(|t| crate::document::EVENTS.contains(&&*t.file));
+        let events = events.cloned().collect();
         let segments = document.segments.iter().filter(|s| !s.late).cloned().collect();
         let mut late: Vec<Segment> = document.segments.iter().filter(|s| s.late).cloned().collect();
         late.sort_by_key(|s| s.first);

@@ -1,6 +1,6 @@
 //! Walking over the Thrift structures of a Parquet file (compact protocol), to judge their numbers before the Parquet reader believes them.
 //!
-//! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`]. A list that claims more elements than bytes are left is refused.
+//! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`] structs and lists. A list that claims more elements than bytes are left is refused.
 
 /// No structure of Parquet is nested deeper.
 const DEEPEST: usize = 12;
@@ -17,16 +17,18 @@ pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
     place: Vec<i16>,
+    /// Structs and lists around what is read now.
+    depth: usize,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, place: Vec::with_capacity(DEEPEST) }
+        Self { bytes, at: 0, place: Vec::with_capacity(DEEPEST), depth: 0 }
     }
 
     /// Walks over one struct, tells `see` of every integer, and gives the struct's length in bytes.
     pub fn structure(mut self, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<usize, Malformed> {
-        self.fields(see)?;
+        self.nested(|walk| walk.fields(see))?;
         Ok(self.at)
     }
 
@@ -58,10 +60,21 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn fields(&mut self, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<(), Malformed> {
-        if self.place.len() >= DEEPEST {
+    /// Reads what is nested one level deeper.
+    fn nested(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if self.depth >= DEEPEST {
             return Err(Malformed);
         }
+        self.depth += 1;
+        read(self)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn fields(&mut self, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<(), Malformed> {
         let mut id = 0i16;
         loop {
             let head = self.byte()?;
@@ -97,12 +110,12 @@ impl<'a> Walk<'a> {
             9 | 10 => {
                 let head = self.byte()?;
                 let count = if head >> 4 == 15 { self.number()? } else { u64::from(head >> 4) };
-                if count > (self.bytes.len() - self.at) as u64 || self.place.len() >= DEEPEST {
+                if count > (self.bytes.len() - self.at) as u64 {
                     return Err(Malformed);
                 }
-                (0..count).try_for_each(|_| self.value(head & 15, see))
+                self.nested(|walk| (0..count).try_for_each(|_| walk.value(head & 15, see)))
             }
-            12 => self.fields(see),
+            12 => self.nested(|walk| walk.fields(see)),
             _ => Err(Malformed),
         }
     }
@@ -133,6 +146,9 @@ mod tests {
             &[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
             &[0x1c; 64],
             &[0x19; 64],
+            // A list of lists of lists, and one with structs in between: no nesting is free.
+            &[&[0x19][..], &[0x19; 1 << 20]].concat(),
+            &[&[0x19][..], &[0x1c, 0x19].repeat(1 << 19)].concat(),
             &[],
         ] {
             assert_eq!(Walk::new(bytes).structure(&mut |_, _| {}), Err(Malformed), "{bytes:?}");

@@ -275,9 +275,12 @@ pub const ATTACKS: &[Attack] = &[
     ("long and strange names", |f, _| {
         let long = [b"/w/".as_slice(), &[b'n'; 5000]].concat();
         let deep = [b"/w".as_slice(), &b"/d".repeat(3000)].concat();
+        // No system call takes such a path; a trace that says so must not cost its square.
+        let deeper = [b"/w".as_slice(), &b"/e".repeat(40_000)].concat();
         for path in [
             long.as_slice(),
             &deep,
+            &deeper,
             b"",
             b"/",
             b".",

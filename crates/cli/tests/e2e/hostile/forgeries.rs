@@ -1,7 +1,7 @@
 //! Damage to a real trace by somebody who puts the right hashes in: what is decoded is printed and performed.
 
 use super::Outside;
-use super::nonsense::Random;
+use crate::mutations::Random;
 use crate::run::run;
 use serde_json::Value;
 use std::fs;
@@ -59,4 +59,46 @@ fn forged_files_are_printed_and_performed() {
         whole.iter().for_each(|(path, content)| fs::write(path, content).unwrap());
     }
     assert!(performed > 10, "only {performed} of 300 were performed");
+}
+
+/// One file under many names in `trace.json`, and many files where there should be two.
+#[test]
+fn files_named_again_and_again() {
+    let mut outside = Outside::new();
+    let trace = outside.place.trace("t");
+    run(&mut outside.place.record(&trace, &[], ["/bin/dash", "-c", "echo x > f"])).ok("record");
+    let path = trace.join("trace.json");
+    let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let tables = whole["tables"].as_array().unwrap();
+    let events = tables.iter().find(|t| t["file"] == "events.parquet").unwrap();
+    let calls = whole["segments"][0].clone();
+
+    let mut same = whole.clone();
+    same["tables"] = tables.iter().cloned().chain(vec![events.clone(); 24]).collect();
+    let mut segments = whole.clone();
+    segments["segments"] = vec![calls; 24].into();
+    for forged in [same, segments] {
+        fs::write(&path, forged.to_string()).unwrap();
+        for command in ["print", "verify", "info"] {
+            let ran = run(outside.place.reanimator([command]).arg(&trace));
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            assert!(ran.stderr.contains("more than once"), "{ran:?}");
+        }
+    }
+
+    // Copies under other names: only those that we write are read at the same time.
+    let mut copies = whole.clone();
+    let named = |i: usize| format!("events-{i}.parquet");
+    for i in 0..24 {
+        fs::copy(trace.join("events.parquet"), trace.join(named(i))).unwrap();
+        let mut copy = events.clone();
+        copy["file"] = named(i).into();
+        copies["tables"].as_array_mut().unwrap().push(copy);
+    }
+    fs::write(&path, copies.to_string()).unwrap();
+    let printed = |trace: &Path| run(outside.place.reanimator(["print"]).arg(trace)).ok("print");
+    let with_copies = printed(&trace).stdout;
+    fs::write(&path, whole.to_string()).unwrap();
+    assert_eq!(with_copies, printed(&trace).stdout);
+    outside.unchanged("files named again and again");
 }

@@ -8,6 +8,8 @@ use crate::record::Header;
 use proptest::prelude::*;
 use std::path::Path;
 
+mod steps;
+
 /// A journal of `frames` frames with three records each.
 fn journal(dir: &Path, frames: u64) -> Vec<u8> {
     let mut journal = Journal::create(dir, 3).unwrap();

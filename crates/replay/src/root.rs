@@ -1,0 +1,191 @@
+//! The directory in which a replay happens: found, looked at and used through one descriptor.
+//!
+//! Whoever owns a directory above it may put another thing under its name at any moment. So a name
+//! is walked part by part, a symbolic link that somebody else may have put there is refused, and
+//! nothing looks at the name again: what was checked is what is used.
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, open, openat, readlinkat};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Symbolic links on the way (path_resolution(7)).
+const LINKS: usize = 40;
+/// Directories above.
+const ABOVE: usize = 4096;
+const SEARCH: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A directory that is held.
+#[derive(Clone, Debug)]
+pub struct Root {
+    dir: Arc<OwnedFd>,
+    path: PathBuf,
+    secluded: bool,
+}
+
+impl Root {
+    /// The directory `path`, which must exist.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::of(&walk(path, false)?)
+    }
+
+    /// The directory `path`. What is missing of it is made, the last part for its owner alone.
+    pub fn make(path: &Path) -> io::Result<Self> {
+        Self::of(&walk(path, true)?)
+    }
+
+    /// A new directory in the new directory `path`, which only its owner can enter: whatever modes
+    /// the replay sets, they open it to nobody. `path` must not exist.
+    pub fn fresh(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let above = match path.parent() {
+            Some(above) if above != Path::new("") => walk(above, false)?,
+            _ => walk(Path::new("."), false)?,
+        };
+        let outer = make(&above, name, Mode::RWXU)?;
+        Self::of(&make(&outer, OsStr::new("root"), Mode::RWXU)?)
+    }
+
+    fn of(dir: &OwnedFd) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(dir, ".", flags, Mode::empty())?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()))?;
+        Ok(Self { secluded: is_secluded(&dir)?, path, dir: Arc::new(dir) })
+    }
+
+    /// Where it was when it was opened: for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a directory above lets nobody in but its owner, who is root or us: then no mode
+    /// that is set inside is of use to others.
+    pub fn is_secluded(&self) -> bool {
+        self.secluded
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        for entry in Dir::read_from(&self.dir)? {
+            if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether names in this directory are made by root and us alone, or at least not changed by others.
+fn is_trusted(stat: &Stat) -> bool {
+    is_ours(stat) && (stat.st_mode & 0o002 == 0 || stat.st_mode & 0o1000 != 0)
+}
+
+/// Walks `path`; `create`: and makes what is missing. A link is followed only where nobody else
+/// can have put it there.
+fn walk(path: &Path, create: bool) -> io::Result<OwnedFd> {
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|b| *b == b'/')
+            .filter(|p| !matches!(p, b"" | b"."))
+            .map(<[u8]>::to_vec)
+            .collect()
+    };
+    let start = |path: &[u8]| {
+        open(if path.first() == Some(&b'/') { "/" } else { "." }, SEARCH, Mode::empty())
+    };
+    let path = path.as_os_str().as_bytes();
+    if path.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut at = start(path)?;
+    let mut trusted = is_trusted(&fstat(&at)?);
+    let mut rest: VecDeque<Vec<u8>> = parts(path).into();
+    let mut links = 0;
+    while let Some(part) = rest.pop_front() {
+        let name = OsStr::from_bytes(&part);
+        let found = openat(&at, name, SEARCH.difference(OFlags::DIRECTORY), Mode::empty());
+        let next = match found {
+            Err(Errno::NOENT) if create && part != b".." => {
+                let mode = if rest.is_empty() { Mode::RWXU } else { Mode::from_raw_mode(0o777) };
+                let next = make(&at, name, mode)?;
+                if !trusted && fstat(&next)?.st_uid != rustix::process::geteuid().as_raw() {
+                    return Err(refused(name, "was replaced by another user while it was made"));
+                }
+                next
+            }
+            found => found?,
+        };
+        let stat = fstat(&next)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            links += 1;
+            if links > LINKS {
+                return Err(Errno::LOOP.into());
+            }
+            if !trusted || !is_ours(&stat) {
+                return Err(refused(name, "is a symbolic link that another user can change"));
+            }
+            let target = readlinkat(&next, "", Vec::new())?.into_bytes();
+            if target.first() == Some(&b'/') {
+                at = start(&target)?;
+                trusted = is_trusted(&fstat(&at)?);
+            }
+            parts(&target).into_iter().rev().for_each(|part| rest.push_front(part));
+        } else if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(Errno::NOTDIR.into());
+        } else {
+            trusted &= is_trusted(&stat);
+            at = next;
+        }
+    }
+    Ok(at)
+}
+
+fn refused(name: &OsStr, why: &str) -> io::Error {
+    let text = format!("{} {why}: name the directory itself", name.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
+}
+
+/// Makes a directory and opens it, not through a link that came there in between.
+fn make(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<OwnedFd> {
+    mkdirat(dir, name, mode)?;
+    Ok(openat(dir, name, SEARCH, Mode::empty())?)
+}
+
+/// Whether a directory above `dir` is closed to others.
+fn is_secluded(dir: &OwnedFd) -> io::Result<bool> {
+    let mut below = fstat(dir)?;
+    let mut at = openat(dir, "..", SEARCH, Mode::empty());
+    for _ in 0..ABOVE {
+        // What we cannot look at may be anything.
+        let Ok(above) = &at else { return Ok(false) };
+        let stat = fstat(above)?;
+        if (stat.st_dev, stat.st_ino) == (below.st_dev, below.st_ino) {
+            return Ok(false);
+        }
+        if stat.st_mode & 0o077 == 0 && is_ours(&stat) {
+            return Ok(true);
+        }
+        below = stat;
+        at = openat(above, "..", SEARCH, Mode::empty());
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
