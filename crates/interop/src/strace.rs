@@ -4,7 +4,14 @@
 //! so not compared; a string that was cut is marked as cut.
 
 pub mod import;
+mod births;
+mod first;
 mod line;
+mod form;
+mod lines;
+pub(crate) mod scan;
+mod split;
+mod taking;
 pub(crate) mod value;
 
 pub use import::import;

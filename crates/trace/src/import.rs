@@ -6,6 +6,7 @@
 mod account;
 mod files;
 mod moves;
+mod threads;
 
 use crate::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
 use crate::told::Told;
@@ -18,8 +19,9 @@ use account::Account;
 use ahash::HashMap;
 use arrow::buffer::Buffer;
 use files::Files;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use threads::Threads;
 use zerocopy::IntoBytes;
 
 const CLONE_VFORK: u64 = 0x4000;
@@ -54,10 +56,9 @@ pub struct Import {
     journal: Journal,
     world: World<()>,
     files: Files,
-    forks: HashMap<u32, Vec<Fork>>,
+    forks: HashMap<u32, VecDeque<Fork>>,
     directory: Option<Vec<u8>>,
-    /// Threads that live, and their processes.
-    pids: HashMap<u32, u32>,
+    threads: Threads,
     notes: Vec<String>,
     account: Account,
 }
@@ -86,9 +87,9 @@ impl Import {
             journal,
             world: World::new(),
             files: Files::default(),
-            forks,
+            forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
             directory,
-            pids: HashMap::default(),
+            threads: Threads::default(),
             notes: Vec::new(),
             account: Account::default(),
         })
@@ -117,7 +118,7 @@ impl Import {
 
     /// Whether thread `tid` has done something before.
     pub fn knows(&self, tid: u32) -> bool {
-        self.pids.contains_key(&tid)
+        self.threads.process(tid).is_some()
     }
 
     /// All that was not taken over until now, by name.
@@ -129,7 +130,7 @@ impl Import {
     pub fn call(&mut self, told: Told) -> Result<(), Error> {
         let Told { mut call, .. } = told;
         self.meet(call.tid, call.entered)?;
-        call.pid = self.pids.get(&call.tid).copied().unwrap_or(call.tid);
+        call.pid = self.process(call.tid);
         let mut bound = self.world.enter(&call);
         let shape = call.shape();
         if let Some(shape) =
@@ -170,17 +171,11 @@ impl Import {
                     [u64::from(call.tid), 0, 0, 0, 0, 0],
                     &[(0, PieceKind::String, &path)],
                 )?;
-                self.pids.retain(|tid, pid| *pid != call.pid || *tid == call.pid);
+                self.threads.exec(call.pid);
             }
             Effect::Exit => self.exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
             Effect::ExitGroup => {
-                let threads: Vec<u32> = self
-                    .pids
-                    .iter()
-                    .filter(|(_, pid)| **pid == call.pid)
-                    .map(|(tid, _)| *tid)
-                    .collect();
-                for tid in threads {
+                for tid in self.threads.of(call.pid) {
                     self.exit(tid, time, (call.args[0] & 0xff) << 8)?;
                 }
             }
@@ -192,14 +187,26 @@ impl Import {
     /// Thread `tid` begins.
     pub fn fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
         self.exit(tid, fork.time, 0)?;
-        self.forks.entry(tid).or_default().push(fork);
-        self.meet(tid, fork.time)
+        if fork.parent == tid {
+            return self.first(tid, fork.time, None);
+        }
+        self.born(tid, fork)
+    }
+
+    /// Thread `tid` was there when the recording began, in `directory` if that is known.
+    pub fn found(
+        &mut self,
+        tid: u32,
+        time: u64,
+        directory: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.exit(tid, time, 0)?;
+        self.first(tid, time, directory)
     }
 
     /// Thread `tid` ended with this wait status.
     pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
-        let Some(pid) = self.pids.remove(&tid) else { return Ok(()) };
-        let last = !self.pids.values().any(|p| *p == pid);
+        let Some((pid, last)) = self.threads.remove(tid) else { return Ok(()) };
         self.event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
     }
 
@@ -219,9 +226,33 @@ impl Import {
         path: &[u8],
         flags: u32,
     ) -> Result<(), Error> {
+        let (identity, path) = self.files.open(path, flags);
+        self.present(tid, time, fd, (identity, path), flags)
+    }
+
+    /// The same of a file that has lost its name.
+    pub fn nameless_descriptor(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<(), Error> {
+        let file = self.files.nameless(path);
+        self.present(tid, time, fd, file, flags)
+    }
+
+    fn present(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        (mut identity, path): (Identity, Vec<u8>),
+        flags: u32,
+    ) -> Result<(), Error> {
         self.meet(tid, time)?;
         let pid = self.process(tid);
-        let (mut identity, path) = self.files.open(path, flags);
         identity.status = flags;
         let bytes = [identity.as_bytes(), &path].concat();
         self.event(
@@ -236,7 +267,7 @@ impl Import {
 
     /// Whose thread `tid` is, as far as is known.
     pub fn process(&self, tid: u32) -> u32 {
-        self.pids.get(&tid).copied().unwrap_or(tid)
+        self.threads.process(tid).unwrap_or(tid)
     }
 
     /// Whether thread `tid` has a descriptor `fd`, as far as is known.
@@ -251,19 +282,28 @@ impl Import {
 
     /// Thread `tid` does something: if nobody has told of it, it begins now.
     pub fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
-        if self.pids.contains_key(&tid) {
+        if self.knows(tid) {
             return Ok(());
         }
         // The one that began last, at its time at the latest.
-        let fork = self.forks.get_mut(&tid).and_then(|forks| {
-            let at = forks.iter().rposition(|f| f.time <= time)?;
-            forks.drain(..=at).next_back()
-        });
-        let Some(fork) = fork.filter(|f| f.parent != tid) else { return self.first(tid, time) };
+        let mut fork = None;
+        if let Some(forks) = self.forks.get_mut(&tid) {
+            while forks.front().is_some_and(|f| f.time <= time) {
+                fork = forks.pop_front();
+            }
+        }
+        match fork.filter(|f| f.parent != tid) {
+            Some(fork) => self.born(tid, fork),
+            None => self.first(tid, time, None),
+        }
+    }
+
+    /// One that another thread made, which may be made known by this.
+    fn born(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
         self.meet(fork.parent, fork.time)?;
-        let ppid = self.pids.get(&fork.parent).copied().unwrap_or(fork.parent);
+        let ppid = self.process(fork.parent);
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
-        self.pids.insert(tid, pid);
+        self.threads.add(tid, pid);
         let new = u64::from(pid == tid);
         self.event(
             RecordKind::Start,
@@ -276,10 +316,11 @@ impl Import {
     }
 
     /// One that was there when the recording began, or of which nobody says where it came from.
-    fn first(&mut self, tid: u32, time: u64) -> Result<(), Error> {
-        self.pids.insert(tid, tid);
+    fn first(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
+        self.threads.add(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
-        if let Some(directory) = self.directory.clone() {
+        let directory = directory.map(<[u8]>::to_vec).or_else(|| self.directory.clone());
+        if let Some(directory) = directory {
             let identity = Identity {
                 dev: 1,
                 mode: S_IFDIR,

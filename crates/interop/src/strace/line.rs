@@ -1,5 +1,7 @@
 //! A line: who, when, and what.
 
+use super::scan::{Scan, Sign};
+
 /// When a line says it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -26,8 +28,8 @@ pub enum Body<'a> {
     Signal(&'a str),
     /// Exited with this status.
     Exited(u32),
-    /// Killed by the signal of this name.
-    Killed(&'a str),
+    /// Killed by the signal of this name, and whether a core was dumped.
+    Killed(&'a str, bool),
     /// Replaced by an execve in the thread of this number.
     Superseded(u32),
     /// What strace says of itself.
@@ -48,6 +50,10 @@ pub struct Line<'a> {
 }
 
 const UNFINISHED: &str = "<unfinished ...>";
+/// Its tracer let the thread go in the middle of a call.
+const DETACHED: &str = "<detached ...>";
+/// Numbers of threads are lower (`PID_MAX_LIMIT`): a higher one is a time in seconds.
+const THREADS: u64 = 1 << 22;
 
 /// When a line says it was written; the rest of it is not looked at.
 pub(super) fn time(text: &str) -> When {
@@ -57,23 +63,54 @@ pub(super) fn time(text: &str) -> When {
 impl<'a> Line<'a> {
     /// Reads a line without its end.
     pub fn read(text: &'a str) -> Self {
+        // Stacks (-k) and dumps of data (-e read, -e write).
+        if text.starts_with(" > ") || text.starts_with(" | ") {
+            return Self { tid: None, when: When::Never, body: Body::Talk };
+        }
         let (tid, rest) = thread(text);
         let (when, rest) = when(rest);
         // With -o and without -f the number may be missing, with -ff it always is.
-        Self { tid, when, body: body(rest.trim_start()) }
+        Self { tid, when, body: body(groups(rest)) }
     }
 }
 
+/// Who a line is about, and what stands behind that.
 fn thread(text: &str) -> (Option<u32>, &str) {
-    let bracketed = text.strip_prefix("[pid ").and_then(|rest| rest.split_once(']'));
-    if let Some((tid, rest)) = bracketed {
-        return (tid.trim().parse().ok(), rest.trim_start());
+    let (number, rest) = match text.strip_prefix("[pid ") {
+        Some(rest) => digits(rest.trim_start()),
+        None => digits(text),
+    };
+    // `--decode-pids=comm`: its program's name, in which angle brackets are escaped.
+    let rest = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        Some((_, rest)) => rest,
+        None => rest,
+    };
+    let end = if text.starts_with("[pid ") { ']' } else { ' ' };
+    let number = number.parse().ok().filter(|n| u64::from(*n) < THREADS);
+    match (number, rest.strip_prefix(end)) {
+        (Some(tid), Some(rest)) => (Some(tid), groups(rest)),
+        _ => (None, groups(text)),
     }
-    // `-o FILE -f`: the number, and blanks behind it; a time has other signs in it.
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    match text[digits..].strip_prefix(' ') {
-        Some(rest) if digits > 0 => (text[..digits].parse().ok(), rest.trim_start()),
-        _ => (None, text),
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.split_at(end)
+}
+
+/// What stands behind brackets: a security context, the call's number, the instruction pointer; and the time since the line before (`-tt -r`).
+fn groups(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        let close = match text.as_bytes() {
+            [b'[', ..] if !text.starts_with("[pid ") => ']',
+            [b'(', b'+', ..] => ')',
+            _ => return text,
+        };
+        match text.split_once(close) {
+            Some((_, rest)) if rest.starts_with(' ') => text = rest,
+            _ => return text,
+        }
     }
 }
 
@@ -95,10 +132,9 @@ fn nanos(seconds: &str, fraction: &str) -> Option<u64> {
 }
 
 fn when(text: &str) -> (When, &str) {
-    let trimmed = text.trim_start();
-    let Some((word, rest)) = trimmed.split_once(' ') else { return (When::Never, text) };
+    let Some((word, rest)) = text.split_once(' ') else { return (When::Never, text) };
     let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
-    let parts: Vec<&str> = whole.split(':').collect();
+    let parts: Vec<&str> = whole.splitn(4, ':').collect();
     let time = match parts[..] {
         [h, m, s] => {
             let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| {
@@ -106,7 +142,7 @@ fn when(text: &str) -> (When, &str) {
             });
             seconds.and_then(|s| nanos(&s.to_string(), fraction)).map(When::Day)
         }
-        [seconds] if word.contains('.') => nanos(seconds, fraction)
+        [seconds] => nanos(seconds, fraction)
             .map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
         _ => None,
     };
@@ -131,7 +167,9 @@ fn body(text: &str) -> Body<'_> {
             rest.strip_prefix("superseded by execve in pid "),
         ) {
             (Some(rest), _, _) => number(rest).map_or(Body::Unknown, Body::Exited),
-            (_, Some(rest), _) => Body::Killed(rest.split(' ').next().unwrap_or_default()),
+            (_, Some(rest), _) => {
+                Body::Killed(rest.split(' ').next().unwrap_or_default(), rest.contains("(core dumped)"))
+            }
             (_, _, Some(rest)) => number(rest).map_or(Body::Unknown, Body::Superseded),
             _ => Body::Unknown,
         };
@@ -147,14 +185,16 @@ fn body(text: &str) -> Body<'_> {
         text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>"))
     {
         let rest = rest.trim_start();
-        return match arguments(rest) {
-            Some((args, after)) => Body::Resume(name, args, after),
-            None => Body::Unknown,
+        return match (arguments(rest), rest.trim_end().strip_suffix(DETACHED)) {
+            (Some((args, after)), _) => Body::Resume(name, args, after),
+            (None, Some(args)) => Body::Resume(name, args.trim_end(), "?"),
+            (None, None) => Body::Unknown,
         };
     }
     let Some((name, rest)) = name(text) else { return Body::Unknown };
     let Some(rest) = rest.strip_prefix('(') else { return Body::Unknown };
-    if let Some(args) = rest.trim_end().strip_suffix(UNFINISHED) {
+    let whole = rest.trim_end();
+    if let Some(args) = [UNFINISHED, DETACHED].iter().find_map(|end| whole.strip_suffix(end)) {
         return Body::Begin(name, args.trim_end());
     }
     match arguments(rest) {
@@ -167,41 +207,23 @@ fn body(text: &str) -> Body<'_> {
 
 /// Arguments up to the parenthesis that closes them, and what stands behind the sign of equality.
 fn arguments(text: &str) -> Option<(&str, &str)> {
-    // The last `) = `: a string may hold one too, but none stands behind the result, whose own remarks are in parentheses.
-    let mut from = 0;
-    let mut found = None;
     let mut deep = 0i32;
-    let bytes = text.as_bytes();
-    while from < bytes.len() {
-        match bytes[from] {
-            b'"' => from = skip_string(bytes, from),
-            b'/' if bytes[from..].starts_with(b"/*") => {
-                from = text[from..].find("*/").map_or(bytes.len(), |end| from + end + 1)
-            }
-            b'(' | b'[' | b'{' => deep += 1,
-            b']' | b'}' => deep -= 1,
-            b')' if deep > 0 => deep -= 1,
-            b')' => {
-                let after = text[from + 1..].trim_start();
-                if let Some(after) = after.strip_prefix('=') {
-                    found = Some((&text[..from], after.trim_start()));
-                    break;
+    for (sign, from, end) in Scan::new(text) {
+        match (sign, text.as_bytes()[from]) {
+            (Sign::Open, _) => deep += 1,
+            (Sign::Close, b')') if deep <= 0 => {
+                if let Some(after) = text[end..].trim_start().strip_prefix('=') {
+                    let args = text[..from].trim_end();
+                    // Its thread ended in the middle of the call.
+                    let args = args.strip_suffix(UNFINISHED).unwrap_or(args).trim_end();
+                    return Some((args, after.trim_start()));
                 }
             }
+            (Sign::Close, _) => deep -= 1,
             _ => {}
         }
-        from += 1;
     }
-    found
-}
-
-/// The closing quote of the string that begins at `from`, or the end.
-pub(super) fn skip_string(bytes: &[u8], from: usize) -> usize {
-    let mut at = from + 1;
-    while at < bytes.len() && bytes[at] != b'"' {
-        at += if bytes[at] == b'\\' { 2 } else { 1 };
-    }
-    at
+    None
 }
 
 /// Whether text looks like strace's: most of its first lines are calls of the table.
@@ -217,7 +239,7 @@ pub fn is_strace(start: &[u8]) -> bool {
                 known += 1
             }
             Body::Talk => continue,
-            Body::Exited(_) | Body::Signal(_) | Body::Killed(_) | Body::Superseded(_) => known += 1,
+            Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => known += 1,
             _ => {}
         }
         all += 1;

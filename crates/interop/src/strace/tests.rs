@@ -38,7 +38,7 @@ fn lines_of_all_forms() {
     );
     assert_eq!(read("7 <... exit_group resumed>) = ?").2, Body::Resume("exit_group", "", "?"));
     assert_eq!(read("7 +++ exited with 3 +++").2, Body::Exited(3));
-    assert_eq!(read("7 +++ killed by SIGKILL (core dumped) +++").2, Body::Killed("SIGKILL"));
+    assert_eq!(read("7 +++ killed by SIGKILL (core dumped) +++").2, Body::Killed("SIGKILL", true));
     assert_eq!(read("--- SIGCHLD {si_signo=SIGCHLD, si_pid=5} ---").2, Body::Signal("SIGCHLD"));
     assert_eq!(read("strace: Process 5 attached").2, Body::Talk);
     assert_eq!(read("The quick brown fox").2, Body::Unknown);

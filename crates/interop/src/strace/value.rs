@@ -1,56 +1,13 @@
 //! Arguments out of text, each by its kind.
 
-use super::line::skip_string;
-use abi::{Flags, Form, Is, Kind, Layout};
+use super::form;
+use super::scan::{Scan, Sign, quote_end};
+pub(crate) use super::split::split;
+use abi::{Flags, Form, Kind, Layout};
 use ahash::HashMap;
 use std::sync::LazyLock;
 use trace::Told;
 use trace::record::PieceKind;
-
-/// Splits at commas that stand in nothing else. Comments go.
-pub(crate) fn split(text: &str) -> Vec<String> {
-    let bytes = text.as_bytes();
-    let (mut parts, mut part, mut deep, mut at) = (Vec::new(), Vec::new(), 0i32, 0);
-    while at < bytes.len() {
-        let end = match bytes[at] {
-            b'"' => (skip_string(bytes, at) + 1).min(bytes.len()),
-            b'/' if bytes[at..].starts_with(b"/*") => {
-                at = text[at..].find("*/").map_or(bytes.len(), |end| at + end + 2);
-                continue;
-            }
-            // A descriptor's path: up to the bracket that a separator follows.
-            b'<' if part.last().is_some_and(|b: &u8| b.is_ascii_alphanumeric()) => {
-                let close = (at..bytes.len()).find(|i| {
-                    bytes[*i] == b'>'
-                        && matches!(
-                            bytes.get(i + 1),
-                            None | Some(b',' | b')' | b'}' | b']' | b' ' | b'|')
-                        )
-                });
-                close.map_or(at + 1, |i| i + 1)
-            }
-            _ => at + 1,
-        };
-        match bytes[at] {
-            b'(' | b'[' | b'{' => deep += 1,
-            b')' | b']' | b'}' => deep -= 1,
-            b',' if deep == 0 => {
-                parts.push(String::from_utf8_lossy(&part).trim().to_owned());
-                part.clear();
-                at += 1;
-                continue;
-            }
-            _ => {}
-        }
-        part.extend_from_slice(&bytes[at..end]);
-        at = end;
-    }
-    let last = String::from_utf8_lossy(&part).trim().to_owned();
-    if !last.is_empty() || !parts.is_empty() {
-        parts.push(last);
-    }
-    parts
-}
 
 /// A string in quotes: its bytes, and whether it was cut.
 pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
@@ -58,9 +15,9 @@ pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
     if bytes.first() != Some(&b'"') {
         return None;
     }
-    let end = skip_string(bytes, 0);
-    let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
-    Some((unescape(bytes.get(1..end)?), rest.starts_with("...")))
+    let end = quote_end(bytes, 0);
+    let inside = bytes.get(1..end)?;
+    Some((unescape(inside.strip_suffix(b"\"").unwrap_or(inside)), bytes[end..].starts_with(b"...")))
 }
 
 fn unescape(text: &[u8]) -> Vec<u8> {
@@ -109,10 +66,21 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The path in `3</path>` and `AT_FDCWD</path>`.
-pub(crate) fn path(text: &str) -> Option<Vec<u8>> {
-    let (_, rest) = text.split_once('<')?;
-    Some(unescape(rest.strip_suffix('>')?.as_bytes()))
+/// The path in `3</path>`, `4</dev/null<char 1:3>>` and `AT_FDCWD</path>`, and whether it is
+/// followed by `(deleted)`.
+pub(crate) fn path(text: &str) -> Option<(Vec<u8>, bool)> {
+    let (_, from, end) = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named)?;
+    let name = text[from + 1..end - 1].split('<').next()?;
+    Some((unescape(name.as_bytes()), text[end..].starts_with("(deleted)")))
+}
+
+/// A number without the name that stands behind it.
+fn bare(text: &str) -> &str {
+    if !text.contains('<') {
+        return text;
+    }
+    let name = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named);
+    name.map_or(text, |(_, from, _)| &text[..from])
 }
 
 const MODES: [(&str, u64); 7] = [
@@ -156,17 +124,35 @@ const BITS: [(&str, u64); 27] = [
 
 /// A number in any of strace's forms; names are those of `set`. `None`: something of it means nothing.
 pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
-    let text = text.trim();
-    if let Some(negated) = text.strip_prefix('~') {
-        return number(negated, set).map(|v| !v);
-    }
-    let (sum, all) = sum(text, set);
-    all.then_some(sum)
+    let text = bare(text).trim();
+    let plain = text.trim_start_matches('~');
+    let negated = (text.len() - plain.len()) % 2 == 1;
+    let (sum, all) = match plain.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        Some(signals) if set.is_some() => (signal_set(signals)?, true),
+        _ => sum(plain, set),
+    };
+    all.then_some(if negated { !sum } else { sum })
+}
+
+/// `INT TERM RTMIN RT_1`, the bits of a signal set.
+fn signal_set(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().try_fold(0, |set, word| {
+        let number = match word {
+            "RTMIN" => 32,
+            word => signal(&format!("SIG{word}"))?,
+        };
+        Some(set | 1 << (number - 1))
+    })
+}
+
+/// The sum of those words that mean something.
+pub(super) fn words(text: &str, set: Option<&Flags>) -> u64 {
+    sum(text, set).0
 }
 
 /// The sum of the words that mean something, and whether all do.
 fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
-    let words = text.split('|').map(|word| word.split('<').next().unwrap_or_default().trim());
+    let words = bare(text).split('|').map(str::trim);
     words.fold((0, true), |(sum, all), word| match plain(word).or_else(|| named(word, set)) {
         Some(v) => (sum | v, all),
         None => (sum, false),
@@ -180,8 +166,12 @@ fn plain(word: &str) -> Option<u64> {
     if word.len() > 1 && word.starts_with('0') && word.bytes().all(|b| b.is_ascii_digit()) {
         return u64::from_str_radix(word, 8).ok();
     }
-    if let Some((a, b)) = word.split_once('*') {
-        return plain(a)?.checked_mul(plain(b)?);
+    if word.contains('*') {
+        let mut factors = word.split('*').map(|f| plain(f).filter(|_| !f.is_empty()));
+        return factors.try_fold(1u64, |product, factor| product.checked_mul(factor?));
+    }
+    if let Some((one, bit)) = word.split_once("<<") {
+        return plain(one)?.checked_shl(plain(bit)?.try_into().ok()?);
     }
     word.parse::<u64>().ok().or_else(|| word.parse::<i64>().ok().map(i64::cast_unsigned))
 }
@@ -199,71 +189,58 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
     known.or_else(|| MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v))
 }
 
-/// Takes the argument `text` of kind `kind` into `told`; false: it means nothing to us.
-pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool {
-    let done = told.call.succeeded();
-    let moved = told.call.ret.max(0).cast_unsigned();
+/// What became of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is all there.
+    Whole,
+    /// A string of it was cut.
+    Cut,
+    /// A word in it means nothing to us.
+    Unknown,
+    /// What it points to is not told.
+    Untold,
+}
+
+/// Takes the argument `text` of kind `kind` into `told`.
+pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> Taken {
     if text == "NULL" {
         told.number(arg, 0);
-        return true;
+        return Taken::Whole;
     }
     match kind {
         Kind::Path(_) | Kind::Str => match string(text) {
-            Some((bytes, false)) => told.string(arg, &bytes),
-            Some((bytes, true)) => {
-                told.piece(arg, PieceKind::String, false, &bytes, bytes.len() as u64 + 1)
+            Some((bytes, cut)) => {
+                let wanted = bytes.len() as u64 + u64::from(cut);
+                told.piece(arg, PieceKind::String, false, &bytes, wanted);
+                if cut { Taken::Cut } else { Taken::Whole }
             }
-            None => return address(told, arg, text),
+            None => address(told, arg, text),
         },
         Kind::StrVec => match strings(text) {
-            Some(bytes) => told.piece(arg, PieceKind::StrVec, false, &bytes, bytes.len() as u64),
-            None => return address(told, arg, text),
+            Some(bytes) => {
+                told.piece(arg, PieceKind::StrVec, false, &bytes, bytes.len() as u64);
+                Taken::Whole
+            }
+            None => address(told, arg, text),
         },
+        Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout)
+            if layout.form == Form::Data =>
+        {
+            data(told, arg, text)
+        }
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            let at_exit = !matches!(kind, Kind::In(..)) || layout.form == Form::Data;
-            if layout.form == Form::Data {
-                let Some((bytes, _)) = string(text) else { return address(told, arg, text) };
-                told.pointer(arg);
-                if done {
-                    let bytes = &bytes[..bytes.len().min(moved as usize)];
-                    told.data(arg, bytes, moved);
-                }
-                return true;
-            }
-            // `[0] => [11]`: before and after.
-            if let (Kind::InOut(..), Some((before, after))) = (kind, text.split_once("=>")) {
-                let (before, after) =
-                    (before.trim().trim_matches(['[', ']']), after.trim().trim_matches(['[', ']']));
-                let one = |text: &str| pointed(layout, text);
-                let (Some(before), Some(after)) = (one(before.trim()), one(after.trim())) else {
-                    return address(told, arg, text);
-                };
-                told.piece(arg, PieceKind::Bytes, false, &before, before.len() as u64);
-                told.piece(arg, PieceKind::Bytes, true, &after, after.len() as u64);
-                return true;
-            }
-            match pointed(layout, text) {
-                Some(bytes) if matches!(kind, Kind::InOut(..)) => {
-                    told.piece(arg, PieceKind::Bytes, false, &bytes, bytes.len() as u64);
-                    told.piece(arg, PieceKind::Bytes, true, &bytes, bytes.len() as u64);
-                }
-                // getcwd(2) counts the NUL that strace leaves out.
-                Some(mut bytes) if layout.form == Form::Text && bytes.len() as u64 + 1 == moved => {
-                    bytes.push(0);
-                    told.piece(arg, PieceKind::Bytes, at_exit, &bytes, moved);
-                }
-                Some(bytes) => {
-                    told.piece(arg, PieceKind::Bytes, at_exit, &bytes, bytes.len() as u64)
-                }
-                None => return address(told, arg, text),
-            }
+            memory(told, arg, kind, layout, text)
         }
         Kind::InIov { .. } | Kind::OutIov { .. } => {
-            let Some((vectors, data)) = vectors(text) else { return address(told, arg, text) };
+            let Some((vectors, data, cut)) = vectors(text) else { return address(told, arg, text) };
             told.piece(arg, PieceKind::Iovecs, true, &vectors, vectors.len() as u64);
-            if done {
+            let moved = told.call.ret.max(0).cast_unsigned();
+            if told.call.succeeded() {
                 told.data(arg, &data[..data.len().min(moved as usize)], moved);
             }
+            let whole = !cut || data.len() as u64 >= moved;
+            if whole { Taken::Whole } else { Taken::Cut }
         }
         Kind::InMsg
         | Kind::OutMsg
@@ -271,8 +248,16 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
         | Kind::OutMsgs { .. }
         | Kind::Iocbs { .. } => {
             told.pointer(arg);
+            Taken::Untold
         }
-        Kind::Flags(set) => return scalar(told, arg, text, Some(set)),
+        Kind::Flags(set) => scalar(told, arg, text, Some(set)),
+        Kind::Signal if text.starts_with("SIG") => match signal(text) {
+            Some(n) => {
+                told.number(arg, n);
+                Taken::Whole
+            }
+            None => Taken::Unknown,
+        },
         Kind::Int
         | Kind::Uint
         | Kind::Hex
@@ -283,19 +268,101 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> bool 
         | Kind::Length
         | Kind::Fd
         | Kind::DirFd
-        | Kind::Pid => {
-            return scalar(told, arg, text, None);
-        }
-        Kind::Signal if text.starts_with("SIG") => match signal(text) {
-            Some(n) => told.number(arg, n),
-            None => return false,
+        | Kind::Pid
+        | Kind::Uid
+        | Kind::Gid
+        | Kind::Mode
+        | Kind::Dev
+        | Kind::Signal
+        | Kind::Unused => scalar(told, arg, text, None),
+        Kind::Addr => match address(told, arg, text) {
+            // An address is all that it is.
+            Taken::Untold => Taken::Whole,
+            other => other,
         },
-        Kind::Uid | Kind::Gid | Kind::Mode | Kind::Dev | Kind::Signal | Kind::Unused => {
-            return scalar(told, arg, text, None);
-        }
-        Kind::Addr => return address(told, arg, text),
     }
-    true
+}
+
+fn data(told: &mut Told, arg: usize, text: &str) -> Taken {
+    let Some((bytes, cut)) = string(text) else { return address(told, arg, text) };
+    told.pointer(arg);
+    let moved = told.call.ret.max(0).cast_unsigned();
+    if !told.call.succeeded() {
+        return Taken::Whole;
+    }
+    let bytes = &bytes[..bytes.len().min(moved as usize)];
+    told.data(arg, bytes, moved);
+    if cut && (bytes.len() as u64) < moved { Taken::Cut } else { Taken::Whole }
+}
+
+/// Structs, and whatever else a pointer leads to.
+fn memory(told: &mut Told, arg: usize, kind: Kind, layout: &Layout, text: &str) -> Taken {
+    let moved = told.call.ret.max(0).cast_unsigned();
+    let (before, after) = match becomes(text) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    };
+    let mut put = |text: &str, at_exit: bool| -> Option<()> {
+        let mut bytes = form::pointed(layout, text)?;
+        // getcwd(2) counts the NUL that strace leaves out.
+        if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
+            bytes.push(0);
+        }
+        told.piece(arg, PieceKind::Bytes, at_exit, &bytes, bytes.len() as u64);
+        Some(())
+    };
+    let done = match kind {
+        // What stands behind it is what the call put elsewhere (clone3).
+        Kind::In(..) => put(before, false),
+        Kind::InOut(..) => put(before, false).and_then(|()| put(after.unwrap_or(before), true)),
+        _ => put(after.unwrap_or(before), true),
+    };
+    match done {
+        Some(()) => Taken::Whole,
+        None => address(told, arg, before),
+    }
+}
+
+/// `[0] => [11]`: before and after.
+fn becomes(text: &str) -> Option<(&str, &str)> {
+    let mut deep = 0;
+    for (sign, from, end) in Scan::new(text) {
+        match sign {
+            Sign::Open => deep += 1,
+            Sign::Close => deep -= 1,
+            Sign::Becomes if deep == 0 => {
+                return Some((text[..from].trim_end(), text[end..].trim_start()));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a call returned; `None`: it did not.
+pub(super) fn result(after: &str) -> Option<i64> {
+    let word = after.split([' ', '<']).next().unwrap_or_default();
+    if word == "?" {
+        let restart = after.strip_prefix("? ").and_then(|rest| rest.split(' ').next());
+        return restart.and_then(errno).map(|e| -e);
+    }
+    let value = number(word, None)?.cast_signed();
+    let name = after.strip_prefix("-1 ").and_then(|rest| rest.split(' ').next());
+    Some(name.and_then(errno).map_or(value, |e| -e))
+}
+
+/// When a call returned that began then: `<0.000123>` at the end says how long it took (`-T`).
+pub(super) fn spent(after: &str, entered: u64) -> Option<u64> {
+    let (_, seconds) = after.rsplit_once('<')?;
+    let seconds: f64 = seconds.strip_suffix('>')?.parse().ok()?;
+    (0.0..1e9).contains(&seconds).then(|| entered.saturating_add((seconds * 1e9) as u64))
+}
+
+/// A thread's number in strace's own pid namespace, where it is another than the program's (`--decode-pids=pidns`).
+pub(super) fn translated(after: &str) -> Option<u32> {
+    let (_, comment) = after.split_once("/* ")?;
+    let (number, rest) = comment.split_once(' ')?;
+    rest.starts_with("in strace's PID NS */").then(|| number.parse().ok())?
 }
 
 /// The error of this name.
@@ -321,19 +388,19 @@ pub(crate) fn signal(name: &str) -> Option<u64> {
     })
 }
 
-fn scalar(told: &mut Told, arg: usize, text: &str, set: Option<&Flags>) -> bool {
+fn scalar(told: &mut Told, arg: usize, text: &str, set: Option<&Flags>) -> Taken {
     let value = number(text, set);
     told.number(arg, value.unwrap_or_else(|| sum(text, set).0));
-    value.is_some()
+    if value.is_some() { Taken::Whole } else { Taken::Unknown }
 }
 
 /// An address, or something at one that we do not read.
-fn address(told: &mut Told, arg: usize, text: &str) -> bool {
+fn address(told: &mut Told, arg: usize, text: &str) -> Taken {
     match number(text.split(' ').next().unwrap_or_default(), None) {
         Some(v) => told.number(arg, v),
         None => told.pointer(arg),
     }
-    true
+    Taken::Untold
 }
 
 /// `["a", "b"]`, each with a NUL behind it; `None` if some are left out.
@@ -351,8 +418,8 @@ fn strings(text: &str) -> Option<Vec<u8>> {
     Some(all)
 }
 
-/// `[{iov_base="abc", iov_len=3}, ...]`: the vectors, and the data as far as they are whole.
-fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+/// `[{iov_base="abc", iov_len=3}, ...]`: the vectors, the data as far as they are whole, and whether something of them was cut.
+fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let (mut vectors, mut data, mut whole) = (Vec::new(), Vec::new(), true);
     for part in split(inside) {
@@ -370,67 +437,5 @@ fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
             _ => whole = false,
         }
     }
-    Some((vectors, data))
-}
-
-/// The bytes of what a pointer leads to; `None` if something of it is left out.
-fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
-    match layout.form {
-        Form::Text | Form::Opaque => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
-        Form::Fds => {
-            let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
-            parts
-                .iter()
-                .map(|p| number(p, None).map(|v| (v as u32).to_le_bytes()))
-                .collect::<Option<Vec<_>>>()
-                .map(|b| b.concat())
-        }
-        Form::Struct if layout.fields.len() == 1 && layout.fields[0].name.is_empty() => {
-            let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-            let value = number(inside, None)?;
-            Some(value.to_le_bytes()[..usize::from(layout.fields[0].size)].to_vec())
-        }
-        Form::Struct => structure(layout, text),
-        Form::Array => {
-            let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
-            parts
-                .iter()
-                .map(|p| structure(layout, p))
-                .collect::<Option<Vec<_>>>()
-                .map(|b| b.concat())
-        }
-        Form::Sockaddr | Form::SocketName => {
-            let fields = split(text.strip_prefix('{')?.strip_suffix('}')?);
-            let path = fields.iter().find_map(|f| f.strip_prefix("sun_path="))?;
-            let (path, cut) = string(path)?;
-            (!cut && !fields.is_empty()).then(|| [&1u16.to_le_bytes()[..], &path, &[0]].concat())
-        }
-        Form::Data | Form::Host | Form::Dirents | Form::Dirents64 | Form::Names | Form::BitSet => {
-            None
-        }
-    }
-}
-
-fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
-    // `UTIME_NOW` stands for a whole struct.
-    if let Some(v) = number(text, None).filter(|_| text.starts_with("UTIME_")) {
-        return Some([0u64.to_le_bytes(), v.to_le_bytes()].concat());
-    }
-    let inside = text.strip_prefix('{')?.strip_suffix('}')?;
-    let mut bytes = vec![0; layout.size as usize];
-    let parts = split(inside);
-    if parts.iter().any(|p| p.ends_with("...")) {
-        return None;
-    }
-    for part in parts {
-        let (name, value) = part.split_once('=')?;
-        let Some(field) = layout.fields.iter().find(|f| f.name == name) else { continue };
-        let set = if let Is::Flags(set) = field.is { Some(set) } else { None };
-        let Some(value) = number(value, set) else { continue };
-        let width = usize::from(field.size).min(8);
-        bytes
-            .get_mut(field.at as usize..field.at as usize + width)?
-            .copy_from_slice(&value.to_le_bytes()[..width]);
-    }
-    Some(bytes)
+    Some((vectors, data, !whole))
 }

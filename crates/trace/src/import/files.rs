@@ -87,6 +87,19 @@ impl Files {
         )
     }
 
+    /// A file that was open before and has lost its name.
+    pub fn nameless(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
+        self.inodes += 1;
+        let identity = Identity {
+            dev: 1,
+            ino: self.inodes,
+            mode: S_IFREG,
+            created: MADE_UP,
+            ..Identity::default()
+        };
+        (identity, lexical(path))
+    }
+
     /// Takes in what a call that returned tells of files.
     pub fn seen(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
         if !call.succeeded() {
