@@ -25,6 +25,8 @@ use zerocopy::IntoBytes;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_THREAD: u64 = 0x10000;
 const S_IFDIR: u32 = 0o040_755;
+/// The umask of whom nobody told one.
+const UMASK: u32 = 0o022;
 
 /// A thread that began.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,7 @@ pub struct Import {
     files: Files,
     forks: HashMap<u32, Vec<Fork>>,
     directory: Option<Vec<u8>>,
+    umask: Option<u32>,
     /// Threads that live, and their processes.
     pids: HashMap<u32, u32>,
     notes: Vec<String>,
@@ -88,6 +91,7 @@ impl Import {
             files: Files::default(),
             forks,
             directory,
+            umask: None,
             pids: HashMap::default(),
             notes: Vec::new(),
             account: Account::default(),
@@ -123,6 +127,11 @@ impl Import {
     /// All that was not taken over until now, by name.
     pub fn not_taken_over(&self) -> BTreeMap<String, u64> {
         self.account.all()
+    }
+
+    /// The umask of the threads that nobody made, if the tool tells it. Said before the first call.
+    pub fn umask(&mut self, umask: u32) {
+        self.umask = Some(umask);
     }
 
     /// Takes a call.
@@ -279,19 +288,25 @@ impl Import {
     fn first(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         self.pids.insert(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
-        if let Some(directory) = self.directory.clone() {
-            let identity = Identity {
-                dev: 1,
-                mode: S_IFDIR,
-                created: crate::record::MADE_UP,
-                ..Identity::default()
-            };
-            let bytes = [identity.as_bytes(), &directory].concat();
-            let pieces: [(u8, PieceKind, &[u8]); 1] =
-                [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
-            self.event(RecordKind::State, time, tid, tid, [0o022, 0, 0, 0, 0, 0], &pieces)?;
+        // Who they are is as unknown with a usual umask as without a word about them.
+        let umask = self.umask.filter(|umask| *umask != UMASK);
+        if self.directory.is_none() && umask.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let identity = Identity {
+            dev: 1,
+            mode: S_IFDIR,
+            created: crate::record::MADE_UP,
+            ..Identity::default()
+        };
+        let known = self.directory.iter().map(|d| [identity.as_bytes(), d].concat());
+        let bytes: Vec<Vec<u8>> = known.collect();
+        let pieces: Vec<(u8, PieceKind, &[u8])> = bytes
+            .iter()
+            .map(|b| (abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &b[..]))
+            .collect();
+        let umask = u64::from(umask.unwrap_or(UMASK));
+        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &pieces)
     }
 
     fn event(
