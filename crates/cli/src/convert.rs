@@ -11,7 +11,7 @@ use interop::format::{READABLE, sniff};
 use interop::{Importer, Outcome, dataseries};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -138,7 +138,7 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
         Target::Trace => bail!("{} is a trace already", a.from.display()),
     };
     drop(bar);
-    let exported = written.inspect_err(|_| drop(std::fs::remove_file(&a.to)))?;
+    let exported = written?;
     for (what, n) in &exported.changed {
         talk.say(format_args!("note: {} {what}", count(*n)));
     }
@@ -156,9 +156,9 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
 /// What `print` prints, in full.
 fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exported> {
     let cannot = || format!("cannot write {}", to.display());
-    let mut out = BufWriter::new(export::create(to)?);
+    let mut out = BufWriter::new(export::Sink::new(to)?);
     print::write(&print::Args::whole(json), &Filter::parse(&[])?, talk, trace, &mut out)?;
-    out.flush().with_context(cannot)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?.finish()?;
     Ok(Exported { calls: trace.summary().calls, ..Exported::default() })
 }
 

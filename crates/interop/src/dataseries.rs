@@ -3,13 +3,21 @@
 //! A file is a header, an extent that holds the types, extents of records (each of one type, compressed on its own), an index extent, and a tail. All numbers are in the
 //! writer's byte order.
 
+mod dirents;
 pub mod export;
 pub mod extent;
+mod fields;
 pub mod file;
+mod groups;
 pub mod hash;
 pub mod import;
+mod index;
+mod lower;
+mod names;
+mod parts;
 pub mod rows;
 mod schema;
+mod stream;
 pub mod types;
 mod unpack;
 pub mod write;
@@ -20,6 +28,10 @@ pub use file::Reader;
 pub use export::export;
 pub use import::import;
 pub use types::{Type, Types};
+
+/// Our own type of record: what the trace had that the file has not. A file that says of this type
+/// is ours.
+const LEFT_OUT: &str = "Reanimator::LeftOut";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -12,10 +12,8 @@ use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
 use ahash::HashMap;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trace::record::PieceKind;
 use trace::world::{Bound, Moment, Timeline, World, lexical};
 use trace::{Call, Event, RecordKind, Trace, Want};
@@ -123,14 +121,39 @@ fn program(event: &Event) -> Option<String> {
     Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))
 }
 
-/// A new file, readable by its owner alone, as the trace was: it holds the program's data.
-pub fn create(path: &Path) -> Result<File, Error> {
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::io("create", path))
+/// A new file that gets its name when it is whole. It is readable by its owner alone, as the trace
+/// was: it holds the program's data. Nothing that has the name is replaced.
+pub struct Sink {
+    file: tempfile::NamedTempFile,
+    to: PathBuf,
+}
+
+impl Sink {
+    /// Begins the file, beside where it is to be.
+    pub fn new(to: &Path) -> Result<Self, Error> {
+        let beside = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new()
+            .prefix(".reanimator-")
+            .suffix(".part")
+            .tempfile_in(beside)
+            .map_err(Error::io("create", to))?;
+        Ok(Self { file, to: to.to_owned() })
+    }
+
+    /// Gives the file its name.
+    pub fn finish(self) -> Result<(), Error> {
+        let named = self.file.persist_noclobber(&self.to);
+        named.map(drop).map_err(|e| Error::io("create", &self.to)(e.error))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_file_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().flush()
+    }
 }
 
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
@@ -140,8 +163,7 @@ pub fn export(
     format: Format,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, Error> {
-    let file = create(to)?;
-    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let mut out = BufWriter::with_capacity(1 << 18, Sink::new(to)?);
     let written = |e| Error::io("write", to)(e);
     let mut writer: Box<dyn Writer> = match format {
         Format::Perfetto => Box::new(perfetto::Perfetto::default()),
@@ -190,7 +212,8 @@ pub fn export(
             progress(done, all);
         }
     }
-    writer.end(&mut out).and_then(|()| out.flush()).map_err(written)?;
+    writer.end(&mut out).map_err(written)?;
+    out.into_inner().map_err(|e| written(e.into_error()))?.finish()?;
     Ok(exported)
 }
 

@@ -27,6 +27,8 @@ use zerocopy::IntoBytes;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_THREAD: u64 = 0x10000;
 const S_IFDIR: u32 = 0o040_755;
+/// The umask of whom nobody told one.
+const UMASK: u32 = 0o022;
 
 /// A thread that began.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,7 @@ pub struct Import {
     files: Files,
     forks: HashMap<u32, VecDeque<Fork>>,
     directory: Option<Vec<u8>>,
+    umask: Option<u32>,
     threads: Threads,
     notes: Vec<String>,
     account: Account,
@@ -89,6 +92,7 @@ impl Import {
             files: Files::default(),
             forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
             directory,
+            umask: None,
             threads: Threads::default(),
             notes: Vec::new(),
             account: Account::default(),
@@ -124,6 +128,11 @@ impl Import {
     /// All that was not taken over until now, by name.
     pub fn not_taken_over(&self) -> BTreeMap<String, u64> {
         self.account.all()
+    }
+
+    /// The umask of the threads that nobody made, if the tool tells it. Said before the first call.
+    pub fn umask(&mut self, umask: u32) {
+        self.umask = Some(umask);
     }
 
     /// Takes a call.
@@ -319,20 +328,26 @@ impl Import {
     fn first(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.threads.add(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
-        let directory = directory.map(<[u8]>::to_vec).or_else(|| self.directory.clone());
-        if let Some(directory) = directory {
-            let identity = Identity {
-                dev: 1,
-                mode: S_IFDIR,
-                created: crate::record::MADE_UP,
-                ..Identity::default()
-            };
-            let bytes = [identity.as_bytes(), &directory].concat();
-            let pieces: [(u8, PieceKind, &[u8]); 1] =
-                [(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &bytes)];
-            self.event(RecordKind::State, time, tid, tid, [0o022, 0, 0, 0, 0, 0], &pieces)?;
+        let directory = directory.or(self.directory.as_deref());
+        // Who they are is as unknown with a usual umask as without a word about them.
+        let umask = self.umask.filter(|umask| *umask != UMASK);
+        if directory.is_none() && umask.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let identity = Identity {
+            dev: 1,
+            mode: S_IFDIR,
+            created: crate::record::MADE_UP,
+            ..Identity::default()
+        };
+        let known = directory.iter().map(|d| [identity.as_bytes(), d].concat());
+        let bytes: Vec<Vec<u8>> = known.collect();
+        let pieces: Vec<(u8, PieceKind, &[u8])> = bytes
+            .iter()
+            .map(|b| (abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &b[..]))
+            .collect();
+        let umask = u64::from(umask.unwrap_or(UMASK));
+        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &pieces)
     }
 
     fn event(

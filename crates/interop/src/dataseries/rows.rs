@@ -23,7 +23,22 @@ pub enum Part {
     Pair(usize),
     /// It points to two times, `access_time` and `mod_time`, in this form.
     Times(usize, Times),
+    /// It points to entries of a directory, as `getdents` gives them.
+    Dirents(usize, &'static str),
+    /// It points to a `struct flock`, whose fields stand in `lock_*`, if the command takes one.
+    Lock(usize),
+    /// It points to a `struct rlimit`: `resource_soft_limit` and `resource_hard_limit`.
+    Limit(usize),
+    /// It points to these bytes, before or after the call, if it points to anything.
+    Buffer(usize, &'static str),
 }
+
+/// `tv_nsec` of the present.
+pub const UTIME_NOW: u64 = (1 << 30) - 1;
+/// `tv_nsec` of a time that stays.
+pub const UTIME_OMIT: u64 = (1 << 30) - 2;
+/// The lower halves of what the original library makes of these two in 2^-32 s.
+pub const UTIME_WORDS: [u32; 2] = [316_718_717, 316_718_713];
 
 /// How a call takes times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +99,12 @@ pub const MAPS: &[Map] = &[
         "pwrite64",
         &[FD, Data(1, "data_written"), Number(2, "bytes_requested"), Number(3, "offset")],
     ),
-    map("fcntl", "fcntl", &[FD, Number(1, "command_value"), Number(2, "argument_value")]),
-    map("ioctl", "ioctl", &[FD, Number(1, "request"), Number(2, "parameter")]),
+    map("fcntl", "fcntl", &[FD, Number(1, "command_value"), Number(2, "argument_value"), Lock(2)]),
+    map(
+        "ioctl",
+        "ioctl",
+        &[FD, Number(1, "request"), Number(2, "parameter"), Buffer(2, "ioctl_buffer")],
+    ),
     map("fsync", "fsync", &[FD]),
     map("fdatasync", "fdatasync", &[FD]),
     map(
@@ -136,7 +155,7 @@ pub const MAPS: &[Map] = &[
     ),
     map("rename", "rename", &[Text(0, "given_oldname"), Text(1, "given_newname")]),
     map("unlinkat", "unlinkat", &[FD, PATH1, Number(2, "flag_value")]),
-    map("getdents", "getdents64", &[FD, After(1, "dirent_buffer"), Number(2, "count")]),
+    map("getdents", "getdents", &[FD, Dirents(1, "dirent_buffer"), Number(2, "count")]),
     map("openat", "openat", &[FD, PATH1, Number(2, "open_value"), Number(3, "mode_value")]),
     map(
         "linkat",
@@ -219,8 +238,8 @@ pub const MAPS: &[Map] = &[
     map("fremovexattr", "fremovexattr", &[FD, Text(1, "xattr_name")]),
     map("setsid", "setsid", &[]),
     map("setpgid", "setpgid", &[Number(0, "pid"), Number(1, "pgid")]),
-    map("getrlimit", "getrlimit", &[Number(0, "resource_value")]),
-    map("setrlimit", "setrlimit", &[Number(0, "resource_value")]),
+    map("getrlimit", "getrlimit", &[Number(0, "resource_value"), Limit(1)]),
+    map("setrlimit", "setrlimit", &[Number(0, "resource_value"), Limit(1)]),
     map("socket", "socket", &[Number(0, "domain"), Number(1, "type"), Number(2, "protocol")]),
     map("epoll_create", "epoll_create", &[Number(0, "epoll_size")]),
     map("epoll_create1", "epoll_create1", &[Number(0, "epoll_flags")]),
@@ -285,6 +304,12 @@ pub const MAPS: &[Map] = &[
 
 /// What stands before the last part of a type's name.
 pub const PREFIX: &str = "IOTTAFSL::Trace::Syscall::";
+
+/// Records whose call had no flags when the schema was made, and the call that has them.
+pub const WITH_FLAGS: [(&str, &str, Part); 2] = [
+    ("faccessat", "faccessat2", Number(3, "flags_value")),
+    ("fchmodat", "fchmodat2", Number(3, "flag_value")),
+];
 
 /// The map of a type of record.
 pub fn of_type(name: &str) -> Option<&'static Map> {

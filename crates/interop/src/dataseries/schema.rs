@@ -63,6 +63,16 @@ pub(super) fn types() -> Vec<(&'static str, String)> {
     TYPES.lines().map(describe).collect()
 }
 
+/// Our own type: what the trace has that the file has not.
+pub(super) fn left_out() -> String {
+    format!(
+        "<ExtentType name=\"{}\" namespace=\"reanimator\" version=\"1.0\">\n  \
+         <field name=\"what\" type=\"variable32\"/>\n  <field name=\"calls\" type=\"int64\"/>\n\
+         </ExtentType>\n",
+        super::LEFT_OUT
+    )
+}
+
 /// Which bits of a number are a flag of its own: the flag's field, the number's, the mask, and what stands under it.
 const FLAGS: &[(&str, &str, u64, u64)] = &[
     ("flag_read_only", "open_value", 3, 0),

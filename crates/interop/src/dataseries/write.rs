@@ -34,6 +34,10 @@ impl Growing {
     fn new(kind: Arc<Type>) -> Self {
         Self { kind, records: 0, fixed: Vec::new(), variable: vec![0; 4] }
     }
+
+    fn is_full(&self) -> bool {
+        self.fixed.len() + self.variable.len() >= FULL
+    }
 }
 
 /// A file that is being written.
@@ -43,6 +47,8 @@ pub struct Writer<W> {
     chain: u32,
     types: Types,
     growing: HashMap<String, Growing>,
+    /// What is written now stays in one extent.
+    together: bool,
     index: Vec<(u64, String)>,
 }
 
@@ -67,6 +73,7 @@ impl<W: Write> Writer<W> {
             chain: 0,
             types,
             growing: HashMap::default(),
+            together: false,
             index: Vec::new(),
         };
         for xml in descriptions {
@@ -79,6 +86,18 @@ impl<W: Write> Writer<W> {
     /// The type of this name.
     pub fn kind(&self, name: &str) -> Option<&Arc<Type>> {
         self.types.get(name)
+    }
+
+    /// The records from now on stand in one extent.
+    pub fn together(&mut self) {
+        self.together = true;
+    }
+
+    /// The group of records of this type is whole.
+    pub fn apart(&mut self, kind: &str) -> io::Result<()> {
+        self.together = false;
+        let full = self.growing.get(kind).is_some_and(Growing::is_full);
+        if full { self.flush(kind) } else { Ok(()) }
     }
 
     /// Adds a record; nullable fields that are not named are null, others zero.
@@ -126,7 +145,7 @@ impl<W: Write> Writer<W> {
             }
         }
         g.records += 1;
-        if g.fixed.len() + g.variable.len() >= FULL { self.flush(kind) } else { Ok(()) }
+        if g.is_full() && !self.together { self.flush(kind) } else { Ok(()) }
     }
 
     /// Writes what is waiting of a type.

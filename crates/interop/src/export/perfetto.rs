@@ -164,7 +164,8 @@ impl Perfetto {
             self.window = time / WINDOW;
         }
         if let Some((bytes, brought)) = moved {
-            self.moved[usize::from(!brought)] += bytes;
+            let sum = &mut self.moved[usize::from(!brought)];
+            *sum = sum.saturating_add(bytes);
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Perfetto {
                 let event = TrackEvent {
                     kind: Some(COUNTER),
                     track_uuid: Some(uuid),
-                    counter_value: Some(value as i64),
+                    counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
                     ..TrackEvent::default()
                 };
                 put(
@@ -204,7 +205,7 @@ impl Perfetto {
                 )
             };
             at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
-            at((self.window + 1) * WINDOW, 0)?;
+            at((self.window + 1).saturating_mul(WINDOW), 0)?;
         }
         (self.busy, self.moved) = (some, [0, 0]);
         Ok(())

@@ -1,0 +1,426 @@
+//! One call as its records.
+
+use super::Giving;
+use crate::dataseries::fields::{
+    Moments, Numbers, STAT_FIELDS, STATFS_FIELDS, moments, node_type, structure,
+};
+use crate::dataseries::lower::{LIMIT, unknown};
+use crate::dataseries::rows::{MAPS, Map, PREFIX, Part, WITH_FLAGS};
+use crate::dataseries::types::FieldType;
+use crate::dataseries::write::Field;
+use abi::Kind;
+use abi::layout::{STAT, STATFS};
+use std::io;
+use std::sync::Arc;
+use trace::record::{AT_EXIT, PieceKind};
+use trace::{Call, Piece};
+
+/// So many bytes that nobody knows are written as zeros, since the original replayer looks for as
+/// many as moved. Where more are unknown the record has none.
+pub(super) const FILLED: usize = 4 << 20;
+/// The kernel takes no more buffers in a call.
+const BUFFERS: u64 = 1024;
+const AF_FLOCK_FIELDS: [(&str, &str); 5] = [
+    ("lock_type", "l_type"),
+    ("lock_whence", "l_whence"),
+    ("lock_start", "l_start"),
+    ("lock_length", "l_len"),
+    ("lock_pid", "l_pid"),
+];
+
+/// What a call's record holds besides what all have.
+pub(super) enum Built {
+    /// One record.
+    One(One),
+    /// A header, and a record for each buffer.
+    Vector,
+    /// The path, the strings one by one, and the end.
+    Exec,
+}
+
+#[derive(Default)]
+pub(super) struct One {
+    name: &'static str,
+    numbers: Numbers,
+    held: Vec<(&'static str, Vec<u8>)>,
+    /// All bytes are known.
+    whole: bool,
+    /// Too many are unknown.
+    bare: bool,
+}
+
+/// The map for a call, and the flags that its record has room for.
+fn known(name: &str) -> Option<(&'static Map, Option<Part>)> {
+    let map = |name: &str| MAPS.iter().find(|m| m.name == name);
+    if let Some((older, _, part)) = WITH_FLAGS.iter().find(|(_, newer, _)| *newer == name) {
+        return Some((map(older)?, Some(*part)));
+    }
+    let exact =
+        |m: &&Map| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send"));
+    Some((MAPS.iter().find(exact)?, None))
+}
+
+/// What the record of a call holds; `None`: there is none that can hold it.
+pub(super) fn built(call: &Call) -> Option<Built> {
+    let name = abi::by_number(call.nr)?.name();
+    let known_vectors = || {
+        let count = call.args[2];
+        !call.row_moves() || count <= BUFFERS
+    };
+    match name {
+        "readv" | "writev" | "sendmsg" | "recvmsg" => {
+            return known_vectors().then_some(Built::Vector);
+        }
+        "execve" => return Some(Built::Exec),
+        _ => {}
+    }
+    let (map, flags) = known(name)?;
+    let mut one = One { name: map.name, whole: true, ..One::default() };
+    for part in map.parts.iter().copied().chain(flags) {
+        one.part(call, part)?;
+    }
+    match map.name {
+        "mknod" | "mknodat" => {
+            let mode = call.args[usize::from(map.name == "mknodat") + 1];
+            one.numbers.push(("type", node_type(mode)));
+        }
+        "flock" => one.numbers.push(("operation", call.args[1].cast_signed() & 0xff)),
+        "getrlimit" | "setrlimit" => {
+            one.numbers.push(("resource", call.args[0].cast_signed() & 0xff));
+        }
+        _ => {}
+    }
+    Some(Built::One(one))
+}
+
+trait Rows {
+    fn row_moves(&self) -> bool;
+}
+
+impl Rows for Call {
+    fn row_moves(&self) -> bool {
+        self.shape().is_some_and(|s| s.uses.moves)
+    }
+}
+
+impl One {
+    fn part(&mut self, call: &Call, part: Part) -> Option<()> {
+        let kind = |arg: usize| call.shape().and_then(|s| s.args.get(arg)).map(|a| a.kind);
+        match part {
+            Part::Number(arg, field) => {
+                // An address in 32 bits is none; what it points to has fields of its own.
+                let pointer = kind(arg).is_some_and(Kind::is_followed);
+                if !pointer || field == "parameter" {
+                    self.numbers.push((field, call.args[arg].cast_signed()));
+                }
+            }
+            Part::Text(arg, field) => match call.string(arg as u8) {
+                Some(text) => self.held.push((field, [text, &[0]].concat())),
+                // There was one, and nobody knows it.
+                None if call.args[arg] != 0 => self.held.push((field, Vec::new())),
+                None => {}
+            },
+            Part::Data(arg, field) if call.succeeded() => {
+                let mut data = joined(call, arg, PieceKind::Data, None);
+                let moved = call.ret.max(0).cast_unsigned();
+                let missing = moved.saturating_sub(data.len() as u64);
+                self.whole &= missing == 0;
+                if missing > FILLED as u64 {
+                    self.bare = true;
+                } else {
+                    data.resize(data.len().min(moved as usize) + missing as usize, 0);
+                    self.held.push((field, data));
+                }
+            }
+            Part::Data(..) => {}
+            Part::Before(arg, field) => {
+                if kind(arg).is_some_and(|kind| unknown(call, arg, kind)) {
+                    return None;
+                }
+                self.held.push((field, joined(call, arg, PieceKind::Bytes, Some(false))));
+            }
+            Part::After(arg, field) => {
+                let after = joined(call, arg, PieceKind::Bytes, Some(true));
+                if field == "sockaddr_buffer" {
+                    self.numbers.push(("sockaddr_length", after.len() as i64));
+                }
+                self.held.push((field, after));
+            }
+            Part::Dirents(arg, field) => {
+                self.held.push((field, joined(call, arg, PieceKind::Bytes, Some(true))));
+            }
+            Part::Stat(arg) => {
+                let bytes = joined(call, arg, PieceKind::Bytes, Some(true));
+                structure(&bytes, &STAT, "st_", &STAT_FIELDS, &mut self.numbers);
+            }
+            Part::Statfs(arg) => {
+                let bytes = joined(call, arg, PieceKind::Bytes, Some(true));
+                structure(&bytes, &STATFS, "f_", &STATFS_FIELDS, &mut self.numbers);
+            }
+            Part::Pair(arg) => {
+                let pair = joined(call, arg, PieceKind::Bytes, Some(true));
+                let fd = |at: usize| {
+                    let bytes = pair.get(at..at + 4).and_then(|b| b.try_into().ok());
+                    i64::from(bytes.map_or(-1, i32::from_le_bytes))
+                };
+                self.numbers.extend([("read_descriptor", fd(0)), ("write_descriptor", fd(4))]);
+            }
+            Part::Times(arg, form) => {
+                if call.args[arg] == 0 {
+                    return Some(());
+                }
+                match moments(&joined(call, arg, PieceKind::Bytes, Some(false)), form) {
+                    Moments::Times(times) => self.numbers.extend(times),
+                    Moments::Now => {}
+                    Moments::Beyond => return None,
+                }
+            }
+            Part::Lock(arg) => return self.lock(call, arg, kind(arg)),
+            Part::Limit(arg) => {
+                let after = matches!(kind(arg), Some(Kind::Out(..)));
+                let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
+                if bytes.len() < LIMIT {
+                    return (after && !call.succeeded()).then_some(());
+                }
+                for (i, field) in ["resource_soft_limit", "resource_hard_limit"].iter().enumerate()
+                {
+                    let word = bytes[8 * i..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
+                    self.numbers.push((field, word));
+                }
+            }
+            Part::Buffer(arg, field) => return self.buffer(call, arg, field, kind(arg)),
+        }
+        Some(())
+    }
+
+    /// A `struct flock`, whose numbers have 32 bits here; the command takes no other pointer.
+    fn lock(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
+        let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind? else {
+            return kind.is_none_or(|k| !k.is_followed()).then_some(());
+        };
+        let bytes = joined(call, arg, PieceKind::Bytes, Some(false));
+        for (field, name) in AF_FLOCK_FIELDS {
+            let f = layout.fields.iter().find(|f| f.name == name)?;
+            let (at, size) = (f.at as usize, usize::from(f.size));
+            let mut word = [0; 8];
+            word[..size].copy_from_slice(bytes.get(at..at + size)?);
+            let value = match size {
+                8 => i64::from_le_bytes(word),
+                4 => i64::from(i64::from_le_bytes(word) as i32),
+                _ => i64::from(i64::from_le_bytes(word) as i16),
+            };
+            self.numbers.push((field, i32::try_from(value).ok()?.into()));
+        }
+        Some(())
+    }
+
+    /// What an ioctl's parameter points to.
+    fn buffer(
+        &mut self,
+        call: &Call,
+        arg: usize,
+        field: &'static str,
+        kind: Option<Kind>,
+    ) -> Option<()> {
+        let Some(kind) = kind.filter(|k| k.is_followed()) else { return Some(()) };
+        if unknown(call, arg, kind) {
+            return None;
+        }
+        let after = matches!(kind, Kind::Out(..));
+        let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
+        if !bytes.is_empty() {
+            self.numbers.push(("buffer_size", bytes.len() as i64));
+            self.held.push((field, bytes));
+        }
+        Some(())
+    }
+}
+
+impl Giving {
+    /// Writes the records of a call.
+    pub(super) fn record(&mut self, call: &Call, built: &Built) -> io::Result<()> {
+        match built {
+            Built::One(one) => self.one(call, one),
+            Built::Vector => self.vector(call),
+            Built::Exec => self.exec(call),
+        }
+    }
+
+    fn one(&mut self, call: &Call, one: &One) -> io::Result<()> {
+        let mut values = self.common(call, true);
+        if !one.whole {
+            values.push(("buffer_not_captured", Field::Bool(true)));
+        }
+        if one.bare {
+            self.changed(format!(
+                "{} without their data, which nobody knows: the original replayer cannot perform them",
+                one.name
+            ));
+        }
+        values.extend(one.numbers.iter().map(|(field, v)| (*field, Field::Int(*v))));
+        values.extend(one.held.iter().map(|(field, bytes)| (*field, Field::Bytes(bytes))));
+        if one.name == "utimensat" {
+            let given = joined(call, 2, PieceKind::Bytes, Some(false));
+            let nanos = |i: usize| given.get(8 + 16 * i..)?.first_chunk().copied();
+            let either = |wanted: u64| {
+                (0..2).any(|i| nanos(i).is_some_and(|b| u64::from_le_bytes(b) == wanted))
+            };
+            use crate::dataseries::rows::{UTIME_NOW, UTIME_OMIT};
+            values.push(("utime_now", Field::Bool(either(UTIME_NOW))));
+            values.push(("utime_omit", Field::Bool(either(UTIME_OMIT))));
+        }
+        let kind = self.writer.kind(&format!("{PREFIX}{}", one.name)).map(Arc::clone);
+        // Two calls may share a map whose type lacks a field of one of them.
+        values.retain(|(field, value)| {
+            kind.as_ref().is_some_and(|k| {
+                k.position(field).is_some_and(|i| {
+                    k.fields[i].kind != FieldType::Bool || matches!(value, Field::Bool(_))
+                })
+            })
+        });
+        self.put(one.name, values)
+    }
+
+    /// A header, and a record for each buffer: together, as the original replayer takes them out of
+    /// one extent.
+    fn vector(&mut self, call: &Call) -> io::Result<()> {
+        let Some(shape) = call.shape() else { return Ok(()) };
+        let name = shape.name;
+        let message = !shape.uses.moves;
+        let moved = call.ret.max(0);
+        let vectors = joined(call, 1, PieceKind::Iovecs, None);
+        let data = joined(call, 1, PieceKind::Data, None);
+        let asked: Vec<u64> = vectors
+            .chunks_exact(16)
+            .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
+            .collect();
+        // Of a call that failed they are not known.
+        let rows = if message { asked.len() } else { call.args[2] as usize };
+        let mut values = self.common(call, true);
+        values.extend([("iov_number", Field::Int(-1)), ("bytes_requested", Field::Int(moved))]);
+        values.push(("descriptor", Field::Int(call.args[0].cast_signed())));
+        values.push(if message {
+            ("flags_value", Field::Int(call.args[2].cast_signed()))
+        } else {
+            ("count", Field::Int(call.args[2].cast_signed()))
+        });
+        self.writer.together();
+        self.put(name, values)?;
+        let reads = shape.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
+        let field = if reads { "iov_data_read" } else { "iov_data_written" };
+        let (mut at, mut left, mut filled) = (0usize, moved.cast_unsigned(), 0usize);
+        for i in 0..rows {
+            let asked = asked.get(i).copied().unwrap_or(0);
+            let due = asked.min(left);
+            left -= due;
+            let end = data.len().min(at.saturating_add(usize::try_from(due).unwrap_or(usize::MAX)));
+            let mut bytes = data[at..end].to_vec();
+            at = end;
+            let mut values = self.common(call, true);
+            if (bytes.len() as u64) < due {
+                values.push(("buffer_not_captured", Field::Bool(true)));
+            }
+            // The original replayer takes as many as were asked for.
+            let missing = asked.saturating_sub(bytes.len() as u64);
+            if missing <= (FILLED - filled) as u64 {
+                filled += missing as usize;
+                bytes.resize(bytes.len() + missing as usize, 0);
+            }
+            values.extend([
+                ("iov_number", Field::Int(i as i64)),
+                ("bytes_requested", Field::Int(i64::try_from(asked).unwrap_or(i64::MAX))),
+                (field, Field::Bytes(&bytes)),
+            ]);
+            self.put(name, values)?;
+        }
+        self.writer.apart(&format!("{PREFIX}{name}"))?;
+        if message {
+            self.beside(call);
+        }
+        Ok(())
+    }
+
+    /// What a message has besides its data has no fields.
+    fn beside(&mut self, call: &Call) {
+        for (kind, what) in [(PieceKind::Name, "addresses"), (PieceKind::Control, "control data")] {
+            if call.pieces.iter().any(|p| p.kind == kind && p.len > 0) {
+                let name = call.shape().map_or("messages", |s| s.name);
+                *self.exported.lost.entry(format!("{what} of {name}")).or_default() += 1;
+            }
+        }
+    }
+
+    /// The path, the strings one by one, and the end.
+    fn exec(&mut self, call: &Call) -> io::Result<()> {
+        let path = [call.string(0).unwrap_or_default(), &[0]].concat();
+        let mut number = 0;
+        let mut values = self.common(call, false);
+        values.extend([
+            ("continuation_number", Field::Int(0)),
+            ("given_pathname", Field::Bytes(&path)),
+        ]);
+        self.writer.together();
+        self.put("execve", values)?;
+        for (arg, field) in [(1, "argument"), (2, "environment")] {
+            let texts = joined(call, arg, PieceKind::StrVec, None);
+            for text in texts.split_inclusive(|b| *b == 0) {
+                number += 1;
+                let mut values = self.common(call, false);
+                values.extend([
+                    ("continuation_number", Field::Int(number)),
+                    (field, Field::Bytes(text)),
+                ]);
+                self.put("execve", values)?;
+            }
+        }
+        let mut values = self.common(call, true);
+        values.push(("continuation_number", Field::Int(-1)));
+        self.put("execve", values)?;
+        self.writer.apart(&format!("{PREFIX}execve"))
+    }
+
+    /// Data that the kernel moved from one file to another are as if the program had read and
+    /// written them; false: they are not there, or it did something else.
+    pub(super) fn copy(&mut self, call: &Call) -> io::Result<bool> {
+        let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
+            return Ok(false);
+        };
+        let moved = call.ret.max(0);
+        let mut data = Vec::new();
+        call.copied(&copies).for_each(|p| data.extend_from_slice(p.bytes.as_slice()));
+        let numbers = |end: abi::End| !matches!(end.at, abi::At::Field { .. } | abi::At::Start);
+        if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes)
+            || data.len() as i64 != moved
+            || !numbers(copies.from)
+            || !numbers(copies.to)
+        {
+            return Ok(false);
+        }
+        for (end, plain, positioned, field) in [
+            (copies.from, "read", "pread", "data_read"),
+            (copies.to, "write", "pwrite", "data_written"),
+        ] {
+            let offset = call.pointed(end.at);
+            let mut values = self.common(call, true);
+            values.extend([
+                ("descriptor", Field::Int(call.args[usize::from(end.fd)].cast_signed())),
+                ("bytes_requested", Field::Int(moved)),
+                (field, Field::Bytes(&data)),
+            ]);
+            values.extend(offset.map(|o| ("offset", Field::Int(o.cast_signed()))));
+            self.put(if offset.is_some() { positioned } else { plain }, values)?;
+        }
+        Ok(true)
+    }
+}
+
+fn joined(call: &Call, arg: usize, kind: PieceKind, after: Option<bool>) -> Vec<u8> {
+    let wanted = |p: &&Piece| {
+        usize::from(p.arg) == arg
+            && p.kind == kind
+            && after.is_none_or(|a| (p.flags & AT_EXIT != 0) == a)
+    };
+    let mut all = Vec::new();
+    call.pieces.iter().filter(wanted).for_each(|p| all.extend_from_slice(p.bytes.as_slice()));
+    all
+}

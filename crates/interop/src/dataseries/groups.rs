@@ -1,0 +1,172 @@
+//! Calls that are several records each: vectors and messages, and execve.
+
+use super::Reader;
+use super::import::Taking;
+use super::stream::{Row, Stream};
+use crate::Error;
+use trace::record::PieceKind;
+use trace::Told;
+
+/// The kernel takes no more buffers in a call.
+const BUFFERS: usize = 1024;
+/// A call's row in a trace holds no more.
+const DATA: u64 = 256 << 20;
+/// The strings of all programs that are being started take no more memory.
+const STRINGS: usize = 64 << 20;
+/// Bytes of a `struct msghdr`.
+const HEAD: usize = 56;
+/// Where in it the number of vectors stands.
+const HEAD_VECTORS: usize = 24;
+
+/// An execve of which the last record has not come.
+#[derive(Default)]
+pub(super) struct Exec {
+    entered: u64,
+    path: Vec<u8>,
+    argv: Vec<u8>,
+    envp: Vec<u8>,
+}
+
+/// Those of all threads.
+#[derive(Default)]
+pub(super) struct Execs {
+    begun: ahash::HashMap<u32, Exec>,
+    bytes: usize,
+}
+
+/// The buffers of a call.
+#[derive(Default)]
+struct Buffers {
+    vectors: Vec<u8>,
+    data: Vec<u8>,
+    /// Bytes of the call's data that the buffers so far hold.
+    reached: u64,
+}
+
+impl Buffers {
+    fn take(&mut self, row: Row<'_>, moved: u64) {
+        let asked = row.int("bytes_requested").unwrap_or(0).max(0).cast_unsigned();
+        self.vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
+        self.vectors.extend_from_slice(&asked.to_le_bytes());
+        let due = asked.min(moved - self.reached);
+        let whole = self.reached == self.data.len() as u64;
+        self.reached += due;
+        let bytes =
+            row.bytes("iov_data_read").or_else(|| row.bytes("iov_data_written")).unwrap_or(&[]);
+        // What comes after bytes that are missing cannot stand in its place.
+        if whole && row.captured() && self.reached <= DATA {
+            self.data.extend_from_slice(&bytes[..bytes.len().min(due as usize)]);
+        }
+    }
+}
+
+impl Taking {
+    /// A header, and a record for each buffer, which stand one after the other in the file. The
+    /// original library numbers those of the buffers with what it finds on its stack.
+    pub(super) fn vector(
+        &mut self,
+        stream: &mut Stream,
+        reader: &mut Reader,
+        name: &str,
+    ) -> Result<(), Error> {
+        let Some(row) = stream.row() else { return Ok(()) };
+        if row.int("iov_number") != Some(-1) {
+            self.losses.lose("buffers without their call");
+            stream.next += 1;
+            return Ok(());
+        }
+        let told = self.begin(name, row);
+        let (fd, count, flags) = (row.int("descriptor"), row.int("count"), row.int("flags_value"));
+        let known = row.captured();
+        stream.next += 1;
+        let moved = told.as_ref().map_or(0, |t| t.call.ret.max(0).cast_unsigned());
+        let most = count.map_or(BUFFERS, |n| n.clamp(0, BUFFERS as i64) as usize);
+        let (mut buffers, mut taken) = (Buffers::default(), 0);
+        while taken < most && stream.follows(reader, &mut self.losses)? {
+            let Some(row) = stream.row().filter(|r| r.int("iov_number") == Some(taken as i64))
+            else {
+                break;
+            };
+            buffers.take(row, moved);
+            taken += 1;
+            stream.next += 1;
+        }
+        let Some(mut told) = told else { return Ok(()) };
+        let Buffers { vectors, mut data, .. } = buffers;
+        told.number(0, fd.unwrap_or(-1).cast_unsigned());
+        if told.row.shape.uses.moves {
+            told.number(2, count.unwrap_or(taken as i64).cast_unsigned());
+        } else {
+            let mut head = [0; HEAD];
+            head[HEAD_VECTORS..HEAD_VECTORS + 8].copy_from_slice(&(taken as u64).to_le_bytes());
+            told.piece(1, PieceKind::Msg, true, &head, HEAD as u64);
+            told.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
+        }
+        told.piece(1, PieceKind::Iovecs, true, &vectors, vectors.len() as u64);
+        if told.call.succeeded() {
+            if !known {
+                // Zeros that stand for what nobody knows are not what was there.
+                data.clear();
+            }
+            told.data(1, &data, moved);
+        }
+        Ok(self.import.call(told)?)
+    }
+
+    /// An execve is as many records as it has strings, and one for its end.
+    pub(super) fn exec(&mut self, row: Row<'_>) -> Result<(), Error> {
+        let Some(tid) = row.tid() else {
+            self.losses.lose("records without a thread");
+            return Ok(());
+        };
+        let (entered, _) = self.times(row);
+        match row.int("continuation_number") {
+            Some(0) => {
+                let path = row.text("given_pathname").unwrap_or_default().to_vec();
+                self.execs.add(tid, Exec { entered, path, ..Exec::default() });
+            }
+            Some(-1) => {
+                let Some(exec) = self.execs.take(tid) else {
+                    self.losses.lose("execve without its beginning");
+                    return Ok(());
+                };
+                let Some(mut told) = Told::new("execve", tid, exec.entered) else { return Ok(()) };
+                told.string(0, &exec.path);
+                told.piece(1, PieceKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
+                told.piece(2, PieceKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
+                let (_, left) = self.times(row);
+                told.returned(left.max(exec.entered), row.result().unwrap_or(0));
+                self.import.call(told)?;
+            }
+            _ => self.execs.more(tid, row.text("argument"), row.text("environment")),
+        }
+        Ok(())
+    }
+}
+
+impl Execs {
+    fn add(&mut self, tid: u32, exec: Exec) {
+        self.take(tid);
+        if self.bytes + exec.path.len() <= STRINGS {
+            self.bytes += exec.path.len();
+            self.begun.insert(tid, exec);
+        }
+    }
+
+    fn more(&mut self, tid: u32, argument: Option<&[u8]>, environment: Option<&[u8]>) {
+        let Some(exec) = self.begun.get_mut(&tid) else { return };
+        for (list, text) in [(&mut exec.argv, argument), (&mut exec.envp, environment)] {
+            if let Some(text) = text.filter(|t| self.bytes + t.len() < STRINGS) {
+                list.extend_from_slice(text);
+                list.push(0);
+                self.bytes += text.len() + 1;
+            }
+        }
+    }
+
+    fn take(&mut self, tid: u32) -> Option<Exec> {
+        let exec = self.begun.remove(&tid)?;
+        self.bytes -= exec.path.len() + exec.argv.len() + exec.envp.len();
+        Some(exec)
+    }
+}
