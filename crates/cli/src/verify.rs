@@ -6,7 +6,7 @@ use crate::talk::Talk;
 use crate::units::{bytes, count};
 use crate::{failure, reading, stdout};
 use anyhow::{Context, Result};
-use replay::state;
+use replay::state::{self, How};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use trace::record::RecordKind;
@@ -145,7 +145,9 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
 fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
     let rows = trace.files().context("reading the manifest")?;
     let owners = nix::unistd::Uid::effective().is_root();
-    let outcome = state::compare(&rows, dir, owners)
+    // A replay whose root others could reach has set none of the bits that let them act as owner.
+    let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
+    let outcome = state::compare(&rows, dir, How { owners, withhold })
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     let excluded = outcome.excluded.len() as u64;
     let mut names: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();

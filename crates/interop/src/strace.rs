@@ -3,11 +3,11 @@
 //! Arguments are read by the table: what strace prints symbolically becomes a number again by the argument's own names. What is abbreviated there is not known here, and
 //! so not compared; a string that was cut is marked as cut.
 
-pub mod import;
 mod births;
 mod first;
-mod line;
 mod form;
+pub mod import;
+mod line;
 mod lines;
 pub(crate) mod scan;
 mod split;

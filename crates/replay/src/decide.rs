@@ -3,14 +3,14 @@
 use crate::handlers::transfer::only_end;
 use crate::issue::Real;
 use crate::refusal::{self, By};
-use crate::verify::made_up;
 use crate::shared::Shared;
+use crate::verify::made_up;
 use crate::withhold::CAPABILITY;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
-use trace::world::{Bound, Descriptor, Mounts, OpenFile, To, Way};
+use trace::world::{Bound, Descriptor, OpenFile, To, Way};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;

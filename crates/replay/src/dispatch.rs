@@ -15,7 +15,7 @@ mod waits;
 use crate::conflicts::Conflicts;
 use crate::decide::{DEVICE, decide};
 use crate::frontier::Need;
-use crate::issue::Real;
+use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Rare, Work};
 use crate::order::{Due, Pace};
 use crate::outside::Outside;

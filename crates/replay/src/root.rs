@@ -101,7 +101,7 @@ fn is_trusted(stat: &Stat) -> bool {
 fn walk(path: &Path, create: bool) -> io::Result<OwnedFd> {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         path.split(|b| *b == b'/')
-            .filter(|p| !matches!(p, b"" | b"."))
+            .filter(|p| !matches!(*p, b"" | b"."))
             .map(<[u8]>::to_vec)
             .collect()
     };

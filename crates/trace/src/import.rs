@@ -203,12 +203,7 @@ impl Import {
     }
 
     /// Thread `tid` was there when the recording began, in `directory` if that is known.
-    pub fn found(
-        &mut self,
-        tid: u32,
-        time: u64,
-        directory: Option<&[u8]>,
-    ) -> Result<(), Error> {
+    pub fn found(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.exit(tid, time, 0)?;
         self.first(tid, time, directory)
     }

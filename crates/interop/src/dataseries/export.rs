@@ -65,8 +65,7 @@ pub fn export(
                 let mut bound = world.enter(&call);
                 if effect == Some(Effect::Fork) {
                     early.insert(place);
-                    let scene =
-                        Scene { call: &call, bound: &bound, names: &mut names, trace };
+                    let scene = Scene { call: &call, bound: &bound, names: &mut names, trace };
                     giving.take(scene).map_err(written)?;
                 } else if exits(&call) && !call.returned() {
                     giving.ending.insert(call.tid, call);

@@ -85,9 +85,7 @@ pub(super) fn moments(bytes: &[u8], form: Times) -> Moments {
         bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
     let pairs: Vec<(u64, u64)> = match form {
         Times::Seconds => words.iter().map(|s| (*s, 0)).collect(),
-        Times::Micros => {
-            words.chunks_exact(2).map(|w| (w[0], w[1].saturating_mul(1000))).collect()
-        }
+        Times::Micros => words.chunks_exact(2).map(|w| (w[0], w[1].saturating_mul(1000))).collect(),
         Times::Nanos => words.chunks_exact(2).map(|w| (w[0], w[1])).collect(),
     };
     if form == Times::Nanos && pairs.len() == 2 && pairs.iter().all(|(_, ns)| *ns == UTIME_NOW) {

@@ -4,8 +4,8 @@ use super::Reader;
 use super::import::Taking;
 use super::stream::{Row, Stream};
 use crate::Error;
-use trace::record::PieceKind;
 use trace::Told;
+use trace::record::PieceKind;
 
 /// The kernel takes no more buffers in a call.
 const BUFFERS: usize = 1024;

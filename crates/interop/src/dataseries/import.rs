@@ -49,7 +49,9 @@ pub fn import(
     }
     import.note(clock.note());
     if !index.ours {
-        import.missing("the original tracers record some calls only, and do not say whether they lost others");
+        import.missing(
+            "the original tracers record some calls only, and do not say whether they lost others",
+        );
     }
     let mut taken = Taking {
         import,

@@ -102,8 +102,7 @@ impl Scene<'_> {
     fn named(&self, name: &str, dir: usize, path: usize, rest: &[usize]) -> Option<Call> {
         let given = self.call.string(path as u8)?;
         let text = self.names.without(dir, given, self.call, self.bound)?;
-        let args: Vec<u64> =
-            [path].iter().chain(rest).map(|arg| self.call.args[*arg]).collect();
+        let args: Vec<u64> = [path].iter().chain(rest).map(|arg| self.call.args[*arg]).collect();
         let mut call = self.plain(name, &args)?;
         call.pieces.push(piece(0, PieceKind::String, false, text));
         for (to, from) in rest.iter().enumerate() {

@@ -109,8 +109,7 @@ impl Names {
     fn directory(&mut self, directory: &Arc<Directory<()>>) {
         prune(&mut self.directories);
         let key = Arc::as_ptr(directory) as usize;
-        let fresh =
-            Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
+        let fresh = Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
         // A place in memory is used again.
         match self.directories.get(&key) {
             Some(known) if known.held.strong_count() > 0 => {}
@@ -165,7 +164,13 @@ impl Names {
     }
 
     /// `path`, which starts from the directory descriptor in argument `dir`, without it.
-    pub fn without(&self, dir: usize, path: &[u8], call: &Call, bound: &Bound<()>) -> Option<Vec<u8>> {
+    pub fn without(
+        &self,
+        dir: usize,
+        path: &[u8],
+        call: &Call,
+        bound: &Bound<()>,
+    ) -> Option<Vec<u8>> {
         if path.starts_with(b"/") || is_cwd(call.args[dir]) {
             return Some(path.to_vec());
         }

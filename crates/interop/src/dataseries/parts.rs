@@ -25,11 +25,13 @@ impl Source<'_> {
         match part {
             Part::Number(arg, field) => number(told, arg, row.int(field).unwrap_or(0)),
             // The original library stores no bytes of what should have a name.
-            Part::Text(arg, field) => match row.bytes(field).filter(|b| captured && !b.is_empty()) {
-                Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
-                None if row.value(field) == Value::Null => {}
-                None => told.pointer(arg),
-            },
+            Part::Text(arg, field) => {
+                match row.bytes(field).filter(|b| captured && !b.is_empty()) {
+                    Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
+                    None if row.value(field) == Value::Null => {}
+                    None => told.pointer(arg),
+                }
+            }
             Part::Data(arg, field) => {
                 told.pointer(arg);
                 if succeeded {
@@ -92,8 +94,7 @@ impl Source<'_> {
             Part::Limit(arg) => {
                 told.pointer(arg);
                 let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
-                let bytes =
-                    [word("resource_soft_limit"), word("resource_hard_limit")].concat();
+                let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
                 let after = comes_out(told.row.shape.args[arg]);
                 if !after || succeeded {
                     told.piece(arg, PieceKind::Bytes, after, &bytes, 16);
@@ -115,10 +116,7 @@ fn number(told: &mut Told, arg: usize, value: i64) {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
     });
     let wide = shape.args.get(arg).is_some_and(|a| {
-        matches!(
-            a.kind,
-            Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex
-        )
+        matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
     told.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
@@ -192,14 +190,7 @@ fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut Told
 }
 
 /// A struct out of the fields of a record that tell of it; none, if one is missing that matters.
-fn structure(
-    row: Row<'_>,
-    prefix: &str,
-    layout: &Layout,
-    ours: &str,
-    arg: usize,
-    told: &mut Told,
-) {
+fn structure(row: Row<'_>, prefix: &str, layout: &Layout, ours: &str, arg: usize, told: &mut Told) {
     let mut bytes = vec![0; layout.size as usize];
     for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
         let name = format!("{prefix}{}", f.name.trim_start_matches(ours));

@@ -91,11 +91,7 @@ impl Stream {
     }
 
     /// Makes the next record ready: its number.
-    pub fn fill(
-        &mut self,
-        reader: &mut Reader,
-        losses: &mut Losses,
-    ) -> Result<Option<u64>, Error> {
+    pub fn fill(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<Option<u64>, Error> {
         while self.row().is_none() {
             let Some(offset) = self.offsets.next() else { return Ok(None) };
             self.read = offset;

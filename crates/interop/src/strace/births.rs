@@ -66,12 +66,7 @@ impl Births {
     /// A line is about thread `tid`.
     pub fn line(&mut self, tid: u32, line: u64) -> usize {
         *self.living.entry(tid).or_insert_with(|| {
-            self.lives.push(Life {
-                tid,
-                first: line,
-                elsewhere: false,
-                children_elsewhere: false,
-            });
+            self.lives.push(Life { tid, first: line, elsewhere: false, children_elsewhere: false });
             self.lives.len() - 1
         })
     }
@@ -160,10 +155,7 @@ impl Births {
         for (life, making) in self.lives.iter().zip(found) {
             let Some(making) = making.map(|m: usize| &self.makings[m]) else { continue };
             let Making { parent, flags, time, begins, .. } = *making;
-            made.at
-                .entry(begins)
-                .or_default()
-                .push((life.tid, Fork { parent, flags, time }));
+            made.at.entry(begins).or_default().push((life.tid, Fork { parent, flags, time }));
         }
         made.orphans = orphans.into_iter().map(|life| self.lives[life].first).collect();
         made

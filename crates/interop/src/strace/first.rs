@@ -72,7 +72,9 @@ impl First {
         if self.directories.contains_key(&tid) || !at_all(args) {
             return;
         }
-        let at_cwd = |part: &str| value::number(part, None) == Some(i64::from(abi::AT_FDCWD).cast_unsigned());
+        let at_cwd = |part: &str| {
+            value::number(part, None) == Some(i64::from(abi::AT_FDCWD).cast_unsigned())
+        };
         let found = value::split(args)
             .iter()
             .filter(|part| at_cwd(part))
@@ -106,7 +108,10 @@ impl First {
 /// Whether the call says in flags of clone(2) what its process is to have of its own.
 fn makes_namespaces(name: &str) -> bool {
     abi::by_name(name).is_some_and(|row| {
-        row.shape.args.iter().any(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name))
+        row.shape
+            .args
+            .iter()
+            .any(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name))
     })
 }
 
@@ -121,9 +126,11 @@ fn flags(name: &str, args: &str) -> u64 {
     };
     let named = parts.iter().find_map(|part| field(part));
     named.unwrap_or_else(|| {
-        let at = row.shape.args.iter().position(
-            |a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name),
-        );
+        let at = row
+            .shape
+            .args
+            .iter()
+            .position(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name));
         at.and_then(|at| parts.get(at)).map_or(0, |part| value::words(part, Some(&CLONE)))
     })
 }

@@ -40,9 +40,7 @@ pub(super) fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
             (!cut && !fields.is_empty()).then(|| [&1u16.to_le_bytes()[..], &path, &[0]].concat())
         }
         Form::Dirents64 => entries(text),
-        Form::Host | Form::Names => {
-            string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes)
-        }
+        Form::Host | Form::Names => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
         Form::Data | Form::Dirents | Form::BitSet => None,
     }
 }

@@ -167,9 +167,10 @@ fn body(text: &str) -> Body<'_> {
             rest.strip_prefix("superseded by execve in pid "),
         ) {
             (Some(rest), _, _) => number(rest).map_or(Body::Unknown, Body::Exited),
-            (_, Some(rest), _) => {
-                Body::Killed(rest.split(' ').next().unwrap_or_default(), rest.contains("(core dumped)"))
-            }
+            (_, Some(rest), _) => Body::Killed(
+                rest.split(' ').next().unwrap_or_default(),
+                rest.contains("(core dumped)"),
+            ),
             (_, _, Some(rest)) => number(rest).map_or(Body::Unknown, Body::Superseded),
             _ => Body::Unknown,
         };
@@ -239,7 +240,9 @@ pub fn is_strace(start: &[u8]) -> bool {
                 known += 1
             }
             Body::Talk => continue,
-            Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => known += 1,
+            Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => {
+                known += 1
+            }
             _ => {}
         }
         all += 1;

@@ -87,9 +87,7 @@ impl<'a> Part<'a> {
     fn finish(self) -> Cow<'a, str> {
         match self.own {
             Some(own) => Cow::Owned(own.trim().to_owned()),
-            None => {
-                Cow::Borrowed(self.text.get(self.from..self.end).unwrap_or_default().trim())
-            }
+            None => Cow::Borrowed(self.text.get(self.from..self.end).unwrap_or_default().trim()),
         }
     }
 }

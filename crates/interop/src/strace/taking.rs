@@ -187,15 +187,8 @@ impl Taking {
     }
 
     /// With `-y`: a descriptor that nobody has told of was open when the recording began.
-    fn present(
-        &mut self,
-        told: &Told,
-        shape: &Shape,
-        arg: usize,
-        text: &str,
-    ) -> Result<(), Error> {
-        let is_fd =
-            shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+    fn present(&mut self, told: &Told, shape: &Shape, arg: usize, text: &str) -> Result<(), Error> {
+        let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
         let fd = told.call.args.get(arg).map_or(-1, |v| *v as i32);
         // strace says where a number led, even if the call found it closed.
         if !is_fd || fd < 0 || told.call.errno() == Some(EBADF) {
@@ -227,8 +220,14 @@ impl Taking {
         count(cut, "ends of strings that strace cut (-s with a greater number keeps them)");
         count(untold, "structs and strings that strace left out (-v tells them)");
         let orphans = births.orphans.len() as u64;
-        count(orphans, "beginnings of threads or processes (their directory and descriptors are guessed)");
-        count(births.unsure, "parents of processes, of which there may be several (--decode-pids=pidns tells them)");
+        count(
+            orphans,
+            "beginnings of threads or processes (their directory and descriptors are guessed)",
+        );
+        count(
+            births.unsure,
+            "parents of processes, of which there may be several (--decode-pids=pidns tells them)",
+        );
         let lost = import.not_taken_over();
         let summary = import.finish(true, progress)?;
         Ok(Outcome { summary, lost, damage: None })
@@ -277,7 +276,12 @@ fn should_be_told(told: &Told, kind: Kind) -> bool {
     let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
     let in_ = matches!(
         kind,
-        Kind::Path(_) | Kind::Str | Kind::StrVec | Kind::In(..) | Kind::InOut(..) | Kind::InIov { .. }
+        Kind::Path(_)
+            | Kind::Str
+            | Kind::StrVec
+            | Kind::In(..)
+            | Kind::InOut(..)
+            | Kind::InIov { .. }
     );
     in_ && told.call.errno() != Some(EFAULT) || out && told.call.succeeded()
 }

@@ -331,7 +331,8 @@ impl Arguments {
         bound: &Bound<Real>,
         scratch: &mut Scratch,
     ) -> Result<Self, Refused> {
-        let Translation { nr, values, holes, faults, detour } = Translation::of(call, shape, bound)?;
+        let Translation { nr, values, holes, faults, detour } =
+            Translation::of(call, shape, bound)?;
         let detour = if detour {
             let back = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
             let stays = shape.effect == Effect::Chdir;

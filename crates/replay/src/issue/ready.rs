@@ -41,7 +41,8 @@ impl Ready {
         compared: bool,
         mapped: bool,
     ) -> Option<(Self, Box<[u8]>)> {
-        let Translation { nr, values, holes, detour, .. } = Translation::of(call, shape, bound).ok()?;
+        let Translation { nr, values, holes, detour, .. } =
+            Translation::of(call, shape, bound).ok()?;
         if detour {
             return None;
         }

@@ -55,8 +55,7 @@ fn known(name: &str) -> Option<(&'static Map, Option<Part>)> {
     if let Some((older, _, part)) = WITH_FLAGS.iter().find(|(_, newer, _)| *newer == name) {
         return Some((map(older)?, Some(*part)));
     }
-    let exact =
-        |m: &&Map| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send"));
+    let exact = |m: &&Map| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send"));
     Some((MAPS.iter().find(exact)?, None))
 }
 
