@@ -65,6 +65,21 @@ pub enum Effect {
     Fchdir,
     /// The root becomes the path argument.
     Chroot,
+    /// Something is mounted: its name in argument 0, where in 1, flags in 3 (mount).
+    Mount,
+    /// What is mounted at the path argument is no longer; flags in argument 1.
+    Unmount,
+    /// The path in argument 0 becomes the root, which is mounted at the path in argument 1.
+    PivotRoot,
+    /// What is mounted at the first path argument, or argument 0 stands for, is mounted at the
+    /// second.
+    MoveMount,
+    /// The result stands for the tree at the path argument; flags in argument 2 (open_tree).
+    OpenTree,
+    /// The result stands for a new mount that is nowhere yet.
+    MakeMount,
+    /// The process enters the namespaces that argument 0 stands for; which in argument 1.
+    EnterSpace,
     /// The umask becomes argument 0.
     Umask,
     /// The descriptor's offset becomes the result.
@@ -79,6 +94,9 @@ pub enum Effect {
     Pair { fds: u8, flags: Option<u8> },
     /// Descriptors may arrive in the control messages of argument 1 (recvmsg).
     Receive,
+    /// The result is one more descriptor of what argument `fd` is in the process of argument
+    /// `process`, a descriptor of one (pidfd_getfd).
+    Fetch { process: u8, fd: u8 },
     /// A mapping: argument 4 is a descriptor unless the flags in argument 3 say anonymous; protection in argument 2.
     Map,
     /// The process stops sharing what the flags of argument 0 say.

@@ -383,7 +383,7 @@ static TABLE: &[Row] = &[
     mem(X::munlockall, &[]),
     system(X::vhangup, &[]),
     mem(X::modify_ldt, &[int("func"), addr("ptr"), size("bytecount")]).returns(Ret::Host),
-    mount(X::pivot_root, &[path("new_root"), path("put_old")]).groups(F),
+    mount(X::pivot_root, &[path("new_root"), path("put_old")]).does(Effect::PivotRoot).groups(F),
     gone(X::_sysctl, &[]),
     attr(X::prctl, &[fl("option", &fp::PRCTL), hex("arg2"), hex("arg3"), hex("arg4"), hex("arg5")])
         .returns(Ret::Host)
@@ -401,8 +401,9 @@ static TABLE: &[Row] = &[
         X::mount,
         &[text("dev_name"), path("dir_name"), text("type"), fl("flags", &ff::MOUNT), addr("data")],
     )
+    .does(Effect::Mount)
     .groups(F),
-    mount(X::umount2, &[path("name"), fl("flags", &ff::UMOUNT)]).groups(F),
+    mount(X::umount2, &[path("name"), fl("flags", &ff::UMOUNT)]).does(Effect::Unmount).groups(F),
     mount(X::swapon, &[path("specialfile"), hex("swap_flags")]).groups(F),
     mount(X::swapoff, &[path("specialfile")]).groups(F),
     system(X::reboot, &[hex("magic1"), hex("magic2"), fl("cmd", &fp::REBOOT), addr("arg")])
@@ -1032,7 +1033,7 @@ static TABLE: &[Row] = &[
         &[fd("fd"), arg("mmsg", Kind::InMsgs { count: 2 }), uint("vlen"), fl("flags", &fnet::MSG)],
     )
     .returns(Ret::Int),
-    mount(X::setns, &[fd("fd"), fl("flags", &fp::CLONE)]).groups(D),
+    mount(X::setns, &[fd("fd"), fl("flags", &fp::CLONE)]).does(Effect::EnterSpace).groups(D),
     attr(X::getcpu, &[outs("cpup", &HOST_INT), outs("nodep", &HOST_INT), unused("unused")]),
     process(
         X::process_vm_readv,
@@ -1209,6 +1210,7 @@ static TABLE: &[Row] = &[
         .variants(1, URING_REGISTER),
     mount(X::open_tree, &[dirfd("dfd"), lpath_at("filename", 0, 2), fl("flags", &ff::OPEN_TREE)])
         .returns(Ret::Fd)
+        .does(Effect::OpenTree)
         .groups(DF),
     mount(
         X::move_mount,
@@ -1220,6 +1222,7 @@ static TABLE: &[Row] = &[
             fl("flags", &ff::MOVE_MOUNT),
         ],
     )
+    .does(Effect::MoveMount)
     .groups(DF),
     mount(X::fsopen, &[text("_fs_name"), fl("flags", &ff::FSOPEN)]).returns(Ret::Fd).groups(D),
     mount(
@@ -1230,6 +1233,7 @@ static TABLE: &[Row] = &[
     .variants(1, FSCONFIG),
     mount(X::fsmount, &[fd("fs_fd"), fl("flags", &ff::FSMOUNT), fl("attr_flags", &ff::MOUNT_ATTR)])
         .returns(Ret::Fd)
+        .does(Effect::MakeMount)
         .groups(D),
     mount(
         X::fspick,
@@ -1259,7 +1263,10 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Fd)
     .changes(),
-    process(X::pidfd_getfd, &[fd("pidfd"), int("fd"), hex("flags")]).returns(Ret::Fd).groups(D),
+    process(X::pidfd_getfd, &[fd("pidfd"), int("fd"), hex("flags")])
+        .returns(Ret::Fd)
+        .does(Effect::Fetch { process: 0, fd: 1 })
+        .groups(D),
     both(
         X::faccessat2,
         &[
@@ -1464,6 +1471,7 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Fd)
+    .does(Effect::OpenTree)
     .groups(DF),
     both(
         X::file_getattr,

@@ -207,6 +207,12 @@ fn touches(list: &mut Vec<Touch>, call: &Call, shape: &Shape, bound: &Bound<Real
         }
         data(list, call, shape, bound, file, moves);
     }
+    for way in bound.through.values() {
+        // A file without a name, or with another one than its descriptor was opened by.
+        if let Some(descriptor) = way.descriptor().filter(|_| way.rest.is_empty()) {
+            touch(list, &Thing::Inode(descriptor.file.inode.key.1), true);
+        }
+    }
     if let Some(number) = told_inode(call, shape) {
         touch(list, &Thing::Inode(number), shape.changes);
     }

@@ -5,7 +5,7 @@ use crate::issue::Real;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
-use trace::world::{Bound, Mounts, OpenFile};
+use trace::world::{Bound, Descriptor, Mounts, OpenFile, To, Way};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
@@ -29,6 +29,9 @@ pub(crate) fn class(class: Class) -> &'static str {
         Class::Unknown => "unknown call",
     }
 }
+
+/// Why names below the program's own mounts are left alone: what is there has no place in the root.
+pub(crate) const MOUNTED: &str = "mounted by the program";
 
 /// Why a device is not made: who looks for it will not find it.
 pub(crate) const DEVICE: &str = "device";
@@ -64,6 +67,17 @@ pub(crate) fn decide(
     if binds && !bound.paths.any() {
         return Err(class(Class::Network));
     }
+    if tells_a_path(shape) {
+        if bound.view.is_some() {
+            return Err(class(Class::Mounts));
+        }
+        if let Some(cwd) = &bound.cwd {
+            cwd.real.left_out().map_or(Ok(()), Err)?;
+            if mounts.is_virtual(&cwd.path) {
+                return Err("virtual file");
+            }
+        }
+    }
     for (i, arg) in shape.args.iter().enumerate() {
         match arg.kind {
             // The file is made, the socket is not.
@@ -77,7 +91,10 @@ pub(crate) fn decide(
                     }
                     continue;
                 };
-                if bound.through[i].is_none() && mounts.is_virtual(path) {
+                reached(call, bound, i, way.dir)?;
+                if bound.through[i].as_ref().and_then(Way::descriptor).is_none()
+                    && mounts.is_virtual(path)
+                {
                     return Err("virtual file");
                 }
                 if matches!(way.role, Role::Open(_)) && call.succeeded() {
@@ -129,10 +146,15 @@ pub(crate) fn decide(
     Ok(shape)
 }
 
+/// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
+fn tells_a_path(shape: &Shape) -> bool {
+    let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
+    shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
+}
+
 fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<(), &'static str> {
     match &bound.fds[i] {
-        Some(d) if d.file.is_stored() => Ok(()),
-        Some(d) => Err(unstored(&d.file)),
+        Some(d) => stored(d),
         None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
@@ -147,8 +169,41 @@ fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<
     }
 }
 
+/// Whether a descriptor is of a stored file, and is there.
+fn stored(descriptor: &Descriptor<Real>) -> Result<(), &'static str> {
+    if !descriptor.file.is_stored() {
+        return Err(unstored(&descriptor.file));
+    }
+    descriptor.real.left_out().map_or(Ok(()), Err)
+}
+
+/// Whether what a path starts from, or leads through, is there.
+fn reached(
+    call: &Call,
+    bound: &Bound<Real>,
+    i: usize,
+    dir: Option<u8>,
+) -> Result<(), &'static str> {
+    let real = match bound.through[i].as_ref().map(|way| &way.to) {
+        Some(To::File(descriptor)) => return stored(descriptor),
+        Some(To::Directory(directory)) => Some(&directory.real),
+        Some(To::Name) => None,
+        None if bound.viewed[i].is_some() => None,
+        Some(To::Virtual) => return Err("virtual file"),
+        Some(To::Elsewhere) => return Err(MOUNTED),
+        None if call.path(i as u8).is_some_and(|path| path.first() == Some(&b'/')) => None,
+        None => match dir.filter(|d| call.args[usize::from(*d)] as i32 != AT_FDCWD) {
+            Some(d) => bound.fds[usize::from(d)].as_ref().map(|d| &d.real),
+            None if bound.cwd.as_ref().is_some_and(|cwd| cwd.elsewhere) => return Err(MOUNTED),
+            None => bound.cwd.as_ref().map(|cwd| &cwd.real),
+        },
+    };
+    real.and_then(Real::left_out).map_or(Ok(()), Err)
+}
+
 fn unstored(file: &OpenFile) -> &'static str {
     match file.file_type() {
+        _ if file.is_elsewhere() => MOUNTED,
         0o100_000 if file.path.starts_with(b"/memfd:") => "memory",
         0o100_000 | 0o040_000 | 0o120_000 => "virtual file",
         0o020_000 | 0o060_000 => "device",

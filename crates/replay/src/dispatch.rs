@@ -26,7 +26,7 @@ use crate::source::Cause;
 use crate::undecided::Undecided;
 use crate::verify::Expected;
 use crate::{Error, Options, Progress};
-use abi::{Replay, Ret};
+use abi::{Class, Replay, Ret};
 use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tally::Tally;
+use trace::files::{FileType, Row};
 use trace::record::RecordKind;
 use trace::world::{Bound, Descriptor, Moment, Timeline, World};
 use trace::{Call, Event, Item};
@@ -114,6 +115,7 @@ pub(crate) struct Dispatcher<'a> {
 
 impl<'a> Dispatcher<'a> {
     pub fn new(shared: Arc<Shared>, options: &'a Options, progress: &'a dyn Progress) -> Self {
+        let world = World::of(shared.mounts.clone());
         Self {
             flying: vec![Flying::default(); shared.frontier.window() as usize],
             pool: Pool::new(shared.clone()),
@@ -122,7 +124,7 @@ impl<'a> Dispatcher<'a> {
             options,
             pacer: Pacer::new(options.pace),
             last: HashMap::default(),
-            world: World::new(),
+            world,
             conflicts: Conflicts::default(),
             open: Vec::new(),
             counting: 0,
@@ -140,6 +142,15 @@ impl<'a> Dispatcher<'a> {
             leaves_out: options.selection.leaves_out(),
             known: HashSet::default(),
         }
+    }
+
+    /// Tells of the links that were there at first.
+    pub fn know_links(&mut self, rows: &[Row]) {
+        let links = rows.iter().filter_map(|row| {
+            let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
+            Some((&row.path[..], target.target.as_deref()?))
+        });
+        self.world.know_links(links);
     }
 
     /// Replays all items, and returns when the last call is done.
@@ -214,7 +225,7 @@ impl<'a> Dispatcher<'a> {
             return;
         };
         let file = &descriptor.file;
-        if !file.is_stored() || self.shared.mounts.is_virtual(&file.path) {
+        if !file.is_stored() {
             return;
         }
         if let Some(first) = self.pool.present(file.id) {
@@ -273,7 +284,15 @@ impl<'a> Dispatcher<'a> {
         let Open { bound, others, overlapped, contested, early, .. } = &mut open;
         let (overlapped, contested, early) = (*overlapped, *contested, *early);
         self.pacer.returned(&call);
-        self.world.leave(&call, bound);
+        if call.shape().is_some_and(|s| s.replay == Replay::Skip(Class::Mounts)) {
+            // Where its paths lead may depend on links that calls before it make.
+            if self.shared.is_open() {
+                self.wait(self.number)?;
+            }
+            self.world.leave_with(&call, bound, &mut raw::read_link);
+        } else {
+            self.world.leave(&call, bound);
+        }
         self.reinterpret(bound);
         for (i, d) in others.iter().filter(|_| call.succeeded()) {
             bound.fds[*i].get_or_insert_with(|| d.clone());
@@ -304,6 +323,10 @@ impl<'a> Dispatcher<'a> {
             Err(why) => {
                 self.skip(why);
                 self.shared.left_out(&call, bound, why);
+                bound.opened.iter().for_each(|(_, d)| d.real.leave_out(why));
+                if let Some(directory) = &bound.directory {
+                    directory.real.leave_out(why);
+                }
                 if let (DEVICE, Some(shape)) = (why, call.shape()) {
                     self.left_out.note(&call, shape, bound);
                 }

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use trace::world::{Descriptor, Directory};
+use trace::world::{Descriptor, Directory, To};
 
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
 pub(crate) const OPEN_FLAGS: u32 =
@@ -48,6 +48,16 @@ pub(crate) struct Executor {
 /// Opens a directory to go back to later.
 pub(crate) fn open_directory(path: &[u8]) -> i64 {
     raw::open(path, O_PATH_DIRECTORY)
+}
+
+/// Opens a directory by its path if nobody has come to it yet.
+fn reach(directory: &Directory<Real>) {
+    if directory.real.get() < 0 {
+        let fd = open_directory(&directory.path);
+        if fd >= 0 {
+            directory.real.set(fd as i32);
+        }
+    }
 }
 
 /// Opens descriptors whose open was left out.
@@ -264,6 +274,11 @@ impl Executor {
     /// Performs a call.
     fn call(&mut self, number: u64, issue: &mut Issue) {
         self.go_to(issue.bound.cwd.as_ref(), issue.bound.umask);
+        for way in issue.bound.through.values() {
+            if let To::Directory(directory) = &way.to {
+                reach(directory);
+            }
+        }
         if self.shared.options.selection.leaves_out() {
             reopen(issue);
         }
@@ -309,12 +324,7 @@ impl Executor {
         if let Some(cwd) = cwd
             && !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd))
         {
-            if cwd.real.get() < 0 {
-                let fd = open_directory(&cwd.path);
-                if fd >= 0 {
-                    cwd.real.set(fd as i32);
-                }
-            }
+            reach(cwd);
             raw::fchdir(cwd.real.get());
             self.cwd = Some(cwd.clone());
         }

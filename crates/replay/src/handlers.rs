@@ -14,6 +14,7 @@ mod umask;
 pub(crate) use close::close_last;
 pub(crate) use open::opened;
 
+use crate::decide::MOUNTED;
 use crate::executor::{Executor, Outcome};
 use crate::issue::arguments::Refused;
 use crate::job::Issue;
@@ -49,9 +50,17 @@ pub(crate) fn perform(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => {
             Outcome::Skipped("process")
         }
-        Effect::Chroot => Outcome::Skipped("mounts"),
+        Effect::Chroot
+        | Effect::Mount
+        | Effect::Unmount
+        | Effect::PivotRoot
+        | Effect::MoveMount
+        | Effect::OpenTree
+        | Effect::MakeMount
+        | Effect::EnterSpace => Outcome::Skipped("mounts"),
         Effect::Pair { .. } => Outcome::Skipped("ipc"),
         Effect::Receive => Outcome::Skipped("network"),
+        Effect::Fetch { .. } => Outcome::Skipped("process"),
         Effect::Map => Outcome::Skipped("memory"),
     }
 }
@@ -80,5 +89,7 @@ pub(crate) fn refusal(why: Refused) -> Outcome {
         Refused::Kind => "means more than files",
         Refused::Size => "larger than any call",
         Refused::Missing => "not a call of this machine",
+        Refused::Elsewhere => MOUNTED,
+        Refused::Procfs => "no procfs on this machine",
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatcher;
 use crate::frontier::{Frontier, WINDOW};
+use crate::issue::procfs;
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
 use crate::shared::Shared;
@@ -78,6 +79,7 @@ fn inside<T: Send>(
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
     std::thread::scope(|scope| {
         let walled = scope.spawn(|| {
+            procfs::keep();
             sandbox::enter(&root)?;
             work(Path::new("/"), powers)
         });
@@ -171,6 +173,7 @@ fn calls(
         broken: Mutex::default(),
     });
     let mut dispatcher = Dispatcher::new(shared.clone(), options, progress);
+    dispatcher.know_links(&rows);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let tally = std::mem::take(&mut dispatcher.tally);
     let left_out = std::mem::take(&mut dispatcher.left_out);

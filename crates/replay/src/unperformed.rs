@@ -4,7 +4,7 @@ use crate::issue::Real;
 use abi::{Kind, Ret, Role, Shape};
 use std::collections::BTreeMap;
 use trace::Call;
-use trace::world::{Bound, Mounts, lexical};
+use trace::world::{Bound, Mounts, To, Way, lexical};
 
 /// Names that are kept.
 const MOST: usize = 100_000;
@@ -31,7 +31,9 @@ impl Unperformed {
                     .map(|d| d.file.path.to_vec()),
                 // An open that made or emptied a file is performed, unless what it found is none.
                 kind if kind.path().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
-                    bound.paths[i].as_deref().map(lexical)
+                    let here = |way: &Way<_>| !matches!(way.to, To::Elsewhere);
+                    let path = bound.paths[i].as_deref();
+                    path.filter(|_| bound.through[i].as_ref().is_none_or(here)).map(lexical)
                 }
                 _ => None,
             };

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
-use crate::world::{Bound, Directory, Moment, Timeline};
+use crate::world::{Bound, Directory, Moment, Mounts, Timeline};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::{HashMap, HashSet};
@@ -41,7 +41,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use table::OriginWriter;
 
 /// What inference must know besides the calls.
@@ -211,7 +210,8 @@ fn follow(
 ) -> Result<Facts, Error> {
     let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
-    let mut world = Processes::new();
+    let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
+    let mut world = Processes::of(Mounts::new(mounts));
     let mut under_way = HashMap::default();
     for moment in Timeline::new(items) {
         match moment? {
@@ -222,9 +222,9 @@ fn follow(
             }
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
-                world.leave(&call, &mut bound);
+                world.leave_with(&call, &mut bound, &mut |path| facts.names.link_at(path));
                 if let Some(shape) = call.shape() {
-                    let scene = scene(&call, shape, &bound, &world, &mut facts);
+                    let scene = scene(&call, shape, &bound, &mut facts);
                     let subject = facts.returned(&call, shape, &scene);
                     if let (Some(directory), Some(_)) = (&bound.directory, subject) {
                         directory.real.set(subject);
@@ -235,7 +235,8 @@ fn follow(
             Moment::Lost(number, call) => {
                 let Some((_, bound)) = under_way.remove(&number) else { continue };
                 if let Some(shape) = call.shape() {
-                    facts.vanished(shape, &Scene::of(&call, shape, &bound, &world));
+                    let scene = scene(&call, shape, &bound, &mut facts);
+                    facts.vanished(shape, &scene);
                 }
             }
         }
@@ -248,19 +249,19 @@ fn scene(
     call: &Call,
     shape: &abi::Shape,
     bound: &Bound<Cell<Option<NodeId>>>,
-    world: &Processes,
     facts: &mut Facts,
 ) -> Scene {
-    let mut scene = Scene::of(call, shape, bound, world);
-    let mut node = |directory: &Option<Arc<Directory<Cell<Option<NodeId>>>>>| {
-        let directory = directory.as_ref()?;
-        if directory.real.get().is_none() {
-            directory.real.set(Some(facts.at(&directory.path)));
+    let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
+        if directory.elsewhere {
+            return names::ROOT;
         }
-        directory.real.get()
+        let node = directory.real.get().unwrap_or_else(|| facts.at(&directory.path));
+        directory.real.set(Some(node));
+        node
     };
-    scene.cwd = node(&bound.cwd);
-    scene.root = node(&bound.root);
+    let mut scene = Scene::of(call, shape, bound, &mut node);
+    scene.cwd = bound.cwd.as_deref().map(&mut node);
+    scene.root = bound.root.as_deref().map(&mut node);
     scene
 }
 

@@ -15,19 +15,27 @@ mod effects;
 mod enter;
 mod event;
 mod file;
+mod links;
+mod magic;
+mod mounting;
 mod mounts;
 mod passed;
 mod path;
+mod spaces;
 mod table;
 mod timeline;
 
 pub use bound::{Bound, Six};
 pub use file::{Descriptor, Directory, Inode, OpenFile};
+pub use magic::{To, Way};
+pub use mounting::ReadLink;
 pub use mounts::Mounts;
 pub use path::{lexical, parent};
+pub use spaces::{Resolved, Space, View};
 pub use timeline::{Moment, Timeline};
 
 use ahash::HashMap;
+use links::Links;
 use passed::Sent;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -52,6 +60,7 @@ struct Thread {
     pid: u32,
     table: u32,
     fs: u32,
+    space: u32,
     credentials: Option<Arc<Credentials>>,
 }
 
@@ -60,6 +69,10 @@ pub struct World<T = ()> {
     threads: HashMap<u32, Thread>,
     tables: HashMap<u32, Table<T>>,
     groups: HashMap<u32, Fs<T>>,
+    /// Mount namespaces; 0 is the one that the recording began in.
+    spaces: HashMap<u32, Arc<Space>>,
+    /// Trees that are mounted nowhere, by the open file that stands for each.
+    trees: HashMap<u64, Vec<spaces::Mount>>,
     /// Descriptors that a call still under way is closing.
     closing: Vec<Closing<T>>,
     /// Open files that were there at the start, by the engine's key.
@@ -67,6 +80,9 @@ pub struct World<T = ()> {
     inodes: HashMap<(u64, u64), Weak<Inode>>,
     /// Messages with descriptors that nobody has received.
     sent: VecDeque<Sent<T>>,
+    /// The recorded machine's mounts.
+    mounts: Mounts,
+    links: Links,
     next: u64,
     /// How many calls and events it has been told of, returns counted apart.
     moment: u64,
@@ -79,12 +95,21 @@ impl<T: Default> Default for World<T> {
 }
 
 impl<T: Default> World<T> {
-    /// A world without processes.
+    /// A world without processes, on a machine of whose mounts nothing is known.
     pub fn new() -> Self {
+        Self::of(Mounts::default())
+    }
+
+    /// A world without processes, on a machine with these mounts.
+    pub fn of(mounts: Mounts) -> Self {
         Self {
+            mounts,
+            links: Links::default(),
             threads: HashMap::default(),
             tables: HashMap::default(),
             groups: HashMap::default(),
+            spaces: HashMap::from_iter([(0, Arc::default())]),
+            trees: HashMap::default(),
             closing: Vec::new(),
             sent: VecDeque::new(),
             present: HashMap::default(),

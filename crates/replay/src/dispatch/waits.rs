@@ -6,11 +6,16 @@ use crate::issue::Real;
 use crate::order::Order;
 use abi::{Effect, Shape};
 use std::sync::Arc;
-use trace::world::{Bound, Descriptor};
+use trace::world::{Bound, Descriptor, To, Way};
 use trace::{Call, Event};
 
 /// Other descriptors that a call may have meant, by argument.
 type Others = [(usize, Arc<Descriptor<Real>>)];
+
+/// The descriptors that a call means, those among them that its paths lead through.
+fn meant(bound: &Bound<Real>) -> impl Iterator<Item = &Arc<Descriptor<Real>>> {
+    bound.fds.iter().flatten().chain(bound.through.values().filter_map(Way::descriptor))
+}
 
 impl Dispatcher<'_> {
     /// A thread began: what its parent did before comes first.
@@ -83,8 +88,7 @@ impl Dispatcher<'_> {
                 self.race([number, conflict - 1]);
             }
             // It may have opened its descriptor after this call began.
-            after =
-                bound.fds.iter().flatten().map(|d| d.real.after()).max().unwrap_or(0).max(after);
+            after = meant(bound).map(|d| d.real.after()).max().unwrap_or(0).max(after);
             let oldest = self.open.iter().flatten().map(|o| o.overlapped).min().unwrap_or(number);
             self.conflicts.forget(oldest.min(self.reached));
         }
@@ -105,15 +109,16 @@ impl Dispatcher<'_> {
         let reached = self.reached();
         let conflicts = self.conflicts.needs(number, reached, call, shape, bound);
         self.conflicts.forget(reached);
-        let meant = bound
-            .fds
-            .iter()
-            .flatten()
+        let meant = meant(bound)
             .chain(others.iter().map(|(_, d)| d))
             .chain(bound.inner.iter().map(|(_, _, d)| d));
         let opened = meant
             .map(|d| d.real.after())
             .chain(bound.cwd.as_ref().map(|d| d.real.after()))
+            .chain(bound.through.values().filter_map(|way| match &way.to {
+                To::Directory(directory) => Some(directory.real.after()),
+                To::File(_) | To::Name | To::Virtual | To::Elsewhere => None,
+            }))
             .filter_map(|after| after.checked_sub(1));
         let mut needs: Vec<u64> = opened.chain(self.last.get(&call.tid).copied()).collect();
         if self.options.order == Order::Thread {

@@ -1,11 +1,11 @@
 //! A recorded call's arguments in this process: each translated by its kind, and nothing else.
 
 use super::scratch::{MOST, Room};
-use super::{Real, Scratch, raw};
-use abi::{AT_FDCWD, Follow, Form, Kind, Len, PathUse, Ret, Shape};
+use super::{Real, Scratch, procfs, raw};
+use abi::{AT_FDCWD, Effect, Form, Kind, Len, Ret, Role, Shape};
 use std::sync::Arc;
 use trace::record::{PieceKind, UNREADABLE};
-use trace::world::{Bound, Descriptor};
+use trace::world::{Bound, Descriptor, To};
 use trace::{Call, Piece};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
@@ -18,7 +18,6 @@ const EFAULT: i32 = 14;
 /// An address that faults.
 const NOWHERE: usize = 8;
 const O_DIRECT: u32 = 0o40000;
-const AT_EMPTY_PATH: usize = 0x1000;
 
 /// Why a call cannot be performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +28,10 @@ pub(crate) enum Refused {
     Size,
     /// This machine does not have the call.
     Missing,
+    /// There is no procfs here, through which the call reaches its file.
+    Procfs,
+    /// What its path leads to has no place here: the program mounted it.
+    Elsewhere,
 }
 
 /// What an argument still lacks when its call has been translated: what only the thread has that performs it.
@@ -40,8 +43,12 @@ pub(crate) enum Hole {
     Recorded,
     /// The real descriptor that it means.
     Real,
-    /// The real descriptor of the file without a name that this argument leads to.
-    Through(u8),
+    /// A path through a link of procfs: through the real descriptor of what that leads to.
+    Through,
+    /// A path of a process with mounts or a root of its own: what it stands for.
+    Viewed,
+    /// A path from the working directory, of a call that is made elsewhere for the sake of another.
+    Beside,
     /// Room for so many bytes that come back; `clean`: it must not hold what an earlier call left.
     Room { len: usize, clean: bool },
     /// A string.
@@ -63,6 +70,8 @@ pub(crate) struct Translation {
     pub nr: syscalls::Sysno,
     pub values: [usize; 6],
     pub holes: [Hole; 6],
+    /// It is made in procfs: paths lead through links there.
+    pub detour: bool,
 }
 
 /// Translated arguments, ready to be performed once.
@@ -74,13 +83,15 @@ pub(crate) struct Arguments {
     /// The same of the argument that is a list of buffers.
     vector: Vec<Room>,
     vector_of: usize,
+    /// It is made in procfs.
+    detour: Option<procfs::Detour>,
 }
 
 impl Translation {
     /// Translates the arguments of `call`.
     pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Result<Self, Refused> {
         let nr = raw::native(call.nr).ok_or(Refused::Missing)?;
-        let mut this = Self { nr, values: [0; 6], holes: [Hole::None; 6] };
+        let mut this = Self { nr, values: [0; 6], holes: [Hole::None; 6], detour: false };
         for i in 0..shape.args.len() {
             this.values[i] = call.args[i] as usize;
         }
@@ -120,21 +131,16 @@ impl Translation {
                 Kind::OutIov { count } => this.holes[i] = Hole::Scatter { count },
             }
         }
-        for (i, arg) in shape.args.iter().enumerate() {
-            // A file without a name is given one through its descriptor.
-            let Some(_) = bound.through[i].as_ref().filter(|d| d.file.identity.links == 0) else {
-                continue;
-            };
-            let Kind::Path(PathUse {
-                dir: Some(dir), follow: Follow::If { arg: flags, .. }, ..
-            }) = arg.kind
-            else {
-                return Err(Refused::Kind);
-            };
-            this.holes[dir as usize] = Hole::Through(i as u8);
-            this.values[i] = c"".as_ptr() as usize;
-            this.holes[i] = Hole::None;
-            this.values[flags as usize] |= AT_EMPTY_PATH;
+        for i in abi::arguments(shape.uses.paths) {
+            if this.holes[i] == Hole::Text
+                && bound.viewed[i].is_some()
+                && bound.through[i].is_none()
+            {
+                this.holes[i] = Hole::Viewed;
+            }
+        }
+        if bound.through.any() {
+            this.detour(call, shape, bound);
         }
         // Data that move inside the kernel: no more than moved then.
         if shape.copies.is_some()
@@ -145,6 +151,36 @@ impl Translation {
             this.values[i] = call.ret as usize;
         }
         Ok(this)
+    }
+
+    /// Paths through links of procfs. As many calls take no directory descriptor, such a call is
+    /// made with procfs as its working directory.
+    fn detour(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) {
+        let leads = |i: usize| {
+            bound.through[i]
+                .as_ref()
+                .is_some_and(|way| matches!(way.to, To::File(_) | To::Directory(_)))
+        };
+        self.detour = (0..shape.args.len()).any(leads);
+        if !self.detour {
+            return;
+        }
+        for (i, arg) in shape.args.iter().enumerate() {
+            let (Some(way), Hole::Text) = (arg.kind.path(), self.holes[i]) else { continue };
+            let dir = way.dir.map(usize::from);
+            if leads(i) {
+                self.holes[i] = Hole::Through;
+                if let Some(dir) = dir {
+                    self.values[dir] = AT_FDCWD as isize as usize;
+                    self.holes[dir] = Hole::None;
+                }
+            } else if bound.through[i].is_none()
+                && dir.is_none_or(|dir| call.args[dir] as i32 == AT_FDCWD)
+                && text(call, i).is_some_and(|path| !path.is_empty() && path[0] != b'/')
+            {
+                self.holes[i] = Hole::Beside;
+            }
+        }
     }
 
     fn string(&mut self, call: &Call, i: usize) {
@@ -275,9 +311,22 @@ impl Arguments {
         bound: &Bound<Real>,
         scratch: &mut Scratch,
     ) -> Result<Self, Refused> {
-        let Translation { nr, values, holes } = Translation::of(call, shape, bound)?;
-        let mut this =
-            Self { nr, values, rooms: [None; 6], vector: Vec::new(), vector_of: usize::MAX };
+        let Translation { nr, values, holes, detour } = Translation::of(call, shape, bound)?;
+        let detour = if detour {
+            let back = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            let stays = shape.effect == Effect::Chdir;
+            Some(procfs::Detour::new(back, stays).ok_or(Refused::Procfs)?)
+        } else {
+            None
+        };
+        let mut this = Self {
+            nr,
+            values,
+            rooms: [None; 6],
+            vector: Vec::new(),
+            vector_of: usize::MAX,
+            detour,
+        };
         let real = |d: &Option<Arc<Descriptor<Real>>>| {
             d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize
         };
@@ -285,9 +334,17 @@ impl Arguments {
             match hole {
                 Hole::None | Hole::Recorded => {}
                 Hole::Real => this.values[i] = real(&bound.fds[i]),
-                Hole::Through(path) => this.values[i] = real(&bound.through[usize::from(path)]),
+                Hole::Viewed => {
+                    let path = Self::viewed(call, shape, bound, i)?.unwrap_or_default();
+                    this.text(&path, i, scratch)?;
+                }
+                Hole::Through | Hole::Beside => {
+                    let (real, rest) = start(call, bound, i);
+                    let path = procfs::path(real, rest);
+                    this.text(&path, i, scratch)?;
+                }
                 Hole::Room { len, clean } => this.room(i, len, clean, scratch)?,
-                Hole::Text => this.text(string(call, shape, bound, i), i, scratch)?,
+                Hole::Text => this.text(string(call, bound, i), i, scratch)?,
                 Hole::Input { len } => this.input(call, shape, bound, i, len, scratch)?,
                 Hole::Data { len } => {
                     let room = scratch.take(len).ok_or(Refused::Size)?;
@@ -301,9 +358,35 @@ impl Arguments {
         Ok(this)
     }
 
+    /// What path argument `i` stands for, where the process has mounts or a root of its own: links
+    /// are followed as they are here, now.
+    pub fn viewed(
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+        i: usize,
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        let (Some(view), Some(path), Some(way)) =
+            (&bound.view, &bound.viewed[i], shape.args[i].kind.path())
+        else {
+            return Ok(None);
+        };
+        let flags = match way.role {
+            Role::Open(from) => Some(u64::from(call.open_flags(from))),
+            _ => None,
+        };
+        let follow = way.follows(&call.args, flags);
+        let found = view.resolve(path, follow, &mut raw::read_link);
+        found.path.map(Some).ok_or(Refused::Elsewhere)
+    }
+
     /// Performs the call: the result, or a negative errno.
     pub fn perform(&self) -> i64 {
-        raw::perform(self.nr, self.values)
+        let make = || raw::perform(self.nr, self.values);
+        match &self.detour {
+            None => make(),
+            Some(detour) => detour.make(make),
+        }
     }
 
     /// The real descriptor in an argument.
@@ -332,17 +415,11 @@ impl Arguments {
         Ok(())
     }
 
-    fn text(
-        &mut self,
-        [root, rest]: [&[u8]; 2],
-        i: usize,
-        scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
-        let room = scratch.take(root.len() + rest.len() + 1).ok_or(Refused::Size)?;
+    fn text(&mut self, text: &[u8], i: usize, scratch: &mut Scratch) -> Result<(), Refused> {
+        let room = scratch.take(text.len() + 1).ok_or(Refused::Size)?;
         let bytes = scratch.bytes_mut(room);
-        bytes[..root.len()].copy_from_slice(root);
-        bytes[root.len()..root.len() + rest.len()].copy_from_slice(rest);
-        bytes[root.len() + rest.len()] = 0;
+        bytes[..text.len()].copy_from_slice(text);
+        bytes[text.len()] = 0;
         self.values[i] = room.address();
         Ok(())
     }
@@ -461,25 +538,28 @@ fn given(call: &Call, i: usize) -> Option<&Piece> {
     call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data))
 }
 
-/// The string of argument `i` as it is passed here, in two parts: a process with a root of its own has its absolute paths start there.
-pub(super) fn string<'a>(
-    call: &'a Call,
-    shape: &Shape,
-    bound: &'a Bound<Real>,
-    i: usize,
-) -> [&'a [u8]; 2] {
+/// The string of argument `i` as it is passed here.
+pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> &'a [u8] {
     let through = bound.through[i].as_ref();
-    let text = match (&bound.paths[i], through) {
+    match (&bound.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => text(call, i).unwrap_or_default(),
-    };
-    let path = matches!(shape.args[i].kind, Kind::Path(_));
-    let root = bound
-        .root
-        .as_ref()
-        .filter(|_| path && through.is_none() && text.first() == Some(&b'/'))
-        .map_or(&b""[..], |r| &*r.path);
-    [root, text]
+    }
+}
+
+/// Where a path starts of a call that is made in procfs, and the path from there.
+fn start<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> (i32, &'a [u8]) {
+    match &bound.through[i] {
+        Some(way) => match &way.to {
+            To::File(descriptor) => (descriptor.real.get(), &way.rest),
+            To::Directory(directory) => (directory.real.get(), &way.rest),
+            To::Name | To::Virtual | To::Elsewhere => (-1, &way.rest),
+        },
+        None => {
+            let real = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            (real, text(call, i).unwrap_or_default())
+        }
+    }
 }
 
 /// Copies the captured data of argument `i`; the rest becomes zeros.

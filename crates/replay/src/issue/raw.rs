@@ -141,14 +141,16 @@ pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     )
 }
 
-/// mknod(2) of a name (a NUL is added).
-pub(crate) fn make_node(path: &[u8], mode: u32) -> i64 {
+/// Where the link with this name leads.
+pub(crate) fn read_link(path: &[u8]) -> Option<Vec<u8>> {
+    rustix::fs::readlink(path, Vec::new()).ok().map(|target| target.into_bytes())
+}
+
+/// mknodat(2) of a name (a NUL is added), from the directory `start`.
+pub(crate) fn make_node(start: i32, path: &[u8], mode: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
-    plain(
-        Sysno::mknodat,
-        [abi::AT_FDCWD as isize as usize, name.as_ptr() as usize, mode as usize, 0, 0, 0],
-    )
+    plain(Sysno::mknodat, [start as isize as usize, name.as_ptr() as usize, mode as usize, 0, 0, 0])
 }
 
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.

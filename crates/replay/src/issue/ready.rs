@@ -41,7 +41,10 @@ impl Ready {
         compared: bool,
         mapped: bool,
     ) -> Option<(Self, Box<[u8]>)> {
-        let Translation { nr, values, holes } = Translation::of(call, shape, bound).ok()?;
+        let Translation { nr, values, holes, detour } = Translation::of(call, shape, bound).ok()?;
+        if detour {
+            return None;
+        }
         let mut this = Self {
             nr,
             values,
@@ -76,9 +79,7 @@ impl Ready {
                 }
                 Hole::Text => {
                     this.values[i] = strings.len();
-                    string(call, shape, bound, i)
-                        .iter()
-                        .for_each(|part| strings.extend_from_slice(part));
+                    strings.extend_from_slice(string(call, bound, i));
                     strings.push(0);
                 }
                 _ => return None,

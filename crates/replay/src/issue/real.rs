@@ -2,6 +2,7 @@
 
 use super::raw::close;
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{
     AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
@@ -12,11 +13,13 @@ pub struct Real {
     fd: AtomicI32,
     /// How many calls must be done for it to be there: one more than the number of the call that opens it.
     born: AtomicU64,
+    /// Why there is none: the call that opened it is performed by no one.
+    left_out: OnceLock<&'static str>,
 }
 
 impl Default for Real {
     fn default() -> Self {
-        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0) }
+        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0), left_out: OnceLock::new() }
     }
 }
 
@@ -38,6 +41,17 @@ impl Real {
     /// Call `number` opens it.
     pub(crate) fn opened_by(&self, number: u64) {
         self.born.store(number + 1, Relaxed);
+    }
+    /// The call that opened it is performed by no one, for this reason. One that is there by
+    /// another way stays.
+    pub(crate) fn leave_out(&self, why: &'static str) {
+        if self.get() < 0 && self.after() == 0 {
+            let _ = self.left_out.set(why);
+        }
+    }
+    /// Why calls on it are performed by no one, if they are.
+    pub(crate) fn left_out(&self) -> Option<&'static str> {
+        self.left_out.get().copied()
     }
     /// How many of the dispatched calls must be done before it can be used.
     pub(crate) fn after(&self) -> u64 {

@@ -11,7 +11,7 @@ mod made;
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
 use super::row::{FileType, Origin};
-use super::scene::{Given, Scene};
+use super::scene::{Given, Scene, Via};
 use crate::call::Call;
 use crate::record::Identity;
 use crate::world::OpenFile;
@@ -197,8 +197,9 @@ impl Facts {
         reach: Reach,
     ) -> Walk {
         let ok = call.succeeded();
-        if let Some(fd) = &scene.magic[usize::from(arg)] {
-            return self.behind(fd).map_or(Walk::Virtual, |node| self.named(node));
+        let follow = |path: &[u8]| looks_through(call, used, path.ends_with(b"/"));
+        if let Some(via) = &scene.through[usize::from(arg)] {
+            return self.lead_on(via, follow, reach);
         }
         let path = call.path(arg).unwrap_or_default();
         let base = used.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
@@ -213,7 +214,14 @@ impl Facts {
             };
             return node.map_or(Walk::Blocked, |node| self.named(node));
         }
-        let root = scene.root.unwrap_or(ROOT);
+        let mut viewed = None;
+        if let (Some(view), Some(path)) = (&scene.view, &scene.viewed[usize::from(arg)]) {
+            let found = view.resolve(path, follow(path), &mut |path| self.names.link_at(path));
+            let Some(path) = found.path else { return Walk::Virtual };
+            viewed = Some(path);
+        }
+        let path = viewed.as_deref().unwrap_or(path);
+        let root = scene.root.filter(|_| viewed.is_none()).unwrap_or(ROOT);
         let base = match base {
             _ if path[0] == b'/' => root,
             Some(dir) => match self.fd(scene, dir) {
@@ -222,8 +230,15 @@ impl Facts {
             },
             None => scene.cwd.unwrap_or(ROOT),
         };
-        let follow = looks_through(call, used, path.ends_with(b"/"));
+        let follow = follow(path);
         let opened = call.identity(RESULT).filter(|_| ok && shape.ret == Ret::Fd);
+        let place = scene.view.as_ref().and_then(|view| view.stands_for(opened?.1));
+        let opened = match &scene.view {
+            Some(_) => {
+                opened.zip(place.as_ref()).map(|((identity, _), place)| (identity, &place[..]))
+            }
+            None => opened,
+        };
         if let Some((_, real)) = &opened
             && self.names.leads_straight(base, path, real)
         {
@@ -245,6 +260,22 @@ impl Facts {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
+        }
+    }
+
+    /// Goes on from where a link of procfs leads.
+    fn lead_on(&mut self, via: &Via, follow: impl Fn(&[u8]) -> bool, reach: Reach) -> Walk {
+        let (base, rest) = match via {
+            Via::File(file, rest) => (self.behind(file), rest),
+            Via::Directory(node, rest) => (Some(self.names.itself(*node)), rest),
+            Via::Name(path) => (Some(ROOT), path),
+            Via::Elsewhere => return Walk::Virtual,
+        };
+        let Some(base) = base else { return Walk::Virtual };
+        let slashes = rest.iter().take_while(|b| **b == b'/').count();
+        match &rest[slashes..] {
+            b"" if base != ROOT => self.named(base),
+            rest => self.names.walk(ROOT, base, rest, follow(rest), reach),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::node::NodeId;
 use crate::call::Call;
-use crate::world::{Bound, Descriptor, OpenFile, Six, World};
+use crate::world::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
 use abi::{Ret, Shape, arguments};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,13 +19,30 @@ pub struct Given {
     pub offset: Option<u64>,
 }
 
+/// Where a path leads that goes through a link of procfs, and the path behind that link.
+#[derive(Clone, Debug)]
+pub enum Via {
+    /// To an open file.
+    File(Given, Box<[u8]>),
+    /// To a directory.
+    Directory(NodeId, Box<[u8]>),
+    /// To the file with this name.
+    Name(Box<[u8]>),
+    /// To where nothing is inferred: a file system that the program mounted.
+    Elsewhere,
+}
+
 /// The surroundings of one call.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The descriptors among the arguments.
     pub fds: [Option<Given>; 6],
-    /// Descriptors that path arguments mean (`/proc/self/fd/3`, `/dev/stdin`).
-    pub magic: Six<Given>,
+    /// What path arguments mean that go through links of procfs (`/proc/self/fd/3`, `/dev/stdin`).
+    pub through: Six<Via>,
+    /// What names mean where the process has mounts or a root of its own, and the paths.
+    pub view: Option<View>,
+    /// See [`Bound::viewed`].
+    pub viewed: Six<Box<[u8]>>,
     /// The open file behind the resulting descriptor.
     pub opened: Option<Arc<OpenFile>>,
     /// The working directory, of calls with paths.
@@ -37,12 +54,13 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The surroundings of a call that has just been left, except its directories.
+    /// The surroundings of a call that has just been left, except its directories. `directory`:
+    /// the file that one is.
     pub fn of(
         call: &Call,
         shape: &Shape,
         bound: &Bound<Cell<Option<NodeId>>>,
-        world: &Processes,
+        directory: &mut dyn FnMut(&Directory<Cell<Option<NodeId>>>) -> NodeId,
     ) -> Self {
         let given = |descriptor: &Arc<Descriptor<_>>| {
             let offset = match shape.copies {
@@ -52,7 +70,7 @@ impl Scene {
             };
             Given { file: descriptor.file.clone(), offset }
         };
-        let mut scene = Self { umask: bound.umask, ..Self::default() };
+        let mut scene = Self { umask: bound.umask, view: bound.view.clone(), ..Self::default() };
         for i in arguments(shape.uses.fds) {
             scene.fds[i] = bound.fds[i].as_ref().map(given);
         }
@@ -60,10 +78,18 @@ impl Scene {
             scene.fds[usize::from(*arg)] = Some(given(descriptor));
         }
         for i in arguments(shape.uses.paths) {
-            let number = bound.paths[i].as_deref().and_then(|path| magic(path, call.pid));
-            if let Some(descriptor) = number.and_then(|fd| world.descriptor(call.tid, fd)) {
-                scene.magic.put(i, given(descriptor));
+            if let Some(path) = &bound.viewed[i] {
+                scene.viewed.put(i, path.clone());
             }
+            let Some(way) = &bound.through[i] else { continue };
+            let via = match (&way.to, &bound.paths[i]) {
+                (To::File(descriptor), _) => Via::File(given(descriptor), way.rest.clone()),
+                (To::Directory(at), _) => Via::Directory(directory(at), way.rest.clone()),
+                (To::Name, Some(path)) => Via::Name(path.clone()),
+                (To::Elsewhere, _) => Via::Elsewhere,
+                (To::Name, None) | (To::Virtual, _) => continue,
+            };
+            scene.through.put(i, via);
         }
         if shape.ret == Ret::Fd && call.succeeded() {
             scene.opened = bound
@@ -74,20 +100,4 @@ impl Scene {
         }
         scene
     }
-}
-
-/// The descriptor of the calling process that a path means by the magic of procfs.
-fn magic(path: &[u8], pid: u32) -> Option<i32> {
-    let path = std::str::from_utf8(path).ok()?;
-    match path {
-        "/dev/stdin" => return Some(0),
-        "/dev/stdout" => return Some(1),
-        "/dev/stderr" => return Some(2),
-        _ => {}
-    }
-    let own = format!("/proc/{pid}/fd/");
-    let number = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/", &own]
-        .into_iter()
-        .find_map(|prefix| path.strip_prefix(prefix))?;
-    number.parse().ok()
 }

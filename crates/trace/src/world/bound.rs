@@ -1,6 +1,8 @@
 //! What a call's arguments mean in its process.
 
 use super::file::{Descriptor, Directory};
+use super::magic::Way;
+use super::spaces::View;
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -49,8 +51,14 @@ pub struct Bound<T> {
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
     /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
     pub paths: Six<Box<[u8]>>,
-    /// For each path argument that leads through `/proc/self/fd/N` (or its other names): the descriptor. Its path in `paths` is then the file's, unless that has no name.
-    pub through: Six<Arc<Descriptor<T>>>,
+    /// For each path argument that leads through a link of procfs: where that leads. The path in
+    /// `paths` is then that of what the link leads to, with what follows the link.
+    pub through: Six<Way<T>>,
+    /// Where the process has mounts or a root of its own: what its names mean. What `paths` says is
+    /// then without links, and has to be looked at again by who knows them.
+    pub view: Option<View>,
+    /// With `view`: the path that each argument means, as the process sees it.
+    pub viewed: Six<Box<[u8]>>,
     /// Descriptors inside structs that go in: argument, offset of the field, meaning.
     pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
     /// The working directory that it started from; not said of calls that only move data.
@@ -89,6 +97,8 @@ impl<T> Default for Bound<T> {
             fds: Default::default(),
             paths: Six::default(),
             through: Six::default(),
+            view: None,
+            viewed: Six::default(),
             inner: Vec::new(),
             cwd: None,
             root: None,

@@ -3,8 +3,10 @@
 use super::World;
 use super::bound::Bound;
 use super::enter::position;
-use super::event::{CLONE_FILES, CLONE_FS};
+use super::event::CLONE_FILES;
 use super::file::{Descriptor, Directory};
+use super::magic::{To, Way};
+use super::mounting::ReadLink;
 use super::table::{Closing, Slot};
 use crate::call::Call;
 use crate::record::{Identity, PieceKind};
@@ -21,6 +23,11 @@ const FALLOC_FL_KEEP_SIZE: u64 = 1;
 impl<T: Default> World<T> {
     /// Applies what a call did that returns now, and completes `bound`.
     pub fn leave(&mut self, call: &Call, bound: &mut Bound<T>) {
+        self.leave_with(call, bound, &mut |_| None);
+    }
+
+    /// The same where `links` says where links lead: the paths of mounts are followed through them.
+    pub fn leave_with(&mut self, call: &Call, bound: &mut Bound<T>, links: ReadLink<'_>) {
         let alone = bound.moment == self.moment;
         self.moment += 1;
         let Some(shape) = call.shape() else { return };
@@ -57,6 +64,9 @@ impl<T: Default> World<T> {
         if !call.succeeded() {
             return;
         }
+        if bound.paths.any() {
+            self.relink(call, shape, bound);
+        }
         self.advance(call, shape, bound);
         self.change_user(call, shape);
         match shape.effect {
@@ -70,13 +80,15 @@ impl<T: Default> World<T> {
             Effect::CloseRange => self.close_range(call, bound),
             Effect::Chdir | Effect::Fchdir => self.change_directory(call, bound),
             Effect::Chroot => {
-                let path = call
+                let view = call
                     .identity(ROOT_DIRECTORY)
                     .map(|(_, p)| p.to_vec())
                     .or_else(|| bound.paths[0].as_deref().map(super::lexical));
-                if let (Some(path), Some(fs)) = (path, self.fs(call.tid)) {
-                    fs.root = (path != b"/")
-                        .then(|| Arc::new(Directory { path: path.into(), real: T::default() }));
+                if let Some(view) = view {
+                    let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
+                    if let Some(fs) = self.fs(call.tid) {
+                        fs.root = root;
+                    }
                 }
             }
             Effect::Umask => {
@@ -104,13 +116,12 @@ impl<T: Default> World<T> {
             }
             Effect::Pair { fds, flags } => self.pair(call, shape, bound, fds, flags),
             Effect::Receive => self.receive(call, bound),
+            Effect::Fetch { process, fd } => self.fetch(call, shape, bound, process, fd),
             Effect::Unshare => {
                 if call.args[0] & CLONE_FILES != 0 {
                     self.own_table(call.tid);
                 }
-                if call.args[0] & CLONE_FS != 0 {
-                    self.own_fs(call.tid);
-                }
+                self.unshare_space(call.tid, call.args[0]);
             }
             Effect::Truncate => {
                 let length = shape.args.iter().position(|a| a.kind == Kind::Length);
@@ -125,6 +136,15 @@ impl<T: Default> World<T> {
                     d.file.inode.grow(call.args[2].saturating_add(call.args[3]));
                 }
             }
+            Effect::OpenTree | Effect::MakeMount => {
+                self.opened(call, shape, bound);
+                self.remount(call, shape, bound, links);
+            }
+            Effect::Mount
+            | Effect::Unmount
+            | Effect::PivotRoot
+            | Effect::MoveMount
+            | Effect::EnterSpace => self.remount(call, shape, bound, links),
             Effect::None
             | Effect::Bind
             | Effect::Close { .. }
@@ -189,7 +209,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    fn fs(&mut self, tid: u32) -> Option<&mut super::table::Fs<T>> {
+    pub(super) fn fs(&mut self, tid: u32) -> Option<&mut super::table::Fs<T>> {
         let fs = self.threads.get(&tid)?.fs;
         self.groups.get_mut(&fs)
     }
@@ -239,31 +259,79 @@ impl<T: Default> World<T> {
                 && let Role::Open(flags) = way.role
             {
                 status = call.open_flags(flags);
-                named = bound.paths[i].as_deref();
+                if call.identity(RESULT).is_some() {
+                    self.came_to(call, i, &identity, shown, bound);
+                }
+                named = bound.paths[i].as_deref().map(|named| (i, named));
                 // A name that somebody opened and nobody could look at is most likely a file; of one that nobody knows, nothing is known.
                 if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
                     identity = Identity { mode: 0o100_000, ..Identity::default() };
                 }
             }
         }
-        let path = match named {
+        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, shape);
+        let tree = matches!(shape.effect, Effect::OpenTree | Effect::MakeMount);
+        let (path, elsewhere) = match named {
             // The kernel shows where the name led, unless the file lost its name meanwhile.
-            Some(named) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => {
-                super::lexical(named)
+            Some((i, named)) if !shown.starts_with(b"/") || shown.ends_with(b" (deleted)") => {
+                let elsewhere =
+                    bound.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
+                (super::lexical(named).into(), elsewhere)
             }
-            _ => shown.to_vec(),
+            _ => self.place_of(call.tid, shown),
         };
         identity.offset = 0;
-        let file = self.file(&path, identity, status);
+        let file = self.file(&path, identity, status, elsewhere || tree);
+        if let Some(of) = shape.args.iter().position(|a| a.kind == Kind::Pid) {
+            file.set_process(call.args[of] as u32);
+        }
         let descriptor = self.describe(file);
-        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, shape);
         self.install(call, bound, call.ret as i32, descriptor, cloexec);
+    }
+
+    /// A descriptor that another process has open: it is that one, if the kernel says the same.
+    fn fetch(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, process: u8, fd: u8) {
+        let of = bound.fds[usize::from(process)].as_ref().and_then(|d| d.file.process());
+        let found = of
+            .and_then(|task| self.descriptor_of(task, call.args[usize::from(fd)] as i32))
+            .filter(|d| call.identity(RESULT).is_none_or(|(identity, _)| d.file.is_of(&identity)))
+            .cloned();
+        match found {
+            // It is close-on-exec in any case (pidfd_getfd(2)).
+            Some(descriptor) => self.install(call, bound, call.ret as i32, descriptor, true),
+            None => self.opened(call, shape, bound),
+        }
+    }
+
+    /// Where the kernel shows what an open came to by links of procfs, it counts: nobody else
+    /// knows where the links of other processes lead.
+    fn came_to(
+        &self,
+        call: &Call,
+        i: usize,
+        identity: &Identity,
+        shown: &[u8],
+        bound: &mut Bound<T>,
+    ) {
+        let another = match bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
+            Some((To::File(descriptor), b"")) => !descriptor.file.is_of(identity),
+            Some(_) => return,
+            None => true,
+        };
+        let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
+        let magic = bound.paths[i].as_deref().is_some_and(|path| super::magic::is_link(path, call));
+        if named && another && (magic || bound.through[i].is_some()) {
+            let (path, elsewhere) = self.place_of(call.tid, shown);
+            let to = if elsewhere { To::Elsewhere } else { To::Name };
+            bound.paths.put(i, path);
+            bound.through.put(i, Way { to, rest: Box::default() });
+        }
     }
 
     fn duplicate(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, old: u8, new: i32) {
         let file = match &bound.fds[old as usize] {
             Some(d) => d.file.clone(),
-            None => self.file(b"", Identity::default(), 0),
+            None => self.file(b"", Identity::default(), 0, false),
         };
         let descriptor = self.describe(file);
         self.install(call, bound, new, descriptor, asks_cloexec(call, shape));
@@ -297,16 +365,18 @@ impl<T: Default> World<T> {
     }
 
     fn change_directory(&mut self, call: &Call, bound: &mut Bound<T>) {
-        let path = match call.identity(WORKING_DIRECTORY) {
+        let view = match call.identity(WORKING_DIRECTORY) {
             Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
-            _ => match (&bound.paths[0], &bound.fds[0]) {
+            _ => match (bound.viewed[0].as_ref().or(bound.paths[0].as_ref()), &bound.fds[0]) {
                 (Some(path), _) => super::lexical(path),
-                (None, Some(d)) if !d.file.path.is_empty() => d.file.path.to_vec(),
+                (None, Some(d)) if !d.file.path.is_empty() => {
+                    self.view_of(call.tid, &d.file).into()
+                }
                 // Nobody knows where to: most likely back to where it was.
                 _ => return,
             },
         };
-        let directory = Arc::new(Directory { path: path.into(), real: T::default() });
+        let directory = self.directory_at(call.tid, &view);
         if let Some(fs) = self.fs(call.tid) {
             fs.cwd = directory.clone();
             bound.directory = Some(directory);
@@ -331,6 +401,7 @@ impl<T: Default> World<T> {
                 b"pipe or socket",
                 Identity { mode: 0o010_000, ..Identity::default() },
                 0,
+                false,
             );
             let descriptor = self.describe(file);
             self.install(call, bound, fd, descriptor, cloexec);

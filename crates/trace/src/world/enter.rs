@@ -2,12 +2,13 @@
 
 use super::World;
 use super::bound::Bound;
-use super::file::{Descriptor, OpenFile};
+use super::file::Descriptor;
+use super::magic::{To, Way};
 use super::path::join;
 use super::table::Closing;
 use crate::call::Call;
 use crate::record::PieceKind;
-use abi::{AT_FDCWD, Effect, Follow, Is, Kind, Shape, arguments};
+use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
@@ -66,36 +67,68 @@ impl<T: Default> World<T> {
             bound.cwd = Some(fs.cwd.clone());
             bound.root.clone_from(&fs.root);
         }
+        let view = self.view(thread, fs);
+        if view.is_some() && bound.view.is_none() {
+            bound.view.clone_from(&view);
+        }
         for i in arguments(shape.uses.paths) {
             let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else {
                 continue;
             };
-            let Some(path) = call.path(i as u8) else { continue };
-            let root = fs.root.as_ref().map(|r| &*r.path);
+            let Some(recorded) = call.path(i as u8) else { continue };
+            let root = fs.root.as_ref().map(|r| &*r.view);
+            let seen;
             let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
-                None => &*fs.cwd.path,
+                None => &*fs.cwd.view,
                 Some(d) => match &bound.fds[d as usize] {
+                    Some(descriptor) if view.is_some() => {
+                        seen = self.view_of(call.tid, &descriptor.file);
+                        &*seen
+                    }
                     Some(descriptor) => &*descriptor.file.path,
-                    None if path.first() == Some(&b'/') => b"/",
+                    None if recorded.first() == Some(&b'/') => b"/",
                     None => continue,
                 },
             };
-            let mut joined = join(root, base, path);
-            if let Some((number, rest)) = own_descriptor(&joined, call.pid)
-                && (!rest.is_empty() || follows(way.follow, call))
-                && let Some(descriptor) =
-                    self.find(thread.table, call, number).filter(|d| has_name(&d.file))
-            {
-                if descriptor.file.identity.links > 0 {
-                    joined = if rest.is_empty() {
-                        descriptor.file.path.clone()
-                    } else {
-                        join(None, &descriptor.file.path, rest)
-                    };
-                }
-                bound.through.put(i, descriptor);
+            let joined = join(root, base, recorded);
+            // An empty path means the descriptor, be it that of a link.
+            if recorded.is_empty() {
+                let (path, _) = self.place_of(call.tid, &joined);
+                bound.paths.put(i, path);
+                continue;
             }
-            bound.paths.put(i, joined);
+            let flags = match way.role {
+                Role::Open(from) => Some(u64::from(call.open_flags(from))),
+                _ => None,
+            };
+            let (path, through) = self.through(call, root, joined, way.follows(&call.args, flags));
+            let leads = |way: &Way<T>| {
+                matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
+            };
+            if let Some(view) = &view
+                && !through.as_ref().is_some_and(leads)
+            {
+                // Nobody knows where a file system without a place went, that a descriptor is of.
+                let base = way.dir.and_then(|d| bound.fds[usize::from(d)].as_ref());
+                let lost =
+                    recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());
+                let found = view.resolve(&path, false, &mut |_| None);
+                match found.path.filter(|_| !lost) {
+                    Some(place) => {
+                        bound.paths.put(i, place.into());
+                        bound.viewed.put(i, path);
+                    }
+                    None => {
+                        bound.paths.put(i, found.view.into());
+                        bound.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
+                    }
+                }
+                continue;
+            }
+            bound.paths.put(i, path);
+            if let Some(through) = through {
+                bound.through.put(i, through);
+            }
         }
     }
 
@@ -115,7 +148,7 @@ impl<T: Default> World<T> {
     }
 
     /// A descriptor in the table, or one that a call under way is closing, unless the result says that there was none.
-    fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+    pub(super) fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
         if number < 0 {
             return None;
         }
@@ -130,38 +163,6 @@ impl<T: Default> World<T> {
             .rev()
             .filter(|c| c.table == table && c.fd == number)
             .find_map(|c| c.descriptor.clone())
-    }
-}
-
-/// The descriptor of its own that a process names by a path below `/proc` or `/dev`, and the rest of the path: how C libraries do what no call does with a descriptor.
-fn own_descriptor(path: &[u8], pid: u32) -> Option<(i32, &[u8])> {
-    let rest = match path.strip_prefix(b"/dev/fd/") {
-        Some(rest) => rest,
-        None => {
-            let rest = path.strip_prefix(b"/proc/")?;
-            let end = rest.iter().position(|b| *b == b'/')?;
-            let own = matches!(&rest[..end], b"self" | b"thread-self")
-                || rest[..end] == *pid.to_string().as_bytes();
-            rest[end..].strip_prefix(b"/fd/").filter(|_| own)?
-        }
-    };
-    let end = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
-    let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-    Some((number, rest[end..].strip_prefix(b"/").unwrap_or_default()))
-}
-
-/// Whether it stands in a directory that replay makes: a stored file, or a FIFO (which `O_PATH` opens without connecting to it).
-fn has_name(file: &OpenFile) -> bool {
-    file.is_stored() || (file.file_type() == 0o010_000 && file.path.first() == Some(&b'/'))
-}
-
-/// Whether a link in the last component is followed.
-fn follows(follow: Follow, call: &Call) -> bool {
-    match follow {
-        Follow::Always => true,
-        Follow::Never => false,
-        Follow::Unless { arg, bit } => call.args[arg as usize] & bit == 0,
-        Follow::If { arg, bit } => call.args[arg as usize] & bit != 0,
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 
 pub(super) const CLONE_FS: u64 = 0x200;
 pub(super) const CLONE_FILES: u64 = 0x400;
+pub(super) const CLONE_NEWNS: u64 = 0x20000;
 
 impl<T: Default> World<T> {
     /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's end); others may share them.
@@ -42,11 +43,11 @@ impl<T: Default> World<T> {
             return;
         }
         let like = self.threads.get(&pid).or_else(|| self.threads.values().find(|t| t.pid == pid));
-        match like.map(|t| (t.table, t.fs, t.credentials.clone())) {
-            Some((table, fs, credentials)) => {
-                self.add(pid, tid, Some(table), Some(fs), credentials)
+        match like.map(|t| (t.table, t.fs, t.space, t.credentials.clone())) {
+            Some((table, fs, space, credentials)) => {
+                self.add(pid, tid, Some((table, fs, space)), credentials)
             }
-            None => self.add(pid, tid, None, None, None),
+            None => self.add(pid, tid, None, None),
         }
     }
 
@@ -54,18 +55,18 @@ impl<T: Default> World<T> {
         &mut self,
         pid: u32,
         tid: u32,
-        table: Option<u32>,
-        fs: Option<u32>,
+        has: Option<(u32, u32, u32)>,
         credentials: Option<Arc<Credentials>>,
     ) {
-        let table = table.unwrap_or_else(|| {
+        let space = has.map_or(0, |(_, _, space)| space);
+        let table = has.map(|(table, ..)| table).unwrap_or_else(|| {
             let id = self.fresh() as u32;
             self.tables.insert(id, Table { slots: BTreeMap::new(), users: 0 });
             id
         });
-        let fs = fs.unwrap_or_else(|| {
+        let fs = has.map(|(_, fs, _)| fs).unwrap_or_else(|| {
             let id = self.fresh() as u32;
-            let cwd = Arc::new(Directory { path: Box::from(*b"/"), real: T::default() });
+            let cwd = plain(b"/");
             self.groups.insert(id, Fs { cwd, root: None, umask: 0o022, users: 0 });
             id
         });
@@ -75,7 +76,7 @@ impl<T: Default> World<T> {
         if let Some(f) = self.groups.get_mut(&fs) {
             f.users += 1;
         }
-        self.threads.insert(tid, Thread { pid, table, fs, credentials });
+        self.threads.insert(tid, Thread { pid, table, fs, space, credentials });
     }
 
     fn start(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
@@ -88,10 +89,13 @@ impl<T: Default> World<T> {
         }
         self.know(ppid as u32, ptid as u32);
         let Some(parent) = self.threads.get(&(ptid as u32)) else { return gone };
-        let (table, fs, credentials) = (parent.table, parent.fs, parent.credentials.clone());
+        let (table, fs, space) = (parent.table, parent.fs, parent.space);
+        let credentials = parent.credentials.clone();
         let table = if flags & CLONE_FILES != 0 { table } else { self.copy_table(table) };
         let fs = if flags & CLONE_FS != 0 { fs } else { self.copy_fs(fs) };
-        self.add(event.pid, event.tid, Some(table), Some(fs), credentials);
+        let space = if flags & CLONE_NEWNS != 0 { self.copy_space(space) } else { space };
+        self.add(event.pid, event.tid, Some((table, fs, space)), credentials);
+        self.sweep_spaces();
         gone
     }
 
@@ -169,9 +173,9 @@ impl<T: Default> World<T> {
         let Some(fs) = self.groups.get_mut(&thread.fs) else { return };
         fs.umask = umask & 0o777;
         if let Some(path) = cwd {
-            fs.cwd = Arc::new(Directory { path: path.into(), real: T::default() });
+            fs.cwd = plain(path);
         }
-        fs.root = root.map(|path| Arc::new(Directory { path: path.into(), real: T::default() }));
+        fs.root = root.map(plain);
     }
 
     fn present(&mut self, event: &Event) {
@@ -184,7 +188,7 @@ impl<T: Default> World<T> {
                     .identity(0)
                     .or_else(|| event.pieces.iter().find_map(|p| event.identity(p.arg)))
                     .unwrap_or_default();
-                let file = self.file(path, identity, identity.status);
+                let file = self.file(path, identity, identity.status, false);
                 self.present.insert(key, file.clone());
                 file
             }
@@ -256,7 +260,14 @@ impl<T: Default> World<T> {
     }
 
     /// A new open file of what `identity` says.
-    pub(super) fn file(&mut self, path: &[u8], identity: Identity, status: u32) -> Arc<OpenFile> {
+    /// `elsewhere`: it lies on a file system that the program mounted.
+    pub(super) fn file(
+        &mut self,
+        path: &[u8],
+        identity: Identity,
+        status: u32,
+        elsewhere: bool,
+    ) -> Arc<OpenFile> {
         let key = (identity.dev, identity.ino);
         let known =
             if key == (0, 0) { None } else { self.inodes.get(&key).and_then(Weak::upgrade) };
@@ -276,6 +287,13 @@ impl<T: Default> World<T> {
                 inode
             }
         };
-        Arc::new(OpenFile::new(self.fresh(), path, identity, inode, status))
+        let id = self.fresh();
+        Arc::new(OpenFile::new(id, path, identity, inode, status, &self.mounts, elsewhere))
     }
+}
+
+/// A directory of the namespace that the recording began in.
+fn plain<T: Default>(path: &[u8]) -> Arc<Directory<T>> {
+    let (path, view) = (path.into(), path.into());
+    Arc::new(Directory { path, view, elsewhere: false, real: T::default() })
 }

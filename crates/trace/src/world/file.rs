@@ -1,5 +1,6 @@
 //! What descriptors lead to.
 
+use super::mounts::Mounts;
 use crate::record::{Identity, Seen};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -42,7 +43,10 @@ pub struct OpenFile {
     pub inode: Arc<Inode>,
     offset: AtomicU64,
     status: AtomicU32,
+    /// The process that it stands for (pidfd_open(2)); 0: none.
+    process: AtomicU32,
     stored: bool,
+    elsewhere: bool,
 }
 
 const S_IFMT: u32 = 0o170_000;
@@ -55,10 +59,14 @@ impl OpenFile {
         identity: Identity,
         inode: Arc<Inode>,
         status: u32,
+        mounts: &Mounts,
+        elsewhere: bool,
     ) -> Self {
-        let stored = matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000)
+        let stored = !elsewhere
+            && matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000)
             && !path.starts_with(b"/memfd:")
-            && !super::mounts::is_virtual_magic(identity.magic);
+            && !super::mounts::is_virtual_magic(identity.magic)
+            && !(path.first() == Some(&b'/') && mounts.is_virtual(path));
         Self {
             id,
             path: path.into(),
@@ -66,7 +74,9 @@ impl OpenFile {
             inode,
             offset: AtomicU64::new(identity.offset),
             status: AtomicU32::new(status),
+            process: AtomicU32::new(0),
             stored,
+            elsewhere,
         }
     }
     /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
@@ -76,6 +86,11 @@ impl OpenFile {
         seen.known().is_none_or(|seen| {
             self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
         })
+    }
+    /// Whether the kernel says the same of both (device and inode), as far as it says anything.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        let known = (identity.dev, identity.ino);
+        [self.inode.key, known].contains(&(0, 0)) || self.inode.key == known
     }
     /// The offset that calls without a position of their own use.
     pub fn offset(&self) -> u64 {
@@ -91,6 +106,13 @@ impl OpenFile {
     pub(super) fn set_status(&self, status: u32) {
         self.status.store(status, Relaxed);
     }
+    /// The process that it stands for, if it does.
+    pub(super) fn process(&self) -> Option<u32> {
+        Some(self.process.load(Relaxed)).filter(|pid| *pid != 0)
+    }
+    pub(super) fn set_process(&self, pid: u32) {
+        self.process.store(pid, Relaxed);
+    }
     /// Whether writes go to the file's end.
     pub fn appends(&self) -> bool {
         self.status() & O_APPEND != 0
@@ -98,6 +120,10 @@ impl OpenFile {
     /// `S_IFREG`, `S_IFDIR`, ...; 0 if it is not known, or an anonymous inode.
     pub fn file_type(&self) -> u32 {
         self.identity.mode & S_IFMT
+    }
+    /// Whether it lies on a file system that the program mounted.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
     /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
     pub fn is_stored(&self) -> bool {
@@ -115,7 +141,15 @@ mod tests {
         let file = |created| {
             let identity =
                 Identity { dev: 0x801, ino: 7, mode: 0o100_644, created, ..Identity::default() };
-            OpenFile::new(1, b"/f", identity, Arc::new(Inode::new((0x801, 7), 0)), 0)
+            OpenFile::new(
+                1,
+                b"/f",
+                identity,
+                Arc::new(Inode::new((0x801, 7), 0)),
+                0,
+                &Mounts::default(),
+                false,
+            )
         };
         let seen = |dev, ino| Seen { dev, ino, mode: 0o100_644, ..Seen::default() };
         let (told, asked) = (file(CREATED_KNOWN), file(0));
@@ -142,6 +176,10 @@ pub struct Descriptor<T> {
 pub struct Directory<T> {
     /// Its absolute path, as the recorder saw it.
     pub path: Box<[u8]>,
+    /// Its path in the mount namespace of its process ([`super::View`]).
+    pub(super) view: Box<[u8]>,
+    /// It lies on a file system that the program mounted: `path` stands for nothing.
+    pub elsewhere: bool,
     /// What the world's user attaches.
     pub real: T,
 }

@@ -66,7 +66,7 @@ impl<T: Default> World<T> {
         descriptors.resize_with(numbers.len(), || None);
         for (fd, descriptor) in numbers.into_iter().zip(descriptors) {
             let descriptor = descriptor.unwrap_or_else(|| {
-                let file = self.file(b"received", Identity::default(), 0);
+                let file = self.file(b"received", Identity::default(), 0, false);
                 self.describe(file)
             });
             self.install(call, bound, fd, descriptor, false);

@@ -62,9 +62,17 @@ impl Facts {
                     node
                 }
             }
-            Walk::At(node) => {
-                self.names.node_mut(*node).observe(&seen);
-                *node
+            Walk::At(at) => {
+                let emptied = flags & O_TRUNC != 0;
+                if emptied {
+                    seen.attributes.size = None;
+                }
+                let node = self.names.node_mut(*at);
+                node.observe(&seen);
+                if emptied && node.kind == FileType::Regular {
+                    node.truncate(0);
+                }
+                self.names.itself(*at)
             }
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
         };

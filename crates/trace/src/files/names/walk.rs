@@ -168,6 +168,16 @@ impl Names {
         Walk::At(at)
     }
 
+    /// Where the link leads that is known to stand under this path.
+    pub fn link_at(&mut self, path: &[u8]) -> Option<Vec<u8>> {
+        let slashed = self.slashed;
+        let walk = self.walk(ROOT, ROOT, path, false, Reach::Nowhere);
+        self.slashed = slashed;
+        let Walk::Place(Place { slot: Slot::Node(node), .. }) = walk else { return None };
+        let node = self.node(node);
+        node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
+    }
+
     /// Whether the file that `path` led to stands exactly there, by the path that the kernel shows: there was no link to follow.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
         let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {

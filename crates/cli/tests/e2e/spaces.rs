@@ -1,0 +1,82 @@
+//! Programs that mount file systems or change their root: names mean what they meant there. These
+//! tests want root.
+
+use crate::place::{Place, Watch};
+use crate::proof::Program;
+use crate::tracee::tracee;
+
+/// A script in a mount namespace of its own.
+fn unshared(script: &str) -> Program {
+    Program::new(["/usr/bin/unshare", "-m", "/bin/dash", "-euc", script])
+}
+
+#[test]
+fn what_is_mounted_on_a_name_is_what_it_means() {
+    unshared(
+        "mkdir -p a/sub b c; echo 1 >a/f; echo under >b/f; mount --bind a b; echo 2 >>b/f
+        cat b/f a/f; echo new >b/n; mkdir b/sub/d; ln -s b l; echo through >l/t; cat l/t
+        cd b; echo here >h; cat ../a/h; cd ..; mount --bind b/sub c; echo deep >c/deep; ls a/sub
+        mv b/n b/m; chmod 600 b/m; ln b/m b/k; rm l/t; umount b; cat b/f; echo last >>b/f
+        mkdir c/e; umount c; ls -R .; rm l",
+    )
+    .proved();
+}
+
+#[test]
+fn files_and_trees_are_mounted_too() {
+    unshared(
+        "mkdir -p t/in u v; echo a >a; echo b >b; mount --bind a b; cat b; echo more >>b; umount b
+        cat b; mount --bind t/in u; mount --rbind . v; echo x >v/u/x; cat t/in/x u/x
+        mount --make-rprivate v; mount --move u t; echo y >t/y; umount t; umount -l v; cat t/in/y",
+    )
+    .proved();
+}
+
+/// A file system of the program's own has no place in the root: what is there is left alone, and
+/// nothing of it is put below its mount point.
+#[test]
+fn file_systems_of_the_program_are_left_alone() {
+    let proved = unshared(
+        "mkdir m o; echo under >m/f; echo kept >k; mount -t tmpfs none m; echo over >m/f
+        mkdir m/d; cp k m/d/k; cat m/f m/d/k; cd m/d; echo 1 >>k; cat k ../f; cd ../..
+        ln -s m/d/k l; cat l; mkdir m/b; mount --bind o m/b; echo out >m/b/x; umount m/b
+        umount m; cat m/f o/x; rm l",
+    )
+    .proved();
+    let skipped = proved.report["skipped_by"]["mounted by the program"].as_u64().unwrap_or(0);
+    assert!(skipped > 8, "{}", proved.report);
+}
+
+#[test]
+fn nothing_leads_out_of_a_changed_root() {
+    let proved = Program::new([tracee("roots").to_str().unwrap()]).proved();
+    assert_eq!(proved.recorded.end(), (Some(0), None), "{}", proved.recorded.stderr);
+}
+
+/// As package tools do it: a tree with a shell of its own.
+#[test]
+fn a_shell_in_a_tree_of_its_own() {
+    Program::script(
+        "for f in /bin/dash /bin/cat $(ldd /bin/dash /bin/cat | grep -o '/[^ ]*' | grep -v :); do
+            mkdir -p r$(dirname $f); cp -L $f r$f
+        done; mkdir -p r/etc r/var/lib; ln -s /var/lib r/state; echo conf >r/etc/conf
+        chroot r /bin/dash -euc 'cd /state; echo 1 >db; cat /etc/conf db ../../../etc/conf
+            echo 2 >>/state/db; cd /; : >../top; cat state/db' >out; cat out r/var/lib/db; ls r",
+    )
+    .proved_with(Watch::Ebpf);
+}
+
+/// The new root is a tmpfs with trees of the old one mounted in it, as container tools have it.
+#[test]
+fn a_root_is_exchanged() {
+    let script = "mkdir new data; echo old >data/f; mount -t tmpfs none new; cd new
+        mkdir old usr bin lib lib64 work; for d in usr bin lib lib64; do mount --rbind /$d $d; done
+        mount --bind ../data work; pivot_root . old; cd /
+        echo one >>work/f; echo two >work/g; mkdir work/d; echo lost >t; cat work/f t
+        cd work/d; echo three >../h; mv ../g g; cat /work/d/g ../../work/h";
+    let proved = unshared(script).proved();
+    let place: &Place = &proved.place;
+    let again = place.path("root").join(place.work().strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(again.join("data/f")).unwrap(), "old\none\n");
+    assert!(!place.path("root/t").exists() && !place.path("root/work/f").exists());
+}
