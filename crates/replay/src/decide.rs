@@ -82,6 +82,7 @@ pub(crate) fn decide(
         match arg.kind {
             // The file is made, the socket is not.
             Kind::Fd if binds => {}
+            Kind::DirFd if !is_start(call, shape, bound, i) => {}
             Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
             kind if let Some(way) = kind.path() => {
                 let Some(path) = &bound.paths[i] else {
@@ -175,6 +176,18 @@ fn stored(descriptor: &Descriptor<Real>) -> Result<(), &'static str> {
         return Err(unstored(&descriptor.file));
     }
     descriptor.real.left_out().map_or(Ok(()), Err)
+}
+
+/// Whether a path starts from the directory descriptor in argument `i`: one that is absolute does
+/// not, and one that a link of procfs or a view of the process leads elsewhere is given otherwise.
+fn is_start(call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize) -> bool {
+    let mut from = abi::arguments(shape.uses.paths)
+        .filter(|p| shape.args[*p].kind.path().is_some_and(|way| way.dir == Some(i as u8)));
+    from.next().is_none_or(|path| {
+        bound.viewed[path].is_none()
+            && bound.through[path].is_none()
+            && call.path(path as u8).is_none_or(|path| path.first() != Some(&b'/'))
+    })
 }
 
 /// Whether what a path starts from, or leads through, is there.

@@ -46,7 +46,7 @@ fn virtual_files_are_left_alone() {
         let script = "ls -l /dev /proc/self/fd /sys/kernel >/dev/null; sync -f /dev /proc /sys
             cat /etc/mtab /proc/self/status >/dev/null; stat -L /etc/mtab >/dev/null
             ln -s /proc/self/mounts here; ln -s here there; cat there >/dev/null
-            stat -L here >/dev/null; test -s there; mv there that; cat that >/dev/null
+            stat -L here >/dev/null; test -e there; mv there that; cat that >/dev/null
             ls -l /proc/self/fd/2 /proc/self/cwd >/dev/null; test -L /proc/self/cwd
             cd /proc/self/fd; ls >/dev/null; cd /proc; cat self/stat >/dev/null; echo done";
         run(&mut place.record(&trace, &[], ["/bin/dash", "-euc", script])).ok("record");

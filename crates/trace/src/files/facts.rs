@@ -220,9 +220,14 @@ impl Facts {
             let Some(path) = found.path else { return Walk::Virtual };
             viewed = Some(path);
         }
-        let path = viewed.as_deref().unwrap_or(path);
-        let root = scene.root.filter(|_| viewed.is_none()).unwrap_or(ROOT);
+        let path = match viewed.as_deref() {
+            Some(b"/") => return Walk::At(ROOT),
+            Some(place) => &place[1..],
+            None => path,
+        };
+        let root = scene.root.unwrap_or(ROOT);
         let base = match base {
+            _ if viewed.is_some() => ROOT,
             _ if path[0] == b'/' => root,
             Some(dir) => match self.fd(scene, dir) {
                 Some(node) => node,

@@ -4,7 +4,7 @@ use super::World;
 use super::bound::Bound;
 use super::enter::position;
 use super::event::CLONE_FILES;
-use super::file::{Descriptor, Directory};
+use super::file::Descriptor;
 use super::magic::{To, Way};
 use super::mounting::ReadLink;
 use super::table::{Closing, Slot};

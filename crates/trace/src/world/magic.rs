@@ -135,10 +135,14 @@ fn has_name(file: &OpenFile) -> bool {
 /// Whether a path leads through such a link, or one that leads elsewhere in a process (`exe`,
 /// `map_files`).
 pub(super) fn is_link(path: &[u8], call: &Call) -> bool {
-    let parts: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|part| !part.is_empty()).collect();
-    link(path, call).is_some()
-        || parts.first() == Some(&&b"proc"[..])
-            && parts.iter().any(|part| matches!(*part, b"exe" | b"map_files"))
+    let mut parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
+    match parts.next() {
+        Some(b"proc") => {
+            parts.any(|part| matches!(part, b"exe" | b"map_files")) || link(path, call).is_some()
+        }
+        Some(b"dev") => link(path, call).is_some(),
+        _ => false,
+    }
 }
 
 /// Where a walk below `/` is.
