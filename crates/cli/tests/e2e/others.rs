@@ -180,7 +180,7 @@ fn a_tree_deeper_than_a_path_may_be_long() {
 #[test]
 fn below_a_working_directory_that_no_path_reaches() {
     let below = |place: &Place, command: &Command| {
-        let script = repository().join("tests/tracees/below.py");
+        let script = repository().join("tests/tracees/deep.py");
         let python = ["/usr/bin/python3", "-S", "-E"].map(OsStr::new);
         let mut all = place.command(python.into_iter().chain([script.as_os_str()]));
         all.arg(command.get_program()).args(command.get_args());
