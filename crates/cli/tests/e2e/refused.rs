@@ -32,7 +32,10 @@ fn by_a_limit_of_size() {
 /// What faults then faults now; what came short is asked for so.
 #[test]
 fn by_memory() {
-    assert_eq!(refused("memory"), 0);
+    let program = Program::new([tracee("refused").to_str().unwrap(), "memory"]);
+    let proved = program.proved_with(Watch::Ptrace);
+    assert_eq!(proved.recorded.end(), (Some(0), None), "{}", proved.recorded.stderr);
+    assert_eq!(number(&proved.report, "refused"), 0, "{:#}", proved.report);
 }
 
 /// Attributes of inodes, and an owner without capabilities.
