@@ -219,6 +219,7 @@ fn differences_are_told_in_a_row_of_reads() {
         read(&mut s, 6, b"world");
         match round {
             10 => read(&mut s, 6, b"worLd"),
+            // Its memory ended before the file did: no more is asked for.
             20 => read(&mut s, 6, b"wor"),
             30 => read(&mut s, 6, b"worlds"),
             40 => read(&mut s, 100, b"x"),
@@ -233,12 +234,11 @@ fn differences_are_told_in_a_row_of_reads() {
         }
     }
     let (_root, report) = s.run();
-    assert_eq!((report.issued, report.divergences), (202, 5), "{report:#?}");
+    assert_eq!((report.issued, report.divergences), (202, 4), "{report:#?}");
     let told: Vec<_> =
         report.shown.iter().map(|d| (d.what.as_str(), d.got.as_str(), d.file.as_str())).collect();
     let expected = [
         ("byte 3 of the data", "6c 64"),
-        ("result", "5"),
         ("result", "5"),
         ("result", "0"),
         ("result", "0"),
