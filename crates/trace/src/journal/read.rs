@@ -190,7 +190,8 @@ impl Records {
             if self.ended || !self.next_frame()? {
                 self.ended = !self.grows;
                 if self.ended {
-                    self.lose(std::mem::take(&mut self.bad));
+                    let bad = std::mem::take(&mut self.bad);
+                    self.lose(bad);
                 }
                 return Ok(None);
             }
