@@ -83,14 +83,20 @@ fn inside<T: Send>(
     let recorded = credentials(source)?;
     allow_many_descriptors();
     let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
-    std::thread::scope(|scope| {
+    let closed = root.closed().map_err(|e| Error::Root(root.path().to_owned(), e))?;
+    let done = std::thread::scope(|scope| {
         let walled = scope.spawn(|| {
             procfs::keep();
             sandbox::enter(root.as_fd())?;
             work(Path::new("/"), powers)
         });
         end(walled)
-    })
+    });
+    // What let nobody in before lets nobody in afterwards, whatever mode the trace's root has.
+    if let Some(mode) = closed {
+        root.close(mode).map_err(|e| Error::Root(root.path().to_owned(), e))?;
+    }
+    done
 }
 
 fn end<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {

@@ -450,7 +450,7 @@ impl Origination {
             let until = self.open.first().copied().unwrap_or(u64::MAX);
             while let Some(entry) = self.waiting.first_entry().filter(|e| *e.key() < until) {
                 for origin in entry.remove() {
-                    self.bytes += origin.len;
+                    self.bytes = self.bytes.saturating_add(origin.len);
                     self.writer.push(origin)?;
                 }
             }

@@ -136,6 +136,11 @@ impl Records {
         }
     }
 
+    /// Notes that records are missing: at most all that there can be.
+    fn lose(&mut self, records: u64) {
+        self.damage.records = self.damage.records.saturating_add(records);
+    }
+
     /// Notes work on so many bytes.
     fn spend(&mut self, _bytes: usize) {
         #[cfg(test)]
@@ -185,7 +190,8 @@ impl Records {
             if self.ended || !self.next_frame()? {
                 self.ended = !self.grows;
                 if self.ended {
-                    self.damage.records += std::mem::take(&mut self.bad);
+                    let bad = std::mem::take(&mut self.bad);
+                    self.lose(bad);
                 }
                 return Ok(None);
             }
@@ -201,7 +207,7 @@ impl Records {
         self.at += self.step;
         // Those that were no good had numbers, as far as anybody knows.
         let bad = std::mem::take(&mut self.bad);
-        self.damage.records += header.seq.saturating_sub(self.next).max(bad);
+        self.lose(header.seq.saturating_sub(self.next).max(bad));
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
             Some((mut piece, reference)) if known(&header, &reference.known()) => {

@@ -8,7 +8,7 @@ use super::file::{Descriptor, Inode};
 use super::magic::{To, Way};
 use super::mounting::ReadLink;
 use super::table::{Closing, Slot};
-use crate::call::Call;
+use crate::call::{Call, total};
 use crate::record::{Identity, PieceKind};
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Kind, Ret, Role, Shape, arguments};
@@ -423,7 +423,7 @@ impl<T: Default> World<T> {
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
             if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
-                let due: u64 = call.copied(&copies).map(|p| p.wanted).sum();
+                let due = total(call.copied(&copies).map(|p| p.wanted));
                 d.file.inode.grow(call.pointed(copies.to.at).unwrap_or(0).saturating_add(due));
             }
             return;
