@@ -375,16 +375,14 @@ fn scene(
     facts: &mut Facts,
 ) -> Scene {
     let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
-        if directory.elsewhere {
-            return names::ROOT;
+        if directory.real.get().is_none() && !directory.elsewhere {
+            directory.real.set(facts.at(&directory.path));
         }
-        let node = directory.real.get().unwrap_or_else(|| facts.at(&directory.path));
-        directory.real.set(Some(node));
-        node
+        directory.real.get()
     };
     let mut scene = Scene::of(call, shape, bound, &mut node);
-    scene.cwd = bound.cwd.as_deref().map(&mut node);
-    scene.root = bound.root.as_deref().map(&mut node);
+    scene.cwd = bound.cwd.as_deref().and_then(&mut node);
+    scene.root = bound.root.as_deref().and_then(&mut node);
     scene
 }
 

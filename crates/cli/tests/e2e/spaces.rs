@@ -80,3 +80,16 @@ fn a_root_is_exchanged() {
     assert_eq!(std::fs::read_to_string(again.join("data/f")).unwrap(), "old\none\n");
     assert!(!place.path("root/t").exists() && !place.path("root/work/f").exists());
 }
+
+/// In a pid namespace, numbers in procfs are others than outside: what an open came to decides.
+#[test]
+fn a_tree_with_a_procfs_of_its_own() {
+    let script = "mkdir -p r/proc r/data d; for d in usr bin lib lib64; do
+            mkdir r/$d; mount --rbind /$d r/$d; done
+        mount -t proc proc r/proc; mount --bind d r/data
+        chroot r /bin/dash -euc 'echo one >/data/1; cd /data; exec 7>two; echo zz >/proc/self/fd/7
+            cp /proc/self/cwd/1 3; rm two; echo again >/proc/self/fd/7
+            echo more >>/proc/$$/root/data/3; cat 3'; cat d/3; umount r/data; ls r/data";
+    Program::new(["/usr/bin/unshare", "-mpf", "/bin/dash", "-euc", script])
+        .proved_with(Watch::Ebpf);
+}

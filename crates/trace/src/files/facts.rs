@@ -155,12 +155,16 @@ impl Facts {
         }
     }
 
-    /// The directory that stands under this path now.
-    pub fn at(&mut self, path: &[u8]) -> NodeId {
+    /// The directory that stands under this path now; `None`: it is virtual.
+    pub fn at(&mut self, path: &[u8]) -> Option<NodeId> {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
-            Walk::At(node) => node,
-            Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
-            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => ROOT,
+            Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
+            Walk::Place(place) => {
+                Some(self.names.present(&place, &Seen::kind(FileType::Directory)))
+                    .filter(|node| !self.names.node(*node).is_virtual)
+            }
+            Walk::Virtual => None,
+            Walk::Stopped(..) | Walk::Blocked => Some(ROOT),
         }
     }
 
@@ -273,7 +277,10 @@ impl Facts {
                 Some(node) => node,
                 None => return Walk::Blocked,
             },
-            None => scene.cwd.unwrap_or(ROOT),
+            None => match scene.cwd {
+                Some(cwd) => cwd,
+                None => return Walk::Virtual,
+            },
         };
         let follow = follow(path);
         let opened = call.identity(RESULT).filter(|(identity, real)| {

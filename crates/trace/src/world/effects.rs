@@ -324,8 +324,9 @@ impl<T: Default> World<T> {
     ) {
         let another = match bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
             Some((To::File(descriptor), b"")) => !descriptor.file.is_of(identity),
+            // A link there may have led out of what the program mounted.
+            Some((To::Elsewhere, _)) | None => true,
             Some(_) => return,
-            None => true,
         };
         let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
         let magic = bound.paths[i].as_deref().is_some_and(|path| super::magic::is_link(path, call));
