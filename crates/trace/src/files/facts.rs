@@ -54,6 +54,8 @@ pub struct Facts {
     pub outside: outside::Outside,
     /// Initial content found and not yet taken away.
     pub origins: Vec<Origin>,
+    /// Where the live file system shows what the program has mounted.
+    pub covered: Vec<Vec<u8>>,
 }
 
 /// A path argument and where it leads.
@@ -79,6 +81,7 @@ impl Facts {
             doubts: Vec::new(),
             outside: outside::Outside::default(),
             origins: Vec::new(),
+            covered: Vec::new(),
         }
     }
 
