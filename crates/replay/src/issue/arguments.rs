@@ -1,7 +1,7 @@
 //! A recorded call's arguments in this process: each translated by its kind, and nothing else.
 
 use super::scratch::{MOST, Room};
-use super::{Real, Scratch, procfs, raw};
+use super::{Real, Scratch, paths, procfs, raw};
 use abi::{AT_FDCWD, Effect, Form, Kind, Len, Ret, Shape};
 use std::sync::Arc;
 use trace::record::{PieceKind, UNREADABLE};
