@@ -157,7 +157,15 @@ pub fn infer(
     };
     let watched = facts.names.watched;
     let names = &mut facts.names;
-    let manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let mut manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let covers = |point: &Vec<u8>, path: &[u8]| {
+        path.strip_prefix(&point[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    for row in &mut manifest.rows {
+        if facts.covered.iter().any(|point| covers(point, &row.path)) {
+            row.last = Final::Unknown("the program left something mounted there".to_owned());
+        }
+    }
     let changes = facts.changes();
     if !changes.is_empty() {
         outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
@@ -317,6 +325,7 @@ fn follow(
         }
     }
     facts.settle_doubts();
+    facts.covered = world.mounted();
     Ok((facts, unrecorded))
 }
 

@@ -19,6 +19,7 @@ mod links;
 mod magic;
 mod mounting;
 mod mounts;
+mod opening;
 mod passed;
 mod path;
 mod spaces;

@@ -84,6 +84,11 @@ impl Space {
         }
     }
 
+    /// Where something is mounted.
+    pub(super) fn points(&self) -> impl Iterator<Item = &[u8]> {
+        self.mounts.iter().map(|mount| &mount.point[..])
+    }
+
     /// A view path that stands for this one: that through the closest mount.
     pub(super) fn view_of(&self, path: &[u8]) -> Vec<u8> {
         let through = |m: &Mount| {
