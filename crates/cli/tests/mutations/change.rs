@@ -169,7 +169,8 @@ impl Frames {
         for _ in 0..=random.below(4) {
             let at = random.below(self.0.len() as u64) as usize;
             let frame = &mut self.0[at];
-            if frame.len() <= HEAD {
+            // Damage may have left less than a word.
+            if frame.len() < HEAD + 8 {
                 continue;
             }
             let words = (frame.len() - HEAD) as u64 / 8;
