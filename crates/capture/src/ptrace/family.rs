@@ -77,7 +77,9 @@ impl Tracer {
             let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
             match origin {
                 Origin::Maker(maker) => {
-                    let known = maker.making.is_thread() || dying == Some(maker.tid);
+                    let known = maker.making.is_thread()
+                        || dying == Some(maker.tid)
+                        || self.threads.contains_key(&maker.tid);
                     self.missing.births += u64::from(!known);
                     self.born(child.tid, &maker, self.filters, Some(child));
                 }
@@ -192,12 +194,11 @@ impl Tracer {
                 let early = self.births.told(child);
                 self.born(child, &maker, filtered, early);
             }
-            // There is none, or it is a thread, or another one's child (CLONE_PARENT).
+            // There is none, or it is a thread, or another one's child (CLONE_PARENT). Its maker
+            // cannot tell any more; the first thread of a process does not even end before others.
             None => {
                 maker.making.told = false;
-                if let Some(thread) = self.threads.get_mut(&maker.tid) {
-                    thread.making = Some(maker.making);
-                }
+                self.births.maker_died(maker);
             }
         }
     }
