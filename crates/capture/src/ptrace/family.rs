@@ -71,8 +71,11 @@ impl Tracer {
     pub fn release_orphans(&mut self, dying: Option<i32>) {
         while self.births.waits() {
             let (threads, joining) = (&self.threads, &self.joining);
-            let may_tell =
-                |time| threads.values().any(|t| t.may_tell(time) || joining.contains_key(&t.pid));
+            let may_tell = |time| {
+                threads.values().any(|t| {
+                    joining.contains_key(&t.pid) || (t.may_tell(time) && !present::is_dead(t.tid))
+                })
+            };
             let process = |tid| present::status_number(tid, PROCESS);
             let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
             match origin {
