@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static void note(const char *name) {
-	int fd = open(name, O_CREAT | O_WRONLY | O_EXCL, 0644);
+	int fd = open(name, O_CREAT | O_WRONLY, 0644);
 	if (write(fd, name, strlen(name)) < 0 || close(fd))
 		_exit(89);
 }
@@ -61,6 +61,26 @@ int main(int argc, char **argv) {
 		kill(maker, SIGKILL);
 		int status, first = wait(&status);
 		return first > 0 && wait(&status) > 0 ? 0 : 90;
+	}
+	if (argc > 1 && !strcmp(argv[1], "storm")) {
+		/* Processes that are killed at any moment of making threads and processes. */
+		for (int k = 0; k < 60; k++) {
+			pid_t maker = fork();
+			if (maker == 0) {
+				pthread_t a, b;
+				pthread_create(&a, NULL, thread, "/dev/null");
+				pthread_create(&b, NULL, thread, "/dev/null");
+				if (fork() == 0)
+					_exit(0);
+				for (;;)
+					pause();
+			}
+			usleep(k * 37 % 1500);
+			kill(maker, SIGKILL);
+		}
+		while (wait(NULL) > 0)
+			;
+		return 0;
 	}
 	pthread_t t[2];
 	pthread_create(&t[0], NULL, thread, "by-thread-1");

@@ -74,6 +74,14 @@ pub(crate) fn threads(pid: i32) -> std::io::Result<impl Iterator<Item = i32>> {
         .filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
 }
 
+/// Whether a thread has ended, though nobody may have been told: the first thread of a process is a
+/// zombie until the others have ended.
+pub(crate) fn is_dead(tid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|l| l.strip_prefix("State:")).unwrap_or("X");
+    state.trim_start().starts_with(['Z', 'X'])
+}
+
 /// The children of a thread, if the kernel tells (`CONFIG_PROC_CHILDREN`).
 pub(crate) fn children(pid: i32, tid: i32) -> Vec<i32> {
     std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"))

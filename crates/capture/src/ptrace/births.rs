@@ -32,7 +32,7 @@ pub(super) struct Maker {
 /// Where a child came from whose maker cannot tell any more.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// One dead maker asked for it; or several did, in the same way.
+    /// One dead maker asked for it; or several of one process did, in the same way.
     Maker(Maker),
     /// There is no such maker, or there are several that asked for different things.
     Unknown,
@@ -115,8 +115,8 @@ impl<H> Births<H> {
         };
         let fitting: Vec<usize> = (0..self.dead.len()).filter(|at| fits(&self.dead[*at])).collect();
         let Some(first) = fitting.first() else { return Origin::Unknown };
-        let flags = self.dead[*first].making.flags;
-        if fitting.iter().any(|at| self.dead[*at].making.flags != flags) {
+        let how = |at: usize| (self.dead[at].pid, self.dead[at].making.flags);
+        if fitting.iter().any(|at| how(*at) != how(*first)) {
             return Origin::Unknown;
         }
         Origin::Maker(self.dead.remove(*first))

@@ -71,13 +71,18 @@ impl Tracer {
     pub fn release_orphans(&mut self, dying: Option<i32>) {
         while self.births.waits() {
             let (threads, joining) = (&self.threads, &self.joining);
-            let may_tell =
-                |time| threads.values().any(|t| t.may_tell(time) || joining.contains_key(&t.pid));
+            let may_tell = |time| {
+                threads.values().any(|t| {
+                    joining.contains_key(&t.pid) || (t.may_tell(time) && !present::is_dead(t.tid))
+                })
+            };
             let process = |tid| present::status_number(tid, PROCESS);
             let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
             match origin {
                 Origin::Maker(maker) => {
-                    let known = maker.making.is_thread() || dying == Some(maker.tid);
+                    let known = maker.making.is_thread()
+                        || dying == Some(maker.tid)
+                        || self.threads.contains_key(&maker.tid);
                     self.missing.births += u64::from(!known);
                     self.born(child.tid, &maker, self.filters, Some(child));
                 }
@@ -192,12 +197,11 @@ impl Tracer {
                 let early = self.births.told(child);
                 self.born(child, &maker, filtered, early);
             }
-            // There is none, or it is a thread, or another one's child (CLONE_PARENT).
+            // There is none, or it is a thread, or another one's child (CLONE_PARENT). Its maker
+            // cannot tell any more; the first thread of a process does not even end before others.
             None => {
                 maker.making.told = false;
-                if let Some(thread) = self.threads.get_mut(&maker.tid) {
-                    thread.making = Some(maker.making);
-                }
+                self.births.maker_died(maker);
             }
         }
     }

@@ -67,6 +67,24 @@ fn a_maker_that_never_tells() {
     }
 }
 
+/// Processes that are killed while they make threads and processes, at any moment: all that was made
+/// is born and ends, and nobody is waited for who cannot come.
+#[test]
+fn makers_that_are_killed_at_any_moment() {
+    let program = tracee("births");
+    for options in [&[][..], &["--late-births", "1"]] {
+        let place = Place::new();
+        let trace = place.trace("t");
+        run(&mut place.record(&trace, options, [program.to_str().unwrap(), "storm"])).ok("record");
+        let info = place.info(&trace);
+        let reasons = info["reasons"].to_string();
+        assert!(
+            info["verdict"] == "complete" || reasons.contains("nobody could tell any more"),
+            "{options:?}: {info}"
+        );
+    }
+}
+
 /// Children that ask not to be traced: recorded, and they do not notice.
 #[test]
 fn children_that_ask_not_to_be_traced() {
