@@ -106,6 +106,18 @@ fn status_flags_keep_their_order() {
     }
 }
 
+/// Flags that change while others use the file: what differs is a race, in every order.
+#[test]
+fn flags_that_change_under_use_are_races() {
+    for flag in ["direct", "append"] {
+        let place = Place::new();
+        let trace = recorded(&place, &[tracee("flips").to_str().unwrap(), flag]);
+        for order in ["overlap", "resource", "strict", "thread"] {
+            replayed(&place, &trace, 1, &["--order", order]);
+        }
+    }
+}
+
 /// A call that takes neither a name nor a descriptor is made where its thread is.
 #[test]
 fn each_thread_knows_where_it_is() {

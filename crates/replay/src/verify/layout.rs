@@ -104,3 +104,18 @@ pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> O
         |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
     (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_set_are_left_out() {
+        let xfs = b"user.a\0system.posix_acl_access\0trusted.SGI_ACL_FILE\0security.selinux\0";
+        let ext4 = b"system.posix_acl_access\0user.a\0";
+        assert_eq!(names("list", xfs, ext4), None);
+        assert!(names("list", xfs, b"user.a\0").is_some());
+        assert!(made_up(b"trusted.overlay.opaque").is_none());
+        assert!(made_up(b"security.capability").is_none());
+    }
+}
