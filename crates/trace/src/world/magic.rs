@@ -117,7 +117,8 @@ impl<T: Default> World<T> {
 
     /// The thread with this number, or one of the process with it.
     fn task(&self, number: u32) -> Option<&super::Thread> {
-        self.threads.get(&number).or_else(|| self.threads.values().find(|t| t.pid == number))
+        let other = || self.threads.get(&self.threads.of(number).next()?);
+        self.threads.get(&number).or_else(other)
     }
 
     /// The descriptor `fd` of the process or thread `task`.

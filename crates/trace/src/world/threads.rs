@@ -46,6 +46,16 @@ impl Threads {
         Some(thread)
     }
 
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (&u32, &Thread)> {
+        self.all.iter()
+    }
+
+    /// All of them.
+    pub fn values(&self) -> impl Iterator<Item = &Thread> {
+        self.all.values()
+    }
+
     /// The numbers of a process's threads, in order.
     pub fn of(&self, pid: u32) -> impl Iterator<Item = u32> {
         self.of.get(&pid).into_iter().flatten().copied()
