@@ -83,6 +83,7 @@ fn bare(text: &str) -> &str {
     name.map_or(text, |(_, from, _)| &text[..from])
 }
 
+const FUTEX_PRIVATE: u64 = 0x80;
 const MODES: [(&str, u64); 7] = [
     ("S_IFREG", 0o100_000),
     ("S_IFDIR", 0o040_000),
@@ -92,7 +93,23 @@ const MODES: [(&str, u64); 7] = [
     ("S_IFIFO", 0o010_000),
     ("S_IFSOCK", 0o140_000),
 ];
-const BITS: [(&str, u64); 27] = [
+const BITS: [(&str, u64); 43] = [
+    ("RLIM64_INFINITY", u64::MAX),
+    ("RLIM_INFINITY", u64::MAX),
+    ("SIG_DFL", 0),
+    ("SIG_IGN", 1),
+    ("EXT2_SUPER_MAGIC", 0xef53),
+    ("TMPFS_MAGIC", 0x0102_1994),
+    ("PROC_SUPER_MAGIC", 0x9fa0),
+    ("SYSFS_MAGIC", 0x6265_6572),
+    ("XFS_SUPER_MAGIC", 0x5846_5342),
+    ("BTRFS_SUPER_MAGIC", 0x9123_683e),
+    ("OVERLAYFS_SUPER_MAGIC", 0x794c_7630),
+    ("ST_VALID", 0x20),
+    ("ST_RELATIME", 0x1000),
+    ("ST_RDONLY", 1),
+    ("ST_NOSUID", 2),
+    ("ST_NODEV", 4),
     ("AT_STATX_SYNC_AS_STAT", 0),
     ("S_ISUID", 0o4000),
     ("S_ISGID", 0o2000),
@@ -152,7 +169,11 @@ pub(super) fn words(text: &str, set: Option<&Flags>) -> u64 {
 
 /// The sum of the words that mean something, and whether all do.
 fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
-    let words = bare(text).split('|').map(str::trim);
+    let text = bare(text).trim();
+    if text.is_empty() {
+        return (0, false);
+    }
+    let words = text.split('|').map(str::trim);
     words.fold((0, true), |(sum, all), word| match plain(word).or_else(|| named(word, set)) {
         Some(v) => (sum | v, all),
         None => (sum, false),
@@ -160,6 +181,10 @@ fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
 }
 
 fn plain(word: &str) -> Option<u64> {
+    // `|0x100`: with `-X raw` a name of no bits is nothing.
+    if word.is_empty() {
+        return Some(0);
+    }
     if let Some(hex) = word.strip_prefix("0x") {
         return u64::from_str_radix(hex, 16).ok();
     }
@@ -185,6 +210,10 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
         );
     }
     let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
+    // Operations of futex(2) that their process keeps to itself.
+    if let Some(operation) = word.strip_suffix("_PRIVATE").filter(|_| set.is_some()) {
+        return named(operation, set).map(|v| v | FUTEX_PRIVATE);
+    }
     let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
     known.or_else(|| MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v))
 }
@@ -314,13 +343,27 @@ fn memory(told: &mut Told, arg: usize, kind: Kind, layout: &Layout, text: &str) 
     let done = match kind {
         // What stands behind it is what the call put elsewhere (clone3).
         Kind::In(..) => put(before, false),
-        Kind::InOut(..) => put(before, false).and_then(|()| put(after.unwrap_or(before), true)),
+        // What it found is told, and not what it asked for (F_GETLK).
+        Kind::InOut(..) if after.is_none() && found(layout) => {
+            let _told = put(before, true);
+            told.pointer_if_none(arg);
+            return Taken::Untold;
+        }
+        Kind::InOut(..) => {
+            put(before, false).and_then(|()| after.map_or(Some(()), |after| put(after, true)))
+        }
         _ => put(after.unwrap_or(before), true),
     };
     match done {
         Some(()) => Taken::Whole,
         None => address(told, arg, before),
     }
+}
+
+/// Whether all of a struct is what the system fills in.
+fn found(layout: &Layout) -> bool {
+    let system = |f: &abi::Field| matches!(f.is, abi::Is::Host | abi::Is::Pid);
+    layout.fields.len() > 1 && layout.fields.iter().all(system)
 }
 
 /// `[0] => [11]`: before and after.
