@@ -13,6 +13,7 @@ pub(crate) mod scan;
 mod split;
 mod taking;
 pub(crate) mod value;
+mod words;
 
 pub use import::import;
 pub use line::{Body, Line, is_strace};

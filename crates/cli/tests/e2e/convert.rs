@@ -2,7 +2,7 @@
 
 use crate::place::{Place, Watch, number};
 use crate::run::run;
-use crate::tracee::repository;
+use crate::tracee::{repository, tracee};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -208,6 +208,26 @@ fn strace_tells_the_same() {
             assert_eq!(theirs, ours);
         }
         assert_eq!(theirs.len(), ours.len());
+    }
+}
+
+/// A program that works below directory descriptors, logged in each style of constants: sound,
+/// complete, and the same tree.
+#[test]
+fn strace_tells_the_same_in_every_style() {
+    let place = Place::new();
+    let (work, program) = (place.work(), tracee("below"));
+    for style in ["raw", "abbrev", "verbose"] {
+        run(Command::new("sh").arg("-c").arg("rm -rf ./*").current_dir(&work)).ok("rm");
+        let (log, trace) = (place.path(&format!("{style}.log")), place.trace(style));
+        let names = ["-f", "-X", style, "-ttt", "-T", "-y", "-xx", "-v", "-s", "999999", "-o"];
+        run(place.command(["strace"]).args(names).arg(&log).arg(&program)).ok("strace");
+        let said = convert(&place, &[], &log, &trace);
+        assert!(!said.contains("incomplete"), "{style}: {said}");
+        run(place.reanimator(["verify"]).arg(&trace)).ok("verify");
+        let left = tree(&work);
+        let (root, _) = replayed(&place, &trace, &format!("root-{style}"));
+        assert_eq!(tree(&root.join(work.strip_prefix("/").unwrap())), left, "{style}");
     }
 }
 

@@ -3,9 +3,10 @@
 use super::form;
 use super::scan::{Scan, Sign, quote_end};
 pub(crate) use super::split::split;
+use super::words::sum;
+pub(super) use super::words::words;
+pub(crate) use super::words::{errno, number, signal};
 use abi::{Flags, Form, Kind, Layout};
-use ahash::HashMap;
-use std::sync::LazyLock;
 use trace::Told;
 use trace::record::PieceKind;
 
@@ -72,121 +73,6 @@ pub(crate) fn path(text: &str) -> Option<(Vec<u8>, bool)> {
     let (_, from, end) = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named)?;
     let name = text[from + 1..end - 1].split('<').next()?;
     Some((unescape(name.as_bytes()), text[end..].starts_with("(deleted)")))
-}
-
-/// A number without the name that stands behind it.
-fn bare(text: &str) -> &str {
-    if !text.contains('<') {
-        return text;
-    }
-    let name = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named);
-    name.map_or(text, |(_, from, _)| &text[..from])
-}
-
-const MODES: [(&str, u64); 7] = [
-    ("S_IFREG", 0o100_000),
-    ("S_IFDIR", 0o040_000),
-    ("S_IFLNK", 0o120_000),
-    ("S_IFCHR", 0o020_000),
-    ("S_IFBLK", 0o060_000),
-    ("S_IFIFO", 0o010_000),
-    ("S_IFSOCK", 0o140_000),
-];
-const BITS: [(&str, u64); 27] = [
-    ("AT_STATX_SYNC_AS_STAT", 0),
-    ("S_ISUID", 0o4000),
-    ("S_ISGID", 0o2000),
-    ("S_ISVTX", 0o1000),
-    ("S_IALLUGO", 0o7777),
-    ("S_IRWXUGO", 0o777),
-    ("S_IRUGO", 0o444),
-    ("S_IWUGO", 0o222),
-    ("S_IXUGO", 0o111),
-    ("S_IRWXU", 0o700),
-    ("S_IRUSR", 0o400),
-    ("S_IWUSR", 0o200),
-    ("S_IXUSR", 0o100),
-    ("S_IRWXG", 0o70),
-    ("S_IRGRP", 0o40),
-    ("S_IWGRP", 0o20),
-    ("S_IXGRP", 0o10),
-    ("S_IRWXO", 0o7),
-    ("S_IROTH", 0o4),
-    ("S_IWOTH", 0o2),
-    ("S_IXOTH", 0o1),
-    ("UTIME_NOW", 0x3fff_ffff),
-    ("UTIME_OMIT", 0x3fff_fffe),
-    ("AT_FDCWD", -100i64 as u64),
-    ("NULL", 0),
-    ("INT_MAX", i32::MAX as u64),
-    ("SIGCHLD", 17),
-];
-
-/// A number in any of strace's forms; names are those of `set`. `None`: something of it means nothing.
-pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
-    let text = bare(text).trim();
-    let plain = text.trim_start_matches('~');
-    let negated = (text.len() - plain.len()) % 2 == 1;
-    let (sum, all) = match plain.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
-        Some(signals) if set.is_some() => (signal_set(signals)?, true),
-        _ => sum(plain, set),
-    };
-    all.then_some(if negated { !sum } else { sum })
-}
-
-/// `INT TERM RTMIN RT_1`, the bits of a signal set.
-fn signal_set(text: &str) -> Option<u64> {
-    text.split_ascii_whitespace().try_fold(0, |set, word| {
-        let number = match word {
-            "RTMIN" => 32,
-            word => signal(&format!("SIG{word}"))?,
-        };
-        Some(set | 1 << (number - 1))
-    })
-}
-
-/// The sum of those words that mean something.
-pub(super) fn words(text: &str, set: Option<&Flags>) -> u64 {
-    sum(text, set).0
-}
-
-/// The sum of the words that mean something, and whether all do.
-fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
-    let words = bare(text).split('|').map(str::trim);
-    words.fold((0, true), |(sum, all), word| match plain(word).or_else(|| named(word, set)) {
-        Some(v) => (sum | v, all),
-        None => (sum, false),
-    })
-}
-
-fn plain(word: &str) -> Option<u64> {
-    if let Some(hex) = word.strip_prefix("0x") {
-        return u64::from_str_radix(hex, 16).ok();
-    }
-    if word.len() > 1 && word.starts_with('0') && word.bytes().all(|b| b.is_ascii_digit()) {
-        return u64::from_str_radix(word, 8).ok();
-    }
-    if word.contains('*') {
-        let mut factors = word.split('*').map(|f| plain(f).filter(|_| !f.is_empty()));
-        return factors.try_fold(1u64, |product, factor| product.checked_mul(factor?));
-    }
-    if let Some((one, bit)) = word.split_once("<<") {
-        return plain(one)?.checked_shl(plain(bit)?.try_into().ok()?);
-    }
-    word.parse::<u64>().ok().or_else(|| word.parse::<i64>().ok().map(i64::cast_unsigned))
-}
-
-fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
-    if let Some(inside) = word.strip_prefix("makedev(").and_then(|w| w.strip_suffix(')')) {
-        let (major, minor) = inside.split_once(',')?;
-        let (major, minor) = (plain(major.trim())?, plain(minor.trim())?);
-        return Some(
-            minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32,
-        );
-    }
-    let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
-    let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
-    known.or_else(|| MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v))
 }
 
 /// What became of an argument.
@@ -314,13 +200,27 @@ fn memory(told: &mut Told, arg: usize, kind: Kind, layout: &Layout, text: &str) 
     let done = match kind {
         // What stands behind it is what the call put elsewhere (clone3).
         Kind::In(..) => put(before, false),
-        Kind::InOut(..) => put(before, false).and_then(|()| put(after.unwrap_or(before), true)),
+        // What it found is told, and not what it asked for (F_GETLK).
+        Kind::InOut(..) if after.is_none() && found(layout) => {
+            let _told = put(before, true);
+            told.pointer_if_none(arg);
+            return Taken::Untold;
+        }
+        Kind::InOut(..) => {
+            put(before, false).and_then(|()| after.map_or(Some(()), |after| put(after, true)))
+        }
         _ => put(after.unwrap_or(before), true),
     };
     match done {
         Some(()) => Taken::Whole,
         None => address(told, arg, before),
     }
+}
+
+/// Whether all of a struct is what the system fills in.
+fn found(layout: &Layout) -> bool {
+    let system = |f: &abi::Field| matches!(f.is, abi::Is::Host | abi::Is::Pid);
+    layout.fields.len() > 1 && layout.fields.iter().all(system)
 }
 
 /// `[0] => [11]`: before and after.
@@ -363,29 +263,6 @@ pub(super) fn translated(after: &str) -> Option<u32> {
     let (_, comment) = after.split_once("/* ")?;
     let (number, rest) = comment.split_once(' ')?;
     rest.starts_with("in strace's PID NS */").then(|| number.parse().ok())?
-}
-
-/// The error of this name.
-pub(crate) fn errno(name: &str) -> Option<i64> {
-    static ERRORS: LazyLock<HashMap<String, i64>> = LazyLock::new(|| {
-        let mut errors: HashMap<String, i64> = (1..4096)
-            .filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e))))
-            .collect();
-        errors.extend(
-            (512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))),
-        );
-        errors
-    });
-    ERRORS.get(name).copied()
-}
-
-/// The number of the signal of this name.
-pub(crate) fn signal(name: &str) -> Option<u64> {
-    (1..=64).find(|n| {
-        let mut text = String::new();
-        abi::print::signal_name(*n, &mut text);
-        text == name
-    })
 }
 
 fn scalar(told: &mut Told, arg: usize, text: &str, set: Option<&Flags>) -> Taken {

@@ -8,6 +8,7 @@ use crate::world::{Bound, lexical};
 use abi::{Is, Kind, Role, Shape};
 
 const O_DIRECTORY: u32 = 0o200_000;
+const O_TMPFILE: u32 = 0o20_200_000;
 const O_CREAT: u32 = 0o100;
 const O_EXCL: u32 = 0o200;
 const O_TRUNC: u32 = 0o1000;
@@ -64,6 +65,10 @@ impl Files {
                 },
                 clean,
             );
+        }
+        // A file without a name, in the directory that has this one.
+        if flags & O_TMPFILE == O_TMPFILE {
+            return self.nameless(&[&clean, &b"/#"[..]].concat());
         }
         let ends_as_directory = path.ends_with(b"/")
             || path.ends_with(b"/.")

@@ -1,0 +1,186 @@
+//! Numbers, and words that stand for numbers.
+
+use super::scan::{Scan, Sign};
+use abi::Flags;
+use ahash::HashMap;
+use std::sync::LazyLock;
+
+/// A number without the name that stands behind it.
+fn bare(text: &str) -> &str {
+    if !text.contains('<') {
+        return text;
+    }
+    let name = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named);
+    name.map_or(text, |(_, from, _)| &text[..from])
+}
+
+const FUTEX_PRIVATE: u64 = 0x80;
+const MODES: [(&str, u64); 7] = [
+    ("S_IFREG", 0o100_000),
+    ("S_IFDIR", 0o040_000),
+    ("S_IFLNK", 0o120_000),
+    ("S_IFCHR", 0o020_000),
+    ("S_IFBLK", 0o060_000),
+    ("S_IFIFO", 0o010_000),
+    ("S_IFSOCK", 0o140_000),
+];
+const BITS: [(&str, u64); 53] = [
+    ("STATX_ATTR_COMPRESSED", 0x4),
+    ("STATX_ATTR_IMMUTABLE", 0x10),
+    ("STATX_ATTR_APPEND", 0x20),
+    ("STATX_ATTR_NODUMP", 0x40),
+    ("STATX_ATTR_ENCRYPTED", 0x800),
+    ("STATX_ATTR_AUTOMOUNT", 0x1000),
+    ("STATX_ATTR_MOUNT_ROOT", 0x2000),
+    ("STATX_ATTR_VERITY", 0x10_0000),
+    ("STATX_ATTR_DAX", 0x20_0000),
+    ("STATX_ATTR_WRITE_ATOMIC", 0x40_0000),
+    ("RLIM64_INFINITY", u64::MAX),
+    ("RLIM_INFINITY", u64::MAX),
+    ("SIG_DFL", 0),
+    ("SIG_IGN", 1),
+    ("EXT2_SUPER_MAGIC", 0xef53),
+    ("TMPFS_MAGIC", 0x0102_1994),
+    ("PROC_SUPER_MAGIC", 0x9fa0),
+    ("SYSFS_MAGIC", 0x6265_6572),
+    ("XFS_SUPER_MAGIC", 0x5846_5342),
+    ("BTRFS_SUPER_MAGIC", 0x9123_683e),
+    ("OVERLAYFS_SUPER_MAGIC", 0x794c_7630),
+    ("ST_VALID", 0x20),
+    ("ST_RELATIME", 0x1000),
+    ("ST_RDONLY", 1),
+    ("ST_NOSUID", 2),
+    ("ST_NODEV", 4),
+    ("AT_STATX_SYNC_AS_STAT", 0),
+    ("S_ISUID", 0o4000),
+    ("S_ISGID", 0o2000),
+    ("S_ISVTX", 0o1000),
+    ("S_IALLUGO", 0o7777),
+    ("S_IRWXUGO", 0o777),
+    ("S_IRUGO", 0o444),
+    ("S_IWUGO", 0o222),
+    ("S_IXUGO", 0o111),
+    ("S_IRWXU", 0o700),
+    ("S_IRUSR", 0o400),
+    ("S_IWUSR", 0o200),
+    ("S_IXUSR", 0o100),
+    ("S_IRWXG", 0o70),
+    ("S_IRGRP", 0o40),
+    ("S_IWGRP", 0o20),
+    ("S_IXGRP", 0o10),
+    ("S_IRWXO", 0o7),
+    ("S_IROTH", 0o4),
+    ("S_IWOTH", 0o2),
+    ("S_IXOTH", 0o1),
+    ("UTIME_NOW", 0x3fff_ffff),
+    ("UTIME_OMIT", 0x3fff_fffe),
+    ("AT_FDCWD", -100i64 as u64),
+    ("NULL", 0),
+    ("INT_MAX", i32::MAX as u64),
+    ("SIGCHLD", 17),
+];
+
+/// A number in any of strace's forms; names are those of `set`. `None`: something of it means nothing.
+pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
+    let text = bare(text).trim();
+    let plain = text.trim_start_matches('~');
+    let negated = (text.len() - plain.len()) % 2 == 1;
+    let (sum, all) = match plain.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        Some(signals) if set.is_some() => (signal_set(signals)?, true),
+        _ => sum(plain, set),
+    };
+    all.then_some(if negated { !sum } else { sum })
+}
+
+/// `INT TERM RTMIN RT_1`, the bits of a signal set.
+fn signal_set(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().try_fold(0, |set, word| {
+        let number = match word {
+            "RTMIN" => 32,
+            word => signal(&format!("SIG{word}"))?,
+        };
+        Some(set | 1 << (number - 1))
+    })
+}
+
+/// The sum of those words that mean something.
+pub(super) fn words(text: &str, set: Option<&Flags>) -> u64 {
+    sum(text, set).0
+}
+
+/// The sum of the words that mean something, and whether all do.
+pub(super) fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
+    let text = bare(text).trim();
+    if text.is_empty() {
+        return (0, false);
+    }
+    let words = text.split('|').map(str::trim);
+    words.fold((0, true), |(sum, all), word| match plain(word).or_else(|| named(word, set)) {
+        Some(v) => (sum | v, all),
+        None => (sum, false),
+    })
+}
+
+fn plain(word: &str) -> Option<u64> {
+    // `|0x100`: with `-X raw` a name of no bits is nothing.
+    if word.is_empty() {
+        return Some(0);
+    }
+    if let Some(hex) = word.strip_prefix("0x") {
+        return u64::from_str_radix(hex, 16).ok();
+    }
+    if word.len() > 1 && word.starts_with('0') && word.bytes().all(|b| b.is_ascii_digit()) {
+        return u64::from_str_radix(word, 8).ok();
+    }
+    if word.contains('*') {
+        let mut factors = word.split('*').map(|f| plain(f).filter(|_| !f.is_empty()));
+        return factors.try_fold(1u64, |product, factor| product.checked_mul(factor?));
+    }
+    if let Some((one, bit)) = word.split_once("<<") {
+        return plain(one)?.checked_shl(plain(bit)?.try_into().ok()?);
+    }
+    word.parse::<u64>().ok().or_else(|| word.parse::<i64>().ok().map(i64::cast_unsigned))
+}
+
+fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
+    if let Some(inside) = word.strip_prefix("makedev(").and_then(|w| w.strip_suffix(')')) {
+        let (major, minor) = inside.split_once(',')?;
+        let (major, minor) = (plain(major.trim())?, plain(minor.trim())?);
+        return Some(
+            minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32,
+        );
+    }
+    let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
+    let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
+    // Operations of futex(2) that their process keeps to itself.
+    let private = || {
+        let operation = word.strip_suffix("_PRIVATE")?;
+        let (_, names) = set?.field?;
+        names.iter().find(|(_, name)| *name == operation).map(|(v, _)| v | FUTEX_PRIVATE)
+    };
+    let known = known.or_else(private).or_else(|| of(abi::flags::file::STATX_MASK.bits));
+    known.or_else(|| MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v))
+}
+
+/// The error of this name.
+pub(crate) fn errno(name: &str) -> Option<i64> {
+    static ERRORS: LazyLock<HashMap<String, i64>> = LazyLock::new(|| {
+        let mut errors: HashMap<String, i64> = (1..4096)
+            .filter_map(|e| Some((abi::errno_name(e)?.to_owned(), i64::from(e))))
+            .collect();
+        errors.extend(
+            (512..=516).filter_map(|e| Some((abi::print::restart(e)?.0.to_owned(), i64::from(e)))),
+        );
+        errors
+    });
+    ERRORS.get(name).copied()
+}
+
+/// The number of the signal of this name.
+pub(crate) fn signal(name: &str) -> Option<u64> {
+    (1..=64).find(|n| {
+        let mut text = String::new();
+        abi::print::signal_name(*n, &mut text);
+        text == name
+    })
+}
