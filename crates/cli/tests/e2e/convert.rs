@@ -231,13 +231,14 @@ fn there_and_back() {
 }
 
 /// Names below directory descriptors, whose directories move: out to DataSeries, in again, and the
-/// same tree, whether or not the directory at the start is told. What was left out is not forgotten.
+/// same tree, whether or not the directory at the start is told. What was left out is known.
 #[test]
 fn names_below_descriptors_come_back() {
     Place::each(|place| {
         let trace = place.trace("t");
         let program = repository().join("tests/tracees/below.py");
-        let python = ["/usr/bin/python3".as_ref(), "-S".as_ref(), "-E".as_ref(), program.as_os_str()];
+        let python =
+            ["/usr/bin/python3".as_ref(), "-S".as_ref(), "-E".as_ref(), program.as_os_str()];
         run(&mut place.record(&trace, &[], python)).ok("record");
         let (work, out) = (place.work(), place.path("x.ds"));
         let left = tree(&work);
@@ -271,10 +272,14 @@ fn names_below_descriptors_come_back() {
 fn fio_reads_what_goes_out_for_it() {
     let place = Place::watched_by(Watch::Ptrace);
     let (trace, log) = (place.trace("t"), place.path("x.iolog"));
-    let script = "dd if=/dev/zero of=plain bs=4096 count=8 conv=fsync status=none; echo x > 'a name'";
+    let script =
+        "dd if=/dev/zero of=plain bs=4096 count=8 conv=fsync status=none; echo x > 'a name'";
     run(&mut place.record(&trace, &[], ["/bin/sh", "-c", script])).ok("record");
     let said = convert(&place, &[], &trace, &log);
-    assert!(said.contains("not taken over: 1 reads, writes, syncs and trims of files whose"), "{said}");
+    assert!(
+        said.contains("not taken over: 1 reads, writes, syncs and trims of files whose"),
+        "{said}"
+    );
     // Only what the program wrote itself, not the libraries that it read.
     let work = place.work();
     let text = fs::read_to_string(&log).unwrap();

@@ -57,9 +57,7 @@ fn name(call: &Call) -> &'static str {
 #[test]
 fn names_below_descriptors_are_said_without_them() {
     let dir = crate::fuzz::scratch();
-    let opened = |at, fd, path| {
-        call("openat", at, fd, &[-100, 0x1000, 0o200_000], &[(1, path)])
-    };
+    let opened = |at, fd, path| call("openat", at, fd, &[-100, 0x1000, 0o200_000], &[(1, path)]);
     let link = [0u8; 0];
     let (exported, back, _) = through(
         dir.path(),
@@ -371,11 +369,12 @@ fn ends_and_beginnings() {
     import(&out, &back, None, &mut |_, _| {}).unwrap();
     let items: Vec<Item> =
         Trace::open(&back).unwrap().read(Want { data: false }).map(Result::unwrap).collect();
-    let masks = items.iter().any(|i| {
-        matches!(i, Item::Event(e) if e.kind == trace::RecordKind::State && e.args[0] == 0o077)
-    });
-    let killed = items.iter().any(|i| {
-        matches!(i, Item::Event(e) if e.kind == trace::RecordKind::Exit && e.tid == 9 && e.args[0] == 9)
-    });
+    let masks = items.iter().any(
+        |i| matches!(i, Item::Event(e) if e.kind == trace::RecordKind::State && e.args[0] == 0o077),
+    );
+    let exit = trace::RecordKind::Exit;
+    let killed = items
+        .iter()
+        .any(|i| matches!(i, Item::Event(e) if e.kind == exit && e.tid == 9 && e.args[0] == 9));
     assert!(masks && killed, "{items:#?}");
 }

@@ -1,7 +1,8 @@
-//! fio's iolog, version 3 (`fio --read_iolog`): reads, writes, syncs and trims of each file, times in microseconds from the first of them.
+//! fio's iolog, version 3 (`fio --read_iolog`): reads, writes, syncs and trims of each file, times
+//! in microseconds from the first of them.
 //!
-//! fio reads names up to the next blank and of 255 bytes at most, offsets and lengths; data it makes
-//! up itself.
+//! fio reads names up to the next blank and of 255 bytes at most, offsets and lengths; data it
+//! makes up itself.
 
 use super::{Taken, Told, Writer};
 use abi::Effect;
@@ -20,7 +21,8 @@ const PUNCH: u64 = 2;
 const NAME: usize = 255;
 const OTHERS: Taken = Taken::No("calls that are no read, write, sync or trim of a file");
 const NAMES: Taken = Taken::No(
-    "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 bytes)",
+    "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 \
+     bytes)",
 );
 
 impl Iolog {

@@ -252,7 +252,8 @@ impl Giving {
         }
         if one.bare {
             self.changed(format!(
-                "{} without their data, which nobody knows: the original replayer cannot perform them",
+                "{} without their data, which nobody knows: the original replayer cannot perform \
+                 them",
                 one.name
             ));
         }
