@@ -4,6 +4,7 @@ use crate::place::{Place, Watch, number};
 use crate::run::run;
 use crate::tracee::repository;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -237,7 +238,7 @@ fn names_below_descriptors_come_back() {
     Place::each(|place| {
         let trace = place.trace("t");
         let program = repository().join("tests/tracees/below.py");
-        let python =
+        let python: [&OsStr; 4] =
             ["/usr/bin/python3".as_ref(), "-S".as_ref(), "-E".as_ref(), program.as_os_str()];
         run(&mut place.record(&trace, &[], python)).ok("record");
         let (work, out) = (place.work(), place.path("x.ds"));
@@ -245,7 +246,7 @@ fn names_below_descriptors_come_back() {
         assert!(left.iter().any(|(name, _)| name == Path::new("./moved")), "{left:?}");
         let ran = run(place.reanimator(["-q", "convert"]).arg(&trace).arg(&out));
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-        let mut below = std::path::PathBuf::new();
+        let mut below = PathBuf::new();
         for options in [&["--directory", work.to_str().unwrap()][..], &[]] {
             let back = place.trace(&format!("back-{}", options.len()));
             let said = convert(&place, options, &out, &back);
