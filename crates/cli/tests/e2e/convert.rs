@@ -2,8 +2,9 @@
 
 use crate::place::{Place, Watch, number};
 use crate::run::run;
-use crate::tracee::{repository, tracee};
+use crate::tracee::repository;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -211,26 +212,6 @@ fn strace_tells_the_same() {
     }
 }
 
-/// A program that works below directory descriptors, logged in each style of constants: sound,
-/// complete, and the same tree.
-#[test]
-fn strace_tells_the_same_in_every_style() {
-    let place = Place::new();
-    let (work, program) = (place.work(), tracee("below"));
-    for style in ["raw", "abbrev", "verbose"] {
-        run(Command::new("sh").arg("-c").arg("rm -rf ./*").current_dir(&work)).ok("rm");
-        let (log, trace) = (place.path(&format!("{style}.log")), place.trace(style));
-        let names = ["-f", "-X", style, "-ttt", "-T", "-y", "-xx", "-v", "-s", "999999", "-o"];
-        run(place.command(["strace"]).args(names).arg(&log).arg(&program)).ok("strace");
-        let said = convert(&place, &[], &log, &trace);
-        assert!(!said.contains("incomplete"), "{style}: {said}");
-        run(place.reanimator(["verify"]).arg(&trace)).ok("verify");
-        let left = tree(&work);
-        let (root, _) = replayed(&place, &trace, &format!("root-{style}"));
-        assert_eq!(tree(&root.join(work.strip_prefix("/").unwrap())), left, "{style}");
-    }
-}
-
 /// Out to DataSeries and strace's text, and in again: what they can express replays to the same tree.
 #[test]
 fn there_and_back() {
@@ -257,7 +238,7 @@ fn names_below_descriptors_come_back() {
     Place::each(|place| {
         let trace = place.trace("t");
         let program = repository().join("tests/tracees/below.py");
-        let python =
+        let python: [&OsStr; 4] =
             ["/usr/bin/python3".as_ref(), "-S".as_ref(), "-E".as_ref(), program.as_os_str()];
         run(&mut place.record(&trace, &[], python)).ok("record");
         let (work, out) = (place.work(), place.path("x.ds"));
@@ -265,7 +246,7 @@ fn names_below_descriptors_come_back() {
         assert!(left.iter().any(|(name, _)| name == Path::new("./moved")), "{left:?}");
         let ran = run(place.reanimator(["-q", "convert"]).arg(&trace).arg(&out));
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-        let mut below = std::path::PathBuf::new();
+        let mut below = PathBuf::new();
         for options in [&["--directory", work.to_str().unwrap()][..], &[]] {
             let back = place.trace(&format!("back-{}", options.len()));
             let said = convert(&place, options, &out, &back);

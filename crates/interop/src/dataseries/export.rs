@@ -17,6 +17,7 @@ use crate::export::{Exported, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
 use record::built;
+use std::collections::VecDeque;
 use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub fn export(
         begun: false,
         introduced: HashSet::default(),
         ending: HashMap::default(),
+        ended: VecDeque::new(),
         exported: Exported::default(),
     };
     let all = trace.summary().calls;
@@ -52,7 +54,9 @@ pub fn export(
     let mut early: HashSet<usize> = HashSet::default();
     let mut done = 0u64;
     for moment in Timeline::new(trace.read(Want { data: true })) {
-        let (place, call, leaves) = match moment? {
+        let moment = moment?;
+        giving.passed(time_of(&moment)).map_err(written)?;
+        let (place, call, leaves) = match moment {
             Moment::Event(event) => {
                 giving.event(&event).map_err(written)?;
                 world.event(&event);
@@ -68,7 +72,7 @@ pub fn export(
                     let scene = Scene { call: &call, bound: &bound, names: &mut names, trace };
                     giving.take(scene).map_err(written)?;
                 } else if exits(&call) && !call.returned() {
-                    giving.ending.insert(call.tid, call);
+                    giving.ending(call).map_err(written)?;
                     bound.let_go();
                 }
                 open.insert(place, bound);
@@ -95,11 +99,21 @@ pub fn export(
         }
     }
     giving.begin(1, 0o022, 0).map_err(written)?;
+    giving.passed(u64::MAX).map_err(written)?;
     giving.left_out(trace).map_err(written)?;
     let Giving { writer, exported, .. } = giving;
     let out = writer.finish().map_err(written)?;
     out.into_inner().map_err(|e| written(e.into_error()))?.finish()?;
     Ok(exported)
+}
+
+fn time_of(moment: &Moment) -> u64 {
+    match moment {
+        Moment::Event(event) => event.time,
+        Moment::Enter(_, call) => call.entered,
+        Moment::Leave(_, call) => call.left.unwrap_or(call.entered),
+        Moment::Lost(..) => u64::MAX,
+    }
 }
 
 fn exits(call: &Call) -> bool {
@@ -117,6 +131,8 @@ struct Giving {
     introduced: HashSet<u32>,
     /// Calls that end their thread, by thread.
     ending: HashMap<u32, Arc<Call>>,
+    /// Threads that ended, when, and how: a call of the same moment may be what ended them.
+    ended: VecDeque<(u32, u64, u64)>,
     exported: Exported,
 }
 
@@ -156,11 +172,35 @@ impl Giving {
         match event.kind {
             RecordKind::State => self.begin(event.tid, event.args[0], event.time),
             RecordKind::Exit if self.ending.contains_key(&event.tid) => self.ends(event.tid),
-            RecordKind::Exit if self.introduced.remove(&event.tid) => {
-                self.ended(event.tid, event.time, event.args[0])
+            RecordKind::Exit => {
+                if self.introduced.remove(&event.tid) {
+                    self.ended.push_back((event.tid, event.time, event.args[0]));
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// A call is entered that ends its thread, which may have been told of before.
+    fn ending(&mut self, call: Arc<Call>) -> io::Result<()> {
+        let tid = call.tid;
+        self.ending.insert(tid, call);
+        match self.ended.iter().position(|(ended, ..)| *ended == tid) {
+            Some(at) => {
+                self.ended.remove(at);
+                self.ends(tid)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// It is later than this now.
+    fn passed(&mut self, now: u64) -> io::Result<()> {
+        while let Some((tid, time, status)) = self.ended.pop_front_if(|(_, time, _)| *time < now) {
+            self.was_ended(tid, time, status)?;
+        }
+        Ok(())
     }
 
     /// The thread ends that called exit.
@@ -175,7 +215,7 @@ impl Giving {
     }
 
     /// A thread was ended: with its process, or by a signal, whose number is told as shells do.
-    fn ended(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
+    fn was_ended(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
         let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
         let code = if signal == 0 { code } else { 128 + signal };
         let time = self.time(time);

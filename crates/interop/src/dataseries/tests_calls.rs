@@ -73,7 +73,8 @@ fn names_below_descriptors_are_said_without_them() {
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
             // An exchange, a link's owner and a name below what nobody knows cannot be said.
             call("renameat2", 90, 0, &[-100, 0x1000, -100, 0x1000, 2], &[(1, "x"), (3, "y")]),
-            call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "unknown")]),
+            call("symlink", 95, 0, &[0x1000, 0x1000], &[(0, "t"), (1, "ln")]),
+            call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "ln")]),
             call("renameat", 110, 0, &[9, 0x1000, 9, 0x1000], &[(1, "p"), (3, "q")]),
         ],
     );
@@ -95,7 +96,8 @@ fn names_below_descriptors_are_said_without_them() {
             "rename b/c/p /srv/x/q",
             "readlink b/c/l",
             "chown b/c",
-            "chown c/f"
+            "chown c/f",
+            "symlink t ln"
         ]
     );
     let lost: Vec<_> = exported.lost.iter().map(|(what, n)| (what.as_str(), *n)).collect();
