@@ -45,8 +45,13 @@ static void ring(int fd, const char *text, unsigned flags, int only_made)
 	((unsigned *)(sq + p.sq_off.array))[0] = 0;
 	__atomic_store_n((unsigned *)(sq + p.sq_off.tail), 1, __ATOMIC_RELEASE);
 	if (flags & IORING_SETUP_SQPOLL) {
-		while (!__atomic_load_n((unsigned *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE))
+		unsigned *state = (unsigned *)(sq + p.sq_off.flags);
+		while (!__atomic_load_n((unsigned *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE)) {
+			/* The kernel's thread sleeps after a second without work. */
+			if (__atomic_load_n(state, __ATOMIC_ACQUIRE) & IORING_SQ_NEED_WAKEUP)
+				syscall(SYS_io_uring_enter, ring, 0, 0, IORING_ENTER_SQ_WAKEUP, 0, 0);
 			usleep(1000);
+		}
 	} else {
 		must(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) == 1, "io_uring_enter");
 	}
