@@ -26,7 +26,7 @@ use std::thread::ScopedJoinHandle;
 use trace::Item;
 use trace::files::{FileType, Final, Row};
 use trace::record::RecordKind;
-use trace::world::{Credentials, World, parent};
+use trace::world::{BY_OPERATIONS, BY_STORES, Credentials, World, parent};
 
 /// So many calls at most are read before the first is performed: what a trace says of itself is no reason to take all memory.
 const PRELOADED: u64 = 1 << 22;
@@ -340,6 +340,8 @@ fn compare(
             .filter(|(path, _)| paths.binary_search(path).is_err())
             .map(|(path, why)| (path.to_vec(), why.to_owned())),
     );
+    // Those that the recording itself knows nothing of come first: there are few, and they matter.
+    outcome.excluded.sort_by_key(|(_, why)| ![BY_OPERATIONS, BY_STORES].contains(&&**why));
     let line = |d: &state::Difference| {
         format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got)
     };
