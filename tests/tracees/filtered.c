@@ -72,7 +72,7 @@ static void expect(const char *what, long got, long wanted)
 /* The first call of a process. */
 static void a_child_that_is_refused(void)
 {
-	/* On the stack: a page of the program that nobody has touched since the fork is not there. */
+	/* On the stack: pages of the program's file are not there until they are touched. */
 	char name[] = "kept";
 	int pid = syscall(SYS_fork), status = -1;
 	if (!pid)

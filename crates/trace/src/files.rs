@@ -18,12 +18,14 @@ mod scan;
 mod scene;
 mod snapshot;
 mod table;
+mod unseen;
 
 pub use outside::{Change, Done};
 pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
 pub use scan::{Differs, compared_xattr, digest};
 pub use snapshot::Copied;
 pub use table::{Origins, read_rows};
+pub use unseen::Unseen;
 
 use crate::call::{Call, Event, Item};
 use crate::document::About;
@@ -31,7 +33,7 @@ use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
-use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
+use crate::world::{Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::{HashMap, HashSet};
@@ -89,56 +91,6 @@ pub struct Summary {
     pub outside_files: u64,
     /// See there.
     pub outside_told: Vec<String>,
-}
-
-/// What happened to files without a call, as far as calls tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unseen {
-    /// Operations of io_uring and libaio that were begun.
-    pub operations: u64,
-    /// Rings of io_uring whose operations the kernel finds by itself.
-    pub polled: u64,
-    /// Files that are there at the end and were mapped shared and writable.
-    pub mapped: Vec<Vec<u8>>,
-}
-
-impl Unseen {
-    fn of(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
-        let stored = |row: &&Row| matches!(&row.last, Final::Present(_, Content::Not(why)) if why == BY_STORES);
-        Self {
-            operations: unrecorded.operations,
-            polled: unrecorded.polled,
-            mapped: rows.iter().filter(stored).map(|row| row.path.clone()).collect(),
-        }
-    }
-
-    /// What of it is missing in the trace, a sentence each.
-    pub fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.operations > 0 {
-            reasons.push(format!(
-                "{} operations went through io_uring or aio, which is not recorded",
-                self.operations
-            ));
-        }
-        if self.polled > 0 {
-            reasons.push(format!(
-                "{} rings of io_uring took operations without a call, which are not recorded",
-                self.polled
-            ));
-        }
-        if let [first, others @ ..] = &*self.mapped {
-            let others = match others.len() {
-                0 => String::new(),
-                n => format!(" and {n} more"),
-            };
-            reasons.push(format!(
-                "what was stored through shared mappings of files is not recorded: {}{others}",
-                crate::text::escape(first)
-            ));
-        }
-        reasons
-    }
 }
 
 impl Circumstances {
