@@ -82,8 +82,11 @@ static void a_child_that_is_refused(void)
 	expect("child", status, 0);
 }
 
-int main(void)
+/* `filtered`: all ways; `filtered signals`: only those that send SIGSYS. */
+int main(int argc, char **argv)
 {
+	int all = argc < 2;
+	(void)argv;
 	struct sigaction a = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_NODEFER };
 	pthread_t supervisor;
 	void *wrong = NULL;
@@ -93,6 +96,12 @@ int main(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	install(SYS_mkdir, SECCOMP_RET_TRAP, 0);
 	install(SYS_unlink, SECCOMP_RET_TRAP, 0);
+	if (!all) {
+		expect("mkdir", syscall(SYS_mkdir, "brokered", 0700), 0);
+		expect("unlink", syscall(SYS_unlink, "kept"), 0);
+		a_child_that_is_refused();
+		return close(open("kept", O_RDONLY));
+	}
 	install(SYS_ftruncate, SECCOMP_RET_ERRNO, 0);
 	install(SYS_rename, SECCOMP_RET_ERRNO | EPERM, 0);
 	install(SYS_link, SECCOMP_RET_TRACE, 0);

@@ -8,7 +8,7 @@ use super::thread::{Pending, Phase, Thread};
 use super::tracer::Tracer;
 use crate::out::{AtEntry, now};
 use nix::libc;
-use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, RecordKind};
+use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_MADE, RecordKind};
 
 fn header(thread: &Thread, p: &Pending, left: u64, ret: i64, flags: u8) -> Header {
     Header {
@@ -118,8 +118,12 @@ impl Tracer {
         let tid = stopped.tid();
         let ret = self.info.words[0] as i64;
         let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
+        // A filter that sends SIGSYS puts the number back where a result stands.
+        let number = if let Phase::In(pending) = &thread.phase { pending.number } else { u32::MAX };
+        let trapped = ret == i64::from(number) && stopped.was_refused(number);
         if let Some(mut making) = thread.making.take() {
             making.cover(stopped);
+            making.told |= trapped;
             // It made a child, and the kernel did not tell us of it.
             self.missing.children += u64::from(ret > 0 && !making.told);
         }
@@ -138,6 +142,13 @@ impl Tracer {
         };
         if self.launching {
             // An exec that failed: the child tells us why.
+            return until;
+        }
+        if trapped {
+            let flags = NOT_MADE | NO_EXIT;
+            self.out.begin(header(thread, &pending, left, 0, flags), false);
+            thread.waiting.put(&mut self.out);
+            self.out.end();
             return until;
         }
         let steps = &self.plans.steps(pending.steps).exit;

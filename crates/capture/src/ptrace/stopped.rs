@@ -233,6 +233,37 @@ impl Stopped {
             .or(Err(Gone))?;
         Ok(info)
     }
+    /// Whether a seccomp filter has sent SIGSYS in place of the call `number`, which ends now.
+    pub fn was_refused(&self, number: u32) -> bool {
+        /// `SYS_SECCOMP` (`asm-generic/siginfo.h`).
+        const REFUSED: i32 = 1;
+        /// `struct ptrace_peeksiginfo_args`.
+        #[repr(C)]
+        struct From {
+            at: u64,
+            flags: u32,
+            most: i32,
+        }
+        for at in 0.. {
+            let from = From { at, flags: 0, most: 1 };
+            // SAFETY: all zeros is a value of the struct.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            let (asked, told) = (std::ptr::from_ref(&from), std::ptr::from_mut(&mut info));
+            let found =
+                request(libc::PTRACE_PEEKSIGINFO as _, self.0, asked as usize, told as usize);
+            if !matches!(found, Ok(1)) {
+                return false;
+            }
+            if (info.si_signo, info.si_code) == (libc::SIGSYS, REFUSED) {
+                // Behind the address of the call in the struct (`_sigsys`): its number.
+                const NUMBER: usize = 24;
+                // SAFETY: the struct has 128 bytes.
+                let of = unsafe { told.cast::<u8>().add(NUMBER).cast::<u32>().read() };
+                return of == number;
+            }
+        }
+        false
+    }
     /// Number and arguments of the call that the thread is in, from its registers.
     #[cfg(target_arch = "x86_64")]
     pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {

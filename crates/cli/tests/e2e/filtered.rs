@@ -7,6 +7,22 @@ use crate::tracee::tracee;
 /// Call, its (or its new) path, result and error of what the filters answer.
 type Told<'a> = (&'a str, Option<&'a str>, Option<i64>, Option<&'a str>);
 
+/// Those without a result of their own are known to ptrace, too; the others look as if the kernel had
+/// answered.
+#[test]
+fn what_was_refused_with_a_signal_was_not_made() {
+    let program = tracee("filtered");
+    let proved = Program::new([program.to_str().unwrap(), "signals"]).proved();
+    let rows = proved.place.rows(&proved.trace, &[]);
+    let not_made = rows.iter().filter(|row| row["made"] == false);
+    let told: Vec<_> = not_made.map(|row| (&row["call"], &row["result"])).collect();
+    let wanted = ["mkdir", "unlink", "unlink"];
+    assert_eq!(told.len(), wanted.len(), "{told:?}");
+    for ((call, result), wanted) in told.into_iter().zip(wanted) {
+        assert!(call == wanted && result.is_null(), "{call} = {result}");
+    }
+}
+
 #[test]
 fn answers_are_not_effects() {
     for watch in [Watch::Ebpf, Watch::Chunked] {
