@@ -61,6 +61,7 @@ pub fn document(trace: &Trace) -> Value {
         "processes": s.processes,
         "threads": s.threads,
         "files": s.files,
+        "outside": s.outside,
         "bytes_captured": s.bytes_captured,
         "bytes_on_disk": s.bytes_on_disk,
         "snapshot_bytes": s.snapshot_bytes,

@@ -391,6 +391,8 @@ fn scene(
 fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
     world.event(event);
     match event.kind {
+        // Who knows what the lost calls did.
+        RecordKind::Gap => facts.names.watched = false,
         RecordKind::State => {
             let stood = |arg, facts: &mut Facts| {
                 event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity))

@@ -349,6 +349,17 @@ impl Facts {
                 self.names.doubtful.insert((place.dir, place.name.clone()));
             }
         }
+        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes && call.ret > 0) {
+            // It wrote to something that is not known.
+            let lost = match &scene.fds[usize::from(fd)] {
+                None => true,
+                Some(given) => given.file.is_stored() && self.fd(scene, fd).is_none(),
+            };
+            if lost {
+                self.names.watched = false;
+                return;
+            }
+        }
         if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(scene, fd)) {
             let open = &self.open;
             let rivals = shape.uses.writes
