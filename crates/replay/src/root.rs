@@ -32,12 +32,12 @@ pub struct Root {
 impl Root {
     /// The directory `path`, which must exist.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::of(&walk(path, false)?)
+        Self::of(&walk(path, false)?, path)
     }
 
     /// The directory `path`. What is missing of it is made, the last part for its owner alone.
     pub fn make(path: &Path) -> io::Result<Self> {
-        Self::of(&walk(path, true)?)
+        Self::of(&walk(path, true)?, path)
     }
 
     /// A new directory in the new directory `path`, which only its owner can enter: whatever modes
@@ -49,13 +49,19 @@ impl Root {
             _ => walk(Path::new("."), false)?,
         };
         let outer = make(&above, name, Mode::RWXU)?;
-        Self::of(&make(&outer, OsStr::new("root"), Mode::RWXU)?)
+        Self::of(&make(&outer, OsStr::new("root"), Mode::RWXU)?, &path.join("root"))
     }
 
-    fn of(dir: &OwnedFd) -> io::Result<Self> {
+    /// `named`: how it was named, in case it lies too deep for a path (`PATH_MAX`).
+    fn of(dir: &OwnedFd, named: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(dir, ".", flags, Mode::empty())?;
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()))?;
+        let path = match std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())) {
+            Err(e) if e.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) => {
+                named.to_owned()
+            }
+            path => path?,
+        };
         Ok(Self { secluded: is_secluded(&dir)?, path, dir: Arc::new(dir) })
     }
 

@@ -175,3 +175,29 @@ fn a_tree_deeper_than_a_path_may_be_long() {
         assert!(number(&report, "state.compared") > 26, "{report:#}");
     }
 }
+
+/// The program works, and the root lies, in a directory that no path reaches.
+#[test]
+fn below_a_working_directory_that_no_path_reaches() {
+    let below = |place: &Place, command: &Command| {
+        let script = repository().join("tests/tracees/below.py");
+        let python = ["/usr/bin/python3", "-S", "-E"].map(OsStr::new);
+        let mut all = place.command(python.into_iter().chain([script.as_os_str()]));
+        all.arg(command.get_program()).args(command.get_args());
+        all.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        all
+    };
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let script = "echo x >f; mkdir s; mv f s/g; ls; cat s/g; rm -r s; echo y >h";
+        let recorder = place.record(&trace, &[], ["sh", "-c", script]);
+        run(&mut below(&place, &recorder)).ok("record");
+        let (ran, report) = place.replay(&trace, &place.path("root"));
+        assert_eq!(ran.code, Some(0), "{report:#}");
+        assert!(number(&report, "state.compared") > 26, "{report:#}");
+        let mut replay = place.reanimator(["replay", "--root", "root"]);
+        replay.arg(&trace);
+        run(&mut below(&place, &replay)).ok("replay in a deep root");
+    }
+}
