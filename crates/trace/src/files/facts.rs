@@ -8,6 +8,8 @@ mod doubts;
 mod errors;
 mod made;
 mod outside;
+mod paths;
+mod sizes;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -20,6 +22,7 @@ use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
+use paths::looks_through;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -227,121 +230,6 @@ impl Facts {
         }
     }
 
-    fn lead(
-        &mut self,
-        call: &Call,
-        shape: &Shape,
-        scene: &Scene,
-        arg: u8,
-        used: PathUse,
-        reach: Reach,
-    ) -> Walk {
-        let ok = call.succeeded();
-        let follow = |path: &[u8]| looks_through(call, used, path.ends_with(b"/"));
-        if let Some(via) = &scene.through[usize::from(arg)] {
-            return self.lead_on(via, follow, reach);
-        }
-        let path = call.path(arg).unwrap_or_default();
-        let base = used.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
-        if path.is_empty() {
-            // AT_EMPTY_PATH, or a null path: the descriptor itself.
-            let node = if !ok {
-                None
-            } else if let Some(dir) = base {
-                self.fd(scene, dir)
-            } else {
-                scene.cwd
-            };
-            return node.map_or(Walk::Blocked, |node| self.named(node));
-        }
-        let mut viewed = None;
-        if let (Some(view), Some(path)) = (&scene.view, &scene.viewed[usize::from(arg)]) {
-            let found = view.resolve(path, follow(path), &mut |path| self.names.link_at(path));
-            let Some(path) = found.path else { return Walk::Virtual };
-            viewed = Some(path);
-        }
-        let path = match viewed.as_deref() {
-            Some(b"/") => return Walk::At(ROOT),
-            Some(place) => &place[1..],
-            None => path,
-        };
-        let root = scene.root.unwrap_or(ROOT);
-        let base = match base {
-            _ if viewed.is_some() => ROOT,
-            _ if path[0] == b'/' => root,
-            Some(dir) => match self.fd(scene, dir) {
-                Some(node) => node,
-                None => return Walk::Blocked,
-            },
-            None => scene.cwd.unwrap_or(ROOT),
-        };
-        let follow = follow(path);
-        let opened = call.identity(RESULT).filter(|(identity, real)| {
-            ok && shape.ret == Ret::Fd && identity.lost_name(real).is_none()
-        });
-        let place = scene.view.as_ref().and_then(|view| view.stands_for(opened?.1));
-        let opened = match &scene.view {
-            Some(_) => {
-                opened.zip(place.as_ref()).map(|((identity, _), place)| (identity, &place[..]))
-            }
-            None => opened,
-        };
-        if let Some((_, real)) = &opened
-            && self.names.leads_straight(base, path, real)
-        {
-            return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
-        }
-        let mut walk = self.names.walk(root, base, path, follow, reach);
-        while let Walk::Stopped(place, rest) = &walk
-            && ok
-            && self.names.followed(place, rest, opened.as_ref().map(|(_, real)| *real))
-        {
-            walk = self.names.walk(root, base, path, follow, reach);
-        }
-        match (&walk, opened) {
-            // The last name is a link that nobody has looked at: what was opened has another name.
-            (Walk::Place(place), Some((_, real)))
-                if follow && self.names.is_passed(place, real) =>
-            {
-                self.names.passed(place, real);
-                self.names.walk(ROOT, ROOT, real, false, Reach::Straight)
-            }
-            // A link that we do not know of led elsewhere: the kernel says where.
-            (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real)))
-                if real.first() == Some(&b'/') =>
-            {
-                self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
-            }
-            _ => walk,
-        }
-    }
-
-    /// Goes on from where a link of procfs leads.
-    fn lead_on(&mut self, via: &Via, follow: impl Fn(&[u8]) -> bool, reach: Reach) -> Walk {
-        let (base, rest) = match via {
-            Via::File(file, rest) => (self.behind(file), rest),
-            Via::Directory(node, rest) => (Some(self.names.itself(*node)), rest),
-            Via::Name(path) => (Some(ROOT), path),
-            Via::Elsewhere => return Walk::Virtual,
-        };
-        let Some(base) = base else { return Walk::Virtual };
-        let slashes = rest.iter().take_while(|b| **b == b'/').count();
-        match &rest[slashes..] {
-            b"" if base != ROOT => self.named(base),
-            rest => self.names.walk(ROOT, base, rest, follow(rest), reach),
-        }
-    }
-
-    /// A file as a walk's outcome: under one of its names, if it has any.
-    fn named(&self, node: NodeId) -> Walk {
-        match self.names.node(node).names.first() {
-            Some((dir, name)) => {
-                Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) })
-            }
-            None => Walk::At(node),
-        }
-    }
-
     fn succeeded(
         &mut self,
         call: &Call,
@@ -441,30 +329,6 @@ impl Facts {
         self.resized(call, shape, node);
         self.layout(call, shape, scene);
         Some(node)
-    }
-}
-
-/// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes
-/// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
-fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
-    match used.role {
-        Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
-        Role::Lookup | Role::Open(_) if slash => true,
-        _ => follows(call, used),
-    }
-}
-
-/// Whether a link in the last component is followed.
-fn follows(call: &Call, used: PathUse) -> bool {
-    match (used.role, used.follow) {
-        (Role::Open(from), _) => {
-            let flags = u64::from(call.open_flags(from));
-            flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
-        }
-        (_, Follow::Always) => true,
-        (_, Follow::Never) => false,
-        (_, Follow::Unless { arg, bit }) => call.args[usize::from(arg)] & bit == 0,
-        (_, Follow::If { arg, bit }) => call.args[usize::from(arg)] & bit != 0,
     }
 }
 
