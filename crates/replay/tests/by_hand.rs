@@ -237,12 +237,8 @@ fn differences_are_told_in_a_row_of_reads() {
     assert_eq!((report.issued, report.divergences), (202, 4), "{report:#?}");
     let told: Vec<_> =
         report.shown.iter().map(|d| (d.what.as_str(), d.got.as_str(), d.file.as_str())).collect();
-    let expected = [
-        ("byte 3 of the data", "6c 64"),
-        ("result", "5"),
-        ("result", "0"),
-        ("result", "0"),
-    ];
+    let expected =
+        [("byte 3 of the data", "6c 64"), ("result", "5"), ("result", "0"), ("result", "0")];
     assert_eq!(told, expected.map(|(what, got)| (what, got, "/f")));
 }
 

@@ -80,7 +80,7 @@ impl Facts {
                     self.appeared(call, shape, scene, place, Done::Made);
                 }
                 (None, Slot::Node(node)) if matches!(l.used.role, Role::Open(_)) => {
-                    if let Some(new) = self.replaced(call, shape, scene, place, node) {
+                    if let Some(new) = self.replaced(call, shape, scene, &l.used, place, node) {
                         place.slot = Slot::Node(new);
                     }
                 }
@@ -242,11 +242,16 @@ impl Facts {
         call: &Call,
         shape: &Shape,
         scene: &Scene,
+        used: &PathUse,
         place: &Place,
         node: NodeId,
     ) -> Option<NodeId> {
         let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
         let told = told(&identity)?;
+        // It may have made the file itself.
+        if !self.finds(call, used) {
+            return None;
+        }
         let this = self.names.node(node);
         let was = this.told?;
         let kind = FileType::of_mode(identity.mode);
