@@ -72,9 +72,11 @@ static void expect(const char *what, long got, long wanted)
 /* The first call of a process. */
 static void a_child_that_is_refused(void)
 {
+	/* On the stack: pages of the program's file are not there until they are touched. */
+	char name[] = "kept";
 	int pid = syscall(SYS_fork), status = -1;
 	if (!pid)
-		syscall(SYS_unlink, "kept") ? _exit(1) : syscall(SYS_exit_group, 0);
+		syscall(SYS_unlink, name) ? _exit(1) : syscall(SYS_exit_group, 0);
 	while (syscall(SYS_wait4, pid, &status, 0, 0) < 0)
 		;
 	expect("child", status, 0);

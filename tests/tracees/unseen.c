@@ -22,6 +22,11 @@ static void must(int good, const char *what)
 	}
 }
 
+static int enter(int ring, unsigned count, unsigned flags)
+{
+	return syscall(SYS_io_uring_enter, ring, count, count, flags, 0, 0);
+}
+
 /* A ring that writes `text` to `fd`, unless it is only made. */
 static void ring(int fd, const char *text, unsigned flags, int only_made)
 {
@@ -33,9 +38,12 @@ static void ring(int fd, const char *text, unsigned flags, int only_made)
 		return;
 	}
 	int access = PROT_READ | PROT_WRITE;
-	char *sq = mmap(0, p.sq_off.array + p.sq_entries * 4, access, MAP_SHARED, ring, IORING_OFF_SQ_RING);
-	struct io_uring_sqe *sqe = mmap(0, p.sq_entries * sizeof(*sqe), access, MAP_SHARED, ring, IORING_OFF_SQES);
-	char *cq = mmap(0, p.cq_off.cqes + p.cq_entries * 16, access, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	size_t sq_len = p.sq_off.array + p.sq_entries * 4;
+	size_t cq_len = p.cq_off.cqes + p.cq_entries * 16;
+	char *sq = mmap(0, sq_len, access, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	char *cq = mmap(0, cq_len, access, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	struct io_uring_sqe *sqe =
+		mmap(0, p.sq_entries * sizeof(*sqe), access, MAP_SHARED, ring, IORING_OFF_SQES);
 	must(sq != MAP_FAILED && sqe != MAP_FAILED && cq != MAP_FAILED, "mmap of a ring");
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = IORING_OP_WRITE;
@@ -45,10 +53,15 @@ static void ring(int fd, const char *text, unsigned flags, int only_made)
 	((unsigned *)(sq + p.sq_off.array))[0] = 0;
 	__atomic_store_n((unsigned *)(sq + p.sq_off.tail), 1, __ATOMIC_RELEASE);
 	if (flags & IORING_SETUP_SQPOLL) {
-		while (!__atomic_load_n((unsigned *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE))
+		unsigned *state = (unsigned *)(sq + p.sq_off.flags);
+		while (!__atomic_load_n((unsigned *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE)) {
+			/* The kernel's thread sleeps after a second without work. */
+			if (__atomic_load_n(state, __ATOMIC_ACQUIRE) & IORING_SQ_NEED_WAKEUP)
+				enter(ring, 0, IORING_ENTER_SQ_WAKEUP);
 			usleep(1000);
+		}
 	} else {
-		must(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) == 1, "io_uring_enter");
+		must(enter(ring, 1, IORING_ENTER_GETEVENTS) == 1, "io_uring_enter");
 	}
 	close(ring);
 }
@@ -101,7 +114,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(how, "unmapped")) {
 		char *p = map(fd, PROT_READ, MAP_SHARED, PROT_READ);
 		munmap(p, 4096);
-		must(mmap(p, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p, "mmap");
+		int other = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+		must(mmap(p, 4096, PROT_READ, other, -1, 0) == p, "mmap");
 		must(!mprotect(p, 4096, rw), "mprotect");
 	} else if (!strcmp(how, "gone")) {
 		memcpy(map(fd, rw, MAP_SHARED, rw), "after\n", 6);

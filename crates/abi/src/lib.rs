@@ -15,6 +15,7 @@ pub mod plan;
 pub mod print;
 pub mod row;
 pub mod table;
+mod unseen;
 mod uses;
 
 pub use arch::Arch;
@@ -23,8 +24,9 @@ pub use flags::Flags;
 pub use kind::{Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
-pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape, Unseen};
+pub use row::{Arg, At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
 pub use table::{by_name, by_number, shape, table};
+pub use unseen::Unseen;
 pub use uses::{Uses, arguments};
 
 /// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).

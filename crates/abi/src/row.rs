@@ -1,6 +1,6 @@
 //! One row of the table: what a call is called, takes, returns, does to its process, and how replay treats it.
 
-use crate::{Kind, Len, Uses};
+use crate::{Kind, Len, Unseen, Uses};
 use syscalls::x86_64::Sysno;
 
 /// One argument.
@@ -191,27 +191,6 @@ pub struct Copies {
     pub to: End,
     /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end, or as many as the struct says that has the source's descriptor.
     pub len: Len,
-}
-
-/// What a call lets happen to files that is no system call, so that no record tells of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "a variant says what its fields are")]
-pub enum Unseen {
-    /// Nothing.
-    Nothing,
-    /// As many operations as the result says are begun: those of the argument of kind `Iocbs`, or of a
-    /// ring, which can mean any file that the process has open.
-    Operations,
-    /// If this bit of the `u32` at byte `at` of the struct in argument `arg` is set, the kernel looks
-    /// for operations by itself.
-    Polling { arg: u8, at: u8, bit: u32 },
-    /// Stores into memory that stands for a file: argument 4, if the flags in argument 3 say that the
-    /// mapping is shared and the protection in argument 2 that it can be written.
-    Stores,
-    /// The same for what is mapped from argument 0, argument 1 bytes, by the protection in argument 2.
-    StoresFromNowOn,
-    /// What is mapped from argument 0, argument 1 bytes, is no longer.
-    StoresNoMore,
 }
 
 /// Sets of calls that filters name (`%file`), as bits; strace's classes.

@@ -164,7 +164,7 @@ fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exp
 
 fn lost(lost: &BTreeMap<String, u64>, talk: &Talk) {
     for (what, n) in lost {
-        talk.warn(format_args!("not taken over: {} {what}", count(*n)));
+        talk.caution(format_args!("not taken over: {} {what}", count(*n)));
     }
 }
 
@@ -186,6 +186,6 @@ fn taken(outcome: &Outcome, to: Option<&Path>, talk: &Talk) {
         ));
     }
     if let Some(damage) = &outcome.damage {
-        talk.warn(format_args!("it was not read to its end: {damage}"));
+        talk.caution(format_args!("it was not read to its end: {damage}"));
     }
 }

@@ -66,8 +66,8 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Block)]
     pub on_full: OnFull,
     /// How much may wait to be written, for each CPU (eBPF): a power of two, like 16M. With
-    /// --on-full block there are 8 MiB at least, for the rest of calls under way, unless the machine
-    /// is small [default: a share of the machine's memory]
+    /// --on-full block there are 8 MiB at least, for the rest of calls under way, unless the
+    /// machine is small [default: a share of the machine's memory]
     #[arg(long, value_name = "SIZE", value_parser = ring_bytes)]
     pub buffer: Option<usize>,
     /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)

@@ -39,6 +39,12 @@ impl Talk {
     pub fn warn(&self, line: impl Display) {
         put(&format!("{} {line}\n", self.paint("33;1", "warning:")));
     }
+    /// The same, where what was made says it as well: `-q` silences it.
+    pub fn caution(&self, line: impl Display) {
+        if !self.quiet {
+            self.warn(line);
+        }
+    }
     /// An error and what to do next.
     pub fn error(&self, line: &str, advice: Option<&str>) {
         put(&format!("{} {line}\n", self.paint("31;1", "error:")));

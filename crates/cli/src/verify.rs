@@ -76,7 +76,8 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
             }
             Ok(Item::Event(event)) => {
                 found.events += 1;
-                found.gaps += if event.kind == RecordKind::Gap { event.args[1].max(1) } else { 0 };
+                let gap = if event.kind == RecordKind::Gap { event.args[1].max(1) } else { 0 };
+                found.gaps = found.gaps.saturating_add(gap);
             }
             Err(e) => {
                 found.wrong.push(failure::causes(&e));

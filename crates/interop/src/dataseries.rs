@@ -36,3 +36,6 @@ const LEFT_OUT: &str = "Reanimator::LeftOut";
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_calls;

@@ -93,10 +93,19 @@ impl Told<'_> {
     }
 }
 
+/// Whether a format tells of a call.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// It does.
+    Yes,
+    /// It cannot tell of such.
+    No(&'static str),
+}
+
 /// Takes calls and events, in the order in which they returned and happened.
 trait Writer {
-    /// A call; false: this format cannot tell of it.
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool>;
+    /// A call.
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken>;
     /// An event.
     fn event(&mut self, _event: &Event, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
@@ -197,15 +206,9 @@ pub fn export(
             },
         };
         let told = Told { call: &call, bound: &bound };
-        if writer.call(&told, &mut out).map_err(written)? {
-            exported.calls += 1;
-        } else {
-            let what = if format == Format::Iolog {
-                "calls that are no read, write, sync or trim of a file".to_owned()
-            } else {
-                told.name()
-            };
-            *exported.lost.entry(what).or_default() += 1;
+        match writer.call(&told, &mut out).map_err(written)? {
+            Taken::Yes => exported.calls += 1,
+            Taken::No(what) => *exported.lost.entry(what.to_owned()).or_default() += 1,
         }
         done += 1;
         if done.is_multiple_of(4096) {
@@ -226,3 +229,6 @@ fn brings_data(kind: Kind) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_hostile;

@@ -21,4 +21,10 @@ pub use line::{Body, Line, is_strace};
 #[allow(clippy::unwrap_used)]
 mod tests;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_births;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests_forms;
+#[cfg(test)]
 pub(crate) use tests::LOG;

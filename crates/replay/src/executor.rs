@@ -1,7 +1,7 @@
 //! A thread that issues the calls of a traced thread, one after the other, as that thread: in its working directory, with its umask, as its user.
 
 use crate::handlers;
-use crate::issue::{Real, Scratch, raw};
+use crate::issue::{Real, Scratch, procfs, raw};
 use crate::job::{Issue, Job, Work};
 use crate::latency::Times;
 use crate::order::Due;
@@ -282,6 +282,12 @@ impl Executor {
             reopen(issue);
         }
         let outcome = handlers::perform(self, issue);
+        if procfs::is_lost() {
+            let why = "a working directory was closed while a call was made from elsewhere";
+            let mut broken = self.shared.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            broken.get_or_insert_with(|| why.to_owned());
+            self.shared.frontier.break_off();
+        }
         self.note_time(issue.shape.name);
         self.scratch.clear();
         match outcome {

@@ -4,6 +4,7 @@
 //! faults) or the start of scratch memory that is at least as long as the lengths passed along allow it to write.
 
 pub(crate) mod arguments;
+mod paths;
 pub(crate) mod procfs;
 #[allow(unsafe_code)]
 pub(crate) mod raw;

@@ -3,8 +3,10 @@
 //! Every name is reached through [`Tree`], never through a link: a trace cannot lead out of the root. Devices are not made. Attributes are set last,
 //! children before their directories, so that no permission is in the way. Memory does not grow with the content: one buffer of the trace at a time.
 
+mod look;
 mod passages;
 
+pub use self::look::look;
 pub use self::passages::How;
 pub(crate) use self::passages::Passages;
 
@@ -238,13 +240,14 @@ impl<'a> Maker<'a> {
                     | OFlags::CLOEXEC;
                 let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
                     .map_err(|e| ("making file", e.into()))?;
-                let holes: u64 = row.holes.iter().map(|(_, len)| len).sum();
-                self.done.assumed += state.size.unwrap_or(0).saturating_sub(holes);
+                let holes = trace::total(row.holes.iter().map(|(_, len)| *len));
+                let unknown = state.size.unwrap_or(0).saturating_sub(holes);
+                self.done.assumed = self.done.assumed.saturating_add(unknown);
                 ftruncate(&file, state.size.unwrap_or(0))
                     .map_err(|e| ("setting the size of", e.into()))?;
                 for &(offset, len) in &row.allocated {
                     let end = offset.saturating_add(len).min(state.size.unwrap_or(0));
-                    self.done.bytes += end.saturating_sub(offset);
+                    self.done.bytes = self.done.bytes.saturating_add(end.saturating_sub(offset));
                     write_zeros(&file, &self.zeros, offset, end)
                         .map_err(|e| ("allocating blocks of", e))?;
                 }
@@ -454,20 +457,6 @@ fn links_elsewhere(fd: &OwnedFd, state: &State) -> io::Result<Option<(u64, u64)>
         .checked_sub(stat.st_nlink)
         .filter(|n| *n > 0)
         .map(|elsewhere| (stat.st_ino, elsewhere)))
-}
-
-/// What [`prepare`] would say of a root in which somebody has made the initial state: nothing is made.
-pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
-    let mut tree =
-        Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    let mut found = Prepared::default();
-    for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
-        // What is not there will show when it is used.
-        if let Ok(fd) = tree.get(&row.path, OFlags::PATH) {
-            found.links_elsewhere.extend(links_elsewhere(&fd, state).ok().flatten());
-        }
-    }
-    Ok(found)
 }
 
 pub(crate) fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {

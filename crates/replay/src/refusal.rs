@@ -12,7 +12,7 @@ use crate::executor::{Executor, Outcome};
 use crate::handlers::refusal as untranslated;
 use crate::issue::{Arguments, raw};
 use crate::job::Issue;
-use abi::{AT_FDCWD, Effect, Follow, Kind, OpenFlags, Role, Shape};
+use abi::{AT_FDCWD, Effect, Follow, Kind, OpenFlags, Ret, Role, Shape};
 use trace::Call;
 
 /// Why such a call is performed by no one.
@@ -90,6 +90,7 @@ pub(crate) fn look(executor: &mut Executor, issue: &Issue) -> Option<Outcome> {
     let may_change = match issue.call.errno() {
         Some(EFAULT) if arguments.faults() => false,
         Some(EFAULT) => true,
+        _ if arguments.is_elsewhere() => issue.shape.changes || issue.shape.ret == Ret::Fd,
         _ if issue.shape.uses.paths != 0 => names_may_change(executor, issue, &arguments),
         _ => descriptor_may_change(issue),
     };

@@ -5,7 +5,9 @@
 //! nothing looks at the name again: what was checked is what is used.
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, open, openat, readlinkat};
+use rustix::fs::{
+    Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdirat, open, openat, readlinkat,
+};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -76,6 +78,17 @@ impl Root {
         self.secluded
     }
 
+    /// Its mode, if that lets in nobody but its owner.
+    pub(crate) fn closed(&self) -> io::Result<Option<Mode>> {
+        let mode = fstat(&self.dir)?.st_mode & 0o7777;
+        Ok((mode & 0o077 == 0).then_some(Mode::from_raw_mode(mode)))
+    }
+
+    /// Gives it this mode back.
+    pub(crate) fn close(&self, mode: Mode) -> io::Result<()> {
+        Ok(fchmod(&self.dir, mode)?)
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> io::Result<bool> {
         for entry in Dir::read_from(&self.dir)? {
@@ -97,7 +110,8 @@ fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether names in this directory are made by root and us alone, or at least not changed by others.
+/// Whether names in this directory are made by root and us alone, or at least not changed by
+/// others.
 fn is_trusted(stat: &Stat) -> bool {
     is_ours(stat) && (stat.st_mode & 0o002 == 0 || stat.st_mode & 0o1000 != 0)
 }

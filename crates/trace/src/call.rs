@@ -6,6 +6,11 @@ use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
+/// The sum of numbers that a trace tells, which may be any: at most the largest number.
+pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
 /// A captured piece of memory. The bytes are shared with the segment that they were read from: cloning is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -177,7 +182,7 @@ impl Call {
                 p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0
             })
         };
-        let held = |fd: u8| of(fd).map(|p| p.len).sum::<u64>();
+        let held = |fd: u8| total(of(fd).map(|p| p.len));
         // A source that others have changed since may have less of them.
         of(if held(copies.from.fd) > held(copies.to.fd) { copies.from.fd } else { copies.to.fd })
     }

@@ -18,12 +18,14 @@ mod scan;
 mod scene;
 mod snapshot;
 mod table;
+mod unseen;
 
 pub use outside::{Change, Done};
 pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
 pub use scan::{Differs, compared_xattr, digest};
 pub use snapshot::Copied;
 pub use table::{Origins, read_rows};
+pub use unseen::Unseen;
 
 use crate::call::{Call, Event, Item};
 use crate::document::About;
@@ -31,7 +33,7 @@ use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
-use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
+use crate::world::{Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::{HashMap, HashSet};
@@ -89,56 +91,6 @@ pub struct Summary {
     pub outside_files: u64,
     /// See there.
     pub outside_told: Vec<String>,
-}
-
-/// What happened to files without a call, as far as calls tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unseen {
-    /// Operations of io_uring and libaio that were begun.
-    pub operations: u64,
-    /// Rings of io_uring whose operations the kernel finds by itself.
-    pub polled: u64,
-    /// Files that are there at the end and were mapped shared and writable.
-    pub mapped: Vec<Vec<u8>>,
-}
-
-impl Unseen {
-    fn of(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
-        let stored = |row: &&Row| matches!(&row.last, Final::Present(_, Content::Not(why)) if why == BY_STORES);
-        Self {
-            operations: unrecorded.operations,
-            polled: unrecorded.polled,
-            mapped: rows.iter().filter(stored).map(|row| row.path.clone()).collect(),
-        }
-    }
-
-    /// What of it is missing in the trace, a sentence each.
-    pub fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.operations > 0 {
-            reasons.push(format!(
-                "{} operations went through io_uring or aio, which is not recorded",
-                self.operations
-            ));
-        }
-        if self.polled > 0 {
-            reasons.push(format!(
-                "{} rings of io_uring took operations without a call, which are not recorded",
-                self.polled
-            ));
-        }
-        if let [first, others @ ..] = &*self.mapped {
-            let others = match others.len() {
-                0 => String::new(),
-                n => format!(" and {n} more"),
-            };
-            reasons.push(format!(
-                "what was stored through shared mappings of files is not recorded: {}{others}",
-                crate::text::escape(first)
-            ));
-        }
-        reasons
-    }
 }
 
 impl Circumstances {
@@ -205,7 +157,15 @@ pub fn infer(
     };
     let watched = facts.names.watched;
     let names = &mut facts.names;
-    let manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let mut manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let covers = |point: &Vec<u8>, path: &[u8]| {
+        path.strip_prefix(&point[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    for row in &mut manifest.rows {
+        if facts.covered.iter().any(|point| covers(point, &row.path)) {
+            row.last = Final::Unknown("the program left something mounted there".to_owned());
+        }
+    }
     let changes = facts.changes();
     if !changes.is_empty() {
         outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
@@ -365,6 +325,7 @@ fn follow(
         }
     }
     facts.settle_doubts();
+    facts.covered = world.mounted();
     Ok((facts, unrecorded))
 }
 
@@ -375,16 +336,14 @@ fn scene(
     facts: &mut Facts,
 ) -> Scene {
     let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
-        if directory.elsewhere {
-            return names::ROOT;
+        if directory.real.get().is_none() && !directory.elsewhere {
+            directory.real.set(facts.at(&directory.path));
         }
-        let node = directory.real.get().unwrap_or_else(|| facts.at(&directory.path));
-        directory.real.set(Some(node));
-        node
+        directory.real.get()
     };
     let mut scene = Scene::of(call, shape, bound, &mut node);
-    scene.cwd = bound.cwd.as_deref().map(&mut node);
-    scene.root = bound.root.as_deref().map(&mut node);
+    scene.cwd = bound.cwd.as_deref().and_then(&mut node);
+    scene.root = bound.root.as_deref().and_then(&mut node);
     scene
 }
 
@@ -452,7 +411,7 @@ impl Origination {
             let until = self.open.first().copied().unwrap_or(u64::MAX);
             while let Some(entry) = self.waiting.first_entry().filter(|e| *e.key() < until) {
                 for origin in entry.remove() {
-                    self.bytes += origin.len;
+                    self.bytes = self.bytes.saturating_add(origin.len);
                     self.writer.push(origin)?;
                 }
             }

@@ -7,6 +7,7 @@ mod account;
 mod files;
 mod moves;
 mod threads;
+mod tree;
 
 use crate::record::{AT_EXIT, Header, Identity, PART_BYTES, PieceHeader, PieceKind};
 use crate::told::Told;

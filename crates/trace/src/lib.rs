@@ -18,7 +18,7 @@ pub mod told;
 pub mod trace;
 pub mod world;
 
-pub use call::{Call, Event, Item, Piece};
+pub use call::{Call, Event, Item, Piece, total};
 pub use document::{About, End, Mount, Summary, Verdict};
 pub use error::Error;
 pub use import::Import;

@@ -187,7 +187,7 @@ fn finish(
     place.storage.sync_dir(place.dir).map_err(Error::io("write", place.path))?;
     infer(place, document, how.live)?;
     let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
-    document.summary.bytes_on_disk = files.map(|f| f.bytes).sum();
+    document.summary.bytes_on_disk = crate::call::total(files.map(|f| f.bytes));
     progress(total, total);
     Ok(())
 }

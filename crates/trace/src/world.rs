@@ -19,10 +19,12 @@ mod links;
 mod magic;
 mod mounting;
 mod mounts;
+mod opening;
 mod passed;
 mod path;
 mod spaces;
 mod table;
+mod threads;
 mod timeline;
 mod unseen;
 
@@ -42,6 +44,7 @@ use passed::Sent;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use table::{Closing, Fs, Table};
+use threads::Threads;
 
 /// Who a process is: what its files' permissions are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +71,7 @@ struct Thread {
 
 /// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its real descriptor.
 pub struct World<T = ()> {
-    threads: HashMap<u32, Thread>,
+    threads: Threads,
     tables: HashMap<u32, Table<T>>,
     groups: HashMap<u32, Fs<T>>,
     /// Mount namespaces; 0 is the one that the recording began in.
@@ -107,7 +110,7 @@ impl<T: Default> World<T> {
         Self {
             mounts,
             links: Links::default(),
-            threads: HashMap::default(),
+            threads: Threads::default(),
             tables: HashMap::default(),
             groups: HashMap::default(),
             spaces: HashMap::from_iter([(0, Arc::default())]),

@@ -83,7 +83,8 @@ pub(super) struct Probe<'o> {
     pub skel: EngineSkel<'o>,
     /// Of each CPU. Held here: to open a map by its number takes CAP_SYS_ADMIN.
     pub rings: Vec<MapHandle>,
-    /// So much should wait in one: above half of it calls are delayed, above three quarters all stop.
+    /// So much should wait in one: above half of it calls are delayed, above three quarters all
+    /// stop.
     pub ring_bytes: usize,
     /// So much can.
     pub room_bytes: usize,
@@ -208,9 +209,9 @@ fn least_room(cpus: usize) -> usize {
 }
 
 /// As much as stays in a processor's cache while it goes from the program to us, if the machine has
-/// the memory. Where nobody may be there to empty a ring while one call is recorded, it should hold a
-/// long one: where we share the program's only CPU, and beside another recorder, whose calls may keep
-/// the other CPUs to themselves just then, until we give up this one.
+/// the memory. Where nobody may be there to empty a ring while one call is recorded, it should hold
+/// a long one: where we share the program's only CPU, and beside another recorder, whose calls may
+/// keep the other CPUs to themselves just then, until we give up this one.
 fn ring_bytes(cpus: usize) -> usize {
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
     let large = alone || others_record();

@@ -38,7 +38,7 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
     line.push_str(" = ");
     print::result(shape.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
     if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
-        line.push_str(&format!("<{}>", trace::text::escape(path)));
+        line.push_str(&format!("<{}>", named(path)));
     }
     if !call.made() {
         line.push_str(" (answered by a seccomp filter)");
@@ -61,6 +61,11 @@ pub fn error_name(errno: i32) -> String {
     known.map_or_else(|| format!("errno {errno}"), str::to_owned)
 }
 
+/// A path between angle brackets, which it must not have itself.
+fn named(path: &[u8]) -> String {
+    trace::text::escape(path).replace('<', "\\x3c").replace('>', "\\x3e")
+}
+
 struct WithPaths<'a> {
     seen: &'a Seen<'a>,
     paths: bool,
@@ -75,7 +80,7 @@ impl Captured for WithPaths<'_> {
         let cwd = || self.seen.bound.cwd.as_ref().map(|d| &*d.path);
         let at_cwd = self.seen.call.args[usize::from(arg)] as i32 == abi::AT_FDCWD;
         let path = if at_cwd { cwd() } else { self.seen.descriptor(arg) };
-        path.filter(|_| self.paths).map(trace::text::escape)
+        path.filter(|_| self.paths).map(named)
     }
 }
 

@@ -23,7 +23,10 @@ pub fn root(named: Option<&Path>, trace: &Path, prepared: bool) -> Result<Root> 
     let is_empty = root.is_empty().with_context(|| format!("cannot list {shown}"))?;
     if !prepared && !is_empty {
         let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
-        result.advise("name an empty directory, or one that does not exist yet; without --root a fresh one is made")?;
+        result.advise(
+            "name an empty directory, or one that does not exist yet; without --root a fresh one \
+             is made",
+        )?;
     }
     Ok(root)
 }
@@ -62,7 +65,10 @@ pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
     };
     copied
         .with_context(|| format!("cannot copy {} into {}", base.display(), root.path().display()))
-        .advise("--base names a readable directory that looks like the root of the recorded machine, as far as the program used it")
+        .advise(
+            "--base names a readable directory that looks like the root of the recorded machine, \
+             as far as the program used it",
+        )
 }
 
 /// A name of a directory that is held: it leads there and nowhere else.

@@ -230,6 +230,72 @@ fn there_and_back() {
     }
 }
 
+/// Names below directory descriptors, whose directories move: out to DataSeries, in again, and the
+/// same tree, whether or not the directory at the start is told. What was left out is known.
+#[test]
+fn names_below_descriptors_come_back() {
+    Place::each(|place| {
+        let trace = place.trace("t");
+        let program = repository().join("tests/tracees/below.py");
+        let python =
+            ["/usr/bin/python3".as_ref(), "-S".as_ref(), "-E".as_ref(), program.as_os_str()];
+        run(&mut place.record(&trace, &[], python)).ok("record");
+        let (work, out) = (place.work(), place.path("x.ds"));
+        let left = tree(&work);
+        assert!(left.iter().any(|(name, _)| name == Path::new("./moved")), "{left:?}");
+        let ran = run(place.reanimator(["-q", "convert"]).arg(&trace).arg(&out));
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        let mut below = std::path::PathBuf::new();
+        for options in [&["--directory", work.to_str().unwrap()][..], &[]] {
+            let back = place.trace(&format!("back-{}", options.len()));
+            let said = convert(&place, options, &out, &back);
+            assert!(said.contains("incomplete"), "{said}");
+            let (root, _) = replayed(&place, &back, &format!("root-{}", options.len()));
+            let verified = run(place.reanimator(["verify"]).arg(&back));
+            assert!(verified.stdout.contains("sound"), "{verified:?}");
+            if below == Path::new("") {
+                below = root.join(work.strip_prefix("/").unwrap());
+                assert_eq!(tree(&below), left);
+            } else {
+                // Relative names are below the root then, beside what has absolute ones.
+                let there = tree(&root);
+                for entry in left.iter().filter(|(name, _)| name != Path::new(".")) {
+                    assert!(there.contains(entry), "{entry:?}");
+                }
+            }
+        }
+    });
+}
+
+/// fio performs what goes out for it; names that it cannot read are said for what they are.
+#[test]
+fn fio_reads_what_goes_out_for_it() {
+    let place = Place::watched_by(Watch::Ptrace);
+    let (trace, log) = (place.trace("t"), place.path("x.iolog"));
+    let script =
+        "dd if=/dev/zero of=plain bs=4096 count=8 conv=fsync status=none; echo x > 'a name'";
+    run(&mut place.record(&trace, &[], ["/bin/sh", "-c", script])).ok("record");
+    let said = convert(&place, &[], &trace, &log);
+    assert!(
+        said.contains("not taken over: 1 reads, writes, syncs and trims of files whose"),
+        "{said}"
+    );
+    // Only what the program wrote itself, not the libraries that it read.
+    let work = place.work();
+    let text = fs::read_to_string(&log).unwrap();
+    let ours = |l: &&str| l.starts_with("fio ") || l.contains(work.to_str().unwrap());
+    let own: Vec<&str> = text.lines().filter(ours).collect();
+    fs::write(&log, own.join("\n") + "\n").unwrap();
+    let ran = run(Command::new("fio")
+        .args(["--name=x", "--output-format=terse", "--replay_no_stall=1"])
+        .arg(format!("--read_iolog={}", log.display()))
+        .current_dir(place.work()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let fields: Vec<&str> = ran.stdout.split(';').collect();
+    // Kilobytes written, in fio's terse format of version 3.
+    assert_eq!(fields.get(46), Some(&"32"), "{}", ran.stdout);
+}
+
 /// What ran on FreeBSD runs here.
 #[test]
 fn text_of_kdump_is_performed() {

@@ -4,7 +4,7 @@ use crate::place::{Watch, number};
 use crate::proof::Program;
 use crate::tracee::tracee;
 
-/// Call, path or none, result and error of what the filters answer.
+/// Call, its (or its new) path, result and error of what the filters answer.
 type Told<'a> = (&'a str, Option<&'a str>, Option<i64>, Option<&'a str>);
 
 #[test]
@@ -27,9 +27,9 @@ fn answers_are_not_effects() {
             ("mkdir", Some("brokered"), None, None),
             ("unlink", Some("kept"), None, None),
             ("ftruncate", None, Some(0), None),
-            ("rename", Some("kept"), Some(-1), Some("EPERM")),
-            ("link", Some("kept"), Some(-38), Some("ENOSYS")),
-            ("symlink", Some("kept"), Some(0), None),
+            ("rename", Some("gone"), Some(-1), Some("EPERM")),
+            ("link", Some("second"), Some(-38), Some("ENOSYS")),
+            ("symlink", Some("pointer"), Some(0), None),
             ("unlink", Some("kept"), None, None),
         ];
         assert_eq!(told, wanted);

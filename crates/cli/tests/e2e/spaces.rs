@@ -2,7 +2,8 @@
 //! tests want root.
 
 use crate::place::{Place, Watch};
-use crate::proof::Program;
+use crate::proof::{Program, same_again};
+use crate::run::run;
 use crate::tracee::tracee;
 
 /// A script in a mount namespace of its own.
@@ -79,4 +80,35 @@ fn a_root_is_exchanged() {
     let again = place.path("root").join(place.work().strip_prefix("/").unwrap());
     assert_eq!(std::fs::read_to_string(again.join("data/f")).unwrap(), "old\none\n");
     assert!(!place.path("root/t").exists() && !place.path("root/work/f").exists());
+}
+
+/// What is mounted where the recorder sees it, and stays so, hides what the calls left below.
+#[test]
+fn what_stays_mounted_is_not_compared() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let script = "mkdir m k; echo 1 >m/f; mount -t tmpfs none m; echo 2 >m/f; echo 3 >k/f";
+    let trace = place.trace("t");
+    let recorded = run(&mut place.record(&trace, &[], ["/bin/dash", "-euc", script]));
+    let on = place.work().join("m");
+    let gone = run(std::process::Command::new("umount").arg(&on));
+    recorded.ok("record");
+    gone.ok("umount");
+    let report = same_again(&place, &trace, &place.directory("root"));
+    let excluded = report["state"]["excluded_lines"].to_string();
+    assert!(excluded.contains("work/m/f: the program left something mounted there"), "{report}");
+    let again = place.path("root").join(place.work().strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(again.join("m/f")).unwrap(), "1\n");
+}
+
+/// In a pid namespace, numbers in procfs are others than outside: what an open came to decides.
+#[test]
+fn a_tree_with_a_procfs_of_its_own() {
+    let script = "mkdir -p r/proc r/data d; for d in usr bin lib lib64; do
+            mkdir r/$d; mount --rbind /$d r/$d; done
+        mount -t proc proc r/proc; mount --bind d r/data
+        chroot r /bin/dash -euc 'echo one >/data/1; cd /data; exec 7>two; echo zz >/proc/self/fd/7
+            cp /proc/self/cwd/1 3; rm two; echo again >/proc/self/fd/7
+            echo more >>/proc/$$/root/data/3; cat 3'; cat d/3; umount r/data; ls r/data";
+    Program::new(["/usr/bin/unshare", "-mpf", "/bin/dash", "-euc", script])
+        .proved_with(Watch::Ebpf);
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use syscalls::x86_64::Sysno as X;
 use trace::record::{PieceKind, RecordKind};
 
-/// A trace whose frames are sound and whose records are nonsense: every number in it may be odd, every text damaged.
+/// A trace whose frames are sound and whose records are nonsense: every number in it may be odd,
+/// every text damaged.
 pub fn nonsense(path: &Path, random: &mut Random) {
     const CALLS: &[X] = &[
         X::openat,

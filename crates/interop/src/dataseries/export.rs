@@ -1,9 +1,9 @@
 //! A DataSeries file out of a trace, as the original library would have written it, but for its
 //! faults: flags, times of stat and bytes of attributes are right.
 //!
-//! `unique_id` counts records in the order in which calls returned, except that a call which makes a
-//! thread comes before that thread's calls, and `exit` where the thread ends: the original replayer
-//! wants it so.
+//! `unique_id` counts records in the order in which calls returned, except that a call which makes
+//! a thread comes before that thread's calls, and `exit` where the thread ends: the original
+//! replayer wants it so.
 
 mod record;
 

@@ -2,8 +2,9 @@
 //!
 //! Records of each call stand in extents of their own; they are put back into the order of
 //! `unique_id`, in which the library made them, with one extent of each type in memory. What the
-//! original library is known to write wrongly is not read: flags as bits (their number stands beside
-//! them), thread ids of clone, `generated` of exit, times of stat, flags of fchmodat and faccessat.
+//! original library is known to write wrongly is not read: flags as bits (their number stands
+//! beside them), thread ids of clone, `generated` of exit, times of stat, flags of fchmodat and
+//! faccessat.
 
 use super::groups::Execs;
 use super::index::{Clock, Index};
@@ -19,8 +20,8 @@ use trace::About;
 use trace::import::Origin;
 use trace::{Import, Told};
 
-/// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if the
-/// user knows. `progress`: bytes done, of how many.
+/// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if
+/// the user knows. `progress`: bytes done, of how many.
 pub fn import(
     from: &Path,
     to: &Path,
@@ -45,7 +46,10 @@ pub fn import(
         import.umask(umask);
     }
     if directory.is_none() {
-        import.note("DataSeries does not tell the working directory: relative names start from / (--directory names another)");
+        import.note(
+            "DataSeries does not tell the working directory: relative names start from / \
+             (--directory names another)",
+        );
     }
     import.note(clock.note());
     if !index.ours {

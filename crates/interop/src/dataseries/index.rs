@@ -1,4 +1,5 @@
-//! What stands where in a DataSeries file, what its times count, and who wrote it: the file does not say.
+//! What stands where in a DataSeries file, what its times count, and who wrote it: the file does
+//! not say.
 
 use super::rows;
 use super::stream::Row;
@@ -172,7 +173,8 @@ impl Clock {
             Self::Nanos => "its times are nanoseconds since 1970",
             Self::Tfrac => "its times are in 2^-32 seconds",
             Self::Recorded => {
-                "its times are whole seconds: those at which the library took the records are used, and durations are not known"
+                "its times are whole seconds: those at which the library took the records are \
+                 used, and durations are not known"
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Names for what calls reach through descriptors, where DataSeries has the call with a name only.
 //!
-//! An open file keeps the name that it was opened by; here it goes on through the renames since, and
-//! is lost when the name goes. Names come out as the program would say them: from its working
-//! directory where both lie in the directory that the program started from, else from the root. What
-//! symbolic links lead to is known of opened files only: a rename through a link is not followed.
+//! An open file keeps the name that it was opened by; here it goes on through the renames since,
+//! and is lost when the name goes. Names come out as the program would say them: from its working
+//! directory where both lie in the directory that the program started from, else from the root.
+//! What symbolic links lead to is known of opened files only: a rename through a link is not
+//! followed.
 
 use ahash::HashMap;
 use std::collections::BTreeMap;
@@ -184,6 +185,10 @@ impl Names {
 
     /// An absolute name as the process can say it; empty for its working directory.
     fn said(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
+        // Mounts and roots of the process's own give names that are not those of its files.
+        if bound.view.is_some() {
+            return None;
+        }
         let inside = match &bound.root {
             Some(root) => joined(b"", below(&root.path, path)?),
             None => path.to_vec(),

@@ -1,6 +1,6 @@
 //! Chrome's JSON (the "JSON Array Format" of about:tracing, which Perfetto reads too): a complete event (`X`) for each call, times in microseconds.
 
-use super::{Told, Writer};
+use super::{Taken, Told, Writer};
 use serde_json::json;
 use std::io::{self, Write};
 use trace::Event;
@@ -22,7 +22,7 @@ fn micros(nanos: u64) -> f64 {
 }
 
 impl Writer for Chrome {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
         let call = told.call;
         let mut args = json!({"arguments": told.arguments(), "result": told.result()});
         if let Some(path) = told.path() {
@@ -37,7 +37,7 @@ impl Writer for Chrome {
             None => object["ph"] = "B".into(),
         }
         self.put(&object, out)?;
-        Ok(true)
+        Ok(Taken::Yes)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {

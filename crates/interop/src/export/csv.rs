@@ -1,6 +1,6 @@
 //! Comma-separated values: a call a line, in the order in which they returned.
 
-use super::{Told, Writer};
+use super::{Taken, Told, Writer};
 use std::io::{self, Write};
 use trace::Trace;
 
@@ -38,7 +38,7 @@ fn row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io
 }
 
 impl Writer for Csv {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
         if !std::mem::replace(&mut self.begun, true) {
             row(HEAD, out)?;
         }
@@ -60,7 +60,7 @@ impl Writer for Csv {
             or_empty(told.moved().map(|(n, _)| n.to_string())),
         ];
         row(fields.iter().map(String::as_str), out)?;
-        Ok(true)
+        Ok(Taken::Yes)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {

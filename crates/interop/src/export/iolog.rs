@@ -1,8 +1,10 @@
-//! fio's iolog, version 3 (`fio --read_iolog`): reads, writes, syncs and trims of each file, times in microseconds from the first of them.
+//! fio's iolog, version 3 (`fio --read_iolog`): reads, writes, syncs and trims of each file, times
+//! in microseconds from the first of them.
 //!
-//! fio takes names without blanks only, and offsets and lengths; data it makes up itself.
+//! fio reads names up to the next blank and of 255 bytes at most, offsets and lengths; data it
+//! makes up itself.
 
-use super::{Told, Writer};
+use super::{Taken, Told, Writer};
 use abi::Effect;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -11,60 +13,76 @@ use std::io::{self, Write};
 pub(super) struct Iolog {
     began: Option<u64>,
     last: u64,
-    open: BTreeSet<String>,
+    open: BTreeSet<Vec<u8>>,
 }
 
 const PUNCH: u64 = 2;
+/// The longest name.
+const NAME: usize = 255;
+const OTHERS: Taken = Taken::No("calls that are no read, write, sync or trim of a file");
+const NAMES: Taken = Taken::No(
+    "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 \
+     bytes)",
+);
+
+impl Iolog {
+    fn head(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.open.is_empty() { out.write_all(b"fio version 3 iolog\n") } else { Ok(()) }
+    }
+
+    fn line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
+        write!(out, "{} ", self.last)?;
+        out.write_all(path)?;
+        writeln!(out, " {action}")
+    }
+}
+
+fn action(told: &Told<'_>) -> Option<String> {
+    let call = told.call;
+    let shape = call.shape().filter(|_| call.succeeded())?;
+    match (told.moved(), shape.effect) {
+        (Some((0, _)), _) => None,
+        (Some((n, reads)), _) => {
+            let offset = told.bound.offset?;
+            Some(format!("{} {offset} {n}", if reads { "read" } else { "write" }))
+        }
+        (None, Effect::Allocate) if call.args[1] & PUNCH != 0 => {
+            Some(format!("trim {} {}", call.args[2], call.args[3]))
+        }
+        _ if shape.name == "fsync" => Some("sync 0 0".to_owned()),
+        _ if shape.name == "fdatasync" => Some("datasync 0 0".to_owned()),
+        _ => None,
+    }
+}
 
 impl Writer for Iolog {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
         let call = told.call;
-        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Ok(false) };
-        let Some(file) =
-            told.bound.fds.iter().flatten().next().map(|d| &d.file).filter(|f| f.is_stored())
-        else {
-            return Ok(false);
+        let file = told.bound.fds.iter().flatten().next().map(|d| &d.file);
+        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(told)) else {
+            return Ok(OTHERS);
         };
-        let action = match (told.moved(), shape.effect) {
-            (Some((0, _)), _) => return Ok(false),
-            (Some((n, reads)), _) => match told.bound.offset {
-                Some(offset) => format!("{} {offset} {n}", if reads { "read" } else { "write" }),
-                None => return Ok(false),
-            },
-            (None, Effect::Allocate) if call.args[1] & PUNCH != 0 => {
-                format!("trim {} {}", call.args[2], call.args[3])
-            }
-            _ if shape.name == "fsync" => "sync 0 0".to_owned(),
-            _ if shape.name == "fdatasync" => "datasync 0 0".to_owned(),
-            _ => return Ok(false),
-        };
-        let path = String::from_utf8_lossy(&file.path).into_owned();
-        if path.contains(char::is_whitespace) || !path.starts_with('/') {
-            return Ok(false);
+        let path = &*file.path;
+        // What isspace(3) takes for blanks, vertical tabs among them.
+        let blank = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
+        if path.iter().any(blank) || path.len() > NAME || !path.starts_with(b"/") {
+            return Ok(NAMES);
         }
-        let began = *self.began.get_or_insert_with(|| {
-            self.last = 0;
-            call.entered
-        });
+        let began = *self.began.get_or_insert(call.entered);
         // fio takes no time that lies before another's.
         self.last = self.last.max(call.entered.saturating_sub(began) / 1000);
-        if self.open.is_empty() {
-            out.write_all(b"fio version 3 iolog\n")?;
+        self.head(out)?;
+        if !self.open.contains(path) {
+            self.line(path, "add", out)?;
+            self.line(path, "open", out)?;
+            self.open.insert(path.to_vec());
         }
-        if self.open.insert(path.clone()) {
-            writeln!(out, "{0} {path} add\n{0} {path} open", self.last)?;
-        }
-        writeln!(out, "{} {path} {action}", self.last)?;
-        Ok(true)
+        self.line(path, &action, out)?;
+        Ok(Taken::Yes)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.open.is_empty() {
-            out.write_all(b"fio version 3 iolog\n")?;
-        }
-        for path in &self.open {
-            writeln!(out, "{} {path} close", self.last)?;
-        }
-        Ok(())
+        self.head(out)?;
+        self.open.iter().try_for_each(|path| self.line(path, "close", out))
     }
 }

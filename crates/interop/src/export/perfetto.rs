@@ -2,7 +2,7 @@
 //!
 //! Each process and each thread has a track, each call is a slice with its arguments as annotations, and two counters show the bytes that were read and written a second.
 
-use super::{Told, Writer};
+use super::{Taken, Told, Writer};
 use ahash::HashSet;
 use prost::Message;
 use std::io::{self, Write};
@@ -213,7 +213,7 @@ impl Perfetto {
 }
 
 impl Writer for Perfetto {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<bool> {
+    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
         let call = told.call;
         let track = self.thread(call.pid, call.tid, out)?;
         let text = |name: &str, value: String| DebugAnnotation {
@@ -249,7 +249,7 @@ impl Writer for Perfetto {
             )?;
             self.count(left, told.moved(), out)?;
         }
-        Ok(true)
+        Ok(Taken::Yes)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {

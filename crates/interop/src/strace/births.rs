@@ -5,6 +5,7 @@
 //! a later child has a higher one. What that leaves open is counted.
 
 use ahash::{HashMap, HashSet};
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use trace::import::Fork;
 
@@ -49,6 +50,7 @@ pub(super) struct Births {
     makings: Vec<Making>,
     /// Calls under way, by their thread.
     begun: HashMap<u32, usize>,
+    steps: Cell<u64>,
 }
 
 /// What follows from it.
@@ -60,6 +62,9 @@ pub(super) struct Made {
     pub orphans: HashSet<u64>,
     /// Threads that more than one call may have made.
     pub unsure: u64,
+    /// Threads and calls looked at.
+    #[cfg_attr(not(test), allow(dead_code, reason = "tests count them"))]
+    pub steps: u64,
 }
 
 impl Births {
@@ -151,7 +156,7 @@ impl Births {
         let mut found = vec![None; self.lives.len()];
         self.by_number(&mut found);
         let (orphans, unsure) = self.by_order(&mut found);
-        let mut made = Made { unsure, ..Made::default() };
+        let mut made = Made { unsure, steps: self.steps.get(), ..Made::default() };
         for (life, making) in self.lives.iter().zip(found) {
             let Some(making) = making.map(|m: usize| &self.makings[m]) else { continue };
             let Making { parent, flags, time, begins, .. } = *making;
@@ -159,6 +164,10 @@ impl Births {
         }
         made.orphans = orphans.into_iter().map(|life| self.lives[life].first).collect();
         made
+    }
+
+    fn step(&self) {
+        self.steps.set(self.steps.get() + 1);
     }
 
     /// Those whose number a call returned.
@@ -175,16 +184,19 @@ impl Births {
         let (mut seen, mut strays) = (0, 0u64);
         for life in 0..self.lives.len() {
             let Life { tid, first, .. } = self.lives[life];
+            self.step();
             while let Some(m) = self.makings.get(seen).filter(|m| m.begins < first) {
                 let number = m.translated.or(u32::try_from(m.result).ok());
                 let known = number.is_some_and(|n| tids.contains(&n))
                     && (m.translated.is_some() || !self.lives[m.life].elsewhere);
                 strays += u64::from(!m.used && !known);
                 seen += 1;
+                self.step();
             }
             let mut last = None;
             if let Some(calls) = calls.get_mut(&tid) {
                 while calls.front().is_some_and(|c| self.makings[*c].begins < first) {
+                    self.step();
                     // Of another namespace, the number means another thread.
                     last = calls
                         .pop_front()
@@ -218,7 +230,7 @@ impl Births {
             calls.sort_by_key(|c| (self.makings[*c].ends, self.makings[*c].begins));
             let mut numbers = lives.clone();
             numbers.sort_by_key(|l| self.lives[*l].tid);
-            let pairs = || calls.iter().zip(&numbers);
+            let pairs = || calls.iter().zip(&numbers).inspect(|_| self.step());
             if pairs().all(|(c, l)| self.makings[*c].begins < self.lives[*l].first) {
                 let open = calls.windows(2).filter(|pair| {
                     let (a, b) = (&self.makings[pair[0]], &self.makings[pair[1]]);
@@ -243,6 +255,7 @@ impl Births {
                     waiting.push_back(call);
                 }
             }
+            self.step();
             let Some(call) = waiting.pop_front() else { return true };
             unsure += u64::from(parents.len() > 1);
             if let Some(n) = parents.get_mut(&self.makings[call].parent) {

@@ -85,7 +85,8 @@ fn a_log_becomes_a_trace() {
             outcome.summary.calls,
             outcome.summary.processes
         ),
-        (0, true, 9, 2)
+        // A string that was cut, and a struct that was abbreviated.
+        (2, true, 9, 2)
     );
     let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
     let piece = |name: &str, kind| named(name).pieces.iter().find(|p| p.kind == kind).unwrap();

@@ -62,7 +62,7 @@ pub(super) fn clone(executor: &mut Executor, issue: &Issue) -> Outcome {
         return Outcome::Issued(compare_result(issue, got));
     };
     executor.shared.copied.fetch_add(1, Relaxed);
-    let sum = |of: fn(&Piece) -> u64| issue.call.copied(&copies).map(of).sum::<u64>();
+    let sum = |of: fn(&Piece) -> u64| trace::total(issue.call.copied(&copies).map(of));
     let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
     match carry(executor, issue, copies, copies.to, due) {
         Ok((got, _)) if got == due as i64 => Outcome::Issued(None),

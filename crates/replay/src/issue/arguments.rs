@@ -1,11 +1,11 @@
 //! A recorded call's arguments in this process: each translated by its kind, and nothing else.
 
 use super::scratch::{MOST, Room};
-use super::{Real, Scratch, procfs, raw};
-use abi::{AT_FDCWD, Effect, Form, Kind, Len, Ret, Role, Shape};
+use super::{Real, Scratch, paths, procfs, raw};
+use abi::{AT_FDCWD, Effect, Form, Kind, Len, Ret, Shape};
 use std::sync::Arc;
 use trace::record::{PieceKind, UNREADABLE};
-use trace::world::{Bound, Descriptor, To};
+use trace::world::{Bound, Descriptor};
 use trace::{Call, Piece};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
@@ -167,36 +167,6 @@ impl Translation {
     /// Argument `i` faults.
     fn nowhere(&mut self, i: usize) {
         (self.values[i], self.faults) = (NOWHERE, true);
-    }
-
-    /// Paths through links of procfs. As many calls take no directory descriptor, such a call is
-    /// made with procfs as its working directory.
-    fn detour(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) {
-        let leads = |i: usize| {
-            bound.through[i]
-                .as_ref()
-                .is_some_and(|way| matches!(way.to, To::File(_) | To::Directory(_)))
-        };
-        self.detour = (0..shape.args.len()).any(leads);
-        if !self.detour {
-            return;
-        }
-        for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Hole::Text) = (arg.kind.path(), self.holes[i]) else { continue };
-            let dir = way.dir.map(usize::from);
-            if leads(i) {
-                self.holes[i] = Hole::Through;
-                if let Some(dir) = dir {
-                    self.values[dir] = AT_FDCWD as isize as usize;
-                    self.holes[dir] = Hole::None;
-                }
-            } else if bound.through[i].is_none()
-                && dir.is_none_or(|dir| call.args[dir] as i32 == AT_FDCWD)
-                && text(call, i).is_some_and(|path| !path.is_empty() && path[0] != b'/')
-            {
-                self.holes[i] = Hole::Beside;
-            }
-        }
     }
 
     fn string(&mut self, call: &Call, i: usize) {
@@ -361,7 +331,7 @@ impl Arguments {
                     this.text(&path, i, scratch)?;
                 }
                 Hole::Through | Hole::Beside => {
-                    let (real, rest) = start(call, bound, i);
+                    let (real, rest) = paths::start(call, bound, i);
                     let path = procfs::path(real, rest);
                     this.text(&path, i, scratch)?;
                 }
@@ -382,28 +352,6 @@ impl Arguments {
         Ok(this)
     }
 
-    /// What path argument `i` stands for, where the process has mounts or a root of its own: links
-    /// are followed as they are here, now.
-    pub fn viewed(
-        call: &Call,
-        shape: &Shape,
-        bound: &Bound<Real>,
-        i: usize,
-    ) -> Result<Option<Vec<u8>>, Refused> {
-        let (Some(view), Some(path), Some(way)) =
-            (&bound.view, &bound.viewed[i], shape.args[i].kind.path())
-        else {
-            return Ok(None);
-        };
-        let flags = match way.role {
-            Role::Open(from) => Some(u64::from(call.open_flags(from))),
-            _ => None,
-        };
-        let follow = way.follows(&call.args, flags);
-        let found = view.resolve(path, follow, &mut raw::read_link);
-        found.path.map(Some).ok_or(Refused::Elsewhere)
-    }
-
     /// Performs the call: the result, or a negative errno.
     pub fn perform(&self) -> i64 {
         let make = || raw::perform(self.nr, self.values);
@@ -411,6 +359,11 @@ impl Arguments {
             None => make(),
             Some(detour) => detour.make(make),
         }
+    }
+
+    /// Whether its paths lead through links of procfs, and mean nothing where the thread is.
+    pub fn is_elsewhere(&self) -> bool {
+        self.detour.is_some()
     }
 
     /// The real descriptor in an argument.
@@ -564,7 +517,7 @@ impl Arguments {
 }
 
 /// The string of argument `i`, if it could be read.
-fn text(call: &Call, i: usize) -> Option<&[u8]> {
+pub(super) fn text(call: &Call, i: usize) -> Option<&[u8]> {
     call.piece(i as u8, PieceKind::String)
         .filter(|p| p.flags & UNREADABLE == 0)
         .map(|p| p.bytes.as_slice())
@@ -581,21 +534,6 @@ pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> &'
     match (&bound.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => text(call, i).unwrap_or_default(),
-    }
-}
-
-/// Where a path starts of a call that is made in procfs, and the path from there.
-fn start<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> (i32, &'a [u8]) {
-    match &bound.through[i] {
-        Some(way) => match &way.to {
-            To::File(descriptor) => (descriptor.real.get(), &way.rest),
-            To::Directory(directory) => (directory.real.get(), &way.rest),
-            To::Name | To::Virtual | To::Elsewhere => (-1, &way.rest),
-        },
-        None => {
-            let real = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
-            (real, text(call, i).unwrap_or_default())
-        }
     }
 }
 

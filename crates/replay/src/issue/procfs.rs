@@ -8,9 +8,20 @@
 use super::raw;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 static PROCFS: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+thread_local! {
+    /// This thread could not go back: it must perform no more calls.
+    static LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in procfs still, as its working directory has become closed to it.
+pub(crate) fn is_lost() -> bool {
+    LOST.get()
+}
 
 /// Keeps procfs in reach. To be called outside of the walls.
 pub(crate) fn keep() {
@@ -51,13 +62,16 @@ impl Detour {
 
     /// Makes the call.
     pub fn make(&self, call: impl FnOnce() -> i64) -> i64 {
-        let gone = raw::fchdir(self.procfs);
-        if gone < 0 {
-            return gone;
+        // Who cannot go back does not leave.
+        for place in [self.back, self.procfs] {
+            let gone = raw::fchdir(place);
+            if gone < 0 {
+                return gone;
+            }
         }
         let result = call();
-        if !self.stays || result < 0 {
-            raw::fchdir(self.back);
+        if (!self.stays || result < 0) && raw::fchdir(self.back) < 0 {
+            LOST.set(true);
         }
         result
     }

@@ -1,6 +1,6 @@
-//! Directories that the program only ever passed through: nobody told their modes, so they are their
-//! owner's alone here. Where root replays and the program acts as another user as well, those must
-//! let that user pass.
+//! Directories that the program only ever passed through: nobody told their modes, so they are
+//! their owner's alone here. Where root replays and the program acts as another user as well, those
+//! must let that user pass.
 
 use crate::sandbox::Powers;
 use crate::tree::Tree;

@@ -56,6 +56,7 @@ fn content_comes_from_parts_of_calls() {
     let origin = |offset, len, seq, at| Ok(Origin { file: 5, offset, len, seq, at });
     prepare_from(
         &rows,
+        None,
         std::iter::empty(),
         [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(),
         items,

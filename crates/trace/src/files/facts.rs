@@ -6,9 +6,9 @@ mod about;
 mod data;
 mod doubts;
 mod errors;
+mod lead;
 mod made;
 mod outside;
-mod paths;
 mod sizes;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
@@ -22,7 +22,7 @@ use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
-use paths::looks_through;
+use lead::looks_through;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -57,6 +57,8 @@ pub struct Facts {
     pub outside: outside::Outside,
     /// Initial content found and not yet taken away.
     pub origins: Vec<Origin>,
+    /// Where the live file system shows what the program has mounted.
+    pub covered: Vec<Vec<u8>>,
 }
 
 /// A path argument and where it leads.
@@ -82,6 +84,7 @@ impl Facts {
             doubts: Vec::new(),
             outside: outside::Outside::default(),
             origins: Vec::new(),
+            covered: Vec::new(),
         }
     }
 
@@ -158,12 +161,16 @@ impl Facts {
         }
     }
 
-    /// The directory that stands under this path now.
-    pub fn at(&mut self, path: &[u8]) -> NodeId {
+    /// The directory that stands under this path now; `None`: it is virtual.
+    pub fn at(&mut self, path: &[u8]) -> Option<NodeId> {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
-            Walk::At(node) => node,
-            Walk::Place(place) => self.names.present(&place, &Seen::kind(FileType::Directory)),
-            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => ROOT,
+            Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
+            Walk::Place(place) => {
+                Some(self.names.present(&place, &Seen::kind(FileType::Directory)))
+                    .filter(|node| !self.names.node(*node).is_virtual)
+            }
+            Walk::Virtual => None,
+            Walk::Stopped(..) | Walk::Blocked => Some(ROOT),
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Scene {
     pub viewed: Six<Box<[u8]>>,
     /// The open file behind the resulting descriptor.
     pub opened: Option<Arc<OpenFile>>,
-    /// The working directory, of calls with paths.
+    /// The working directory, of calls with paths, unless it is virtual or elsewhere.
     pub cwd: Option<NodeId>,
     /// The root directory, unless it is the recorder's.
     pub root: Option<NodeId>,
@@ -60,7 +60,7 @@ impl Scene {
         call: &Call,
         shape: &Shape,
         bound: &Bound<Cell<Option<NodeId>>>,
-        directory: &mut dyn FnMut(&Directory<Cell<Option<NodeId>>>) -> NodeId,
+        directory: &mut dyn FnMut(&Directory<Cell<Option<NodeId>>>) -> Option<NodeId>,
     ) -> Self {
         let given = |descriptor: &Arc<Descriptor<_>>| {
             let offset = match shape.copies {
@@ -84,7 +84,8 @@ impl Scene {
             let Some(way) = &bound.through[i] else { continue };
             let via = match (&way.to, &bound.paths[i]) {
                 (To::File(descriptor), _) => Via::File(given(descriptor), way.rest.clone()),
-                (To::Directory(at), _) => Via::Directory(directory(at), way.rest.clone()),
+                (To::Directory(at), _) => directory(at)
+                    .map_or(Via::Elsewhere, |node| Via::Directory(node, way.rest.clone())),
                 (To::Name, Some(path)) => Via::Name(path.clone()),
                 (To::Elsewhere, _) => Via::Elsewhere,
                 (To::Name, None) | (To::Virtual, _) => continue,

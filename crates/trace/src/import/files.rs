@@ -1,11 +1,11 @@
 //! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
 
 use super::moves::Moves;
+use super::tree::Tree;
 use crate::Call;
 use crate::record::{Identity, MADE_UP};
 use crate::world::{Bound, lexical};
 use abi::{Is, Kind, Role, Shape};
-use std::collections::BTreeMap;
 
 const O_DIRECTORY: u32 = 0o200_000;
 const O_CREAT: u32 = 0o100;
@@ -30,18 +30,20 @@ pub(super) struct File {
 /// The files by their names.
 #[derive(Default)]
 pub(super) struct Files {
-    by_path: BTreeMap<Vec<u8>, File>,
+    by_path: Tree,
     inodes: u64,
+    nobody: File,
     pub moves: Moves,
 }
 
 impl Files {
     fn get(&mut self, path: &[u8]) -> &mut File {
-        if !self.by_path.contains_key(path) {
+        if self.by_path.get(path).is_none() {
             self.inodes += 1;
-            self.by_path.insert(path.to_vec(), File { inode: self.inodes, ..File::default() });
+            self.by_path.insert(path, File { inode: self.inodes, ..File::default() });
         }
-        self.by_path.entry(path.to_vec()).or_default()
+        // It is there now.
+        self.by_path.get(path).unwrap_or(&mut self.nobody)
     }
 
     /// What an open of `path` (absolute, not necessarily clean) opened, as far as anybody can guess, and its clean path.
@@ -111,7 +113,7 @@ impl Files {
         let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
         for (role, path) in &paths {
             self.moves.used(path, call);
-            if let Some(file) = self.by_path.get_mut(path) {
+            if let Some(file) = self.by_path.get(path) {
                 file.used = call.entered;
             }
             match role {
@@ -128,10 +130,10 @@ impl Files {
         }
         let mut paths = paths.into_iter();
         match (paths.next(), paths.next()) {
-            (Some((Role::Source, old)), Some((_, new))) => self.renamed(&old, &new),
+            (Some((Role::Source, old)), Some((_, new))) => self.by_path.rename(&old, &new),
             (Some((Role::Lookup, old)), Some((Role::Create, new))) => {
                 let file = *self.get(&old);
-                self.by_path.insert(new, file);
+                self.by_path.insert(&new, file);
             }
             (Some((Role::Create, path)), None) if is_directory(shape) => {
                 self.get(&path).directory = true;
@@ -147,7 +149,7 @@ impl Files {
         {
             if let Some(file) = self
                 .by_path
-                .get_mut(&*descriptor.file.path)
+                .get(&descriptor.file.path)
                 .filter(|f| f.inode == descriptor.file.inode.key.1)
             {
                 file.size = descriptor.file.inode.size();
@@ -180,25 +182,11 @@ impl Files {
                     .filter(|_| mode & S_IFMT == S_IFREG);
                 let links = word(Is::Links).map_or(1, |(links, _)| links);
                 if let Some(inode) =
-                    number.and_then(|n| self.moves.told(path, n, links, &self.by_path))
+                    number.and_then(|n| self.moves.told(path, n, links, &mut self.by_path))
                 {
-                    self.get(path).inode = inode;
+                    let file = *self.get(path);
+                    self.by_path.insert(path, File { inode, ..file });
                 }
-            }
-        }
-    }
-
-    fn renamed(&mut self, old: &[u8], new: &[u8]) {
-        let prefix = [old, b"/"].concat();
-        let below = self
-            .by_path
-            .range(prefix.clone()..)
-            .take_while(|(p, _)| p.starts_with(&prefix))
-            .map(|(p, _)| p.clone());
-        let moved: Vec<Vec<u8>> = below.chain([old.to_vec()]).collect();
-        for path in moved {
-            if let Some(file) = self.by_path.remove(&path) {
-                self.by_path.insert([new, &path[old.len()..]].concat(), file);
             }
         }
     }

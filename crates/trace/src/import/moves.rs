@@ -3,11 +3,10 @@
 //! A name in a directory that was made while the tool recorded was made there by a recorded call, or moved there. If a struct says that it is the file of another known name,
 //! and that this file has fewer names than are known with it, then one of the others went; the one that nobody uses any more is what it was called before.
 
-use super::files::File;
+use super::tree::{self, Tree};
 use crate::Call;
 use crate::world::parent;
 use ahash::{HashMap, HashSet};
-use std::collections::BTreeMap;
 
 /// So many are looked at: each is compared with all names.
 const MOST: usize = 64;
@@ -76,7 +75,7 @@ impl Moves {
         path: &[u8],
         number: (u64, u64),
         links: u64,
-        names: &BTreeMap<Vec<u8>, File>,
+        names: &mut Tree,
     ) -> Option<u64> {
         let ours = names.get(path)?.inode;
         let known = *self.numbers.entry(number).or_insert(ours);
@@ -87,13 +86,15 @@ impl Moves {
             self.numbers.insert(number, ours);
             return None;
         };
-        let others = || names.iter().filter(|(name, file)| file.inode == known && *name != path);
-        if (others().count() as u64) < links.max(1) {
+        let others = names.others(known, path);
+        if (others.len() as u64) < links.max(1) || others.len() > tree::MOST {
             return None;
         }
-        let from = others()
-            .filter(|(_, file)| file.used < first.time)
-            .map(|(name, _)| name.clone())
+        let from = others
+            .iter()
+            .map(|place| names.at(*place))
+            .filter(|(file, _)| file.is_some_and(|file| file.used < first.time))
+            .map(|(_, name)| name)
             .collect();
         self.found.push(Move { from, to: path.to_vec(), first: *first });
         Some(known)

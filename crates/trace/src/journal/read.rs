@@ -8,16 +8,16 @@
 mod sums;
 
 use self::sums::Sums;
+mod stands;
+
 use super::repeats::{self, Known, REFERENCE, Reference};
-use super::{
-    Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_DISCARD, RING_HEAD, RING_MAGIC, VERSION,
-};
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_HEAD, RING_MAGIC, VERSION};
 use crate::record::{Header, PieceHeader, UNREADABLE};
 use rustix::fs::Advice;
+use stands::Stands;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroU64;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -89,15 +89,6 @@ enum Found {
     Other,
 }
 
-/// What stands where a record should begin, and how many bytes of it.
-enum Stands {
-    Record(Header),
-    /// Room in the ring that was given back.
-    Nothing(usize),
-    /// No record.
-    Rubbish(usize),
-}
-
 /// A record: its head, and its pieces as they lie in the journal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
@@ -136,6 +127,11 @@ impl Records {
         }
     }
 
+    /// Notes that records are missing: at most all that there can be.
+    fn lose(&mut self, records: u64) {
+        self.damage.records = self.damage.records.saturating_add(records);
+    }
+
     /// Notes work on so many bytes.
     fn spend(&mut self, _bytes: usize) {
         #[cfg(test)]
@@ -171,21 +167,22 @@ impl Records {
             if self.at < self.frame {
                 match self.stand() {
                     Stands::Record(header) => return Ok(Some(header)),
-                    Stands::Nothing(step) => self.at += step,
-                    // The CRC was right and the record is not: a writer's mistake. It is passed over
-                    // alone, if it says how long it is.
-                    Stands::Rubbish(step) => {
-                        self.damage.bytes += step as u64;
-                        self.at += step;
+                    Stands::Nothing => {}
+                    // The CRC was right and the record is not: a writer's mistake. It is passed
+                    // over alone, if it says how long it is.
+                    Stands::Rubbish => {
+                        self.damage.bytes += self.step as u64;
                         self.bad += 1;
                     }
                 }
+                self.at += self.step;
                 continue;
             }
             if self.ended || !self.next_frame()? {
                 self.ended = !self.grows;
                 if self.ended {
-                    self.damage.records += std::mem::take(&mut self.bad);
+                    let bad = std::mem::take(&mut self.bad);
+                    self.lose(bad);
                 }
                 return Ok(None);
             }
@@ -201,7 +198,7 @@ impl Records {
         self.at += self.step;
         // Those that were no good had numbers, as far as anybody knows.
         let bad = std::mem::take(&mut self.bad);
-        self.damage.records += header.seq.saturating_sub(self.next).max(bad);
+        self.lose(header.seq.saturating_sub(self.next).max(bad));
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
             Some((mut piece, reference)) if known(&header, &reference.known()) => {
@@ -246,18 +243,9 @@ impl Records {
 
     /// What stands at `at`, within the frame.
     fn stand(&mut self) -> Stands {
-        let rest = &self.buffer[self.at..self.frame];
-        let Some((step, body)) = (if self.ring { in_ring(rest) } else { alone(rest) }) else {
-            return Stands::Rubbish(rest.len());
-        };
-        let Some(body) = body else { return Stands::Nothing(step) };
-        match whole_record(&rest[body]).filter(|h| h.seq >= self.next && h.seq < u64::MAX) {
-            Some(header) => {
-                self.step = step;
-                Stands::Record(header)
-            }
-            None => Stands::Rubbish(step),
-        }
+        let (stands, step) = stands::at(&self.buffer[self.at..self.frame], self.ring, self.next);
+        self.step = step;
+        stands
     }
 
     /// Goes to the next whole frame. False: there is none.
@@ -404,31 +392,6 @@ pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
     let ours =
         magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
     Ok((ours && magic[3] != VERSION).then_some(char::from(magic[3])))
-}
-
-/// In a ring: bytes that come before what follows, and where among them the record is, if it is one.
-/// `None`: not even that can be said.
-fn in_ring(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
-    let word = u32::from_le_bytes(*rest.first_chunk()?);
-    let len = (word & !RING_DISCARD) as usize;
-    let step = (RING_HEAD + len).next_multiple_of(8);
-    let body = (word & RING_DISCARD == 0).then_some(RING_HEAD..RING_HEAD + len);
-    (step <= rest.len()).then_some((step, body))
-}
-
-/// The same of a record without a ring's head.
-fn alone(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
-    let len = u32::from_le_bytes(*rest.first_chunk()?) as usize;
-    let whole = (size_of::<Header>()..=rest.len()).contains(&len) && len.is_multiple_of(8);
-    whole.then_some((len, Some(0..len)))
-}
-
-/// The head of the record at the beginning of `bytes`, if it and its pieces lie in them.
-fn whole_record(bytes: &[u8]) -> Option<Header> {
-    let (header, _) = Header::read_from_prefix(bytes).ok()?;
-    let len = header.len as usize;
-    let body = bytes.get(size_of::<Header>()..len).filter(|_| len.is_multiple_of(8))?;
-    (Pieces::new(body).count_whole() == Some(usize::from(header.pieces))).then_some(header)
 }
 
 fn is_magic(bytes: &[u8]) -> bool {

@@ -63,7 +63,7 @@ impl Census {
     pub fn call(&mut self, header: &Header, bytes: u64) {
         let thread = self.thread(header);
         thread.calls += 1;
-        thread.bytes += bytes;
+        thread.bytes = thread.bytes.saturating_add(bytes);
     }
 
     /// Takes note of an event.

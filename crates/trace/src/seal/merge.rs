@@ -94,9 +94,9 @@ impl Streams {
     /// What was wrong with the streams.
     pub fn damage(&self) -> Damage {
         self.streams.iter().map(Records::damage).fold(Damage::default(), |a, b| Damage {
-            bytes: a.bytes + b.bytes,
-            records: a.records + b.records,
-            torn: a.torn + b.torn,
+            bytes: a.bytes.saturating_add(b.bytes),
+            records: a.records.saturating_add(b.records),
+            torn: a.torn.saturating_add(b.torn),
         })
     }
 }

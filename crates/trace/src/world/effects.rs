@@ -5,17 +5,16 @@ use super::bound::Bound;
 use super::enter::position;
 use super::event::CLONE_FILES;
 use super::file::{Descriptor, Inode};
-use super::magic::{To, Way};
 use super::mounting::ReadLink;
 use super::table::{Closing, Slot};
-use crate::call::Call;
+use crate::call::{Call, total};
 use crate::record::{Identity, PieceKind};
-use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Effect, Kind, Ret, Role, Shape, arguments};
+use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use abi::{Effect, Kind, Ret, Shape, arguments};
 use std::sync::Arc;
 
 const EBADF: i32 = 9;
-const O_CLOEXEC: u32 = 0o2_000_000;
+pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
@@ -259,84 +258,6 @@ impl<T: Default> World<T> {
         }
     }
 
-    fn opened(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
-        let (mut identity, shown) = call.identity(RESULT).unwrap_or_default();
-        let mut status = 0;
-        let mut named = None;
-        for (i, arg) in shape.args.iter().enumerate() {
-            if let Kind::Path(way) = arg.kind
-                && let Role::Open(flags) = way.role
-            {
-                status = call.open_flags(flags);
-                if call.identity(RESULT).is_some() {
-                    self.came_to(call, i, &identity, shown, bound);
-                }
-                named = bound.paths[i].as_deref().map(|named| (i, named));
-                // A name that somebody opened and nobody could look at is most likely a file; of one that nobody knows, nothing is known.
-                if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
-                    identity = Identity { mode: 0o100_000, ..Identity::default() };
-                }
-            }
-        }
-        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, shape);
-        let tree = matches!(shape.effect, Effect::OpenTree | Effect::MakeMount);
-        let (path, elsewhere) = match named {
-            // The kernel shows where the name led, unless the file lost its name meanwhile.
-            Some((i, named)) if !shown.starts_with(b"/") || identity.lost_name(shown).is_some() => {
-                let elsewhere =
-                    bound.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
-                (super::lexical(named).into(), elsewhere)
-            }
-            _ => self.place_of(call.tid, shown),
-        };
-        identity.offset = 0;
-        let file = self.file(&path, identity, status, elsewhere || tree);
-        if let Some(of) = shape.args.iter().position(|a| a.kind == Kind::Pid) {
-            file.set_process(call.args[of] as u32);
-        }
-        let descriptor = self.describe(file);
-        self.install(call, bound, call.ret as i32, descriptor, cloexec);
-    }
-
-    /// A descriptor that another process has open: it is that one, if the kernel says the same.
-    fn fetch(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, process: u8, fd: u8) {
-        let of = bound.fds[usize::from(process)].as_ref().and_then(|d| d.file.process());
-        let found = of
-            .and_then(|task| self.descriptor_of(task, call.args[usize::from(fd)] as i32))
-            .filter(|d| call.identity(RESULT).is_none_or(|(identity, _)| d.file.is_of(&identity)))
-            .cloned();
-        match found {
-            // It is close-on-exec in any case (pidfd_getfd(2)).
-            Some(descriptor) => self.install(call, bound, call.ret as i32, descriptor, true),
-            None => self.opened(call, shape, bound),
-        }
-    }
-
-    /// Where the kernel shows what an open came to by links of procfs, it counts: nobody else
-    /// knows where the links of other processes lead.
-    fn came_to(
-        &self,
-        call: &Call,
-        i: usize,
-        identity: &Identity,
-        shown: &[u8],
-        bound: &mut Bound<T>,
-    ) {
-        let another = match bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
-            Some((To::File(descriptor), b"")) => !descriptor.file.is_of(identity),
-            Some(_) => return,
-            None => true,
-        };
-        let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
-        let magic = bound.paths[i].as_deref().is_some_and(|path| super::magic::is_link(path, call));
-        if named && another && (magic || bound.through[i].is_some()) {
-            let (path, elsewhere) = self.place_of(call.tid, shown);
-            let to = if elsewhere { To::Elsewhere } else { To::Name };
-            bound.paths.put(i, path);
-            bound.through.put(i, Way { to, rest: Box::default() });
-        }
-    }
-
     fn duplicate(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, old: u8, new: i32) {
         let file = match &bound.fds[old as usize] {
             Some(d) => d.file.clone(),
@@ -422,7 +343,7 @@ impl<T: Default> World<T> {
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
             if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
-                let due: u64 = call.copied(&copies).map(|p| p.wanted).sum();
+                let due = total(call.copied(&copies).map(|p| p.wanted));
                 d.file.inode.grow(call.pointed(copies.to.at).unwrap_or(0).saturating_add(due));
             }
             return;
@@ -489,7 +410,7 @@ fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
 }
 
 /// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
-fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
+pub(super) fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
     shape.name.ends_with("_CLOEXEC")
         || shape
             .args

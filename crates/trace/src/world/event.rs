@@ -42,7 +42,8 @@ impl<T: Default> World<T> {
         if self.threads.contains_key(&tid) {
             return;
         }
-        let like = self.threads.get(&pid).or_else(|| self.threads.values().find(|t| t.pid == pid));
+        let other = || self.threads.get(&self.threads.of(pid).next()?);
+        let like = self.threads.get(&pid).or_else(other);
         match like.map(|t| (t.table, t.fs, t.space, t.credentials.clone())) {
             Some((table, fs, space, credentials)) => {
                 self.add(pid, tid, Some((table, fs, space)), credentials)
@@ -214,12 +215,7 @@ impl<T: Default> World<T> {
             gone.extend(self.end(event.tid));
             self.threads.insert(event.tid, thread);
         }
-        let others: Vec<u32> = self
-            .threads
-            .iter()
-            .filter(|(tid, t)| t.pid == event.pid && **tid != event.tid)
-            .map(|(tid, _)| *tid)
-            .collect();
+        let others: Vec<u32> = self.threads.of(event.pid).filter(|tid| *tid != event.tid).collect();
         for tid in others {
             gone.extend(self.end(tid));
         }

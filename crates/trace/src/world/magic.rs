@@ -117,7 +117,8 @@ impl<T: Default> World<T> {
 
     /// The thread with this number, or one of the process with it.
     fn task(&self, number: u32) -> Option<&super::Thread> {
-        self.threads.get(&number).or_else(|| self.threads.values().find(|t| t.pid == number))
+        let other = || self.threads.get(&self.threads.of(number).next()?);
+        self.threads.get(&number).or_else(other)
     }
 
     /// The descriptor `fd` of the process or thread `task`.
@@ -193,4 +194,62 @@ fn link(path: &[u8], call: &Call) -> Option<(Link, usize)> {
         };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            seq: 0,
+            entered: 0,
+            left: None,
+            pid: 7,
+            tid: 8,
+            nr: 0,
+            flags: 0,
+            args: [0; 6],
+            ret: 0,
+            seen: Default::default(),
+            pieces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn links_are_told_by_their_paths() {
+        let found = |path: &str| {
+            let (link, end) = link(path.as_bytes(), &call())?;
+            let link = match link {
+                Link::Descriptor(task, fd) => format!("fd {fd} of {task}"),
+                Link::WorkingDirectory(task) => format!("cwd of {task}"),
+                Link::Root(task) => format!("root of {task}"),
+            };
+            Some(format!("{link}{}", &path[end..]))
+        };
+        for (path, link) in [
+            ("/proc/self/fd/3", Some("fd 3 of 7")),
+            ("/proc/thread-self/fd/3/x", Some("fd 3 of 8/x")),
+            ("/proc/12/task/13/fd/4", Some("fd 4 of 13")),
+            ("//proc/./self/fd/../fd//5/", Some("fd 5 of 7/")),
+            ("/proc/self/../12/cwd/a/b", Some("cwd of 12/a/b")),
+            ("/proc/self/task/../root/etc", Some("root of 7/etc")),
+            ("/dev/fd/0", Some("fd 0 of 7")),
+            ("/dev/stderr", Some("fd 2 of 7")),
+            ("/dev/../proc/self/cwd", Some("cwd of 7")),
+            ("/proc/self/fd", None),
+            ("/proc/self/fd/x", None),
+            ("/proc/self/fd/-1", None),
+            ("/proc/self/exe", None),
+            ("/proc/self/fdinfo/3", None),
+            ("/process/self/fd/3", None),
+            ("/w/proc/self/fd/3", None),
+            ("/dev/null", None),
+            ("/", None),
+        ] {
+            assert_eq!(found(path).as_deref(), link, "{path}");
+        }
+        assert!(is_link(b"/proc/9/exe", &call()) && is_link(b"/proc/9/map_files/1-2", &call()));
+        assert!(!is_link(b"/proc/9/maps", &call()) && !is_link(b"/w/exe", &call()));
+    }
 }

@@ -69,6 +69,12 @@ impl<T: Default> World<T> {
         }
     }
 
+    /// Where something is mounted in the namespace that the recording began in and was not before.
+    pub fn mounted(&self) -> Vec<Vec<u8>> {
+        let space = self.spaces.get(&0);
+        space.into_iter().flat_map(|space| space.points()).map(<[u8]>::to_vec).collect()
+    }
+
     /// A namespace that is a copy of a thread's.
     pub(super) fn copy_space(&mut self, space: u32) -> u32 {
         let id = self.fresh() as u32;

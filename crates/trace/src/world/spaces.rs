@@ -26,7 +26,8 @@ pub(super) struct Mount {
     pub source: Option<Vec<u8>>,
 }
 
-/// The mounts of a namespace, beyond those that it began with, in the order in which they were made.
+/// The mounts of a namespace, beyond those that it began with, in the order in which they were
+/// made.
 #[derive(Clone, Debug, Default)]
 pub struct Space {
     mounts: Vec<Mount>,
@@ -81,6 +82,11 @@ impl Space {
             Some((mount, rest)) => Some(under(mount.source.as_deref()?, rest)),
             None => Some(view.to_vec()),
         }
+    }
+
+    /// Where something is mounted.
+    pub(super) fn points(&self) -> impl Iterator<Item = &[u8]> {
+        self.mounts.iter().map(|mount| &mount.point[..])
     }
 
     /// A view path that stands for this one: that through the closest mount.
@@ -154,8 +160,8 @@ impl Space {
         self.mount(to, tree);
     }
 
-    /// The mount at `new` becomes the root, and the old root is mounted at `old` there. Returns what
-    /// became of each view path.
+    /// The mount at `new` becomes the root, and the old root is mounted at `old` there. Returns
+    /// what became of each view path.
     pub(super) fn pivot(&mut self, new: &[u8], old: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
         let place = below(old, new).map(<[u8]>::to_vec).unwrap_or_default();
         let tree = self.tree(new, true);

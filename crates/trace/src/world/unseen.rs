@@ -1,10 +1,10 @@
-//! Files that change without a call: operations of io_uring and libaio, stores into shared mappings.
-//! What they do is in nobody's record; which files they can have changed follows from the calls that
-//! let them.
+//! Files that change without a call: operations of io_uring and libaio, stores into shared
+//! mappings. What they do is in nobody's record; which files they can have changed follows from the
+//! calls that let them.
 //!
 //! Invariant: a file is told when it can be changed from then on, and may be told again. A ring can
-//! reach what its process has open for writing and what it opens later; what is open in a process that
-//! only made a ring is not told.
+//! reach what its process has open for writing and what it opens later; what is open in a process
+//! that only made a ring is not told.
 
 use super::{Bound, Descriptor, OpenFile, World};
 use crate::call::Call;
@@ -26,8 +26,8 @@ const PROT_WRITE: u64 = 2;
 const MAP_TYPE: u64 = 3;
 const MAP_PRIVATE: u64 = 2;
 const MAP_ANONYMOUS: u64 = 0x20;
-/// `struct iocb`: bytes, where the operation and the descriptor stand, and the operations that write
-/// and that move no data (`linux/aio_abi.h`).
+/// `struct iocb`: bytes, where the operation and the descriptor stand, and the operations that
+/// write and that move no data (`linux/aio_abi.h`).
 const IOCB: usize = 64;
 const IOCB_OPCODE: usize = 16;
 const IOCB_FD: usize = 20;

@@ -85,8 +85,8 @@ static long spin(u32 i, void *ctx)
 
 /*
  * Waits for room, if it must four seconds: what comes late is one long call, or many CPUs at once,
- * while the disk stands still. Whoever waits keeps its CPU, and user space needs one to make room: if
- * all CPUs would wait, nobody could, and the one that comes last goes without.
+ * while the disk stands still. Whoever waits keeps its CPU, and user space needs one to make room:
+ * if all CPUs would wait, nobody could, and the one that comes last goes without.
  */
 static __always_inline void await_room(u64 room, u64 begin)
 {
@@ -103,11 +103,12 @@ static __always_inline void await_room(u64 room, u64 begin)
 }
 
 /*
- * The fuller the ring was before this call and the more the call puts there, the longer it is delayed
- * at its end (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes more than the
- * disk takes (balance_dirty_pages). At three quarters user space hears of it, and stops everybody who
- * produces. Until it does, the last eighth is given out ever more slowly: between two calls this CPU
- * can run others, among them whom user space waits for; while a call waits it cannot.
+ * The fuller the ring was before this call and the more the call puts there, the longer it is
+ * delayed at its end (fill^2 x bytes x 20 ns, 2 ms at most): as the kernel throttles who writes
+ * more than the disk takes (balance_dirty_pages). At three quarters user space hears of it, and
+ * stops everybody who produces. Until it does, the last eighth is given out ever more slowly:
+ * between two calls this CPU can run others, among them whom user space waits for; while a call
+ * waits it cannot.
  */
 static __always_inline u64 hold_back(struct scratch *s, struct cpu_state *cpu, void *ring, u32 kind)
 {

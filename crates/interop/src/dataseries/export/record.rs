@@ -20,7 +20,7 @@ use trace::{Call, Piece};
 pub(super) const FILLED: usize = 4 << 20;
 /// The kernel takes no more buffers in a call.
 const BUFFERS: u64 = 1024;
-const AF_FLOCK_FIELDS: [(&str, &str); 5] = [
+const LOCK_FIELDS: [(&str, &str); 5] = [
     ("lock_type", "l_type"),
     ("lock_whence", "l_whence"),
     ("lock_start", "l_start"),
@@ -194,11 +194,11 @@ impl One {
 
     /// A `struct flock`, whose numbers have 32 bits here; the command takes no other pointer.
     fn lock(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
-        let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind? else {
+        let Some(Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else {
             return kind.is_none_or(|k| !k.is_followed()).then_some(());
         };
         let bytes = joined(call, arg, PieceKind::Bytes, Some(false));
-        for (field, name) in AF_FLOCK_FIELDS {
+        for (field, name) in LOCK_FIELDS {
             let f = layout.fields.iter().find(|f| f.name == name)?;
             let (at, size) = (f.at as usize, usize::from(f.size));
             let mut word = [0; 8];
@@ -252,7 +252,8 @@ impl Giving {
         }
         if one.bare {
             self.changed(format!(
-                "{} without their data, which nobody knows: the original replayer cannot perform them",
+                "{} without their data, which nobody knows: the original replayer cannot perform \
+                 them",
                 one.name
             ));
         }

@@ -1,7 +1,7 @@
 //! What calls do with a file's bytes: reads, writes, copies within the kernel, lengths, holes.
 
 use super::Facts;
-use crate::call::{Call, Piece};
+use crate::call::{Call, Piece, total};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
 use crate::files::scene::Scene;
@@ -24,14 +24,10 @@ impl Facts {
         };
         let moved = call.ret as u64;
         for (i, a) in shape.args.iter().enumerate() {
-            let held: u64 = call
-                .pieces
-                .iter()
-                .filter(|p| {
-                    usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0
-                })
-                .map(|p| p.len)
-                .sum();
+            let pieces = call.pieces.iter().filter(|p| {
+                usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0
+            });
+            let held = total(pieces.map(|p| p.len));
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
                     self.read(id, at.offset, held.min(moved), moved, call.seq)
@@ -86,11 +82,11 @@ impl Facts {
         let Some(copies) = shape.copies else { return };
         let clones = matches!(shape.effect, Effect::Clone { .. });
         let sum = |fd: u8, of: fn(&Piece) -> u64| -> u64 {
-            call.pieces
+            let pieces = call
+                .pieces
                 .iter()
-                .filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0)
-                .map(of)
-                .sum()
+                .filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0);
+            total(pieces.map(of))
         };
         let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
         let moved = if clones {

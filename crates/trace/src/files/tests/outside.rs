@@ -10,7 +10,7 @@ fn others(calls: Vec<Call>, whole: bool) -> (Vec<String>, Vec<(u32, u64, u64)>) 
     let file = std::fs::File::create(&initial).unwrap();
     let mut origins = Origination::new(OriginWriter::new(Box::new(file)).unwrap());
     let about = Circumstances { began: BEGAN, whole, ..Circumstances::default() };
-    let facts = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
+    let (facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     origins.finish().unwrap();
     let origins = Origins::open(std::fs::File::open(initial).unwrap()).unwrap();
     let origins = origins.map(Result::unwrap).map(|o| (o.file, o.offset, o.len)).collect();

@@ -2,7 +2,7 @@
 //! own size or a greater one, reservations that were given back, calls that found no room.
 
 use super::super::*;
-use crate::journal::Journal;
+use crate::journal::{Journal, RING_DISCARD};
 use crate::record::PieceKind;
 use proptest::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Where the paths of calls lead, as the calls show it themselves.
+//! Where a path argument leads in the model: from its directory, through a link of procfs, or in
+//! the view of a process with mounts or a root of its own.
 
 use super::*;
 
@@ -49,7 +50,10 @@ impl Facts {
                 Some(node) => node,
                 None => return Walk::Blocked,
             },
-            None => scene.cwd.unwrap_or(ROOT),
+            None => match scene.cwd {
+                Some(cwd) => cwd,
+                None => return Walk::Virtual,
+            },
         };
         let follow = follow(path);
         let opened = call.identity(RESULT).filter(|(identity, real)| {
@@ -109,7 +113,7 @@ impl Facts {
     }
 
     /// A file as a walk's outcome: under one of its names, if it has any.
-    pub(super) fn named(&self, node: NodeId) -> Walk {
+    fn named(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
             Some((dir, name)) => {
                 Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) })
