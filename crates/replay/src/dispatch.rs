@@ -10,6 +10,7 @@ mod overlap;
 mod pool;
 mod proven;
 mod tally;
+mod until;
 mod waits;
 
 use crate::conflicts::Conflicts;
@@ -17,7 +18,7 @@ use crate::decide::{DEVICE, decide};
 use crate::frontier::Need;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Rare, Work};
-use crate::order::{Due, Pace};
+use crate::order::Due;
 use crate::outside::Outside;
 use crate::pacer::Pacer;
 use crate::presence::Presence;
@@ -36,7 +37,6 @@ use ahash::{HashMap, HashSet};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -260,14 +260,6 @@ impl<'a> Dispatcher<'a> {
         Some(open)
     }
 
-    /// Does what others did before this call, when all that was dispatched is done.
-    #[cold]
-    fn others(&mut self, seq: u64) -> Result<(), Error> {
-        self.open_gate();
-        self.wait(self.number)?;
-        self.outside.happen(seq, Path::new("/"))
-    }
-
     fn skip(&mut self, why: &'static str) {
         *self.tally.skipped_by.entry(why).or_default() += 1;
     }
@@ -485,46 +477,5 @@ impl<'a> Dispatcher<'a> {
         }
         self.pool.send(lane, job, self.world.credentials(tid));
         Ok(())
-    }
-
-    /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
-    fn open_gate(&mut self) {
-        if !self.shared.is_open() {
-            self.shared.open.store(true, Relaxed);
-            self.tally.begun = Some(Instant::now());
-            self.pool.wake();
-        }
-    }
-
-    /// Hears whether somebody wants the replay to end.
-    fn hear(&self) {
-        if self.progress.is_unwanted() {
-            self.shared.stop.store(true, Relaxed);
-        }
-    }
-
-    /// Waits until all calls below `number` are done, unless nothing moves any more.
-    fn wait(&mut self, number: u64) -> Result<(), Error> {
-        self.pool.hand_over();
-        let mut last = (self.reached(), Instant::now());
-        while !self.shared.frontier.wait_for(number, Some(Instant::now() + TICK)) {
-            let reached = self.reached();
-            self.hear();
-            if reached != last.0 || self.options.pace != Pace::Asap {
-                last = (reached, Instant::now());
-            } else if last.1.elapsed() >= self.options.patience {
-                let Flying { seq, tid, call, .. } = self.flying[self.shared.frontier.slot(reached)];
-                return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
-            }
-        }
-        self.reached();
-        self.check()
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        match &*self.shared.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(why) => Err(Error::Inside(why.clone())),
-            None => Ok(()),
-        }
     }
 }

@@ -9,6 +9,7 @@ mod errors;
 mod lead;
 mod made;
 mod outside;
+mod sizes;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -21,6 +22,7 @@ use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
+use lead::looks_through;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -334,30 +336,6 @@ impl Facts {
         self.resized(call, shape, node);
         self.layout(call, shape, scene);
         Some(node)
-    }
-}
-
-/// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes
-/// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
-fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
-    match used.role {
-        Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
-        Role::Lookup | Role::Open(_) if slash => true,
-        _ => follows(call, used),
-    }
-}
-
-/// Whether a link in the last component is followed.
-fn follows(call: &Call, used: PathUse) -> bool {
-    match (used.role, used.follow) {
-        (Role::Open(from), _) => {
-            let flags = u64::from(call.open_flags(from));
-            flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
-        }
-        (_, Follow::Always) => true,
-        (_, Follow::Never) => false,
-        (_, Follow::Unless { arg, bit }) => call.args[usize::from(arg)] & bit == 0,
-        (_, Follow::If { arg, bit }) => call.args[usize::from(arg)] & bit != 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! From the model to the manifest's rows, with a look at the live file system for what stands there now.
 
+mod late;
+
 use super::live;
 use super::names::Names;
 use super::node::{Node, NodeId};
@@ -7,6 +9,7 @@ use super::row::{Content, FileType, Final, Known, Row, State, Unnamed};
 use super::scan::{compared_xattr, digest};
 use super::snapshot::Writer;
 use ahash::{HashMap, HashSet};
+use late::changed_late;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fgetxattr, flistxattr};
 use std::collections::BTreeMap;
@@ -178,62 +181,6 @@ pub fn build(
     }
     manifest.unnamed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(manifest)
-}
-
-/// Names that somebody who was not recorded changed after the last call that looked at them: their
-/// final state is not what the calls lead to, and is not compared.
-fn changed_late(
-    names: &mut Names,
-    paths: &[Vec<u8>],
-    lasts: &mut [Result<Option<Live>, String>],
-    now: &BTreeMap<Vec<u8>, NodeId>,
-) -> Vec<Vec<u8>> {
-    const CHANGED: &str = "a process that was not recorded changed it at last";
-    let mut late: Vec<Vec<u8>> = Vec::new();
-    for (path, last) in paths.iter().zip(lasts) {
-        let current = now.get(path).copied();
-        if current.is_some_and(|id| names.node(id).is_virtual || names.node(id).made_up) {
-            continue;
-        }
-        let place = |id: NodeId| names.node(id).names.first().cloned();
-        let in_doubt = current.and_then(place).is_some_and(|at| names.doubtful.contains(&at));
-        let parent = current.and_then(place).map(|(dir, _)| dir);
-        // Where the directory is another one, all this was seen from elsewhere.
-        let sees = |names: &Names| {
-            let known = parent.and_then(|dir| names.node(dir).id);
-            let found = live::open(crate::world::parent(path), OFlags::PATH).ok();
-            let found = found.and_then(|fd| live::inspect(&fd).ok()?.seen.id);
-            known.is_some_and(|known| found == Some(known))
-        };
-        if in_doubt || matches!(last, Ok(None)) && current.is_some() && !sees(names) {
-            continue;
-        }
-        match (&mut *last, current.map(|id| names.node_mut(id))) {
-            (Ok(None), Some(node)) => {
-                let certain = matches!(node.kind, FileType::Regular | FileType::Directory)
-                    && (node.id.is_some() || node.told.is_some());
-                if !certain || node.presumed {
-                    continue;
-                }
-                *last = Err(format!("{CHANGED}: it is gone"));
-            }
-            (Ok(Some(_)), None) => *last = Err(format!("{CHANGED}: it is there")),
-            (Ok(Some(live)), Some(node)) if live.state.kind == FileType::Regular => {
-                let expected = node.now.size.filter(|_| !node.size_in_doubt);
-                let replaced =
-                    node.told.is_some_and(|(_, dev, ino)| dev == live.id.0 && ino != live.id.1);
-                let same = expected.is_none_or(|size| Some(size) == live.state.size) && !replaced;
-                if same || node.uncertain.is_some() {
-                    continue;
-                }
-                live.state.size = None;
-                node.uncertain = Some(CHANGED);
-            }
-            _ => continue,
-        }
-        late.push(path.clone());
-    }
-    late
 }
 
 /// The row of a file that had lost its name when the recording began.

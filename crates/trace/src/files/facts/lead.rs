@@ -122,3 +122,27 @@ impl Facts {
         }
     }
 }
+
+/// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes
+/// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
+pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
+    match used.role {
+        Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
+        Role::Lookup | Role::Open(_) if slash => true,
+        _ => follows(call, used),
+    }
+}
+
+/// Whether a link in the last component is followed.
+fn follows(call: &Call, used: PathUse) -> bool {
+    match (used.role, used.follow) {
+        (Role::Open(from), _) => {
+            let flags = u64::from(call.open_flags(from));
+            flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
+        }
+        (_, Follow::Always) => true,
+        (_, Follow::Never) => false,
+        (_, Follow::Unless { arg, bit }) => call.args[usize::from(arg)] & bit == 0,
+        (_, Follow::If { arg, bit }) => call.args[usize::from(arg)] & bit != 0,
+    }
+}

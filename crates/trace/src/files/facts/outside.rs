@@ -62,12 +62,8 @@ impl Facts {
             if self.names.node(place.dir).is_virtual {
                 continue;
             }
-            // What overlapping calls did to it, this one tells, and nobody else is to blame.
-            let at = (place.dir, place.name.clone());
-            if self.names.doubtful.contains(&at) {
-                if !self.outside.rivals.of_name(call, &place.name) {
-                    self.names.doubtful.remove(&at);
-                }
+            if self.names.doubtful.contains(&(place.dir, place.name.clone())) {
+                self.settle(call, shape, &l.used, l.creates || !alone, place);
                 continue;
             }
             match (call.errno(), place.slot) {
@@ -84,7 +80,7 @@ impl Facts {
                     self.appeared(call, shape, scene, place, Done::Made);
                 }
                 (None, Slot::Node(node)) if matches!(l.used.role, Role::Open(_)) => {
-                    if let Some(new) = self.replaced(call, shape, scene, place, node) {
+                    if let Some(new) = self.replaced(call, shape, scene, &l.used, place, node) {
                         place.slot = Slot::Node(new);
                     }
                 }
@@ -101,6 +97,34 @@ impl Facts {
             }
         }
         self.sizes(call, shape, scene, led);
+    }
+
+    /// What overlapping calls did to a name, this call may tell, and nobody else is to blame.
+    fn settle(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        used: &PathUse,
+        unclear: bool,
+        place: &mut Place,
+    ) {
+        if self.outside.rivals.of_name(call, &place.name) {
+            return;
+        }
+        let (ok, role) = (call.succeeded(), used.role);
+        let absent =
+            call.errno() == Some(errors::ENOENT) && !unclear && shape.effect != Effect::Exec;
+        let told = ok
+            && matches!(role, Role::Lookup | Role::Open(_))
+            && (stat_result(call, shape).is_some() || call.identity(RESULT).is_some());
+        let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
+        if let (true, Slot::Node(node)) = (absent, place.slot) {
+            self.names.displace(place, node);
+            place.slot = Slot::Absent;
+        }
+        if absent || told || new {
+            self.names.doubtful.remove(&(place.dir, place.name.clone()));
+        }
     }
 
     /// Whether a call found nothing under this name, or one removed what stood there. Who follows
@@ -155,8 +179,10 @@ impl Facts {
         if place.slot == Slot::Unknown && seen.kind == FileType::Link {
             return None;
         }
-        // It has another name that we know of: somebody linked or moved it.
-        if seen.id.is_some_and(|id| self.names.named(id).is_some()) {
+        // It has another name that we know of: somebody linked it, or the name leads there by
+        // another way; unless its number was given to a new file when the other one was removed.
+        let known = seen.id.and_then(|id| self.names.named(id));
+        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other)) {
             return None;
         }
         // Nothing tells what it is: another way to this directory may have led to its making.
@@ -176,6 +202,30 @@ impl Facts {
         Some(node)
     }
 
+    /// Whether the inode number of a file that is found belonged to one that others removed, which
+    /// is told then.
+    fn was_recycled(&mut self, call: &Call, place: &Place, seen: &Seen, other: NodeId) -> bool {
+        let node = self.names.node(other);
+        let [(dir, name)] = &node.names[..] else { return false };
+        let (dir, name) = (*dir, name.clone());
+        let differs = node.now.size.zip(seen.attributes.size).is_some_and(|(a, b)| a != b);
+        let doubtful = self.names.doubtful.contains(&(dir, name.clone()));
+        let one = seen.links == Some(1) && node.kind == FileType::Regular;
+        if !one
+            || !(differs || dir == place.dir && name != place.name)
+            || doubtful
+            || self.outside.rivals.of_name(call, &name)
+        {
+            return false;
+        }
+        let after = node.last;
+        let Some(path) = self.names.path_in(dir, &name) else { return false };
+        let slot = Slot::Node(other);
+        self.names.displace(&Place { dir, name, slot }, other);
+        self.tell(Change { after, ..change(call, path, Done::Removed) }, None);
+        true
+    }
+
     fn directory_appeared(&mut self, call: &Call, node: NodeId) {
         let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
         if self.outside.rivals.of_name(call, &name) {
@@ -192,11 +242,16 @@ impl Facts {
         call: &Call,
         shape: &Shape,
         scene: &Scene,
+        used: &PathUse,
         place: &Place,
         node: NodeId,
     ) -> Option<NodeId> {
         let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
         let told = told(&identity)?;
+        // It may have made the file itself.
+        if !self.finds(call, used) {
+            return None;
+        }
         let this = self.names.node(node);
         let was = this.told?;
         let kind = FileType::of_mode(identity.mode);
@@ -226,104 +281,8 @@ impl Facts {
         true
     }
 
-    /// Sizes that no recorded call explains.
-    fn sizes(&mut self, call: &Call, shape: &Shape, scene: &Scene, led: &[Led]) {
-        if !call.succeeded() {
-            return;
-        }
-        if let Some((node, size)) = self.size_seen(call, shape, scene, led) {
-            self.size_is(call, node, size, true);
-        }
-        let Some(fd) = shape.uses.fd.filter(|_| shape.ret == Ret::Bytes && call.ret >= 0) else {
-            return;
-        };
-        let (from, offset) = match shape.copies {
-            Some(copies) => (
-                copies.from.fd,
-                call.pointed(copies.from.at).or_else(|| {
-                    scene.fds[usize::from(copies.from.fd)].as_ref().and_then(|fd| fd.offset)
-                }),
-            ),
-            None if shape.uses.moves && !shape.uses.writes => {
-                (fd, scene.fds[usize::from(fd)].as_ref().and_then(|fd| fd.offset))
-            }
-            None => return,
-        };
-        if let (Some(node), Some(offset)) = (self.fd(scene, from), offset)
-            && call.ret > 0
-        {
-            self.size_is(call, node, offset.saturating_add(call.ret as u64), false);
-        }
-    }
-
-    /// The size of a file that a call tells.
-    fn size_seen(
-        &mut self,
-        call: &Call,
-        shape: &Shape,
-        scene: &Scene,
-        led: &[Led],
-    ) -> Option<(NodeId, u64)> {
-        if let [Led { used, walk: Walk::Place(Place { slot: Slot::Node(node), .. }), .. }] = led {
-            return match used.role {
-                Role::Lookup => Some((*node, stat_result(call, shape)?.attributes.size?)),
-                Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
-                    let (identity, _) = call.identity(RESULT)?;
-                    Some((*node, seen_of(&identity).attributes.size?))
-                }
-                _ => None,
-            };
-        }
-        let size = stat_result(call, shape).filter(|_| led.is_empty())?.attributes.size?;
-        let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
-        Some((self.fd(scene, fd as u8)?, size))
-    }
-
-    /// A file has this size, or (unless `exact`) at least this one.
-    fn size_is(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
-        let id = self.names.itself(id);
-        let open = &self.open;
-        let rivals = self
-            .outside
-            .rivals
-            .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
-        let known = self.names.is_known_as(id);
-        let node = self.names.node_mut(id);
-        if !known || node.kind != FileType::Regular || node.is_virtual || node.uncertain.is_some() {
-            return;
-        }
-        let Some(was) = node.now.size else { return };
-        if rivals || node.size_in_doubt {
-            // What it is depends on who came first, until somebody looks at a quiet moment.
-            node.size_in_doubt = rivals;
-            return;
-        }
-        if size == was || size < was && !exact {
-            return;
-        }
-        let (after, appended) = (node.last, node.appended);
-        node.changed.2 = true;
-        // What was cut may have been written anew.
-        let from = if size < was { 0 } else { was };
-        if size < was {
-            node.truncate(size);
-        }
-        node.now.size = Some(size);
-        let bytes = node.bytes_mut();
-        bytes.settled.remove(from, size);
-        bytes.written.remove(from, size);
-        if appended {
-            // Nobody knows which bytes came first.
-            node.uncertain = Some("others wrote to its end, too");
-        }
-        let Some(path) = self.names.path(id) else { return };
-        let state = Some(resized(size));
-        let told = Change { after, from, state, ..change(call, path, Done::Resized) };
-        self.tell(told, Some(id));
-    }
-
     /// Adds a change. The bytes that came get a number of their own.
-    fn tell(&mut self, mut change: Change, node: Option<NodeId>) {
+    pub(super) fn tell(&mut self, mut change: Change, node: Option<NodeId>) {
         let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
         if let Some(id) = node.filter(|_| brings) {
             let number = self.names.number();
@@ -339,13 +298,20 @@ impl Facts {
         if !self.names.watched {
             return;
         }
+        let doubtful = |names: &Names, l: &Led| {
+            matches!(&l.walk, Walk::Place(place)
+                if names.doubtful.contains(&(place.dir, place.name.clone())))
+        };
+        // What has a doubtful name takes the doubt along to its new one.
+        let spreads = led.len() == 2 && led.iter().any(|l| doubtful(&self.names, l));
         for l in led {
             let Walk::Place(place) = &l.walk else { continue };
             if let Slot::Node(node) = place.slot {
                 self.names.node_mut(node).last = Some(call.seq);
             }
             let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
-            if changes && call.succeeded() && self.outside.rivals.of_name(call, &place.name) {
+            let rivals = || self.outside.rivals.of_name(call, &place.name);
+            if changes && call.succeeded() && (spreads || rivals()) {
                 self.names.doubtful.insert((place.dir, place.name.clone()));
             }
         }
@@ -397,23 +363,8 @@ impl Facts {
     }
 }
 
-fn change(call: &Call, path: Vec<u8>, done: Done) -> Change {
+pub(super) fn change(call: &Call, path: Vec<u8>, done: Done) -> Change {
     Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
-}
-
-/// Only the size is another one.
-fn resized(size: u64) -> crate::files::row::State {
-    crate::files::row::State {
-        kind: FileType::Regular,
-        mode: None,
-        uid: None,
-        gid: None,
-        size: Some(size),
-        links: None,
-        target: None,
-        group: None,
-        xattrs: Vec::new(),
-    }
 }
 
 /// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of

@@ -122,6 +122,29 @@ fn names_that_come_and_go() {
     assert_eq!(origins.len(), 2, "{origins:?}");
 }
 
+/// A file that others removed, and whose number another file got that is found first.
+#[test]
+fn a_number_that_is_given_again() {
+    let stat = |name: &str, size: u64, ret: i64| {
+        let mut bytes = vec![0u8; 144];
+        for (at, value) in [(0, 1), (8, 7), (16, 1), (48, size)] {
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
+        let mut stat = call("stat", [1, 1, 0, 0, 0, 0], ret, &[(0, name)]);
+        if ret == 0 {
+            stat.pieces.push(piece(1, PieceKind::Bytes, &bytes));
+        }
+        stat
+    };
+    let again = |size| vec![sized(3, 6), stat("g", 0, -2), stat("g", size, 0), access(-2)];
+    assert_eq!(changes(again(0)), ["removed /w/f 3", "made /w/g 3"]);
+    assert_eq!(changes(again(6)), ["removed /w/f 3", "made /w/g 3"]);
+    // Another way to the same file.
+    let other = |size| vec![sized(3, 6), stat("d/f", 0, -2), stat("d/f", size, 0)];
+    assert_eq!(changes(other(6)), Vec::<String>::new());
+}
+
 #[test]
 fn what_overlapping_calls_can_have_done_is_left_open() {
     let none = Vec::<String>::new();
