@@ -23,8 +23,8 @@ pub(super) struct File {
     pub inode: u64,
     /// When a call was last entered that used this name.
     pub used: u64,
-    size: u64,
-    directory: bool,
+    pub(super) size: u64,
+    pub(super) directory: bool,
 }
 
 /// The files by their names.
