@@ -58,7 +58,7 @@ const fn check_len(shape: &Shape, len: Len) {
     match len {
         Len::Fixed(_) | Len::Head { .. } | Len::Ret { max: None, .. } => {}
         Len::Arg { n, .. } | Len::Ret { max: Some(n), .. } | Len::Bits { n } => {
-            assert!(is_count(shape, n), "a length is a number")
+            assert!(is_count(shape, n), "a length is a number");
         }
         Len::Deref { n, .. } => {
             assert!((n as usize) < shape.args.len(), "a length refers to an argument that exists");

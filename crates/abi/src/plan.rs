@@ -128,17 +128,17 @@ impl Plan {
             let clamp = if moved { CLAMP } else { 0 };
             match a.kind {
                 Kind::Path(_) | Kind::Str => {
-                    plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0))
+                    plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0));
                 }
                 Kind::StrVec => {
-                    plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0))
+                    plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0));
                 }
                 Kind::In(len, layout) if layout.form == Form::Data => {
-                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp))
+                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp));
                 }
                 Kind::In(len, _) => plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
                 Kind::Out(len, layout) => {
-                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)))
+                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)));
                 }
                 Kind::InOut(len, layout) => {
                     plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
@@ -151,7 +151,7 @@ impl Plan {
                     ));
                 }
                 Kind::InIov { count } | Kind::OutIov { count } => {
-                    plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP))
+                    plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP));
                 }
                 Kind::InMsg | Kind::OutMsg => plan.exit.push(step(
                     What::Msg,
@@ -170,7 +170,7 @@ impl Plan {
                     ));
                 }
                 Kind::Iocbs { count } => {
-                    plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA))
+                    plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA));
                 }
                 Kind::Int
                 | Kind::Uint
@@ -220,7 +220,7 @@ impl Plan {
                 0,
             )),
             Effect::Chroot => {
-                plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0))
+                plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0));
             }
             _ => {}
         }

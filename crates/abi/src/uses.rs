@@ -55,20 +55,20 @@ impl Uses {
                 Kind::DirFd => uses.fds |= bit,
                 Kind::Pos if uses.pos.is_none() => uses.pos = Some(i as u8),
                 Kind::In(_, layout) if matches!(layout.form, Form::Data) => {
-                    (uses.moves, uses.writes) = (true, true)
+                    (uses.moves, uses.writes) = (true, true);
                 }
                 Kind::In(_, layout) | Kind::InOut(_, layout) if has(layout, Is::Fd) => {
-                    uses.inner |= bit
+                    uses.inner |= bit;
                 }
                 Kind::In(_, layout) if has(layout, Is::Mode) => uses.modes |= bit,
                 Kind::Mode => uses.modes |= bit,
                 Kind::Out(_, layout) | Kind::InOut(_, layout)
                     if matches!(layout.form, Form::Data) =>
                 {
-                    uses.moves = true
+                    uses.moves = true;
                 }
                 Kind::Out(_, layout) if matches!(layout.form, Form::Dirents | Form::Dirents64) => {
-                    uses.lists = true
+                    uses.lists = true;
                 }
                 Kind::InIov { .. } => (uses.moves, uses.writes) = (true, true),
                 Kind::OutIov { .. } => uses.moves = true,

@@ -203,10 +203,10 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
         if p.bytes.is_null() && p.len > 0 || p.len > isize::MAX as usize {
             return Err(format!("{} bytes at null for argument {}", p.len, p.arg));
         }
-        // SAFETY: as above; of none, any pointer will do.
         let bytes = if p.len == 0 {
             &[][..]
         } else {
+            // SAFETY: as above.
             unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) }
         };
         told.piece(

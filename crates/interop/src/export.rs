@@ -72,7 +72,7 @@ impl Told<'_> {
         let mut text = String::new();
         match self.call.shape() {
             Some(shape) => {
-                arguments(shape, &self.call.args, self.call, &Options::default(), &mut text)
+                arguments(shape, &self.call.args, self.call, &Options::default(), &mut text);
             }
             None => unknown(&self.call.args, &mut text),
         }

@@ -33,7 +33,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                 told.data(arg, &[], moved);
             }
             Kind::InIov { .. } | Kind::OutIov { .. } if succeeded && !told_of(told, arg) => {
-                told.data(arg, &[], moved)
+                told.data(arg, &[], moved);
             }
             Kind::Path(used) if succeeded && told.call.string(arg as u8) == Some(b"") => {
                 // An empty name that nobody allowed to be empty was none (futimens(3)), or stood where the tool could not read.
@@ -51,7 +51,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                 }
             }
             Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => {
-                told.pointer_if_none(arg)
+                told.pointer_if_none(arg);
             }
             _ => {}
         }

@@ -70,7 +70,7 @@ impl<'a> Altered<'a> {
             Data::Zero => bytes.fill(0),
             Data::Random(_) => bytes.iter_mut().for_each(|b| *b = self.bytes[usize::from(*b)]),
             Data::Pattern(pattern) => {
-                bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(b, p)| *b = *p)
+                bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(b, p)| *b = *p);
             }
         }
     }
@@ -185,7 +185,7 @@ impl Source for Altered<'_> {
                 match &mut item {
                     Item::Call(call) => self.call(call),
                     Item::Event(event) => {
-                        event.pieces.iter_mut().for_each(|p| self.piece(p, false))
+                        event.pieces.iter_mut().for_each(|p| self.piece(p, false));
                     }
                 }
                 item

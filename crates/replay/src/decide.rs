@@ -133,7 +133,7 @@ pub(crate) fn decide(
                 if layout.form != Form::Data
                     && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) =>
             {
-                told(call, i)?
+                told(call, i)?;
             }
             Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
             Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),

@@ -174,7 +174,7 @@ impl<'a> Dispatcher<'a> {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
             Some((&row.path[..], target.target.as_deref()?))
         });
-        self.world.know_links(links);
+        self.world.know_links(&links.collect::<Vec<_>>());
     }
 
     /// Replays all items, and returns when the last call is done.

@@ -63,7 +63,7 @@ impl Presence {
                     claim(above, Some(true), true);
                 }
                 Some(ENOENT) if alone => {
-                    claim(if makes { above } else { &path }, Some(false), false)
+                    claim(if makes { above } else { &path }, Some(false), false);
                 }
                 Some(EEXIST | EADDRINUSE) if makes => claim(&path, Some(true), true),
                 _ => {}

@@ -96,7 +96,7 @@ pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     );
     match pivot_root(".", ".") {
         Ok(()) => {
-            umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?
+            umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?;
         }
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
         Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,

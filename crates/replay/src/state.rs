@@ -104,7 +104,7 @@ pub fn compare(rows: &[Row], root: &Path, how: How) -> io::Result<StateReport> {
                 {
                     match error.kind() {
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                            report.differ(&row.path, "presence", state.kind.name(), "nothing")
+                            report.differ(&row.path, "presence", state.kind.name(), "nothing");
                         }
                         _ => report.exclude(&row.path, format!("cannot be read here: {error}")),
                     }
@@ -233,10 +233,10 @@ fn bytes(
             match digest.differs(file, size)? {
                 None => {}
                 Some(Differs::Hash(got)) => {
-                    report.differ(path, "content", hex(&digest.hash), hex(&got))
+                    report.differ(path, "content", hex(&digest.hash), hex(&got));
                 }
                 Some(Differs::NoZero(at)) => {
-                    report.differ(path, "content", "a hole", format!("data at byte {at}"))
+                    report.differ(path, "content", "a hole", format!("data at byte {at}"));
                 }
             }
         }

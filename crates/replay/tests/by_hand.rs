@@ -139,7 +139,7 @@ impl Script {
     fn run_in(self, root: &Path, patience: Duration) -> Result<Report, Error> {
         replay_source(
             &Made(self.items),
-            &Options { patience, ..Options::new(Root::open(root).unwrap()) },
+            &Options { patience, ..Options::new(Root::open(root).expect("the root is there")) },
             &Quiet,
         )
     }

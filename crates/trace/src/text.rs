@@ -8,7 +8,7 @@ pub fn escape(bytes: &[u8]) -> String {
             match c {
                 '\\' => out.push_str("\\\\"),
                 c if c.is_control() => {
-                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push(&mut out, b))
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push(&mut out, b));
                 }
                 c => out.push(c),
             }

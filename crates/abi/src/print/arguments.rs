@@ -163,7 +163,7 @@ fn strings(
     } else {
         let inner = piece.bytes.strip_suffix(b"\0").unwrap_or(piece.bytes).split(|b| *b == 0);
         list(inner.take(count), o.elements, out, |word, out| {
-            quote(word, usize::MAX, false, o.hex, out)
+            quote(word, usize::MAX, false, o.hex, out);
         });
     }
     true

@@ -10,14 +10,14 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
         Form::Struct => structure(layout, bytes, out),
         Form::Array if layout.size > 0 => {
             list(bytes.chunks_exact(layout.size as usize), o.elements, out, |b, out| {
-                structure(layout, b, out)
-            })
+                structure(layout, b, out);
+            });
         }
         Form::Fds => list(bytes.chunks_exact(4), o.elements, out, |b, out| {
-            put!(out, "{}", number(b, 0, 4).unwrap_or(0) as i32)
+            put!(out, "{}", number(b, 0, 4).unwrap_or(0) as i32);
         }),
         Form::Names => list(names(bytes), o.elements, out, |name, out| {
-            quote(name, usize::MAX, false, o.hex, out)
+            quote(name, usize::MAX, false, o.hex, out);
         }),
         Form::Dirents => list(entries(bytes, 18), o.elements, out, |e, out| dirent(&e, o, out)),
         Form::Dirents64 => list(entries(bytes, 19), o.elements, out, |e, out| dirent(&e, o, out)),
@@ -25,10 +25,10 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
         Form::BitSet => bits(bytes, o.elements, out),
         // getcwd gives the NUL with it, readlink does not.
         Form::Text => {
-            quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out)
+            quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out);
         }
         Form::Data | Form::Opaque | Form::Host | Form::Array => {
-            quote(bytes, o.strings, piece.more, o.hex, out)
+            quote(bytes, o.strings, piece.more, o.hex, out);
         }
     }
 }

@@ -139,7 +139,7 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         Is::Addr => address(raw, out),
         Is::Dev if f.size == 8 => device(raw, out),
         Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => {
-            put!(out, "{raw}")
+            put!(out, "{raw}");
         }
     }
 }

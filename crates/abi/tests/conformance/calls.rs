@@ -144,16 +144,16 @@ fn compare(row: &Row, theirs: &[(String, String)], wrong: &mut Vec<String>) {
         let listed = NOT_FOLLOWED.iter().any(|(c, a, _)| *c == name && *a == arg.name);
         match (pointer, arg.kind.is_followed()) {
             (true, false) if !listed => {
-                wrong.push(format!("{name}: {ty} {theirs} is not followed, and no reason listed"))
+                wrong.push(format!("{name}: {ty} {theirs} is not followed, and no reason listed"));
             }
             (true, false) if !matches!(arg.kind, Kind::Addr | Kind::Unused) => {
-                wrong.push(format!("{name}: {ty} {theirs} is {:?}", arg.kind))
+                wrong.push(format!("{name}: {ty} {theirs} is {:?}", arg.kind));
             }
             (true, true) if listed => {
-                wrong.push(format!("{name}: {theirs} is listed as not followed, but is"))
+                wrong.push(format!("{name}: {theirs} is listed as not followed, but is"));
             }
             (false, true) if !FOLLOWED.contains(&(name, arg.name)) => {
-                wrong.push(format!("{name}: {ty} {theirs} is no pointer"))
+                wrong.push(format!("{name}: {ty} {theirs} is no pointer"));
             }
             _ => {}
         }

@@ -73,7 +73,7 @@ fn stop(process: i32) -> io::Result<HashSet<i32>> {
                 seized.remove(&tid);
             }
             Waited::Interrupted | Waited::Nothing if !awaited.is_empty() => {
-                sleep(Duration::from_micros(200))
+                sleep(Duration::from_micros(200));
             }
             // One that made another before it stood still: nobody else can.
             _ => match take_hold(process, NOTHING, |tid| seized.contains(&tid)) {

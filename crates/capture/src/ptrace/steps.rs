@@ -269,10 +269,10 @@ impl End<'_> {
         };
         match step.arg {
             WORKING_DIRECTORY => {
-                self.described(step.arg, format_args!("cwd"), &mut scratch.bytes, sink)
+                self.described(step.arg, format_args!("cwd"), &mut scratch.bytes, sink);
             }
             ROOT_DIRECTORY => {
-                self.described(step.arg, format_args!("root"), &mut scratch.bytes, sink)
+                self.described(step.arg, format_args!("root"), &mut scratch.bytes, sink);
             }
             _ if fd < 0 => {}
             _ => self.described(step.arg, format_args!("fd/{fd}"), &mut scratch.bytes, sink),

@@ -300,12 +300,9 @@ impl Stopped {
     /// `si_code` and the sender of the signal that is being delivered.
     pub fn sender(&self) -> Result<(i32, i32), Gone> {
         let info = self.signal_info()?;
-        // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD; else the field is some other number, which is not used.
-        let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD {
-            unsafe { info.si_pid() }
-        } else {
-            0
-        };
+        let has_sender = info.si_code <= 0 || info.si_signo == libc::SIGCHLD;
+        // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD.
+        let sender = has_sender.then(|| unsafe { info.si_pid() }).unwrap_or(0);
         Ok((info.si_code, sender))
     }
     /// Lets it go on, and delivers `signal` unless that is 0.

@@ -143,9 +143,9 @@ impl Tracer {
         let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
             // "The new child may stop before the parent's event is reported": hold it until we know whose child it is.
             return if self.leaving.is_some() {
-                stopped.detach(0)
+                stopped.detach(0);
             } else {
-                self.births.stopped(stopped.tid(), (stopped, stop), now())
+                self.births.stopped(stopped.tid(), (stopped, stop), now());
             };
         };
         if self.joining.contains_key(&thread.pid) {

@@ -57,7 +57,7 @@ pub fn apply(filter: &mut Filter, expression: &str) -> Result<(), Error> {
         if expression.starts_with(['/', '!']) { None } else { expression.split_once('=') };
     match qualified {
         None | Some(("trace" | "t", _)) => {
-            filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?
+            filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?;
         }
         Some(("status", set)) => filter.statuses = Some(statuses(set)?),
         Some(("path", pattern)) => filter.paths.push(glob(pattern)?),

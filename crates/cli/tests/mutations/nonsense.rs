@@ -116,11 +116,11 @@ pub fn nonsense(path: &Path, random: &mut Random) {
             } else {
                 random.below(7) as u8
             };
-            let kind = PieceKind::from_number(random.below(10) as u8).unwrap();
+            let kind = PieceKind::from_number(random.below(10) as u8).expect("a kind");
             parts.push((arg, kind, random.below(16) as u8, text));
         }
         if random.below(8) == 0 {
-            let kind = RecordKind::from_number(random.below(10) as u8).unwrap();
+            let kind = RecordKind::from_number(random.below(10) as u8).expect("a kind");
             forge.event(kind, tid, args, &parts);
         } else {
             forge.call(tid, nr, args, ret, &parts);

@@ -35,7 +35,7 @@ impl Running {
     /// Who ran on each CPU at the beginning.
     pub fn at_start(trace: &Trace) -> Result<Self, Error> {
         let mut by_cpu = HashMap::default();
-        if trace.metadata.streams.values().all(|s| s.tells_thread()) {
+        if trace.metadata.streams.values().all(super::layout::Stream::tells_thread) {
             return Ok(Self { by_cpu });
         }
         let mut unknown = ahash::HashSet::default();

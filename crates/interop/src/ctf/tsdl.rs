@@ -357,7 +357,7 @@ impl Parser {
                 "signed" => int.signed = matches!(value.as_str(), "1" | "true" | "TRUE"),
                 "byte_order" => {
                     int.big_endian = matches!(value.as_str(), "be" | "network")
-                        || (value == "native" && self.big_endian)
+                        || (value == "native" && self.big_endian);
                 }
                 "base" => {
                     int.base = match value.as_str() {
@@ -368,7 +368,7 @@ impl Parser {
                     }
                 }
                 "encoding" => {
-                    int.text = matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII")
+                    int.text = matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII");
                 }
                 "map" => int.clock = true,
                 _ => {}

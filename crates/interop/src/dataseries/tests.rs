@@ -284,7 +284,7 @@ fn packing_is_undone() {
     let record = |null: u8, i: Option<i32>, at: usize| {
         let mut bytes = vec![null];
         let align = |bytes: &mut Vec<u8>, n: usize| {
-            bytes.resize((at + bytes.len()).next_multiple_of(n) - at, 0)
+            bytes.resize((at + bytes.len()).next_multiple_of(n) - at, 0);
         };
         if let Some(i) = i {
             align(&mut bytes, 4);

@@ -125,10 +125,10 @@ impl<W: Write> Writer<W> {
                 (FieldType::Bool, Field::Bool(v)) => record[f.at] |= u8::from(*v) << f.bit,
                 (FieldType::Byte, Field::Int(v)) => record[f.at] = *v as u8,
                 (FieldType::Int32, Field::Int(v)) => {
-                    record[f.at..f.at + 4].copy_from_slice(&(*v as i32).to_le_bytes())
+                    record[f.at..f.at + 4].copy_from_slice(&(*v as i32).to_le_bytes());
                 }
                 (FieldType::Int64, Field::Int(v)) => {
-                    record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes())
+                    record[f.at..f.at + 8].copy_from_slice(&v.to_le_bytes());
                 }
                 (FieldType::Variable, Field::Bytes(bytes)) if !bytes.is_empty() => {
                     let offset = i32::try_from(g.variable.len())

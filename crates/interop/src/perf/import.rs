@@ -86,7 +86,7 @@ impl First {
             Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end(tid, ret),
             Line::Begin(c) if is_fork(c.name) => self.forks.begin(c.tid, time, clone_flags(c.args)),
             Line::End(c, result) if is_fork(c.name) => {
-                self.forks.end(c.tid, returned(result).unwrap_or(0))
+                self.forks.end(c.tid, returned(result).unwrap_or(0));
             }
             Line::Call(c, result) if is_fork(c.name) => {
                 self.forks.begin(c.tid, time, clone_flags(c.args));

@@ -182,7 +182,7 @@ impl Births {
         let tids: HashSet<u32> = self.lives.iter().map(|l| l.tid).collect();
         // Calls so far whose number is no thread's of this log.
         let (mut seen, mut strays) = (0, 0u64);
-        for life in 0..self.lives.len() {
+        for (life, made_by) in found.iter_mut().enumerate() {
             let Life { tid, first, .. } = self.lives[life];
             self.step();
             while let Some(m) = self.makings.get(seen).filter(|m| m.begins < first) {
@@ -217,7 +217,7 @@ impl Births {
             making.used = true;
             let elsewhere = making.elsewhere || self.lives[making.life].elsewhere;
             self.lives[life].elsewhere = elsewhere;
-            found[life] = Some(call);
+            *made_by = Some(call);
         }
     }
 

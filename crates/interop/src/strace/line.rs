@@ -237,11 +237,11 @@ pub fn is_strace(start: &[u8]) -> bool {
             Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..)
                 if abi::by_name(name).is_some() =>
             {
-                known += 1
+                known += 1;
             }
             Body::Talk => continue,
             Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => {
-                known += 1
+                known += 1;
             }
             _ => {}
         }

@@ -124,7 +124,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Proven<I> {
             if self.scan == self.ahead.len() {
                 match self.source.next() {
                     Some(moment) if self.scan < LOOKAHEAD && self.bytes < BYTES => {
-                        self.ahead.push_back(moment)
+                        self.ahead.push_back(moment);
                     }
                     other => {
                         self.ahead.extend(other);

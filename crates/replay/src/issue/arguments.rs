@@ -115,7 +115,7 @@ impl Translation {
                 Kind::Flags(set) if call.succeeded() => this.values[i] &= !(set.hasty as usize),
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
-                    this.values[i] = AT_FDCWD as isize as usize
+                    this.values[i] = AT_FDCWD as isize as usize;
                 }
                 Kind::Fd | Kind::DirFd => this.holes[i] = Hole::Real,
                 Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => {
@@ -128,15 +128,15 @@ impl Translation {
                 _ if pointer == 0 => {}
                 Kind::Path(_) | Kind::Str => this.string(call, i),
                 Kind::In(len, layout) if layout.form == Form::Data => {
-                    this.data(call, shape, i, len, bound)?
+                    this.data(call, shape, i, len, bound)?;
                 }
                 Kind::In(len, _) => this.input(call, i, len)?,
                 Kind::InOut(len, _) => this.input(call, i, len)?,
                 Kind::Out(len, layout) => {
-                    this.output(call, shape, i, len, layout.form, bound.cut)?
+                    this.output(call, shape, i, len, layout.form, bound.cut)?;
                 }
                 Kind::InIov { .. } | Kind::OutIov { .. } if call.errno() == Some(EFAULT) => {
-                    this.nowhere(i)
+                    this.nowhere(i);
                 }
                 Kind::InIov { count } => this.holes[i] = Hole::Gather { count },
                 Kind::OutIov { count } => this.holes[i] = Hole::Scatter { count },
@@ -345,7 +345,7 @@ impl Arguments {
                 }
                 Hole::Gather { count } => this.gather(call, i, count as usize, scratch)?,
                 Hole::Scatter { count } => {
-                    this.scatter(call, i, count as usize, bound.cut, scratch)?
+                    this.scatter(call, i, count as usize, bound.cut, scratch)?;
                 }
             }
         }

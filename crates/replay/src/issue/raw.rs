@@ -30,7 +30,7 @@ pub(crate) fn prefetch<T>(what: *const T) {
         unsafe {
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
                 what.cast::<i8>().wrapping_add(line * 64),
-            )
+            );
         };
     }
 }
@@ -188,7 +188,7 @@ fn leave(dir: i64) {
 
 /// Where the link with this name leads.
 pub(crate) fn read_link(path: &[u8]) -> Option<Vec<u8>> {
-    rustix::fs::readlink(path, Vec::new()).ok().map(|target| target.into_bytes())
+    rustix::fs::readlink(path, Vec::new()).ok().map(std::ffi::CString::into_bytes)
 }
 
 /// mknodat(2) of a name (a NUL is added), from the directory `start`.

@@ -41,7 +41,7 @@ impl Passages {
             let told = matches!(&row.last, Final::Present(state, _) if state.mode.is_some());
             !told && initial.is_some_and(|s| s.kind == FileType::Directory && s.mode.is_none())
         };
-        Self(Mutex::new(rows.iter().filter(unknown).map(|row| row.path.to_vec()).collect()))
+        Self(Mutex::new(rows.iter().filter(unknown).map(|row| row.path.clone()).collect()))
     }
 
     /// A thread is about to act as `who`.

@@ -113,8 +113,9 @@ mod tests {
     fn names_that_nobody_set_are_left_out() {
         let xfs = b"user.a\0system.posix_acl_access\0trusted.SGI_ACL_FILE\0security.selinux\0";
         let ext4 = b"system.posix_acl_access\0user.a\0";
-        assert_eq!(names("list", xfs, ext4), None);
-        assert!(names("list", xfs, b"user.a\0").is_some());
+        let rules = Rules { owners: true, withhold: false, links_elsewhere: Default::default() };
+        assert_eq!(names("list", xfs, ext4, &rules), None);
+        assert!(names("list", xfs, b"user.a\0", &rules).is_some());
         assert!(made_up(b"trusted.overlay.opaque").is_none());
         assert!(made_up(b"security.capability").is_none());
     }

@@ -271,7 +271,7 @@ impl Facts {
                     }
                 }
                 (Role::Open(from), walk) => {
-                    self.opened(call, scene, u64::from(call.open_flags(*from)), walk)
+                    self.opened(call, scene, u64::from(call.open_flags(*from)), walk);
                 }
                 (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {

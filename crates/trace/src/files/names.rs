@@ -347,10 +347,10 @@ impl Names {
             // Only a directory replaces a directory.
             match (self.node(node).kind, self.node(old).kind) {
                 (FileType::Directory, FileType::Unknown) => {
-                    self.node_mut(old).kind = FileType::Directory
+                    self.node_mut(old).kind = FileType::Directory;
                 }
                 (FileType::Unknown, FileType::Directory) if !self.node(node).leaf => {
-                    self.node_mut(node).kind = FileType::Directory
+                    self.node_mut(node).kind = FileType::Directory;
                 }
                 (FileType::Unknown | FileType::Directory, _) => {}
                 _ => {

@@ -53,6 +53,9 @@ pub struct Scene {
     pub umask: u32,
 }
 
+/// The file that a directory is, once it is known.
+type Found = Cell<Option<NodeId>>;
+
 impl Scene {
     /// The surroundings of a call that has just been left, except its directories. `directory`:
     /// the file that one is.
@@ -60,7 +63,7 @@ impl Scene {
         call: &Call,
         shape: &Shape,
         bound: &Bound<Cell<Option<NodeId>>>,
-        directory: &mut dyn FnMut(&Directory<Cell<Option<NodeId>>>) -> Option<NodeId>,
+        directory: &mut dyn FnMut(&Directory<Found>) -> Option<NodeId>,
     ) -> Self {
         let given = |descriptor: &Arc<Descriptor<_>>| {
             let offset = match shape.copies {

@@ -127,7 +127,7 @@ impl Files {
                 Role::Open(from)
                     if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
                 {
-                    self.moves.made(path, false)
+                    self.moves.made(path, false);
                 }
                 Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(path),
                 Role::Lookup | Role::Open(_) => {}

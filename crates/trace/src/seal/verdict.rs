@@ -45,7 +45,7 @@ impl Findings {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
             Some(RecordKind::Note) if self.notes.len() < NOTES => {
-                self.notes.extend(super::work::note(record))
+                self.notes.extend(super::work::note(record));
             }
             _ => {}
         }

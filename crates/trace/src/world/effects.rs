@@ -101,10 +101,10 @@ impl<T: Default> World<T> {
                 }
             }
             Effect::Cloexec { on } => {
-                self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on)
+                self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
             }
             Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| {
-                slot.cloexec = call.args[2] & 1 != 0
+                slot.cloexec = call.args[2] & 1 != 0;
             }),
             Effect::SetStatusFlags => {
                 if let Some(d) = &bound.fds[0] {

@@ -61,7 +61,7 @@ impl<T: Default> World<T> {
         }
         if bound.inner.is_empty() {
             arguments(shape.uses.inner).for_each(|i| {
-                self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound)
+                self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound);
             });
         }
         bound.offset = offset(call, shape, bound);

@@ -46,7 +46,7 @@ impl<T: Default> World<T> {
         let like = self.threads.get(&pid).or_else(other);
         match like.map(|t| (t.table, t.fs, t.space, t.credentials.clone())) {
             Some((table, fs, space, credentials)) => {
-                self.add(pid, tid, Some((table, fs, space)), credentials)
+                self.add(pid, tid, Some((table, fs, space)), credentials);
             }
             None => self.add(pid, tid, None, None),
         }
@@ -60,17 +60,23 @@ impl<T: Default> World<T> {
         credentials: Option<Arc<Credentials>>,
     ) {
         let space = has.map_or(0, |(_, _, space)| space);
-        let table = has.map(|(table, ..)| table).unwrap_or_else(|| {
-            let id = self.fresh() as u32;
-            self.tables.insert(id, Table { slots: BTreeMap::new(), users: 0 });
-            id
-        });
-        let fs = has.map(|(_, fs, _)| fs).unwrap_or_else(|| {
-            let id = self.fresh() as u32;
-            let cwd = plain(b"/");
-            self.groups.insert(id, Fs { cwd, root: None, umask: 0o022, users: 0 });
-            id
-        });
+        let table = has.map_or_else(
+            || {
+                let id = self.fresh() as u32;
+                self.tables.insert(id, Table { slots: BTreeMap::new(), users: 0 });
+                id
+            },
+            |(table, ..)| table,
+        );
+        let fs = has.map_or_else(
+            || {
+                let id = self.fresh() as u32;
+                let cwd = plain(b"/");
+                self.groups.insert(id, Fs { cwd, root: None, umask: 0o022, users: 0 });
+                id
+            },
+            |(_, fs, _)| fs,
+        );
         if let Some(t) = self.tables.get_mut(&table) {
             t.users += 1;
         }

@@ -62,11 +62,12 @@ impl OpenFile {
         mounts: &Mounts,
         elsewhere: bool,
     ) -> Self {
-        let stored = !elsewhere
-            && matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000)
-            && !path.starts_with(b"/memfd:")
-            && !super::mounts::is_virtual_magic(identity.magic)
-            && !(path.first() == Some(&b'/') && mounts.is_virtual(path));
+        let not_stored = elsewhere
+            || path.starts_with(b"/memfd:")
+            || super::mounts::is_virtual_magic(identity.magic)
+            || (path.first() == Some(&b'/') && mounts.is_virtual(path));
+        let stored =
+            !not_stored && matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000);
         Self {
             id,
             path: path.into(),

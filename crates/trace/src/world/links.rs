@@ -23,11 +23,11 @@ pub(super) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
 impl<T: Default> World<T> {
     /// Tells of links that were there at the start, with their targets. Those that lead into
     /// virtual file systems are remembered.
-    pub fn know_links<'a>(&mut self, links: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) {
+    pub fn know_links(&mut self, links: &[(&[u8], &[u8])]) {
         // One may lead to another that comes later.
         for _ in 0..LINKS {
             let before = self.links.len();
-            links.clone().for_each(|(path, target)| self.linked(None, path, target));
+            links.iter().for_each(|(path, target)| self.linked(None, path, target));
             if self.links.len() == before {
                 break;
             }
@@ -84,7 +84,7 @@ impl<T: Default> World<T> {
                 },
                 Role::Remove | Role::RemoveDirectory => drop(self.below(&path)),
                 Role::Lookup => {
-                    moved = self.links.get(&path).map(|at| vec![(Vec::new(), at.clone())])
+                    moved = self.links.get(&path).map(|at| vec![(Vec::new(), at.clone())]);
                 }
                 Role::Source => moved = Some(self.below(&path)),
                 Role::Target => {

@@ -48,6 +48,9 @@ enum Link {
     Root(u32),
 }
 
+/// The path to what a link leads to, and what that is.
+type Led<T> = (Box<[u8]>, Option<To<T>>);
+
 impl<T: Default> World<T> {
     /// Follows `path` (joined; `root`: what it was joined to as the root) through the links of
     /// procfs. The path that it comes to, and the way through the last link.
@@ -81,7 +84,7 @@ impl<T: Default> World<T> {
     }
 
     /// What a link leads to, and the path to it with `rest` behind.
-    fn lead(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<(Box<[u8]>, Option<To<T>>)> {
+    fn lead(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<Led<T>> {
         let under = |directory: &[u8]| {
             if rest.is_empty() { directory.into() } else { [directory, rest].concat().into() }
         };

@@ -58,7 +58,7 @@ where
         match call.left {
             // A trace that says that a call returned before it began is taken at its word for the entry.
             Some(left) if call.returned() => {
-                self.open.push(Reverse((left.max(call.entered), number)))
+                self.open.push(Reverse((left.max(call.entered), number)));
             }
             // It is over when it is refused, with a result or without.
             left if !call.made() => {

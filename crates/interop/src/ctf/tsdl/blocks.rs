@@ -47,7 +47,7 @@ pub(in crate::ctf) fn parse(text: &str) -> Result<Metadata, String> {
                 for (name, value) in p.block()? {
                     match (name.as_str(), value) {
                         ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "a stream without a number")?
+                            id = n.parse().map_err(|_| "a stream without a number")?;
                         }
                         ("event.header", Right::Type(kind)) => stream.header = Some(kind),
                         ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
@@ -70,10 +70,10 @@ pub(in crate::ctf) fn parse(text: &str) -> Result<Metadata, String> {
                             }
                         }
                         ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "an event without a number")?
+                            id = n.parse().map_err(|_| "an event without a number")?;
                         }
                         ("stream_id", Right::Plain(n)) => {
-                            stream = n.parse().map_err(|_| "an event without a stream")?
+                            stream = n.parse().map_err(|_| "an event without a stream")?;
                         }
                         ("context", Right::Type(t)) => kind.context = Some(t),
                         ("fields", Right::Type(t)) => kind.fields = Some(t),

@@ -57,7 +57,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 match chars.next() {
                     Some((at, '"')) => break &rest[1 + at + 1..],
                     Some((_, '\\')) => {
-                        text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c }))
+                        text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c }));
                     }
                     Some((_, c)) => text.push(c),
                     None => return Err("a text without an end".to_owned()),

@@ -59,7 +59,7 @@ impl Facts {
             let value = call.args[i] as u32;
             match a.kind {
                 Kind::Flags(set) if std::ptr::eq(set, &abi::flags::file::ACCESS) => {
-                    node.executable |= value & X_OK != 0
+                    node.executable |= value & X_OK != 0;
                 }
                 Kind::StrVec if shape.effect == Effect::Exec => node.executable = true,
                 Kind::Mode if shape.changes => {

@@ -30,11 +30,11 @@ impl Facts {
             let held = total(pieces.map(|p| p.len));
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
-                    self.read(id, at.offset, held.min(moved), moved, call.seq)
+                    self.read(id, at.offset, held.min(moved), moved, call.seq);
                 }
                 Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), moved, call.seq),
                 Kind::In(_, layout) if is_data(layout) => {
-                    self.written(id, at.offset, moved, held.min(moved))
+                    self.written(id, at.offset, moved, held.min(moved));
                 }
                 Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
                 _ => {}

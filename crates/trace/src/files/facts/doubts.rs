@@ -153,7 +153,7 @@ impl Facts {
         match lead(&mut self.names, path) {
             Stop::Free(place, at_last) if last || !at_last => self.no_directory(&place),
             Stop::Unknown(node, at_last) if last || !at_last => {
-                self.names.node_mut(node).observe(&Seen::leaf())
+                self.names.node_mut(node).observe(&Seen::leaf());
             }
             Stop::InTheWay => {}
             Stop::Leaf(_) if last => {}
@@ -197,7 +197,7 @@ impl Facts {
         };
         match source {
             Stop::Unknown(node, _) if replaces => {
-                self.names.node_mut(node).kind = FileType::Directory
+                self.names.node_mut(node).kind = FileType::Directory;
             }
             Stop::Free(place, _) if replaces => {
                 self.names.present(&place, &Seen::kind(FileType::Directory));
@@ -254,7 +254,7 @@ fn lead(names: &mut Names, path: &Path) -> Stop {
             FileType::Unknown
                 if node.unlinkable || node.entries.values().any(|e| e.first.is_some()) =>
             {
-                at = first
+                at = first;
             }
             FileType::Unknown => return Stop::Unknown(first, i == last),
             FileType::Link => return Stop::Lost,

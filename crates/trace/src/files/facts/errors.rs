@@ -103,10 +103,10 @@ impl Facts {
             match (errno, l.used.role) {
                 // A link that leads nowhere fails alike.
                 (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => {
-                    self.names.missing(place)
+                    self.names.missing(place);
                 }
                 (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
-                    self.names.absent(place)
+                    self.names.absent(place);
                 }
                 // It is known to exist, and leads nowhere.
                 (ENOENT, Role::Lookup | Role::Open(_)) if led.len() == 1 && l.follow => {
@@ -202,7 +202,7 @@ impl Facts {
                 (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory)
                     if !proves_nothing(errno) =>
                 {
-                    self.names.presume(place)
+                    self.names.presume(place);
                 }
                 _ => {}
             }

@@ -130,10 +130,10 @@ impl Names {
         if let Some(target) = self.node(link).target.clone() {
             match self.find_first(dir, &target) {
                 Some(Stood::Free(dir, name)) => {
-                    self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true)
+                    self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
                 }
                 Some(Stood::Node(other)) if other != node && other != link => {
-                    self.merge(node, other)
+                    self.merge(node, other);
                 }
                 _ => {}
             }

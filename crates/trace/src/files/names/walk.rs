@@ -154,7 +154,7 @@ impl Names {
                 }
                 // It is no directory, and was followed all the same.
                 FileType::Unknown if self.node(node).leaf && self.node(node).initial && proven => {
-                    at = self.behind(node)
+                    at = self.behind(node);
                 }
                 FileType::Unknown
                     if self.node(node).leaf
