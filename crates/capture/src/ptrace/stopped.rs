@@ -300,9 +300,12 @@ impl Stopped {
     /// `si_code` and the sender of the signal that is being delivered.
     pub fn sender(&self) -> Result<(i32, i32), Gone> {
         let info = self.signal_info()?;
-        let has_sender = info.si_code <= 0 || info.si_signo == libc::SIGCHLD;
-        // SAFETY: the kernel sends a sender with codes of 0 and less (sigaction(2)) and with SIGCHLD.
-        let sender = has_sender.then(|| unsafe { info.si_pid() }).unwrap_or(0);
+        let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD {
+            // SAFETY: with these codes (sigaction(2)) and with SIGCHLD the kernel tells a sender.
+            unsafe { info.si_pid() }
+        } else {
+            0
+        };
         Ok((info.si_code, sender))
     }
     /// Lets it go on, and delivers `signal` unless that is 0.

@@ -219,7 +219,7 @@ mod tests {
             COLLAPSE_RANGE => drop(bytes.drain(offset..end)),
             INSERT_RANGE => drop(bytes.splice(offset..offset, vec![0; len])),
             PUNCH_HOLE | ZERO_RANGE | WRITE_ZEROES => {
-                bytes[offset.min(size)..end.min(size)].fill(0)
+                bytes[offset.min(size)..end.min(size)].fill(0);
             }
             _ => {}
         }

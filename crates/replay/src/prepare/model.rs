@@ -188,7 +188,7 @@ impl Place {
                 return Ok(self.listing.len() as i64);
             }
             Op::Chmod(path, mode) => {
-                fs::chmodat(&self.base, path, Mode::from_raw_mode(*mode), AtFlags::empty())?
+                fs::chmodat(&self.base, path, Mode::from_raw_mode(*mode), AtFlags::empty())?;
             }
             Op::Close(slot) => {
                 self.fd(*slot)?;
