@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use trace::files::Row;
 
-/// What [`prepare`](super::prepare) would say of a root in which somebody has made the initial
+/// What `prepare` would say of a root in which somebody has made the initial
 /// state: nothing is made.
 pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
     let mut tree =
