@@ -69,9 +69,9 @@ fn set_limit(soft: u64) {
 }
 
 /// From now on a resource limit is an error of the call that met it, as a full disk is, and not the
-/// end of this process: SIGXFSZ (RLIMIT_FSIZE) and SIGXCPU (the soft RLIMIT_CPU) are ignored. And we
-/// may have as many descriptors as the hard limit allows; the soft one is for programs that do not
-/// ask.
+/// end of this process: SIGXFSZ (RLIMIT_FSIZE) and SIGXCPU (the soft RLIMIT_CPU) are ignored. And
+/// we may have as many descriptors as the hard limit allows; the soft one is for programs that do
+/// not ask.
 pub fn outlive_limits() {
     for signal in [libc::SIGXFSZ, libc::SIGXCPU] {
         // SAFETY: SIG_IGN runs no code of ours.
@@ -80,8 +80,8 @@ pub fn outlive_limits() {
     set_limit(limit().rlim_max);
 }
 
-/// Gives the calling process the dispositions, the mask and the limit that we were started with. Only system calls: this
-/// runs between fork and exec.
+/// Gives the calling process the dispositions, the mask and the limit that we were started with.
+/// Only system calls: this runs between fork and exec.
 pub(crate) fn restore() {
     let ignored = IGNORED.load(Ordering::Relaxed);
     for (bit, signal) in CHANGED.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Starts the command under watch.
 //!
 //! The child waits on a pipe until it is seized, so that its very first step as the command is seen. It inherits our descriptors that are not close-on-exec, our
-//! terminal, and the signal mask and dispositions that we were started with, as if the shell had started it.
+//! terminal, and the signal mask and dispositions that we were started with, as if the shell had
+//! started it.
 
 use crate::ptrace::seccomp;
 use crate::{Command, Error, Options, inherited};

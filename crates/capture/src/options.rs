@@ -84,8 +84,8 @@ pub struct Options {
     pub write_rate: Option<u64>,
     /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended.
     pub seal_at: u64,
-    /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for tests
-    /// (ptrace).
+    /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for
+    /// tests (ptrace).
     pub late_births: u32,
 }
 

@@ -24,7 +24,8 @@ pub struct Args {
     /// Make them inside this directory, which must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub root: PathBuf,
-    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach the directory: as for `replay`
+    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach
+    /// the directory: as for `replay`
     #[arg(long)]
     pub allow_set_id: bool,
     /// What was made, as one JSON document on stdout
@@ -41,7 +42,13 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let made = explained(replay::prepare_root(&trace, &options))?;
     if a.json {
         return stdout::json(&serde_json::json!({
-            "root": shown, "files": made.names, "withheld": made.withheld, "bytes": made.bytes, "assumed_bytes": made.assumed, "not_made": made.skipped, "refused": made.refused,
+            "root": shown,
+            "files": made.names,
+            "withheld": made.withheld,
+            "bytes": made.bytes,
+            "assumed_bytes": made.assumed,
+            "not_made": made.skipped,
+            "refused": made.refused,
         }));
     }
     let assumed = if made.assumed > 0 {

@@ -81,8 +81,9 @@ pub struct Args {
     /// The trace is your own: it is confined by the mount namespace alone, without Landlock, whose checks cost each open, creation and removal some tenths of a microsecond
     #[arg(long)]
     pub trust: bool,
-    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach the directory. Without, they are set only below a directory of
-    /// yours (or root's) that nobody else can enter, and are withheld elsewhere, as others could act as you
+    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach
+    /// the directory. Without, they are set only below a directory of yours (or root's) that nobody
+    /// else can enter, and are withheld elsewhere, as others could act as you
     #[arg(long)]
     pub allow_set_id: bool,
     /// Print at most so many divergences
@@ -217,7 +218,8 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
             "this should not happen: please report it, with the trace if you can share it"
         }
         Err(Error::Pace { .. }) => {
-            "the times may be damaged or forged: --pace asap waits for none; a factor makes it shorter: --pace recorded*0.001"
+            "the times may be damaged or forged: --pace asap waits for none, and a factor makes it \
+             shorter: --pace recorded*0.001"
         }
         Err(Error::NotEmpty(_)) => "name an empty directory with --root",
         Err(Error::Trace(_)) | Ok(_) => return Ok(result?),

@@ -195,7 +195,8 @@ impl Held {
         self.files.remove(&event.args[2])
     }
 
-    /// The descriptor for the working directory that a `State` event tells of; `None`: it has a name.
+    /// The descriptor for the working directory that a `State` event tells of; `None`: it has a
+    /// name.
     pub fn directory(&self, event: &Event) -> Option<i64> {
         let (identity, _) = lost(event, abi::plan::WORKING_DIRECTORY)?;
         let fd = i32::try_from(*self.directories.get(&key(&identity))?).ok()?;

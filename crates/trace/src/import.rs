@@ -105,8 +105,8 @@ impl Import {
         self.notes.push(text.into());
     }
 
-    /// `n` calls, or lines or events that may have been calls, are not taken over: the trace will be
-    /// incomplete, and names `what` they were.
+    /// `n` calls, or lines or events that may have been calls, are not taken over: the trace will
+    /// be incomplete, and names `what` they were.
     pub fn left_out(&mut self, what: &str, n: u64) {
         self.account.left_out(what, n);
     }

@@ -263,7 +263,8 @@ pub struct Identity {
     pub magic: u32,
     /// Device number of a device node.
     pub rdev: u64,
-    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the engine cannot tell. [`MADE_UP`]. [`UNNAMED`].
+    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the
+    /// engine cannot tell. [`MADE_UP`]. [`UNNAMED`].
     pub created: u64,
     /// Reserved, zero.
     pub spare: u64,

@@ -1,9 +1,9 @@
 //! What the engine knows that it did not see, and the proof that there is nothing of the kind.
 //!
-//! A trace is complete only if each call that was entered has its exit or its thread's end, and each
-//! thread one birth and one end. The kernel's stops say so by themselves: an exit without an entry,
-//! an entry within a call, a call that made a thread which nobody was told of. Whatever contradicts
-//! the rule is counted here and becomes a reason of the verdict.
+//! A trace is complete only if each call that was entered has its exit or its thread's end, and
+//! each thread one birth and one end. The kernel's stops say so by themselves: an exit without an
+//! entry, an entry within a call, a call that made a thread which nobody was told of. Whatever
+//! contradicts the rule is counted here and becomes a reason of the verdict.
 
 /// Counts of what is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -61,8 +61,8 @@ pub(crate) fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
 }
 
 /// What our filter says along with `SECCOMP_RET_TRACE`. Of several filters that say so the kernel
-/// tells what the one says that was installed last (seccomp(2)), so a filter of the program is known
-/// by its own number. Ours is different in each recorder: a program knows no number to avoid.
+/// tells what the one says that was installed last (seccomp(2)), so a filter of the program is
+/// known by its own number. Ours is different in each recorder: a program knows no number to avoid.
 pub(crate) fn tag() -> u16 {
     static TAG: OnceLock<u16> = OnceLock::new();
     *TAG.get_or_init(|| {

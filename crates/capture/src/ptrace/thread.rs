@@ -43,8 +43,8 @@ pub(super) struct Thread {
     pub making: Option<Making>,
     /// What is to be put back at its first stop.
     pub repair: Option<(Changed, u64)>,
-    /// It has a seccomp filter that is not ours, and stops at every call: what such a filter answers
-    /// never comes to ours.
+    /// It has a seccomp filter that is not ours, and stops at every call: what such a filter
+    /// answers never comes to ours.
     pub filtered: bool,
 }
 

@@ -67,8 +67,8 @@ fn a_maker_that_never_tells() {
     }
 }
 
-/// Processes that are killed while they make threads and processes, at any moment: all that was made
-/// is born and ends, and nobody is waited for who cannot come.
+/// Processes that are killed while they make threads and processes, at any moment: all that was
+/// made is born and ends, and nobody is waited for who cannot come.
 #[test]
 fn makers_that_are_killed_at_any_moment() {
     let program = tracee("births");

@@ -7,8 +7,8 @@ use crate::tracee::tracee;
 /// Call, its (or its new) path, result and error of what the filters answer.
 type Told<'a> = (&'a str, Option<&'a str>, Option<i64>, Option<&'a str>);
 
-/// Those without a result of their own are known to ptrace, too; the others look as if the kernel had
-/// answered.
+/// Those without a result of their own are known to ptrace, too; the others look as if the kernel
+/// had answered.
 #[test]
 fn what_was_refused_with_a_signal_was_not_made() {
     let program = tracee("filtered");

@@ -1,7 +1,7 @@
 //! Requests under way on a device, found by where they end.
 //!
-//! A completion names sectors: it ends all requests whose last sector is among them, as requests may
-//! have been merged or split. Each step costs the logarithm of what is under way.
+//! A completion names sectors: it ends all requests whose last sector is among them, as requests
+//! may have been merged or split. Each step costs the logarithm of what is under way.
 
 use std::collections::BTreeMap;
 use trace::Told;

@@ -107,8 +107,8 @@ fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Erro
 }
 
 /// Calls whose thread nobody can know.
-const NOBODY: &str = "ends of calls of unknown threads (record sched_switch, or add the context tid: \
-     lttng add-context -k -t tid)";
+const NOBODY: &str = "ends of calls of unknown threads (record sched_switch, or add the context \
+     tid: lttng add-context -k -t tid)";
 
 struct Pairing {
     import: Import,
@@ -118,7 +118,8 @@ struct Pairing {
 }
 
 impl Pairing {
-    /// Something is missing. A call whose exit was dropped has not returned, as far as anybody knows.
+    /// Something is missing. A call whose exit was dropped has not returned, as far as anybody
+    /// knows.
     fn lost(&mut self, lost: &Lost) -> Result<(), Error> {
         self.running.lost(lost);
         if lost.events > 0 {

@@ -1,8 +1,8 @@
 //! Which thread an event is about.
 //!
-//! An event may carry the context `tid`. Most kernel traces have none; there `sched_switch` tells who
-//! runs on a CPU from then on. Before a CPU's first switch it is the thread that was switched from.
-//! Where something is missing, nobody knows until the CPU's next switch.
+//! An event may carry the context `tid`. Most kernel traces have none; there `sched_switch` tells
+//! who runs on a CPU from then on. Before a CPU's first switch it is the thread that was switched
+//! from. Where something is missing, nobody knows until the CPU's next switch.
 
 use super::layout::Kind;
 use super::stream::{Item, Lost, Trace};

@@ -1,8 +1,8 @@
 //! Which call made which thread.
 //!
-//! strace tells a thread's number as it is in its own pid namespace, and what a call returned as the
-//! program saw it. Where the two differ, a child is found by the order in which numbers are given out:
-//! a later child has a higher one. What that leaves open is counted.
+//! strace tells a thread's number as it is in its own pid namespace, and what a call returned as
+//! the program saw it. Where the two differ, a child is found by the order in which numbers are
+//! given out: a later child has a higher one. What that leaves open is counted.
 
 use ahash::{HashMap, HashSet};
 use std::cell::Cell;
@@ -23,7 +23,8 @@ struct Making {
     /// The lines in which it begins and ends.
     begins: u64,
     ends: u64,
-    /// What it returned, and the number of that thread in strace's own namespace, if strace says so.
+    /// What it returned, and the number of that thread in strace's own namespace, if strace says
+    /// so.
     result: i64,
     translated: Option<u32>,
     /// Its child is in another pid namespace than strace.
@@ -58,7 +59,8 @@ pub(super) struct Births {
 pub(super) struct Made {
     /// By the line in which the call begins: the children.
     pub at: HashMap<u64, Vec<(u32, Fork)>>,
-    /// Threads of which no line says who made them: by their first line. The first thread of all is none.
+    /// Threads of which no line says who made them: by their first line. The first thread of all is
+    /// none.
     pub orphans: HashSet<u64>,
     /// Threads that more than one call may have made.
     pub unsure: u64,
@@ -221,7 +223,8 @@ impl Births {
         }
     }
 
-    /// The others, by the order of their numbers. Those that nobody made, and how many may have been made by another call.
+    /// The others, by the order of their numbers. Those that nobody made, and how many may have
+    /// been made by another call.
     fn by_order(&self, found: &mut [Option<usize>]) -> (Vec<usize>, u64) {
         let mut calls: Vec<usize> =
             (0..self.makings.len()).filter(|m| !self.makings[*m].used).collect();

@@ -1,4 +1,5 @@
-//! What a first reading finds out: a child acts before its parent's clone has returned, and the first line may be about somebody who began later.
+//! What a first reading finds out: a child acts before its parent's clone has returned, and the
+//! first line may be about somebody who began later.
 
 use super::births::Births;
 use super::line::{Body, Line, When};

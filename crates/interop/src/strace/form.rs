@@ -59,7 +59,8 @@ fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Puts the fields of `text` into `bytes`; those of a struct within the struct have its name in front.
+/// Puts the fields of `text` into `bytes`; those of a struct within the struct have its name in
+/// front.
 fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
     for part in split(inside(text, '{', '}')?) {
         let (name, value) = part.split_once('=')?;

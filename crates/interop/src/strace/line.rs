@@ -98,7 +98,8 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// What stands behind brackets: a security context, the call's number, the instruction pointer; and the time since the line before (`-tt -r`).
+/// What stands behind brackets: a security context, the call's number, the instruction pointer; and
+/// the time since the line before (`-tt -r`).
 fn groups(mut text: &str) -> &str {
     loop {
         text = text.trim_start();

@@ -1,4 +1,5 @@
-//! The signs of strace's text that belong together: strings, the names behind descriptors, comments, brackets.
+//! The signs of strace's text that belong together: strings, the names behind descriptors,
+//! comments, brackets.
 //!
 //! Each text is walked once, from its beginning to its end, whatever is in it.
 
@@ -96,8 +97,9 @@ fn comment_end(bytes: &[u8], mut at: usize) -> usize {
     (at + 2).min(bytes.len())
 }
 
-/// Behind the bracket that closes the name whose opening one is at `from`. In a path strace escapes angle brackets (`\74`, `\76`) and quotes; a device's number stands in
-/// brackets of its own, and of a socket `->` and a path in quotes are part.
+/// Behind the bracket that closes the name whose opening one is at `from`. In a path strace escapes
+/// angle brackets (`\74`, `\76`) and quotes; a device's number stands in brackets of its own, and
+/// of a socket `->` and a path in quotes are part.
 fn name_end(bytes: &[u8], from: usize) -> Option<usize> {
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let letters = bytes[from + 1..].iter().take_while(|b| word(b)).count();

@@ -3,7 +3,8 @@
 use super::scan::{Scan, Sign};
 use std::borrow::Cow;
 
-/// Splits at commas that stand in nothing else. Comments go, and the security contexts that `--secontext` puts behind a path or a descriptor.
+/// Splits at commas that stand in nothing else. Comments go, and the security contexts that
+/// `--secontext` puts behind a path or a descriptor.
 pub(crate) fn split(text: &str) -> Vec<Cow<'_, str>> {
     let (mut parts, mut part) = (Vec::new(), Part::new(text));
     let (mut deep, mut context) = (0i32, false);
@@ -45,7 +46,8 @@ pub(crate) fn split(text: &str) -> Vec<Cow<'_, str>> {
     parts
 }
 
-/// What has been taken of a text: a piece of it, or what is left of a piece from which something was cut.
+/// What has been taken of a text: a piece of it, or what is left of a piece from which something
+/// was cut.
 struct Part<'a> {
     text: &'a str,
     from: usize,

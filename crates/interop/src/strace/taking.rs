@@ -250,7 +250,8 @@ fn join(begun: &mut String, rest: &str) {
     begun.push_str(rest);
 }
 
-/// The arguments by their places: strace prints the two halves of an offset as one, and those of clone by their names.
+/// The arguments by their places: strace prints the two halves of an offset as one, and those of
+/// clone by their names.
 fn placed<'t>(told: &Told, parts: &'t [std::borrow::Cow<'_, str>]) -> Vec<(usize, &'t str)> {
     let args = told.row.shape.args;
     let joined = parts.len() < args.len();

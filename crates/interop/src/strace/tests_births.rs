@@ -71,7 +71,8 @@ fn in_another_namespace_the_order_tells() {
     }
 }
 
-/// A child starts from where its parent was when it was made, whatever the parent does before the child's first line.
+/// A child starts from where its parent was when it was made, whatever the parent does before the
+/// child's first line.
 #[test]
 fn a_child_starts_where_it_was_made() {
     let text = format!(

@@ -258,7 +258,8 @@ pub(super) fn spent(after: &str, entered: u64) -> Option<u64> {
     (0.0..1e9).contains(&seconds).then(|| entered.saturating_add((seconds * 1e9) as u64))
 }
 
-/// A thread's number in strace's own pid namespace, where it is another than the program's (`--decode-pids=pidns`).
+/// A thread's number in strace's own pid namespace, where it is another than the program's
+/// (`--decode-pids=pidns`).
 pub(super) fn translated(after: &str) -> Option<u32> {
     let (_, comment) = after.split_once("/* ")?;
     let (number, rest) = comment.split_once(' ')?;
@@ -295,7 +296,8 @@ fn strings(text: &str) -> Option<Vec<u8>> {
     Some(all)
 }
 
-/// `[{iov_base="abc", iov_len=3}, ...]`: the vectors, the data as far as they are whole, and whether something of them was cut.
+/// `[{iov_base="abc", iov_len=3}, ...]`: the vectors, the data as far as they are whole, and
+/// whether something of them was cut.
 fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let (mut vectors, mut data, mut whole) = (Vec::new(), Vec::new(), true);

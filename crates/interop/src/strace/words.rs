@@ -80,7 +80,8 @@ const BITS: [(&str, u64); 53] = [
     ("SIGCHLD", 17),
 ];
 
-/// A number in any of strace's forms; names are those of `set`. `None`: something of it means nothing.
+/// A number in any of strace's forms; names are those of `set`. `None`: something of it means
+/// nothing.
 pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
     let text = bare(text).trim();
     let plain = text.trim_start_matches('~');

@@ -46,7 +46,8 @@ impl Dispatcher<'_> {
         self.wait(self.number)
     }
 
-    /// Opens what was open when the recording began. Descriptors that share an offset share it here.
+    /// Opens what was open when the recording began. Descriptors that share an offset share it
+    /// here.
     fn present(&mut self, event: &Event) {
         let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else {
             return;

@@ -31,6 +31,38 @@ pub struct Rivals {
     done: VecDeque<(u64, Rival)>,
     /// When the last of those returned that are not kept.
     forgotten: u64,
+    /// Calls under way that close descriptors.
+    closing: Vec<Closing>,
+}
+
+/// A call under way that closes a descriptor.
+struct Closing {
+    number: usize,
+    pid: u32,
+    /// Which; `None`: several.
+    fd: Option<u64>,
+}
+
+impl Closing {
+    /// The call, if it closes what its process has open.
+    fn of(number: usize, call: &Call) -> Option<Self> {
+        let fd = match call.shape()?.effect {
+            Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
+                Some(call.args[usize::from(fd)])
+            }
+            Effect::CloseRange => None,
+            _ => return None,
+        };
+        Some(Self { number, pid: call.pid, fd })
+    }
+
+    /// Whether it may take a descriptor from a call of which the kernel did not tell what file it
+    /// was about.
+    fn takes_from(&self, call: &Call, shape: &Shape) -> bool {
+        self.pid == call.pid
+            && call.seen.mode == 0
+            && arguments(shape.uses.fds).any(|i| self.fd.is_none_or(|fd| fd == call.args[i]))
+    }
 }
 
 impl Rivals {
@@ -41,8 +73,22 @@ impl Rivals {
         self.open.insert(number, Rival { call: call.clone(), shape, files });
     }
 
+    /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
+    /// the number may have meant another file by then, and nobody knows which one was changed.
+    pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
+        if let Some(closing) = Closing::of(number, call) {
+            let lost = self.open.values().any(|r| closing.takes_from(&r.call, r.shape));
+            self.closing.push(closing);
+            return lost;
+        }
+        call.shape()
+            .filter(|shape| changes(call, shape))
+            .is_some_and(|shape| self.closing.iter().any(|closing| closing.takes_from(call, shape)))
+    }
+
     /// A call is over; what it does is compared with the others.
     pub fn leave(&mut self, number: usize) -> Option<Rival> {
+        self.closing.retain(|closing| closing.number != number);
         self.open.remove(&number)
     }
 

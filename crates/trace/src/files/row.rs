@@ -129,7 +129,8 @@ pub enum Content {
 pub struct Digest {
     /// Which bytes were hashed.
     pub known: Known,
-    /// Large holes, as (offset, bytes): known to be zeros, and not hashed. Empty with [`Known::Whole`].
+    /// Large holes, as (offset, bytes): known to be zeros, and not hashed. Empty with
+    /// [`Known::Whole`].
     pub zeros: Vec<(u64, u64)>,
     /// The BLAKE3 of the hashed bytes, one extent after the other.
     pub hash: [u8; 32],

@@ -103,7 +103,8 @@ pub fn digest(file: impl AsFd, known: Known, size: u64) -> io::Result<Digest> {
     Ok(Digest { known, zeros, hash })
 }
 
-/// The BLAKE3 of the known bytes of a file of `size` bytes, one extent after the other. Bytes beyond the end count as nothing.
+/// The BLAKE3 of the known bytes of a file of `size` bytes, one extent after the other. Bytes
+/// beyond the end count as nothing.
 fn hash(file: impl AsFd, known: &Known, size: u64) -> io::Result<[u8; 32]> {
     let mut hash = blake3::Hasher::new();
     for (mut at, end) in extents(known, size) {

@@ -1,7 +1,7 @@
 //! What an importer does not take over, by name.
 //!
-//! What may have been a call makes the trace incomplete; the rest is said and does no harm. A hostile
-//! input can invent names without end: only the first of them are kept apart.
+//! What may have been a call makes the trace incomplete; the rest is said and does no harm. A
+//! hostile input can invent names without end: only the first of them are kept apart.
 
 use std::collections::BTreeMap;
 

@@ -40,7 +40,8 @@ impl Import {
         journal.commit()
     }
 
-    /// The renames that were worked out, in a journal of their own: they come before what was recorded long ago.
+    /// The renames that were worked out, in a journal of their own: they come before what was
+    /// recorded long ago.
     pub(super) fn renames(&mut self) -> Result<(), Error> {
         let mut found = std::mem::take(&mut self.files.moves.found);
         if found.is_empty() {
@@ -73,7 +74,10 @@ impl Import {
         }
         journal.finish()?;
         if made_up > 0 {
-            self.note(format!("{made_up} renames that were not recorded were worked out from inode numbers, and added"));
+            self.note(format!(
+                "{made_up} renames that were not recorded were worked out from inode numbers, \
+                 and added"
+            ));
         }
         if open > 0 {
             self.note(format!(

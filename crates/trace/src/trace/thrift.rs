@@ -1,6 +1,7 @@
 //! Walking over the Thrift structures of a Parquet file (compact protocol), to judge their numbers before the Parquet reader believes them.
 //!
-//! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`] structs and lists. A list that claims more elements than bytes are left is refused.
+//! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`] structs
+//! and lists. A list that claims more elements than bytes are left is refused.
 
 /// No structure of Parquet is nested deeper.
 const DEEPEST: usize = 12;

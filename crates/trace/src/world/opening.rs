@@ -23,7 +23,8 @@ impl<T: Default> World<T> {
                     self.came_to(call, i, &identity, shown, bound);
                 }
                 named = bound.paths[i].as_deref().map(|named| (i, named));
-                // A name that somebody opened and nobody could look at is most likely a file; of one that nobody knows, nothing is known.
+                // A name that somebody opened and nobody could look at is most likely a file; of
+                // one that nobody knows, nothing is known.
                 if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
                     identity = Identity { mode: 0o100_000, ..Identity::default() };
                 }

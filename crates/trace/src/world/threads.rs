@@ -4,7 +4,8 @@ use super::Thread;
 use ahash::HashMap;
 use std::collections::BTreeSet;
 
-/// The living threads. What is asked of one thread or process does not depend on how many others there are.
+/// The living threads. What is asked of one thread or process does not depend on how many others
+/// there are.
 #[derive(Default)]
 pub(super) struct Threads {
     all: HashMap<u32, Thread>,

@@ -123,8 +123,9 @@ impl Facts {
     }
 }
 
-/// Whether a link in the last component is followed, because of the call or of a slash at the end. Where only the directory is looked up, a slash changes
-/// nothing; nor where a file is to be created, which fails (`open_last_lookups` in fs/namei.c).
+/// Whether a link in the last component is followed, because of the call or of a slash at the end.
+/// Where only the directory is looked up, a slash changes nothing; nor where a file is to be
+/// created, which fails (`open_last_lookups` in fs/namei.c).
 pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     match used.role {
         Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,

@@ -39,7 +39,7 @@ impl Facts {
         let not_followed = call.shape().is_none_or(|shape| {
             matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
         });
-        if not_followed {
+        if not_followed || self.outside.rivals.lose_track(number, call) {
             self.names.watched = false;
             return;
         }

@@ -3,7 +3,8 @@
 use super::*;
 
 impl Names {
-    /// The name probably exists: it does if the live file system shows something there that is older than the recording.
+    /// The name probably exists: it does if the live file system shows something there that is
+    /// older than the recording.
     pub fn presume(&mut self, place: &Place) {
         if place.slot == Slot::Unknown
             && !self.node(place.dir).is_virtual
@@ -14,7 +15,8 @@ impl Names {
         }
     }
 
-    /// A directory holds something, whatever it is: a name that the live file system shows there and that is older than the recording.
+    /// A directory holds something, whatever it is: a name that the live file system shows there
+    /// and that is older than the recording.
     pub fn inhabit(&mut self, dir: NodeId) {
         if !self.node(dir).initial
             || self.node(dir).is_virtual
