@@ -94,7 +94,8 @@ pub(crate) fn on_directory(issue: &Issue, arguments: &Arguments) -> Option<i64> 
         return raw::mode_of_directory(value(usize::from(issue.shape.uses.fd?)) as i32, mode);
     };
     let dir = way.dir.map_or(abi::AT_FDCWD, |dir| value(usize::from(dir)) as i32);
-    let fd = raw::open_directory_at(dir, value(i), way.follows(&issue.call.args, None));
+    let follow = way.follows(&issue.call.args, None);
+    let fd = arguments.in_place(|| raw::open_directory_at(dir, value(i), follow));
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     let result = raw::mode_of_directory(fd, mode);
     raw::close(fd);

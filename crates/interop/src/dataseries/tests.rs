@@ -191,7 +191,8 @@ fn a_round_trip_keeps_what_can_be_expressed() {
     let mut reader = Reader::open(&out).unwrap();
     let mut ids = std::collections::BTreeSet::new();
     while let Some(extent) = reader.next_extent().unwrap() {
-        let id = extent.kind.position("unique_id").unwrap();
+        // What the first tracer left out has a type of its own.
+        let Some(id) = extent.kind.position("unique_id") else { continue };
         ids.extend(
             (0..extent.records)
                 .map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }),

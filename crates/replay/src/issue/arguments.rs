@@ -354,7 +354,11 @@ impl Arguments {
 
     /// Performs the call: the result, or a negative errno.
     pub fn perform(&self) -> i64 {
-        let make = || raw::perform(self.nr, self.values);
+        self.in_place(|| raw::perform(self.nr, self.values))
+    }
+
+    /// Makes a call where the paths among the arguments lead from.
+    pub fn in_place(&self, make: impl FnOnce() -> i64) -> i64 {
         match &self.detour {
             None => make(),
             Some(detour) => detour.make(make),

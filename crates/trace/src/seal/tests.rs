@@ -202,7 +202,9 @@ proptest! {
         prop_assert_eq!(done.0, done.1);
         let trace = Trace::open(&path).unwrap();
         prop_assert_eq!(trace.about(), &about_again(&trace));
-        prop_assert_eq!(summary.verdict, Verdict::Complete, "{:?}", summary.reasons);
+        // Any call is recorded whole, also one that lets files change without a call.
+        let unseen = |reason: &String| reason.ends_with("which is not recorded");
+        prop_assert!(summary.reasons.iter().all(unseen), "{:?}", summary.reasons);
         let out = read(&trace, true);
         prop_assert!(out.windows(2).all(|w| entered(&w[0]) <= entered(&w[1])));
         prop_assert!(canonical(&out) == canonical(&items));

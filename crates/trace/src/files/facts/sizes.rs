@@ -4,6 +4,7 @@ use super::outside::change;
 use super::*;
 use crate::files::outside::{Change, Done};
 use crate::files::row::State;
+use crate::record::CREATED;
 
 impl Facts {
     /// Sizes that no recorded call explains.
@@ -48,7 +49,12 @@ impl Facts {
             let seen = match used.role {
                 Role::Lookup => stat_result(call, shape)?,
                 Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
-                    seen_of(&call.identity(RESULT)?.0)
+                    let (identity, _) = call.identity(RESULT)?;
+                    // It made the file: an overlapping call has removed the one before.
+                    if identity.created & CREATED != 0 {
+                        return None;
+                    }
+                    seen_of(&identity)
                 }
                 _ => return None,
             };

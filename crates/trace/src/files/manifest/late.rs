@@ -34,10 +34,14 @@ pub(super) fn changed_late(
             (Ok(None), Some(node)) => {
                 let certain = matches!(node.kind, FileType::Regular | FileType::Directory)
                     && (node.id.is_some() || node.told.is_some());
-                if !certain || node.presumed {
+                if node.presumed {
                     continue;
                 }
+                // A name that was only listed is there for the calls, and not compared either.
                 *last = Err(format!("{CHANGED}: it is gone"));
+                if !certain {
+                    continue;
+                }
             }
             (Ok(Some(_)), None) => *last = Err(format!("{CHANGED}: it is there")),
             (Ok(Some(live)), Some(node)) if live.state.kind == FileType::Regular => {

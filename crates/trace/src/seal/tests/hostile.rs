@@ -175,10 +175,10 @@ fn newer_traces_are_refused() {
     };
     let newer = with("\"major\": 1", "\"major\": 2").unwrap_err();
     assert!(
-        newer.ends_with("has format 2.2, this program knows 1.x: use a newer reanimator"),
+        newer.ends_with("has format 2.3, this program knows 1.x: use a newer reanimator"),
         "{newer}"
     );
-    with("\"minor\": 2", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
+    with("\"minor\": 3", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
     assert!(with("reanimator trace", "shopping list").unwrap_err().contains("is not a trace"));
     std::fs::remove_file(path.join(NAME)).unwrap();
     assert!(
