@@ -82,10 +82,12 @@ fn what_others_do_in(place: &Place) {
     write("go1", "");
     wait_for("the program to have looked again", || work.join("ready2").exists());
     append("third\n");
+    // Before anything is removed: its inode number is one that no file has had.
+    write("go", "");
     write("conf", "three\n");
     fs::remove_file(work.join("old")).unwrap();
     fs::remove_dir(work.join("d")).unwrap();
-    write("go2", "");
+    fs::rename(work.join("go"), work.join("go2")).unwrap();
     finish(recorder, "the recorder").ok("record");
 
     let info = place.info(&trace);
