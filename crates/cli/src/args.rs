@@ -7,23 +7,27 @@ use crate::{
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::exit;
 
-/// Record every storage-related system call of a program with all its bytes, and perform the calls again elsewhere.
+/// Record what a program does to files, with all data, and replay it elsewhere
 #[derive(Parser, Debug)]
 #[command(
     name = "reanimator",
     version,
-    max_term_width = 110,
+    max_term_width = 100,
     infer_subcommands = false,
     arg_required_else_help = true
 )]
 #[command(after_help = "\
 Examples:
-  reanimator record -- sqlite3 app.db .dump    record a program (and what it forks) into sqlite3.ra
-  reanimator replay                            perform the newest trace again elsewhere, and compare
-  reanimator print -e %file sqlite3.ra         read it as strace would print it
-  reanimator doctor                            find out what this machine allows
+  reanimator record -- sqlite3 app.db .dump
+      Record a command and its child processes to sqlite3.ra
+  reanimator replay
+      Replay the newest trace in a new directory, and compare
+  reanimator print -e %file sqlite3.ra
+      Print the calls that take a file name, as strace does
+  reanimator doctor
+      Check what this machine allows
 
-Each command explains itself: reanimator record --help")]
+Help on a command: reanimator record --help")]
 pub struct Args {
     #[command(flatten)]
     pub talk: TalkArgs,
@@ -34,10 +38,10 @@ pub struct Args {
 /// How much the program says on stderr.
 #[derive(clap::Args, Debug, Default)]
 pub struct TalkArgs {
-    /// Say nothing on stderr but errors
+    /// Print only warnings and errors on stderr
     #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
-    /// Say more on stderr
+    /// Print more on stderr
     #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 }
@@ -85,8 +89,8 @@ pub fn command() -> clap::Command {
 /// The trace that a reading command reads.
 #[derive(clap::Args, Debug)]
 pub struct TraceArg {
-    /// A trace (a directory NAME.ra); without one, the newest in the current directory
-    #[arg(value_name = "TRACE")]
+    /// The trace, a directory NAME.ra [default: the newest in the current directory]
+    #[arg(value_name = "TRACE", value_hint = clap::ValueHint::DirPath)]
     pub trace: Option<std::path::PathBuf>,
 }
 

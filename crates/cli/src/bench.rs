@@ -15,45 +15,51 @@ use run::Run;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Replay a trace on several targets in turn, and compare how fast they are
+/// Replay a trace on several targets and compare their speed
 ///
-/// Each replay has a fresh directory on its target, which is removed afterwards; the initial state is made and written to the disk before the clock starts. The
-/// targets take turns, so that what disturbs the machine disturbs all of them. Exit status: 0 all replays came out the same as the recording, 1 some did not, 2 it could not
-/// be done.
+/// Each replay gets a new directory on its target, which is removed afterwards. The initial files
+/// are created and written to disk before the clock starts. The targets take turns, so that other
+/// load on the machine affects all of them alike.
+///
+/// Exit status: 0 if all replays were the same as the recording, 1 if one was different, 2 if one
+/// failed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   reanimator bench app.ra --target ext4=/mnt/a --target xfs=/mnt/b
-  reanimator bench app.ra --target old=/mnt/hdd --target new=/mnt/ssd --cold --repeat 5 --plot latency.svg
-  reanimator bench app.ra --target here=. --pace recorded --json | jq '.targets[0].elapsed_s'")]
+      Compare two file systems
+  reanimator bench app.ra --target hdd=/mnt/a --target ssd=/mnt/b --cold
+      Compare two disks, starting with an empty page cache
+  reanimator bench app.ra --target here=. --repeat 5 --plot latency.svg
+      Replay five times, and draw the distribution of times")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// A directory to replay in, and what to call it
+    /// A directory to replay in, and its name in the report
     #[arg(long = "target", value_name = "NAME=DIR", required = true, value_parser = target)]
     pub targets: Vec<Target>,
-    /// Replay so often on each target
+    /// How many times to replay on each target
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
-    /// Drop the page cache before each replay (wants root)
+    /// Drop the page cache before each replay (needs root)
     #[arg(long)]
     pub cold: bool,
-    /// Which calls must be done before a call begins: as for `replay`
+    /// Which calls a call waits for: as for `replay`
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap, hide_possible_values = true)]
     pub order: Order,
-    /// When calls begin: as for `replay`
+    /// When calls start: as for `replay`
     #[arg(long, value_name = "PACE", default_value = "asap")]
     pub pace: Pace,
-    /// What is compared: as for `replay`
+    /// What to compare: as for `replay`
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Result, hide_possible_values = true)]
     pub verify: Verify,
-    /// The trace is your own, and needs no Landlock: as for `replay`
+    /// Run without Landlock: as for `replay`
     #[arg(long)]
     pub trust: bool,
     /// Draw the distributions of the calls' times into this SVG file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// All figures as one JSON document on stdout
+    /// Print all figures as a JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -15,34 +15,44 @@ use std::io::{self, BufWriter};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Convert a trace from or into another tool's format
+/// Convert a trace from or to another tool's format
 ///
-/// What FROM is, is found out from its content; what TO becomes, from its name. Nothing is overwritten. What could not be taken over is said, by name and number; what the
-/// other tool does not tell is left open, or marked as made up where replay needs it.
+/// The input's format is found from its content, the output's from its name. Existing files are not
+/// replaced. What cannot be converted is counted and reported.
 ///
-/// Read: DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), text of strace, perf trace, perf script,
-/// FreeBSD's kdump and blkparse.
-/// Written: .ra (ours); .ds (DataSeries); .pftrace (Perfetto), .json (Chrome), .csv, .jsonl, .strace, .iolog (fio).
+/// Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of strace, perf
+/// trace, perf script, FreeBSD's kdump and blkparse.
+///
+/// Writes .ra (Reanimator), .ds (DataSeries), .pftrace (Perfetto), .json (Chrome), .csv, .jsonl,
+/// .strace and .iolog (fio).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  reanimator convert trace.ds trace.ra         a DataSeries file of RA-Strace, for replay
+  strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD
+  reanimator convert log log.ra
+      Record with strace, and convert the log
+  reanimator convert trace.ds trace.ra
+      Convert a DataSeries file of RA-Strace
   reanimator convert --directory /srv trace.ds trace.ra
-  strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD; reanimator convert log log.ra
-  reanimator convert ~/lttng-traces/s/ s.ra    a kernel trace of LTTng: calls without data
-  perf record -e 'raw_syscalls:*' CMD; perf script >log; reanimator convert log log.ra
-  reanimator convert app.ra app.ds             for the original replayer and the DataSeries tools
-  reanimator convert app.ra app.pftrace        a timeline: open it at ui.perfetto.dev
-  reanimator convert app.ra app.iolog; fio --name=x --read_iolog=app.iolog")]
+      The same, where the program's working directory is not in the file
+  reanimator convert ~/lttng-traces/s/ s.ra
+      Convert a kernel trace of LTTng, which has calls without data
+  perf record -e 'raw_syscalls:*' CMD; perf script >log
+  reanimator convert log log.ra
+      Record with perf, and convert its text
+  reanimator convert app.ra app.pftrace
+      Write a timeline for ui.perfetto.dev
+  reanimator convert app.ra app.iolog; fio --name=x --read_iolog=app.iolog
+      Replay the I/O with fio")]
 pub struct Args {
-    /// The trace to read
+    /// The trace or log to read
     #[arg(value_name = "FROM")]
     pub from: PathBuf,
-    /// What to write; its extension says the format
+    /// The file to write; its extension chooses the format
     #[arg(value_name = "TO")]
     pub to: PathBuf,
-    /// The working directory of the recorded program, where the other tool does not tell it
-    #[arg(long, value_name = "DIR")]
+    /// The recorded program's working directory, if the input does not have it
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
 }
 

@@ -9,16 +9,17 @@ use probes::{Finding, Found};
 use serde_json::json;
 use std::fmt::Write;
 
-/// Find out, by trying, what this machine allows, and print the command that mends each failure
+/// Check what this machine allows, and print how to fix what fails
 ///
-/// Exit status: 0 recording and replaying will work, 2 one of them will not.
+/// Each check is an attempt, not a look at versions. Exit status: 0 if recording and replaying
+/// work, 2 if one of them does not.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   reanimator doctor
   reanimator doctor --json | jq '.checks[] | select(.found != \"ok\")'")]
 pub struct Args {
-    /// One JSON document
+    /// Print a JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -59,6 +59,16 @@ impl Status {
     }
 }
 
+/// The help of an option that takes expressions; `more`: what this one takes besides sets of calls.
+pub fn help(summary: &str, more: &str) -> String {
+    let groups: Vec<String> = abi::Row::group_names().map(|name| format!("%{name}")).collect();
+    format!(
+        "{summary}\n\nEXPR is a list like openat,%stat or a pattern like /^f?sync; a leading ! \
+         selects all other calls. {more}Groups: {}.",
+        groups.join(", ")
+    )
+}
+
 impl Filter {
     /// Reads the expressions in the order in which they were typed.
     pub fn parse(expressions: &[String]) -> Result<Self, Error> {

@@ -13,16 +13,17 @@ use std::path::Path;
 use trace::text::escape;
 use trace::{About, Summary, Trace};
 
-/// Say what a trace holds: command, verdict, how many calls, processes and bytes
+/// Show a trace's command, verdict and totals
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  reanimator info                              of the newest trace
+  reanimator info
+      Show the newest trace
   reanimator info --json ls.ra | jq .verdict")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// One JSON document
+    /// Print a JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -9,10 +9,10 @@ use ::replay::Options;
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// Make the files that the program found, as far as the trace knows them, and perform no call
+/// Create a trace's initial files without replaying any call
 ///
-/// What the program never read stands there as zeros without blocks. The directory can then be changed, copied or measured, and replayed in: reanimator replay
-/// --prepared --root DIR.
+/// File contents that the trace does not have become holes. The directory can be changed, copied or
+/// measured, and then used: reanimator replay --prepared --root DIR.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -21,14 +21,14 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// Make them inside this directory, which must be empty or not exist
-    #[arg(long, value_name = "DIR")]
+    /// Create the files in this directory, which must be empty or not exist
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub root: PathBuf,
-    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach
-    /// the directory: as for `replay`
+    /// Set set-user-ID bits, set-group-ID bits and file capabilities in every directory: as for
+    /// `replay`
     #[arg(long)]
     pub allow_set_id: bool,
-    /// What was made, as one JSON document on stdout
+    /// Print what was created as a JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -6,7 +6,7 @@ pub mod line;
 
 use crate::args::TraceArg;
 use crate::clock::{Clock, Style};
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::talk::Talk;
 use crate::{reading, stdout};
 use abi::print::Hex;
@@ -15,45 +15,54 @@ use std::io::Write;
 use trace::world::{Bound, Moment, Timeline, World, lexical};
 use trace::{Call, Trace, Want};
 
-/// Print a trace's calls as strace would, or as JSON, one line each
+/// Print a trace's calls in strace's format or as JSON
+///
+/// Calls stand in the order in which they were entered. In JSON, bytes are text, with \xNN for what
+/// is not printable UTF-8, and \\ for a backslash.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  reanimator print ls.ra                       everything
-  reanimator print -y -T -e %file ls.ra        paths only, and how long each call took
-  reanimator print -e status=failed ls.ra      what went wrong
-  reanimator print -e 'path=*.db-wal' -s 16    the newest trace, one file
-  reanimator print --format json ls.ra | jq -r 'select(.call == \"openat\").args.filename'
-
-Lines stand in the order in which the calls were entered. In JSON, bytes are text, with \\xNN for what is not printable UTF-8, and \\\\ for a backslash.")]
+  reanimator print ls.ra
+      Print all calls
+  reanimator print -y -T -e %file ls.ra
+      Print calls that take a file name, with paths and times
+  reanimator print -e status=failed ls.ra
+      Print calls that failed
+  reanimator print -e 'path=*.db-wal' -s 16
+      Print calls on one file of the newest trace
+  reanimator print --json ls.ra | jq -r 'select(.call==\"openat\").args.filename'
+      Print the names of all opened files")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// Which calls: names, !set, %group, /regex, status=failed, path=GLOB
-    #[arg(short = 'e', value_name = "EXPR")]
+    /// Print only these calls: names, %group, /regex, !set, status=failed, path=GLOB
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help(
+        "Print only the calls that EXPR selects",
+        "status=failed (or successful, unfinished) selects by outcome, path=GLOB by file. "
+    ))]
     pub filter: Vec<String>,
-    /// For people or for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// The same as --format json
     #[arg(long)]
     pub json: bool,
-    /// Time of day (UTC) before each line; twice: with microseconds; three times: seconds since 1970
+    /// Print the time of day (UTC); -tt: with microseconds; -ttt: seconds since 1970
     #[arg(short = 't', action = clap::ArgAction::Count)]
     pub time: u8,
-    /// Time since the line before
+    /// Print the time since the previous line
     #[arg(short = 'r', conflicts_with = "time")]
     pub relative: bool,
-    /// Time spent in each call
+    /// Print the time spent in each call
     #[arg(short = 'T')]
     pub spent: bool,
-    /// The path of each descriptor
+    /// Print the path of each descriptor
     #[arg(short = 'y')]
     pub paths: bool,
-    /// Strings in hexadecimal where they are not ASCII; twice: always
+    /// Print non-ASCII strings in hexadecimal; -xx: all strings
     #[arg(short = 'x', action = clap::ArgAction::Count)]
     pub hex: u8,
-    /// Print at most so many bytes of a string [default: 32; in JSON, all]
+    /// Print at most this many bytes of a string [default: 32; in JSON, all]
     #[arg(short = 's', value_name = "N")]
     pub strings: Option<usize>,
 }
@@ -61,9 +70,9 @@ pub struct Args {
 /// How to print.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// As strace does
+    /// As strace prints calls
     Text,
-    /// One JSON object per call or event and line
+    /// A JSON object on each line, for each call or event
     Json,
 }
 

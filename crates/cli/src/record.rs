@@ -1,73 +1,100 @@
 //! `reanimator record`: run a program, or join one, and write what it does into a trace.
 
 use crate::failure::{self, Advise};
-use crate::filter::{Filter, Status};
+use crate::filter::{self, Filter, Status};
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration, parse_bytes};
 use crate::{naming, reading, sudo};
 use anyhow::{Context, Result, bail};
 use capture::{DataLimit, Outcomes, Wanted};
+use clap::ValueHint;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use trace::{About, Recording, Summary, Verdict};
 
-/// Run a program and record its system calls, with all the bytes they move, into a trace
+/// Run a command, or attach to processes, and record system calls with their data
 ///
-/// The program's forks are followed, its output is its own, and its exit status becomes ours: the command's status, death by the same signal, or
-/// 125 if recording failed, 126 if the command cannot be executed, 127 if it is not found.
+/// Child processes are recorded too. The command keeps its input and output. `record` ends with the
+/// command's exit status, or dies of the same signal; it ends with 125 if recording failed, 126 if
+/// the command cannot be executed, and 127 if the command is not found.
 ///
-/// Ctrl-C goes to the program, and the trace is finished when it ends; a second Ctrl-C leaves the program alone and finishes at once. With -p the first does.
-/// Under sudo the command runs as the user who called sudo, and the trace is theirs. A trace holds the data that the program handled: only its owner can read it.
+/// Ctrl-C goes to the command, and the trace is finished when the command ends. A second Ctrl-C
+/// stops recording at once and leaves the command running. With -p, -a and -G the first Ctrl-C
+/// stops recording.
+///
+/// Under sudo the command runs as the user who called sudo, and that user owns the trace. A trace
+/// holds all data that the command read and wrote: only its owner can read it.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "\
+reanimator record [OPTIONS] [--] <COMMAND> [ARG]...
+       reanimator record [OPTIONS] -p <PID>...
+       reanimator record [OPTIONS] -a | -G <DIR>")]
 #[command(after_help = "\
 Examples:
-  reanimator record -- make -j4                writes make.ra (or make.1.ra, if that exists)
-  reanimator record -o t.ra sqlite3 app.db     names the trace
-  reanimator record -p 4711                    joins a running process; Ctrl-C leaves it running
-  sudo reanimator record -a -o all.ra          the whole machine; Ctrl-C ends it
-  reanimator record -e %replay -- ./server     what replay needs and no more: cheaper
-  reanimator record -e '!futex' -- ./server    all calls but futex
-  reanimator record --snapshot -- ./server     with all of the files that it opened
-  reanimator record --data 64 -- ./server      64 bytes of each buffer; cannot be replayed")]
+  reanimator record -- make -j4
+      Record to make.ra, or to make.1.ra if that exists
+  reanimator record -o t.ra sqlite3 app.db
+      Choose the trace's name
+  reanimator record -p 4711
+      Attach to a running process; Ctrl-C stops recording and leaves it running
+  sudo reanimator record -a -o all.ra
+      Record every process of the machine until Ctrl-C
+  reanimator record -e %replay -- ./server
+      Record only what replay needs, which costs less
+  reanimator record -e '!futex' -- ./server
+      Record all calls but futex
+  reanimator record --snapshot -- ./server
+      Keep whole copies of the files that were opened
+  reanimator record --data 64 -- ./server
+      Keep 64 bytes of each buffer; such a trace cannot be replayed")]
 pub struct Args {
-    /// The trace to write [default: ./COMMAND.ra, or ./COMMAND.1.ra, ...]
+    /// The trace to write [default: COMMAND.ra, or COMMAND.1.ra, ...]
     #[arg(short, long, value_name = "TRACE")]
     pub output: Option<PathBuf>,
-    /// Which calls to record: names, !set, %group, /regex, status=failed (eBPF); replaying needs those of %replay
-    #[arg(short = 'e', value_name = "EXPR")]
+    /// Record only these calls: names, %group, /regex, !set, status=failed (eBPF)
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help(
+        "Record only the calls that EXPR selects",
+        "status=failed (or successful, unfinished) selects by outcome (eBPF). "
+    ))]
     pub filter: Vec<String>,
-    /// Join this running process (may be given several times)
+    /// Attach to this process; may be given several times
     #[arg(short = 'p', value_name = "PID", conflicts_with = "command")]
     pub pid: Vec<u32>,
-    /// Record the whole machine, except ourselves, until Ctrl-C (eBPF)
+    /// Record every process of the machine until Ctrl-C (eBPF)
     #[arg(short = 'a', long = "all", conflicts_with_all = ["command", "pid", "cgroup"])]
     pub all: bool,
-    /// Record whoever is in this cgroup, until Ctrl-C: a directory of the cgroup v2 tree (eBPF)
-    #[arg(short = 'G', long, value_name = "DIR", conflicts_with_all = ["command", "pid"])]
+    /// Record every process of this cgroup v2 directory until Ctrl-C (eBPF)
+    #[arg(short = 'G', long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["command", "pid"])]
     pub cgroup: Option<PathBuf>,
-    /// How to watch
+    /// How to record
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
-    /// How much data to keep: all, writes, none, or at most N bytes of each buffer
+    /// How much data to keep: all, writes, none, or N bytes of each buffer
     #[arg(long, value_name = "WHAT", default_value = "all", value_parser = data_limit)]
     pub data: DataLimit,
-    /// Do not stop the program for calls that -e leaves out. Faster, but should reanimator be killed, the calls that -e selects fail with ENOSYS from then
-    /// on: a seccomp filter cannot be taken back
+    /// Do not stop the command at calls that -e leaves out (ptrace)
+    ///
+    /// This is faster. But a seccomp filter cannot be removed: if the recorder is killed, the calls
+    /// that -e selects fail with ENOSYS from then on.
     #[arg(long)]
     pub seccomp: bool,
-    /// Keep also what the program opened and neither read nor wrote (what it only mapped, for one), copied from the files when it has ended: the initial state is
-    /// whole then, except for what was overwritten or removed unread
+    /// Keep whole copies of the files that were opened
+    ///
+    /// Without it a trace holds what was read and written. Copies are made when the command ends,
+    /// also of files that it only mapped. The initial state is then whole, except for what was
+    /// overwritten or removed before it was read.
     #[arg(long)]
     pub snapshot: bool,
-    /// If the trace cannot be written as fast as the program moves data: delay the program a little (block), or lose calls and count them (drop; eBPF only)
+    /// What to do when the trace cannot be written as fast as data arrive
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Block)]
     pub on_full: OnFull,
-    /// How much may wait to be written, for each CPU (eBPF): a power of two, like 16M. With
-    /// --on-full block there are 8 MiB at least, for the rest of calls under way, unless the
-    /// machine is small [default: a share of the machine's memory]
+    /// Memory for calls that wait to be written, for each CPU (eBPF): a power of two, like 16M
+    ///
+    /// With --on-full block it is at least 8M, unless the machine has little memory. [default:
+    /// depends on the machine's memory]
     #[arg(long, value_name = "SIZE", value_parser = ring_bytes)]
     pub buffer: Option<usize>,
     /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)
@@ -86,18 +113,19 @@ pub struct Args {
     #[arg(long)]
     pub strict: bool,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, required_unless_present_any = ["pid", "all", "cgroup"], value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, required_unless_present_any = ["pid", "all", "cgroup"],
+        value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
 /// A way of watching a program.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The best that this machine allows
+    /// eBPF if this machine allows it, otherwise ptrace
     Auto,
-    /// A program in the kernel: fast, needs root (or CAP_BPF and CAP_PERFMON)
+    /// Programs in the kernel: fast; needs root or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE
     Ebpf,
-    /// Stop the program at each call; works everywhere
+    /// Stop the command at every call: slower, needs no privileges
     Ptrace,
 }
 
@@ -116,9 +144,9 @@ impl Engine {
 /// What to do when the trace cannot be written fast enough.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
-    /// Delay the program
+    /// Delay the command
     Block,
-    /// Lose calls, and count them
+    /// Drop calls and count them (eBPF)
     Drop,
 }
 

@@ -6,9 +6,10 @@ use crate::units::{bytes, counted};
 use crate::{info, reading, stdout};
 use anyhow::Result;
 
-/// Finish a trace whose recording did not end in order (every reading command does this by itself)
+/// Finish a trace whose recorder was killed
 ///
-/// What was written up to the last whole frame of the journal becomes a trace with the verdict "incomplete".
+/// The calls written before the end become a trace with the verdict "incomplete". Every command
+/// that reads a trace does this by itself.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +18,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// What was recovered as one JSON document, like that of `info --json`
+    /// Print a JSON document, like `info --json`
     #[arg(long)]
     pub json: bool,
 }

@@ -19,6 +19,7 @@ use crate::{reading, stdout};
 use ::replay::prepare::Prepared;
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
+use clap::ValueHint;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::path::PathBuf;
@@ -27,69 +28,83 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use trace::Trace;
 
-/// Perform a trace again in a directory, and compare all results, all bytes, the final tree
+/// Replay a trace in a directory and compare results, data and the final tree
 ///
-/// Nothing outside the directory is touched: replay runs in a mount namespace of its own with that directory as its root, under Landlock. The files that
-/// the program found are made first, from the trace. Exit status: 0 all was the same, 1 something was different, 2 replay could not be done.
+/// The trace's initial files are created first. Replay runs in a mount namespace of its own with
+/// the directory as its root, under Landlock: nothing outside the directory is changed.
+///
+/// Exit status: 0 if everything was the same, 1 if something was different, 2 if replay failed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  reanimator replay                            the newest trace, in a fresh directory
-  reanimator replay --root /mnt/new/r ls.ra    on another file system
-  reanimator replay --base snapshot/ ls.ra     on what stood there before, copied
+  reanimator replay
+      Replay the newest trace in a new directory
+  reanimator replay --root /mnt/new/r ls.ra
+      Replay on another file system
+  reanimator replay --base snapshot/ ls.ra
+      Start from a copy of an existing tree
   reanimator replay --include '/var/lib/db/**' --map /var/lib/db=/db app.ra
-  reanimator replay --write-data random app.ra other bytes, which compress as well
-  reanimator replay --pace recorded ls.ra      each call at its time, as when it was recorded
-  reanimator replay --order resource --verify result ls.ra
-  reanimator replay --json ls.ra | jq .divergences")]
+      Replay the calls on some files, under another name
+  reanimator replay --write-data random app.ra
+      Write other data, of the same compressibility
+  reanimator replay --pace recorded ls.ra
+      Start each call at the time when it was recorded
+  reanimator replay --json ls.ra | jq .divergences
+      Print how many calls were different")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// Perform it inside this directory, which must be empty or not exist [default: a fresh one, which is named]
-    #[arg(long, value_name = "DIR")]
+    /// Replay in this directory, which must be empty or not exist [default: a new one]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
-    /// Take the initial state from this directory instead of from the trace: it is copied into the root
-    #[arg(long, value_name = "DIR")]
+    /// Start from a copy of this directory instead of the files in the trace
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub base: Option<PathBuf>,
-    /// The initial state stands in the root already: `reanimator prepare` or somebody else made it
+    /// Use the files in --root as they are, for example those of `reanimator prepare`
     #[arg(long, requires = "root", conflicts_with = "base")]
     pub prepared: bool,
-    /// Which calls must be done before a call begins
+    /// Which calls a call waits for
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap)]
     pub order: Order,
-    /// When calls begin: asap; think (each thread computes between its calls for as long as it did) or recorded (each at its time), with a factor if wanted:
-    /// think*0.5
+    /// When calls start: asap, think or recorded, with a factor if wanted (think*0.5)
+    ///
+    /// asap: at once. think: each thread pauses between calls for as long as in the recording.
+    /// recorded: each call at its recorded time.
     #[arg(long, value_name = "PACE", default_value = "asap")]
     pub pace: Pace,
-    /// What is compared
+    /// What to compare
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Data)]
     pub verify: Verify,
-    /// What happens when a call comes out differently
+    /// What to do when a call has another result
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergence::Warn)]
     pub on_divergence: OnDivergence,
     #[command(flatten)]
     pub choice: Choice,
-    /// Read the whole trace (of up to four million calls) before the first call: the purest timing, if it fits into memory
+    /// Read the whole trace (up to four million calls) into memory before the first call
     #[arg(long, conflicts_with_all = ["memory", "from"])]
     pub preload: bool,
-    /// Take about so much memory at most, like 256M or 2G
+    /// Use about this much memory at most, like 256M or 2G
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = memory)]
     pub memory: u64,
-    /// Measure how long each call takes, and print it beside the recorded times
+    /// Measure each call, and print the times beside the recorded ones
     #[arg(long)]
     pub timing: bool,
-    /// The trace is your own: it is confined by the mount namespace alone, without Landlock, whose checks cost each open, creation and removal some tenths of a microsecond
+    /// Run without Landlock, for a trace that you made yourself
+    ///
+    /// Landlock's checks cost each open, creation and removal some tenths of a microsecond. The
+    /// mount namespace still confines the replay.
     #[arg(long)]
     pub trust: bool,
-    /// Set set-user-ID and set-group-ID bits and file capabilities even where other users can reach
-    /// the directory. Without, they are set only below a directory of yours (or root's) that nobody
-    /// else can enter, and are withheld elsewhere, as others could act as you
+    /// Set set-user-ID bits, set-group-ID bits and file capabilities in every directory
+    ///
+    /// By default they are set only below a directory that no other user can enter: elsewhere,
+    /// other users could run these files with your rights.
     #[arg(long)]
     pub allow_set_id: bool,
-    /// Print at most so many divergences
+    /// Print at most this many divergences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
-    /// The report as one JSON document on stdout
+    /// Print the report as a JSON document
     #[arg(long)]
     pub json: bool,
 }

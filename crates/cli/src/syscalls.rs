@@ -1,28 +1,31 @@
 //! `reanimator syscalls`: the table, as people or programs read it.
 
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::stdout;
 use abi::{Arg, Class, Groups, Replay, Row, Shape, print};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Print the table of system calls: what each takes, returns, and how replay treats it
+/// List the known system calls, their arguments, and how replay treats them
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  reanimator syscalls                          all of them
-  reanimator syscalls -e %xattr                a group
-  reanimator syscalls -e fcntl --variants      with the variants of multiplexed calls
+  reanimator syscalls
+      List all calls
+  reanimator syscalls -e %xattr
+      List one group
+  reanimator syscalls -e fcntl --variants
+      List the commands of fcntl
   reanimator syscalls --json | jq '.[].name'")]
 pub struct Args {
-    /// Which calls: names, !set, %group, /regex
-    #[arg(short = 'e', value_name = "EXPR")]
+    /// List only these calls: names, %group, /regex, !set
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that EXPR selects", ""))]
     pub filter: Vec<String>,
-    /// One JSON document
+    /// Print a JSON document
     #[arg(long)]
     pub json: bool,
-    /// With the variants of multiplexed calls (fcntl, ioctl, prctl)
+    /// List the commands of multiplexed calls (fcntl, ioctl, prctl) too
     #[arg(long)]
     pub variants: bool,
 }

@@ -12,24 +12,30 @@ use std::path::{Path, PathBuf};
 use trace::record::RecordKind;
 use trace::{Item, Trace, Want};
 
-/// Check a trace: checksums, whether all can be read, gaps, calls without a return; or a directory against the files that the program left
+/// Check a trace for damage and gaps, or compare a directory with its final state
 ///
-/// Exit status: 0 all is well, 1 something is missing or different, 2 it could not be checked.
+/// A trace is checked for wrong checksums, data that cannot be read, missing calls and calls
+/// without a return.
+///
+/// Exit status: 0 if nothing is wrong, 1 if something is missing or different, 2 if the check
+/// failed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   reanimator verify make.ra
-  reanimator verify make.ra --against /mnt/new/r     names every file that is not as the program left it")]
+      Check the trace
+  reanimator verify make.ra --against /mnt/new/r
+      List the files that differ from those that the program left")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
-    /// Compare the tree in this directory with the trace's final state
-    #[arg(long, value_name = "DIR")]
+    /// Compare the files in this directory with the final state in the trace
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub against: Option<PathBuf>,
-    /// Print at most so many differences
+    /// Print at most this many differences
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub show: usize,
-    /// The outcome as one JSON document on stdout
+    /// Print the result as a JSON document
     #[arg(long)]
     pub json: bool,
 }

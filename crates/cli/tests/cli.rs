@@ -10,6 +10,7 @@ fn reanimator(dir: &Path, args: &[&str]) -> Output {
         .expect("cargo built it")
         .current_dir(dir)
         .args(args)
+        .env("COLUMNS", "80")
         .output()
         .expect("it runs")
 }
@@ -77,7 +78,9 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
 
       tip: to pass '--nope' as a value, use '-- --nope'
 
-    Usage: reanimator record [OPTIONS] [COMMAND]...
+    Usage: reanimator record [OPTIONS] [--] <COMMAND> [ARG]...
+           reanimator record [OPTIONS] -p <PID>...
+           reanimator record [OPTIONS] -a | -G <DIR>
 
     For more information, try '--help'.
     -> 125
@@ -85,7 +88,9 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     $ reanimator record -p 1 true
     error: the argument '-p <PID>' cannot be used with '[COMMAND]...'
 
-    Usage: reanimator record -p <PID> [COMMAND]...
+    Usage: reanimator record [OPTIONS] [--] <COMMAND> [ARG]...
+           reanimator record [OPTIONS] -p <PID>...
+           reanimator record [OPTIONS] -a | -G <DIR>
 
     For more information, try '--help'.
     -> 125
@@ -100,9 +105,21 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
 #[test]
 fn every_help_can_be_read() {
     let dir = empty();
-    for command in
-        ["record", "replay", "print", "info", "recover", "syscalls", "doctor", "man", "completions"]
-    {
+    for command in [
+        "record",
+        "replay",
+        "prepare",
+        "verify",
+        "bench",
+        "convert",
+        "print",
+        "info",
+        "recover",
+        "syscalls",
+        "doctor",
+        "man",
+        "completions",
+    ] {
         let output = reanimator(dir.path(), &[command, "--help"]);
         insta::assert_snapshot!(command, String::from_utf8_lossy(&output.stdout));
     }

@@ -8,30 +8,36 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 /// What is chosen of a trace.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Choosing")]
+#[command(next_help_heading = "Selection")]
 pub struct Choice {
-    /// Only calls on files whose path matches ('*' and '?' stop at no slash); may be given several times
+    /// Replay only calls on files whose path matches; may be given several times
+    ///
+    /// `*` and `?` do not match a slash, `**` does.
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// No calls on files whose path matches
+    /// Leave out calls on files whose path matches; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Leave out these calls: names and sets as for `print -e`, like fsync or %stat
+    /// Leave out these calls: names and %groups as for `print -e`
     #[arg(long, value_name = "CALLS")]
     pub skip: Option<String>,
-    /// Only calls of this process; may be given several times
-    #[arg(long, value_name = "PID")]
+    /// Replay only the calls of this process; may be given several times
+    #[arg(long, value_name = "PID", value_hint = clap::ValueHint::Other)]
     pub only_pid: Vec<u32>,
-    /// From so many seconds after the first call: what comes before is performed at once, uncompared, for the state that it leaves
+    /// Compare and measure only from this time after the first call
+    ///
+    /// Earlier calls are performed at once and not compared, for the state that they leave.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub from: Option<u64>,
-    /// Until so many seconds after the first call
+    /// Stop at this time after the first call
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub until: Option<u64>,
-    /// Put NEW in the place of OLD where a path begins with it; may be given several times
+    /// Replace the path prefix OLD by NEW; may be given several times
     #[arg(long, value_name = "OLD=NEW", value_parser = prefixes)]
     pub map: Vec<(String, String)>,
-    /// What is written (and expected to be read): recorded; zero; random, which keeps sizes, duplicates and compressibility; pattern:HEX
+    /// What to write: recorded, zero, random or pattern:HEX
+    ///
+    /// random keeps sizes, duplicates and compressibility.
     #[arg(long, value_name = "DATA", default_value = "recorded", value_parser = data)]
     pub write_data: Written,
 }

@@ -5,13 +5,13 @@ use clap::ValueEnum;
 /// [`replay::Order`].
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Those of its own thread before it; what else the order decides is a race
+    /// Earlier calls of its own thread
     Thread,
-    /// All that had returned before it began
+    /// All calls that had returned before it started
     Overlap,
-    /// Those on the same file, name, directory or descriptor
+    /// Earlier calls on the same file, name, directory or descriptor
     Resource,
-    /// All before it: one call at a time, in the order of their returns
+    /// All earlier calls: one call at a time, in the order of their returns
     Strict,
 }
 
@@ -29,11 +29,11 @@ impl From<Order> for replay::Order {
 /// [`replay::Verify`].
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
-    /// Nothing: only perform it
+    /// Nothing
     None,
-    /// Results and errors, and the final tree
+    /// Results, errors and the final tree
     Result,
-    /// All bytes that calls bring, too
+    /// The same, and all data read
     Data,
 }
 
@@ -50,11 +50,11 @@ impl From<Verify> for replay::Verify {
 /// [`replay::OnDivergence`].
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDivergence {
-    /// Print the first ones, and count all
+    /// Print the first ones and count all
     Warn,
-    /// End the replay at the first one
+    /// Stop at the first one
     Stop,
-    /// Count them, but let the exit status be that of the final tree
+    /// Only count them: the final tree decides the exit status
     Ignore,
 }
 

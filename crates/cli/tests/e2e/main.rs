@@ -18,6 +18,7 @@ mod filesystems;
 mod filtered;
 mod forge;
 mod hostile;
+mod install;
 mod killed;
 mod limits;
 mod links;

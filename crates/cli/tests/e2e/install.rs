@@ -1,0 +1,46 @@
+//! `make install`, as it is run under sudo: with a PATH that has no cargo.
+
+use crate::run::run;
+use std::path::Path;
+use std::process::Command;
+
+/// `make install` of the sources in `dir`, into `to`.
+fn install(dir: &Path, to: &Path) -> Command {
+    let mut make = Command::new("make");
+    make.arg("install").arg(format!("DESTDIR={}", to.display())).current_dir(dir);
+    make.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CARGO", "/nonexistent/cargo");
+    make
+}
+
+#[test]
+fn what_was_built_is_copied_without_cargo() {
+    let to = tempfile::tempdir().unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    run(&mut install(&sources, to.path())).ok("make install");
+    let prefix = to.path().join("usr/local");
+    for file in [
+        "share/man/man1/reanimator.1",
+        "share/man/man1/reanimator-record.1",
+        "share/bash-completion/completions/reanimator",
+        "share/zsh/site-functions/_reanimator",
+        "share/fish/vendor_completions.d/reanimator.fish",
+        "lib/libreanimator.so",
+        "lib/libreanimator.a",
+        "lib/pkgconfig/reanimator.pc",
+        "include/reanimator.h",
+    ] {
+        let length = std::fs::metadata(prefix.join(file)).map(|m| m.len()).unwrap_or(0);
+        assert!(length > 0, "{file} is missing or empty");
+    }
+    run(Command::new(prefix.join("bin/reanimator")).arg("--version")).ok("reanimator --version");
+}
+
+#[test]
+fn without_a_build_it_says_what_to_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Makefile");
+    std::fs::copy(makefile, dir.path().join("Makefile")).unwrap();
+    let output = install(dir.path(), dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("run 'make build' first"), "{said}");
+}
