@@ -233,7 +233,7 @@ unsafe fn taken(call: *const ra_call) -> Result<Told, String> {
             .name(),
     };
     let mut told = Told::new(name, call.tid, call.entered)
-        .ok_or_else(|| format!("no system call is called {name:?}"))?;
+        .ok_or_else(|| format!("unknown system call {name:?}"))?;
     told.call.args = call.args;
     if call.returned != 0 {
         told.returned(call.returned, call.result);

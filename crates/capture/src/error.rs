@@ -35,7 +35,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There is nowhere to write.
-    #[error("cannot begin a journal")]
+    #[error("cannot create the trace's journal")]
     Journal(#[source] trace::Error),
     /// The machine refuses to let one process watch another.
     #[error("cannot {doing}")]

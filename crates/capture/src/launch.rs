@@ -51,7 +51,7 @@ impl Child {
         };
         let source = io::Error::from_raw_os_error(number);
         match doing {
-            CREDENTIALS => Error::Refused { doing: "become the user of the command", source },
+            CREDENTIALS => Error::Refused { doing: "change to the command's user", source },
             FILTER => Error::Refused { doing: "install a seccomp filter", source },
             _ if number == libc::ENOENT => Error::NotFound(command.program.display().to_string()),
             _ => Error::NotExecutable { program: command.program.clone(), source },
@@ -67,14 +67,15 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for both.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(Error::refused("make a pipe")(io::Error::last_os_error()));
+        return Err(Error::refused("create a pipe")(io::Error::last_os_error()));
     }
     // SAFETY: pipe2 gave them to us.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Error> {
-    CString::new(text.as_bytes()).map_err(|e| Error::refused("pass a NUL to the command")(e.into()))
+    CString::new(text.as_bytes())
+        .map_err(|e| Error::refused("pass a NUL byte in an argument")(e.into()))
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {

@@ -61,7 +61,7 @@ impl Engine for Ptrace {
         _: &Recording,
     ) -> Result<Outcome, Error> {
         Err(Error::Refused {
-            doing: "watch the whole machine or a cgroup with ptrace: that takes eBPF",
+            doing: "record the whole machine or a cgroup with ptrace, which only eBPF can",
             source: io::ErrorKind::Unsupported.into(),
         })
     }
@@ -120,7 +120,7 @@ fn launched(
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
         // Its pipe closes, and it ends.
-        return Err(Error::Refused { doing: "watch a process (ptrace)", source });
+        return Err(Error::Refused { doing: "attach to a process with ptrace", source });
     }
     // What a filter answers that we were started under never comes to ours.
     let filtered = options.seccomp && present::status_number(child.pid, "Seccomp:") != Some(0);

@@ -76,7 +76,7 @@ fn target(text: &str) -> Result<Target, String> {
         Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
             Ok(Target { name: name.to_owned(), dir: dir.into() })
         }
-        _ => Err("say NAME=DIR, like ext4=/mnt/a".to_owned()),
+        _ => Err("expected NAME=DIR, like ext4=/mnt/a".to_owned()),
     }
 }
 

@@ -83,15 +83,14 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let from = sniff(&a.from)?;
     let Some(from) = from else {
         let unknown: Result<()> =
-            Err(anyhow::anyhow!("{} is in no format that can be read", a.from.display()));
-        return unknown.advise(format!("these can be read: {READABLE}"));
+            Err(anyhow::anyhow!("the format of {} is unknown", a.from.display()));
+        return unknown.advise(format!("these formats can be read: {READABLE}"));
     };
     let extension = a.to.extension().and_then(OsStr::to_str);
     let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
         let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
-        let unknown: Result<()> =
-            Err(anyhow::anyhow!("the name {} does not say which format to write", a.to.display()));
-        return unknown.advise(format!("end it with one of {}", names.join(" ")));
+        let unknown: Result<()> = Err(anyhow::anyhow!("unknown output format: {}", a.to.display()));
+        return unknown.advise(format!("the extension must be one of {}", names.join(" ")));
     };
     match (from.importer(), target) {
         (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
@@ -133,7 +132,7 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
     let trace = reading::explained(trace::Trace::open(&a.from), &a.from)?;
     if a.to.symlink_metadata().is_ok() {
         let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
-        return there.advise("choose another name: nothing is overwritten");
+        return there.advise("choose another name: existing files are not replaced");
     }
     let bar = talk.progress("converting");
     let progress = &mut |done, of| bar.at(done, of);
@@ -174,7 +173,7 @@ fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exp
 
 fn lost(lost: &BTreeMap<String, u64>, talk: &Talk) {
     for (what, n) in lost {
-        talk.caution(format_args!("not taken over: {} {what}", count(*n)));
+        talk.caution(format_args!("not converted: {} {what}", count(*n)));
     }
 }
 

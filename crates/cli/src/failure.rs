@@ -97,7 +97,7 @@ pub fn install_panic_hook() {
         let what = panic.payload_as_str().unwrap_or("unknown");
         let place =
             panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        eprintln!("error: reanimator broke one of its own invariants{place}: {what}");
+        eprintln!("error: internal error{place}: {what}");
         if is_record() {
             eprintln!(
                 "  next: the recorded program runs on; `reanimator recover` makes a trace of what was written; please report the line above"

@@ -242,16 +242,16 @@ mod tests {
         ];
         let told: Vec<String> = mistakes.iter().map(|m| refusal(m)).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
-        no system call is called "raed"; did you mean read?
-        no system call is called "file"; the group is written %file
-        no group of calls is called "%fiel"; there are %desc %file %net %network %memory %process %signal %ipc %creds %clock %stat %xattr %aio %system %replay
-        "/((" does not work as a regular expression: unclosed group
-        "/zzz" does not work as a regular expression: it matches no system call
-        no call ends "broken"; there are successful, failed, unfinished
-        "signal=" is not something to filter by; there are trace=, status= and path=
-        an empty name in "-e "
-        an empty name in "-e read,,write"
-        "[a" is not a pattern of paths: unclosed character class; missing ']'
+        unknown system call 'raed'; did you mean read?
+        unknown system call 'file'; did you mean the group %file?
+        unknown group of calls '%fiel'; known groups: %desc %file %net %network %memory %process %signal %ipc %creds %clock %stat %xattr %aio %system %replay
+        invalid regular expression '/((': unclosed group
+        invalid regular expression '/zzz': it matches no system call
+        unknown status 'broken'; expected successful, failed or unfinished
+        unknown filter 'signal='; expected trace=, status= or path=
+        empty name in '-e '
+        empty name in '-e read,,write'
+        invalid glob '[a': unclosed character class; missing ']'
         "#);
     }
 }

@@ -30,7 +30,7 @@ pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<Pat
     (0..100_000)
         .map(name)
         .find(|p| p.symlink_metadata().is_err())
-        .context("no free name for a trace here")
+        .context("no unused name for a trace in this directory")
 }
 
 fn make_way(path: PathBuf, force: bool) -> Result<PathBuf> {

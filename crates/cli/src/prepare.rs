@@ -67,7 +67,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     }
     if made.unread > 0 {
         talk.warn(format_args!(
-            "{} symbolic links lead nowhere: the trace does not tell where they led",
+            "{} symbolic links have no target: the trace does not have it",
             count(made.unread)
         ));
     }

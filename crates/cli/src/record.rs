@@ -157,7 +157,7 @@ fn ring_bytes(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text).and_then(|n| usize::try_from(n).ok());
     match bytes {
         Some(n) if n.is_power_of_two() && RING.contains(&n) => Ok(n),
-        _ => Err("say a power of two from 256K to 1G, like 16M".to_owned()),
+        _ => Err("expected a power of two from 256K to 1G, like 16M".to_owned()),
     }
 }
 
@@ -167,7 +167,9 @@ fn data_limit(text: &str) -> Result<DataLimit, String> {
         "writes" => DataLimit::Writes,
         "none" => DataLimit::None,
         number => DataLimit::Bytes(
-            number.parse().map_err(|_| "say all, writes, none, or a number of bytes".to_owned())?,
+            number
+                .parse()
+                .map_err(|_| "expected all, writes, none or a number of bytes".to_owned())?,
         ),
     })
 }
@@ -221,14 +223,13 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
 fn options(a: &Args) -> Result<capture::Options> {
     let filter = Filter::parse(&a.filter)?;
     if filter.needs_paths() {
-        let refused: Result<()> =
-            Err(anyhow::anyhow!("record takes sets of calls and outcomes, not path="));
+        let refused: Result<()> = Err(anyhow::anyhow!("record cannot select by path="));
         refused.advise(
-            "record all calls, and choose among them afterwards: reanimator print -e 'path=GLOB'",
+            "record all calls, and select when printing: reanimator print -e 'path=GLOB'",
         )?;
     }
     if a.seccomp && filter.has_all_numbers() {
-        bail!("--seccomp does nothing without -e: every call is wanted");
+        bail!("--seccomp needs -e: without it no call is left out");
     }
     let wanted = Wanted::new(|number| filter.has_number(number));
     let outcomes = Outcomes {
@@ -238,9 +239,9 @@ fn options(a: &Args) -> Result<capture::Options> {
     };
     if outcomes != Outcomes::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
         let refused: Result<()> =
-            Err(anyhow::anyhow!("status= is chosen by in the kernel, by eBPF: ptrace cannot"));
+            Err(anyhow::anyhow!("only eBPF can select by status=, not ptrace"));
         refused.advise(
-            "record all calls, and choose among them afterwards: reanimator print -e status=failed",
+            "record all calls, and select when printing: reanimator print -e status=failed",
         )?;
     }
     Ok(capture::Options {

@@ -245,7 +245,7 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
 fn memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text) {
         Some(bytes) if bytes >= 64 << 20 => Ok(bytes),
-        _ => Err("say a size from 64M on, like 256M or 2G".to_owned()),
+        _ => Err("expected a size of at least 64M, like 256M or 2G".to_owned()),
     }
 }
 

@@ -60,15 +60,15 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
     -> 2
 
     $ reanimator print -e opne thing.ra
-    error: no system call is called "opne"; did you mean open?
+    error: unknown system call 'opne'; did you mean open?
     -> 2
 
     $ reanimator record -e opne true
-    error: no system call is called "opne"; did you mean open?
+    error: unknown system call 'opne'; did you mean open?
     -> 125
 
     $ reanimator record --data some true
-    error: invalid value 'some' for '--data <WHAT>': say all, writes, none, or a number of bytes
+    error: invalid value 'some' for '--data <WHAT>': expected all, writes, none or a number of bytes
 
     For more information, try '--help'.
     -> 125

@@ -27,7 +27,7 @@ pub enum Error {
         what: String,
     },
     /// The file is none of this format.
-    #[error("{} is no {format}: {what}", path.display())]
+    #[error("{} is not a {format}: {what}", path.display())]
     Alien {
         /// The file.
         path: PathBuf,

@@ -157,7 +157,7 @@ impl Progress for Quiet {}
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The root cannot be used.
-    #[error("{} cannot be the root", .0.display())]
+    #[error("cannot use {} as the root", .0.display())]
     Root(PathBuf, #[source] std::io::Error),
     /// There is something in the root.
     #[error("{} is not empty", .0.display())]
@@ -166,13 +166,13 @@ pub enum Error {
     #[error("{0}")]
     Sandbox(&'static str, #[source] std::io::Error),
     /// The initial state cannot be made.
-    #[error("making the initial state")]
+    #[error("cannot create the initial files")]
     Prepare(#[from] prepare::PrepareError),
     /// The trace cannot be read.
-    #[error("reading the trace")]
+    #[error("cannot read the trace")]
     Trace(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The final tree cannot be read.
-    #[error("comparing the final state")]
+    #[error("cannot compare the final tree")]
     State(#[source] std::io::Error),
     /// At the chosen pace it would take longer than anybody waits.
     #[error("at this pace it would take {days} days, by the times in the trace")]
@@ -195,6 +195,6 @@ pub enum Error {
         waited_s: u64,
     },
     /// A defect of this program.
-    #[error("replay failed inside: {0}")]
+    #[error("replay failed with an internal error: {0}")]
     Inside(String),
 }

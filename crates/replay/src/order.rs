@@ -56,16 +56,15 @@ impl FromStr for Pace {
             text.split_once('*').map_or((text, None), |(name, factor)| (name, Some(factor)));
         let number = || match factor.map_or(Ok(1.0), str::parse::<f64>) {
             Ok(number) if (0.0..=1e6).contains(&number) => Ok(number),
-            _ => Err("a factor is a number from 0 to 1000000, like think*0.5".to_owned()),
+            _ => Err("expected a factor from 0 to 1000000, like think*0.5".to_owned()),
         };
         match name {
             "asap" if factor.is_none() => Ok(Self::Asap),
             "think" => Ok(Self::Think(number()?)),
             "recorded" => Ok(Self::Recorded(number()?)),
-            _ => {
-                Err("say asap, think or recorded; the last two may have a factor, like recorded*2"
-                    .to_owned())
-            }
+            _ => Err("expected asap, think or recorded, the last two with a factor if wanted: \
+                    recorded*2"
+                .to_owned()),
         }
     }
 }

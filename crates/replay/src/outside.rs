@@ -75,7 +75,7 @@ impl Outside {
                 }
                 Err(e) => {
                     self.others.failed += 1;
-                    format!("{name}: {} before call {seq}, and not here: {e}", change.done.name())
+                    format!("{name}: {} before call {seq}, but not here: {e}", change.done.name())
                 }
             };
             if self.files.insert(change.path) {

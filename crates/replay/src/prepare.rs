@@ -85,10 +85,10 @@ pub struct Prepared {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The root could not be opened.
-    #[error("opening the root {0}")]
+    #[error("cannot open the root {0}")]
     Root(String, #[source] io::Error),
     /// A file or directory could not be made.
-    #[error("{what} {path}")]
+    #[error("cannot {what} {path}")]
     Make {
         /// What was tried.
         what: &'static str,
@@ -99,7 +99,7 @@ pub enum PrepareError {
         source: io::Error,
     },
     /// The trace could not be read.
-    #[error("reading the trace")]
+    #[error("cannot read the trace")]
     Trace(#[source] Cause),
     /// The trace does not hold the bytes that it refers to.
     #[error("initial content of file {file} is not in the data of call {seq}")]
@@ -167,7 +167,7 @@ where
         if let Some(state) = &row.initial {
             maker
                 .dress(row, state, how)
-                .map_err(|source| failed("setting the attributes of", &row.path, source))?;
+                .map_err(|source| failed("set the attributes of", &row.path, source))?;
         }
     }
     Ok(maker.done)
@@ -199,7 +199,7 @@ impl<'a> Maker<'a> {
             let (old, name) = self.tree.parent(&first.path).map_err(|e| ("linking", e))?;
             let (old, old_name) = (old.try_clone().map_err(|e| ("linking", e))?, name);
             let (dir, name) =
-                self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+                self.tree.parent(&row.path).map_err(|e| ("open the directory of", e))?;
             linkat(&old, old_name, dir, name, AtFlags::empty())
                 .map_err(|e| ("linking", e.into()))?;
             self.done.names += 1;
@@ -208,16 +208,15 @@ impl<'a> Maker<'a> {
         if let Some(group) = state.group {
             self.groups.insert(group, row);
         }
-        let (dir, name) =
-            self.tree.parent(&row.path).map_err(|e| ("reaching the directory of", e))?;
+        let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("open the directory of", e))?;
         match state.kind {
             FileType::Directory => match mkdirat(dir, name, Mode::RWXU) {
                 Err(rustix::io::Errno::EXIST) => {
                     self.tree
                         .get(&row.path, OFlags::PATH | OFlags::DIRECTORY)
-                        .map_err(|e| ("making directory", e))?;
+                        .map_err(|e| ("create directory", e))?;
                 }
-                other => other.map_err(|e| ("making directory", e.into()))?,
+                other => other.map_err(|e| ("create directory", e.into()))?,
             },
             FileType::Link => {
                 let target = match state.target.as_deref().filter(|t| !t.is_empty()) {
@@ -228,10 +227,10 @@ impl<'a> Maker<'a> {
                     }
                 };
                 symlinkat(OsStr::from_bytes(&target), dir, name)
-                    .map_err(|e| ("making symlink", e.into()))?;
+                    .map_err(|e| ("create symbolic link", e.into()))?;
             }
             FileType::Fifo => mknodat(dir, name, Type::Fifo, Mode::RUSR | Mode::WUSR, 0)
-                .map_err(|e| ("making fifo", e.into()))?,
+                .map_err(|e| ("create FIFO", e.into()))?,
             FileType::Regular | FileType::Unknown => {
                 let flags = OFlags::CREATE
                     | OFlags::EXCL
@@ -239,21 +238,21 @@ impl<'a> Maker<'a> {
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
                 let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
-                    .map_err(|e| ("making file", e.into()))?;
+                    .map_err(|e| ("create file", e.into()))?;
                 let holes = trace::total(row.holes.iter().map(|(_, len)| *len));
                 let unknown = state.size.unwrap_or(0).saturating_sub(holes);
                 self.done.assumed = self.done.assumed.saturating_add(unknown);
                 ftruncate(&file, state.size.unwrap_or(0))
-                    .map_err(|e| ("setting the size of", e.into()))?;
+                    .map_err(|e| ("set the size of", e.into()))?;
                 for &(offset, len) in &row.allocated {
                     let end = offset.saturating_add(len).min(state.size.unwrap_or(0));
                     self.done.bytes = self.done.bytes.saturating_add(end.saturating_sub(offset));
                     write_zeros(&file, &self.zeros, offset, end)
-                        .map_err(|e| ("allocating blocks of", e))?;
+                        .map_err(|e| ("allocate blocks of", e))?;
                 }
             }
             FileType::Socket => mknodat(dir, name, Type::Socket, Mode::RUSR | Mode::WUSR, 0)
-                .map_err(|e| ("making socket", e.into()))?,
+                .map_err(|e| ("create socket", e.into()))?,
             FileType::Char | FileType::Block => {
                 self.done.skipped += 1;
                 return Ok(());
@@ -282,7 +281,7 @@ impl<'a> Maker<'a> {
             match bytes {
                 Some(bytes) => self
                     .put(row, file, offset, &bytes)
-                    .map_err(|e| failed("writing the initial content of", &row.path, e))?,
+                    .map_err(|e| failed("write the initial content of", &row.path, e))?,
                 // A hole is known to be one.
                 None => self.done.assumed = self.done.assumed.saturating_sub(len),
             }
@@ -339,7 +338,7 @@ impl<'a> Maker<'a> {
                 };
                 let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
                 self.put(row, origin.file, offset, part)
-                    .map_err(|e| failed("writing the initial content of", &row.path, e))?;
+                    .map_err(|e| failed("write the initial content of", &row.path, e))?;
                 offset += part.len() as u64;
                 left -= part.len() as u64;
                 at = 0;

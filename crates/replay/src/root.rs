@@ -144,7 +144,7 @@ fn walk(path: &Path, create: bool) -> io::Result<OwnedFd> {
                 let mode = if rest.is_empty() { Mode::RWXU } else { Mode::from_raw_mode(0o777) };
                 let next = make(&at, name, mode)?;
                 if !trusted && fstat(&next)?.st_uid != rustix::process::geteuid().as_raw() {
-                    return Err(refused(name, "was replaced by another user while it was made"));
+                    return Err(refused(name, "was replaced by another user while it was created"));
                 }
                 next
             }

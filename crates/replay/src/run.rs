@@ -222,7 +222,7 @@ fn calls(
     let mut notes = notes;
     if made.unread > 0 {
         notes.push(format!(
-            "{} symbolic links lead nowhere here: the trace does not tell where they led",
+            "{} symbolic links have no target here: the trace does not have it",
             made.unread
         ));
     }
@@ -281,7 +281,8 @@ fn calls(
                 if report.races > 0 && report.divergences == 0 {
                     let races = report.races;
                     report.notes.push(format!(
-                        "{races} races (overlapping calls whose order nothing proves) come before the first divergence: it may follow from them"
+                        "{races} races (overlapping calls in unknown order) come before the first \
+                         divergence, and may have caused it"
                     ));
                 }
                 (&mut report.divergences, &mut report.shown)
@@ -296,7 +297,7 @@ fn calls(
     if tally.cut_short {
         report
             .notes
-            .push("calls after the chosen time were left out: the tree was not compared".into());
+            .push("calls after --until were left out: the final tree was not compared".into());
     } else if options.verify > Verify::None
         && !report.broken_off
         && (final_state || rows.is_empty())
@@ -311,9 +312,7 @@ fn calls(
         let how = state::How { owners: powers.any_user, withhold };
         report.state = compare(&rows, root, how, &unperformed, &raced, &chosen, options.show)?;
     } else if options.verify > Verify::None && !report.broken_off {
-        report
-            .notes
-            .push("the trace does not hold the final state: the tree was not compared".into());
+        report.notes.push("the trace has no final state: the final tree was not compared".into());
     }
     Ok(report)
 }

@@ -62,12 +62,16 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
         sleep(Duration::from_millis(1));
         entered = unshare(CloneFlags::CLONE_NEWUSER);
     }
-    entered.map_err(refused("a user namespace is refused; run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"))?;
+    entered.map_err(refused(
+        "cannot create a user namespace: run as root, or allow user \
+        namespaces (sysctl kernel.unprivileged_userns_clone, \
+        kernel.apparmor_restrict_unprivileged_userns)",
+    ))?;
     let (inner_uid, inner_gid) =
         recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
     let write = |path: &str, text: String| {
         std::fs::write(path, text)
-            .map_err(|e| Error::Sandbox("the user namespace cannot be mapped", e))
+            .map_err(|e| Error::Sandbox("cannot map the user namespace's IDs", e))
     };
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{inner_uid} {uid} 1"))?;
@@ -79,13 +83,13 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
 /// the new namespace takes the working directory along, and that is mounted upon itself.
 pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_FS).map_err(refused("a working directory of its own is refused"))?;
-    fchdir(root).map_err(refused("the root cannot be entered"))?;
-    unshare(CloneFlags::CLONE_NEWNS).map_err(refused("a mount namespace is refused"))?;
+    unshare(CloneFlags::CLONE_FS).map_err(refused("cannot unshare the working directory"))?;
+    fchdir(root).map_err(refused("cannot enter the root"))?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(refused("cannot create a mount namespace"))?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .map_err(refused("mounts cannot be made private"))?;
-    let bound = bind(c".").map_err(|e| Error::Sandbox("the root cannot be bound", e.into()))?;
-    fchdir(&bound).map_err(refused("the root cannot be entered"))?;
+        .map_err(refused("cannot make mounts private"))?;
+    let bound = bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
+    fchdir(&bound).map_err(refused("cannot enter the root"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not be allowed to change the flags of its mounts.
     let _ = mount(
         none,
@@ -96,13 +100,13 @@ pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     );
     match pivot_root(".", ".") {
         Ok(()) => {
-            umount2(".", MntFlags::MNT_DETACH).map_err(refused("the old root cannot be left"))?;
+            umount2(".", MntFlags::MNT_DETACH).map_err(refused("cannot unmount the old root"))?;
         }
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
-        Err(_) => chroot(".").map_err(refused("the root cannot be changed"))?,
+        Err(_) => chroot(".").map_err(refused("cannot change the root"))?,
     }
-    chdir("/").map_err(refused("the root cannot be entered"))?;
-    set_no_new_privs().map_err(refused("privileges cannot be kept as they are"))
+    chdir("/").map_err(refused("cannot enter the root"))?;
+    set_no_new_privs().map_err(refused("cannot set no_new_privs"))
 }
 
 /// Mounts a directory upon itself: its descriptor in the new mount.
@@ -119,7 +123,7 @@ pub(crate) fn confine(
     source: Option<BorrowedFd<'_>>,
     busy: &[&[u8]],
 ) -> Result<Vec<String>, Error> {
-    landlock(source, busy).map_err(|e| Error::Sandbox("Landlock is refused", e))
+    landlock(source, busy).map_err(|e| Error::Sandbox("cannot apply Landlock rules", e))
 }
 
 fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<String>> {
@@ -139,9 +143,9 @@ fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<St
         Ok(rules.restrict_self()?.ruleset)
     };
     Ok(match set().map_err(io::Error::other)? {
-        RulesetStatus::NotEnforced => vec![
-            "this kernel has no Landlock: the mount namespace alone confined the replay".into(),
-        ],
+        RulesetStatus::NotEnforced => {
+            vec!["this kernel has no Landlock: only the mount namespace confined the replay".into()]
+        }
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Vec::new(),
     })
 }

@@ -264,7 +264,7 @@ impl Document {
             format: Format,
         }
         let only: Only = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("its trace.json says no format: {e}")))?;
+            .map_err(|e| bad(format!("its trace.json has no format: {e}")))?;
         if only.format.name != Format::default().name {
             return Err(bad(format!("its format is {:?}", only.format.name)));
         }
@@ -276,7 +276,7 @@ impl Document {
             });
         }
         let document: Self = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("its trace.json cannot be understood: {e}")))?;
+            .map_err(|e| bad(format!("its trace.json cannot be parsed: {e}")))?;
         match document.twice() {
             Some(file) => Err(bad(format!("its trace.json names {file:?} more than once"))),
             None => Ok(document),

@@ -18,7 +18,11 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk filled up while a journal was being sealed. The journal is whole.
-    #[error("no space left to seal {0}: the recording is safe in its journal; free space, then run `reanimator recover {0}`", trace.display())]
+    #[error(
+        "no space left to finish {0}: the recording is safe in its journal; free space, then run \
+         `reanimator recover {0}`",
+        trace.display()
+    )]
     Full {
         /// The trace.
         trace: PathBuf,
@@ -38,7 +42,11 @@ pub enum Error {
     #[error("{} is being written by another process: wait for the recording to end", .0.display())]
     Busy(PathBuf),
     /// Written by a later version of this program.
-    #[error("{} has format {major}.{minor}, this program knows {}.x: use a newer reanimator", path.display(), crate::document::MAJOR)]
+    #[error(
+        "{} has format {major}.{minor}, but this reanimator reads {}.x: use a newer one",
+        path.display(),
+        crate::document::MAJOR
+    )]
     Newer {
         /// The trace.
         path: PathBuf,
@@ -48,7 +56,12 @@ pub enum Error {
         minor: u32,
     },
     /// A recorder of another version died over it.
-    #[error("the journal of {} has version {digit}, this program knows {}: use the reanimator that recorded it, once, to recover it", path.display(), crate::journal::VERSION as char)]
+    #[error(
+        "the journal of {} has version {digit}, but this reanimator reads {}: recover it with the \
+         one that recorded it",
+        path.display(),
+        crate::journal::VERSION as char
+    )]
     OtherJournal {
         /// The trace.
         path: PathBuf,
@@ -64,10 +77,10 @@ pub enum Error {
         what: String,
     },
     /// An engine gave a record that is longer than a journal takes.
-    #[error("a record of {0} bytes is longer than a journal takes")]
+    #[error("a record of {0} bytes is too long for a journal")]
     RecordTooLong(usize),
     /// The journal could not be written earlier and takes nothing more.
-    #[error("the journal failed earlier")]
+    #[error("an earlier write to the journal failed")]
     JournalFailed,
     /// From a part that knows no file.
     #[error(transparent)]

@@ -229,7 +229,7 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 /// another thing in its place.
 fn made_directory(path: &Path) -> std::io::Result<OwnedFd> {
     let other = || {
-        let text = "somebody else has put another directory in its place";
+        let text = "it was replaced by another directory";
         std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)
     };
     let dir = directory_at(rustix::fs::CWD, path)?;

@@ -175,7 +175,7 @@ fn finish(
             .filter(|late| *late > 0)
         {
             summary.notes.push(format!(
-                "the last {} us may follow from what was not written: replay leaves them out",
+                "the last {} us may depend on calls that were not written: replay leaves them out",
                 late.div_ceil(1000)
             ));
         }

@@ -94,7 +94,7 @@ impl Consumers {
         rate: Option<u64>,
     ) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
-        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("make an eventfd"))?;
+        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("create an eventfd"))?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             stopped,
@@ -111,9 +111,10 @@ impl Consumers {
         let mut threads = Vec::new();
         let (settled, all_settled) = std::sync::mpsc::channel();
         for (cpu, journal) in journals.into_iter().enumerate() {
-            let map =
-                MapHandle::try_from(&probe.rings[cpu]).map_err(refused("copy a descriptor"))?;
-            let sleep = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("make an epoll"))?;
+            let map = MapHandle::try_from(&probe.rings[cpu])
+                .map_err(refused("duplicate a descriptor"))?;
+            let sleep =
+                epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("create an epoll"))?;
             // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
             epoll::add(
                 &sleep,
@@ -121,14 +122,14 @@ impl Consumers {
                 epoll::EventData::new_u64(0),
                 epoll::EventFlags::IN | epoll::EventFlags::ET,
             )
-            .map_err(io("watch a ring"))?;
+            .map_err(io("poll a ring buffer"))?;
             epoll::add(
                 &sleep,
                 shared.stopped.as_fd(),
                 epoll::EventData::new_u64(1),
                 epoll::EventFlags::IN,
             )
-            .map_err(io("watch an eventfd"))?;
+            .map_err(io("poll an eventfd"))?;
             let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared))?;
             let consumer = Consumer {
                 cpu,

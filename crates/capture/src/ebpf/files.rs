@@ -93,7 +93,7 @@ impl Files {
         journals: Vec<Journal>,
     ) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC)
-            .map_err(|e| Error::refused("make an eventfd")(e.into()))?;
+            .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
         let desk = Arc::new(Desk {
             stop: AtomicBool::new(false),
             stopped,
@@ -109,7 +109,7 @@ impl Files {
         let mut threads = Vec::new();
         for (half, journal) in journals.into_iter().enumerate() {
             let requests = MapHandle::try_from(&probe.skel.maps.requests)
-                .map_err(refused("copy a descriptor"))?;
+                .map_err(refused("duplicate a descriptor"))?;
             let desk = Arc::clone(&desk);
             let mut mine = CpuSet::new();
             cpus.iter().skip(half).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));

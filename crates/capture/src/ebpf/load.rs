@@ -42,12 +42,12 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// The kernel's program sees the numbers that processes have in the first pid namespace: they must be ours.
 fn knows_our_numbers() -> Result<(), Error> {
     let ours = std::fs::read_link("/proc/self/ns/pid")
-        .map_err(|source| Error::Unusable { doing: "find our pid namespace", source })?;
+        .map_err(|source| Error::Unusable { doing: "read this process's pid namespace", source })?;
     if ours.as_os_str() == FIRST_PID_NAMESPACE {
         return Ok(());
     }
     let source = io::Error::other(
-        "processes have other numbers outside (docker run --pid=host makes them the same)",
+        "process IDs differ from the kernel's here (in a container: docker run --pid=host)",
     );
     Err(Error::Unusable { doing: "record from within a pid namespace", source })
 }
@@ -124,7 +124,7 @@ pub(super) fn load<'o>(
     open.maps
         .rings
         .set_inner_map_fd(std::os::fd::AsFd::as_fd(&template))
-        .map_err(refused("prepare rings"))?;
+        .map_err(refused("set up ring buffers"))?;
     let mut skel = open.load().map_err(refused("load the eBPF program"))?;
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
     let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(least_room(cpus)) };
@@ -139,9 +139,9 @@ pub(super) fn load<'o>(
         skel.maps
             .rings
             .update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
-            .map_err(refused("place a ring"))?;
+            .map_err(refused("set up a ring buffer"))?;
     }
-    plans.store(&mut skel).map_err(refused("load the capture plans"))?;
+    plans.store(&mut skel).map_err(refused("load the table of system calls"))?;
     Ok(Probe { skel, rings, ring_bytes, room_bytes, path, cpus })
 }
 
@@ -179,7 +179,7 @@ fn configure(
     data.unknown = plans.unknown;
     data.outcomes = options.outcomes.bits();
     let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| {
-        map.set_max_entries(n as u32).map_err(refused("size a map"))
+        map.set_max_entries(n as u32).map_err(refused("set the size of a map"))
     };
     resize(&mut open.maps.cpus, set.cpus)?;
     resize(&mut open.maps.rings, set.cpus)?;
@@ -194,7 +194,7 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
         ..Default::default()
     };
     MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, bytes as u32, &options)
-        .map_err(refused("make a ring"))
+        .map_err(refused("create a ring buffer"))
 }
 
 /// Room that a ring has for the rest of calls under way, however little should wait in it.

@@ -32,7 +32,7 @@ impl Mapped {
         let at =
             unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, map, offset as u64) };
         at.map(|at| Self { at: at.cast(), len })
-            .map_err(|e| Error::refused("map a ring")(io::Error::from(e)))
+            .map_err(|e| Error::refused("map a ring buffer")(io::Error::from(e)))
     }
     /// The 8-byte word at a byte offset.
     pub fn word(&self, offset: usize) -> &AtomicU64 {

@@ -99,8 +99,8 @@ impl Throttle {
     /// Starts it.
     pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
         let page = rustix::param::page_size();
-        let alarms =
-            MapHandle::try_from(&probe.skel.maps.alarms).map_err(refused("copy a descriptor"))?;
+        let alarms = MapHandle::try_from(&probe.skel.maps.alarms)
+            .map_err(refused("duplicate a descriptor"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
         let watcher = Watcher {
             brake,
@@ -111,8 +111,8 @@ impl Throttle {
             ring_bytes: probe.ring_bytes as u64,
         };
         let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
-            .map_err(|e| Error::refused("make an eventfd")(e.into()))?;
-        let ours = stop.try_clone().map_err(Error::refused("copy a descriptor"))?;
+            .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
+        let ours = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
         let thread = std::thread::Builder::new()
             .name("throttle".to_owned())
             .spawn(move || watcher.run(&ours));

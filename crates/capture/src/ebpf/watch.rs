@@ -182,7 +182,7 @@ impl<'o> Watch<'o> {
                 .maps
                 .cgroup
                 .update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
-                .map_err(refused("name a cgroup"))?;
+                .map_err(refused("read a cgroup's ID"))?;
         }
         let journal = |n: usize| recording.journal(n as u32).map_err(Error::Journal);
         let common =

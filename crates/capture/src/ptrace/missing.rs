@@ -26,15 +26,18 @@ impl Missing {
     /// The reasons why the trace is incomplete; none if nothing is missing.
     pub fn reasons(self) -> Vec<String> {
         [
-            (self.entries, "calls were seen to return and not to begin"),
-            (self.exits, "calls were not seen to return"),
-            (self.children, "threads or processes were not followed: the kernel told of none"),
-            (self.births, "threads or processes began in a way that nobody could tell any more"),
-            (self.ends, "threads were not seen to end"),
+            (self.entries, "calls returned without a start"),
+            (self.exits, "calls have no return"),
+            (
+                self.children,
+                "threads or processes that the kernel did not report were not followed",
+            ),
+            (self.births, "threads or processes started in an unknown way"),
+            (self.ends, "threads have no end"),
             (
                 self.filters,
-                "seccomp filters were installed in other threads, whose calls these may have \
-                 answered unseen: record without --seccomp",
+                "seccomp filters were installed in other threads, and may have answered calls \
+                 that were not recorded: record without --seccomp",
             ),
         ]
         .into_iter()
@@ -54,6 +57,6 @@ mod tests {
         let some = Missing { exits: 2, births: 1, ..Missing::default() };
         let reasons = some.reasons();
         assert_eq!(reasons.len(), 2);
-        assert!(reasons[0].starts_with("2 calls were not seen to return"));
+        assert!(reasons[0].starts_with("2 calls have no return"));
     }
 }

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing between commas, or nothing at all.
-    #[error("an empty name in \"-e {0}\"")]
+    #[error("empty name in '-e {0}'")]
     Empty(String),
     /// Not a call.
-    #[error("no system call is called \"{name}\"{hint}")]
+    #[error("unknown system call '{name}'{hint}")]
     Call {
         /// What was typed.
         name: String,
@@ -19,7 +19,7 @@ pub enum Error {
         hint: String,
     },
     /// Not a group.
-    #[error("no group of calls is called \"%{name}\"; there are {known}")]
+    #[error("unknown group of calls '%{name}'; known groups: {known}")]
     Group {
         /// What was typed.
         name: String,
@@ -27,7 +27,7 @@ pub enum Error {
         known: String,
     },
     /// Not a regular expression.
-    #[error("\"/{text}\" does not work as a regular expression: {why}")]
+    #[error("invalid regular expression '/{text}': {why}")]
     Regex {
         /// What was typed.
         text: String,
@@ -35,7 +35,7 @@ pub enum Error {
         why: String,
     },
     /// Not a pattern.
-    #[error("\"{text}\" is not a pattern of paths: {why}")]
+    #[error("invalid glob '{text}': {why}")]
     Glob {
         /// What was typed.
         text: String,
@@ -43,10 +43,10 @@ pub enum Error {
         why: String,
     },
     /// Not an outcome.
-    #[error("no call ends \"{0}\"; there are successful, failed, unfinished")]
+    #[error("unknown status '{0}'; expected successful, failed or unfinished")]
     Status(String),
     /// One of strace's qualifiers that we do not have.
-    #[error("\"{0}=\" is not something to filter by; there are trace=, status= and path=")]
+    #[error("unknown filter '{0}='; expected trace=, status= or path=")]
     Qualifier(String),
 }
 
@@ -99,7 +99,7 @@ fn named(name: &str) -> Result<u32, Error> {
         return Ok(number);
     }
     let hint = if Row::group_names().any(|group| group == name) {
-        format!("; the group is written %{name}")
+        format!("; did you mean the group %{name}?")
     } else {
         closest(name).map(|c| format!("; did you mean {c}?")).unwrap_or_default()
     };

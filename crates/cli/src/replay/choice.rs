@@ -49,7 +49,7 @@ pub struct Written(Data);
 fn seconds(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok((seconds * 1e9) as u64),
-        _ => Err("say a number of seconds, like 1.5".to_owned()),
+        _ => Err("expected a number of seconds, like 1.5".to_owned()),
     }
 }
 
@@ -58,7 +58,7 @@ fn prefixes(text: &str) -> Result<(String, String), String> {
         Some((old, new)) if old.starts_with('/') && new.starts_with('/') => {
             Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned()))
         }
-        _ => Err("say OLD=NEW, two absolute paths, like /var/lib/db=/db".to_owned()),
+        _ => Err("expected OLD=NEW, two absolute paths, like /var/lib/db=/db".to_owned()),
     }
 }
 
@@ -75,7 +75,11 @@ fn data(text: &str) -> Result<Written, String> {
         "random" => Data::Random(1),
         _ => match text.strip_prefix("pattern:").and_then(bytes) {
             Some(pattern) if !pattern.is_empty() => Data::Pattern(pattern),
-            _ => return Err("say recorded, zero, random, or pattern: with hexadecimal digits, like pattern:deadbeef".to_owned()),
+            _ => {
+                let expected =
+                    "expected recorded, zero, random or pattern:HEX, like pattern:deadbeef";
+                return Err(expected.to_owned());
+            }
         },
     }))
 }
@@ -83,7 +87,7 @@ fn data(text: &str) -> Result<Written, String> {
 fn globs(patterns: &[String]) -> Result<Option<GlobSet>> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(Glob::new(pattern).with_context(|| format!("{pattern} is no pattern of paths"))?);
+        set.add(Glob::new(pattern).with_context(|| format!("invalid glob '{pattern}'"))?);
     }
     Ok(if patterns.is_empty() { None } else { Some(set.build()?) })
 }

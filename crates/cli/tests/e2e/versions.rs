@@ -42,7 +42,7 @@ fn an_older_journal_is_left_alone() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
         ran.stderr.contains("has version 1")
-            && ran.stderr.contains("use the reanimator that recorded it"),
+            && ran.stderr.contains("recover it with the one that recorded it"),
         "{ran:?}"
     );
     assert_eq!(fs::read(torn.join("journal/00000")).unwrap(), journal);

@@ -37,10 +37,12 @@ pub fn import(
         ..About::default()
     };
     let mut import = Import::new(to, Origin { about, ..Origin::default() })?;
-    import
-        .note("requests to block devices: each device is a file, /block/MAJOR:MINOR, and its data are not known (`replay --write-data random` makes some up)");
+    import.note(
+        "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
+            data (`replay --write-data random` generates some)",
+    );
     if !completes {
-        import.note("it does not tell when requests were completed: each counts as done at once");
+        import.note("the log has no completions: each request counts as completed at once");
     }
     let mut taking = Taking {
         import,

@@ -169,7 +169,7 @@ impl<'a> Bits<'a> {
             Type::Variant(tag, options) => {
                 let chosen = find(around, tag)
                     .and_then(|v| v.names().next())
-                    .ok_or_else(|| format!("nothing says which of {tag} it is"))?;
+                    .ok_or_else(|| format!("no value of {tag} selects a variant"))?;
                 let option = options
                     .iter()
                     .find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
@@ -180,7 +180,7 @@ impl<'a> Bits<'a> {
             Type::Sequence(field, kind) => {
                 let n = find(around, field)
                     .and_then(Value::register)
-                    .ok_or_else(|| format!("nothing says how many: {field}"))?;
+                    .ok_or_else(|| format!("the length {field} is missing"))?;
                 self.array(n, kind, around)?
             }
         };
@@ -264,7 +264,7 @@ impl<'a> Bits<'a> {
         self.align(8);
         let start = (self.at / 8) as usize;
         let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
-        let len = rest.iter().position(|b| *b == 0).ok_or("a text without an end")?;
+        let len = rest.iter().position(|b| *b == 0).ok_or("a string without an end")?;
         self.at += (len as u64 + 1) * 8;
         Ok(&rest[..len])
     }
@@ -288,7 +288,7 @@ impl<'a> Bits<'a> {
                 .bytes
                 .get(start..start + n as usize)
                 .filter(|_| self.at + n * 8 <= self.end)
-                .ok_or("a text reaches beyond its packet")?;
+                .ok_or("a string reaches beyond its packet")?;
             self.at += n * 8;
             return Ok(Value::Text(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()));
         }

@@ -41,9 +41,15 @@ pub fn import(
         to,
         Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made },
     )?;
-    import.note("LTTng does not record data: files hold as many bytes as were moved, and not those (`replay --write-data random` makes some up)");
+    import.note(
+        "LTTng records no data: files get the recorded sizes, but other content (`replay \
+        --write-data random` generates some)",
+    );
     if directory.is_none() {
-        import.note("LTTng does not tell working directories: relative names start from / (--directory names another)");
+        import.note(
+            "LTTng records no working directories: relative paths start from / \
+            (--directory sets another)",
+        );
     }
     let mut pairing = Pairing { import, dump, running, open: HashMap::default() };
     let mut events = 0u64;
@@ -107,8 +113,8 @@ fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Erro
 }
 
 /// Calls whose thread nobody can know.
-const NOBODY: &str = "ends of calls of unknown threads (record sched_switch, or add the context \
-     tid: lttng add-context -k -t tid)";
+const NOBODY: &str = "returns of calls by unknown threads (record sched_switch, or add the \
+    context tid: lttng add-context -k -t tid)";
 
 struct Pairing {
     import: Import,
@@ -160,7 +166,8 @@ impl Pairing {
                 }
                 None => {
                     let name = event.kind.name.trim_start_matches("syscall_entry_");
-                    let what = format!("calls of {name}, which the table does not know");
+                    let what =
+                        format!("calls of {name}, which is not in the table of system calls");
                     self.import.left_out(&what, 1);
                 }
             }
@@ -190,7 +197,7 @@ impl Pairing {
 
     fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let Some((open, met)) = self.dump.descriptor(event) else {
-            let what = "descriptors of the state dump in a table that no process is told to have";
+            let what = "descriptors of the state dump that belong to no known process";
             self.import.ignored(what, 1);
             return Ok(());
         };

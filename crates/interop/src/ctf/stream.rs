@@ -75,7 +75,7 @@ impl Trace {
         let alien = |what: String| Error::Alien { path: dir.to_owned(), format: "CTF trace", what };
         let found = metadata_files(dir, DEEP);
         let path = match &found[..] {
-            [] => return Err(alien("there is no metadata in it".to_owned())),
+            [] => return Err(alien("it has no metadata".to_owned())),
             [one] => one,
             several => several
                 .iter()
@@ -101,7 +101,7 @@ impl Trace {
         streams.sort();
         if streams.len() > STREAMS {
             return Err(alien(format!(
-                "it has {} streams, and {STREAMS} can be read",
+                "it has {} streams, more than the {STREAMS} that can be read",
                 streams.len()
             )));
         }
@@ -264,7 +264,7 @@ impl<'a> StreamReader<'a> {
         let mut next = self.used.try_recv().unwrap_or_default();
         next.clear();
         let handful = std::mem::replace(&mut self.handful, next);
-        self.send.send(handful).map_err(|_| "nobody reads any more".to_owned())
+        self.send.send(handful).map_err(|_| "the reader stopped".to_owned())
     }
 
     fn damaged(&self, at: u64, what: &str) -> String {
@@ -342,7 +342,7 @@ impl<'a> StreamReader<'a> {
             None => EMPTY,
         };
         if header.get("magic").and_then(Value::register).is_some_and(|m| m != MAGIC) {
-            return Err("this is no packet".to_owned());
+            return Err("not a packet".to_owned());
         }
         let id = header.get("stream_id").and_then(Value::register).unwrap_or(0);
         let stream = metadata
@@ -420,7 +420,7 @@ impl<'a> StreamReader<'a> {
                 parts.flatten().try_for_each(|t| bits.skip(t, &mut around))?;
             }
             if bits.at <= before {
-                return Err("an event of no length".to_owned());
+                return Err("an event of length 0".to_owned());
             }
         }
         *clock = packet.end.unwrap_or(bits.clock).max(bits.clock);

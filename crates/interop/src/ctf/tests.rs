@@ -172,7 +172,7 @@ fn cut_and_damaged_traces_are_read_as_far_as_they_go() {
     for len in (0..whole.len()).step_by(40_009) {
         fs::write(&metadata, &whole[..len]).unwrap();
         if let Err(e) = Trace::open(&path) {
-            assert!(e.to_string().contains("is no CTF trace"), "{e}");
+            assert!(e.to_string().contains("is not a CTF trace"), "{e}");
         }
     }
 }

@@ -308,7 +308,7 @@ impl Parser {
 
     fn enumeration(&mut self, container: Option<Type>) -> Result<Type, String> {
         let Some(Type::Int(int)) = container.or_else(|| self.named_before("int")) else {
-            return Err("an enumeration of what is no integer".to_owned());
+            return Err("an enumeration whose type is not an integer".to_owned());
         };
         let (mut names, mut next) = (Vec::new(), 0);
         self.expect("{")?;
@@ -349,7 +349,7 @@ impl Parser {
             let number = || {
                 value
                     .parse::<u32>()
-                    .map_err(|_| format!("{name} = {value} of an integer means nothing"))
+                    .map_err(|_| format!("an integer has the unknown attribute {name} = {value}"))
             };
             match name.as_str() {
                 "size" => int.size = number()?,

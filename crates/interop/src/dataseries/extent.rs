@@ -100,7 +100,7 @@ impl Extent {
         adler.write(&bytes[..16]);
         adler.write(&bytes[20..]);
         if adler.finish() != head.adler {
-            return Err("its checksum does not fit".to_owned());
+            return Err("its checksum is wrong".to_owned());
         }
         let wanted = head
             .records
@@ -125,7 +125,7 @@ impl Extent {
         }
         let mut this = Self { kind, offset, records: head.records, fixed, variable: all, order };
         if this.content_hash()? != head.hash {
-            return Err("its content does not have the hash that it says".to_owned());
+            return Err("its content's hash is wrong".to_owned());
         }
         swap(&this.kind, &mut this.fixed, order);
         undo(&this.kind, &mut this.fixed);

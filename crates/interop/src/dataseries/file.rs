@@ -61,7 +61,7 @@ impl Reader {
             _ => return Err(alien("its byte order is unknown")),
         };
         if order.u64(&header[8..]) != 0x1234_5678_9abc_def0 {
-            return Err(alien("its numbers are not as they should be"));
+            return Err(alien("its header has wrong numbers"));
         }
         let mut this = Self {
             file,
@@ -128,7 +128,7 @@ impl Reader {
         self.file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &self.path))?;
         match self.raw()? {
             Some((head, bytes)) => self.unpack(&head, &bytes, offset),
-            None => Err(self.damaged("no extent stands here")),
+            None => Err(self.damaged("there is no extent here")),
         }
     }
 
@@ -162,7 +162,7 @@ impl Reader {
             });
         }
         if start[..4] == [0xff; 4] {
-            return Err(self.damaged("the tail stands where the index should"));
+            return Err(self.damaged("the tail is where the index should be"));
         }
         let head = Head::read(&start, self.order).map_err(|what| self.damaged(what))?;
         let mut bytes = start.to_vec();

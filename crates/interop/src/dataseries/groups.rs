@@ -127,7 +127,7 @@ impl Taking {
             }
             Some(-1) => {
                 let Some(exec) = self.execs.take(tid) else {
-                    self.losses.lose("execve without its beginning");
+                    self.losses.lose("execve that returns without a start");
                     return Ok(());
                 };
                 let Some(mut told) = Told::new("execve", tid, exec.entered) else { return Ok(()) };

@@ -47,15 +47,13 @@ pub fn import(
     }
     if directory.is_none() {
         import.note(
-            "DataSeries does not tell the working directory: relative names start from / \
-             (--directory names another)",
+            "DataSeries has no working directory: relative paths start from / (--directory sets \
+             another)",
         );
     }
     import.note(clock.note());
     if !index.ours {
-        import.missing(
-            "the original tracers record some calls only, and do not say whether they lost others",
-        );
+        import.missing("the original tracers record only some calls, and do not count lost ones");
     }
     let mut taken = Taking {
         import,

@@ -173,8 +173,8 @@ impl Clock {
             Self::Nanos => "its times are nanoseconds since 1970",
             Self::Tfrac => "its times are in 2^-32 seconds",
             Self::Recorded => {
-                "its times are whole seconds: those at which the library took the records are \
-                 used, and durations are not known"
+                "its times are whole seconds: the times at which the library stored the records \
+                 are used, and durations are unknown"
             }
         }
     }

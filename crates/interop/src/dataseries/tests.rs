@@ -147,7 +147,7 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
                 "{len}"
             ),
             Err(e) => assert!(
-                len < starts[0] && e.to_string().contains("is no DataSeries file")
+                len < starts[0] && e.to_string().contains("is not a DataSeries file")
                     || len < starts[1],
                 "{len}: {e}"
             ),

@@ -115,7 +115,7 @@ fn what_is_left_out_is_known_when_read_back() {
     let outcome = import(&out, &back, None, &mut |_, _| {}).unwrap();
     assert_eq!(outcome.lost["getpid"], 1);
     assert_eq!(outcome.summary.verdict, trace::Verdict::Incomplete);
-    assert_eq!(outcome.summary.reasons, ["not taken over: 1 getpid"]);
+    assert_eq!(outcome.summary.reasons, ["not converted: 1 getpid"]);
     // With nothing left out it is as complete as the trace was.
     let whole = crate::fuzz::scratch();
     let (exported, back, _) = through(whole.path(), vec![call("close", 10, 0, &[3], &[])]);
@@ -299,7 +299,7 @@ fn forged_results_and_missing_data_take_no_memory() {
     let (exported, back, out) = through(dir.path(), huge);
     assert_eq!((exported.calls, back.len()), (5, 5));
     assert!(fs::metadata(out).unwrap().len() < 1 << 20);
-    let without = exported.changed.keys().filter(|k| k.contains("without their data"));
+    let without = exported.changed.keys().filter(|k| k.contains("whose data were not recorded"));
     assert_eq!(without.count(), 3, "{:?}", exported.changed);
     assert_eq!(back[0].ret, i64::MAX);
 }

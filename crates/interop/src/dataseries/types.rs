@@ -87,7 +87,7 @@ impl Type {
     /// Reads a type's description.
     pub fn parse(xml: &str) -> Result<Self, String> {
         let document =
-            roxmltree::Document::parse(xml).map_err(|e| format!("a type is no XML: {e}"))?;
+            roxmltree::Document::parse(xml).map_err(|e| format!("a type is not XML: {e}"))?;
         let root = document.root_element();
         let attribute = |name: &str| root.attribute(name).unwrap_or_default();
         let name = attribute("name").to_owned();
@@ -154,13 +154,13 @@ impl Type {
             other => return trouble(&format!("has the unknown type {other}")),
         };
         if name.is_empty() || self.index.contains_key(name) {
-            return trouble("stands there twice, or has no name");
+            return trouble("appears twice, or has no name");
         }
         let scale = match attribute("pack_scale") {
             "" => None,
             text => match text.parse::<f64>() {
                 Ok(scale) if scale != 0.0 && kind == FieldType::Double => Some(scale),
-                _ => return trouble("has a scale that means nothing"),
+                _ => return trouble("has an invalid scale"),
             },
         };
         let relative = match attribute("pack_relative") {
@@ -288,7 +288,7 @@ impl Types {
     pub fn add(&mut self, xml: &str) -> Result<(), String> {
         let t = Type::parse(xml)?;
         match self.0.insert(t.name.clone(), std::sync::Arc::new(t)) {
-            Some(double) => Err(format!("type {} stands there twice", double.name)),
+            Some(double) => Err(format!("type {} appears twice", double.name)),
             None => Ok(()),
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct Iolog {
 const PUNCH: u64 = 2;
 /// The longest name.
 const NAME: usize = 255;
-const OTHERS: Taken = Taken::No("calls that are no read, write, sync or trim of a file");
+const OTHERS: Taken = Taken::No("calls other than read, write, sync and trim of a file");
 const NAMES: Taken = Taken::No(
     "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 \
      bytes)",

@@ -84,14 +84,19 @@ pub fn import(
         to,
         Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
     )?;
-    import
-        .note("recorded on FreeBSD: calls, flags and errors go by those of the same name on Linux");
+    import.note(
+        "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
+            Linux",
+    );
     if directory.is_none() {
-        import.note("kdump does not tell the working directory: relative names start from / (--directory names another)");
+        import.note(
+            "kdump prints no working directory: relative paths start from / (--directory \
+            sets another)",
+        );
     }
     if !first.timed {
         import.note(
-            "there are no times in it (kdump -T): the order of the lines is that of the calls",
+            "the log has no times (kdump -T prints them): calls are in the order of the lines",
         );
     }
     let mut taking = Taking { import, open: HashMap::default() };
@@ -190,7 +195,7 @@ impl Taking {
     fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let Some(line) = record.line else {
             if record.dropped {
-                self.import.missing("ktrace dropped events, and does not tell how many");
+                self.import.missing("ktrace dropped events, and does not say how many");
             } else {
                 self.import.left_out("lines that cannot be read", 1);
             }
@@ -254,7 +259,7 @@ impl Taking {
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
         let Some(mut told) = Told::new(linux(name), tid, time) else {
-            self.import.left_out(&format!("calls of {name}, for which Linux has none"), 1);
+            self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };
         let mut unread = false;

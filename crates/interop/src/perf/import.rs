@@ -35,10 +35,13 @@ pub fn import(
         to,
         Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
     )?;
-    import.note("perf does not record data, nor most names: calls that need what is not there are not performed");
-    import.note("times are perf's: since the machine or perf started");
+    import.note("perf records no data and few paths: calls that need them are not replayed");
+    import.note("times count from the start of the machine or of perf");
     if directory.is_none() {
-        import.note("perf does not tell working directories: relative names start from / (--directory names another)");
+        import.note(
+            "perf records no working directories: relative paths start from / \
+            (--directory sets another)",
+        );
     }
     let mut taking = Taking { import, open: HashMap::default(), time: 0 };
     let bytes = each(from, &mut |line| taking.line(line))?;
@@ -118,7 +121,10 @@ impl Taking {
             Line::Enter(tid, time, nr, registers) => {
                 self.time = time;
                 let Some(row) = abi::by_number(nr) else {
-                    let what = format!("calls number {nr}, which the table does not know");
+                    let what = format!(
+                        "calls with number {nr}, which is not in the table of \
+                        system calls"
+                    );
                     self.import.left_out(&what, 1);
                     return Ok(());
                 };
@@ -152,7 +158,7 @@ impl Taking {
             }
             Line::Lost(n) => Ok(self.import.gap(self.time, n)?),
             Line::Event => {
-                self.import.ignored("events that are no system calls", 1);
+                self.import.ignored("events that are not system calls", 1);
                 Ok(())
             }
             Line::Other => {
@@ -208,7 +214,8 @@ impl Taking {
             return Ok(None);
         };
         let Some(mut told) = Told::new(called.name, tid, entered) else {
-            let what = format!("calls of {}, which the table does not know", called.name);
+            let what =
+                format!("calls of {}, which is not in the table of system calls", called.name);
             self.import.left_out(&what, 1);
             return Ok(None);
         };

@@ -36,12 +36,16 @@ pub fn import(
     let births = std::mem::take(&mut first.births).made();
     let mut taking = Taking::new(import, main, first, births);
     if !known {
-        taking.import.note("strace says the working directory only with -y: relative names start from / (--directory names another)");
+        taking.import.note(
+            "strace prints the working directory only with -y: relative paths \
+            start from / (--directory sets another)",
+        );
     }
     if !taking.first.timed {
-        taking
-            .import
-            .note("there are no times in it (-ttt): the order of the lines is that of the calls");
+        taking.import.note(
+            "the log has no times (strace -ttt prints them): calls are in the order of the \
+                lines",
+        );
     }
     let mut lines = Lines::open(from)?;
     let all = lines.bytes;

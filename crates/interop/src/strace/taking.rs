@@ -78,7 +78,7 @@ impl Taking {
             Body::Begin(name, args) => {
                 self.alive.insert(tid);
                 let before = self.open.insert(tid, begun(name, args));
-                self.broken(before, "beginnings of calls without their ends")
+                self.broken(before, "starts of calls without a return")
             }
             Body::Resume(name, args, after) => match self.open.remove(&tid) {
                 Some(mut begun) if begun.name == name => {
@@ -86,14 +86,14 @@ impl Taking {
                     self.call(begun, after, Some(time))
                 }
                 before => {
-                    self.lose("ends of calls without their beginnings");
-                    self.broken(before, "beginnings of calls without their ends")
+                    self.lose("returns of calls without a start");
+                    self.broken(before, "starts of calls without a return")
                 }
             },
             Body::Signal(name) => match value::signal(name) {
                 Some(signal) => Ok(self.import.signal(tid, time, signal)?),
                 None => {
-                    self.lose("signals of which the name means nothing to us");
+                    self.lose("signals with an unknown name");
                     Ok(())
                 }
             },
@@ -101,7 +101,7 @@ impl Taking {
             Body::Killed(name, dumped) => match value::signal(name) {
                 Some(signal) => self.gone(tid, time, signal | if dumped { DUMPED } else { 0 }),
                 None => {
-                    self.lose("ends by signals of which the name means nothing to us");
+                    self.lose("ends by signals with an unknown name");
                     self.gone(tid, time, 0x7f)
                 }
             },
@@ -116,7 +116,7 @@ impl Taking {
             }
             Body::Talk => Ok(()),
             Body::Unknown => {
-                self.lose("lines that are no call");
+                self.lose("lines that are not calls");
                 Ok(())
             }
         }
@@ -146,7 +146,7 @@ impl Taking {
         let Begun { tid, entered, name, args } = begun;
         self.alive.insert(tid);
         let Some(mut told) = row(&name).map(|row| Told::of(row, tid, entered)) else {
-            self.lose(&format!("calls of {name}, which the table does not know"));
+            self.lose(&format!("calls of {name}, which is not in the table of system calls"));
             return Ok(());
         };
         if let Some(ret) = value::result(after) {
@@ -172,7 +172,7 @@ impl Taking {
         }
         self.cut += u64::from(cut);
         if unread {
-            self.lose(&format!("words in arguments of {name} that mean nothing to us"));
+            self.lose(&format!("unknown words in arguments of {name}"));
         }
         self.untold += u64::from(untold && shape.replay == Replay::Issue);
         for &(i, text) in &parts {
@@ -217,16 +217,16 @@ impl Taking {
                 import.left_out(what, n);
             }
         };
-        count(cut, "ends of strings that strace cut (-s with a greater number keeps them)");
-        count(untold, "structs and strings that strace left out (-v tells them)");
+        count(cut, "ends of strings that strace cut (a larger -s keeps them)");
+        count(untold, "structs and strings that strace abbreviated (-v prints them)");
         let orphans = births.orphans.len() as u64;
         count(
             orphans,
-            "beginnings of threads or processes (their directory and descriptors are guessed)",
+            "starts of threads or processes (their directory and descriptors are guessed)",
         );
         count(
             births.unsure,
-            "parents of processes, of which there may be several (--decode-pids=pidns tells them)",
+            "parents of processes that are ambiguous (--decode-pids=pidns prints them)",
         );
         let lost = import.not_taken_over();
         let summary = import.finish(true, progress)?;

@@ -169,19 +169,19 @@ fn an_execve_goes_on_under_another_number() {
 #[test]
 fn what_is_not_read_is_counted() {
     for (line, what) in [
-        ("The quick brown fox", "lines that are no call"),
-        ("<... read resumed>\"a\", 1) = 1", "ends of calls without their beginnings"),
-        ("nosuchcall(3) = 0", "calls of nosuchcall, which the table does not know"),
+        ("The quick brown fox", "lines that are not calls"),
+        ("<... read resumed>\"a\", 1) = 1", "returns of calls without a start"),
+        ("nosuchcall(3) = 0", "calls of nosuchcall, which is not in the table of system calls"),
         ("lseek(3, 0, SEEK_NEW) = 0", "words in arguments of lseek that mean nothing to us"),
         (
             "write(3, \"abc\"..., 30) = 30",
-            "ends of strings that strace cut (-s with a greater number keeps them)",
+            "ends of strings that strace cut (a larger -s keeps them)",
         ),
         (
             "fstat(3, {st_mode=S_IFREG|0644, ...}) = 0",
-            "structs and strings that strace left out (-v tells them)",
+            "structs and strings that strace abbreviated (-v prints them)",
         ),
-        ("+++ killed by SIGNEW +++", "ends by signals of which the name means nothing to us"),
+        ("+++ killed by SIGNEW +++", "ends by signals with an unknown name"),
     ] {
         let text = log(&["close(3) = 0", line]);
         let (outcome, ..) = imported(&text, import);

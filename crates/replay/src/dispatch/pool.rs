@@ -207,7 +207,7 @@ impl Pool {
             .name("executor".into())
             .stack_size(STACK)
             .spawn(move || Executor::run(&shared, lane, &jobs, &back, own))
-            .map_err(|e| Error::Sandbox("a thread is refused", e))?;
+            .map_err(|e| Error::Sandbox("cannot start a thread", e))?;
         if owns.recv().is_ok() {
             // What was opened here is there now, and would stay open here.
             for fd in self.opened.drain(..) {

@@ -12,7 +12,7 @@ use trace::files::Row;
 pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
     let mut tree =
         Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    open_as_known(&tree, rows).map_err(|e| failed("setting the mode of", b"/", e))?;
+    open_as_known(&tree, rows).map_err(|e| failed("set the mode of", b"/", e))?;
     let mut found = Prepared::default();
     for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
         // What is not there will show when it is used.

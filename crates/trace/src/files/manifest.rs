@@ -70,8 +70,7 @@ pub fn build(
     let mut same: HashMap<NodeId, NodeId> = HashMap::default();
     for path in &paths {
         let node = now.get(path).copied();
-        let last =
-            if look { seen(path) } else { Err("the recording did not end in order".to_owned()) };
+        let last = if look { seen(path) } else { Err("the recorder did not finish".to_owned()) };
         if let (Ok(Some(live)), Some(node)) = (&last, node)
             && live.state.kind != FileType::Directory
         {
@@ -138,7 +137,9 @@ pub fn build(
                         .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
                 }) =>
             {
-                Final::Unknown("it stands for what a link led to, wherever that was".to_owned())
+                Final::Unknown(
+                    "it is a symbolic link's target, whose path is not in the trace".to_owned(),
+                )
             }
             Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => {
                 Final::Unknown("on a virtual file system".to_owned())
@@ -156,7 +157,7 @@ pub fn build(
                         content.clone()
                     }
                     None if live.state.kind == FileType::Regular => {
-                        Content::Not("the trace does not tell of this file".to_owned())
+                        Content::Not("the trace has nothing about this file".to_owned())
                     }
                     _ => Content::None,
                 };
@@ -364,9 +365,9 @@ fn seen(path: &[u8]) -> Result<Option<Live>, String> {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(None),
         Err(Errno::LOOP) => return Err("a symbolic link stands in its path".to_owned()),
-        Err(e) => return Err(format!("cannot be looked at: {e}")),
+        Err(e) => return Err(format!("cannot be examined: {e}")),
     };
-    let found = live::inspect(&fd).map_err(|e| format!("cannot be looked at: {e}"))?.seen;
+    let found = live::inspect(&fd).map_err(|e| format!("cannot be examined: {e}"))?.seen;
     let regular = found.kind == FileType::Regular;
     let xattrs = if regular || found.kind == FileType::Directory {
         live::open(path, OFlags::RDONLY).map(|fd| xattrs(&fd)).unwrap_or_default()

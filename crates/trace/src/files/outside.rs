@@ -146,7 +146,7 @@ pub(super) fn told(changes: &[Change], late: &[Vec<u8>]) -> Vec<String> {
         format!("{} was {} {when}", name(&c.path), c.done.name())
     };
     let changes = changes.iter().filter(|c| seen.insert(&c.path)).map(one).take(SHOWN);
-    let late = late.iter().map(|path| format!("{} was changed at last", name(path)));
+    let late = late.iter().map(|path| format!("{} was changed after the last call", name(path)));
     changes.chain(late).take(SHOWN).collect()
 }
 
@@ -188,7 +188,10 @@ mod tests {
         assert_eq!(files(&all, &[b"/w/other".to_vec()]), 2);
         assert_eq!(
             told(&all, &[b"/w/other".to_vec()]),
-            ["/w/\\xff was made between the calls 3 and 7", "/w/other was changed at last"]
+            [
+                "/w/\\xff was made between the calls 3 and 7",
+                "/w/other was changed after the last call"
+            ]
         );
         let bad = [Change { path: b"/w/../etc".to_vec(), ..all[0].clone() }];
         write(Disk.create(dir.as_fd(), "u").expect("a file"), &bad).expect("to write it");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// So many names are kept apart; further ones are counted together.
 const NAMES: usize = 100;
-const OTHERS: &str = "others, of more kinds than are listed";
+const OTHERS: &str = "others, of kinds that are not listed";
 
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ impl Account {
 
     /// Why the trace is incomplete, a sentence each.
     pub fn reasons(&self) -> Vec<String> {
-        let left_out = self.left_out.iter().map(|(what, n)| format!("not taken over: {n} {what}"));
+        let left_out = self.left_out.iter().map(|(what, n)| format!("not converted: {n} {what}"));
         self.missing.iter().cloned().chain(left_out).collect()
     }
 }

@@ -75,13 +75,13 @@ impl Import {
         journal.finish()?;
         if made_up > 0 {
             self.note(format!(
-                "{made_up} renames that were not recorded were worked out from inode numbers, \
-                 and added"
+                "{made_up} renames that were not recorded were inferred from inode numbers and \
+                 added"
             ));
         }
         if open > 0 {
             self.note(format!(
-                "{open} files came to names where nobody made them, and nothing says from where"
+                "{open} files appeared at names where no recorded call created them"
             ));
         }
         Ok(())

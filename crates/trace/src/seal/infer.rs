@@ -54,7 +54,7 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
                 document
                     .summary
                     .notes
-                    .push("there is no snapshot: the recording did not end in order".to_owned());
+                    .push("there is no snapshot: the recorder did not finish".to_owned());
             }
             if found.unreadable > 0 {
                 document.summary.notes.push(format!(

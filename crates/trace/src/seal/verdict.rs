@@ -71,7 +71,7 @@ impl Findings {
         }
         if self.damage.torn > 0 {
             reasons.push(format!(
-                "the journal ends in the middle of a frame: {} bytes of it are of no use",
+                "the journal ends in the middle of a frame: its last {} bytes are unusable",
                 self.damage.torn
             ));
         }

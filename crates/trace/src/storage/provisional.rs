@@ -34,7 +34,7 @@ fn lock(files: &Mutex<Files>) -> MutexGuard<'_, Files> {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the room was needed for the recording")
+    io::Error::other("disk space was needed for the recording")
 }
 
 fn is_full(e: &io::Error) -> bool {

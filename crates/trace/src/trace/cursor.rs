@@ -116,7 +116,7 @@ impl Decoder {
     pub fn open(trace: &Trace, sealed: &Sealed, table: Table, want: Want) -> Result<Self, Error> {
         let name = sealed.file.clone();
         if name.contains('/') {
-            return Err(Error::damaged(crate::document::NAME, "it names a file elsewhere"));
+            return Err(Error::damaged(crate::document::NAME, "it names a file outside the trace"));
         }
         let file = file_at(trace.dir(), &name).map_err(Error::io("open", &name))?;
         if !trace.inner.checked {
@@ -292,7 +292,7 @@ impl Batch {
     /// Row `i`.
     pub fn item(&self, i: usize) -> Result<Item, Error> {
         self.understood(i)
-            .ok_or_else(|| Error::damaged(&self.name, "a row's pieces cannot be understood"))
+            .ok_or_else(|| Error::damaged(&self.name, "the data pieces of a row are invalid"))
     }
 
     fn understood(&self, i: usize) -> Option<Item> {

@@ -41,7 +41,7 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
     let damaged = |what: &str| Error::damaged(&sealed.file, what);
     let read = |e| Error::io("read", &sealed.file)(e);
     if file.metadata().map_err(read)?.len() != sealed.bytes {
-        return Err(damaged("its length is not the one that trace.json tells"));
+        return Err(damaged("its length differs from the one in trace.json"));
     }
     let mut hasher = blake3::Hasher::new();
     let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
@@ -54,7 +54,7 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
         at += n as u64;
     }
     if hasher.finalize().to_hex().as_str() != sealed.blake3 {
-        Err(damaged("its bytes are not those that were sealed"))
+        Err(damaged("its checksum differs from the one in trace.json"))
     } else {
         Ok(())
     }
@@ -89,7 +89,7 @@ pub(super) fn check(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Checked, Error> {
     let damaged = |what: &str| Error::damaged(name, what);
-    check_footer(&source).ok_or_else(|| damaged("its footer is unsound"))?;
+    check_footer(&source).ok_or_else(|| damaged("its footer is invalid"))?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = guarded(name, || {
         ArrowReaderMetadata::load(&source, options).map_err(|e| Error::damaged(name, e.to_string()))
@@ -115,23 +115,23 @@ pub(super) fn check(
                         | Encoding::DELTA_BINARY_PACKED
                 )
             }) {
-                return Err(damaged("a column has an encoding that is not ours"));
+                return Err(damaged("a column has an unsupported encoding"));
             }
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let pages = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
-            let (start, len) = pages.ok_or_else(|| damaged("a column has no place"))?;
+            let (start, len) = pages.ok_or_else(|| damaged("a column has no position"))?;
             // A list has as many values as its elements.
             let values =
                 if column.column_path().parts().len() > 1 { VALUES } else { group.num_rows() };
             if column.num_values() > values || (values != VALUES && column.num_values() != values) {
-                return Err(damaged("a column has not as many values as there are rows"));
+                return Err(damaged("a column has more or fewer values than there are rows"));
             }
             let (bytes, page) = check_pages(&source, start, len, values)
-                .ok_or_else(|| damaged("its pages are unsound"))?;
+                .ok_or_else(|| damaged("its pages are invalid"))?;
             all += bytes;
             longest = longest.max(page);
             if bytes > COLUMN || all > GROUP {
-                return Err(damaged("it holds more than a segment may"));
+                return Err(damaged("it is larger than a segment may be"));
             }
         }
     }

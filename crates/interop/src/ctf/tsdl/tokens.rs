@@ -30,7 +30,7 @@ pub(in crate::ctf) fn text(bytes: &[u8]) -> Result<String, String> {
             word(at + 28, big).unwrap_or(0) as usize / 8,
         );
         if word(at, big) != Some(PACKET) || content < PACKET_HEAD || whole < content {
-            return Err(format!("the metadata's packet at byte {at} is none"));
+            return Err(format!("the metadata have no packet at byte {at}"));
         }
         out.extend_from_slice(
             bytes.get(at + PACKET_HEAD..at + content).ok_or("the metadata ends within a packet")?,
@@ -60,7 +60,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
                         text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c }));
                     }
                     Some((_, c)) => text.push(c),
-                    None => return Err("a text without an end".to_owned()),
+                    None => return Err("a string without an end".to_owned()),
                 }
             };
             tokens.push(Token::Text(text));
@@ -74,7 +74,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 }
                 None => digits.parse(),
             };
-            tokens.push(Token::Number(value.map_err(|_| format!("{digits} is no number"))?));
+            tokens.push(Token::Number(value.map_err(|_| format!("{digits} is not a number"))?));
             rest = &rest[end..];
         } else if first.is_ascii_alphabetic() || first == '_' {
             let end =
@@ -85,7 +85,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             let sign = SIGNS
                 .iter()
                 .find(|s| rest.starts_with(**s))
-                .ok_or_else(|| format!("{first:?} means nothing"))?;
+                .ok_or_else(|| format!("unexpected {first:?}"))?;
             tokens.push(Token::Sign(sign));
             rest = &rest[sign.len()..];
         }

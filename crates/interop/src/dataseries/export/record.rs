@@ -252,8 +252,7 @@ impl Giving {
         }
         if one.bare {
             self.changed(format!(
-                "{} without their data, which nobody knows: the original replayer cannot perform \
-                 them",
+                "{} whose data were not recorded: the original replayer cannot perform them",
                 one.name
             ));
         }

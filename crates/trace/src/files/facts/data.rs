@@ -67,7 +67,7 @@ impl Facts {
     fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
         let node = self.names.node_mut(id);
         let Some(offset) = offset else {
-            node.uncertain = Some("nobody knows at which offset it was written");
+            node.uncertain = Some("it was written at an unknown offset");
             node.changed.2 = true;
             return;
         };

@@ -102,7 +102,7 @@ impl Facts {
         bytes.written.remove(from, size);
         if appended {
             // Nobody knows which bytes came first.
-            node.uncertain = Some("others wrote to its end, too");
+            node.uncertain = Some("other processes wrote to its end, too");
         }
         let Some(path) = self.names.path(id) else { return };
         let state = Some(resized(size));

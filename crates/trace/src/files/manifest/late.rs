@@ -10,7 +10,7 @@ pub(super) fn changed_late(
     lasts: &mut [Result<Option<Live>, String>],
     now: &BTreeMap<Vec<u8>, NodeId>,
 ) -> Vec<Vec<u8>> {
-    const CHANGED: &str = "a process that was not recorded changed it at last";
+    const CHANGED: &str = "a process that was not recorded changed it last";
     let mut late: Vec<Vec<u8>> = Vec::new();
     for (path, last) in paths.iter().zip(lasts) {
         let current = now.get(path).copied();
