@@ -1,8 +1,10 @@
 //! Under sudo, the recorded command and the files it leaves belong to the user who called sudo.
 
 use anyhow::{Context, Result};
+#[cfg(not(target_feature = "crt-static"))]
 use nix::unistd::{User, getgrouplist};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, openat};
+#[cfg(not(target_feature = "crt-static"))]
 use std::ffi::CString;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -31,13 +33,48 @@ pub fn caller() -> Option<Caller> {
     if uid == 0 {
         return None;
     }
-    let user = User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-    let groups = user.as_ref().and_then(|user| {
-        getgrouplist(&CString::new(user.name.as_str()).ok()?, nix::unistd::Gid::from_raw(gid)).ok()
-    });
-    let groups = groups
+    let user = user(uid, gid);
+    let (known, groups) = match user {
+        Some(user) => (Some((user.name, user.home)), user.groups),
+        None => (None, vec![gid]),
+    };
+    Some(Caller { uid, gid, groups, known })
+}
+
+/// What the user database knows of a user.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    name: String,
+    home: PathBuf,
+    groups: Vec<u32>,
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn user(uid: u32, gid: u32) -> Option<Known> {
+    let user = User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten()?;
+    let name = CString::new(user.name.as_str()).ok()?;
+    let groups = getgrouplist(&name, nix::unistd::Gid::from_raw(gid))
         .map_or(vec![gid], |groups| groups.into_iter().map(nix::unistd::Gid::as_raw).collect());
-    Some(Caller { uid, gid, groups, known: user.map(|user| (user.name, user.dir)) })
+    Some(Known { name: user.name, home: user.dir, groups })
+}
+
+#[cfg(target_feature = "crt-static")]
+use user_by_programs as user;
+
+/// The same for a static program, whose libc cannot load this system's user database.
+#[cfg(any(test, target_feature = "crt-static"))]
+fn user_by_programs(uid: u32, gid: u32) -> Option<Known> {
+    let said = |program: &str, args: &[&str]| {
+        let output = std::process::Command::new(program).args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8(output.stdout).ok())?
+    };
+    let entry = said("getent", &["passwd", &uid.to_string()])?;
+    let mut fields = entry.trim_end().split(':');
+    let (name, home) = (fields.next()?.to_owned(), fields.nth(4)?.into());
+    let groups = said("id", &["-G", &name]).map_or(vec![gid], |groups| {
+        groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+    });
+    Some(Known { name, home, groups })
 }
 
 impl Caller {
@@ -126,5 +163,15 @@ mod tests {
         for other in ["root", "root/secret", "root/hard", "moved/link"] {
             assert_eq!(owner(other), 0, "{other}");
         }
+    }
+
+    #[test]
+    fn a_static_program_finds_the_same_users() {
+        for uid in [0, 65534] {
+            let found = user(uid, uid);
+            assert!(found.is_some());
+            assert_eq!(user_by_programs(uid, uid), found);
+        }
+        assert_eq!(user_by_programs(4_000_000_000, 0), None);
     }
 }
