@@ -20,7 +20,7 @@ step "Debian package"
 "$cargo" deb --version >/dev/null 2>&1 || "$cargo" install --locked cargo-deb
 packaging/share.sh "$out/reanimator" "$out/share"
 gzip -9nf "$out"/share/man/man1/*.1
-"$cargo" deb --locked --no-build --no-strip -p reanimator --output "$out"
+"$cargo" deb -q --locked --no-build --no-strip -p reanimator --output "$out"
 packaging/try-deb.sh "$out"/reanimator_*.deb
 
 step "cargo install"

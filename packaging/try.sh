@@ -8,7 +8,7 @@ case $1 in
 *) program=$1 ;;
 esac
 cd "$dir"
-"$program" record -q --engine ptrace -o t.ra -- sh -c 'echo hello >greeting; cat greeting'
+"$program" record -q --engine ptrace -o t.ra -- sh -c 'echo hello >greeting; cat greeting' >/dev/null
 "$program" replay -q --root elsewhere t.ra >/dev/null
 cmp greeting "elsewhere$dir/greeting"
 "$program" convert -q t.ra t.jsonl

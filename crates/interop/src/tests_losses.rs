@@ -66,7 +66,7 @@ fn halves_of_calls_are_missing() {
     incomplete(&format!("{SCRIPT}{exit}"), perf::import, "entry is missing", 0);
     incomplete(&format!("{enter}{SCRIPT}"), perf::import, "returns of calls", 0);
     let unknown = SCRIPT.replace("NR 1 ", "NR 99999 ");
-    incomplete(&unknown, perf::import, "calls number 99999", 0);
+    incomplete(&unknown, perf::import, "calls with number 99999", 0);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn kdump_says_that_events_were_dropped() {
         incomplete(&format!("{log}{dropped}\n{log}"), kdump::import, "dropped events", 0);
     }
     let unknown = log.replace("close", "cap_enter");
-    incomplete(&unknown, kdump::import, "for which Linux has none", 0);
+    incomplete(&unknown, kdump::import, "which Linux does not have", 0);
 }
 
 fn requests(n: u64) -> String {

@@ -30,6 +30,7 @@ mod others;
 mod place;
 mod private;
 mod proof;
+mod readme;
 mod real;
 mod refused;
 mod run;

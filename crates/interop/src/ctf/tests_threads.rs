@@ -105,7 +105,7 @@ fn switches_tell_whose_calls_they_are() {
 fn without_switches_nobody_knows() {
     let (calls, outcome) = converted(&[packet(0, 0, 0, &[enter(10), leave(20)])]);
     assert_eq!(calls, []);
-    incomplete(&outcome, "2 ends of calls of unknown threads");
+    incomplete(&outcome, "2 returns of calls by unknown threads");
 }
 
 /// What ran on a CPU is unknown from a loss to the CPU's next switch; other CPUs go on.
@@ -119,7 +119,7 @@ fn a_loss_makes_its_cpu_unknown() {
     let (calls, outcome) = converted(&[losing.concat(), other]);
     assert_eq!(calls, [(6, true), (7, true), (8, true)]);
     incomplete(&outcome, "5 calls or events are missing");
-    incomplete(&outcome, "2 ends of calls of unknown threads");
+    incomplete(&outcome, "2 returns of calls by unknown threads");
 }
 
 #[test]

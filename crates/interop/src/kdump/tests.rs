@@ -45,7 +45,7 @@ fn a_log_becomes_a_trace() {
     let (outcome, calls, _) = imported(LOG, import);
     assert_eq!(
         outcome.lost.keys().collect::<Vec<_>>(),
-        ["calls of cap_enter, for which Linux has none"]
+        ["calls of cap_enter, which Linux does not have"]
     );
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
     let told: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();

@@ -172,7 +172,7 @@ fn what_is_not_read_is_counted() {
         ("The quick brown fox", "lines that are not calls"),
         ("<... read resumed>\"a\", 1) = 1", "returns of calls without a start"),
         ("nosuchcall(3) = 0", "calls of nosuchcall, which is not in the table of system calls"),
-        ("lseek(3, 0, SEEK_NEW) = 0", "words in arguments of lseek that mean nothing to us"),
+        ("lseek(3, 0, SEEK_NEW) = 0", "unknown words in arguments of lseek"),
         (
             "write(3, \"abc\"..., 30) = 30",
             "ends of strings that strace cut (a larger -s keeps them)",

@@ -35,7 +35,7 @@ impl Unseen {
         }
         if self.polled > 0 {
             reasons.push(format!(
-                "{} io_uring rings took operations without a system call, which are not recorded",
+                "{} rings of io_uring took operations without a call, which are not recorded",
                 self.polled
             ));
         }
@@ -45,7 +45,7 @@ impl Unseen {
                 n => format!(" and {n} more"),
             };
             reasons.push(format!(
-                "changes through shared mappings of files are not recorded: {}{others}",
+                "what was stored through shared mappings of files is not recorded: {}{others}",
                 crate::text::escape(first)
             ));
         }
