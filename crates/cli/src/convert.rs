@@ -83,7 +83,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let from = sniff(&a.from)?;
     let Some(from) = from else {
         let unknown: Result<()> =
-            Err(anyhow::anyhow!("the format of {} is unknown", a.from.display()));
+            Err(anyhow::anyhow!("unknown input format: {}", a.from.display()));
         return unknown.advise(format!("these formats can be read: {READABLE}"));
     };
     let extension = a.to.extension().and_then(OsStr::to_str);

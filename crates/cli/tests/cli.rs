@@ -103,6 +103,41 @@ fn mistakes_end_with_a_line_that_says_what_to_do() {
 }
 
 #[test]
+fn values_that_are_not_taken_are_named_with_what_is() {
+    let dir = empty();
+    std::fs::write(dir.path().join("text"), "no trace\n").expect("a file");
+    std::fs::create_dir(dir.path().join("thing.ra")).expect("an empty directory");
+    let said: Vec<String> = [
+        &["record", "no-such-command"][..],
+        &["record", "./text"],
+        &["record", "--seccomp", "true"],
+        &["record", "-e", "path=x", "true"],
+        &["record", "-e", "status=broken", "true"],
+        &["record", "--engine", "ptrace", "-e", "status=failed", "true"],
+        &["record", "--buffer", "3M", "true"],
+        &["record", "-o", "text", "true"],
+        &["print", "-e", "/((", "thing.ra"],
+        &["print", "-e", "%nope", "thing.ra"],
+        &["replay", "--from", "x"],
+        &["replay", "--map", "a=b"],
+        &["replay", "--pace", "fast"],
+        &["replay", "--write-data", "ones"],
+        &["replay", "--memory", "1K"],
+        &["bench", "--target", "x"],
+        &["convert", "text", "t.ra"],
+        &["convert", "text", "t.xyz"],
+        &["convert", "none", "t.ra"],
+        &["prepare"],
+        &["completions", "tcsh"],
+        &["nope"],
+    ]
+    .iter()
+    .map(|args| format!("$ reanimator {}\n{}\n", args.join(" "), refused(dir.path(), args)))
+    .collect();
+    insta::assert_snapshot!("mistakes", said.join("\n"));
+}
+
+#[test]
 fn every_help_can_be_read() {
     let dir = empty();
     for command in [
