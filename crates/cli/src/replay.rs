@@ -78,8 +78,6 @@ pub struct Args {
     /// What to do when a call has another result
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergence::Warn)]
     pub on_divergence: OnDivergence,
-    #[command(flatten)]
-    pub choice: Choice,
     /// Read the whole trace (up to four million calls) into memory before the first call
     #[arg(long, conflicts_with_all = ["memory", "from"])]
     pub preload: bool,
@@ -107,6 +105,9 @@ pub struct Args {
     /// Print the report as a JSON document
     #[arg(long)]
     pub json: bool,
+    // The last, since its heading holds for all options after it.
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 /// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user namespace, which only a process with one thread can do.
