@@ -4,6 +4,7 @@
 set -eu
 dir=$1
 triple=$(rustc -vV | sed -n 's/^host: //p')
+LIBBPF_SYS_LIBRARY_PATH=$(dirname "$(gcc -print-file-name=libelf.a)") \
 RUSTFLAGS="-C target-feature=+crt-static" CARGO_INCREMENTAL=0 \
     "${CARGO:-cargo}" build --release --locked --target "$triple" --target-dir target/static \
     -p reanimator --bin reanimator --features static
