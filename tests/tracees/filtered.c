@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -82,6 +83,34 @@ static void a_child_that_is_refused(void)
 	expect("child", status, 0);
 }
 
+/* Filters that end the thread or process that makes the call, which is their last. */
+static void *is_killed(void *action)
+{
+	install(SYS_rmdir, *(unsigned *)action, 0);
+	syscall(SYS_rmdir, "kept");
+	return "it went on";
+}
+
+static void the_last_call(void)
+{
+	unsigned thread = SECCOMP_RET_KILL_THREAD, process = SECCOMP_RET_KILL_PROCESS;
+	pthread_t killed;
+	void *wrong = NULL;
+	pthread_create(&killed, NULL, is_killed, &thread);
+	pthread_join(killed, &wrong);
+	if (wrong)
+		puts(wrong);
+	int pid = fork(), status = 0;
+	if (!pid) {
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+		is_killed(&process);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		;
+	expect("a killed child", status & 0x7f, SIGSYS);
+}
+
 /* `filtered`: all ways; `filtered signals`: only those that send SIGSYS. */
 int main(int argc, char **argv)
 {
@@ -119,6 +148,7 @@ int main(int argc, char **argv)
 	if (wrong)
 		puts(wrong);
 	a_child_that_is_refused();
+	the_last_call();
 	close(open("kept", O_RDONLY));
 	close(open("gone", O_RDONLY));
 	close(open("pointer", O_RDONLY));

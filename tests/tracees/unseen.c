@@ -120,6 +120,16 @@ int main(int argc, char **argv)
 	} else if (!strcmp(how, "gone")) {
 		memcpy(map(fd, rw, MAP_SHARED, rw), "after\n", 6);
 		unlink("changed");
+	} else if (!strcmp(how, "joined")) {
+		/* Mapped, and a file without a name open, before anybody watches. */
+		char *p = map(fd, rw, MAP_SHARED, rw);
+		int nameless = open("nameless", O_RDWR | O_CREAT, 0600);
+		must(write(nameless, "no name\n", 8) == 8 && !unlink("nameless"), "nameless");
+		close(open("ready", O_WRONLY | O_CREAT, 0600));
+		while (access("go", F_OK))
+			usleep(20000);
+		memcpy(p, "after\n", 6);
+		must(pread(nameless, text, 7, 0) == 7 && write(nameless, "more", 4) == 4, "nameless");
 	} else
 		return 2;
 	must(pread(fd, text, 7, 0) == 7, "pread");

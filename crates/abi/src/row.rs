@@ -78,6 +78,8 @@ pub enum Effect {
     OpenTree,
     /// The result stands for a new mount that is nowhere yet.
     MakeMount,
+    /// A file system that is about to be made gets a setting: its name is argument 2, its value 3.
+    Configure,
     /// The process enters the namespaces that argument 0 stands for; which in argument 1.
     EnterSpace,
     /// The umask becomes argument 0.

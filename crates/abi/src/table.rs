@@ -403,7 +403,7 @@ static TABLE: &[Row] = &[
     clock(X::settimeofday, &[ins("tv", &TIMEVAL), ins("tz", &TIMEZONE)]),
     mount(
         X::mount,
-        &[text("dev_name"), path("dir_name"), text("type"), fl("flags", &ff::MOUNT), addr("data")],
+        &[text("dev_name"), path("dir_name"), text("type"), fl("flags", &ff::MOUNT), text("data")],
     )
     .does(Effect::Mount)
     .groups(F),
@@ -1891,7 +1891,7 @@ static URING_REGISTER: &[(u64, Shape)] = &[
 ];
 
 const fn config(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Mounts)
+    Shape::new(name, args).skipped(Class::Mounts).does(Effect::Configure)
 }
 const FSCMD: Arg = fl("cmd", &ff::FSCONFIG);
 

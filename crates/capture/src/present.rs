@@ -7,7 +7,7 @@ use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use nix::libc;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
-use trace::record::{Identity, PieceKind, RecordKind};
+use trace::record::{GONE, Identity, MADE_UP, PieceKind, RecordKind};
 use zerocopy::IntoBytes;
 
 /// What `/proc/TID/fdinfo/FD` tells.
@@ -130,6 +130,48 @@ pub(crate) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, ti
     let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
     state(out, time, pid, tid, &command_line, &executable(tid), None);
     descriptors(out, files, time, pid, tid, false);
+    mappings(out, time, pid, tid);
+}
+
+/// Files that the process has mapped so that it can store into them, which no call tells: each a
+/// `Descriptor` record with the number -1.
+fn mappings(out: &mut Out, time: u64, pid: i32, tid: i32) {
+    let maps = std::fs::read(format!("/proc/{tid}/maps")).unwrap_or_default();
+    for line in maps.split(|b| *b == b'\n').filter(|line| is_stored_into(line)) {
+        let Some(range) = line.split(|b| *b == b' ').next().and_then(|r| str::from_utf8(r).ok())
+        else {
+            continue;
+        };
+        let mut path = Vec::new();
+        let mut identity = describe(format_args!("/proc/{tid}/map_files/{range}"), &mut path);
+        if path.is_empty() {
+            // Only root may follow these links: the text tells the name.
+            path = line.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default().trim_ascii().into();
+            if path.ends_with(GONE) {
+                continue;
+            }
+            (identity.mode, identity.created) = (libc::S_IFREG, MADE_UP);
+        }
+        let piece = [identity.as_bytes(), &path].concat();
+        let end = |at| range.split('-').nth(at).and_then(|a| u64::from_str_radix(a, 16).ok());
+        let args = [u64::MAX, 0, 0, end(0).unwrap_or(0), end(1).unwrap_or(0), 0];
+        let pieces = [(0, PieceKind::Identity, &piece[..])];
+        if identity.mode & libc::S_IFMT == libc::S_IFREG {
+            out.event_with(RecordKind::Descriptor, time, pid, tid, args, &pieces);
+        }
+    }
+}
+
+/// Whether a line of `/proc/PID/maps` tells of a shared and writable mapping of a file with a name.
+fn is_stored_into(line: &[u8]) -> bool {
+    const NO_FILES: [&[u8]; 4] = [b"/dev/", b"/memfd:", b"/SYSV", b"/anon_hugepage"];
+    let mut words = line.splitn(6, |b| *b == b' ');
+    let permissions = words.nth(1).unwrap_or_default();
+    let path = words.nth(3).unwrap_or_default().trim_ascii();
+    permissions.get(1) == Some(&b'w')
+        && permissions.get(3) == Some(&b's')
+        && path.first() == Some(&b'/')
+        && !NO_FILES.iter().any(|of| path.starts_with(of))
 }
 
 /// All of them, or only those that the next program will have.
@@ -224,6 +266,22 @@ pub(crate) fn status_number(tid: i32, name: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mappings_that_can_be_stored_into() {
+        for (line, is) in [
+            ("7f5-7f6 rw-s 00000000 fe:00 77    /w/a file", true),
+            ("7f5-7f6 rw-s 00000000 fe:00 77    /w/gone (deleted)", true),
+            ("7f5-7f6 rw-p 00000000 fe:00 77    /w/f", false),
+            ("7f5-7f6 r--s 00000000 fe:00 77    /w/f", false),
+            ("7f5-7f6 rw-s 00000000 00:01 77    /memfd:x (deleted)", false),
+            ("7f5-7f6 rw-s 00000000 00:01 77    /dev/zero (deleted)", false),
+            ("7f5-7f6 rw-p 00000000 00:00 0 ", false),
+            ("", false),
+        ] {
+            assert_eq!(is_stored_into(line.as_bytes()), is, "{line}");
+        }
+    }
 
     #[test]
     fn descriptors_of_one_open_file() {

@@ -158,7 +158,7 @@ pub(crate) fn decide(
 }
 
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
-fn tells_a_path(shape: &Shape) -> bool {
+pub(crate) fn tells_a_path(shape: &Shape) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
     shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
 }

@@ -1,5 +1,6 @@
 //! A thread that issues the calls of a traced thread, one after the other, as that thread: in its working directory, with its umask, as its user.
 
+use crate::decide::tells_a_path;
 use crate::handlers;
 use crate::issue::{Real, Scratch, procfs, raw};
 use crate::job::{Issue, Job, Work};
@@ -11,6 +12,7 @@ use crate::shared::{KEPT, Shared, kind};
 use crate::short::{Come, Short};
 use crate::verify::Difference;
 use crate::{OnDivergence, Pace, Verify};
+use abi::{AT_FDCWD, PathUse};
 use crossbeam_channel::{Receiver, Sender};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +24,10 @@ use trace::world::{Descriptor, Directory, To};
 pub(crate) const OPEN_FLAGS: u32 =
     0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
 const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+
+/// Why a call is not performed whose working directory cannot be reached: elsewhere its names mean
+/// other files.
+const ASTRAY: &str = "no working directory";
 
 /// What came of a call.
 pub(crate) enum Outcome {
@@ -37,6 +43,8 @@ pub(crate) struct Executor {
     /// Where this thread is; `None`: not known.
     pub cwd: Option<Arc<Directory<Real>>>,
     pub umask: u32,
+    /// It could not go where the traced thread was.
+    astray: bool,
     times: Times,
     /// All calls below this number are done.
     waited: u64,
@@ -58,6 +66,19 @@ fn reach(directory: &Directory<Real>) {
             directory.real.set(fd as i32);
         }
     }
+}
+
+/// Whether a call is about its thread's working directory, or names something from there.
+fn starts_here(issue: &Issue) -> bool {
+    let (call, bound) = (&issue.call, &issue.bound);
+    let args = issue.shape.args.iter().enumerate();
+    let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path()?)));
+    let relative = |(i, used): (usize, PathUse)| {
+        bound.through[i].is_none()
+            && used.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)
+            && call.path(i as u8).is_some_and(|path| !path.starts_with(b"/"))
+    };
+    tells_a_path(issue.shape) || paths.any(relative)
 }
 
 /// Opens descriptors whose open was left out.
@@ -115,6 +136,7 @@ impl Executor {
                 scratch,
                 cwd: None,
                 umask: u32::MAX,
+                astray: false,
                 times: Times::default(),
                 waited: 0,
                 held: None,
@@ -243,6 +265,10 @@ impl Executor {
         if let Some(place) = short.place().and_then(Option::take) {
             self.go_to(place.cwd.as_ref(), place.umask);
         }
+        if self.astray && self.held.is_none() && short.starts_here() {
+            shared.refuse(ASTRAY);
+            return None;
+        }
         let come = short.perform(self.real, &mut self.scratch);
         if shared.options.timing {
             self.note_time(short.expected.shape.name);
@@ -281,7 +307,11 @@ impl Executor {
         if self.shared.options.selection.leaves_out() {
             reopen(issue);
         }
-        let outcome = handlers::perform(self, issue);
+        let outcome = if self.astray && starts_here(issue) {
+            Outcome::Skipped(ASTRAY)
+        } else {
+            handlers::perform(self, issue)
+        };
         if procfs::is_lost() {
             let why = "a working directory was closed while a call was made from elsewhere";
             let mut broken = self.shared.broken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -324,13 +354,13 @@ impl Executor {
         }
     }
 
-    /// Goes where the traced thread was.
+    /// Goes where the traced thread was, if that can be reached.
     fn go_to(&mut self, cwd: Option<&Arc<Directory<Real>>>, umask: u32) {
         if let Some(cwd) = cwd
-            && !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd))
+            && (self.astray || !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd)))
         {
             reach(cwd);
-            raw::fchdir(cwd.real.get());
+            self.astray = raw::fchdir(cwd.real.get()) < 0;
             self.cwd = Some(cwd.clone());
         }
         if umask != self.umask {

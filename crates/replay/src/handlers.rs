@@ -76,6 +76,7 @@ fn make(executor: &mut Executor, issue: &mut Issue) -> Outcome {
         | Effect::MoveMount
         | Effect::OpenTree
         | Effect::MakeMount
+        | Effect::Configure
         | Effect::EnterSpace => Outcome::Skipped("mounts"),
         Effect::Pair { .. } => Outcome::Skipped("ipc"),
         Effect::Receive => Outcome::Skipped("network"),

@@ -2,6 +2,7 @@
 //! to do, and what it needs lies in its queue, one call behind the other.
 
 use crate::Verify;
+use crate::decide::tells_a_path;
 use crate::handlers::{close_last, is_open, is_plain, opened};
 use crate::issue::arguments::Refused;
 use crate::issue::scratch::Room;
@@ -116,6 +117,15 @@ impl Short {
     /// Where it is to be performed, if that counts.
     pub fn place(&mut self) -> Option<&mut Option<Place>> {
         self.named.as_mut().map(|named| &mut named.place)
+    }
+
+    /// Whether it is about its thread's working directory, or may name something from there, if it
+    /// takes no descriptor.
+    pub fn starts_here(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| {
+            let mut names = named.strings.split(|b| *b == 0).filter(|name| !name.is_empty());
+            tells_a_path(self.expected.shape) || names.any(|name| !name.starts_with(b"/"))
+        })
     }
 
     /// The recorded data that it holds.

@@ -130,7 +130,7 @@ impl Held {
 
     fn meet(&mut self, event: &Event, paths: &BTreeMap<Key, Vec<u8>>) {
         match event.kind {
-            RecordKind::Descriptor => {
+            RecordKind::Descriptor if !event.is_mapping() => {
                 let Some(((identity, _), path)) =
                     lost(event, 0).and_then(|it| Some((it, paths.get(&key(&it.0))?)))
                 else {

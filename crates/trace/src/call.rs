@@ -216,6 +216,11 @@ impl abi::print::Captured for Call {
 }
 
 impl Event {
+    /// Whether a `Descriptor` event tells of a mapping, which needs no descriptor.
+    pub fn is_mapping(&self) -> bool {
+        self.kind == RecordKind::Descriptor && (self.args[0] as i32) < 0
+    }
+
     /// What the engine found out about `arg`, with its path.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
         identity(&self.pieces, arg)

@@ -33,7 +33,7 @@ use crate::error::Error;
 use crate::record::{PieceKind, RecordKind};
 use crate::storage::Storage;
 use crate::trace::{Trace, guarded};
-use crate::world::{Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
+use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::{HashMap, HashSet};
@@ -360,6 +360,12 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             let cwd = stood(WORKING_DIRECTORY, facts);
             if let (Some(directory), Some(_)) = (world.directory(event.tid), cwd) {
                 directory.real.set(cwd);
+            }
+        }
+        RecordKind::Descriptor if event.is_mapping() => {
+            let node = event.identity(0).and_then(|(file, path)| facts.stood(path, &file));
+            if let Some(node) = node {
+                facts.names.node_mut(node).uncertain = Some(BY_STORES);
             }
         }
         RecordKind::Descriptor => {

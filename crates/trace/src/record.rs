@@ -22,6 +22,8 @@ pub enum RecordKind {
     /// A signal was delivered: args = signal, `si_code`, sender pid.
     Signal = 5,
     /// A descriptor that was open when recording began: args = descriptor, `FD_CLOEXEC`, open file key (equal for descriptors that share an offset). Piece: Identity.
+    /// With -1 as descriptor: a file that was mapped shared and writable then: args = -1, 0, 0,
+    /// first address, end.
     Descriptor = 6,
     /// What a process was when recording began: args = umask, uid, gid, euid, egid, 1 if fsuid is not root. Pieces: Identity with argument
     /// `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, StrVec (argument 0: the command line; 1: supplementary groups in decimal), String (the executable).

@@ -11,6 +11,7 @@
 //! gaps or nonsense gives arguments that mean nothing (`None`).
 
 mod bound;
+mod closing;
 mod effects;
 mod enter;
 mod event;
@@ -39,11 +40,12 @@ pub use timeline::{Moment, Timeline};
 pub use unseen::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 use ahash::HashMap;
+use closing::Closings;
 use links::Links;
 use passed::Sent;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-use table::{Closing, Fs, Table};
+use table::{Fs, Table};
 use threads::Threads;
 
 /// Who a process is: what its files' permissions are checked against.
@@ -78,8 +80,7 @@ pub struct World<T = ()> {
     spaces: HashMap<u32, Arc<Space>>,
     /// Trees that are mounted nowhere, by the open file that stands for each.
     trees: HashMap<u64, Vec<spaces::Mount>>,
-    /// Descriptors that a call still under way is closing.
-    closing: Vec<Closing<T>>,
+    closing: Closings<T>,
     /// Open files that were there at the start, by the engine's key.
     present: HashMap<u64, Arc<OpenFile>>,
     inodes: HashMap<(u64, u64), Weak<Inode>>,
@@ -115,7 +116,7 @@ impl<T: Default> World<T> {
             groups: HashMap::default(),
             spaces: HashMap::from_iter([(0, Arc::default())]),
             trees: HashMap::default(),
-            closing: Vec::new(),
+            closing: Closings::default(),
             sent: VecDeque::new(),
             present: HashMap::default(),
             inodes: HashMap::default(),
@@ -142,7 +143,7 @@ impl<T: Default> World<T> {
 
     /// Whether the close of `fd` that thread `tid` has under way has found it open.
     pub fn closes(&self, tid: u32, fd: i32) -> bool {
-        self.closing.iter().any(|c| c.tid == tid && c.fd == fd && c.descriptor.is_some())
+        self.closing.has_found(tid, fd)
     }
 
     /// Who thread `tid` acts as, if the trace says so.

@@ -56,7 +56,6 @@ const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
     ),
     ("clone", "child_tidptr", "the child's memory"),
     ("modify_ldt", "ptr", "depends on func"),
-    ("mount", "data", "depends on the file system's type"),
     ("reboot", "arg", "depends on cmd"),
     ("syslog", "buf", "the kernel's log"),
     ("quotactl", "addr", "by variants"),

@@ -23,7 +23,11 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
                 .identity(0)
                 .map(|(_, path)| String::from_utf8_lossy(path).into_owned())
                 .unwrap_or_default();
-            format!("+++ descriptor {a} was open: {path} +++")
+            if event.is_mapping() {
+                format!("+++ was mapped shared and writable: {path} +++")
+            } else {
+                format!("+++ descriptor {a} was open: {path} +++")
+            }
         }
         RecordKind::State if verbose => {
             let dir = event

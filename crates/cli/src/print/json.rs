@@ -65,6 +65,7 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
         RecordKind::Exec => "exec",
         RecordKind::Exit => "exit",
         RecordKind::Signal => "signal",
+        RecordKind::Descriptor if event.is_mapping() => "mapping",
         RecordKind::Descriptor => "descriptor",
         RecordKind::State => "state",
         RecordKind::Gap => "gap",
@@ -81,6 +82,9 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
         RecordKind::Exit => json!({"status": a, "last": b == 1, "text": events::ending(a)}),
         RecordKind::Signal => {
             json!({"signal": events::signal_name(a), "code": b as i32, "sender": c})
+        }
+        RecordKind::Descriptor if event.is_mapping() => {
+            json!({"start": event.args[3], "end": event.args[4], "file": path(0)})
         }
         RecordKind::Descriptor => json!({"fd": a, "cloexec": b & 1 == 1, "file": path(0)}),
         RecordKind::State => {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A mounted file system, unmounted when the test ends.
-struct Mounted(PathBuf);
+pub struct Mounted(pub PathBuf);
 
 impl Mounted {
     /// Makes a file system in an image in `place`, and mounts it.
-    fn image(place: &Place, name: &str) -> Self {
+    pub fn image(place: &Place, name: &str) -> Self {
         let (image, on) = (place.path(&format!("{name}.image")), place.directory(name));
         fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
         run(Command::new(format!("/sbin/mkfs.{name}")).arg("-q").arg(&image)).ok("mkfs");

@@ -35,11 +35,12 @@ fn answers_are_not_effects() {
             .map(|row| {
                 let path = row["args"].as_object().unwrap().values().find_map(|a| a.as_str());
                 let call = row["call"].as_str().unwrap();
-                let path = path.filter(|_| call != "ftruncate");
+                // Of a thread that is gone the memory may be gone, too.
+                let path = path.filter(|_| call != "ftruncate" && call != "rmdir");
                 (call, path, row["result"].as_i64(), row["error"].as_str())
             })
             .collect();
-        let wanted: [Told<'_>; 7] = [
+        let wanted: [Told<'_>; 9] = [
             ("mkdir", Some("brokered"), None, None),
             ("unlink", Some("kept"), None, None),
             ("ftruncate", None, Some(0), None),
@@ -47,9 +48,11 @@ fn answers_are_not_effects() {
             ("link", Some("second"), Some(-38), Some("ENOSYS")),
             ("symlink", Some("pointer"), Some(0), None),
             ("unlink", Some("kept"), None, None),
+            ("rmdir", None, None, None),
+            ("rmdir", None, None, None),
         ];
         assert_eq!(told, wanted);
         let skipped = &proved.report["skipped_by"];
-        assert_eq!(number(skipped, "answered by a seccomp filter"), 7, "{skipped}");
+        assert_eq!(number(skipped, "answered by a seccomp filter"), 9, "{skipped}");
     }
 }

@@ -1,7 +1,7 @@
 //! Resource limits and signal dispositions that the recorder was started with: they bind it as they
 //! bind any program, they never kill it, and the program that it starts has its own.
 
-use crate::place::Place;
+use crate::place::{Place, REANIMATOR, Who};
 use crate::run::{Ran, run};
 use std::ffi::OsStr;
 use std::process::Command;
@@ -118,4 +118,31 @@ fn other_limits() {
             }
         }
     });
+}
+
+/// A program that is set-user-ID runs without its privileges while anybody but root records it.
+#[test]
+fn set_user_id_programs_have_no_privileges() {
+    let place = Place::of(Who::Ordinary);
+    assert!(nix::unistd::geteuid().is_root(), "this test makes a set-user-ID program of root's");
+    let program = place.path("id");
+    std::fs::copy("/usr/bin/id", &program).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
+        .unwrap();
+    let argv = [program.as_os_str(), OsStr::new("-u")];
+    assert_eq!(run(&mut place.command(argv)).ok("bare").stdout, "0\n");
+    let trace = place.trace("t");
+    assert_eq!(run(&mut place.record(&trace, &[], argv)).ok("record").stdout, "65534\n");
+}
+
+/// In a pid namespace of its own the recorder takes ptrace.
+#[test]
+fn a_pid_namespace_of_its_own() {
+    let place = Place::new();
+    let trace = place.trace("t");
+    let apart = ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc", REANIMATOR, "record", "-o"];
+    run(place.command(apart).arg(&trace).args(["--", "/bin/true"])).ok("record");
+    let info = place.info(&trace);
+    assert_eq!(info["engine"], "ptrace");
+    assert_eq!(info["verdict"], "complete");
 }

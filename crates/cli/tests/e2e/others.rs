@@ -1,6 +1,7 @@
 //! What a program uses and did not make: files that others change while it is recorded, files that
 //! had lost their names before; and files that are mostly holes, or lie very deep.
 
+use crate::filesystems::Mounted;
 use crate::place::{Place, Watch, number};
 use crate::run::{finish, run, start, wait_for};
 use crate::tracee::repository;
@@ -96,6 +97,68 @@ fn what_others_do_in(place: &Place) {
     let report = same_tree(place, &trace, &["overlap", "resource", "strict", "thread"]);
     assert_eq!(number(&report, "others.failed"), 0, "{report:#}");
     assert!(number(&report, "others.files") >= 9, "{report:#}");
+}
+
+/// ext4 gives the inode number of a removed file to the next one. Found under a name that no call
+/// had looked for, it is no second link to the first file.
+#[test]
+fn a_number_that_is_given_again() {
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        for finds in ["cat g", "ls -l g", "[ -s g ]; cat g", "cat d/g"] {
+            let place = Place::watched_by(watch);
+            let on = Mounted::image(&place, "ext4");
+            let path = |name: &str| on.0.join(name);
+            fs::write(path("f"), "first\n").unwrap();
+            fs::create_dir(path("d")).unwrap();
+            let trace = place.trace("t");
+            let script = format!(
+                "cd \"$0\"; cat f >f1; : >ready; until [ -e go ]; do sleep 0.02; done
+                {finds} >g1; cat f >f2 2>&1; ls >l1"
+            );
+            let argv = ["sh", "-c", &script, on.0.to_str().unwrap()];
+            let recorder = start(&mut place.record(&trace, &[], argv));
+            wait_for("the program to have looked", || path("ready").exists());
+            let number = fs::metadata(path("f")).unwrap().ino();
+            fs::remove_file(path("f")).unwrap();
+            let again = path(if finds.ends_with("d/g") { "d/g" } else { "g" });
+            let tries = (0..1000).map(|i| path(&format!("x{i}"))).find(|x| {
+                fs::write(x, "another one\n").unwrap();
+                fs::metadata(x).unwrap().ino() == number
+            });
+            fs::rename(tries.expect("ext4 gives the number again"), again).unwrap();
+            fs::write(path("go"), "").unwrap();
+            finish(recorder, "the recorder").ok("record");
+            let (ran, report) = place.replay(&trace, &place.path("root"));
+            assert_eq!(ran.code, Some(0), "{finds}: {report:#}");
+            let told = report["others"]["lines"].to_string();
+            assert!(told.contains("/f: removed") && told.contains("/g: made"), "{finds}: {told}");
+        }
+    }
+}
+
+/// Where others are not looked for: a name that a listing had, and that others removed later, is not
+/// compared. The program did not remove it.
+#[test]
+fn a_name_that_was_only_listed_and_is_gone() {
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let work = place.work();
+        fs::create_dir(work.join("d")).unwrap();
+        fs::write(work.join("d/x"), "x").unwrap();
+        run(&mut place.command(["mkfifo", "pipe"])).ok("mkfifo");
+        let trace = place.trace("t");
+        let script = "ls d >l; : >ready; read x <pipe; echo $x >end";
+        let options = ["-e", "!getpid"];
+        let recorder = start(&mut place.record(&trace, &options, ["sh", "-c", script]));
+        wait_for("the listing", || work.join("ready").exists());
+        fs::remove_file(work.join("d/x")).unwrap();
+        fs::write(work.join("pipe"), "on\n").unwrap();
+        finish(recorder, "the recorder").ok("record");
+        let (ran, report) = place.replay(&trace, &place.path("root"));
+        assert_eq!(ran.code, Some(0), "{report:#}");
+        let partly = report["state"]["excluded_lines"].to_string();
+        assert!(partly.contains("work/d/x: it was only seen in a listing"), "{report:#}");
+    }
 }
 
 /// Processes that meet on the same names and sizes, all of them recorded: nobody else did it.

@@ -48,6 +48,31 @@ fn file_systems_of_the_program_are_left_alone() {
     assert!(skipped > 8, "{}", proved.report);
 }
 
+/// What an overlay of the program puts into its upper directory no call did: that directory is left
+/// alone from then on, by every process, whichever way the overlay was made.
+#[test]
+fn what_an_overlay_writes_is_left_alone() {
+    let script = "mkdir low up wk m; echo low >low/a; echo both >low/b; echo was >up/was
+        mount -t overlay none -o lowerdir=low,upperdir=up,workdir=wk m
+        echo changed >>m/a; echo new >m/c; rm m/b; cat m/a >out; ls m >ls; cat up/a >upper
+        umount m; cat up/c >after; ls up >>after; mv up/c up/d; echo more >>up/d; cat low/a";
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let argv = ["/usr/bin/unshare", "-m", "/bin/dash", "-euc", script];
+        run(&mut place.record(&trace, &[], argv)).ok("record");
+        let report = same_again(&place, &trace, &place.directory("root"));
+        let skipped = report["skipped_by"]["mounted by the program"].as_u64().unwrap_or(0);
+        assert!(skipped > 8, "{report:#}");
+        let again = place.path("root").join(place.work().strip_prefix("/").unwrap());
+        for name in ["low/a", "up/was", "out", "ls", "upper", "after"] {
+            let left = |top: &std::path::Path| std::fs::read(top.join(name)).unwrap();
+            assert_eq!(left(&again), left(&place.work()), "{name}");
+        }
+        assert!(!again.join("up/a").exists() && !again.join("up/d").exists(), "{report:#}");
+    }
+}
+
 #[test]
 fn nothing_leads_out_of_a_changed_root() {
     let proved = Program::new([tracee("roots").to_str().unwrap()]).proved();

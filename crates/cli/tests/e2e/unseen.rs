@@ -1,9 +1,10 @@
 //! What changes files and is no system call of theirs: said, and never taken for complete.
 
-use crate::place::{Place, number};
+use crate::place::{Place, has_begun, number};
 use crate::proof::same_again;
-use crate::run::run;
+use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
+use std::fs;
 
 /// Records the small program `how`; what the verdict says is missing.
 fn told(place: &Place, how: &str) -> (String, Vec<String>) {
@@ -31,7 +32,8 @@ fn files_that_change_without_a_call() {
         ] {
             let (verdict, reasons) = told(&place, how);
             assert_eq!(verdict, "incomplete", "{how}");
-            assert!(matches!(&*reasons, [one] if one.contains(word)), "{how}: {reasons:?}");
+            let told = |one: &str| one.contains(word) && one.contains("/work/changed");
+            assert!(matches!(&*reasons, [one] if told(one)), "{how}: {reasons:?}");
             let root = place.directory(&format!("root-{how}"));
             let report = same_again(&place, &place.trace(how), &root);
             let partly = report["state"]["excluded_lines"].to_string();
@@ -48,5 +50,29 @@ fn what_only_could_change_files() {
         for how in ["probe", "private", "unmapped", "gone"] {
             assert_eq!(told(&place, how), ("complete".to_owned(), vec![]), "{how}");
         }
+    });
+}
+
+/// What a process had mapped when it was joined is said like what it maps later; a file without a
+/// name that it had open is there again.
+#[test]
+fn files_mapped_before_a_process_is_joined() {
+    Place::each(|place| {
+        let work = place.work();
+        let program = start(&mut place.command([tracee("unseen").to_str().unwrap(), "joined"]));
+        wait_for("the program to have mapped its file", || work.join("ready").exists());
+        let trace = place.trace("t");
+        let recorder = start(&mut place.attach(&trace, program.id()));
+        wait_for("the recorder", || has_begun(&trace));
+        fs::write(work.join("go"), "").unwrap();
+        finish(program, "the program").ok("unseen joined");
+        finish(recorder, "the recorder").ok("record -p");
+        let info = place.info(&trace);
+        let reasons = info["reasons"].to_string();
+        assert!(reasons.contains("through shared mappings of files is not recorded"), "{info:#}");
+        assert!(reasons.contains("/work/changed"), "{info:#}");
+        let report = same_again(&place, &trace, &place.directory("root"));
+        let partly = report["state"]["excluded_lines"].to_string();
+        assert!(partly.contains("/work/changed: "), "{report:#}");
     });
 }

@@ -45,7 +45,7 @@ impl Names {
                     self.directory(directory);
                 }
             }
-            RecordKind::Descriptor => {
+            RecordKind::Descriptor if !event.is_mapping() => {
                 if let Some(d) = world.descriptor(event.tid, event.args[0] as i32) {
                     self.opened(d);
                 }

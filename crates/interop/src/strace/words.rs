@@ -98,9 +98,10 @@ fn signal_set(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().try_fold(0, |set, word| {
         let number = match word {
             "RTMIN" => 32,
-            word => signal(&format!("SIG{word}"))?,
+            // With `-X raw`.
+            word => word.parse().ok().or_else(|| signal(&format!("SIG{word}")))?,
         };
-        Some(set | 1 << (number - 1))
+        Some(set | 1u64.checked_shl(u32::try_from(number).ok()?.checked_sub(1)?)?)
     })
 }
 
@@ -151,6 +152,10 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
             minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32,
         );
     }
+    let priority = word.strip_prefix("IOPRIO_PRIO_VALUE(").and_then(|w| w.strip_suffix(')'));
+    if let Some((class, level)) = priority.and_then(|inside| inside.split_once(',')) {
+        return Some(number(class, None)? << 13 | number(level, None)?);
+    }
     let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
     let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
     // Operations of futex(2) that their process keeps to itself.
@@ -160,8 +165,16 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
         names.iter().find(|(_, name)| *name == operation).map(|(v, _)| v | FUTEX_PRIVATE)
     };
     let known = known.or_else(private).or_else(|| of(abi::flags::file::STATX_MASK.bits));
-    known.or_else(|| MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v))
+    let words = || MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v);
+    known.or_else(words).or_else(|| NAMES.get(word).copied())
 }
+
+/// The numbers of names of which the table knows nothing.
+static NAMES: LazyLock<HashMap<&str, u64>> = LazyLock::new(|| {
+    let lines = include_str!("names.txt").lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.flat_map(str::split_ascii_whitespace).filter_map(|pair| pair.split_once('='));
+    pairs.filter_map(|(name, value)| Some((name, plain(value)?))).collect()
+});
 
 /// The error of this name.
 pub(crate) fn errno(name: &str) -> Option<i64> {

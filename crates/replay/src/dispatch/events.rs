@@ -22,7 +22,7 @@ impl Dispatcher<'_> {
                     self.pool.opened(&cwd.real, fd);
                 }
             }
-            RecordKind::Descriptor => {
+            RecordKind::Descriptor if !event.is_mapping() => {
                 self.catch_up()?;
                 self.present(event);
             }

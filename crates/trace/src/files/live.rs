@@ -20,6 +20,8 @@ pub trait Look {
     fn older(&mut self, path: &[u8]) -> Option<Seen>;
     /// Whether two names are links to one file.
     fn same(&mut self, a: &[u8], b: &[u8]) -> bool;
+    /// Device and inode of what stands there, whenever it came there.
+    fn id(&mut self, path: &[u8]) -> Option<(u64, u64)>;
     /// The names in a directory, as far as they can be read.
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>>;
 }
@@ -36,6 +38,9 @@ impl Look for Blind {
     }
     fn same(&mut self, _: &[u8], _: &[u8]) -> bool {
         false
+    }
+    fn id(&mut self, _: &[u8]) -> Option<(u64, u64)> {
+        None
     }
     fn list(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
         Vec::new()
@@ -92,6 +97,9 @@ impl Look for Here {
         let several = |f: &Found| f.seen.links > Some(1) && f.seen.kind != FileType::Directory;
         let Some(id) = self.find(a).filter(several).and_then(|f| f.seen.id) else { return false };
         self.find(b).is_some_and(|f| f.seen.id == Some(id))
+    }
+    fn id(&mut self, path: &[u8]) -> Option<(u64, u64)> {
+        self.find(path)?.seen.id
     }
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>> {
         let listing = open(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(Dir::new);

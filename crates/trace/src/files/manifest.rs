@@ -9,7 +9,7 @@ use super::row::{Content, FileType, Final, Known, Row, State, Unnamed};
 use super::scan::{compared_xattr, digest};
 use super::snapshot::Writer;
 use ahash::{HashMap, HashSet};
-use late::changed_late;
+use late::{ONLY_LISTED, changed_late, only_listed};
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fgetxattr, flistxattr};
 use std::collections::BTreeMap;
@@ -96,7 +96,12 @@ pub fn build(
         None => 0,
     };
 
-    let late = if watched { changed_late(names, &paths, &mut lasts, &now) } else { Vec::new() };
+    let late = if watched {
+        changed_late(names, &paths, &mut lasts, &now)
+    } else {
+        only_listed(names, &paths, &mut lasts, &now);
+        Vec::new()
+    };
 
     let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
     let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
@@ -127,8 +132,8 @@ pub fn build(
         let current = now.get(&path).copied();
         let last = match last {
             Err(reason) => {
-                manifest.unreadable +=
-                    u64::from(look && manifest.late.binary_search(&path).is_err());
+                let known = reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
+                manifest.unreadable += u64::from(look && !known);
                 Final::Unknown(reason)
             }
             Ok(_)

@@ -109,6 +109,8 @@ pub struct Node {
     pub followed: bool,
     /// Its type is that of the name itself: no link stands there.
     pub confirmed: bool,
+    /// An open showed its name to be its path: no link of any directory led there.
+    pub straight: bool,
     /// Nothing that this name stands for is a directory, if it is no link.
     pub leaf: bool,
     /// link(2) was refused to it: most likely a directory.
@@ -181,6 +183,7 @@ impl Node {
             stood: Vec::new(),
             followed: false,
             confirmed: false,
+            straight: false,
             leaf: false,
             unlinkable: false,
             inhabited: None,

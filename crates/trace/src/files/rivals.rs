@@ -32,20 +32,24 @@ pub struct Rivals {
     /// When the last of those returned that are not kept.
     forgotten: u64,
     /// Calls under way that close descriptors.
-    closing: Vec<Closing>,
+    closing: HashMap<usize, Closing>,
+    /// How many of these close what.
+    closed: HashMap<Closing, usize>,
+    /// How many calls that change files and are under way may lose a descriptor to which of these.
+    exposed: HashMap<Closing, usize>,
 }
 
-/// A call under way that closes a descriptor.
+/// What a call under way closes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Closing {
-    number: usize,
     pid: u32,
-    /// Which; `None`: several.
+    /// Which descriptor; `None`: several.
     fd: Option<u64>,
 }
 
 impl Closing {
     /// The call, if it closes what its process has open.
-    fn of(number: usize, call: &Call) -> Option<Self> {
+    fn of(call: &Call) -> Option<Self> {
         let fd = match call.shape()?.effect {
             Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
                 Some(call.args[usize::from(fd)])
@@ -53,15 +57,26 @@ impl Closing {
             Effect::CloseRange => None,
             _ => return None,
         };
-        Some(Self { number, pid: call.pid, fd })
+        Some(Self { pid: call.pid, fd })
     }
 
-    /// Whether it may take a descriptor from a call of which the kernel did not tell what file it
-    /// was about.
-    fn takes_from(&self, call: &Call, shape: &Shape) -> bool {
-        self.pid == call.pid
-            && call.seen.mode == 0
-            && arguments(shape.uses.fds).any(|i| self.fd.is_none_or(|fd| fd == call.args[i]))
+    /// What may take a descriptor from a call of which the kernel did not tell what file it was
+    /// about.
+    fn that_take_from(call: &Call, shape: &Shape) -> impl Iterator<Item = Self> {
+        let (pid, args) = (call.pid, call.args);
+        let fds = arguments(shape.uses.fds).filter(move |_| call.seen.mode == 0);
+        let several = arguments(shape.uses.fds).next().filter(|_| call.seen.mode == 0);
+        let which = fds.map(move |i| Some(args[i])).chain(several.map(|_| None));
+        which.map(move |fd| Self { pid, fd })
+    }
+}
+
+/// One more, or one less, of a kind.
+fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
+    let n = of.entry(what).or_default();
+    *n = if more { *n + 1 } else { n.saturating_sub(1) };
+    if *n == 0 {
+        of.remove(&what);
     }
 }
 
@@ -70,26 +85,36 @@ impl Rivals {
     pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
         let Some(shape) = call.shape().filter(|shape| changes(call, shape)) else { return };
         let files = std::array::from_fn(|i| bound.fds[i].as_ref().map(|d| d.file.id));
+        for closing in Closing::that_take_from(call, shape) {
+            count(&mut self.exposed, closing, true);
+        }
         self.open.insert(number, Rival { call: call.clone(), shape, files });
     }
 
     /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
     /// the number may have meant another file by then, and nobody knows which one was changed.
     pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
-        if let Some(closing) = Closing::of(number, call) {
-            let lost = self.open.values().any(|r| closing.takes_from(&r.call, r.shape));
-            self.closing.push(closing);
+        if let Some(closing) = Closing::of(call) {
+            let lost = self.exposed.contains_key(&closing);
+            count(&mut self.closed, closing, true);
+            self.closing.insert(number, closing);
             return lost;
         }
-        call.shape()
-            .filter(|shape| changes(call, shape))
-            .is_some_and(|shape| self.closing.iter().any(|closing| closing.takes_from(call, shape)))
+        call.shape().filter(|shape| changes(call, shape)).is_some_and(|shape| {
+            Closing::that_take_from(call, shape).any(|closing| self.closed.contains_key(&closing))
+        })
     }
 
     /// A call is over; what it does is compared with the others.
     pub fn leave(&mut self, number: usize) -> Option<Rival> {
-        self.closing.retain(|closing| closing.number != number);
-        self.open.remove(&number)
+        if let Some(closing) = self.closing.remove(&number) {
+            count(&mut self.closed, closing, false);
+        }
+        let rival = self.open.remove(&number)?;
+        for closing in Closing::that_take_from(&rival.call, rival.shape) {
+            count(&mut self.exposed, closing, false);
+        }
+        Some(rival)
     }
 
     /// It has been dealt with. `alone`: no other call is under way.

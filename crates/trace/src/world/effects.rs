@@ -6,7 +6,7 @@ use super::enter::position;
 use super::event::CLONE_FILES;
 use super::file::{Descriptor, Inode};
 use super::mounting::ReadLink;
-use super::table::{Closing, Slot};
+use super::table::Slot;
 use crate::call::{Call, total};
 use crate::record::{Identity, PieceKind};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
@@ -31,19 +31,11 @@ impl<T: Default> World<T> {
         let Some(shape) = call.shape().filter(|_| call.made()) else { return };
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
-            if let Some(at) = self.closing.iter().position(|c| c.tid == call.tid && c.fd == number)
-            {
-                let Closing { table, descriptor, .. } = self.closing.swap_remove(at);
+            if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
                 // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
                 let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
                 let found = descriptor.or_else(|| call.succeeded().then(there)?);
-                let taken = || {
-                    self.closing
-                        .iter_mut()
-                        .find(|c| c.table == table && c.fd == number && c.descriptor.is_some())?
-                        .descriptor
-                        .take()
-                };
+                let taken = || self.closing.take(table, number);
                 let found = found.or_else(|| call.succeeded().then(taken)?);
                 if bound.fds[fd as usize].is_none() {
                     bound.fds[fd as usize].clone_from(&found);
@@ -151,6 +143,7 @@ impl<T: Default> World<T> {
             | Effect::Unmount
             | Effect::PivotRoot
             | Effect::MoveMount
+            | Effect::Configure
             | Effect::EnterSpace => self.remount(call, shape, bound, links),
             Effect::None
             | Effect::Sync
@@ -248,14 +241,7 @@ impl<T: Default> World<T> {
             .and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec }))
             .map(|s| s.descriptor);
         // What it took the place of may have been closed before, by a call that is still under way.
-        match self
-            .closing
-            .iter_mut()
-            .find(|c| c.table == table && c.fd == fd && c.descriptor.is_none())
-        {
-            Some(closing) => closing.descriptor = old,
-            None => bound.closed.extend(old),
-        }
+        bound.closed.extend(old.and_then(|old| self.closing.give(table, fd, old)));
     }
 
     fn duplicate(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, old: u8, new: i32) {
@@ -338,7 +324,6 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// Descriptors that came by message: nobody knows what they are, but their numbers are taken.
     /// Moves the offsets and sizes of the files that data moved in.
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {

@@ -5,7 +5,6 @@ use super::bound::Bound;
 use super::file::Descriptor;
 use super::magic::{To, Way};
 use super::path::join;
-use super::table::Closing;
 use crate::call::Call;
 use crate::record::PieceKind;
 use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
@@ -36,12 +35,7 @@ impl<T: Default> World<T> {
                     .get_mut(&thread.table)
                     .and_then(|t| t.slots.remove(&number))
                     .map(|s| s.descriptor);
-                self.closing.push(Closing {
-                    tid: call.tid,
-                    table: thread.table,
-                    fd: number,
-                    descriptor: found,
-                });
+                self.closing.begin(call.tid, thread.table, number, found);
             }
         }
         bound
@@ -162,11 +156,7 @@ impl<T: Default> World<T> {
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing
-            .iter()
-            .rev()
-            .filter(|c| c.table == table && c.fd == number)
-            .find_map(|c| c.descriptor.clone())
+        self.closing.found(table, number)
     }
 }
 

@@ -188,6 +188,9 @@ impl<T: Default> World<T> {
     fn present(&mut self, event: &Event) {
         self.know(event.pid, event.tid);
         let [fd, cloexec, key, ..] = event.args;
+        if event.is_mapping() {
+            return;
+        }
         let file = match self.present.get(&key) {
             Some(file) => file.clone(),
             None => {
@@ -241,7 +244,7 @@ impl<T: Default> World<T> {
 
     fn end(&mut self, tid: u32) -> Vec<Arc<Descriptor<T>>> {
         let Some(thread) = self.threads.remove(&tid) else { return Vec::new() };
-        self.closing.retain(|c| c.tid != tid);
+        self.closing.forget(tid);
         if let Some(fs) = self.groups.get_mut(&thread.fs) {
             fs.users -= 1;
             if fs.users == 0 {

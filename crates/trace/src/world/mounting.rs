@@ -20,6 +20,9 @@ const MNT_DETACH: u64 = 2;
 const OPEN_TREE_CLONE: u64 = 1;
 const AT_RECURSIVE: u64 = 0x8000;
 
+/// The settings of an overlay that name the directories which it writes to.
+const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];
+
 /// Where a link leads that stands under a path; `None`: it is none, or nobody knows.
 pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
@@ -161,6 +164,14 @@ impl<T: Default> World<T> {
                 self.detached(bound, tree.unwrap_or_else(unknown));
             }
             Effect::MakeMount => self.detached(bound, unknown()),
+            Effect::Configure => {
+                let value = call.string(3).or_else(|| call.path(3));
+                if let Some((name, value)) = call.string(2).zip(value)
+                    && WRITTEN.contains(&name)
+                {
+                    self.write_to(call, value, links);
+                }
+            }
             Effect::EnterSpace => self.enter_space(call, bound),
             _ => {}
         }
@@ -178,6 +189,13 @@ impl<T: Default> World<T> {
             return;
         }
         let Some(to) = self.led(call, bound, 1, links) else { return };
+        if flags & (MS_BIND | MS_MOVE) == 0 && call.string(2) == Some(b"overlay") {
+            for (name, value) in call.string(4).into_iter().flat_map(settings) {
+                if WRITTEN.contains(&&name[..]) {
+                    self.write_to(call, &value, links);
+                }
+            }
+        }
         let source = if flags & (MS_BIND | MS_MOVE) != 0 {
             call.string(0).and_then(|name| self.leads(call, None, name, links))
         } else {
@@ -191,6 +209,20 @@ impl<T: Default> World<T> {
                 space.mount(&to, tree);
             }
             None => space.mount(&to, unknown()),
+        }
+    }
+
+    /// An overlay writes to this directory: from now on it holds what no call put there, and in every
+    /// namespace it stands for nothing that is known.
+    fn write_to(&mut self, call: &Call, directory: &[u8], links: ReadLink<'_>) {
+        let Some(view) = self.leads(call, None, directory, links) else { return };
+        let (place, elsewhere) = self.place_of(call.tid, &view);
+        if elsewhere {
+            return;
+        }
+        for space in self.spaces.values_mut().map(Arc::make_mut) {
+            let view = space.view_of(&place);
+            space.mount(&view, unknown());
         }
     }
 
@@ -296,7 +328,43 @@ impl<T: Default> World<T> {
     }
 }
 
+/// The settings of a mount, `name=value` with commas between, in which a backslash takes the meaning
+/// from what follows it.
+fn settings(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (mut all, mut one, mut taken) = (Vec::new(), Vec::new(), false);
+    for &b in text.iter().chain(b",") {
+        match b {
+            b',' if !taken => {
+                let setting: Vec<u8> = std::mem::take(&mut one);
+                let at = setting.iter().position(|b| *b == b'=');
+                all.extend(at.map(|at| (setting[..at].to_vec(), setting[at + 1..].to_vec())));
+            }
+            b'\\' if !taken => {
+                taken = true;
+                continue;
+            }
+            b => one.push(b),
+        }
+        taken = false;
+    }
+    all
+}
+
 /// A tree that stands for nothing.
 fn unknown() -> Vec<Mount> {
     vec![Mount { point: Vec::new(), source: None }]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn settings_of_a_mount() {
+        let read = |text: &str| {
+            let pairs = super::settings(text.as_bytes()).into_iter();
+            pairs.map(|(n, v)| [n, v].map(|b| String::from_utf8(b).unwrap()).join("=")).collect()
+        };
+        let of: Vec<String> = read("lowerdir=a:b,upperdir=/x\\,y\\\\z,index,workdir=w");
+        assert_eq!(of, ["lowerdir=a:b", "upperdir=/x,y\\z", "workdir=w"]);
+        assert_eq!(read(""), Vec::<String>::new());
+    }
 }

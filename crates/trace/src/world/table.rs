@@ -37,11 +37,3 @@ pub(super) struct Fs<T> {
     pub umask: u32,
     pub users: usize,
 }
-
-/// A descriptor that a call still under way is closing. `None`: the number was free when the call began, and it will have closed what a call that overlaps it puts there.
-pub(super) struct Closing<T> {
-    pub tid: u32,
-    pub table: u32,
-    pub fd: i32,
-    pub descriptor: Option<Arc<Descriptor<T>>>,
-}

@@ -134,7 +134,13 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	return 0;
 }
 
-enum { SECCOMP_FILTER = 2, SIGSYS_BIT = 1 << (31 - 1) };
+/* SECCOMP_MODE_DEAD: a filter has said that the thread is to end. */
+enum { SECCOMP_FILTER = 2, SECCOMP_DEAD = 3, SIGSYS_BIT = 1 << (31 - 1) };
+
+static __always_inline bool condemned(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->seccomp.mode) && task->seccomp.mode == SECCOMP_DEAD;
+}
 
 /*
  * A thread leaves the kernel without a call having begun, although we watch it for longer: a filter
@@ -144,13 +150,42 @@ enum { SECCOMP_FILTER = 2, SIGSYS_BIT = 1 << (31 - 1) };
 static __always_inline bool answered(struct task_struct *task, bool known)
 {
 	return known && bpf_core_field_exists(task->seccomp.mode) &&
-	       task->seccomp.mode == SECCOMP_FILTER;
+	       task->seccomp.mode >= SECCOMP_FILTER;
 }
 
 /* SECCOMP_RET_TRAP puts the number back where a result stands, and sends the thread SIGSYS. */
 static __always_inline bool trapped(struct task_struct *task, struct pt_regs *regs, long ret)
 {
 	return ret == (long)regs->orig_ax && task->pending.signal.sig[0] & SIGSYS_BIT;
+}
+
+/* A call that we have not seen begin. */
+static __always_inline void unseen(struct thread *t, struct task_struct *task,
+				   struct pt_regs *regs, u64 now)
+{
+	bool compat = is_compat(task);
+	t->entered = now;
+	registers(regs, compat, t->args);
+	t->nr = regs->orig_ax;
+	t->tid = task->pid;
+	t->flags = compat ? COMPAT : 0;
+	t->retry = 0;
+	t->spoiled = 0;
+	t->seen = (struct seen){};
+	t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
+}
+
+/* A call that was not made: nothing has changed since, what it was given is there still. */
+static __always_inline void not_made(struct scratch *s, struct task_struct *task, struct thread *t,
+				     const struct plan *p, u64 now, long ret)
+{
+	if (p->fd < 6)
+		see(task, (s32)t->args[p->fd], &t->seen);
+	head(s, task, t);
+	s->head.left = now;
+	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
+	again(s, p, (1u << (p->count[ENTRY] & 31)) - 1);
+	call(s);
 }
 
 SEC("tp_btf/sys_exit")
@@ -171,19 +206,13 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		/* We have not seen it begin. */
 		if (leaving)
 			return 0;
-		bool compat = is_compat(task);
-		t->entered = left;
-		registers(regs, compat, t->args);
-		t->nr = regs->orig_ax;
-		t->tid = task->pid;
-		t->flags = answered(task, known) ? NOT_MADE : NO_ENTRY;
-		if (t->flags == NOT_MADE && trapped(task, regs, ret))
-			t->flags |= NO_EXIT;
-		t->flags |= compat ? COMPAT : 0;
-		t->retry = 0;
-		t->spoiled = 0;
-		t->seen = (struct seen){};
-		t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
+		unseen(t, task, regs, left);
+		if (!answered(task, known))
+			t->flags |= NO_ENTRY;
+		else
+			t->flags |= trapped(task, regs, ret) ? NOT_MADE | NO_EXIT : NOT_MADE;
+		if (condemned(task))
+			t->phase = SKIPPED;
 	}
 	u32 outcome = t->flags & NO_EXIT ? UNFINISHED : ret < 0 && ret >= -4095 ? FAILED : SUCCEEDED;
 	if (!t->plan || !(outcomes & outcome))
@@ -194,20 +223,14 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	if (!p || !s)
 		return 0;
 	if (t->flags & NOT_MADE) {
-		/* Nothing has changed since: what it was given is there still. */
-		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
-		if (p->fd < 6)
-			see(task, (s32)t->args[p->fd], &t->seen);
+		not_made(s, task, t, p, left, ret);
+		return 0;
 	}
 	head(s, task, t);
 	s->head.left = left;
-	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
+	s->head.ret = ret;
 	if (t->retry)
 		again(s, p, t->retry);
-	if (t->flags & NOT_MADE) {
-		call(s);
-		return 0;
-	}
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)

@@ -136,6 +136,23 @@ static __always_inline bool replaced(struct task_struct *task)
 	return BPF_CORE_READ(task, signal, group_exec_task);
 }
 
+/*
+ * A call that a filter answered with SECCOMP_RET_KILL_THREAD: the thread ends at once, and nothing
+ * is told of the call. Where the kernel lets memory go before it tells of a thread's end, what the
+ * arguments point to is unreadable.
+ */
+static __always_inline void last_call(struct task_struct *task, struct thread *t, struct scratch *s)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	u64 now = bpf_ktime_get_ns();
+	unseen(t, task, regs, now);
+	t->flags |= NOT_MADE | NO_EXIT;
+	u32 at = t->plan;
+	struct plan *p = at ? bpf_map_lookup_elem(&plans, &at) : 0;
+	if (p)
+		not_made(s, task, t, p, now, 0);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_end, struct task_struct *task)
 {
@@ -151,6 +168,8 @@ int BPF_PROG(on_end, struct task_struct *task)
 		s->phase = ENTRY;
 		call(s);
 	}
+	if (t->phase == OUT && t->known && !t->launching && outcomes & UNFINISHED && condemned(task))
+		last_call(task, t, s);
 	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	/* A leader that was replaced has not ended: its number goes on. */
 	if (!t->launching && (task->pid != task->tgid || last || !replaced(task))) {

@@ -28,7 +28,7 @@ impl Facts {
                 if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen)
                 {
                     seen.kind = FileType::Regular;
-                    match place.slot {
+                    let node = match place.slot {
                         // An open that overlapped this one and returned before it has found the file already.
                         Slot::Node(node)
                             if seen.id.is_some() && self.names.node(node).id == seen.id =>
@@ -37,17 +37,18 @@ impl Facts {
                             node
                         }
                         _ => self.names.create(place, &seen),
-                    }
+                    };
+                    self.names.node_mut(node).straight |= self.is_straight(call, node);
+                    node
                 } else {
                     let mut found = seen.clone();
                     if flags & O_TRUNC != 0 {
                         found.attributes.size = None;
                     }
                     let node = self.names.present(place, &found);
-                    let straight = call.identity(RESULT).is_some_and(|(_, real)| {
-                        self.names.path(node).is_some_and(|path| path == real)
-                    });
+                    let straight = self.is_straight(call, node);
                     let this = self.names.node_mut(node);
+                    this.straight |= straight;
                     this.followed |= flags & O_NOFOLLOW == 0;
                     this.confirmed |= straight && this.kind != FileType::Unknown;
                     if flags & O_TRUNC != 0
@@ -79,6 +80,12 @@ impl Facts {
         if let Some(file) = &scene.opened {
             self.leads(file, node);
         }
+    }
+
+    /// Whether the kernel showed the name of a file as the path that was opened.
+    fn is_straight(&self, call: &Call, node: NodeId) -> bool {
+        let real = call.identity(RESULT).map(|(_, real)| real);
+        real.is_some_and(|real| self.names.path(node).is_some_and(|path| path == real))
     }
 
     /// Whether an open with `O_CREAT` made the file.

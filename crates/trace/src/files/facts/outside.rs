@@ -74,15 +74,19 @@ impl Facts {
                         place.slot = Slot::Node(node);
                     }
                 }
+                (None, Slot::Unknown | Slot::Node(_)) if self.finds(call, &l.used) => {
+                    let new = match self.given_again(call, shape, l.follow, place) {
+                        Some(node) => Some(node),
+                        None => self.replaced(call, shape, scene, &l.used, place),
+                    };
+                    if let Some(new) = new {
+                        place.slot = Slot::Node(new);
+                    }
+                }
                 (Some(EEXIST), Slot::Absent | Slot::Unknown)
                     if alone && self.was_missing(place) =>
                 {
                     self.appeared(call, shape, scene, place, Done::Made);
-                }
-                (None, Slot::Node(node)) if matches!(l.used.role, Role::Open(_)) => {
-                    if let Some(new) = self.replaced(call, shape, scene, &l.used, place, node) {
-                        place.slot = Slot::Node(new);
-                    }
                 }
                 (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
                     let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
@@ -182,7 +186,7 @@ impl Facts {
         // It has another name that we know of: somebody linked it, or the name leads there by
         // another way; unless its number was given to a new file when the other one was removed.
         let known = seen.id.and_then(|id| self.names.named(id));
-        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other)) {
+        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other, false)) {
             return None;
         }
         // Nothing tells what it is: another way to this directory may have led to its making.
@@ -203,8 +207,15 @@ impl Facts {
     }
 
     /// Whether the inode number of a file that is found belonged to one that others removed, which
-    /// is told then.
-    fn was_recycled(&mut self, call: &Call, place: &Place, seen: &Seen, other: NodeId) -> bool {
+    /// is told then. `proven`: both names are those of the files themselves.
+    fn was_recycled(
+        &mut self,
+        call: &Call,
+        place: &Place,
+        seen: &Seen,
+        other: NodeId,
+        proven: bool,
+    ) -> bool {
         let node = self.names.node(other);
         let [(dir, name)] = &node.names[..] else { return false };
         let (dir, name) = (*dir, name.clone());
@@ -212,7 +223,7 @@ impl Facts {
         let doubtful = self.names.doubtful.contains(&(dir, name.clone()));
         let one = seen.links == Some(1) && node.kind == FileType::Regular;
         if !one
-            || !(differs || dir == place.dir && name != place.name)
+            || !(proven || differs || dir == place.dir && name != place.name)
             || doubtful
             || self.outside.rivals.of_name(call, &name)
         {
@@ -236,6 +247,61 @@ impl Facts {
         self.tell(change(call, path, Done::Made), Some(node));
     }
 
+    /// A name of which no call had looked at the file leads to one with a number that belonged to
+    /// another file, under another name. If it has one link, the other file is gone: others removed
+    /// it, and its number was given again. Nothing else is told than what the names themselves
+    /// prove: a symbolic link to the other file, and a directory that is reached in two ways, show
+    /// the same number.
+    fn given_again(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        follow: bool,
+        place: &Place,
+    ) -> Option<NodeId> {
+        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let seen = match &opened {
+            Some((identity, _)) => seen_of(identity),
+            None => stat_result(call, shape)?,
+        };
+        let other = self.names.named(seen.id?)?;
+        let listed = match place.slot {
+            Slot::Node(node) if node == other || self.names.node(node).id.is_some() => return None,
+            slot => matches!(slot, Slot::Node(_)),
+        };
+        if seen.links != Some(1) {
+            return None;
+        }
+        let path = self.names.path_in(place.dir, &place.name)?;
+        // No link of any directory led there.
+        let straight = match &opened {
+            Some((_, real)) => *real == path,
+            None => self.names.is_the_file(&path, &seen),
+        };
+        if !straight && (follow || opened.is_some()) {
+            return None;
+        }
+        let node = self.names.node(other);
+        let proven = node.confirmed || !node.initial;
+        // While the program has the other file open, its number is not free: it was renamed.
+        let held = |(file, n): &(Weak<OpenFile>, NodeId)| *n == other && file.strong_count() > 0;
+        if !proven
+            || !self.names.is_apart(other, place.dir, straight)
+            || self.open.values().any(held)
+            || self.outside.rivals.of_name(call, &place.name)
+            || !self.was_recycled(call, place, &seen, other, true)
+        {
+            return None;
+        }
+        // What was only listed takes the number.
+        if listed {
+            return None;
+        }
+        let node = self.names.appear(place, &seen);
+        self.tell(change(call, path, Done::Made), Some(node));
+        Some(node)
+    }
+
     /// Another file than the one that stood there was opened under its name.
     fn replaced(
         &mut self,
@@ -244,14 +310,10 @@ impl Facts {
         scene: &Scene,
         used: &PathUse,
         place: &Place,
-        node: NodeId,
     ) -> Option<NodeId> {
+        let (Role::Open(_), Slot::Node(node)) = (used.role, place.slot) else { return None };
         let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
         let told = told(&identity)?;
-        // It may have made the file itself.
-        if !self.finds(call, used) {
-            return None;
-        }
         let this = self.names.node(node);
         let was = this.told?;
         let kind = FileType::of_mode(identity.mode);

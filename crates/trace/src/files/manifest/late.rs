@@ -2,6 +2,27 @@
 
 use super::*;
 
+/// Why a name is not compared that is there for the calls, and nowhere else.
+pub(super) const ONLY_LISTED: &str = "it was only seen in a listing, and is gone";
+
+/// Names that are gone although no call removed them, where not everything that the program did is
+/// in the trace: those that were only listed are not compared. Others remove such names often
+/// (`/tmp`).
+pub(super) fn only_listed(
+    names: &Names,
+    paths: &[Vec<u8>],
+    lasts: &mut [Result<Option<Live>, String>],
+    now: &BTreeMap<Vec<u8>, NodeId>,
+) {
+    for (path, last) in paths.iter().zip(lasts) {
+        let Some(node) = now.get(path).map(|id| names.node(*id)) else { continue };
+        let listed = node.confirmed && node.id.is_none() && node.told.is_none() && !node.opened;
+        if listed && !node.is_virtual && !node.made_up && matches!(last, Ok(None)) {
+            *last = Err(ONLY_LISTED.to_owned());
+        }
+    }
+}
+
 /// Names that somebody who was not recorded changed after the last call that looked at them: their
 /// final state is not what the calls lead to, and is not compared.
 pub(super) fn changed_late(
@@ -37,11 +58,11 @@ pub(super) fn changed_late(
                 if node.presumed {
                     continue;
                 }
-                // A name that was only listed is there for the calls, and not compared either.
-                *last = Err(format!("{CHANGED}: it is gone"));
                 if !certain {
+                    *last = Err(ONLY_LISTED.to_owned());
                     continue;
                 }
+                *last = Err(format!("{CHANGED}: it is gone"));
             }
             (Ok(Some(_)), None) => *last = Err(format!("{CHANGED}: it is there")),
             (Ok(Some(live)), Some(node)) if live.state.kind == FileType::Regular => {

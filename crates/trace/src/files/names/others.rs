@@ -24,6 +24,30 @@ impl Names {
         self.node(id).id.is_none_or(|key| self.by_id.get(&key) == Some(&id))
     }
 
+    /// Whether the file that a call saw behind `path` stands there itself, by what stands there on
+    /// the live file system now: a link does not have its number.
+    pub fn is_the_file(&mut self, path: &[u8], seen: &Seen) -> bool {
+        seen.id.is_some() && self.live.id(path) == seen.id
+    }
+
+    /// Whether a file is known to stand where no file of the directory `dir` stands under another
+    /// name, if it has one link only: in the same directory, or, where no link led to either
+    /// (`straight`), below the same mount point.
+    pub fn is_apart(&self, file: NodeId, dir: NodeId, straight: bool) -> bool {
+        let node = self.node(file);
+        let one = node.names.first().is_some_and(|(of, _)| *of == dir);
+        one || straight && node.straight && self.mount(file) == self.mount(dir)
+    }
+
+    /// The mount point below which a file stands.
+    fn mount(&self, file: NodeId) -> Option<&[u8]> {
+        let path = self.path(file)?;
+        let above =
+            |end: usize| self.mounts.get_key_value(&path[..end]).map(|(point, _)| &point[..]);
+        let ends = (1..=path.len()).rev().filter(|&end| path.get(end).is_none_or(|b| *b == b'/'));
+        ends.filter_map(above).next()
+    }
+
     /// A number that no file has.
     pub fn number(&mut self) -> NodeId {
         self.new_node(Node::new(FileType::Unknown, false))

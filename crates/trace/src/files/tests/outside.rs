@@ -122,27 +122,66 @@ fn names_that_come_and_go() {
     assert_eq!(origins.len(), 2, "{origins:?}");
 }
 
+/// A call like stat(2) about a file with the device and inode of [`open`]'s.
+fn looks(how: &str, name: &str, size: u64, ret: i64) -> Call {
+    let mut bytes = vec![0u8; 144];
+    for (at, value) in [(0, 1), (8, 7), (16, 1), (48, size)] {
+        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
+    let mut stat = call(how, [1, 1, 0, 0, 0, 0], ret, &[(0, name)]);
+    if ret == 0 {
+        stat.pieces.push(piece(1, PieceKind::Bytes, &bytes));
+    }
+    stat
+}
+
 /// A file that others removed, and whose number another file got that is found first.
 #[test]
 fn a_number_that_is_given_again() {
-    let stat = |name: &str, size: u64, ret: i64| {
-        let mut bytes = vec![0u8; 144];
-        for (at, value) in [(0, 1), (8, 7), (16, 1), (48, size)] {
-            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
-        bytes[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
-        let mut stat = call("stat", [1, 1, 0, 0, 0, 0], ret, &[(0, name)]);
-        if ret == 0 {
-            stat.pieces.push(piece(1, PieceKind::Bytes, &bytes));
-        }
-        stat
-    };
+    let stat = |name: &str, size: u64, ret: i64| looks("stat", name, size, ret);
     let again = |size| vec![sized(3, 6), stat("g", 0, -2), stat("g", size, 0), access(-2)];
     assert_eq!(changes(again(0)), ["removed /w/f 3", "made /w/g 3"]);
     assert_eq!(changes(again(6)), ["removed /w/f 3", "made /w/g 3"]);
     // Another way to the same file.
     let other = |size| vec![sized(3, 6), stat("d/f", 0, -2), stat("d/f", size, 0)];
     assert_eq!(changes(other(6)), Vec::<String>::new());
+}
+
+/// The same for a name that no call had looked for.
+#[test]
+fn a_number_that_is_given_to_a_name_not_seen_before() {
+    let none = Vec::<String>::new();
+    let opened = |fd, name: &str, real: &str| {
+        let mut other = sized(fd, 6);
+        let last = other.pieces.len() - 1;
+        let identity = other.pieces[last].bytes.slice_with_length(0, size_of::<Identity>());
+        let bytes = [identity.as_slice(), real.as_bytes()].concat();
+        other.pieces[last] = piece(RESULT, PieceKind::Identity, &bytes);
+        other.pieces[0] = piece(1, PieceKind::String, name.as_bytes());
+        other
+    };
+    let close = || call("close", [3, 0, 0, 0, 0, 0], 0, &[]);
+    let first = || [sized(3, 6), pread(3, 6), close()].to_vec();
+    let after = |calls: Vec<Call>| changes(first().into_iter().chain(calls).collect());
+    // By the name that the kernel shows of what was opened, or by a look at the name itself.
+    let told = ["removed /w/f 4", "made /w/g 4"];
+    assert_eq!(after(vec![opened(4, "g", "/w/g"), access(-2)]), told);
+    assert_eq!(after(vec![looks("lstat", "g", 6, 0), access(-2)]), told);
+    assert_eq!(
+        after(vec![opened(4, "d/g", "/w/d/g"), access(-2)]),
+        ["removed /w/f 4", "made /w/d/g 4"]
+    );
+    let (_, origins) =
+        others(first().into_iter().chain([opened(4, "g", "/w/g"), pread(4, 6)]).collect(), true);
+    assert_eq!(origins.len(), 2, "{origins:?}");
+    // What only leads to the same file.
+    assert_eq!(after(vec![opened(4, "l", "/w/f")]), none);
+    assert_eq!(after(vec![looks("stat", "l", 6, 0)]), none);
+    assert_eq!(after(vec![looks("lstat", "d/f", 6, 0)]), none);
+    // While the program has it open its number is not free: others gave it another name.
+    let held = vec![sized(3, 6), opened(4, "g", "/w/g"), access(-2)];
+    assert_eq!(changes(held), ["removed /w/f 3"]);
 }
 
 #[test]

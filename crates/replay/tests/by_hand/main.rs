@@ -1,164 +1,13 @@
 //! Replays of traces made by hand, as root in a root of their own.
 
-use abi::plan::RESULT;
-use arrow::buffer::Buffer;
-use reanimator_replay::source::{Cause, Reading};
-use reanimator_replay::{Error, Options, Quiet, Report, Root, Source, replay_source};
-use std::os::fd::BorrowedFd;
-use std::path::Path;
+mod reasons;
+mod script;
+
+use reanimator_replay::Error;
+use script::{Script, can, file_of, piece};
 use std::time::Duration;
-use trace::files::{Origin, Row};
+use trace::RecordKind;
 use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PieceKind};
-use trace::world::Mounts;
-use trace::{Call, Event, Identity, Item, Piece, RecordKind};
-use zerocopy::IntoBytes;
-
-struct Made(Vec<Item>);
-
-impl Source for Made {
-    fn items(&self) -> Result<Reading<'_, Item>, Cause> {
-        Ok(Box::new(self.0.iter().cloned().map(Ok)))
-    }
-    fn rows(&self) -> Result<Vec<Row>, Cause> {
-        Ok(Vec::new())
-    }
-    fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
-        Ok(Box::new(std::iter::empty()))
-    }
-    fn mounts(&self) -> Mounts {
-        Mounts::new([(&b"/"[..], "ext4"), (&b"/proc"[..], "proc")])
-    }
-    fn directory(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-}
-
-fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
-    Piece {
-        arg,
-        kind,
-        flags,
-        len: bytes.len() as u64,
-        wanted: bytes.len() as u64,
-        bytes: Buffer::from(bytes),
-    }
-}
-
-fn file(path: &str, ino: u64) -> Piece {
-    file_of(path, ino, 0)
-}
-
-fn file_of(path: &str, ino: u64, size: u64) -> Piece {
-    let identity = Identity { dev: 1, ino, size, mode: 0o100_644, links: 1, ..Identity::default() };
-    let mut bytes = identity.as_bytes().to_vec();
-    bytes.extend_from_slice(path.as_bytes());
-    piece(RESULT, PieceKind::Identity, AT_EXIT, &bytes)
-}
-
-/// A recording under construction: a call follows the other unless it is said to overlap.
-#[derive(Default)]
-struct Script {
-    items: Vec<Item>,
-    time: u64,
-}
-
-impl Script {
-    fn call(
-        &mut self,
-        tid: u32,
-        name: &str,
-        args: &[u64],
-        ret: i64,
-        pieces: Vec<Piece>,
-    ) -> &mut Call {
-        let mut six = [0; 6];
-        six[..args.len()].copy_from_slice(args);
-        self.time += 10;
-        let row = abi::by_name(name).expect("a call of the table");
-        let (seq, entered) = (self.items.len() as u64, self.time);
-        let call = Call {
-            seq,
-            entered,
-            left: Some(entered + 5),
-            pid: tid,
-            tid,
-            nr: row.number,
-            flags: 0,
-            args: six,
-            ret,
-            seen: Default::default(),
-            pieces,
-        };
-        self.items.push(Item::Call(call));
-        match self.items.last_mut() {
-            Some(Item::Call(call)) => call,
-            _ => unreachable!("just pushed"),
-        }
-    }
-    fn event(&mut self, tid: u32, kind: RecordKind, args: &[u64]) {
-        let mut six = [0; 6];
-        six[..args.len()].copy_from_slice(args);
-        self.time += 10;
-        self.items.push(Item::Event(Event {
-            time: self.time,
-            kind,
-            pid: tid,
-            tid,
-            args: six,
-            pieces: Vec::new(),
-        }));
-    }
-    fn open(&mut self, tid: u32, path: &str, flags: u64, fd: i64, ino: u64) -> &mut Call {
-        let text = piece(1, PieceKind::String, 0, path.as_bytes());
-        self.call(
-            tid,
-            "openat",
-            &[-100i64 as u64, 4096, flags, 0o644],
-            fd,
-            vec![text, file(path, ino)],
-        )
-    }
-    fn write(&mut self, tid: u32, fd: u64, bytes: &[u8]) -> &mut Call {
-        self.call(
-            tid,
-            "write",
-            &[fd, 4096, bytes.len() as u64],
-            bytes.len() as i64,
-            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
-        )
-    }
-    fn read(&mut self, tid: u32, fd: u64, count: u64, bytes: &[u8]) -> &mut Call {
-        self.call(
-            tid,
-            "read",
-            &[fd, 4096, count],
-            bytes.len() as i64,
-            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
-        )
-    }
-    fn run_in(self, root: &Path, patience: Duration) -> Result<Report, Error> {
-        replay_source(
-            &Made(self.items),
-            &Options { patience, ..Options::new(Root::open(root).expect("the root is there")) },
-            &Quiet,
-        )
-    }
-    fn run(self) -> (tempfile::TempDir, Report) {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        let report = self.run_in(root.path(), Duration::from_secs(60)).expect("replayed");
-        (root, report)
-    }
-}
-
-fn can() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        eprintln!(
-            "NOT RUN: replays by hand need root (a test process has threads, which rules a user namespace out)"
-        );
-    }
-    root
-}
 
 const RDWR_CREATE: u64 = 0o102;
 
@@ -402,25 +251,6 @@ fn calls_that_never_returned_are_counted() {
     (lost.left, lost.flags) = (None, NO_EXIT);
     let (_root, report) = s.run();
     assert_eq!((report.calls, report.skipped_by.get("never returned")), (1, Some(&1)));
-}
-
-/// What a call changed that nobody performs is not called equal without a word.
-#[test]
-fn a_file_changed_by_what_is_not_performed_is_told() {
-    if !can() {
-        return;
-    }
-    let mut s = Script::default();
-    let name = piece(1, PieceKind::String, 0, b"/changed");
-    let attributes = piece(2, PieceKind::Bytes, 0, &[0; 24]);
-    s.call(1, "file_setattr", &[-100i64 as u64, 4096, 8192, 24, 0], 0, vec![name, attributes]);
-    let (_root, report) = s.run();
-    assert_eq!((report.issued, report.state.excluded), (0, 1), "{report:#?}");
-    assert!(
-        report.state.excluded_lines[0]
-            .starts_with("/changed: file_setattr of call 0 was not performed"),
-        "{report:#?}"
-    );
 }
 
 /// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
