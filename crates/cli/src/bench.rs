@@ -1,19 +1,29 @@
 //! `reanimator bench`: one's own workload on several file systems or disks, in turn, side by side.
 
+mod canvas;
 mod plot;
 mod run;
-mod table;
+mod spread;
+pub mod table;
 
 use crate::args::TraceArg;
-use crate::failure::Advise;
+use crate::colour::Colours;
+use crate::failure::{self, Advise};
+use crate::outcome::Outcome;
 use crate::replay::choices::{Order, Verify};
 use crate::talk::Talk;
 use crate::{reading, stdout};
 use ::replay::Pace;
 use anyhow::{Context, Result, bail};
+use plot::{Plot, Theme};
 use run::Run;
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use trace::Trace;
 
 /// Replay a trace on several targets and compare their speed
 ///
@@ -56,9 +66,12 @@ pub struct Args {
     /// Run without Landlock: as for `replay`
     #[arg(long)]
     pub trust: bool,
-    /// Draw the distributions of the calls' times into this SVG file
-    #[arg(long, value_name = "FILE")]
+    /// Draw a plot of elapsed times and the calls' times: FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
+    /// Colours of the plot
+    #[arg(long, value_enum, value_name = "THEME", default_value_t = Theme::Light)]
+    pub plot_theme: Theme,
     /// Print all figures as a JSON document
     #[arg(long)]
     pub json: bool,
@@ -89,65 +102,184 @@ fn name(choice: &impl clap::ValueEnum) -> String {
 pub struct Measured<'a> {
     pub target: &'a Target,
     pub runs: Vec<Run>,
+    /// Why it has no times: a call failed otherwise than recorded, or replay could not be done.
+    pub failed: Option<String>,
+}
+
+/// All that was measured.
+pub struct Bench<'a> {
+    /// The trace's name,
+    pub trace: String,
+    /// the host that it was recorded on, by which engine, and how long that took.
+    pub host: String,
+    pub engine: String,
+    pub recorded_s: f64,
+    /// On each target.
+    pub repeats: usize,
+    /// Results were compared.
+    pub compared: bool,
+    pub measured: Vec<Measured<'a>>,
+}
+
+impl Bench<'_> {
+    /// The targets that have times.
+    fn timed(&self) -> Vec<&Measured<'_>> {
+        self.measured.iter().filter(|m| m.failed.is_none() && !m.runs.is_empty()).collect()
+    }
 }
 
 /// `reanimator bench`.
-pub fn run(a: &Args, talk: &Talk) -> Result<crate::outcome::Outcome> {
+pub fn run(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
-    for (i, target) in a.targets.iter().enumerate() {
-        if a.targets[..i].iter().any(|t| t.name == target.name) {
-            bail!("two targets are called {}", target.name);
-        }
-        if !target.dir.is_dir() {
-            let missing: Result<()> =
-                Err(anyhow::anyhow!("{} is not a directory", target.dir.display()));
-            missing.advise("make it, or mount the file system that is to be measured there")?;
-        }
+    check(a)?;
+    let plot = a.plot.as_deref().map(|file| Plot::new(file, a.plot_theme)).transpose()?;
+    let (about, summary) = (trace.about(), trace.summary());
+    let span = summary.first.zip(summary.last).map_or(0, |(a, b)| b.saturating_sub(a));
+    let file = trace.path().file_name().unwrap_or(trace.path().as_os_str());
+    let measured = a.targets.iter();
+    let mut bench = Bench {
+        trace: file.to_string_lossy().into_owned(),
+        host: about.host.clone(),
+        engine: about.engine.clone(),
+        recorded_s: span as f64 / 1e9,
+        repeats: a.repeat as usize,
+        compared: a.verify != Verify::None,
+        measured: measured
+            .map(|t| Measured { target: t, runs: Vec::new(), failed: None })
+            .collect(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, stop.clone()).context("cannot catch signals")?;
     }
-    let mut measured: Vec<Measured<'_>> =
-        a.targets.iter().map(|target| Measured { target, runs: Vec::new() }).collect();
-    let progress = talk.progress("measuring");
-    let all = u64::from(a.repeat) * measured.len() as u64;
-    for round in 0..a.repeat as usize {
-        // Nobody always comes first.
-        for turn in 0..measured.len() {
-            let place = (round + turn) % measured.len();
-            let of = &mut measured[place];
-            of.runs.push(
-                run::once(a, trace.path(), of.target)
-                    .with_context(|| format!("replaying on {}", of.target.name))?,
-            );
-            progress.at((round * a.targets.len() + turn + 1) as u64, all);
-        }
-    }
-    drop(progress);
-    if let Some(file) = &a.plot {
-        plot::draw(file, &measured).with_context(|| format!("cannot draw {}", file.display()))?;
+    let (done, trouble) = measure(a, talk, &trace, &mut bench.measured, &stop);
+
+    let all = a.repeat as usize * a.targets.len();
+    if stop.load(Relaxed) && done == 0 {
+        bail!("the benchmark was interrupted before the first of {all} replays was done");
     }
     if a.json {
-        let targets: Vec<_> =
-            measured.iter().map(|m| json!({"name": m.target.name, "dir": m.target.dir, "elapsed_s": m.elapsed(), "runs": m.reports()})).collect();
-        stdout::json(
-            &json!({"trace": trace.path(), "repeat": a.repeat, "cold": a.cold, "order": name(&a.order), "pace": a.pace.to_string(), "targets": targets}),
-        )?;
+        stdout::json(&document(a, &trace, &bench))?;
     } else {
-        stdout::text(&table::of(&measured, a.verify != Verify::None))?;
+        stdout::text(&table::of(&bench, Colours::of(&std::io::stdout())))?;
     }
-    if let Some(file) = &a.plot {
-        talk.say(format_args!("the distributions are in {}", file.display()));
+    if stop.load(Relaxed) {
+        bail!("the benchmark was interrupted after {done} of {all} replays");
     }
-    Ok(crate::outcome::Outcome::Status(i32::from(
-        measured.iter().any(|m| m.runs.iter().any(|r| r.different)),
-    )))
+    if let Some(plot) = plot {
+        if bench.timed().is_empty() {
+            bail!("no plot is drawn, as no target has times");
+        }
+        plot.draw(&bench)?;
+        talk.say(format_args!("the plot is in {}", plot.path().display()));
+    }
+    if let Some(trouble) = trouble {
+        bail!("{trouble}");
+    }
+    let is_different =
+        |m: &Measured<'_>| m.failed.is_some() || m.runs.iter().any(|run| run.different);
+    Ok(Outcome::Status(i32::from(bench.measured.iter().any(is_different))))
+}
+
+/// Replays on each target in turn. How often, and on which target it could not be done.
+fn measure(
+    a: &Args,
+    talk: &Talk,
+    trace: &Trace,
+    measured: &mut [Measured<'_>],
+    stop: &AtomicBool,
+) -> (usize, Option<String>) {
+    let (targets, calls) = (measured.len(), trace.summary().calls);
+    let all = calls * u64::from(a.repeat) * targets as u64;
+    let progress = talk.progress("measuring");
+    let (mut turns, mut done, mut trouble) = (0, 0, None);
+    for round in 0..a.repeat as usize {
+        // No target is always the first.
+        for turn in 0..targets {
+            let of = &mut measured[(round + turn) % targets];
+            let before = calls * turns;
+            turns += 1;
+            if stop.load(Relaxed) || of.failed.is_some() {
+                continue;
+            }
+            let mut hear = |phase: &str, done: u64, of_all: u64| {
+                let (name, round) = (&of.target.name, round + 1);
+                let done = match phase {
+                    "replaying" => done.min(of_all),
+                    "comparing" => calls,
+                    _ => 0,
+                };
+                progress.at(before + done, all);
+                progress.detail(format_args!("{phase} on {name}, {round} of {}", a.repeat));
+            };
+            match run::once(a, trace.path(), of.target, stop, &mut hear) {
+                _ if stop.load(Relaxed) => {}
+                Ok(run) => {
+                    of.failed.clone_from(&run.failed);
+                    of.runs.push(run);
+                    done += 1;
+                }
+                Err(error) => {
+                    let why = failure::text(&error);
+                    trouble.get_or_insert(format!("replaying on {}: {why}", of.target.name));
+                    of.failed = Some(why);
+                }
+            }
+        }
+    }
+    (done, trouble)
+}
+
+/// What would otherwise be found out when much is measured already.
+fn check(a: &Args) -> Result<()> {
+    for (i, target) in a.targets.iter().enumerate() {
+        if a.targets[..i].iter().any(|t| t.name == target.name) {
+            bail!("two targets have the name {}", target.name);
+        }
+        let made = run::directory(target);
+        std::fs::create_dir(&made)
+            .and_then(|()| std::fs::remove_dir(&made))
+            .with_context(|| format!("cannot make a directory in {}", target.dir.display()))
+            .advise("--target names a directory that exists and that you may write to")?;
+    }
+    if a.cold {
+        let written = std::fs::OpenOptions::new().write(true).open(run::DROP_CACHES);
+        written
+            .with_context(|| format!("--cold cannot write {}", run::DROP_CACHES))
+            .advise("only root can drop the page cache: run it with sudo, or without --cold")?;
+    }
+    Ok(())
+}
+
+fn document(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
+    let target = |m: &Measured<'_>| {
+        let elapsed = (m.failed.is_none() && !m.runs.is_empty()).then(|| m.elapsed());
+        json!({
+            "name": m.target.name,
+            "dir": m.target.dir,
+            "elapsed_s": elapsed,
+            "failed": m.failed,
+            "runs": m.runs.iter().map(|run| &run.report).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "trace": trace.path(),
+        "host": bench.host,
+        "engine": bench.engine,
+        "recorded_s": bench.recorded_s,
+        "repeat": a.repeat,
+        "cold": a.cold,
+        "order": name(&a.order),
+        "pace": a.pace.to_string(),
+        "quantiles": &::replay::latency::QUANTILES[..],
+        "targets": bench.measured.iter().map(target).collect::<Vec<_>>(),
+    })
 }
 
 impl Measured<'_> {
     /// Median of the replays' times, seconds.
     pub fn elapsed(&self) -> f64 {
         median(self.runs.iter().map(|r| r.elapsed_s))
-    }
-    fn reports(&self) -> Vec<&serde_json::Value> {
-        self.runs.iter().map(|r| &r.report).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod probes;
 
+use crate::colour::{Colours, Tone};
 use crate::outcome::Outcome;
 use crate::stdout;
 use anyhow::{Result, bail};
@@ -39,7 +40,7 @@ pub fn run(a: &Args) -> Result<()> {
         let checks: Vec<_> = findings.iter().map(|f| json!({"check": f.check, "found": f.found.word(), "says": f.says, "mend": f.mend})).collect();
         stdout::json(&json!({"works": broken == 0, "checks": checks}))?;
     } else {
-        stdout::text(&table(&findings)?)?;
+        stdout::text(&table(&findings, Colours::of(&std::io::stdout()))?)?;
     }
     if broken > 0 {
         bail!("{broken} of {} checks failed, and recording or replaying will too", findings.len());
@@ -52,11 +53,17 @@ pub fn probe(a: &ProbeArgs) -> Outcome {
     probes::act(a.probe).into()
 }
 
-fn table(findings: &[Finding]) -> Result<String, std::fmt::Error> {
+fn table(findings: &[Finding], colours: Colours) -> Result<String, std::fmt::Error> {
     let width = findings.iter().map(|f| f.check.len()).max().unwrap_or(0);
     let mut text = String::new();
     for f in findings {
-        writeln!(text, "{:<7} {:<width$}  {}", f.found.word(), f.check, f.says)?;
+        let tone = match f.found {
+            Found::Ok => Tone::Good,
+            Found::Limited => Tone::Fair,
+            Found::Broken => Tone::Bad,
+        };
+        let found = colours.paint(tone, &format!("{:<7}", f.found.word()));
+        writeln!(text, "{found} {:<width$}  {}", f.check, f.says)?;
         if let Some(mend) = &f.mend {
             writeln!(text, "{:7} {:width$}  mend: {mend}", "", "")?;
         }
@@ -84,7 +91,7 @@ mod tests {
                 mend: Some("boot with lsm=landlock".to_owned()),
             },
         ];
-        insta::assert_snapshot!(table(&findings).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&findings, Colours::default()).expect("a string takes it"), @r#"
         ok      seize a child  works
         limited Landlock       not there
                                mend: boot with lsm=landlock

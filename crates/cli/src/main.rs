@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod clock;
+mod colour;
 mod convert;
 mod doctor;
 mod failure;

@@ -1,7 +1,7 @@
 //! `reanimator prepare`: make the files that a program found, and perform no call.
 
 use crate::args::TraceArg;
-use crate::replay::{explained, root};
+use crate::replay::{explained, place};
 use crate::talk::Talk;
 use crate::units::{bytes, count};
 use crate::{reading, stdout};
@@ -36,7 +36,7 @@ pub struct Args {
 /// `reanimator prepare`. Starts no thread, as `replay`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let trace = reading::open(&a.trace, talk)?;
-    let root = root(Some(&a.root), trace.path(), false)?;
+    let root = place::named(&a.root, false)?;
     let shown = root.path().display().to_string();
     let options = Options { allow_set_id: a.allow_set_id, ..Options::new(root) };
     let made = explained(replay::prepare_root(&trace, &options))?;

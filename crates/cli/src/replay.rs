@@ -1,31 +1,31 @@
 //! `reanimator replay`: perform a trace again, and say what was different.
 
+pub mod bar;
 mod choice;
 pub mod choices;
 mod context;
-mod place;
+mod nothing;
+pub mod ours;
+pub mod place;
 mod report;
+mod skipped;
+mod timing;
 
+use self::bar::Bar;
 use self::choice::Choice;
 use self::choices::{OnDivergence, Order, Verify};
-pub use self::place::root;
 use crate::args::TraceArg;
+use crate::colour::Colours;
 use crate::failure::Advise;
 use crate::filter::Filter;
 use crate::outcome::Outcome;
-use crate::talk::{Progress, Talk};
+use crate::talk::Talk;
 use crate::units::{count, duration, parse_bytes};
 use crate::{reading, stdout};
-use ::replay::prepare::Prepared;
-use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
-use anyhow::{Context, Result, bail};
+use ::replay::{Alteration, Altered, Error, Options, Pace, Report, replay, replay_source};
+use anyhow::{Result, bail};
 use clap::ValueHint;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 use trace::Trace;
 
 /// Replay a trace in a directory and compare results, data and the final tree
@@ -105,6 +105,9 @@ pub struct Args {
     /// Print the report as a JSON document
     #[arg(long)]
     pub json: bool,
+    /// Write progress as lines to stderr, for `bench`
+    #[arg(long, hide = true)]
+    pub progress_lines: bool,
     // The last, since its heading holds for all options after it.
     #[command(flatten)]
     pub choice: Choice,
@@ -118,9 +121,15 @@ pub fn run(a: &Args, talk: &Talk) -> Outcome {
 fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
     let selection = a.choice.selection()?;
-    let root = root(a.root.as_deref(), trace.path(), a.prepared)?;
+    let (root, mut ours) = match &a.root {
+        Some(path) => (place::named(path, a.prepared)?, None),
+        None => {
+            let (root, ours) = place::fresh(trace.path())?;
+            (root, Some(ours))
+        }
+    };
     let shown = root.path().display().to_string();
-    // Before anything can go wrong inside: whoever has to look at the tree must know where it is.
+    // Before anything can go wrong: the user may have to look at the tree.
     talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
     warn(&trace, talk);
 
@@ -147,13 +156,56 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     {
         talk.say(format_args!("at this pace it waits for {} at most", duration(most)));
     }
-    let bar = Bar::new(talk, trace.summary().calls)?;
+    let bar = Bar::new(talk, trace.summary().calls, a.progress_lines)?;
     let report = match a.choice.alteration() {
         by if by == Alteration::default() => explained(replay(&trace, &options, &bar))?,
         by => explained(replay_source(&Altered::new(&trace, by), &options, &bar))?,
     };
+    drop(bar);
+    if report.chosen == 0 && !report.broken_off {
+        return Err(nothing::performed(&report, &a.choice, &trace));
+    }
+    let exit = report.exit_code();
+    if let Some(ours) = ours.as_mut().filter(|_| exit != 0) {
+        ours.keep();
+    }
+    tell(a, talk, &trace, &report)?;
+    if a.json {
+        let mut document = serde_json::to_value(&report)?;
+        document["root"] = shown.into();
+        document["root_kept"] = (ours.is_none() || exit != 0).into();
+        stdout::json(&document)?;
+    } else {
+        let colours = Colours::of(&std::io::stdout());
+        let mut text = report::table(&report, a.verify != Verify::None, colours)?;
+        if let Some(ours) = ours.as_ref().filter(|_| exit != 0) {
+            let all = ours.path().display();
+            text += &format!("kept         {shown}, to look at the differences (rm -r {all})\n");
+        }
+        if a.timing {
+            text += &timing::table(&report.latency, &trace.about().engine);
+        }
+        stdout::text(&text)?;
+    }
+    if let Some(ours) = ours.filter(|_| exit == 0) {
+        let all = ours.path().display().to_string();
+        if let Err(why) = ours.remove() {
+            talk.warn(format_args!("cannot remove {all}: {why}"));
+        }
+    }
+    if report.broken_off && report.divergences == 0 {
+        bail!(
+            "the replay was interrupted: {} of {} calls were performed, and came out the same",
+            count(report.issued),
+            count(trace.summary().calls)
+        );
+    }
+    Ok(Outcome::Status(exit))
+}
 
-    let before = context::before(&trace, &report.shown);
+/// What differs, line by line, and what is to be said of the rest.
+fn tell(a: &Args, talk: &Talk, trace: &Trace, report: &Report) -> Result<()> {
+    let before = context::before(trace, &report.shown);
     for divergence in &report.shown {
         talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
         for line in before.get(&divergence.seq).into_iter().flatten() {
@@ -178,21 +230,7 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     for note in &report.notes {
         talk.say(format_args!("note: {note}"));
     }
-    if a.json {
-        let mut document = serde_json::to_value(&report)?;
-        document["root"] = shown.into();
-        stdout::json(&document)?;
-    } else {
-        stdout::text(&report::table(&report)?)?;
-    }
-    if report.broken_off && report.divergences == 0 {
-        bail!(
-            "the replay was interrupted: {} of {} calls were the same until then",
-            count(report.issued),
-            count(trace.summary().calls)
-        );
-    }
-    Ok(Outcome::Status(report.exit_code()))
+    Ok(())
 }
 
 /// Lines about differences are data where people read, and talk where a program reads the document.
@@ -238,7 +276,7 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
              shorter: --pace recorded*0.001"
         }
         Err(Error::NotEmpty(_)) => "name an empty directory with --root",
-        Err(Error::Trace(_)) | Ok(_) => return Ok(result?),
+        Err(Error::Trace(_) | Error::Interrupted) | Ok(_) => return Ok(result?),
     };
     result.advise(advice)
 }
@@ -247,49 +285,5 @@ fn memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text) {
         Some(bytes) if bytes >= 64 << 20 => Ok(bytes),
         _ => Err("expected a size of at least 64M, like 256M or 2G".to_owned()),
-    }
-}
-
-/// Replay's progress as a bar.
-struct Bar {
-    bar: Progress,
-    calls: u64,
-    /// When the initial state was made.
-    begun: OnceLock<Instant>,
-    /// The first Ctrl-C ends the replay after the calls under way, with what is known by then; the second ends the process.
-    interrupted: Arc<AtomicBool>,
-}
-
-impl Bar {
-    fn new(talk: &Talk, calls: u64) -> Result<Self> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_default(signal, interrupted.clone())
-                .context("cannot hear signals")?;
-            flag::register(signal, interrupted.clone()).context("cannot hear signals")?;
-        }
-        Ok(Self { bar: talk.progress("replaying"), calls, begun: OnceLock::new(), interrupted })
-    }
-}
-
-impl ::replay::Progress for Bar {
-    fn calls(&self, done: u64, moved_bytes: u64) {
-        let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64().max(1e-3);
-        self.bar.detail(format_args!(
-            "{} calls/s, {:.0} MB/s",
-            count((done as f64 / seconds) as u64),
-            moved_bytes as f64 / 1e6 / seconds
-        ));
-        self.bar.at(done, self.calls);
-    }
-    fn prepared(&self, prepared: &Prepared) {
-        self.begun.get_or_init(Instant::now);
-        self.bar.detail(format_args!("{} names made", count(prepared.names)));
-    }
-    fn comparing(&self) {
-        self.bar.detail("comparing the tree");
-    }
-    fn is_unwanted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
     }
 }

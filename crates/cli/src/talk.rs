@@ -1,6 +1,7 @@
 //! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
 
 use crate::args::TalkArgs;
+use crate::colour::{Colours, Tone};
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
@@ -9,15 +10,13 @@ use std::io::{IsTerminal, Write, stderr};
 pub struct Talk {
     quiet: bool,
     verbose: bool,
-    colour: bool,
+    colours: Colours,
 }
 
 impl Talk {
     /// From what the user typed and what the terminal is.
     pub fn new(args: &TalkArgs) -> Self {
-        let colour =
-            stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { quiet: args.quiet, verbose: args.verbose > 0, colour }
+        Self { quiet: args.quiet, verbose: args.verbose > 0, colours: Colours::of(&stderr()) }
     }
     /// A line that everybody sees unless they asked for silence.
     pub fn say(&self, line: impl Display) {
@@ -37,7 +36,7 @@ impl Talk {
     }
     /// Something that is not as it should be, though work goes on; `-q` does not silence it.
     pub fn warn(&self, line: impl Display) {
-        put(&format!("{} {line}\n", self.paint("33;1", "warning:")));
+        put(&format!("{} {line}\n", self.colours.paint(Tone::Fair, "warning:")));
     }
     /// The same, where what was made says it as well: `-q` silences it.
     pub fn caution(&self, line: impl Display) {
@@ -47,7 +46,7 @@ impl Talk {
     }
     /// An error and what to do next.
     pub fn error(&self, line: &str, advice: Option<&str>) {
-        put(&format!("{} {line}\n", self.paint("31;1", "error:")));
+        put(&format!("{} {line}\n", self.colours.paint(Tone::Bad, "error:")));
         if let Some(advice) = advice {
             put(&format!("  next: {advice}\n"));
         }
@@ -56,9 +55,6 @@ impl Talk {
     /// begin single-threaded.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, !self.quiet && stderr().is_terminal())
-    }
-    fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 

@@ -48,11 +48,11 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Nanoseconds as `1.24 s`, `13 ms`, `820 us`.
+/// Nanoseconds as `1.24 s`, `13 ms`, `820 µs`.
 pub fn duration(nanos: u64) -> String {
     match nanos {
         0..1_000 => format!("{nanos} ns"),
-        1_000..1_000_000 => format!("{} us", nanos / 1_000),
+        1_000..1_000_000 => format!("{} µs", nanos / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
         1_000_000_000..120_000_000_000 => format!("{:.2} s", nanos as f64 / 1e9),
         _ => format!("{} min {} s", nanos / 60_000_000_000, nanos / 1_000_000_000 % 60),

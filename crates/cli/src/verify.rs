@@ -154,7 +154,7 @@ fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
     let owners = nix::unistd::Uid::effective().is_root();
     // A replay whose root others could reach has set none of the bits that let them act as owner.
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
-    let outcome = state::compare(&rows, dir, How { owners, withhold })
+    let outcome = state::compare(&rows, dir, How { owners, withhold }, &mut |_, _| {})
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     let excluded = outcome.excluded.len() as u64;
     let mut names: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();

@@ -14,7 +14,7 @@ mod until;
 mod waits;
 
 use crate::conflicts::Conflicts;
-use crate::decide::{DEVICE, decide};
+use crate::decide::{DEVICE, class, decide};
 use crate::frontier::Need;
 use crate::issue::{Real, raw};
 use crate::job::{Issue, Job, Rare, Work};
@@ -198,13 +198,17 @@ impl<'a> Dispatcher<'a> {
                             && moments.postpone(place, &call, other) => {}
                     _ => self.leave(place, call)?,
                 },
-                Moment::Lost(place, _) => {
+                Moment::Lost(place, call) => {
                     self.close(place);
-                    self.skip("never returned");
+                    // Some never return: they end their thread.
+                    self.skip(match call.shape().map(|shape| shape.replay) {
+                        Some(Replay::Skip(why)) => class(why),
+                        _ => "never returned",
+                    });
                 }
             }
         }
-        // What was under way when it ended is performed by no one.
+        // What was under way when it ended is not performed.
         let why = if self.tally.cut_short { "after the chosen time" } else { "the replay ended" };
         for place in 0..self.open.len() {
             if self.close(place).is_some() {
@@ -224,7 +228,7 @@ impl<'a> Dispatcher<'a> {
         self.begin_chosen(call)?;
         self.tally.calls += 1;
         if self.tally.calls.is_multiple_of(4096) {
-            self.progress.calls(self.tally.calls, self.tally.moved);
+            self.tell();
             self.hear();
         }
         let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));
@@ -305,7 +309,7 @@ impl<'a> Dispatcher<'a> {
         let decided = decide(&call, bound, &self.shared);
         let decided = match decided {
             Ok(_) if stranger => Err("beginning of its thread lost"),
-            Ok(_) if call.is_after(self.shared.complete_until) => Err("calls beside it lost"),
+            Ok(_) if call.is_after(self.shared.complete_until) => Err("after lost calls"),
             other => other,
         };
         let shape = match decided {
@@ -352,6 +356,7 @@ impl<'a> Dispatcher<'a> {
         let flying = Flying { seq: call.seq, tid, call: shape.name, lane: 0 };
         self.tally.dispatched += 1;
         self.tally.early += u64::from(early);
+        self.tally.chosen += u64::from(!early && self.options.selection.names(bound));
         if shape.ret == Ret::Bytes && call.ret > 0 {
             self.tally.moved += call.ret as u64;
         }

@@ -322,7 +322,8 @@ impl Executor {
         self.scratch.clear();
         match outcome {
             Outcome::Issued(Some(difference))
-                if self.shared.options.verify > Verify::None && !issue.early =>
+                if !issue.early
+                    && (self.shared.options.verify > Verify::None || difference.failed) =>
             {
                 let bound = &issue.bound;
                 let file = bound.paths.values().map(|p| &**p).next();
@@ -381,15 +382,16 @@ impl Executor {
     ) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
-        if self.shared.options.on_divergence == OnDivergence::Stop {
+        let compared = self.shared.options.verify > Verify::None;
+        if compared && self.shared.options.on_divergence == OnDivergence::Stop {
             self.shared.stop.store(true, Relaxed);
         }
         if found.kept.len() >= KEPT {
             found.more += 1;
             return;
         }
-        let Difference { what, expected, got } = difference;
+        let Difference { what, expected, got, failed } = difference;
         let file = String::from_utf8_lossy(file).into_owned();
-        found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got }));
+        found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));
     }
 }

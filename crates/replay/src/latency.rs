@@ -8,9 +8,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The quantiles of [`Latency::recorded_curve`] and [`Latency::replayed_curve`].
-pub const QUANTILES: [f64; 24] = [
+pub const QUANTILES: [f64; 34] = [
     0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8,
-    0.85, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0,
+    0.85, 0.9, 0.925, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999,
+    0.9995, 0.9999, 1.0,
 ];
 
 /// One name's calls.

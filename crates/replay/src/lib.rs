@@ -136,16 +136,19 @@ impl Options {
 
 /// Hears how far a replay is.
 pub trait Progress: Sync {
+    /// So many steps of making the initial state are done, of so many.
+    fn preparing(&self, _done: u64, _of: u64) {}
     /// The initial state is made.
     fn prepared(&self, _prepared: &prepare::Prepared) {}
-    /// So many of the trace's calls have been read, and those to perform move so many bytes; called every few thousand.
+    /// So many of the trace's calls are done, performed or skipped, and moved about so many bytes.
+    /// Called every few thousand calls, and a few times a second while replay waits.
     fn calls(&self, _done: u64, _moved_bytes: u64) {}
-    /// Whether somebody wants the replay to end: no call begins any more then.
+    /// Whether the user wants the replay to end: no call begins any more then.
     fn is_unwanted(&self) -> bool {
         false
     }
-    /// All calls are done; the tree is being compared.
-    fn comparing(&self) {}
+    /// All calls are done; so many names of the final tree are compared, of so many.
+    fn comparing(&self, _done: u64, _of: u64) {}
 }
 
 /// Says nothing.
@@ -174,6 +177,9 @@ pub enum Error {
     /// The final tree cannot be read.
     #[error("cannot compare the final tree")]
     State(#[source] std::io::Error),
+    /// It was interrupted before the first call.
+    #[error("interrupted while the initial state was made: no call was performed")]
+    Interrupted,
     /// At the chosen pace it would take longer than anybody waits.
     #[error("at this pace it would take {days} days, by the times in the trace")]
     Pace {

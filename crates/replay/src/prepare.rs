@@ -10,6 +10,7 @@ pub use self::look::look;
 pub use self::passages::How;
 pub(crate) use self::passages::Passages;
 
+use crate::Progress;
 use crate::source::{Cause, Source};
 use crate::tree::Tree;
 use crate::withhold::{CAPABILITY, SET_ID};
@@ -98,6 +99,9 @@ pub enum PrepareError {
         #[source]
         source: io::Error,
     },
+    /// The user wants it to end.
+    #[error("interrupted")]
+    Interrupted,
     /// The trace could not be read.
     #[error("cannot read the trace")]
     Trace(#[source] Cause),
@@ -119,12 +123,13 @@ pub(crate) fn prepare(
     brought: Option<(&Brought, &Row)>,
     root: &Path,
     how: How,
+    progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError> {
     let (copied, origins) = (
         source.snapshot().map_err(PrepareError::Trace)?,
         source.origins().map_err(PrepareError::Trace)?,
     );
-    prepare_from(rows, brought, copied, origins, || source.items(), root, how)
+    prepare_from(rows, brought, copied, origins, || source.items(), root, how, progress)
 }
 
 /// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
@@ -137,6 +142,7 @@ fn prepare_from<I>(
     items: impl FnOnce() -> Result<I, Cause>,
     root: &Path,
     how: How,
+    progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError>
 where
     I: Iterator<Item = Result<Item, Cause>>,
@@ -151,7 +157,18 @@ where
         open: VecDeque::new(),
         zeros: vec![0; 1 << 16],
     };
+    // Each name is made, and at the end given its attributes.
+    let mut steps: u64 = 0;
+    let mut step = || {
+        steps += 1;
+        if !steps.is_multiple_of(64) {
+            return Ok(());
+        }
+        progress.preparing(steps, rows.len() as u64 * 2);
+        if progress.is_unwanted() { Err(PrepareError::Interrupted) } else { Ok(()) }
+    };
     for row in rows {
+        step()?;
         if let Some(state) = &row.initial {
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
         }
@@ -164,6 +181,7 @@ where
     maker.open.clear();
     maker.done.assumed = maker.done.assumed.saturating_sub(maker.done.bytes);
     for row in rows.iter().rev() {
+        step()?;
         if let Some(state) = &row.initial {
             maker
                 .dress(row, state, how)

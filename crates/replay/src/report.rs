@@ -23,11 +23,14 @@ pub struct Divergence {
     pub expected: String,
     /// What came back.
     pub got: String,
+    /// The call failed here, and did not when it was recorded, or with another error.
+    #[serde(skip)]
+    pub failed: bool,
 }
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seq, tid, call, file, what, expected, got } = self;
+        let Self { seq, tid, call, file, what, expected, got, failed: _ } = self;
         write!(f, "#{seq} [{tid}] {call}")?;
         if !file.is_empty() {
             write!(f, " {file}")?;
@@ -117,7 +120,11 @@ pub struct Report {
     pub calls: u64,
     /// Calls performed.
     pub issued: u64,
-    /// Calls performed by no one.
+    /// Of those, the calls that the selection names: all after [`crate::Selection::from`] or, where
+    /// files are named, those on a file. 0: the selection matches nothing.
+    #[serde(skip)]
+    pub chosen: u64,
+    /// Calls that were not performed.
     pub skipped: u64,
     /// Those, by reason.
     pub skipped_by: BTreeMap<&'static str, u64>,
@@ -125,6 +132,11 @@ pub struct Report {
     pub divergences: u64,
     /// The first of them.
     pub shown: Vec<Divergence>,
+    /// Calls that failed here otherwise than recorded, races left aside. They are counted even if
+    /// nothing is compared. What they took is not what the recorded calls take.
+    pub failed: u64,
+    /// The first of those.
+    pub first_failed: Option<Divergence>,
     /// Calls that came out differently and whose order the recording does not determine: they overlapped a call that they conflict with.
     pub races: u64,
     /// The first of those.
@@ -140,7 +152,7 @@ pub struct Report {
     /// What the file system of the root cannot do and other calls did in its place, by operation
     /// (`zero range`, `collapse range`, ...).
     pub emulated: BTreeMap<&'static str, u64>,
-    /// Of the calls performed by no one, those that something refused which is not in the file
+    /// Of the calls that were not performed, those that something refused which is not in the file
     /// system: a filter, a limit, memory. Their errors are taken as recorded.
     pub refused: u64,
     /// What others did to the program's files while it was recorded.
@@ -158,7 +170,7 @@ pub struct Report {
     pub recorded_s: f64,
     /// All calls that came out differently, races among them, by what differed: `result`, `data`, a field.
     pub by_kind: BTreeMap<String, u64>,
-    /// The replay ended before the last call: at the first divergence, or because somebody wanted it to.
+    /// The replay ended before the last call: at the first divergence, or it was interrupted.
     pub broken_off: bool,
     /// Divergences do not count for the outcome.
     pub ignored: bool,

@@ -5,7 +5,7 @@ use crate::frontier::{Frontier, WINDOW};
 use crate::issue::procfs;
 use crate::outside::Outside;
 use crate::pacer::too_long;
-use crate::prepare::{How, Passages};
+use crate::prepare::{How, Passages, PrepareError};
 use crate::refusal::OUTSIDE;
 use crate::report::{Prepared, Spread, State};
 use crate::sandbox::{self, Powers};
@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use crate::{
-    Error, OnDivergence, Options, Progress, Report, Root, Verify, prepare, state, unnamed,
+    Error, OnDivergence, Options, Progress, Quiet, Report, Root, Verify, prepare, state, unnamed,
 };
 use ahash::HashMap;
 use rustix::fd::AsFd;
@@ -65,7 +65,7 @@ pub fn replay_source(
 pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<prepare::Prepared, Error> {
     inside(source, &options.root, false, |root, powers| {
         let how = How { withhold: options.withholds(), others: powers.others };
-        initial(source, &source.rows().map_err(Error::Trace)?, false, root, how)
+        initial(source, &source.rows().map_err(Error::Trace)?, false, root, how, &Quiet)
     })
 }
 
@@ -111,6 +111,7 @@ fn initial(
     prepared: bool,
     root: &Path,
     how: How,
+    progress: &dyn Progress,
 ) -> Result<prepare::Prepared, Error> {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
@@ -123,7 +124,10 @@ fn initial(
             Ok(if prepared {
                 prepare::look(rows, root)?
             } else {
-                prepare::prepare(source, rows, brought, root, how)?
+                match prepare::prepare(source, rows, brought, root, how, progress) {
+                    Err(PrepareError::Interrupted) => return Err(Error::Interrupted),
+                    made => made?,
+                }
             })
         });
         end(confined)
@@ -162,7 +166,7 @@ fn calls(
     let rows = source.rows().map_err(Error::Trace)?;
     let withhold = options.withholds();
     let how = How { withhold, others: powers.others };
-    let mut made = initial(source, &rows, options.prepared, root, how)?;
+    let mut made = initial(source, &rows, options.prepared, root, how, progress)?;
     let notes = if options.trusted {
         Vec::new()
     } else {
@@ -241,6 +245,7 @@ fn calls(
     }
     report.issued = tally.dispatched - refused;
     report.early = tally.early;
+    report.chosen = tally.chosen.min(report.issued.saturating_sub(report.early));
     report.skipped = report.skipped_by.values().sum();
     report.recorded_s =
         tally.recorded.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9);
@@ -269,11 +274,21 @@ fn calls(
         std::mem::take(&mut *shared.found.lock().unwrap_or_else(PoisonError::into_inner));
     found.kept.sort_by_key(|(number, _)| *number);
     let open = tally.left_open.is_some();
-    *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
-    report.by_kind = found.by_kind;
+    let compared = options.verify > Verify::None;
+    if compared {
+        *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
+        report.by_kind = found.by_kind;
+    }
     for (number, divergence) in found.kept {
         let raced =
             tally.raced.contains(&number) || tally.left_open.is_some_and(|first| number >= first);
+        if divergence.failed && !raced && !tally.explained.contains(&number) {
+            report.failed += 1;
+            report.first_failed.get_or_insert_with(|| divergence.clone());
+        }
+        if !compared {
+            continue;
+        }
         let (count, shown) = match (tally.explained.contains(&number), raced) {
             (true, _) => (&mut report.explained, &mut report.explained_shown),
             (_, true) => (&mut report.races, &mut report.races_shown),
@@ -302,7 +317,6 @@ fn calls(
         && !report.broken_off
         && (final_state || rows.is_empty())
     {
-        progress.comparing();
         let unperformed =
             std::mem::take(&mut *shared.unperformed.lock().unwrap_or_else(PoisonError::into_inner));
         let chosen = |path: &[u8]| options.selection.has(path) && !left_out.has(path);
@@ -310,23 +324,23 @@ fn calls(
             open || (undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
         };
         let how = state::How { owners: powers.any_user, withhold };
-        report.state = compare(&rows, root, how, &unperformed, &raced, &chosen, options.show)?;
+        let mut tell = |done, of| progress.comparing(done, of);
+        let outcome = state::compare(&rows, root, how, &mut tell).map_err(Error::State)?;
+        report.state = sorted_out(outcome, &unperformed, &raced, &chosen, options.show);
     } else if options.verify > Verify::None && !report.broken_off {
         report.notes.push("the trace has no final state: the final tree was not compared".into());
     }
     Ok(report)
 }
 
-fn compare(
-    rows: &[Row],
-    root: &Path,
-    how: state::How,
+/// What of the comparison is a difference, a race, or of no account.
+fn sorted_out(
+    mut outcome: state::StateReport,
     unperformed: &Unperformed,
     raced: &dyn Fn(&state::Difference) -> bool,
     chosen: &dyn Fn(&[u8]) -> bool,
     show: usize,
-) -> Result<State, Error> {
-    let mut outcome = state::compare(rows, root, how).map_err(Error::State)?;
+) -> State {
     let others: Vec<state::Difference>;
     (outcome.differences, others) = outcome.differences.into_iter().partition(|d| chosen(&d.path));
     outcome.excluded.extend(
@@ -350,7 +364,7 @@ fn compare(
     let line = |d: &state::Difference| {
         format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got)
     };
-    Ok(State {
+    State {
         compared: outcome.compared,
         different: paths.len() as u64,
         lines: outcome.differences.iter().take(show).map(line).collect(),
@@ -363,7 +377,7 @@ fn compare(
             .take(show)
             .map(|(path, why)| format!("{}: {why}", name(path)))
             .collect(),
-    })
+    }
 }
 
 /// Who the traced program was when the recording began.

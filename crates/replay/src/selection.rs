@@ -46,6 +46,12 @@ impl Selection {
             && !self.exclude.as_ref().is_some_and(|globs| globs.is_match(path))
     }
 
+    /// Whether a call that is not left out is one that the user asks for: where files are named,
+    /// calls that are about none are performed, too.
+    pub(crate) fn names(&self, bound: &Bound<Real>) -> bool {
+        self.include.is_none() && self.exclude.is_none() || paths(bound).next().is_some()
+    }
+
     /// Why a call is left out, if it is.
     pub(crate) fn why_not(&self, call: &Call, bound: &Bound<Real>) -> Option<&'static str> {
         if !self.pids.is_empty() && !self.pids.contains(&call.pid) {

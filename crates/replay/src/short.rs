@@ -184,8 +184,11 @@ impl Short {
         rules: &Rules,
     ) -> Result<Option<Difference>, Refused> {
         let (got, room) = come?;
-        if verify == Verify::None || self.early {
+        if self.early {
             return Ok(None);
+        }
+        if verify == Verify::None {
+            return Ok(self.expected.failure(got));
         }
         let bytes = || {
             let Does::Call(ready) = &self.does else { return None };

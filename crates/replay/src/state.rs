@@ -79,13 +79,20 @@ pub struct How {
 /// Why set-user-ID bits and the like are not compared.
 const WITHHELD: &str = "withheld, as others can reach the root";
 
-/// Compares the tree under `root` with the final state in the manifest.
-pub fn compare(rows: &[Row], root: &Path, how: How) -> io::Result<StateReport> {
+/// Compares the tree under `root` with the final state in the manifest. `progress` is told how many
+/// of how many names are done.
+pub fn compare(
+    rows: &[Row],
+    root: &Path,
+    how: How,
+    progress: &mut dyn FnMut(u64, u64),
+) -> io::Result<StateReport> {
     let mut tree = Tree::open(root)?;
     let mut report = StateReport::default();
     let mut identities = Identities::default();
     let mut expected: BTreeMap<&[u8], bool> = BTreeMap::new();
-    for row in rows {
+    for (done, row) in rows.iter().enumerate() {
+        progress(done as u64, rows.len() as u64);
         match &row.last {
             Final::Unknown(reason) => {
                 report.exclude(&row.path, reason.clone());

@@ -20,6 +20,8 @@ pub(crate) struct Difference {
     pub what: String,
     pub expected: String,
     pub got: String,
+    /// The call failed, and did not in the recording, or with another error.
+    pub failed: bool,
 }
 
 impl Difference {
@@ -28,8 +30,12 @@ impl Difference {
         expected: impl Into<String>,
         got: impl Into<String>,
     ) -> Self {
-        Self { what: what.into(), expected: expected.into(), got: got.into() }
+        Self { what: what.into(), expected: expected.into(), got: got.into(), failed: false }
     }
+}
+
+fn failed(result: i64) -> bool {
+    (-4095..0).contains(&result)
 }
 
 /// A result as people read it.
@@ -68,9 +74,16 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
+    /// A call that failed otherwise than recorded.
+    pub fn failure(&self, got: i64) -> Option<Difference> {
+        (failed(got) && got != self.ret).then(|| Difference {
+            failed: true,
+            ..Difference::new("result", result(self.ret), result(got))
+        })
+    }
+
     /// Compares a result by its meaning.
     pub fn compare(&self, got: i64) -> Option<Difference> {
-        let failed = |value: i64| (-4095..0).contains(&value);
         let same = match (failed(self.ret), failed(got)) {
             (true, true) => self.ret == got,
             (false, false) => match self.shape.ret {
@@ -85,7 +98,10 @@ impl Expected {
             },
             _ => false,
         };
-        (!same).then(|| Difference::new("result", result(self.ret), result(got)))
+        (!same).then(|| Difference {
+            failed: failed(got),
+            ..Difference::new("result", result(self.ret), result(got))
+        })
     }
 }
 

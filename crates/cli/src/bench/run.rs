@@ -1,12 +1,25 @@
-//! One replay on one target, by a process of its own: each begins with nothing left over from another.
+//! One replay on one target, by a process of its own: each begins with nothing left over from
+//! another.
 
 use super::{Args, Target, name};
+use crate::replay::bar::LINE;
+use crate::replay::ours::Ours;
 use ::replay::Root;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How often an interruption is looked for.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a replay brought.
 pub struct Run {
@@ -15,68 +28,60 @@ pub struct Run {
     pub bytes: f64,
     /// It did not come out as the recording.
     pub different: bool,
+    /// The first call that failed otherwise than recorded, and how many did.
+    pub failed: Option<String>,
     /// Times of the calls, by name.
     pub latency: BTreeMap<String, Value>,
     /// The whole report.
     pub report: Value,
 }
 
-/// A directory that is removed with all that is in it.
-struct Fresh(PathBuf);
+/// How far a replay is: what it does, and how much of it is done.
+pub type Heard<'a> = &'a mut dyn FnMut(&str, u64, u64);
 
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        // Directories that the program locked do not open for an ordinary user.
-        let _best = Command::new("chmod")
-            .args(["-R", "u+rwX", "--"])
-            .arg(&self.0)
-            .stderr(Stdio::null())
-            .status();
-        let _best = std::fs::remove_dir_all(&self.0);
-    }
+/// The directory for the replays on a target.
+pub fn directory(target: &Target) -> PathBuf {
+    target.dir.join(format!("reanimator-bench.{}", std::process::id()))
 }
 
 /// Prepares, waits until that is on the disk, and replays.
-pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
-    let fresh = Fresh(target.dir.join(format!("reanimator-bench.{}", std::process::id())));
-    let root =
-        Root::fresh(&fresh.0).with_context(|| format!("cannot make {}", fresh.0.display()))?;
-    ourselves(
-        Command::new(exe()?)
-            .args(["-q", "prepare", "--json", "--root"])
-            .arg(root.path())
-            .arg(trace),
-    )?;
+pub fn once(
+    a: &Args,
+    trace: &Path,
+    target: &Target,
+    stop: &AtomicBool,
+    hear: Heard<'_>,
+) -> Result<Run> {
+    let path = directory(target);
+    let root = Root::fresh(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let ours = Ours::new(&path);
+    let done = replay(a, trace, &root, stop, hear);
+    ours.remove().with_context(|| format!("cannot remove {}", path.display()))?;
+    done
+}
+
+fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_>) -> Result<Run> {
+    hear("preparing", 0, 1);
+    let mut prepare = Command::new(exe()?);
+    prepare.args(["-q", "prepare", "--json", "--root"]).arg(root.path()).arg(trace);
+    ourselves(&mut prepare, stop, hear)?;
     rustix::fs::sync();
     if a.cold {
-        std::fs::write("/proc/sys/vm/drop_caches", "3").context(
-            "--cold cannot drop the page cache (/proc/sys/vm/drop_caches): it wants root",
-        )?;
+        std::fs::write(DROP_CACHES, "3").with_context(|| format!("cannot write {DROP_CACHES}"))?;
     }
     let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
-    let options = [
-        "-q",
-        "replay",
-        "--json",
-        "--timing",
-        "--prepared",
-        "--order",
-        &order,
-        "--pace",
-        &pace,
-        "--verify",
-        &verify,
-        "--root",
-    ];
-    let trust = a.trust.then_some("--trust");
-    let report =
-        ourselves(Command::new(exe()?).args(options).arg(root.path()).args(trust).arg(trace))?;
+    let options = ["-q", "replay", "--json", "--timing", "--prepared", "--progress-lines"];
+    let mut replay = Command::new(exe()?);
+    replay.args(options).args(["--order", &order, "--pace", &pace, "--verify", &verify]);
+    replay.args(a.trust.then_some("--trust")).arg("--root").arg(root.path()).arg(trace);
+    let report = ourselves(&mut replay, stop, hear)?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
         calls: number("issued"),
         bytes: number("moved_bytes"),
         different: number("divergences") > 0.0 || report["state"]["different"].as_u64() != Some(0),
+        failed: failed(&report),
         latency: report["latency"]
             .as_object()
             .map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
@@ -85,18 +90,77 @@ pub fn once(a: &Args, trace: &Path, target: &Target) -> Result<Run> {
     })
 }
 
+/// Where the kernel is told to drop the page cache.
+pub const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+
+/// What failed, if something did that had not failed when it was recorded.
+fn failed(report: &Value) -> Option<String> {
+    let first = report["first_failed"].as_object()?;
+    let text = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
+    let file = Some(text("file")).filter(|file| !file.is_empty());
+    let more = report["failed"].as_u64().unwrap_or(1).saturating_sub(1);
+    Some(format!(
+        "#{} {}{}: {}, and {} when recorded{}",
+        first["seq"],
+        text("call"),
+        file.map(|file| format!(" {file}")).unwrap_or_default(),
+        text("got"),
+        text("expected"),
+        if more > 0 { format!("; so did {more} more calls") } else { String::new() }
+    ))
+}
+
 fn exe() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find this program")
 }
 
-/// What `reanimator` prints.
-fn ourselves(command: &mut Command) -> Result<Value> {
-    let output = command.stdin(Stdio::null()).output().context("cannot run this program again")?;
-    match serde_json::from_slice(&output.stdout) {
-        Ok(report) if matches!(output.status.code(), Some(0 | 1)) => Ok(report),
-        _ => bail!(
-            "{}",
-            String::from_utf8_lossy(&output.stderr).trim_start_matches("error: ").trim_end()
-        ),
+/// What `reanimator` prints. It ends early if it is to stop.
+fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Result<Value> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot run this program again")?;
+    let (Some(mut out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(anyhow!("cannot read from this program"));
+    };
+    let out = thread::spawn(move || {
+        let mut text = Vec::new();
+        out.read_to_end(&mut text).map(|_| text)
+    });
+    let (sender, lines) = channel();
+    let err = thread::spawn(move || {
+        for line in BufReader::new(err).split(b'\n').map_while(Result::ok) {
+            let _gone = sender.send(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+    let mut said = Vec::new();
+    let mut told = false;
+    loop {
+        match lines.recv_timeout(TICK) {
+            Ok(line) => match line.strip_prefix(LINE).map(progress) {
+                Some(Some((phase, done, of))) => hear(phase, done, of),
+                Some(None) => {}
+                None => said.push(line),
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if stop.load(Relaxed) && !told {
+            told = true;
+            let _gone = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+        }
     }
+    let status = child.wait().context("cannot wait for this program")?;
+    let _ended = err.join();
+    let text = out.join().ok().and_then(Result::ok).unwrap_or_default();
+    match serde_json::from_slice(&text) {
+        Ok(report) if matches!(status.code(), Some(0 | 1)) => Ok(report),
+        _ if said.is_empty() => Err(anyhow!("a replay ended without a word ({status})")),
+        _ => Err(anyhow!("{}", said.join("\n").trim_start_matches("error: "))),
+    }
+}
+
+/// `PHASE DONE OF`
+fn progress(line: &str) -> Option<(&str, u64, u64)> {
+    let mut words = line.split(' ');
+    let phase = words.next()?;
+    Some((phase, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }

@@ -1,7 +1,10 @@
 //! What was measured, as tables.
 
-use super::{Measured, median};
-use comfy_table::{CellAlignment, Table, presets};
+use super::spread::{Verdict, compare};
+use super::{Bench, Measured, median};
+use crate::colour::{Colours, Tone};
+use crate::units::counted;
+use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 use std::fmt::Write;
 
 /// Names of calls that are shown: those that took longest.
@@ -11,17 +14,52 @@ const QUANTILES: [(&str, f64); 4] =
     [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
 
 /// The tables, and in words which differences exceed the spread of the repeats.
-/// `compared`: whether results were.
-pub fn of(measured: &[Measured<'_>], compared: bool) -> String {
-    format!(
-        "{}\n\n{}\n\n{}",
-        targets(measured, compared),
-        latencies(measured),
-        differences(measured)
-    )
+pub fn of(bench: &Bench<'_>, colours: Colours) -> String {
+    let mut text = head(bench);
+    let _ = write!(text, "\n{}\n", targets(bench, colours));
+    for m in &bench.measured {
+        if let Some(why) = &m.failed {
+            let failed = colours.paint(Tone::Bad, "failed");
+            let _ = writeln!(text, "\n{} {failed}, so it has no times: {why}", m.target.name);
+        }
+    }
+    let timed = bench.timed();
+    if !timed.is_empty() {
+        let _ = write!(text, "\n{}\n\n{}", latencies(&timed), differences(&timed));
+    }
+    text
 }
 
-fn new(head: &[&str]) -> Table {
+/// What was done, and where the recorded times come from.
+fn head(bench: &Bench<'_>) -> String {
+    let mut text = format!("{}, recorded", bench.trace);
+    if !bench.host.is_empty() {
+        let _ = write!(text, " on {}", bench.host);
+    }
+    let _ = write!(text, " in {:.3} s", bench.recorded_s);
+    if !bench.engine.is_empty() {
+        let _ = write!(text, " ({})", bench.engine);
+    }
+    text.push('\n');
+    if let Some(cost) = cost(&bench.engine) {
+        let _ = writeln!(text, "{cost}");
+    }
+    let repeats = counted(bench.repeats as u64, "repeat", "repeats");
+    let _ = writeln!(text, "{repeats} on each target, in turn; times are medians of the repeats");
+    text
+}
+
+/// What a recorder's own work does to the recorded times.
+pub fn cost(engine: &str) -> Option<&'static str> {
+    match engine {
+        "ptrace" | "strace" => Some("recorded times include the tracer, which stops each call"),
+        "ebpf" => Some("recorded times include what the recorder does in each call"),
+        _ => None,
+    }
+}
+
+/// A table without lines, with numbers to the right.
+pub fn new(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(head);
     for column in table.column_iter_mut().skip(1) {
@@ -30,37 +68,50 @@ fn new(head: &[&str]) -> Table {
     table
 }
 
-fn targets(measured: &[Measured<'_>], compared: bool) -> Table {
+fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
     let mut table = new(&["target", "elapsed", "of repeats", "calls/s", "MB/s", "outcome"]);
-    for m in measured {
+    colours.style(&mut table);
+    for m in &bench.measured {
+        let name = Cell::new(&m.target.name);
+        if m.failed.is_some() || m.runs.is_empty() {
+            let none = || Cell::new("-");
+            let (word, colour) = if m.failed.is_some() {
+                ("failed", Color::Red)
+            } else {
+                ("not run", Color::Yellow)
+            };
+            table.add_row([name, none(), none(), none(), none(), Cell::new(word).fg(colour)]);
+            continue;
+        }
         let (low, high) = range(m);
         let elapsed = m.elapsed().max(1e-9);
         let (calls, bytes) =
             (median(m.runs.iter().map(|r| r.calls)), median(m.runs.iter().map(|r| r.bytes)));
+        let (word, colour) = match m.runs.iter().any(|r| r.different) {
+            _ if !bench.compared => ("not compared", Color::Yellow),
+            true => ("different", Color::Red),
+            false => ("the same", Color::Green),
+        };
         table.add_row([
-            m.target.name.clone(),
-            format!("{elapsed:.3} s"),
-            format!("{low:.3}-{high:.3} s"),
-            format!("{:.0}", calls / elapsed),
-            format!("{:.1}", bytes / elapsed / 1e6),
-            match m.runs.iter().any(|r| r.different) {
-                _ if !compared => "not compared",
-                true => "different",
-                false => "the same",
-            }
-            .to_owned(),
+            name,
+            Cell::new(format!("{elapsed:.3} s")),
+            Cell::new(format!("{low:.3}-{high:.3} s")),
+            Cell::new(format!("{:.0}", calls / elapsed)),
+            Cell::new(format!("{:.1}", bytes / elapsed / 1e6)),
+            Cell::new(word).fg(colour),
         ]);
     }
     table
 }
 
-fn range(m: &Measured<'_>) -> (f64, f64) {
+/// The shortest and the longest replay.
+pub fn range(m: &Measured<'_>) -> (f64, f64) {
     let times = || m.runs.iter().map(|r| r.elapsed_s);
     (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max))
 }
 
 /// The calls that took longest, over all targets.
-pub fn names(measured: &[Measured<'_>], most: usize) -> Vec<String> {
+pub fn names(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
     let mut totals = std::collections::BTreeMap::<&str, f64>::new();
     for (name, latency) in measured.iter().flat_map(|m| &m.runs).flat_map(|r| &r.latency) {
         *totals.entry(name).or_default() += latency["total_s"].as_f64().unwrap_or(0.0);
@@ -71,11 +122,12 @@ pub fn names(measured: &[Measured<'_>], most: usize) -> Vec<String> {
 }
 
 /// A name's times on a target in each repeat.
-fn times(m: &Measured<'_>, name: &str, whose: &str, what: &str) -> Vec<f64> {
+pub fn times(m: &Measured<'_>, name: &str, whose: &str, what: &str) -> Vec<f64> {
     m.runs.iter().filter_map(|r| r.latency.get(name)?[whose][what].as_f64()).collect()
 }
 
-/// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a histogram tells apart.
+/// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a
+/// histogram tells apart.
 fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
     let (least, most) = (
         longer.iter().copied().fold(f64::INFINITY, f64::min),
@@ -84,8 +136,8 @@ fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
     longer.len() > 1 && least > most * 1.1
 }
 
-fn latencies(measured: &[Measured<'_>]) -> Table {
-    let mut table = new(&["microseconds", "calls", "where", "p50", "p95", "p99", "p99.9"]);
+fn latencies(measured: &[&Measured<'_>]) -> Table {
+    let mut table = new(&["times in µs", "calls", "where", "p50", "p95", "p99", "p99.9"]);
     for name in names(measured, CALLS) {
         let Some(first) = measured.first() else { continue };
         let calls = median(times(first, &name, "replayed", "count").into_iter());
@@ -120,27 +172,46 @@ fn latencies(measured: &[Measured<'_>]) -> Table {
     table
 }
 
-/// Whether the targets' times overlap.
-fn differences(measured: &[Measured<'_>]) -> String {
-    let mut text = String::new();
+/// Which targets differ by more than the spread of their repeats, and for which more repeats are
+/// wanted.
+fn differences(measured: &[&Measured<'_>]) -> String {
+    let (mut text, mut unclear, mut wanted) = (String::new(), Vec::new(), Some(0));
     for (i, a) in measured.iter().enumerate() {
         for b in &measured[i + 1..] {
+            let times = |m: &Measured<'_>| m.runs.iter().map(|r| r.elapsed_s).collect::<Vec<f64>>();
             let (faster, slower) = if a.elapsed() <= b.elapsed() { (a, b) } else { (b, a) };
             let by = slower.elapsed() / faster.elapsed().max(1e-9);
-            let what = match (range(faster).1 < range(slower).0, faster.runs.len()) {
-                (_, 1) => "one replay each does not tell whether that is chance",
-                (true, _) => "beyond the spread of the repeats",
-                (false, _) => "within the spread of the repeats: no difference shown",
-            };
-            let _ = writeln!(
-                text,
-                "{} takes {by:.2} times as long as {}: {what}",
-                slower.target.name, faster.target.name
-            );
+            let (slow, fast) = (&slower.target.name, &faster.target.name);
+            match compare(&times(a), &times(b)) {
+                Verdict::Differ => {
+                    let _ = writeln!(
+                        text,
+                        "{slow} took {by:.2} times as long as {fast}, beyond the spread of the \
+                         repeats"
+                    );
+                }
+                Verdict::Unclear(n) => {
+                    unclear.push(format!("{slow} and {fast} ({by:.2} times)"));
+                    wanted = wanted.zip(n).map(|(most, n)| n.max(most));
+                }
+            }
         }
     }
+    if !unclear.is_empty() {
+        let one = measured.iter().any(|m| m.runs.len() < 2);
+        let decide = match wanted {
+            _ if one => "one repeat shows no spread: try --repeat 5".to_owned(),
+            Some(n) => format!("about {n} repeats would decide (--repeat {n})"),
+            None => "not even 1000 repeats would decide".to_owned(),
+        };
+        let _ = writeln!(text, "within the spread of the repeats: {}", unclear.join(", "));
+        let _ = writeln!(text, "  {decide}");
+    }
     if measured.len() > 1 {
-        text.push_str("*: longer than on the fastest target, beyond the spread of the repeats; -: too few calls to say\n");
+        text.push_str("*: longer than on the fastest target in all repeats");
+        text.push_str("; -: too few calls to say\n");
+    } else {
+        text.push_str("-: too few calls to say\n");
     }
     text
 }

@@ -1,9 +1,10 @@
 //! Which of a trace's calls are performed, under which names, with which data.
 
 use super::choices::Verify;
+use crate::failure::Advise;
 use crate::filter::Filter;
 use ::replay::{Alteration, Data, Selection};
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 /// What is chosen of a trace.
@@ -84,10 +85,12 @@ fn data(text: &str) -> Result<Written, String> {
     }))
 }
 
-fn globs(patterns: &[String]) -> Result<Option<GlobSet>> {
+fn globs(option: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(Glob::new(pattern).with_context(|| format!("invalid glob '{pattern}'"))?);
+        let glob = Glob::new(pattern)
+            .map_err(|e| anyhow!("invalid glob {option} '{pattern}': {}", e.kind()));
+        set.add(glob.advise("'*' and '?' match within a name, '**' across directories")?);
     }
     Ok(if patterns.is_empty() { None } else { Some(set.build()?) })
 }
@@ -95,12 +98,22 @@ fn globs(patterns: &[String]) -> Result<Option<GlobSet>> {
 impl Choice {
     /// Which calls.
     pub fn selection(&self) -> Result<Selection> {
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from > until
+        {
+            let none: Result<()> = Err(anyhow!(
+                "--from {} is after --until {}: no call lies between them",
+                from as f64 / 1e9,
+                until as f64 / 1e9
+            ));
+            none.advise("both count seconds from the first call of the trace")?;
+        }
         let skipped =
             self.skip.as_ref().map(|text| Filter::parse(std::slice::from_ref(text))).transpose()?;
         let skip = |nr: &u32| skipped.as_ref().is_some_and(|filter| filter.has_number(*nr));
         Ok(Selection {
-            include: globs(&self.include)?,
-            exclude: globs(&self.exclude)?,
+            include: globs("--include", &self.include)?,
+            exclude: globs("--exclude", &self.exclude)?,
             skip: abi::table().iter().map(|row| row.number).filter(skip).collect(),
             pids: self.only_pid.clone(),
             from: self.from.unwrap_or(0),

@@ -1,6 +1,7 @@
 //! Where a trace is performed: the directory that the user names, or a fresh one; and what is
 //! copied into it.
 
+use super::ours::Ours;
 use crate::failure::Advise;
 use ::replay::Root;
 use anyhow::{Context, Result, bail};
@@ -15,23 +16,23 @@ use std::process::Command;
 /// Set-user-ID and set-group-ID.
 const SET_ID: u32 = 0o6000;
 
-/// The directory to replay in, made if it is not there; without a name, a fresh one.
-pub fn root(named: Option<&Path>, trace: &Path, prepared: bool) -> Result<Root> {
-    let Some(path) = named else { return fresh(trace) };
+/// The directory that the user names, made if it is not there.
+pub fn named(path: &Path, prepared: bool) -> Result<Root> {
     let shown = path.display();
     let root = Root::make(path).with_context(|| format!("cannot use {shown}"))?;
     let is_empty = root.is_empty().with_context(|| format!("cannot list {shown}"))?;
     if !prepared && !is_empty {
         let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
         result.advise(
-            "name an empty directory, or one that does not exist yet; without --root a fresh one \
-             is made",
+            "name an empty directory, or one that does not exist yet; without --root replay makes \
+             one",
         )?;
     }
     Ok(root)
 }
 
-fn fresh(trace: &Path) -> Result<Root> {
+/// A new directory, which is removed at the end.
+pub fn fresh(trace: &Path) -> Result<(Root, Ours)> {
     let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
     let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = fs::canonicalize(std::env::temp_dir())
@@ -43,7 +44,7 @@ fn fresh(trace: &Path) -> Result<Root> {
             if n == 0 { String::new() } else { format!(".{n}") }
         ));
         match Root::fresh(&path) {
-            Ok(root) => return Ok(root),
+            Ok(root) => return Ok((root, Ours::new(&path))),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => {
                 return Err(e)
@@ -150,13 +151,13 @@ mod tests {
     #[test]
     fn a_root_is_empty_or_made() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let made = root(Some(&dir.path().join("a/b")), Path::new("x.ra"), false).expect("made");
+        let made = named(&dir.path().join("a/b"), false).expect("made");
         let made = made.path();
         assert!(made.is_dir());
-        assert!(root(Some(made), Path::new("x.ra"), false).is_ok(), "an empty one will do");
+        assert!(named(made, false).is_ok(), "an empty one will do");
         fs::write(made.join("precious"), "").expect("writable");
-        assert!(root(Some(made), Path::new("x.ra"), false).is_err());
-        assert!(root(Some(made), Path::new("x.ra"), true).is_ok(), "it is said to be prepared");
+        assert!(named(made, false).is_err());
+        assert!(named(made, true).is_ok(), "it is said to be prepared");
     }
 
     /// A base with programs that are set-user-ID, in directories of all kinds.

@@ -1,16 +1,40 @@
 //! A replay's outcome as a table.
 
-use crate::units::{bytes, count};
+use super::skipped;
+use crate::colour::{Colours, Tone};
+use crate::units::{bytes, count, counted, duration};
 use ::replay::Report;
 use std::fmt::Write;
 
+/// The answer. `compared`: results were.
+pub fn outcome(report: &Report, compared: bool) -> (&'static str, Tone) {
+    let raced = report.races + report.state.raced > 0;
+    match report.exit_code() {
+        1 => ("different", Tone::Bad),
+        _ if report.broken_off => ("interrupted", Tone::Fair),
+        _ if !compared => ("not compared", Tone::Fair),
+        _ if raced => ("the same, except for races of the recorded program", Tone::Good),
+        _ => ("the same", Tone::Good),
+    }
+}
+
 /// The table, which ends with the answer.
-pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
+pub fn table(
+    report: &Report,
+    was_compared: bool,
+    colours: Colours,
+) -> Result<String, std::fmt::Error> {
     let Report { calls, issued, skipped, divergences, races, state, prepared, .. } = report;
     let mut text = String::new();
-    let mut row = |name: &str, value: &str| writeln!(text, "{name:<12} {value}");
+    let mut row = |name: &str, value: &str| {
+        for (i, part) in wrapped(value).iter().enumerate() {
+            let (name, indent) = if i == 0 { (name, "") } else { ("", "  ") };
+            writeln!(text, "{name:<12} {indent}{part}")?;
+        }
+        Ok::<(), std::fmt::Error>(())
+    };
     let assumed = if prepared.assumed > 0 {
-        format!(", {} never read and assumed to be zeros", bytes(prepared.assumed))
+        format!(", {} that no call read made as zeros", bytes(prepared.assumed))
     } else {
         String::new()
     };
@@ -33,16 +57,10 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         String::new()
     };
     row("performed", &format!("{}{early}", count(*issued)))?;
-    let reasons: Vec<String> =
-        report.skipped_by.iter().map(|(why, n)| format!("{} {why}", count(*n))).collect();
-    row(
-        "skipped",
-        &format!(
-            "{}{}",
-            count(*skipped),
-            if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
-        ),
-    )?;
+    row("skipped", &count(*skipped))?;
+    for line in skipped::lines(&report.skipped_by) {
+        row("", &line)?;
+    }
     let kinds: Vec<String> = report
         .by_kind
         .iter()
@@ -58,30 +76,28 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         ),
     )?;
     if let Some(late) = &report.lateness {
-        let text = format!(
-            "{:.0} us at the median, {:.0} us at p99, {:.0} us at most",
-            late.p50_us, late.p99_us, late.max_us
-        );
-        row("late", &format!("calls began late by {text}"))?;
+        let [p50, p99, most] =
+            [late.p50_us, late.p99_us, late.max_us].map(|us| duration((us * 1000.0) as u64));
+        let text = format!("calls started {p50} late at the median, {p99} at p99, {most} at most");
+        row("late", &text)?;
     }
     if report.explained > 0 {
         row(
             "explained",
             &format!(
-                "{} calls came out differently as calls that changed their files were left out",
-                count(report.explained)
+                "{} differently, because calls that changed their files were left out",
+                counted(report.explained, "call came out", "calls came out")
             ),
         )?;
     }
     let raced = *races + state.raced;
     if raced > 0 {
-        let what = "came out differently where overlapping calls leave the order open";
         row(
             "races",
             &format!(
-                "{} calls and {} names of the final tree {what}",
-                count(*races),
-                count(state.raced)
+                "{} and {} of the final tree depend on which overlapping call came first",
+                counted(*races, "call", "calls"),
+                counted(state.raced, "name", "names")
             ),
         )?;
     }
@@ -99,10 +115,6 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
             report.emulated.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
         let what = "the root's file system cannot do it, other calls did";
         row("emulated", &format!("{}: {what}", operations.join(", ")))?;
-    }
-    if report.refused > 0 {
-        let what = "calls failed for reasons that are not in the file system: taken as recorded";
-        row("refused", &format!("{} {what}", count(report.refused)))?;
     }
     let others = &report.others;
     if others.files > 0 {
@@ -132,6 +144,9 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
         count(state.different)
     );
     row("final tree", if state.compared == 0 { "not compared" } else { &compared })?;
+    if was_compared && report.broken_off {
+        row("", "the replay ended early: what it did not perform is not compared")?;
+    }
     let unseen = |line: &&String| {
         use trace::world::{BY_OPERATIONS, BY_STORES};
         line.ends_with(BY_OPERATIONS) || line.ends_with(BY_STORES)
@@ -139,16 +154,25 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     for line in state.excluded_lines.iter().filter(unseen) {
         row("unrecorded", line)?;
     }
-    row(
-        "outcome",
-        match report.exit_code() {
-            _ if report.broken_off => "broken off: what was not performed was not compared",
-            0 if raced > 0 => "the same, but for races of the recorded program",
-            0 => "the same",
-            _ => "different",
-        },
-    )?;
+    let (word, tone) = outcome(report, was_compared);
+    row("outcome", &colours.paint(tone, word))?;
     Ok(text)
+}
+
+/// A text in lines that fit beside the names of rows within 100 columns.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 84 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -161,7 +185,7 @@ mod tests {
             calls: 45_210,
             issued: 44_000,
             skipped: 1_210,
-            skipped_by: [("memory", 1_000), ("pipes", 210)].into(),
+            skipped_by: [("memory", 1_000), ("unknown descriptor", 210)].into(),
             state: State { compared: 14, ..State::default() },
             prepared: Prepared { files: 12, bytes: 2_345_678, assumed: 0 },
             elapsed_s: 1.238,
@@ -172,11 +196,14 @@ mod tests {
 
     #[test]
     fn the_same() {
-        insta::assert_snapshot!(table(&report()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report(), true, Colours::default()).expect("a string takes it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000
-        skipped      1,210: 1,000 memory, 210 pipes
+        skipped      1,210
+                     1,000 no effect on stored files: 1,000 memory
+                     210 may matter, as files that they changed are compared only in part: 210
+                       unknown descriptor
         divergences  0
         final tree   14 names compared, 0 different
         outcome      the same
@@ -188,9 +215,9 @@ mod tests {
         let mut report = report();
         report.races = 2;
         report.state.raced = 1;
-        let text = table(&report).expect("a string takes it");
+        let text = table(&report, true, Colours::default()).expect("a string takes it");
         assert!(
-            text.ends_with("outcome      the same, but for races of the recorded program\n"),
+            text.ends_with("outcome      the same, except for races of the recorded program\n"),
             "{text}"
         );
     }
@@ -202,13 +229,16 @@ mod tests {
         report.races = 1;
         report.state.different = 1;
         report.state.excluded = 2;
-        insta::assert_snapshot!(table(&report).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report, true, Colours::default()).expect("a string takes it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000
-        skipped      1,210: 1,000 memory, 210 pipes
+        skipped      1,210
+                     1,000 no effect on stored files: 1,000 memory
+                     210 may matter, as files that they changed are compared only in part: 210
+                       unknown descriptor
         divergences  3
-        races        1 calls and 0 names of the final tree came out differently where overlapping calls leave the order open
+        races        1 call and 0 names of the final tree depend on which overlapping call came first
         final tree   14 names compared, 1 different, 2 only in part
         outcome      different
         "#);

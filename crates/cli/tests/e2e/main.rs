@@ -6,6 +6,7 @@
 
 mod along;
 mod attach;
+mod benchmark;
 mod births;
 mod choices;
 mod convert;
@@ -27,6 +28,7 @@ mod mutations;
 mod one_row;
 mod orders;
 mod others;
+mod outcomes;
 mod place;
 mod private;
 mod proof;

@@ -181,7 +181,10 @@ fn interrupted() {
     kill(Pid::from_raw(replay.id() as i32), Signal::SIGINT).unwrap();
     let ran = finish(replay, "an interrupted replay");
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("interrupted") && ran.stdout.contains("broken off"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("interrupted") && ran.stdout.contains("outcome      interrupted"),
+        "{ran:?}"
+    );
 }
 
 /// Levels of verification: what is not compared makes no divergence, and the first one can end the replay.

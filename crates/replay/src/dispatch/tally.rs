@@ -19,6 +19,8 @@ pub(crate) struct Tally {
     pub explained: HashSet<u64>,
     /// Calls that only made the state for the chosen ones.
     pub early: u64,
+    /// Calls that were dispatched as the selection names them.
+    pub chosen: u64,
     /// When the first call began in the recording.
     pub first: Option<u64>,
     /// When the replay of the chosen calls began,

@@ -1,4 +1,4 @@
-//! The dispatcher waits for the executors, and hears whether somebody wants the replay to end.
+//! The dispatcher waits for the executors, tells how far it is, and hears whether it is to end.
 
 use super::{Dispatcher, Flying, TICK};
 use crate::Error;
@@ -25,7 +25,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Hears whether somebody wants the replay to end.
+    /// Tells how many calls are done. Of what is on its way a part of the bytes has been moved.
+    pub(super) fn tell(&mut self) {
+        let skipped: u64 = self.tally.skipped_by.values().sum();
+        let (sent, waiting) = (self.tally.dispatched, self.number - self.reached());
+        let done = if self.shared.is_open() { sent.saturating_sub(waiting) } else { 0 };
+        let moved = self.tally.moved as f64 * done as f64 / sent.max(1) as f64;
+        self.progress.calls(skipped + done, moved as u64);
+    }
+
+    /// Hears whether the user wants the replay to end.
     pub(super) fn hear(&self) {
         if self.progress.is_unwanted() {
             self.shared.stop.store(true, Relaxed);
@@ -38,6 +47,7 @@ impl Dispatcher<'_> {
         let mut last = (self.reached(), Instant::now());
         while !self.shared.frontier.wait_for(number, Some(Instant::now() + TICK)) {
             let reached = self.reached();
+            self.tell();
             self.hear();
             if reached != last.0 || self.options.pace != Pace::Asap {
                 last = (reached, Instant::now());

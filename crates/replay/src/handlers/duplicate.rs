@@ -3,7 +3,7 @@
 use crate::executor::{Executor, Outcome};
 use crate::issue::raw;
 use crate::job::Issue;
-use crate::verify::{Difference, compare_result, result};
+use crate::verify::compare_result;
 
 const EBADF: i32 = 9;
 
@@ -30,7 +30,7 @@ pub(super) fn duplicate(_: &mut Executor, issue: &mut Issue, old: u8, _new: Opti
                 descriptor.real.set(fd as i32);
                 None
             }
-            error => Some(Difference::new("result", result(issue.call.ret), result(error))),
+            error => issue.expected().failure(error),
         },
     };
     issue.bound.closed.clear();

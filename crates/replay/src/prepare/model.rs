@@ -454,6 +454,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         || Ok(teller.items.iter().cloned().map(Ok)),
         root.path(),
         How::default(),
+        &crate::Quiet,
     )
     .unwrap();
     let mut here: PathBuf = root.path().to_owned();
@@ -483,6 +484,7 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
             &rows,
             root.path(),
             crate::state::How { owners: true, withhold: false },
+            &mut |_, _| {},
         )
         .unwrap();
         let differences: Vec<String> = report.differences.iter().map(ToString::to_string).collect();

@@ -62,6 +62,7 @@ fn content_comes_from_parts_of_calls() {
         items,
         dir.path(),
         How::default(),
+        &crate::Quiet,
     )
     .unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"0123456789");

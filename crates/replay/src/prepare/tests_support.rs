@@ -88,5 +88,6 @@ pub fn make(
         items,
         root,
         How::default(),
+        &crate::Quiet,
     )
 }

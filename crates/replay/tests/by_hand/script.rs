@@ -13,7 +13,7 @@ use trace::world::Mounts;
 use trace::{Call, Event, Identity, Item, Piece, RecordKind};
 use zerocopy::IntoBytes;
 
-pub struct Made(Vec<Item>);
+pub struct Made(pub Vec<Item>);
 
 impl Source for Made {
     fn items(&self) -> Result<Reading<'_, Item>, Cause> {

@@ -1,0 +1,58 @@
+//! Colours of verdicts, only on a terminal that wants them: `NO_COLOR`, `CLICOLOR`,
+//! `CLICOLOR_FORCE` and `TERM` decide, as for clap's own messages.
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+
+/// What a word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// All is well.
+    Good,
+    /// Something to know.
+    Fair,
+    /// Something is wrong.
+    Bad,
+}
+
+/// Whether a stream takes colours.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Colours(bool);
+
+impl Colours {
+    /// Of stdout or stderr.
+    pub fn of<S: RawStream>(stream: &S) -> Self {
+        Self(AutoStream::choice(stream) != ColorChoice::Never)
+    }
+
+    /// Tells a table whether its cells have colours.
+    pub fn style(self, table: &mut comfy_table::Table) {
+        if self.0 {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+    }
+
+    /// The text in its colour, if the stream takes colours.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            _ if !self.0 => return text.to_owned(),
+            Tone::Good => "32;1",
+            Tone::Fair => "33;1",
+            Tone::Bad => "31;1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_they_are_wanted() {
+        assert_eq!(Colours(true).paint(Tone::Bad, "broken"), "\x1b[31;1mbroken\x1b[0m");
+        assert_eq!(Colours::default().paint(Tone::Bad, "broken"), "broken");
+    }
+}

@@ -1,0 +1,99 @@
+//! A directory of ours, which is removed at the end, whatever ends this program.
+//!
+//! A shell waits for the other end of a pipe to close, which the kernel does even if this program
+//! is killed, and then removes the directory. It is in a process group of its own, so that Ctrl-C
+//! does not reach it.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What a replay under way still makes is removed by the next round. Directories that the program
+/// locked do not open for an ordinary user.
+const KEEPER: &str = r#"trap "" INT TERM HUP QUIT
+read -r keep && exit
+for round in 1 2 3 4 5; do
+    chmod -R u+rwX -- "$1"
+    rm -rf -- "$1" && exit
+    sleep 1
+done"#;
+
+/// A directory of ours.
+#[derive(Debug)]
+pub struct Ours {
+    path: PathBuf,
+    keeper: Option<Child>,
+    kept: bool,
+}
+
+impl Ours {
+    /// `path` will be removed with all that is in it.
+    pub fn new(path: &Path) -> Self {
+        let keeper = Command::new("/bin/sh")
+            .args(["-c", KEEPER, "sh"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        // Without a shell it is removed unless this program is killed.
+        Self { path: path.to_owned(), keeper: keeper.ok(), kept: false }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It stays.
+    pub fn keep(&mut self) {
+        self.kept = true;
+        if let Some(pipe) = self.keeper.as_mut().and_then(|keeper| keeper.stdin.as_mut()) {
+            let _gone = pipe.write_all(b"keep\n");
+        }
+    }
+
+    /// Removes it.
+    pub fn remove(mut self) -> std::io::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            keeper.wait()?;
+        }
+        if self.kept || self.path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&self.path)
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let _best = self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_unless_kept() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (name, kept) in [("gone", false), ("kept", true)] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.join("a/b")).expect("writable");
+            let mut ours = Ours::new(&path);
+            if kept {
+                ours.keep();
+            }
+            drop(ours);
+            assert_eq!(path.exists(), kept, "{name}");
+        }
+    }
+}
