@@ -3,6 +3,7 @@
 mod choice;
 pub mod choices;
 mod context;
+mod lines;
 mod place;
 mod report;
 
@@ -15,13 +16,14 @@ use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::{Progress, Talk};
 use crate::units::{count, duration, parse_bytes};
-use crate::{reading, stdout};
+use crate::{json, reading, stdout};
 use ::replay::prepare::Prepared;
 use ::replay::{Alteration, Altered, Error, Options, Pace, replay, replay_source};
 use anyhow::{Context, Result, bail};
 use clap::ValueHint;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -154,25 +156,25 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
 
     let before = context::before(&trace, &report.shown);
     for divergence in &report.shown {
-        talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
+        talk_or_print(a.json, talk, &lines::fit(&format!("divergence: {divergence}")))?;
         for line in before.get(&divergence.seq).into_iter().flatten() {
-            talk_or_print(a.json, talk, &format!("    before it: {line}"))?;
+            talk_or_print(a.json, talk, &lines::shorten(&format!("    before it: {line}")))?;
         }
     }
     for line in &report.state.lines {
-        talk_or_print(a.json, talk, &format!("state: {line}"))?;
+        talk_or_print(a.json, talk, &lines::fit(&format!("state: {line}")))?;
     }
     for explained in &report.explained_shown {
-        talk.detail(format_args!("explained: {explained}"));
+        talk.detail(lines::fit(&format!("explained: {explained}")));
     }
     for race in &report.races_shown {
-        talk.detail(format_args!("race: {race}"));
+        talk.detail(lines::fit(&format!("race: {race}")));
     }
     for line in &report.state.raced_lines {
-        talk.detail(format_args!("race: {line}"));
+        talk.detail(lines::fit(&format!("race: {line}")));
     }
     for line in &report.state.excluded_lines {
-        talk.detail(format_args!("compared only in part: {line}"));
+        talk.detail(lines::fit(&format!("compared only in part: {line}")));
     }
     for note in &report.notes {
         talk.say(format_args!("note: {note}"));
@@ -180,6 +182,8 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     if a.json {
         let mut document = serde_json::to_value(&report)?;
         document["root"] = shown.into();
+        document["trace"] = json::text(trace.path().as_os_str().as_bytes());
+        document["outcome"] = report::outcome(&report).into();
         stdout::json(&document)?;
     } else {
         stdout::text(&report::table(&report)?)?;

@@ -116,6 +116,7 @@ pub struct Report {
     /// Calls in the trace: all were issued or skipped.
     pub calls: u64,
     /// Calls performed.
+    #[serde(rename = "performed")]
     pub issued: u64,
     /// Calls performed by no one.
     pub skipped: u64,

@@ -139,16 +139,20 @@ pub fn table(report: &Report) -> Result<String, std::fmt::Error> {
     for line in state.excluded_lines.iter().filter(unseen) {
         row("unrecorded", line)?;
     }
-    row(
-        "outcome",
-        match report.exit_code() {
-            _ if report.broken_off => "broken off: what was not performed was not compared",
-            0 if raced > 0 => "the same, but for races of the recorded program",
-            0 => "the same",
-            _ => "different",
-        },
-    )?;
+    row("outcome", outcome(report))?;
     Ok(text)
+}
+
+/// The answer in words.
+pub fn outcome(report: &Report) -> &'static str {
+    match report.exit_code() {
+        _ if report.broken_off => "broken off: what was not performed was not compared",
+        0 if report.races + report.state.raced > 0 => {
+            "the same, but for races of the recorded program"
+        }
+        0 => "the same",
+        _ => "different",
+    }
 }
 
 #[cfg(test)]
