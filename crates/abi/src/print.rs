@@ -4,6 +4,7 @@
 //! bytes come from: whoever prints a call hands in a [`Captured`].
 
 mod arguments;
+mod brief;
 mod errno;
 mod form;
 mod message;
@@ -23,8 +24,11 @@ pub use value::{field, flags, scalar, signal_name, structure};
 pub struct Options {
     /// At most so many bytes of a string that is no path.
     pub strings: usize,
-    /// At most so many elements of an array; environments only as a number.
+    /// At most so many elements of an array.
     pub elements: usize,
+    /// All fields of all structs, environments and directories entry by entry; else what strace
+    /// shows without `-v`.
+    pub whole: bool,
     /// Which strings stand in hexadecimal.
     pub hex: Hex,
 }
@@ -32,13 +36,14 @@ pub struct Options {
 impl Default for Options {
     /// As strace does: 32 bytes, 32 elements.
     fn default() -> Self {
-        Self { strings: 32, elements: 32, hex: Hex::Never }
+        Self { strings: 32, elements: 32, whole: false, hex: Hex::Never }
     }
 }
 
 impl Options {
     /// Everything in full.
-    pub const ALL: Self = Self { strings: usize::MAX, elements: usize::MAX, hex: Hex::Never };
+    pub const ALL: Self =
+        Self { strings: usize::MAX, elements: usize::MAX, whole: true, hex: Hex::Never };
 }
 
 /// Appends formatted text to a string, which always takes it.

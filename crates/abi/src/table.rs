@@ -1189,7 +1189,7 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Int),
-    attr(X::rseq, &[addr("rseq"), size("rseq_len"), hex("flags"), hex("sig")]),
+    attr(X::rseq, &[addr("rseq"), hex("rseq_len"), hex("flags"), hex("sig")]),
     attr(X::uretprobe, &[]).returns(Ret::Host),
     attr(X::uprobe, &[]).returns(Ret::Host),
     signal(X::pidfd_send_signal, &[fd("pidfd"), sig("sig"), ins("info", &SIGINFO), hex("flags")])
@@ -1788,7 +1788,9 @@ static ARCH_PRCTL: &[(u64, Shape)] = &[
     (0x1004, arch_prctl("ARCH_GET_GS", &[ARCH_OPTION, outs("arg2", &HOST_U64)])),
 ];
 
-static FUTEX_WAIT: &[Arg] = &[
+static FUTEX_WAIT: &[Arg] =
+    &[addr("uaddr"), fl("op", &fp::FUTEX), uint("val"), ins("utime", &TIMESPEC)];
+static FUTEX_WAIT_FOR: &[Arg] = &[
     addr("uaddr"),
     fl("op", &fp::FUTEX),
     uint("val"),
@@ -1796,18 +1798,26 @@ static FUTEX_WAIT: &[Arg] = &[
     addr("uaddr2"),
     hex("val3"),
 ];
+static FUTEX_WAKE: &[Arg] = &[addr("uaddr"), fl("op", &fp::FUTEX), uint("val")];
+static FUTEX_LOCK: &[Arg] =
+    &[addr("uaddr"), fl("op", &fp::FUTEX), unused("val"), ins("utime", &TIMESPEC)];
+static FUTEX_UNLOCK: &[Arg] = &[addr("uaddr"), fl("op", &fp::FUTEX)];
 
 const fn futex(name: &'static str, args: &'static [Arg]) -> Shape {
     Shape::new(name, args).skipped(Class::Wait).returns(Ret::Host)
 }
 
-/// The operations whose fourth argument is a time; the others take a number there.
+/// The operations whose fourth argument is a time or that take fewer; the others take a number
+/// there.
 static FUTEX: &[(u64, Shape)] = &[
     (0, futex("FUTEX_WAIT", FUTEX_WAIT)),
-    (6, futex("FUTEX_LOCK_PI", FUTEX_WAIT)),
-    (9, futex("FUTEX_WAIT_BITSET", FUTEX_WAIT)),
-    (11, futex("FUTEX_WAIT_REQUEUE_PI", FUTEX_WAIT)),
-    (13, futex("FUTEX_LOCK_PI2", FUTEX_WAIT)),
+    (1, futex("FUTEX_WAKE", FUTEX_WAKE)),
+    (6, futex("FUTEX_LOCK_PI", FUTEX_LOCK)),
+    (7, futex("FUTEX_UNLOCK_PI", FUTEX_UNLOCK)),
+    (8, futex("FUTEX_TRYLOCK_PI", FUTEX_UNLOCK)),
+    (9, futex("FUTEX_WAIT_BITSET", FUTEX_WAIT_FOR)),
+    (11, futex("FUTEX_WAIT_REQUEUE_PI", FUTEX_WAIT_FOR)),
+    (13, futex("FUTEX_LOCK_PI2", FUTEX_LOCK)),
 ];
 
 const fn quota(name: &'static str, args: &'static [Arg]) -> Shape {

@@ -44,8 +44,8 @@ impl Clock {
             Style::DayMicros => format!("{h:02}:{m:02}:{s:02}.{micros:06} "),
             Style::Epoch => format!("{seconds}.{micros:06} "),
             Style::Relative => {
-                let passed = monotonic.saturating_sub(before) / 1000;
-                format!("{:6}.{:06} ", passed / 1_000_000, passed % 1_000_000)
+                let passed = monotonic.saturating_sub(before);
+                format!("{:6}.{:09} ", passed / 1_000_000_000, passed % 1_000_000_000)
             }
         }
     }
@@ -100,7 +100,7 @@ mod tests {
         let mut clock = Clock::new(Style::Relative, 0);
         assert_eq!(
             [clock.prefix(5), clock.prefix(1_000_007_005)],
-            ["     0.000000 ", "     1.000007 "]
+            ["     0.000000000 ", "     1.000007000 "]
         );
     }
 }

@@ -1,7 +1,6 @@
 //! `reanimator convert`: traces of other tools in, and ours out.
 
 use crate::failure::Advise;
-use crate::filter::Filter;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted};
 use crate::{naming, print, reading};
@@ -166,7 +165,7 @@ fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
 fn lines(trace: &trace::Trace, to: &Path, json: bool, talk: &Talk) -> Result<Exported> {
     let cannot = || format!("cannot write {}", to.display());
     let mut out = BufWriter::new(export::Sink::new(to)?);
-    print::write(&print::Args::whole(json), &Filter::parse(&[])?, talk, trace, &mut out)?;
+    print::whole(json, talk, trace, &mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?.finish()?;
     Ok(Exported { calls: trace.summary().calls, ..Exported::default() })
 }

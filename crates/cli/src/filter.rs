@@ -100,6 +100,19 @@ impl Filter {
     pub fn has_all_numbers(&self) -> bool {
         self.calls == Calls::default()
     }
+    /// Whether something was chosen at all.
+    pub fn chooses(&self) -> bool {
+        !self.has_all_numbers() || self.statuses.is_some() || !self.paths.is_empty()
+    }
+    /// Lets calls with this outcome pass, and no others.
+    pub fn only_status(&mut self, status: Status) {
+        self.statuses = Some(BTreeSet::from([status]));
+    }
+    /// Adds a path, all of whose characters stand for themselves.
+    pub fn add_path(&mut self, path: &[u8]) -> Result<(), Error> {
+        let literal = globset::escape(&String::from_utf8_lossy(path));
+        parse::apply(self, &format!("path={literal}"))
+    }
     /// Whether all passes that replay needs.
     pub fn suffices_for_replay(&self) -> bool {
         let all =

@@ -3,7 +3,7 @@
 use crate::args::TraceArg;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration};
-use crate::{clock, reading, stdout};
+use crate::{clock, json, reading, stdout};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -42,10 +42,11 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
 pub fn document(trace: &Trace) -> Value {
     let (about, s) = (trace.about(), trace.summary());
     json!({
-        "trace": escape(trace.path().as_os_str().as_bytes()),
-        "command": about.command.iter().map(|a| escape(a.as_bytes())).collect::<Vec<_>>(),
+        "trace": json::text(trace.path().as_os_str().as_bytes()),
+        "command": json::text(&shell(&about.command)),
+        "argv": about.command.iter().map(|a| json::text(a.as_bytes())).collect::<Vec<_>>(),
         "joined": about.joined,
-        "directory": escape(&about.directory),
+        "directory": json::text(&about.directory),
         "engine": about.engine,
         "filter": about.filter,
         "data": about.data,
@@ -93,7 +94,7 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
         if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") }
     };
     row("trace", &path.display().to_string())?;
-    row("command", &shell(&about.command))?;
+    row("command", &String::from_utf8_lossy(&shell(&about.command)))?;
     row("joined", &about.joined.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;
     row("directory", &escape(&about.directory))?;
     row(
@@ -156,23 +157,56 @@ fn calls(s: &Summary) -> String {
     text
 }
 
-/// A command as one could type it.
-fn shell(command: &[OsString]) -> String {
+/// A command as a line that can be pasted into bash, zsh or ksh: words that are not plain stand in
+/// quotes, those with other than printable characters in `$'...'`.
+fn shell(command: &[OsString]) -> Vec<u8> {
+    let words: Vec<Vec<u8>> = command.iter().map(|word| quoted(word.as_bytes())).collect();
+    words.join(&b' ')
+}
+
+fn quoted(word: &[u8]) -> Vec<u8> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(b);
-    let quote = |word: &OsString| {
-        let bytes = word.as_bytes();
-        if !bytes.is_empty() && bytes.iter().all(plain) {
-            escape(bytes)
-        } else {
-            format!("'{}'", escape(bytes).replace('\'', r"'\''"))
+    if !word.is_empty() && word.iter().all(plain) {
+        return word.to_vec();
+    }
+    let printable = std::str::from_utf8(word).is_ok_and(|text| !text.chars().any(char::is_control));
+    if printable {
+        return format!("'{}'", String::from_utf8_lossy(word).replace('\'', r"'\''")).into_bytes();
+    }
+    let mut text = b"$'".to_vec();
+    for &byte in word {
+        match byte {
+            b'\'' | b'\\' => text.extend([b'\\', byte]),
+            b'\n' => text.extend(b"\\n"),
+            b'\t' => text.extend(b"\\t"),
+            b' '..=b'~' => text.push(byte),
+            // Three octal digits: a digit that follows does not belong to them.
+            _ => text.extend(format!("\\{byte:03o}").bytes()),
         }
-    };
-    command.iter().map(quote).collect::<Vec<_>>().join(" ")
+    }
+    text.push(b'\'');
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let words: [&[u8]; 7] =
+            [b"a", b"", b"it's", b"a\n'b\\c", b"\xff7", "\u{e9}".as_bytes(), b"x y"];
+        let line = shell(&words.map(|w| OsString::from_vec(w.to_vec())));
+        let script = [b"printf '<%s>' ", &line[..]].concat();
+        let printed = std::process::Command::new("/bin/bash")
+            .args([OsStr::new("-c"), OsStr::from_bytes(&script)])
+            .output()
+            .expect("bash runs");
+        let expected: Vec<u8> = words.iter().flat_map(|w| [b"<", *w, b">"].concat()).collect();
+        assert_eq!(printed.stdout, expected, "{}", String::from_utf8_lossy(&line));
+    }
 
     #[test]
     fn everything_in_its_row() {

@@ -14,6 +14,7 @@ mod failure;
 mod filter;
 mod generate;
 mod info;
+mod json;
 mod naming;
 mod outcome;
 mod prepare;

@@ -46,7 +46,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
             "files": made.names,
             "withheld": made.withheld,
             "bytes": made.bytes,
-            "assumed_bytes": made.assumed,
+            "assumed": made.assumed,
             "not_made": made.skipped,
             "refused": made.refused,
         }));

@@ -1,24 +1,33 @@
 //! `reanimator print`: a trace as strace would have printed it, or as JSON lines.
 
+mod choice;
 mod event;
 mod json;
 pub mod line;
+mod printer;
+mod summary;
 
+use self::choice::Choice;
+use self::printer::write;
 use crate::args::TraceArg;
-use crate::clock::{Clock, Style};
-use crate::filter::{self, Filter};
+use crate::failure::Advise;
+use crate::filter;
 use crate::talk::Talk;
+use crate::units::counted;
 use crate::{reading, stdout};
-use abi::print::Hex;
 use anyhow::{Context, Result};
-use std::io::Write;
-use trace::world::{Bound, Moment, Timeline, World, lexical};
-use trace::{Call, Trace, Want};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use trace::world::{Bound, lexical};
+use trace::{Call, Trace};
 
 /// Print a trace's calls in strace's format or as JSON
 ///
-/// Calls stand in the order in which they were entered. In JSON, bytes are text, with \xNN for what
-/// is not printable UTF-8, and \\ for a backslash.
+/// Calls stand in the order in which they were entered. Structs are abbreviated as strace
+/// abbreviates them; -v prints all fields. Signals (---) and what else happens to processes (+++)
+/// are left out with -q, and where -e, -P, -z or -Z select calls; -e signal=all brings signals back.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -28,19 +37,42 @@ Examples:
       Print calls that take a file name, with paths and times
   reanimator print -e status=failed ls.ra
       Print calls that failed
-  reanimator print -e 'path=*.db-wal' -s 16
+  reanimator print -P app.db -s 16
       Print calls on one file of the newest trace
+  reanimator print -c ls.ra
+      Print how often each call was made, failed, and how long it took
   reanimator print --json ls.ra | jq -r 'select(.call==\"openat\").args.filename'
-      Print the names of all opened files")]
+      Print the names of all opened files (docs/json.md lists the keys)")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
     /// Print only these calls: names, %group, /regex, !set, status=failed, path=GLOB
     #[arg(short = 'e', value_name = "EXPR", long_help = filter::help(
         "Print only the calls that EXPR selects",
-        "status=failed (or successful, unfinished) selects by outcome, path=GLOB by file. "
+        "status=failed (or successful, unfinished) selects by outcome, path=GLOB by file. \
+         signal=SET selects signals, quiet=SET leaves out attach, exit or thread-execve, and \
+         abbrev=none prints all fields of structs, as in strace. "
     ))]
     pub filter: Vec<String>,
+    /// Print only calls on this path
+    ///
+    /// A relative path starts where the program was started.
+    #[arg(short = 'P', long = "trace-path", value_name = "PATH")]
+    pub paths_only: Vec<PathBuf>,
+    /// Print only calls that succeeded
+    #[arg(short = 'z', long = "successful-only", conflicts_with = "failed")]
+    pub successful: bool,
+    /// Print only calls that failed
+    #[arg(short = 'Z', long = "failed-only")]
+    pub failed: bool,
+    /// Print calls, errors and time by name, and no calls
+    ///
+    /// Times are wall-clock times, as with strace -w.
+    #[arg(short = 'c', long = "summary-only", conflicts_with_all = ["json", "format"])]
+    pub count: bool,
+    /// Write to this file; replace it if it exists
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -50,10 +82,10 @@ pub struct Args {
     /// Print the time of day (UTC); -tt: with microseconds; -ttt: seconds since 1970
     #[arg(short = 't', action = clap::ArgAction::Count)]
     pub time: u8,
-    /// Print the time since the previous line
+    /// Print the time since the previous line, in nanoseconds
     #[arg(short = 'r', conflicts_with = "time")]
     pub relative: bool,
-    /// Print the time spent in each call
+    /// Print the time spent in each call, in nanoseconds
     #[arg(short = 'T')]
     pub spent: bool,
     /// Print the path of each descriptor
@@ -65,12 +97,19 @@ pub struct Args {
     /// Print at most this many bytes of a string [default: 32; in JSON, all]
     #[arg(short = 's', value_name = "N")]
     pub strings: Option<usize>,
+    /// strace's -f: a trace always has the children
+    #[arg(short = 'f', hide = true, action = clap::ArgAction::Count)]
+    pub follow: u8,
+    /// strace's -w: times are wall-clock times always
+    #[arg(short = 'w', hide = true)]
+    pub wall: bool,
 }
 
 /// How to print.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Format {
     /// As strace prints calls
+    #[default]
     Text,
     /// A JSON object on each line, for each call or event
     Json,
@@ -108,141 +147,61 @@ impl Seen<'_> {
 
 /// `reanimator print`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
-    let filter = Filter::parse(&a.filter)?;
     let trace = reading::open(&a.trace, talk)?;
-    let mut out = stdout::writer();
-    write(a, &filter, talk, &trace, &mut out)?;
-    out.flush().context(stdout::REFUSED)
-}
-
-/// Prints a trace into `out`.
-pub fn write(
-    a: &Args,
-    filter: &Filter,
-    talk: &Talk,
-    trace: &Trace,
-    out: &mut impl Write,
-) -> Result<()> {
-    let mut printer = Printer::new(a, talk, trace);
-    let mut world = World::new();
-    let mut open = std::collections::HashMap::new();
-    for moment in Timeline::new(trace.read(Want { data: true })) {
-        match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
-            Moment::Event(event) => {
-                printer.event(out, &event)?;
-                world.event(&event);
-            }
-            Moment::Enter(number, call) => {
-                let bound = world.enter(&call);
-                let seen = Seen { call: &call, bound: &bound };
-                let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
-                let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-                if filter.passes(&call, &paths) {
-                    printer.call(out, &seen)?;
-                }
-                open.insert(number, bound);
-            }
-            Moment::Leave(number, call) => {
-                if let Some(mut bound) = open.remove(&number) {
-                    world.leave(&call, &mut bound);
-                }
-            }
-            Moment::Lost(number, _) => {
-                open.remove(&number);
-            }
+    let choice = Choice::new(a, &trace.about().directory, talk.is_quiet())?;
+    let found = match &a.output {
+        None => {
+            let mut out = stdout::writer();
+            let found = write(a, &choice, talk, &trace, &mut out)?;
+            out.flush().context(stdout::REFUSED)?;
+            found
         }
+        Some(path) => {
+            let mut out = file(path)?;
+            let found = write(a, &choice, talk, &trace, &mut out)?;
+            out.flush().with_context(|| format!("cannot write {}", path.display()))?;
+            found
+        }
+    };
+    if found == 0 && trace.summary().calls > 0 {
+        let calls = counted(trace.summary().calls, "call", "calls");
+        talk.say(format_args!("none of the {calls} in {} matches", trace.path().display()));
     }
     Ok(())
 }
 
-impl Args {
-    /// All that a trace holds: as strace with times, paths and whole strings, or as JSON.
-    pub fn whole(json: bool) -> Self {
-        let format = if json { Format::Json } else { Format::Text };
-        let trace = TraceArg { trace: None };
-        Self {
-            trace,
-            filter: Vec::new(),
-            format,
-            json,
-            time: 3,
-            relative: false,
-            spent: true,
-            paths: true,
-            hex: 2,
-            strings: Some(usize::MAX),
-        }
-    }
+/// The file of `-o`: private, as it holds the program's data.
+fn file(path: &Path) -> Result<BufWriter<std::fs::File>> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let opened = opened.with_context(|| format!("cannot write {}", path.display()));
+    let file = if path.to_string_lossy().starts_with(['|', '!']) {
+        opened.advise("print starts no program: use `reanimator print | COMMAND`")
+    } else {
+        opened
+    };
+    Ok(BufWriter::with_capacity(1 << 16, file?))
 }
 
-/// What stands on each line.
-struct Printer {
-    json: bool,
-    clock: Clock,
-    line: line::Options,
-    spent: bool,
-    many: bool,
-    verbose: bool,
-}
-
-impl Printer {
-    fn new(a: &Args, talk: &Talk, trace: &Trace) -> Self {
-        let style = match a.time {
-            0 if a.relative => Style::Relative,
-            0 => Style::No,
-            1 => Style::Day,
-            2 => Style::DayMicros,
-            _ => Style::Epoch,
-        };
-        let json = a.json || a.format == Format::Json;
-        let hex = [Hex::Never, Hex::Binary][usize::from(a.hex.min(1))];
-        Self {
-            json,
-            clock: Clock::new(style, trace.about().clock_offset),
-            line: line::Options {
-                paths: a.paths,
-                values: abi::print::Options {
-                    hex: if a.hex > 1 { Hex::Always } else { hex },
-                    strings: a.strings.unwrap_or(if json { usize::MAX } else { 32 }),
-                    elements: if talk.is_verbose() { usize::MAX } else { 32 },
-                },
-            },
-            spent: a.spent,
-            many: trace.summary().threads > 1,
-            verbose: talk.is_verbose(),
-        }
-    }
-    fn prefix(&mut self, tid: u32, time: u64) -> String {
-        let who = if self.many { format!("[pid {tid:>5}] ") } else { String::new() };
-        who + &self.clock.prefix(time)
-    }
-    fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
-        if self.json {
-            return json_line(out, &json::call(seen, &self.clock, self.line.values.strings));
-        }
-        let prefix = self.prefix(seen.call.tid, seen.call.entered);
-        let spent = match seen.call.duration().filter(|_| self.spent) {
-            Some(spent) => {
-                let micros = spent / 1000;
-                format!(" <{}.{:06}>", micros / 1_000_000, micros % 1_000_000)
-            }
-            None => String::new(),
-        };
-        writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line)).context(stdout::REFUSED)
-    }
-    fn event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
-        if self.json {
-            return json_line(out, &json::event(event, &self.clock));
-        }
-        if let Some(line) = event::line(event, self.verbose) {
-            let prefix = self.prefix(event.tid, event.time);
-            writeln!(out, "{prefix}{line}").context(stdout::REFUSED)?;
-        }
-        Ok(())
-    }
-}
-
-fn json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
-    serde_json::to_writer(&mut *out, value).context(stdout::REFUSED)?;
-    out.write_all(b"\n").context(stdout::REFUSED)
+/// Prints all of a trace into `out`: as strace with times, paths and whole strings, or as JSON.
+pub fn whole(json: bool, talk: &Talk, trace: &Trace, out: &mut impl Write) -> Result<()> {
+    let a = Args {
+        trace: TraceArg { trace: None },
+        filter: Vec::new(),
+        paths_only: Vec::new(),
+        successful: false,
+        failed: false,
+        count: false,
+        output: None,
+        format: Format::Text,
+        json,
+        time: 3,
+        relative: false,
+        spent: true,
+        paths: true,
+        hex: 2,
+        strings: Some(usize::MAX),
+        follow: 0,
+        wall: false,
+    };
+    write(&a, &Choice::all(), talk, trace, out).map(drop)
 }

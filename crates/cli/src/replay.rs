@@ -4,6 +4,7 @@ pub mod bar;
 mod choice;
 pub mod choices;
 mod context;
+mod lines;
 mod nothing;
 pub mod ours;
 pub mod place;
@@ -21,10 +22,11 @@ use crate::filter::Filter;
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{count, duration, parse_bytes};
-use crate::{reading, stdout};
+use crate::{json, reading, stdout};
 use ::replay::{Alteration, Altered, Error, Options, Pace, Report, replay, replay_source};
 use anyhow::{Result, bail};
 use clap::ValueHint;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use trace::Trace;
 
@@ -173,6 +175,8 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     if a.json {
         let mut document = serde_json::to_value(&report)?;
         document["root"] = shown.into();
+        document["trace"] = json::text(trace.path().as_os_str().as_bytes());
+        document["outcome"] = report::outcome(&report, a.verify != Verify::None).0.into();
         document["root_kept"] = (ours.is_none() || exit != 0).into();
         stdout::json(&document)?;
     } else {
@@ -207,25 +211,25 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
 fn tell(a: &Args, talk: &Talk, trace: &Trace, report: &Report) -> Result<()> {
     let before = context::before(trace, &report.shown);
     for divergence in &report.shown {
-        talk_or_print(a.json, talk, &format!("divergence: {divergence}"))?;
+        talk_or_print(a.json, talk, &lines::fit(&format!("divergence: {divergence}")))?;
         for line in before.get(&divergence.seq).into_iter().flatten() {
-            talk_or_print(a.json, talk, &format!("    before it: {line}"))?;
+            talk_or_print(a.json, talk, &lines::shorten(&format!("    before it: {line}")))?;
         }
     }
     for line in &report.state.lines {
-        talk_or_print(a.json, talk, &format!("state: {line}"))?;
+        talk_or_print(a.json, talk, &lines::fit(&format!("state: {line}")))?;
     }
     for explained in &report.explained_shown {
-        talk.detail(format_args!("explained: {explained}"));
+        talk.detail(lines::fit(&format!("explained: {explained}")));
     }
     for race in &report.races_shown {
-        talk.detail(format_args!("race: {race}"));
+        talk.detail(lines::fit(&format!("race: {race}")));
     }
     for line in &report.state.raced_lines {
-        talk.detail(format_args!("race: {line}"));
+        talk.detail(lines::fit(&format!("race: {line}")));
     }
     for line in &report.state.excluded_lines {
-        talk.detail(format_args!("compared only in part: {line}"));
+        talk.detail(lines::fit(&format!("compared only in part: {line}")));
     }
     for note in &report.notes {
         talk.say(format_args!("note: {note}"));

@@ -18,9 +18,10 @@ pub fn text(text: &str) -> anyhow::Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(REFUSED)
 }
 
-/// Prints one JSON document.
+/// Prints one JSON document, with the version of its keys.
 pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    let document = crate::json::versioned(serde_json::to_value(document)?);
     let mut out = writer();
-    serde_json::to_writer_pretty(&mut out, document).context(REFUSED)?;
+    serde_json::to_writer_pretty(&mut out, &document).context(REFUSED)?;
     out.write_all(b"\n").and_then(|()| out.flush()).context(REFUSED)
 }

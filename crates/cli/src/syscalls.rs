@@ -17,7 +17,7 @@ Examples:
       List one group
   reanimator syscalls -e fcntl --variants
       List the commands of fcntl
-  reanimator syscalls --json | jq '.[].name'")]
+  reanimator syscalls --json | jq '.syscalls[].name'")]
 pub struct Args {
     /// List only these calls: names, %group, /regex, !set
     #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that EXPR selects", ""))]
@@ -35,7 +35,7 @@ pub fn run(a: &Args) -> Result<()> {
     let filter = Filter::parse(&a.filter)?;
     let rows = abi::table().iter().filter(|row| filter.has_number(row.number));
     if a.json {
-        return stdout::json(&rows.map(as_json).collect::<Vec<_>>());
+        return stdout::json(&json!({"syscalls": rows.map(as_json).collect::<Vec<_>>()}));
     }
     let mut text = String::new();
     for row in rows {

@@ -30,6 +30,10 @@ impl Talk {
             self.say(line);
         }
     }
+    /// Whether they asked for silence.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
     /// Whether they asked for more.
     pub const fn is_verbose(&self) -> bool {
         self.verbose

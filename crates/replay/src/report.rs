@@ -119,6 +119,7 @@ pub struct Report {
     /// Calls in the trace: all were issued or skipped.
     pub calls: u64,
     /// Calls performed.
+    #[serde(rename = "performed")]
     pub issued: u64,
     /// Of those, the calls that the selection names: all after [`crate::Selection::from`] or, where
     /// files are named, those on a file. 0: the selection matches nothing.

@@ -263,3 +263,57 @@ pub static XFLAGS: Flags = Flags::bits(
         (0x8000_0000, "FS_XFLAG_HASATTR"),
     ],
 );
+
+/// `statx.stx_attributes`.
+pub static STATX_ATTR: Flags = Flags::bits(
+    "STATX_ATTR_",
+    names![
+        STATX_ATTR_COMPRESSED,
+        STATX_ATTR_IMMUTABLE,
+        STATX_ATTR_APPEND,
+        STATX_ATTR_NODUMP,
+        STATX_ATTR_ENCRYPTED,
+        STATX_ATTR_AUTOMOUNT,
+        STATX_ATTR_MOUNT_ROOT,
+        STATX_ATTR_VERITY,
+        STATX_ATTR_DAX,
+        STATX_ATTR_WRITE_ATOMIC
+    ],
+);
+/// `statfs.f_type`, of the usual file systems (`include/uapi/linux/magic.h`).
+pub static FS_TYPE: Flags = Flags::one_of(
+    "SUPER_MAGIC",
+    &[
+        (0xef53, "EXT2_SUPER_MAGIC"),
+        (0x0102_1994, "TMPFS_MAGIC"),
+        (0x9fa0, "PROC_SUPER_MAGIC"),
+        (0x6265_6572, "SYSFS_MAGIC"),
+        (0x5846_5342, "XFS_SUPER_MAGIC"),
+        (0x9123_683e, "BTRFS_SUPER_MAGIC"),
+        (0x794c_7630, "OVERLAYFS_SUPER_MAGIC"),
+        (0x0027_e0eb, "CGROUP_SUPER_MAGIC"),
+        (0x6367_7270, "CGROUP2_SUPER_MAGIC"),
+        (0x1cd1, "DEVPTS_SUPER_MAGIC"),
+        (0x6462_6720, "DEBUGFS_MAGIC"),
+        (0x7472_6163, "TRACEFS_MAGIC"),
+        (0x6969, "NFS_SUPER_MAGIC"),
+        (0x6573_5546, "FUSE_SUPER_MAGIC"),
+    ],
+);
+/// `statfs.f_flags`.
+pub static STATFS: Flags = Flags::bits(
+    "ST_",
+    &[
+        (0x1, "ST_RDONLY"),
+        (0x2, "ST_NOSUID"),
+        (0x4, "ST_NODEV"),
+        (0x8, "ST_NOEXEC"),
+        (0x10, "ST_SYNCHRONOUS"),
+        (0x20, "ST_VALID"),
+        (0x40, "ST_MANDLOCK"),
+        (0x400, "ST_NOATIME"),
+        (0x800, "ST_NODIRATIME"),
+        (0x1000, "ST_RELATIME"),
+        (0x2000, "ST_NOSYMFOLLOW"),
+    ],
+);

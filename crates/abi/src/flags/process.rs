@@ -193,22 +193,36 @@ pub static SIGNAL: Flags = Flags::one_of("SIG", SIGNALS);
 /// `futex(2)`.
 pub static FUTEX: Flags = Flags::bits("FUTEX_", names![FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME])
     .with_field(
-        0x7f,
-        names![
-            FUTEX_WAIT,
-            FUTEX_WAKE,
-            FUTEX_FD,
-            FUTEX_REQUEUE,
-            FUTEX_CMP_REQUEUE,
-            FUTEX_WAKE_OP,
-            FUTEX_LOCK_PI,
-            FUTEX_UNLOCK_PI,
-            FUTEX_TRYLOCK_PI,
-            FUTEX_WAIT_BITSET,
-            FUTEX_WAKE_BITSET,
-            FUTEX_WAIT_REQUEUE_PI,
-            FUTEX_CMP_REQUEUE_PI,
-            FUTEX_LOCK_PI2
+        0xff,
+        &[
+            (0, "FUTEX_WAIT"),
+            (1, "FUTEX_WAKE"),
+            (2, "FUTEX_FD"),
+            (3, "FUTEX_REQUEUE"),
+            (4, "FUTEX_CMP_REQUEUE"),
+            (5, "FUTEX_WAKE_OP"),
+            (6, "FUTEX_LOCK_PI"),
+            (7, "FUTEX_UNLOCK_PI"),
+            (8, "FUTEX_TRYLOCK_PI"),
+            (9, "FUTEX_WAIT_BITSET"),
+            (10, "FUTEX_WAKE_BITSET"),
+            (11, "FUTEX_WAIT_REQUEUE_PI"),
+            (12, "FUTEX_CMP_REQUEUE_PI"),
+            (13, "FUTEX_LOCK_PI2"),
+            (128, "FUTEX_WAIT_PRIVATE"),
+            (129, "FUTEX_WAKE_PRIVATE"),
+            (130, "FUTEX_FD_PRIVATE"),
+            (131, "FUTEX_REQUEUE_PRIVATE"),
+            (132, "FUTEX_CMP_REQUEUE_PRIVATE"),
+            (133, "FUTEX_WAKE_OP_PRIVATE"),
+            (134, "FUTEX_LOCK_PI_PRIVATE"),
+            (135, "FUTEX_UNLOCK_PI_PRIVATE"),
+            (136, "FUTEX_TRYLOCK_PI_PRIVATE"),
+            (137, "FUTEX_WAIT_BITSET_PRIVATE"),
+            (138, "FUTEX_WAKE_BITSET_PRIVATE"),
+            (139, "FUTEX_WAIT_REQUEUE_PI_PRIVATE"),
+            (140, "FUTEX_CMP_REQUEUE_PI_PRIVATE"),
+            (141, "FUTEX_LOCK_PI2_PRIVATE"),
         ],
     );
 /// `getrandom(2)`.
@@ -363,3 +377,6 @@ pub static REBOOT: Flags = Flags::one_of(
         (0x4558_4543, "LINUX_REBOOT_CMD_KEXEC"),
     ],
 );
+
+/// Handlers of signals that are no functions.
+pub static SIG_HANDLER: Flags = Flags::one_of("SIG_", &[(0, "SIG_DFL"), (1, "SIG_IGN")]);

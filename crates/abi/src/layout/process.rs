@@ -70,8 +70,9 @@ pub static SIGACTION: Layout = Layout {
     form: Form::Struct,
     fields: &[
         Field { name: "sa_handler", at: 0, size: 8, is: Addr },
-        Field { name: "sa_flags", at: 8, size: 8, is: Flags(&names::SA) },
         Field { name: "sa_mask", at: 24, size: 8, is: Flags(&SIGSET_BITS) },
+        Field { name: "sa_flags", at: 8, size: 8, is: Flags(&names::SA) },
+        Field { name: "sa_restorer", at: 16, size: 8, is: Addr },
     ],
 };
 

@@ -1,7 +1,7 @@
 //! A call's arguments, each by its kind.
 
 use super::{Options, formed, list, message, put, quote, scalar};
-use crate::{Form, Kind, Layout, OpenFlags, Role, Shape};
+use crate::{Form, Kind, Layout, OpenFlags, Ret, Role, Shape};
 
 /// What was captured for an argument; the names are those of a record's pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +60,10 @@ pub fn arguments(
         if i > 0 {
             out.push_str(", ");
         }
-        argument(arg.kind, arg.name, i as u8, *raw, captured, o, out);
+        // Where something is mapped from reads best beside addresses.
+        let kind =
+            if shape.ret == Ret::Addr && arg.kind == Kind::Off { Kind::Hex } else { arg.kind };
+        argument(kind, arg.name, i as u8, *raw, captured, o, out);
     }
 }
 
@@ -106,7 +109,7 @@ fn argument(
         Kind::Str => string(o.strings, out),
         Kind::StrVec => strings(name, arg, raw, captured, o, out),
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            buffer(layout, arg, captured, o, out)
+            buffer(layout, arg, raw, captured, o, out)
         }
         Kind::InIov { .. } | Kind::OutIov { .. } => message::vectors(captured, arg, o, out),
         Kind::InMsg | Kind::OutMsg => message::messages(captured, arg, false, o, out),
@@ -158,12 +161,12 @@ fn strings(
 ) -> bool {
     let Some(piece) = captured.piece(arg, Part::StrVec, false) else { return false };
     let count = piece.bytes.iter().filter(|b| **b == 0).count();
-    if name == "envp" && o.elements != usize::MAX {
+    if name == "envp" && !o.whole {
         put!(out, "{raw:#x} /* {count} vars */");
     } else {
         let inner = piece.bytes.strip_suffix(b"\0").unwrap_or(piece.bytes).split(|b| *b == 0);
         list(inner.take(count), o.elements, out, |word, out| {
-            quote(word, usize::MAX, false, o.hex, out);
+            quote(word, o.strings, false, o.hex, out);
         });
     }
     true
@@ -173,10 +176,15 @@ fn strings(
 fn buffer(
     layout: &Layout,
     arg: u8,
+    raw: u64,
     captured: &impl Captured,
     o: &Options,
     out: &mut String,
 ) -> bool {
+    if let Some(entries) = (!o.whole).then(|| listed(layout, arg, captured)).flatten() {
+        put!(out, "{raw:#x} /* {entries} entries */");
+        return true;
+    }
     let part = if layout.form == Form::Data { Part::Data } else { Part::Bytes };
     match (captured.piece(arg, part, false), captured.piece(arg, part, true)) {
         (Some(before), Some(after)) if before.bytes != after.bytes => {
@@ -190,4 +198,11 @@ fn buffer(
         (None, None) => return false,
     }
     true
+}
+
+/// How many entries of a directory came back, if the layout is one of directory entries.
+fn listed(layout: &Layout, arg: u8, captured: &impl Captured) -> Option<usize> {
+    let head = super::form::entry_head(layout)?;
+    let piece = captured.piece(arg, Part::Bytes, true)?;
+    Some(super::form::entries(piece.bytes, head).count())
 }

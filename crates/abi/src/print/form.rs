@@ -7,10 +7,10 @@ use crate::{Form, Layout};
 pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) {
     let bytes = piece.bytes;
     match layout.form {
-        Form::Struct => structure(layout, bytes, out),
+        Form::Struct => structure(layout, bytes, o.whole, out),
         Form::Array if layout.size > 0 => {
             list(bytes.chunks_exact(layout.size as usize), o.elements, out, |b, out| {
-                structure(layout, b, out);
+                structure(layout, b, o.whole, out);
             });
         }
         Form::Fds => list(bytes.chunks_exact(4), o.elements, out, |b, out| {
@@ -19,8 +19,10 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
         Form::Names => list(names(bytes), o.elements, out, |name, out| {
             quote(name, usize::MAX, false, o.hex, out);
         }),
-        Form::Dirents => list(entries(bytes, 18), o.elements, out, |e, out| dirent(&e, o, out)),
-        Form::Dirents64 => list(entries(bytes, 19), o.elements, out, |e, out| dirent(&e, o, out)),
+        Form::Dirents | Form::Dirents64 => {
+            let head = entry_head(layout).unwrap_or_default();
+            list(entries(bytes, head), o.elements, out, |e, out| dirent(&e, o, out));
+        }
         Form::Sockaddr | Form::SocketName => sockaddr(bytes, o, out),
         Form::BitSet => bits(bytes, o.elements, out),
         // getcwd gives the NUL with it, readlink does not.
@@ -39,14 +41,24 @@ fn names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     inner.split(|b| *b == 0).take(if bytes.is_empty() { 0 } else { usize::MAX })
 }
 
-struct Dirent<'a> {
+pub(super) struct Dirent<'a> {
     ino: u64,
     kind: u8,
     name: &'a [u8],
 }
 
-/// The entries of a directory listing whose names begin at byte `head`; stops where the bytes make no sense.
-fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<'_>> {
+/// The byte of a directory entry at which its name begins, if the layout is one of such entries.
+pub(super) fn entry_head(layout: &Layout) -> Option<usize> {
+    match layout.form {
+        Form::Dirents => Some(18),
+        Form::Dirents64 => Some(19),
+        _ => None,
+    }
+}
+
+/// The entries of a directory listing whose names begin at byte `head`; stops where the bytes make
+/// no sense.
+pub(super) fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let len = number(rest, 16, 2)? as usize;

@@ -1,6 +1,6 @@
 //! Numbers: what an argument's kind or a field's meaning makes of them.
 
-use super::{number, put};
+use super::{brief, number, put};
 use crate::{Field, Flags, Is, Kind, Layout};
 
 /// An argument that is not followed.
@@ -16,6 +16,7 @@ pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
         Kind::Dev => device(raw, out),
         Kind::Signal => signal_name(raw, out),
         Kind::Flags(set) => flags(set, raw, out),
+        Kind::Hex if raw == 0 => out.push('0'),
         Kind::Hex => put!(out, "{raw:#x}"),
         Kind::Addr | Kind::Unused => address(raw, out),
         Kind::Path(_)
@@ -60,6 +61,9 @@ pub fn signal_name(raw: u64, out: &mut String) {
 pub fn flags(set: &Flags, raw: u64, out: &mut String) {
     // Arguments of 32 bits may come with anything, often the sign, in the register's upper half.
     let raw = if raw >> 32 == 0xffff_ffff { raw & 0xffff_ffff } else { raw };
+    if std::ptr::eq(set, &crate::layout::SIGSET_BITS) {
+        return signals(raw, out);
+    }
     if set.one_of {
         let value = raw & 0xffff_ffff;
         match set.bits.iter().find(|(v, _)| *v == value) {
@@ -103,21 +107,42 @@ pub fn field(f: &Field, bytes: &[u8]) -> Option<u64> {
     number(bytes, f.at as usize, f.size as usize)
 }
 
-/// A struct as `{st_mode=S_IFREG|0644, st_size=5}`; fields that the bytes do not reach are left out, and a lone nameless number stands without braces.
-pub fn structure(layout: &Layout, bytes: &[u8], out: &mut String) {
-    if let [Field { name: "", .. }] = layout.fields {
-        return value(&layout.fields[0], bytes, out);
+/// A struct as `{st_mode=S_IFREG|0644, st_size=5, ...}`: all fields, or without `whole` those that
+/// strace shows. Fields that the bytes do not reach are left out; a lone nameless number stands
+/// without braces.
+pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
+    if let [only @ Field { name: "", .. }] = layout.fields {
+        return value(only, bytes, out);
     }
     out.push('{');
     let end = |f: &Field| f.at as usize + f.size as usize;
-    let mut shown =
-        layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f)).peekable();
-    while let Some(f) = shown.next() {
-        put!(out, "{}=", f.name);
-        value(f, bytes, out);
-        if shown.peek().is_some() {
+    let there = layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f));
+    let (mut within, mut first, mut left_out) = ("", true, false);
+    for f in there {
+        if !brief::shows(layout, f, bytes, whole) {
+            left_out = !whole && f.name != "sa_restorer";
+            continue;
+        }
+        // `ru_utime.tv_sec` is a field of a struct within the struct.
+        let (outer, name) = f.name.split_once('.').unwrap_or(("", f.name));
+        if outer != within && !within.is_empty() {
+            out.push('}');
+        }
+        if !std::mem::take(&mut first) {
             out.push_str(", ");
         }
+        if outer != within && !outer.is_empty() {
+            put!(out, "{outer}={{");
+        }
+        within = outer;
+        put!(out, "{}=", name.trim_end_matches('_'));
+        value(f, bytes, out);
+    }
+    if !within.is_empty() {
+        out.push('}');
+    }
+    if left_out {
+        out.push_str(if first { "..." } else { ", ..." });
     }
     out.push('}');
 }
@@ -132,7 +157,12 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
     let Some(raw) = field(f, bytes) else { return out.push('?') };
     let unused = 64 - u32::from(f.size.clamp(1, 8)) * 8;
     let signed = (raw << unused).cast_signed() >> unused;
+    if let Some(set) = brief::names(f.name) {
+        return flags(set, raw, out);
+    }
     match f.is {
+        _ if f.name == "f_fsid" => put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
+        Is::Uint if f.name.starts_with("rlim_") => limit(raw, out),
         Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
         Is::Mode => mode(raw, out),
         Is::Flags(set) => flags(set, raw, out),
@@ -142,6 +172,30 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
             put!(out, "{raw}");
         }
     }
+}
+
+/// `8192*1024`, `RLIM64_INFINITY`.
+fn limit(raw: u64, out: &mut String) {
+    match raw {
+        u64::MAX => out.push_str("RLIM64_INFINITY"),
+        _ if raw > 1024 && raw.is_multiple_of(1024) => put!(out, "{}*1024", raw / 1024),
+        _ => put!(out, "{raw}"),
+    }
+}
+
+/// `[INT CHLD]`, or `~[KILL STOP]` where most are in the set.
+fn signals(set: u64, out: &mut String) {
+    let (sign, set) = if set.count_ones() > 32 { ("~", !set) } else { ("", set) };
+    put!(out, "{sign}[");
+    for (i, number) in (1..=64).filter(|n| set >> (n - 1) & 1 == 1).enumerate() {
+        out.push_str(if i > 0 { " " } else { "" });
+        match crate::flags::process::SIGNALS.iter().find(|(n, _)| *n == number) {
+            Some((_, name)) => out.push_str(name.trim_start_matches("SIG")),
+            None if number == 32 => out.push_str("RTMIN"),
+            None => put!(out, "RT_{}", number - 32),
+        }
+    }
+    out.push(']');
 }
 
 /// `S_IFREG|0644`, `S_IFDIR|S_ISVTX|0777`.
@@ -214,17 +268,17 @@ mod tests {
         stat[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
         stat[48..56].copy_from_slice(&5u64.to_le_bytes());
         let mut out = String::new();
-        structure(&crate::layout::STAT, &stat, &mut out);
+        structure(&crate::layout::STAT, &stat, true, &mut out);
         assert!(out.contains(", st_mode=S_IFREG|0644, "), "{out}");
         assert!(out.contains("st_size=5, "), "{out}");
         out.clear();
-        structure(&crate::layout::STAT, &stat[..30], &mut out);
+        structure(&crate::layout::STAT, &stat[..30], true, &mut out);
         assert!(
             out.ends_with("st_mode=S_IFREG|0644, st_nlink=0}"),
             "what is not there is left out: {out}"
         );
         out.clear();
-        structure(&crate::layout::LOFF, &(-1i64).to_le_bytes(), &mut out);
+        structure(&crate::layout::LOFF, &(-1i64).to_le_bytes(), true, &mut out);
         assert_eq!(out, "-1");
     }
 }

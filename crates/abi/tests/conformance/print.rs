@@ -22,11 +22,8 @@ impl Captured for Anything<'_> {
 
 fn options() -> impl Strategy<Value = Options> {
     let hex = prop_oneof![Just(Hex::Never), Just(Hex::Binary), Just(Hex::Always)];
-    (0usize..40, 0usize..40, hex).prop_map(|(strings, elements, hex)| Options {
-        strings,
-        elements,
-        hex,
-    })
+    (0usize..40, 0usize..40, any::<bool>(), hex)
+        .prop_map(|(strings, elements, whole, hex)| Options { whole, strings, elements, hex })
 }
 
 proptest! {

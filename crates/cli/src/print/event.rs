@@ -53,8 +53,13 @@ const fn is_process(event: &Event) -> bool {
 
 /// The first text that came with the event.
 pub fn text(event: &Event) -> String {
+    String::from_utf8_lossy(bytes(event)).into_owned()
+}
+
+/// The same, byte for byte.
+pub fn bytes(event: &Event) -> &[u8] {
     let piece = event.pieces.iter().find(|p| p.kind == trace::record::PieceKind::String);
-    piece.map(|p| String::from_utf8_lossy(p.bytes.as_slice()).into_owned()).unwrap_or_default()
+    piece.map(|p| p.bytes.as_slice()).unwrap_or_default()
 }
 
 /// A wait status in words.

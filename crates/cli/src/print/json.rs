@@ -1,11 +1,11 @@
-//! One call or event as a JSON object. Bytes are text as [`trace::text::escape`] makes it.
+//! One call or event as a JSON object.
 
 use super::{Seen, event as events, line};
 use crate::clock::{Clock, rfc3339};
+use crate::json;
 use abi::{Form, Kind, Layout};
 use serde_json::{Map, Value, json};
 use trace::record::{AT_EXIT, PieceKind, UNREADABLE};
-use trace::text::escape;
 use trace::world::lexical;
 use trace::{Event, Piece, RecordKind};
 
@@ -18,8 +18,8 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         args.insert(arg.name.to_owned(), argument(seen, i as u8, arg.kind, most));
     }
     let name = line::name(call);
-    let paths: Vec<String> = seen.bound.paths.values().map(|p| escape(&lexical(p))).collect();
-    let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(escape);
+    let paths: Vec<Value> = seen.bound.paths.values().map(|p| json::text(&lexical(p))).collect();
+    let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(json::text);
     let mut object = json!({
         "seq": call.seq,
         "time": rfc3339(clock.epoch(call.entered)),
@@ -41,7 +41,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         object["made"] = false.into();
     }
     if let Some(file) = file {
-        object["file"] = file.into();
+        object["file"] = file;
     }
     if let Some(found) = call.seen.known() {
         object["seen"] =
@@ -53,7 +53,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if call.pieces.iter().any(|p| p.flags & UNREADABLE != 0) {
         object["unreadable"] = true.into();
     }
-    object
+    json::versioned(object)
 }
 
 /// An event.
@@ -73,12 +73,12 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
     };
     let [a, b, c, ..] = event.args;
     let mut object = json!({"event": kind, "time": rfc3339(clock.epoch(event.time)), "entered": event.time, "pid": event.pid, "tid": event.tid});
-    let path = |arg| event.identity(arg).map(|(_, path)| escape(path));
+    let path = |arg| event.identity(arg).map(|(_, path)| json::text(path));
     let particulars = match event.kind {
         RecordKind::Start => {
             json!({"parent": a, "parent_tid": b, "flags": c, "process": event.args[3] == 1})
         }
-        RecordKind::Exec => json!({"former_tid": a, "program": events::text(event)}),
+        RecordKind::Exec => json!({"former_tid": a, "program": json::text(events::bytes(event))}),
         RecordKind::Exit => json!({"status": a, "last": b == 1, "text": events::ending(a)}),
         RecordKind::Signal => {
             json!({"signal": events::signal_name(a), "code": b as i32, "sender": c})
@@ -97,7 +97,7 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
     if let (Some(object), Value::Object(particulars)) = (object.as_object_mut(), particulars) {
         object.extend(particulars);
     }
-    object
+    json::versioned(object)
 }
 
 fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
@@ -142,8 +142,7 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
 }
 
 fn text(piece: &Piece, most: usize) -> Value {
-    let bytes = piece.bytes.as_slice();
-    escape(&bytes[..bytes.len().min(most)]).into()
+    json::shortened(piece.bytes.as_slice(), most)
 }
 
 fn words(bytes: &[u8]) -> Value {
@@ -154,7 +153,7 @@ fn words(bytes: &[u8]) -> Value {
         .strip_suffix(b"\0")
         .unwrap_or(bytes)
         .split(|b| *b == 0)
-        .map(escape)
+        .map(json::text)
         .collect::<Vec<_>>()
         .into()
 }
@@ -162,10 +161,10 @@ fn words(bytes: &[u8]) -> Value {
 fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
     let bytes = piece.bytes.as_slice();
     let fields = |bytes: &[u8]| {
-        let named = layout
-            .fields
-            .iter()
-            .filter_map(|f| Some((f.name.to_owned(), Value::from(abi::print::field(f, bytes)?))));
+        let named = layout.fields.iter().filter_map(|f| {
+            let name = f.name.trim_end_matches('_').to_owned();
+            Some((name, abi::print::field(f, bytes)?.into()))
+        });
         Value::Object(named.collect())
     };
     match layout.form {

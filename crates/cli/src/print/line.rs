@@ -2,6 +2,7 @@
 
 use super::Seen;
 use abi::print::{self, Captured, Part, Piece};
+use abi::{Form, Kind, Len};
 
 /// What a line shows.
 #[derive(Debug, Clone, Copy)]
@@ -71,9 +72,27 @@ struct WithPaths<'a> {
     paths: bool,
 }
 
+/// Of a call that brought no bytes nothing is recorded: strace prints `""` then.
+const NOTHING: Piece<'static> = Piece { bytes: &[], more: false };
+
+impl WithPaths<'_> {
+    fn brought_nothing(&self, arg: u8, part: Part) -> bool {
+        let call = self.seen.call;
+        let kind = call.shape().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
+        let of_result = match kind {
+            Some(Kind::Out(Len::Ret { .. }, layout)) => {
+                part == if layout.form == Form::Data { Part::Data } else { Part::Bytes }
+            }
+            _ => false,
+        };
+        of_result && call.result() == Some(0)
+    }
+}
+
 impl Captured for WithPaths<'_> {
     fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
-        Captured::piece(self.seen.call, arg, part, after)
+        let empty = || (after && self.brought_nothing(arg, part)).then_some(NOTHING);
+        Captured::piece(self.seen.call, arg, part, after).or_else(empty)
     }
 
     fn note(&self, arg: u8) -> Option<String> {
@@ -93,7 +112,7 @@ mod tests {
 
     const O: Options = Options {
         paths: false,
-        values: print::Options { strings: 32, elements: 32, hex: print::Hex::Never },
+        values: print::Options { strings: 32, elements: 32, whole: false, hex: print::Hex::Never },
     };
 
     fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {

@@ -4,7 +4,7 @@ use crate::print::Seen;
 use crate::print::line::{self, Options};
 use ::replay::Divergence;
 use abi::print::Hex;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use trace::world::{Moment, Timeline, World};
 use trace::{Trace, Want};
 
@@ -20,7 +20,7 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
     let Some(last) = asked.iter().map(|d| d.seq).max() else { return HashMap::new() };
     let options = Options {
         paths: false,
-        values: abi::print::Options { strings: 32, elements: 8, hex: Hex::Never },
+        values: abi::print::Options { strings: 32, elements: 8, whole: false, hex: Hex::Never },
     };
     let mut world = World::new();
     let mut open = HashMap::new();
@@ -32,12 +32,13 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
             Ok(Moment::Enter(number, call)) => {
                 let bound = world.enter(&call);
                 let seen = Seen { call: &call, bound: &bound };
-                for file in seen
+                let about: BTreeSet<String> = seen
                     .paths()
                     .iter()
                     .map(|p| String::from_utf8_lossy(p).into_owned())
                     .filter(|p| files.contains(&**p))
-                {
+                    .collect();
+                for file in about {
                     let before = lines.entry(file.clone()).or_default();
                     if asked.iter().any(|d| d.seq == call.seq && d.file == file) {
                         found.insert(call.seq, before.iter().cloned().collect());

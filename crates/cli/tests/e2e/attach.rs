@@ -97,7 +97,7 @@ fn attach_to_threads_and_leave_them_running_in(place: &Place) {
         "{report:#}\n{}",
         ran.stderr
     );
-    assert!(number(&report, "issued") > 400, "{report:#}");
+    assert!(number(&report, "performed") > 400, "{report:#}");
 }
 
 /// Threads and processes that begin while we attach are not missed, and a program that ends by itself ends the recording.

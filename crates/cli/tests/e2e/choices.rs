@@ -47,7 +47,7 @@ fn orders_paces_and_depths() {
             let (report, here) =
                 same(place, &trace, &format!("root{i}"), &way.split(' ').collect::<Vec<_>>());
             assert!(
-                here.join("b/h").exists() && number(&report, "issued") > 30,
+                here.join("b/h").exists() && number(&report, "performed") > 30,
                 "{way}: {report:#}"
             );
         }
@@ -80,7 +80,7 @@ fn what_replay_needs_is_enough() {
                 ran.stderr
             );
             assert!(
-                number(&report, "issued") > 10 && !ran.stderr.contains("recorded with -e"),
+                number(&report, "performed") > 10 && !ran.stderr.contains("recorded with -e"),
                 "{report:#}\n{}",
                 ran.stderr
             );

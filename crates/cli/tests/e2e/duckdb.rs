@@ -1,11 +1,11 @@
 //! A trace read by DuckDB from PyPI, with nothing of ours: the same counts, the same bytes.
 
 use crate::place::{Place, number};
+use crate::python::python;
 use crate::run::run;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 const QUESTIONS: &str = r#"
@@ -27,20 +27,6 @@ print(json.dumps({
 }))
 "#;
 
-/// A Python with DuckDB, installed into the build directory once.
-fn python_with_duckdb() -> Command {
-    let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
-    if !there.join("done").exists() {
-        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&there))
-            .ok("python3 -m venv");
-        let install =
-            ["install", "--quiet", "--disable-pip-version-check", "--retries", "10", "duckdb"];
-        run(Command::new(there.join("bin/pip")).args(install)).ok("pip install duckdb");
-        fs::write(there.join("done"), "").unwrap();
-    }
-    Command::new(there.join("bin/python3"))
-}
-
 #[test]
 fn duckdb_finds_the_same_counts_and_bytes() {
     let place = Place::new();
@@ -51,7 +37,7 @@ fn duckdb_finds_the_same_counts_and_bytes() {
     let script = "dd if=original of=copy bs=60000 status=none; cat nothing; ls > listed; exit 0";
     run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
 
-    let said = run(python_with_duckdb().args(["-c", QUESTIONS]).arg(&trace)).ok("DuckDB");
+    let said = run(python().args(["-c", QUESTIONS]).arg(&trace)).ok("DuckDB");
     let found: Value = serde_json::from_str(&said.stdout).unwrap();
 
     let info = place.info(&trace);

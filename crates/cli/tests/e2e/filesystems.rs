@@ -86,7 +86,7 @@ fn all_come_out_the_same() {
                 target["name"]
             );
             assert!(
-                number(report, "issued") > 100 && number(report, "state.compared") > 1,
+                number(report, "performed") > 100 && number(report, "state.compared") > 1,
                 "{name}: {report}"
             );
         }

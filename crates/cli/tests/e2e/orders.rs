@@ -229,7 +229,7 @@ fn met(rule: &str) {
                 let (ran, report) =
                     place.replay_with(&trace, &place.directory(order), &["--order", order]);
                 assert_eq!(
-                    number(&report, "issued") + number(&report, "skipped"),
+                    number(&report, "performed") + number(&report, "skipped"),
                     number(&report, "calls")
                 );
                 let differs = ["divergences", "state.different", "races", "state.raced"]

@@ -2,6 +2,7 @@
 
 use super::scan::{Scan, Sign};
 use abi::Flags;
+use abi::flags::file;
 use ahash::HashMap;
 use std::sync::LazyLock;
 
@@ -14,7 +15,8 @@ fn bare(text: &str) -> &str {
     name.map_or(text, |(_, from, _)| &text[..from])
 }
 
-const FUTEX_PRIVATE: u64 = 0x80;
+/// Of what the kernel fills in: fields that have no names of their own, as nothing compares them.
+static FILLED: [&Flags; 4] = [&file::STATX_MASK, &file::STATX_ATTR, &file::FS_TYPE, &file::STATFS];
 const MODES: [(&str, u64); 7] = [
     ("S_IFREG", 0o100_000),
     ("S_IFDIR", 0o040_000),
@@ -24,33 +26,11 @@ const MODES: [(&str, u64); 7] = [
     ("S_IFIFO", 0o010_000),
     ("S_IFSOCK", 0o140_000),
 ];
-const BITS: [(&str, u64); 53] = [
-    ("STATX_ATTR_COMPRESSED", 0x4),
-    ("STATX_ATTR_IMMUTABLE", 0x10),
-    ("STATX_ATTR_APPEND", 0x20),
-    ("STATX_ATTR_NODUMP", 0x40),
-    ("STATX_ATTR_ENCRYPTED", 0x800),
-    ("STATX_ATTR_AUTOMOUNT", 0x1000),
-    ("STATX_ATTR_MOUNT_ROOT", 0x2000),
-    ("STATX_ATTR_VERITY", 0x10_0000),
-    ("STATX_ATTR_DAX", 0x20_0000),
-    ("STATX_ATTR_WRITE_ATOMIC", 0x40_0000),
+const BITS: [(&str, u64); 31] = [
     ("RLIM64_INFINITY", u64::MAX),
     ("RLIM_INFINITY", u64::MAX),
     ("SIG_DFL", 0),
     ("SIG_IGN", 1),
-    ("EXT2_SUPER_MAGIC", 0xef53),
-    ("TMPFS_MAGIC", 0x0102_1994),
-    ("PROC_SUPER_MAGIC", 0x9fa0),
-    ("SYSFS_MAGIC", 0x6265_6572),
-    ("XFS_SUPER_MAGIC", 0x5846_5342),
-    ("BTRFS_SUPER_MAGIC", 0x9123_683e),
-    ("OVERLAYFS_SUPER_MAGIC", 0x794c_7630),
-    ("ST_VALID", 0x20),
-    ("ST_RELATIME", 0x1000),
-    ("ST_RDONLY", 1),
-    ("ST_NOSUID", 2),
-    ("ST_NODEV", 4),
     ("AT_STATX_SYNC_AS_STAT", 0),
     ("S_ISUID", 0o4000),
     ("S_ISGID", 0o2000),
@@ -164,7 +144,8 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
         let (_, names) = set?.field?;
         names.iter().find(|(_, name)| *name == operation).map(|(v, _)| v | FUTEX_PRIVATE)
     };
-    let known = known.or_else(private).or_else(|| of(abi::flags::file::STATX_MASK.bits));
+    let filled = || FILLED.iter().find_map(|set| of(set.bits));
+    let known = known.or_else(private).or_else(filled);
     let words = || MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v);
     known.or_else(words).or_else(|| NAMES.get(word).copied())
 }
