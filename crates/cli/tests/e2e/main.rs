@@ -35,6 +35,7 @@ mod real;
 mod refused;
 mod run;
 mod spaces;
+mod starting;
 mod tracee;
 mod transfer;
 mod tree;
