@@ -6,6 +6,7 @@
 //! Streams: one for each CPU, with what its ring held; then one of our own, with what was there at the beginning; then one of data read from files.
 
 mod backlog;
+mod beside;
 mod cgroup;
 mod complete;
 mod consumer;

@@ -33,6 +33,14 @@ pub enum Error {
         doing: &'static str,
         /// Why.
         source: io::Error,
+        /// What helps, if that is known.
+        mend: Option<&'static str>,
+    },
+    /// A signal came before the command was started.
+    #[error("interrupted before the command was started")]
+    Interrupted {
+        /// The signal.
+        signal: i32,
     },
     /// There is nowhere to write.
     #[error("cannot create the trace's journal")]
@@ -56,9 +64,11 @@ impl Error {
         match self {
             Self::NotFound(_) => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Join { .. } | Self::Journal(_) | Self::Unusable { .. } | Self::Refused { .. } => {
-                125
-            }
+            Self::Join { .. }
+            | Self::Journal(_)
+            | Self::Unusable { .. }
+            | Self::Interrupted { .. }
+            | Self::Refused { .. } => 125,
         }
     }
 }

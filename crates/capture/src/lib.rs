@@ -26,13 +26,14 @@ mod spare;
 mod user;
 
 pub use command::{Command, Credentials, resolve};
-pub use die::die_of;
+pub use die::{Wiped, die_of};
 pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
 pub use error::Error;
 pub use inherited::outlive_limits;
-pub use options::{DataLimit, Options, Outcomes, Wanted};
+pub use options::{Begun, DataLimit, Options, Outcomes, Wanted};
 pub use outcome::{End, Outcome};
 pub use ptrace::Ptrace;
+pub use user::{Listening, ignores};
 
 use trace::Recording;
 

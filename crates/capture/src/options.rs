@@ -65,6 +65,32 @@ impl Outcomes {
     }
 }
 
+/// What to do when the recording of processes that run already has begun.
+#[derive(Clone)]
+pub struct Begun(std::sync::Arc<dyn Fn() + Send + Sync>);
+
+impl Begun {
+    /// Does this.
+    pub fn new(then: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(std::sync::Arc::new(then))
+    }
+    pub(crate) fn tell(&self) {
+        (self.0)();
+    }
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Begun")
+    }
+}
+
 /// What to record, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -87,6 +113,8 @@ pub struct Options {
     /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for
     /// tests (ptrace).
     pub late_births: u32,
+    /// Called once running processes, a cgroup or the machine are watched.
+    pub begun: Begun,
 }
 
 /// What [`Options::seal_at`] is unless somebody says otherwise.
@@ -104,6 +132,7 @@ impl Default for Options {
             write_rate: None,
             seal_at: SEAL_AT,
             late_births: 0,
+            begun: Begun::default(),
         }
     }
 }

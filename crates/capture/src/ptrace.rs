@@ -114,6 +114,9 @@ fn launched(
     beside: Beside,
 ) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(options, journal, beside);
+    if let Some(signal) = tracer.handlers.early() {
+        return Err(Error::Interrupted { signal });
+    }
     let mut child = launch::fork(command, options)?;
     let requests = if options.seccomp { stopped::FILTERED } else { stopped::HOLD };
     let held = stopped::seize(child.pid, requests)
@@ -149,6 +152,7 @@ fn joined(
     for pid in pids {
         tracer.join(*pid)?;
     }
+    options.begun.tell();
     tracer.near.begin();
     tracer.run();
     Ok(tracer.finish())

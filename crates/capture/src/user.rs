@@ -63,13 +63,45 @@ impl Asked {
     }
 }
 
+/// What comes from now on is noted, for the engine that begins meanwhile. Ends with the value.
+#[derive(Debug)]
+pub struct Listening {
+    _handlers: Handlers,
+}
+
+impl Listening {
+    /// For a recording of a command, which hears signals itself; what was ignored stays ignored.
+    pub fn with_command() -> Self {
+        Self::install(&[])
+    }
+    /// For a recording of others. A shell has its jobs in the background ignore interrupts, but
+    /// whoever sends one to a recorder that only watches wants it to end.
+    pub fn alone() -> Self {
+        Self::install(&[libc::SIGINT, libc::SIGQUIT])
+    }
+    fn install(whatever: &[i32]) -> Self {
+        INTERRUPTS.store(0, Ordering::Relaxed);
+        TERMINATE.store(0, Ordering::Relaxed);
+        STOPS.store(0, Ordering::Relaxed);
+        NEWS.store(false, Ordering::Relaxed);
+        Self { _handlers: Handlers::of(whatever) }
+    }
+}
+
 /// Handlers in place.
+#[derive(Debug)]
 pub(crate) struct Handlers {
     before: Vec<(i32, libc::sigaction)>,
 }
 
 impl Handlers {
+    /// What came before, while a [`Listening`] was there, counts too.
     pub fn install() -> Self {
+        Self::of(&[])
+    }
+
+    /// `whatever`: handled even if they were ignored.
+    fn of(whatever: &[i32]) -> Self {
         let mut before = Vec::new();
         for signal in ASK.into_iter().chain(STOP).chain([NUDGE]) {
             // SAFETY: all zeros is a value of the struct; the handler only stores to atomics.
@@ -80,17 +112,20 @@ impl Handlers {
                 if libc::sigaction(signal, &action, &mut old) != 0 {
                     continue;
                 }
-                if old.sa_sigaction == libc::SIG_IGN && signal != NUDGE {
+                let ignored = old.sa_sigaction == libc::SIG_IGN;
+                if ignored && signal != NUDGE && !whatever.contains(&signal) {
                     libc::sigaction(signal, &old, std::ptr::null_mut());
                     continue;
                 }
                 before.push((signal, old));
             }
         }
-        INTERRUPTS.store(0, Ordering::Relaxed);
-        TERMINATE.store(0, Ordering::Relaxed);
-        STOPS.store(0, Ordering::Relaxed);
         Self { before }
+    }
+    /// The signal that came before there was a command to hear it, if any did.
+    pub fn early(&self) -> Option<i32> {
+        let news = if self.any() { self.take() } else { News::default() };
+        news.terminate.or((news.interrupts > 0).then_some(libc::SIGINT))
     }
     /// Whether there may be news; costs nothing.
     pub fn any(&self) -> bool {
@@ -114,6 +149,16 @@ impl Drop for Handlers {
             // SAFETY: `old` is what sigaction gave.
             unsafe { libc::sigaction(*signal, old, std::ptr::null_mut()) };
         }
+    }
+}
+
+/// Whether a signal is ignored, as by nohup(1) or by a shell for its jobs in the background.
+pub fn ignores(signal: i32) -> bool {
+    // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::failure::Advise;
 use crate::talk::Talk;
+use crate::unfinished::Unfinished;
 use crate::units::{bytes, count, counted};
 use crate::{naming, print, reading};
 use anyhow::{Context, Result, bail};
@@ -94,37 +95,29 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     match (from.importer(), target) {
         (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
         (None, target) => write(a, *target, talk),
-        (Some(import), Target::Trace) => read(a, import, &a.to, talk).map(drop),
+        (Some(import), Target::Trace) => {
+            let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
+            import_beside(a, import, talk)?.finish(&to)
+        }
         (Some(import), target) => {
             // By way of a trace of ours, which goes again.
-            let beside =
-                a.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let on_the_way = beside.join(format!(".convert.{}.ra", std::process::id()));
-            let through = Args { from: on_the_way.clone(), to: a.to.clone(), directory: None };
-            let done =
-                read(a, import, &on_the_way, talk).and_then(|()| write(&through, *target, talk));
-            let _gone = std::fs::remove_dir_all(&on_the_way);
-            done
+            let through = import_beside(a, import, talk)?;
+            let from = through.path().to_owned();
+            write(&Args { from, to: a.to.clone(), directory: None }, *target, talk)
         }
     }
 }
 
-fn read(a: &Args, import: Importer, to: &Path, talk: &Talk) -> Result<()> {
-    let wanted = to == a.to;
-    let to = naming::output(Some(to), OsStr::new(""), false)?;
+/// Makes a trace of ours, beside where it is to be.
+fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<Unfinished> {
+    let unfinished = Unfinished::beside(&a.to);
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
-    let bar = talk.progress("converting");
-    let progress = &mut |done, of| bar.at(done, of);
-    let outcome = import(&a.from, &to, directory, progress);
+    let bar = talk.progress("reading");
+    let outcome = import(&a.from, unfinished.path(), directory, &mut |done, of| bar.at(done, of));
     drop(bar);
-    match outcome {
-        Ok(outcome) => taken(&outcome, wanted.then_some(&*to), talk),
-        Err(e) => {
-            let _half = std::fs::remove_dir_all(&to);
-            return Err(e.into());
-        }
-    }
-    Ok(())
+    let outcome = outcome.with_context(|| format!("cannot convert {}", a.from.display()))?;
+    taken(&outcome, Some(&*a.to).filter(|to| to.extension() == Some(OsStr::new("ra"))), talk);
+    Ok(unfinished)
 }
 
 fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {

@@ -68,6 +68,11 @@ pub fn without_number(text: &str) -> String {
     }
 }
 
+/// A name that another program chose, without what a terminal would obey.
+pub fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// The advice that some part of the error carries.
 pub fn advice(error: &anyhow::Error) -> Option<&str> {
     error

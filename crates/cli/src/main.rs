@@ -27,6 +27,7 @@ mod stdout;
 mod sudo;
 mod syscalls;
 mod talk;
+mod unfinished;
 mod units;
 mod verify;
 

@@ -2,6 +2,7 @@
 
 use crate::args::TraceArg;
 use crate::failure::Advise;
+use crate::reading;
 use crate::talk::Talk;
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
@@ -57,7 +58,21 @@ fn make_way(path: PathBuf, force: bool) -> Result<PathBuf> {
 pub fn input(named: &TraceArg, talk: &Talk) -> Result<PathBuf> {
     if let Some(path) = &named.trace {
         let shown = path.display();
-        if path.symlink_metadata().is_err() {
+        let there = path.symlink_metadata();
+        let within = path.join("trace.json").symlink_metadata();
+        for seen in [&there, &within] {
+            if let Err(e) = seen
+                && e.kind() == std::io::ErrorKind::PermissionDenied
+            {
+                let refused = trace::Error::Io {
+                    doing: "read",
+                    path: path.clone(),
+                    source: std::io::Error::from_raw_os_error(nix::libc::EACCES),
+                };
+                return reading::explained(Err(refused), path);
+            }
+        }
+        if there.is_err() {
             let advice = format!(
                 "`ls -d *.ra` shows the traces here; `reanimator record -o {shown} -- CMD` makes one"
             );

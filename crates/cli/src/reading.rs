@@ -45,12 +45,14 @@ pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
         Err(e) if e.is_full() => {
             Some("free some space, move the trace to another disk, or raise ulimit -f".to_owned())
         }
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            Some("a trace belongs to who recorded it: read it as that user, or as root".to_owned())
-        }
         Err(Error::Io { doing: "create", .. }) => {
             Some("choose a directory that exists and that you may write to, with -o".to_owned())
         }
+        Err(e) if e.is_refused() => Some(format!(
+            "a trace can be read by the user that recorded it: sudo -u \"$(stat -c %U {0})\" \
+             reanimator ..., or read it as root",
+            path.display()
+        )),
         Err(_) => None,
     };
     match advice {

@@ -5,9 +5,9 @@ use crate::filter::{self, Filter, Status};
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration, parse_bytes};
-use crate::{naming, reading, sudo};
+use crate::{naming, reading, sudo, talk};
 use anyhow::{Context, Result, bail};
-use capture::{DataLimit, Outcomes, Wanted};
+use capture::{Begun, DataLimit, Listening, Outcomes, Wanted};
 use clap::ValueHint;
 use std::ffi::OsString;
 use std::fs;
@@ -61,7 +61,7 @@ pub struct Args {
     ))]
     pub filter: Vec<String>,
     /// Attach to this process; may be given several times
-    #[arg(short = 'p', value_name = "PID", conflicts_with = "command")]
+    #[arg(short = 'p', value_name = "PID", conflicts_with = "command", value_parser = process_id)]
     pub pid: Vec<u32>,
     /// Record every process of the machine until Ctrl-C (eBPF)
     #[arg(short = 'a', long = "all", conflicts_with_all = ["command", "pid", "cgroup"])]
@@ -161,6 +161,16 @@ fn ring_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
+fn process_id(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(pid) if pid > 0 && i32::try_from(pid).is_ok() => Ok(pid),
+        _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Err("no process has this number".to_owned())
+        }
+        _ => Err("not a process id: `pgrep NAME` prints those of a program".to_owned()),
+    }
+}
+
 fn data_limit(text: &str) -> Result<DataLimit, String> {
     Ok(match text {
         "all" => DataLimit::All,
@@ -185,21 +195,36 @@ enum Target {
 /// `reanimator record`.
 pub fn run(a: &Args, talk: &Talk) -> Outcome {
     record(a, talk).unwrap_or_else(|error| {
-        let status = error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<capture::Error>())
-            .map_or(125, |e| i32::from(e.status()));
-        Outcome::Failed(error, status)
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<capture::Error>());
+        match cause {
+            // Nothing ran and nothing is left: as if the signal had not been caught.
+            Some(capture::Error::Interrupted { signal }) => Outcome::Signal(*signal),
+            cause => {
+                let status = cause.map_or(125, |e| i32::from(e.status()));
+                Outcome::Failed(error, status)
+            }
+        }
     })
 }
 
 fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
-    let options = options(a)?;
+    let mut options = options(a)?;
     let caller = sudo::caller();
     let target = target(a, caller.as_ref(), talk)?;
     let path = naming::output(a.output.as_deref(), &program(&target), a.force)?;
 
+    let joined = joined(&target);
+    if let (Some(joined), true) = (joined.clone(), !talk.is_quiet()) {
+        options.begun = Begun::new(move || {
+            talk::say(&format!("recording {joined}; press Ctrl-C to end the recording"));
+        });
+    }
+    let listening = match &target {
+        Target::Command(_) => Listening::with_command(),
+        _ => Listening::alone(),
+    };
     let (engine, recording, watched) = watch(a, &target, &options, &path, talk)?;
+    drop(listening);
     // Its name may lead elsewhere by the time that it is sealed.
     let dir = recording.as_fd().try_clone_to_owned().context("cannot hold the trace")?;
     let summary = seal(recording, &watched, &path, talk)?;
@@ -209,6 +234,9 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
         talk.warn(failure::text(&error));
     }
     drop(dir);
+    if let Some(line) = ending(&target, joined.as_deref(), &watched) {
+        talk.say(line);
+    }
     close(&path, engine.name(), &summary, &watched, talk);
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
@@ -254,7 +282,38 @@ fn options(a: &Args) -> Result<capture::Options> {
         write_rate: a.write_rate,
         late_births: a.late_births.unwrap_or(0),
         seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
+        begun: Begun::default(),
     })
+}
+
+/// What is joined, in words; `None`: a command is run.
+fn joined(target: &Target) -> Option<String> {
+    let name = |pid: i32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        failure::printable(name.trim())
+    };
+    match target {
+        Target::Command(_) => None,
+        Target::Processes(pids) => match &pids[..] {
+            [pid] => Some(format!("process {pid} ({})", name(*pid))),
+            pids => Some(format!("{} processes", pids.len())),
+        },
+        Target::Cgroup(cgroup) => Some(format!("the cgroup {}", cgroup.display())),
+        Target::Machine => Some("the whole machine".to_owned()),
+    }
+}
+
+/// How it ended for those that were recorded.
+fn ending(target: &Target, joined: Option<&str>, watched: &capture::Outcome) -> Option<String> {
+    match (target, joined) {
+        (Target::Processes(pids), Some(joined)) if !watched.detached => {
+            let verb = if pids.len() == 1 { "has" } else { "have" };
+            Some(format!("{joined} {verb} ended"))
+        }
+        (Target::Processes(_), Some(joined)) => Some(format!("left {joined} running")),
+        (Target::Command(_), _) if watched.detached => Some("left the program running".to_owned()),
+        _ => None,
+    }
 }
 
 /// The command, as the user who called sudo if somebody did; or the processes.
@@ -272,7 +331,7 @@ fn target(a: &Args, caller: Option<&sudo::Caller>, talk: &Talk) -> Result<Target
     if let Some(cgroup) = &a.cgroup {
         return Ok(Target::Cgroup(cgroup.clone()));
     }
-    let mut command = explained(capture::Command::new(&a.command))?;
+    let mut command = explained(capture::Command::new(&a.command), false)?;
     if let Some(caller) = caller {
         talk.detail(format_args!(
             "running {} as user {}, who called sudo",
@@ -364,15 +423,20 @@ fn watch(
                             failure::causes(&error)
                         ));
                     }
-                    _ => return explained(Err(error)),
+                    _ => return explained(Err(error), in_kernel),
                 }
             }
         }
     }
 }
 
-fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
+/// `in_kernel`: only eBPF can do what was asked for.
+fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
+    let root = nix::unistd::Uid::effective().is_root();
     let advice = match &result {
+        Err(capture::Error::Journal(error)) if error.is_refused() => {
+            "choose a directory that you may write to, with -o"
+        }
         Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
         Err(capture::Error::NotExecutable { .. }) => {
             "chmod +x makes a program of a file; a script needs a #! line"
@@ -380,18 +444,30 @@ fn explained<T>(result: Result<T, capture::Error>) -> Result<T> {
         Err(capture::Error::Join { source, .. })
             if source.raw_os_error() == Some(nix::libc::ESRCH) =>
         {
-            "there is no such process: `pgrep -a NAME` finds it"
+            "`pgrep -a NAME` lists the processes of a program with their numbers"
         }
         Err(capture::Error::Join { source, .. })
             if source.raw_os_error() == Some(nix::libc::EPERM) =>
         {
-            "join it as the user it runs as, or as root; no other tracer or debugger may be there; `reanimator doctor` says what else it may be"
+            "join it as the user that it runs as, or as root; a process can have one tracer or \
+             debugger; `reanimator doctor` checks what else is needed"
         }
-        Err(capture::Error::Unusable { .. }) if nix::unistd::Uid::effective().is_root() => {
+        Err(capture::Error::Unusable { mend: Some(mend), .. }) => mend,
+        Err(capture::Error::Unusable { .. }) if root && in_kernel => {
+            "`reanimator doctor` says what this machine lacks; only eBPF can record this"
+        }
+        Err(capture::Error::Unusable { .. }) if root => {
             "--engine ptrace works everywhere; `reanimator doctor` says what this machine allows"
         }
+        Err(capture::Error::Unusable { .. }) if in_kernel => {
+            "run it as root: sudo reanimator record ...; only eBPF can record this"
+        }
         Err(capture::Error::Unusable { .. }) => {
-            "the kernel takes such programs from root only: sudo reanimator record ... (the command runs as you), or --engine ptrace"
+            "run it as root: sudo reanimator record ... (the command still runs as you); or add \
+             --engine ptrace"
+        }
+        Err(capture::Error::Refused { doing, .. }) if doing.contains("ptrace: that takes eBPF") => {
+            "leave out --engine ptrace, and run it as root: sudo reanimator record ..."
         }
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
     };
@@ -441,9 +517,6 @@ fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcom
             "note: calls were delayed by {} in all, as the trace could not be written as fast",
             duration(summary.held_ns)
         ));
-    }
-    if watched.detached {
-        talk.say("left the program running");
     }
     let line = format!(
         "wrote {}  {}  {}  {}  {}  ({engine})",

@@ -62,10 +62,24 @@ impl Talk {
     }
 }
 
+/// Takes away what a progress bar has drawn.
+pub fn wipe() {
+    if stderr().is_terminal() {
+        put("\r\x1b[2K");
+    }
+}
+
+/// A line from a thread that holds no [`Talk`]: for those who did not ask for silence.
+pub fn say(line: &str) {
+    put(&format!("{line}\n"));
+}
+
 /// A progress bar, or nothing.
 #[derive(Debug)]
 pub struct Progress {
     bar: indicatif::ProgressBar,
+    /// A signal that ends us takes the bar away.
+    _wiped: Option<capture::Wiped>,
 }
 
 impl Progress {
@@ -78,7 +92,7 @@ impl Progress {
             ProgressStyle::with_template("{prefix} [{bar:30}] {percent}%  {eta} left  {msg}")
                 .expect("the template is a constant");
         bar.set_style(style.progress_chars("=> "));
-        Self { bar }
+        Self { bar, _wiped: visible.then(capture::Wiped::begin) }
     }
     /// A word beside the bar. Formatted only where somebody can see it.
     pub fn detail(&self, words: impl Display) {

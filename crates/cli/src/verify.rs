@@ -76,8 +76,11 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
                 );
                 last = call.entered;
                 found.bytes += call.pieces.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
-                if found.calls.is_multiple_of(4096) {
-                    progress.at(found.calls, said.calls);
+                // A call without data is work, too.
+                let work = |calls: u64, bytes: u64| bytes.saturating_add(calls.saturating_mul(256));
+                if found.calls.is_multiple_of(64) {
+                    let all = work(said.calls, said.bytes_captured);
+                    progress.at(work(found.calls, found.bytes).min(all), all);
                 }
             }
             Ok(Item::Event(event)) => {

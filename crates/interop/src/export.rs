@@ -11,8 +11,11 @@ use crate::Error;
 use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
 use ahash::HashMap;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use trace::record::PieceKind;
 use trace::world::{Bound, Moment, Timeline, World, lexical};
@@ -133,35 +136,63 @@ fn program(event: &Event) -> Option<String> {
 /// A new file that gets its name when it is whole. It is readable by its owner alone, as the trace
 /// was: it holds the program's data. Nothing that has the name is replaced.
 pub struct Sink {
-    file: tempfile::NamedTempFile,
+    file: Unfinished,
     to: PathBuf,
+}
+
+enum Unfinished {
+    /// It has no name yet (O_TMPFILE): however this process ends, nothing is left of it.
+    Nameless(File),
+    /// On file systems without such files: another name, until this is dropped.
+    Named(tempfile::NamedTempFile),
 }
 
 impl Sink {
     /// Begins the file, beside where it is to be.
     pub fn new(to: &Path) -> Result<Self, Error> {
         let beside = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new()
-            .prefix(".reanimator-")
-            .suffix(".part")
-            .tempfile_in(beside)
-            .map_err(Error::io("create", to))?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(beside, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Unfinished::Nameless(file.into()),
+            Err(_) => tempfile::Builder::new()
+                .prefix(".reanimator-")
+                .suffix(".part")
+                .tempfile_in(beside)
+                .map(Unfinished::Named)
+                .map_err(Error::io("create", to))?,
+        };
         Ok(Self { file, to: to.to_owned() })
+    }
+
+    fn file(&mut self) -> &mut File {
+        match &mut self.file {
+            Unfinished::Nameless(file) => file,
+            Unfinished::Named(file) => file.as_file_mut(),
+        }
     }
 
     /// Gives the file its name.
     pub fn finish(self) -> Result<(), Error> {
-        let named = self.file.persist_noclobber(&self.to);
-        named.map(drop).map_err(|e| Error::io("create", &self.to)(e.error))
+        let named = match self.file {
+            Unfinished::Nameless(file) => {
+                let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+                rustix::fs::linkat(CWD, itself, CWD, &self.to, AtFlags::SYMLINK_FOLLOW)
+                    .map_err(io::Error::from)
+            }
+            Unfinished::Named(file) => {
+                file.persist_noclobber(&self.to).map(drop).map_err(|e| e.error)
+            }
+        };
+        named.map_err(Error::io("create", &self.to))
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_file_mut().write(bytes)
+        self.file().write(bytes)
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_file_mut().flush()
+        self.file().flush()
     }
 }
 

@@ -241,6 +241,17 @@ pub(crate) struct Document {
     pub tables: Vec<Sealed>,
 }
 
+/// When a document outlives a crash of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// When it is written.
+    Now,
+    /// When the directory is made durable; until then the one from before does.
+    Whole,
+    /// When its file and the directory are made durable.
+    Later,
+}
+
 impl Document {
     /// Reads it from the trace in `dir`; `path` is for messages.
     pub fn load(dir: BorrowedFd<'_>, path: &Path) -> Result<Self, Error> {
@@ -297,14 +308,31 @@ impl Document {
         dir: BorrowedFd<'_>,
         path: &Path,
     ) -> Result<(), Error> {
+        self.write(storage, dir, path, Durable::Now)
+    }
+
+    /// Writes it at once; after a crash of the machine it may be the one from before.
+    pub fn write(
+        &self,
+        storage: &dyn Storage,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        durable: Durable,
+    ) -> Result<(), Error> {
         let mut text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
         text.push(b'\n');
         let store = || {
             let mut sink = storage.create(dir, "trace.json.new")?;
             sink.write_all(&text)?;
-            sink.sync()?;
+            if durable != Durable::Later {
+                sink.sync()?;
+            }
             drop(sink);
-            storage.rename(dir, "trace.json.new", NAME)
+            if durable == Durable::Now {
+                storage.rename(dir, "trace.json.new", NAME)
+            } else {
+                storage.replace(dir, "trace.json.new", NAME)
+            }
         };
         store().map_err(Error::io("write", path.join(NAME)))
     }

@@ -98,6 +98,17 @@ impl Error {
     pub(crate) fn damaged(file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Damaged { file: file.into(), what: what.into() }
     }
+    /// Whether the operating system refused for want of permission, or because the file system is
+    /// read-only.
+    pub fn is_refused(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::Io { source, .. } | Self::Plain(source) => {
+                matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            _ => false,
+        }
+    }
     /// Whether a disk or a quota is full, or a file as long as RLIMIT_FSIZE allows.
     pub fn is_full(&self) -> bool {
         match self {

@@ -146,7 +146,7 @@ pub fn infer(
     items: impl Iterator<Item = Result<Item, Error>>,
     about: &Circumstances,
 ) -> Result<Summary, Error> {
-    let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?)?);
+    let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?));
     let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
     let look = about.final_state && about.live;

@@ -37,6 +37,8 @@ pub const FRAME_BYTES: usize = 256 << 10;
 /// A file beside the journals of a recorder that writes several at once: a `u64`, the `CLOCK_MONOTONIC` time until which all of them together hold everything. Should the
 /// recorder be killed, what one journal holds of later times may follow from what another does not.
 pub const COMPLETE: &str = "complete";
+/// A journal of no more bytes is not made durable by itself.
+const LITTLE: u64 = 1 << 20;
 /// The longest record.
 pub const RECORD_BYTES: usize = 64 << 20;
 
@@ -268,9 +270,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes what is waiting and makes all of it durable.
+    /// Writes what is waiting and makes all of it durable; unless it is so little that sealing it,
+    /// which makes it durable as well, takes no longer.
     pub fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
+        if self.bytes <= LITTLE {
+            return Ok(());
+        }
         self.sink.sync().map_err(Error::io("write", &self.path))
     }
 

@@ -3,7 +3,7 @@
 //! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: who finds a trace in state `recording` and can lock it knows that its
 //! recorder is dead. Journals are not known to the recording: what lies in `T.ra/journal/` when sealing begins counts, so nothing that an engine wrote can be forgotten.
 
-use crate::document::{About, Document, End, State, Summary};
+use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::seal::{Along, How, Limits};
@@ -40,24 +40,52 @@ impl AsFd for Recording {
 impl Recording {
     /// Makes the directory `path` and its `trace.json`, for the owner alone.
     pub fn create(path: &Path, about: About) -> Result<Self, Error> {
-        Self::create_on(Arc::new(Disk), path, about)
+        let recording = Self::made(Arc::new(Disk), path, about, Durable::Later)?;
+        recording.make_durable();
+        Ok(recording)
+    }
+
+    /// Has another thread wait until the directory and its document are durable: the recording
+    /// begins meanwhile. If that fails, a crash of the machine may cost the trace.
+    fn make_durable(&self) {
+        let file = crate::storage::file_at(&self.dir, NAME);
+        if let (Ok(file), Ok(dir)) = (file, again(&self.dir, &self.path)) {
+            let sync = move || {
+                let _best = file.sync_data().and_then(|()| Disk.sync_dir(dir.as_fd()));
+            };
+            let _none = std::thread::Builder::new().name("sync".to_owned()).spawn(sync);
+        }
     }
 
     /// The same on other storage.
     pub fn create_on(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
+        Self::made(storage, path, about, Durable::Now)
+    }
+
+    fn made(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        about: About,
+        durable: Durable,
+    ) -> Result<Self, Error> {
         match make_directory(path) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::Exists(path.to_owned()));
             }
             other => other.map_err(Error::io("create", path))?,
         }
-        Self::begin(storage, path, about).inspect_err(|_| {
+        Self::begin(storage, path, about, durable).inspect_err(|_| {
             // Nothing is recorded: nothing is left behind.
             let _ = std::fs::remove_dir_all(path);
         })
     }
 
-    fn begin(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
+    fn begin(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        about: About,
+        durable: Durable,
+    ) -> Result<Self, Error> {
         let dir = made_directory(path).map_err(Error::io("open", path))?;
         lock(&dir, path)?;
         rustix::fs::mkdirat(&dir, JOURNAL, rustix::fs::Mode::RWXU)
@@ -65,7 +93,7 @@ impl Recording {
         let recording = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
         let document =
             Document { state: State::Recording, recording, about, ..Document::default() };
-        document.store(&*storage, dir.as_fd(), path)?;
+        document.write(&*storage, dir.as_fd(), path, durable)?;
         let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again(&dir, path)?));
         Ok(Self {
             path: path.to_owned(),
@@ -163,7 +191,7 @@ impl Recording {
         self.document.state = State::Sealing;
         self.document.end = Some(end);
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
-        let _ = self.document.store(&*self.storage, self.dir.as_fd(), &self.path);
+        let _ = self.document.write(&*self.storage, self.dir.as_fd(), &self.path, Durable::Whole);
         let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
         crate::seal::seal(
             &*self.storage,

@@ -28,7 +28,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
+pub(crate) use table::compression;
 pub(crate) use window::Limits;
 use work::Work;
 
@@ -123,8 +124,8 @@ pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io:
     {
         storage.remove(journals.as_fd(), name)?;
     }
-    rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?;
-    storage.sync_dir(dir)
+    // If a crash of the machine brings it back, the next reader removes it.
+    Ok(rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?)
 }
 
 /// Until when the journals of a recorder that died hold everything, if it said so.
@@ -154,16 +155,13 @@ fn finish(
 ) -> Result<(), Error> {
     let total = work.total().map_err(Error::io("read", place.path.join("journal")))?;
     let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
-    let segments = std::thread::scope(|scope| {
-        // One window is filled while another is written.
-        let (full, windows) = sync_channel(0);
-        let writer = scope.spawn(move || write(place, clock_offset, segments, windows));
-        let merged = merge(&mut work, place, how.limits, &full, &mut |done| progress(done, total));
-        drop(full);
-        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // Merging ends early, without an error of its own, when writing has failed.
-        merged.and(written)
-    })?;
+    let segments = if total <= LITTLE {
+        in_turn(&mut work, place, how.limits, segments, &mut |done| progress(done, 2 * total))?
+    } else {
+        in_two_threads(&mut work, place, how.limits, segments, &mut |done| {
+            progress(done, 2 * total)
+        })?
+    };
     let mut summary = work.summary(document);
     summary.recovered = how.recovered;
     if document.end.is_none() {
@@ -184,20 +182,66 @@ fn finish(
     document.tables.push(work.census.write(place)?);
     document.segments = segments.done;
     document.summary = summary;
+    infer(place, document, how.live, &mut |done, of| {
+        // Half of the work is done.
+        progress(total + total * (done * 1024 / of.max(1)) / 1024, 2 * total);
+    })?;
     place.storage.sync_dir(place.dir).map_err(Error::io("write", place.path))?;
-    infer(place, document, how.live)?;
     let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
     document.summary.bytes_on_disk = crate::call::total(files.map(|f| f.bytes));
-    progress(total, total);
+    progress(2 * total, 2 * total);
     Ok(())
 }
 
-/// Merges all records into windows, and sends them on when they are full, with their answers, and at the end.
+/// Fills a window and writes it.
+fn in_turn(
+    work: &mut Work,
+    place: &Place<'_>,
+    limits: Limits,
+    mut segments: Segments,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Segments, Error> {
+    let clock_offset = work.clock_offset;
+    let mut written = Ok(());
+    let mut full = |window: Option<Full>| {
+        if let Some(window) = window {
+            written = segments.write(place, clock_offset, &window);
+        }
+        written.is_ok()
+    };
+    merge(work, place, limits, &mut full, progress).and(written).map(|()| segments)
+}
+
+/// Fills one window while another one is written.
+fn in_two_threads(
+    work: &mut Work,
+    place: &Place<'_>,
+    limits: Limits,
+    segments: Segments,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Segments, Error> {
+    let clock_offset = work.clock_offset;
+    std::thread::scope(|scope| {
+        let (full, windows) = sync_channel(0);
+        let writer = scope.spawn(move || write(place, clock_offset, segments, windows));
+        let merged = merge(work, place, limits, &mut |window| full.send(window).is_ok(), progress);
+        drop(full);
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Merging ends early, without an error of its own, when writing has failed.
+        merged.and(written)
+    })
+}
+
+/// Journals of no more bytes are sealed by one thread: to start another takes longer.
+const LITTLE: u64 = 1 << 20;
+
+/// Merges all records into windows, and hands them on when they are full, with their answers, and at
+/// the end; until `full` says that it takes no more. `None` is taken when the one before is written.
 fn merge(
     work: &mut Work,
     place: &Place<'_>,
     limits: Limits,
-    full: &SyncSender<Option<Full>>,
+    full: &mut dyn FnMut(Option<Full>) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
     let mut reported = work.position();
@@ -211,11 +255,8 @@ fn merge(
             true
         })?;
         let heavy = work.bytes() > HEAVY;
-        // None is taken when the one before it is written.
-        let sent = full
-            .send(Some(work.window()))
-            .and_then(|()| if heavy { full.send(None) } else { Ok(()) });
-        if !more || sent.is_err() {
+        let sent = full(Some(work.window())) && (!heavy || full(None));
+        if !more || !sent {
             return Ok(());
         }
     }
@@ -226,7 +267,7 @@ fn write(
     place: &Place<'_>,
     clock_offset: i64,
     mut segments: Segments,
-    windows: Receiver<Option<Full>>,
+    windows: impl IntoIterator<Item = Option<Full>>,
 ) -> Result<Segments, Error> {
     for window in windows.into_iter().flatten() {
         segments.write(place, clock_offset, &window)?;

@@ -37,6 +37,10 @@ pub trait Storage: Send + Sync {
     }
     /// `from` becomes `to`, at once and durably.
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()>;
+    /// The same, durable with whatever is made durable in the directory next.
+    fn replace(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+        self.rename(dir, from, to)
+    }
     /// Removes a file; that there is none is no error.
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()>;
     /// Makes names durable.
@@ -63,8 +67,11 @@ impl Storage for Disk {
         Ok(Box::new(log::Log::new(self.new_file(dir, name)?)))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
-        rustix::fs::renameat(dir, from, dir, to)?;
+        self.replace(dir, from, to)?;
         self.sync_dir(dir)
+    }
+    fn replace(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(dir, from, dir, to)?)
     }
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {

@@ -4,7 +4,7 @@
 
 use super::complete::{Complete, Look};
 use super::load::{Probe, refused};
-use super::ring::{Mapped, Ring};
+use super::ring::{Mapped, Ring, View};
 use super::skel::types::cpu_state;
 use super::writer::{Window, Writer};
 use crate::Error;
@@ -101,11 +101,7 @@ impl Consumers {
             failed: AtomicBool::new(false),
         });
         let window = Arc::new(Window::new(probe.cpus));
-        let rings = probe
-            .rings
-            .iter()
-            .map(|ring| Ring::new(ring, probe.room_bytes))
-            .collect::<Result<_, Error>>()?;
+        let rings = probe.rings.iter().map(Ring::new).collect::<Result<_, Error>>()?;
         let complete =
             Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
         let mut threads = Vec::new();
@@ -137,7 +133,8 @@ impl Consumers {
                 complete: Arc::clone(&complete),
                 writer,
                 sleep,
-                _map: map,
+                view: View::new(map, probe.room_bytes)?,
+                unmapped: None,
                 shared: Arc::clone(&shared),
                 cpus: Arc::clone(&cpus),
                 rate,
@@ -199,7 +196,9 @@ struct Consumer {
     look: Look,
     writer: Writer,
     sleep: OwnedFd,
-    _map: MapHandle,
+    view: View,
+    /// Why what lies in the ring could not be looked at.
+    unmapped: Option<Error>,
     shared: Arc<Shared>,
     cpus: Arc<Cpus>,
     /// Wake us at so many bytes.
@@ -230,7 +229,11 @@ impl Consumer {
                 self.nap(last.elapsed() > QUIET);
             }
         }
-        self.writer.finish().map(|()| Taken { cpu: self.cpu as u32, next: self.next })
+        self.writer.finish()?;
+        match self.unmapped {
+            Some(error) => Err(std::io::Error::other(error).into()),
+            None => Ok(Taken { cpu: self.cpu as u32, next: self.next }),
+        }
     }
 
     /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or come to wait.
@@ -254,7 +257,17 @@ impl Consumer {
             if self.complete.is_behind(self.cpu, &self.look) {
                 self.look = self.complete.look(self.cpu);
             }
-            let Some(span) = ring.span(SPAN) else { return took };
+            let span = match self.view.span(ring, SPAN) {
+                Ok(Some(span)) => span,
+                Ok(None) => return took,
+                Err(error) => {
+                    // No call is to wait for room because of that.
+                    ring.taken(ring.produced());
+                    self.shared.failed.store(true, Ordering::Release);
+                    self.unmapped = Some(error);
+                    return took;
+                }
+            };
             took += span.bytes.len() as u64;
             let (first, next) = span.seqs;
             if next > first {
@@ -269,7 +282,7 @@ impl Consumer {
         }
     }
 
-    fn nap(&self, quiet: bool) {
+    fn nap(&mut self, quiet: bool) {
         if quiet {
             self.writer.rest();
         }
@@ -277,7 +290,8 @@ impl Consumer {
             .word(self.cpu, offset_of!(cpu_state, wake_at))
             .store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
-        if quiet && self.complete.rings[self.cpu].span(1).is_some() {
+        let ring = &self.complete.rings[self.cpu];
+        if quiet && !matches!(self.view.span(ring, 1), Ok(None)) {
             return;
         }
         let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };

@@ -27,7 +27,7 @@ pub(super) struct Held {
 pub(super) fn hold(pid: i32) -> Result<(i32, Held), Error> {
     let refuse = |source| Error::Join { pid, source };
     let process = present::status_number(pid, "Tgid:")
-        .ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
+        .ok_or_else(|| refuse(io::Error::from_raw_os_error(nix::libc::ESRCH)))?;
     by_a_thread(move || stop(process)).map(|held| (process, held)).map_err(refuse)
 }
 

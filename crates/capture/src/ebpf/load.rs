@@ -1,15 +1,16 @@
 //! Loading the program into the kernel: which of its two ways to copy data this kernel has, how large the rings are, and whom it watches.
 
+use super::beside::{self, Beside};
 use super::plans;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
-use libbpf_rs::btf::Btf;
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How data get into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ impl fmt::Display for Path {
     }
 }
 
-/// The kernel function that tells the two apart.
-const DYNPTR: &str = "bpf_probe_read_user_dynptr";
+/// The kernel function that tells the two apart, as it stands among the strings of BTF.
+const DYNPTR: &[u8] = b"\0bpf_probe_read_user_dynptr\0";
 /// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer nobody else runs on its CPU.
 const CHUNK: u32 = 1 << 20;
 /// The greatest fixed size, in `bpf/ring.h`.
@@ -41,15 +42,17 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The kernel's program sees the numbers that processes have in the first pid namespace: they must be ours.
 fn knows_our_numbers() -> Result<(), Error> {
-    let ours = std::fs::read_link("/proc/self/ns/pid")
-        .map_err(|source| Error::Unusable { doing: "read this process's pid namespace", source })?;
+    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable {
+        doing: "read this process's pid namespace",
+        source,
+        mend: None,
+    })?;
     if ours.as_os_str() == FIRST_PID_NAMESPACE {
         return Ok(());
     }
-    let source = io::Error::other(
-        "process IDs differ from the kernel's here (in a container: docker run --pid=host)",
-    );
-    Err(Error::Unusable { doing: "record from within a pid namespace", source })
+    let source = io::Error::other("process IDs differ from the kernel's here");
+    let mend = Some("use the machine's own pid namespace: docker run --pid=host");
+    Err(Error::Unusable { doing: "record from within a pid namespace", source, mend })
 }
 
 /// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
@@ -57,13 +60,15 @@ fn path() -> Result<Path, Error> {
     if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
         return Ok(Path::Chunked);
     }
-    let btf = Btf::from_vmlinux()
-        .map_err(refused("read the kernel's types (/sys/kernel/btf/vmlinux)"))?;
-    Ok(if btf.type_by_name::<libbpf_rs::btf::types::Func<'_>>(DYNPTR).is_some() {
-        Path::Dynptr
-    } else {
-        Path::Chunked
-    })
+    let doing = "read the kernel's types (/sys/kernel/btf/vmlinux)";
+    let types = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|source| Error::Unusable {
+        doing,
+        source,
+        mend: None,
+    })?;
+    // Its name is among their strings: to understand all of them takes several times as long.
+    let found = memchr::memmem::find(&types, DYNPTR).is_some();
+    Ok(if found { Path::Dynptr } else { Path::Chunked })
 }
 
 /// An error of libbpf's as ours.
@@ -74,7 +79,7 @@ pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> E
             libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,
         };
-        Error::Unusable { doing, source: io::Error::new(kind, format!("{e}")) }
+        Error::Unusable { doing, source: io::Error::new(kind, format!("{e}")), mend: None }
     }
 }
 
@@ -89,6 +94,9 @@ pub(super) struct Probe<'o> {
     /// So much can.
     pub room_bytes: usize,
     pub path: Path,
+    /// The program for exits, and what has the kernel call it.
+    exit: OwnedFd,
+    exits: Option<OwnedFd>,
     /// By number: what possible CPUs there are.
     pub cpus: usize,
 }
@@ -121,11 +129,34 @@ pub(super) fn load<'o>(
     configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
-    open.maps
-        .rings
-        .set_inner_map_fd(std::os::fd::AsFd::as_fd(&template))
-        .map_err(refused("set up ring buffers"))?;
-    let mut skel = open.load().map_err(refused("load the eBPF program"))?;
+    open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
+    let beside = Beside::start(&mut open)?;
+    let loaded = open.load().map_err(refused("load the eBPF program"));
+    let filled = loaded.and_then(|mut skel| {
+        let rings = fill(&mut skel, options, &plans, path, cpus)?;
+        Ok((skel, rings))
+    });
+    // Whatever went wrong, no thread is left behind.
+    let exit = beside.finish();
+    let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
+    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, exit: exit?, exits: None, cpus })
+}
+
+/// See [`Probe`].
+struct Rings {
+    rings: Vec<MapHandle>,
+    ring_bytes: usize,
+    room_bytes: usize,
+}
+
+/// Makes the rings, and fills the maps.
+fn fill(
+    skel: &mut EngineSkel<'_>,
+    options: &Options,
+    plans: &plans::Tables,
+    path: Path,
+    cpus: usize,
+) -> Result<Rings, Error> {
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
     let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(least_room(cpus)) };
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
@@ -134,21 +165,35 @@ pub(super) fn load<'o>(
     data.chunk_bytes =
         if path == Path::Dynptr { CHUNK.min(room_bytes as u32 / 8) } else { FIXED_CHUNK };
     let rings = (0..cpus).map(|_| ring(room_bytes)).collect::<Result<Vec<_>, _>>()?;
-    for (cpu, ring) in (0u32..).zip(&rings) {
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(ring)) as u32;
-        skel.maps
-            .rings
-            .update(&cpu.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
-            .map_err(refused("set up a ring buffer"))?;
+    place(&skel.maps.rings, &rings)?;
+    plans.store(skel).map_err(refused("load the table of system calls"))?;
+    Ok(Rings { rings, ring_bytes, room_bytes })
+}
+
+/// Puts each CPU's ring into its place: together where the kernel can (Linux 5.19 and later), since
+/// after each time it waits until no program can use what was there before.
+fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
+    let number = |ring: &MapHandle| (ring.as_fd().as_raw_fd() as u32).to_ne_bytes();
+    let pairs = || plans::numbered().zip(rings.iter().map(number));
+    if plans::fill(places, pairs()).is_ok() {
+        return Ok(());
     }
-    plans.store(&mut skel).map_err(refused("load the table of system calls"))?;
-    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, cpus })
+    pairs().try_for_each(|(cpu, ring)| {
+        places.update(&cpu, &ring, MapFlags::ANY).map_err(refused("set up a ring buffer"))
+    })
 }
 
 impl Probe<'_> {
     /// Begins to watch.
     pub fn attach(&mut self) -> Result<(), Error> {
-        self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))
+        self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))?;
+        self.exits = Some(beside::attach(&self.exit)?);
+        Ok(())
+    }
+    /// Watches no more.
+    pub fn detach(&mut self) {
+        self.exits = None;
+        drop(std::mem::take(&mut self.skel.links));
     }
     /// Says that we detach soon: entries and exits are not told at the same moment.
     pub fn leave(&mut self) {

@@ -87,19 +87,36 @@ impl Tables {
         self.numbers.len() as u32 - 1
     }
 
-    /// Puts them into the maps.
+    /// Puts them into the maps, each with one system call.
     pub fn store(&self, skel: &mut EngineSkel<'_>) -> libbpf_rs::Result<()> {
-        for (at, plan) in self.plans.iter().enumerate() {
-            skel.maps.plans.update(&(at as u32).to_ne_bytes(), bytes(plan), MapFlags::ANY)?;
-        }
-        for (at, number) in self.numbers.iter().enumerate() {
-            skel.maps.numbers.update(&(at as u32).to_ne_bytes(), bytes(number), MapFlags::ANY)?;
-        }
-        for (variant, plan) in &self.variants {
-            skel.maps.variants.update(bytes(variant), &plan.to_ne_bytes(), MapFlags::ANY)?;
-        }
-        Ok(())
+        let maps = &skel.maps;
+        fill(&maps.plans, numbered().zip(self.plans.iter().map(bytes)))?;
+        fill(&maps.numbers, numbered().zip(self.numbers.iter().map(bytes)))?;
+        let variants = self.variants.iter();
+        fill(&maps.variants, variants.map(|(variant, plan)| (bytes(variant), plan.to_ne_bytes())))
     }
+}
+
+/// Keys of an array, from 0.
+pub(super) fn numbered() -> impl Iterator<Item = [u8; 4]> {
+    (0u32..).map(u32::to_ne_bytes)
+}
+
+/// Puts all pairs into a map with one system call.
+pub(super) fn fill(
+    map: &impl MapCore,
+    pairs: impl Iterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
+) -> libbpf_rs::Result<()> {
+    let (mut keys, mut values, mut count) = (Vec::new(), Vec::new(), 0);
+    for (key, value) in pairs {
+        keys.extend_from_slice(key.as_ref());
+        values.extend_from_slice(value.as_ref());
+        count += 1;
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    map.update_batch(&keys, &values, count, MapFlags::ANY, MapFlags::ANY)
 }
 
 /// A struct that the kernel shares with us, as bytes.

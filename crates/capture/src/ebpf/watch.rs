@@ -58,6 +58,10 @@ pub(super) fn command(
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
+    if let Some(signal) = watch.handlers.early() {
+        watch.stop();
+        return Err(Error::Interrupted { signal });
+    }
     let mut child = launch::fork(command, &Options { seccomp: false, ..options.clone() })?;
     let pid = child.pid;
     (watch.main, watch.ours) = (Some(pid), true);
@@ -107,6 +111,7 @@ pub(super) fn attach(
         watch.throttle(None)?;
     }
     watch.seal_along(options, recording);
+    options.begun.tell();
     watch.run();
     Ok(watch.finish(recording))
 }
@@ -135,6 +140,7 @@ pub(super) fn everybody(
         watch.throttle(Cgroup::at(cgroup))?;
     }
     watch.seal_along(options, recording);
+    options.begun.tell();
     while !watch.handlers.any() || !watch.hear() {
         if watch.consumers.shared.failed.load(Ordering::Acquire) {
             break;
@@ -324,8 +330,7 @@ impl<'o> Watch<'o> {
 
     fn finish(mut self, recording: &Recording) -> Outcome {
         self.probe.leave();
-        let links = std::mem::take(&mut self.probe.skel.links);
-        drop(links);
+        self.probe.detach();
         let sealing = self.sealing.take();
         // What we tell now was so before.
         sealing.iter().for_each(Sealing::stop);

@@ -28,7 +28,7 @@ impl Tracer {
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Join { pid, source };
         let process = present::status_number(pid, "Tgid:")
-            .ok_or_else(|| refuse(io::ErrorKind::NotFound.into()))?;
+            .ok_or_else(|| refuse(io::Error::from_raw_os_error(nix::libc::ESRCH)))?;
         let awaited =
             take_hold(process, HOLD, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
         for tid in &awaited {

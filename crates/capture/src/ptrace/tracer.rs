@@ -37,7 +37,7 @@ pub(super) struct Tracer {
     pub info: CallInfo,
     pub files: OpenFiles,
     pub near: Near,
-    handlers: Handlers,
+    pub handlers: Handlers,
     /// How a thread goes on that is in its own code.
     pub until: Until,
     /// The command's process, or the only one that we joined.

@@ -157,6 +157,14 @@ fn ebpf() -> Finding {
     const CHECK: &str = "record: eBPF";
     match capture::ebpf_usable() {
         Ok(path) => ok(CHECK, format!("the kernel took the program; data by {path}")),
+        Err(e @ capture::Error::Unusable { mend: Some(mend), .. }) => limited(
+            CHECK,
+            format!(
+                "{}; recording stops the program with ptrace instead",
+                crate::failure::causes(&e)
+            ),
+            mend,
+        ),
         Err(e) if Uid::effective().is_root() => limited(
             CHECK,
             format!(

@@ -42,6 +42,7 @@ mod refused;
 mod run;
 mod schema;
 mod spaces;
+mod starting;
 mod styles;
 mod tracee;
 mod transfer;

@@ -69,8 +69,8 @@ pub(super) fn write(file: Box<dyn Sink>, changes: &[Change]) -> io::Result<()> {
         columns(changes).into_iter().map(|(name, array)| (name, array, true)),
     )
     .map_err(trouble)?;
-    let mut writer =
-        ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(written)?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties(changes.len())))
+        .map_err(written)?;
     writer.write(&batch).map_err(written)?;
     writer.into_inner().map_err(written)?.sync()
 }

@@ -56,8 +56,8 @@ impl Writer {
             field("len", DataType::UInt64),
             bytes,
         ]));
-        let writer =
-            ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(written)?;
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(usize::MAX >> 16)))
+            .map_err(written)?;
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 

@@ -16,13 +16,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, UInt32Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+/// About so many bytes has a row.
+const ROW: usize = 256;
 /// Rows written and read at once.
 const BATCH: usize = 8192;
 /// Row groups of the tables that we write are smaller; a larger one is refused.
@@ -30,10 +31,10 @@ pub(super) const GROUP_BYTES: i64 = 256 << 20;
 
 pub(super) type Columns = Vec<(String, ArrayRef)>;
 
-pub(super) fn properties() -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+/// Of a table of about so many rows.
+pub(super) fn properties(rows: usize) -> WriterProperties {
     WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(crate::seal::compression((rows * ROW) as u64))
         .set_max_row_group_row_count(Some(BATCH * 8))
         .build()
 }
@@ -69,7 +70,8 @@ pub fn write_rows(file: Box<dyn Sink>, rows: &[Row]) -> io::Result<()> {
         let writer = match (&mut writer, file.take()) {
             (Some(writer), _) => writer,
             (none, Some(file)) => none.insert(
-                ArrowWriter::try_new(file, batch.schema(), Some(properties())).map_err(written)?,
+                ArrowWriter::try_new(file, batch.schema(), Some(properties(rows.len())))
+                    .map_err(written)?,
             ),
             (None, None) => return Err(wrong("no file to write to")),
         };

@@ -1,7 +1,7 @@
 //! Who took part: `processes.parquet`, one row per thread, for people. Numbers of processes and threads are used again; a `Start` begins a new row.
 
 use super::Place;
-use super::table::{Table, properties};
+use super::table::{ROW, Table, properties};
 use crate::columns;
 use crate::document::Sealed;
 use crate::error::Error;
@@ -148,7 +148,7 @@ impl Census {
             place.path,
             "processes.parquet",
             columns::processes(),
-            properties().build(),
+            properties((batch.num_rows() * ROW) as u64).build(),
         )?;
         table.write(&batch)?;
         table.finish()

@@ -4,7 +4,7 @@
 
 use super::Place;
 use super::segment::Views;
-use super::table::{Table, properties};
+use super::table::{ROW, Table, properties};
 use crate::columns;
 use crate::document::Sealed;
 use crate::error::Error;
@@ -108,7 +108,9 @@ fn write(
             place.path,
             name,
             columns::events(),
-            properties().set_write_batch_size(64).build(),
+            properties((waiting.rows.len() * ROW + waiting.pieces.len()) as u64)
+                .set_write_batch_size(64)
+                .build(),
         )?),
     };
     table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.pieces), clock_offset))

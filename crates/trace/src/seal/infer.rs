@@ -4,18 +4,36 @@ use super::Place;
 use crate::document::{Document, Sealed, Verdict};
 use crate::error::Error;
 use crate::storage::file_at;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::BorrowedFd;
 
 /// Has the files' states inferred from what was just sealed.
-pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> Result<(), Error> {
+/// `progress`: calls looked at, of how many.
+pub(super) fn infer(
+    place: &Place<'_>,
+    document: &mut Document,
+    live: bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), Error> {
     let final_state = live && document.end.as_ref().is_some_and(|e| e.final_state);
     let mut circumstances = crate::files::Circumstances::of(&document.about, live, final_state);
     let trace = crate::trace::Trace::being_sealed(place.dir, place.path, document)?;
     let until = document.summary.complete_until;
+    // All calls are looked at once, or twice.
+    let all = document.summary.calls * (1 + u64::from(live));
+    let looked = Cell::new(0u64);
+    let progress = RefCell::new(progress);
     let calls = || {
+        let look = |_: &Result<crate::Item, Error>| {
+            looked.set(looked.get() + 1);
+            if looked.get().is_multiple_of(4096) {
+                (*progress.borrow_mut())(looked.get().min(all), all);
+            }
+        };
         trace
             .read(crate::trace::Want { data: false })
+            .inspect(look)
             .filter(move |item| !matches!(item, Ok(crate::Item::Call(c)) if c.is_after(until)))
     };
     let moved = if live { crate::files::moved(calls()) } else { Ok(Default::default()) };
@@ -81,10 +99,9 @@ pub(super) fn infer(place: &Place<'_>, document: &mut Document, live: bool) -> R
     Ok(())
 }
 
-/// The durable file `name`, as it goes into `trace.json`.
+/// The file `name`, which is durable, as it goes into `trace.json`.
 fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
     let file = file_at(dir, name)?;
-    file.sync_data()?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&file)?;
     Ok(Sealed {

@@ -5,7 +5,7 @@
 
 use super::Place;
 use super::names::{Answer, Answers, Names, Part};
-use super::table::{Table, properties};
+use super::table::{ROW, Table, properties};
 use super::window::{ROW_BYTES, Row, Window};
 use crate::columns;
 use crate::document::Segment;
@@ -79,8 +79,9 @@ impl Segments {
                 .checked_div(bytes as usize)
                 .unwrap_or(1024)
                 .clamp(1, 1024);
-            let mut properties =
-                properties().set_write_batch_size(step).set_data_page_size_limit(PAGE_BYTES);
+            let mut properties = properties(bytes + (rows.len() * ROW) as u64)
+                .set_write_batch_size(step)
+                .set_data_page_size_limit(PAGE_BYTES);
             if repeats(rows) {
                 let column = ColumnPath::from("data");
                 properties = properties

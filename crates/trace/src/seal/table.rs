@@ -40,11 +40,22 @@ impl Write for Hashing {
     }
 }
 
-/// What all tables have in common: zstd 1, no dictionaries for what rarely repeats, no statistics about bulk data.
-pub(super) fn properties() -> WriterPropertiesBuilder {
-    let level = ZstdLevel::try_new(1).expect("zstd has a level 1");
+/// About so many bytes has a row, besides its pieces and its data.
+pub(super) const ROW: usize = 128;
+
+/// How a table of about so many bytes is compressed. What a compressor needs for each column, to write
+/// and to read it, costs more than a small table saves.
+pub(crate) fn compression(bytes: u64) -> Compression {
+    if bytes < 64 << 10 {
+        return Compression::UNCOMPRESSED;
+    }
+    Compression::ZSTD(ZstdLevel::try_new(1).expect("zstd has a level 1"))
+}
+
+/// What all tables have in common, for about so many bytes: no dictionaries for what rarely repeats, no statistics about bulk data.
+pub(super) fn properties(bytes: u64) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression(bytes))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(concat!("reanimator ", env!("CARGO_PKG_VERSION")).to_owned());
     for name in ["pieces", "data"] {

@@ -11,14 +11,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// The calls of segments that follow each other.
-pub(super) struct Ahead {
+struct Ahead {
     from: Option<Receiver<Result<Batch, Error>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ahead {
     /// Begins to decode.
-    pub fn start(trace: Trace, segments: Vec<Segment>, want: Want) -> Result<Self, Error> {
+    fn start(trace: Trace, segments: Vec<Segment>, want: Want) -> Result<Self, Error> {
         let (to, from) = sync_channel(0);
         let run = move || {
             if let Err(e) = decode(&trace, &segments, want, &to) {
@@ -36,6 +36,43 @@ impl Ahead {
 impl Batches for Ahead {
     fn next(&mut self) -> Result<Option<Batch>, Error> {
         self.from.as_ref().and_then(|from| from.recv().ok()).transpose()
+    }
+}
+
+/// The same on the reader's own thread.
+pub(super) struct Here {
+    trace: Trace,
+    segments: std::vec::IntoIter<Segment>,
+    want: Want,
+    open: Option<Decoder>,
+}
+
+/// The calls of these segments: so few bytes are decoded before another thread has started.
+pub(super) fn calls(
+    trace: Trace,
+    segments: Vec<Segment>,
+    want: Want,
+) -> Result<Box<dyn Batches>, Error> {
+    const FEW: u64 = 256 << 10;
+    let bytes: u64 = segments.iter().map(|s| s.sealed.bytes.max(s.data_bytes)).sum();
+    if bytes > FEW {
+        return Ok(Box::new(Ahead::start(trace, segments, want)?));
+    }
+    Ok(Box::new(Here { trace, segments: segments.into_iter(), want, open: None }))
+}
+
+impl Batches for Here {
+    fn next(&mut self) -> Result<Option<Batch>, Error> {
+        loop {
+            if let Some(decoder) = &mut self.open
+                && let Some(batch) = decoder.next()?
+            {
+                return Ok(Some(batch));
+            }
+            let Some(segment) = self.segments.next() else { return Ok(None) };
+            let sealed = &segment.sealed;
+            self.open = Some(Decoder::open(&self.trace, sealed, Table::Calls, self.want)?);
+        }
     }
 }
 

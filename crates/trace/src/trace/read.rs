@@ -1,10 +1,10 @@
 //! Reading calls and events in the order of their entry.
 //!
-//! Segments follow each other, decoded ahead ([`Ahead`]); late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a
+//! Segments follow each other, decoded ahead ([`ahead`]); late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a
 //! late file is open only from the time of its first row to that of its last, so memory depends on how many calls were under way at once, not on how long the trace is.
 
 use super::Trace;
-use super::ahead::Ahead;
+use super::ahead;
 use super::cursor::{Cursor, Decoder, Table};
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
@@ -84,9 +84,9 @@ impl Reader {
             while let Some(sealed) = self.events.pop_front() {
                 self.enter(&sealed, Table::Events, Rank::Event)?;
             }
-            let calls =
-                Ahead::start(self.trace.clone(), std::mem::take(&mut self.segments), self.want)?;
-            self.add(Cursor::new(Box::new(calls), 0), Rank::Call)?;
+            let segments = std::mem::take(&mut self.segments);
+            let calls = ahead::calls(self.trace.clone(), segments, self.want)?;
+            self.add(Cursor::new(calls, 0), Rank::Call)?;
         }
         if let Some(e) = self.failed.take() {
             return Err(e);

@@ -67,7 +67,7 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 static __always_inline void call(struct scratch *s)
 {
 	if (emit(CALL)) {
-		salvage(s);
+		salvage();
 		s->staged = 0;
 		emit(CALL);
 	}
@@ -81,7 +81,7 @@ static __always_inline void again(struct scratch *s, const struct plan *p, u32 r
 	s->late = 1;
 	for (u32 i = 0; i < STEPS; i++)
 		if (retry & 1u << i)
-			step(s, p, i);
+			step(s, p, i, false);
 	flush(s);
 }
 
@@ -127,7 +127,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
-		step(s, p, i);
+		step(s, p, i, false);
 	flush(s);
 	t->retry = s->retry;
 	t->spoiled = s->spoiled;
@@ -234,7 +234,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
-		step(s, p, i);
+		step(s, p, i, true);
 	call(s);
 	return 0;
 }

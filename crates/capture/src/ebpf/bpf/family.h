@@ -36,10 +36,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	t->phase = NEW;
 	bool thread = parent->tgid == child->tgid;
 	u64 flags = thread ? CLONE_THREAD : 0;
-	flags |= parent->mm == child->mm ? CLONE_VM : 0;
-	flags |= parent->fs == child->fs ? CLONE_FS : 0;
-	flags |= parent->files == child->files ? CLONE_FILES : 0;
-	flags |= parent->sighand == child->sighand ? CLONE_SIGHAND : 0;
+	flags |= READ(parent, struct task_struct, mm) == READ(child, struct task_struct, mm) ? CLONE_VM : 0;
+	flags |= READ(parent, struct task_struct, fs) == READ(child, struct task_struct, fs) ? CLONE_FS : 0;
+	flags |= READ(parent, struct task_struct, files) == READ(child, struct task_struct, files) ? CLONE_FILES : 0;
+	flags |= READ(parent, struct task_struct, sighand) == READ(child, struct task_struct, sighand) ? CLONE_SIGHAND : 0;
 	s->head.args[0] = parent->tgid;
 	s->head.args[1] = parent->pid;
 	s->head.args[2] = flags;
@@ -49,10 +49,41 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-/* A call that began another program could not be read before, and its memory is gone: the kernel still has what it was given. */
+/*
+ * A call that began another program could not be read before, and its memory is gone: the kernel
+ * still has what it was given. One step of its plan.
+ */
+__noinline int recovered(u32 i)
+{
+	struct scratch *s = scratch();
+	const struct take *take = s ? taken(s, i) : 0;
+	if (!take)
+		return 0;
+	struct recovery *r = &s->recovery;
+	struct mm_struct *mm = r->mm;
+	bool unread = r->retry & 1u << (i & 31);
+	if (take->what == W_STRING && unread) {
+		long n = bpf_probe_read_kernel_str(s->bytes, STRING_BYTES, r->filename);
+		if (n > 0 && n <= STRING_BYTES)
+			from_scratch(s, take->arg, STRING, n - 1, n - 1);
+		flush(s);
+	} else if (take->what == W_STR_VEC) {
+		bool first = !r->vectors++;
+		u64 from = first ? BPF_CORE_READ(mm, arg_start) : BPF_CORE_READ(mm, env_start);
+		u64 to = first ? BPF_CORE_READ(mm, arg_end) : BPF_CORE_READ(mm, env_end);
+		if (unread && r->script && first)
+			unreadable(s, take->arg, STR_VEC);
+		else if (unread && to > from)
+			from_user(take->arg | STR_VEC << 8, from, to - from, to - from);
+		flush(s);
+	}
+	return 0;
+}
+
+/* All steps of its plan. */
 static __always_inline void recover(struct scratch *s, struct task_struct *task, struct thread *t, struct linux_binprm *bprm)
 {
-	u32 at = t->plan, vectors = 0;
+	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
 	if (!p)
 		return;
@@ -60,28 +91,14 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	s->late = 1;
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	const char *filename = BPF_CORE_READ(bprm, filename);
 	/* Of a script the kernel has changed the arguments: its interpreter is among them now. */
-	bool script = BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename);
-	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++) {
-		const struct take *take = &p->take[ENTRY][i];
-		bool unread = t->retry & 1u << i;
-		if (take->what == W_STRING && unread) {
-			long n = bpf_probe_read_kernel_str(s->bytes, STRING_BYTES, BPF_CORE_READ(bprm, filename));
-			if (n > 0 && n <= STRING_BYTES)
-				from_scratch(s, take->arg, STRING, n - 1, n - 1);
-			flush(s);
-		} else if (take->what == W_STR_VEC) {
-			u64 from = vectors ? BPF_CORE_READ(mm, env_start) : BPF_CORE_READ(mm, arg_start);
-			u64 to = vectors ? BPF_CORE_READ(mm, env_end) : BPF_CORE_READ(mm, arg_end);
-			if (unread && script && !vectors)
-				unreadable(s, take->arg, STR_VEC);
-			else if (unread && to > from)
-				from_user(take->arg | STR_VEC << 8, from, to - from, to - from);
-			vectors++;
-			flush(s);
-		}
-	}
+	s->recovery = (struct recovery){
+		.mm = BPF_CORE_READ(task, mm), .filename = filename, .retry = t->retry,
+		.script = BPF_CORE_READ(bprm, interp) != filename,
+	};
+	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
+		recovered(i);
 	t->retry = 0;
 	t->spoiled = s->spoiled;
 }
@@ -102,11 +119,12 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
 	u32 n = file ? describe_file(s, file) : 0;
 	s->head.args[0] = old_pid;
-	if (n > sizeof(struct identity) && n - sizeof(struct identity) <= STRING_BYTES) {
-		n -= sizeof(struct identity);
-		bpf_probe_read_kernel(s->bytes, n, s->bytes + sizeof(struct identity));
+	u32 len = n - sizeof(struct identity);
+	barrier_var(len);
+	if (n > sizeof(struct identity) && len <= STRING_BYTES) {
+		bpf_probe_read_kernel(s->bytes, len, s->bytes + sizeof(struct identity));
 		s->phase = ENTRY;
-		from_scratch(s, 0, STRING, n, n);
+		from_scratch(s, 0, STRING, len, len);
 	}
 	emit(EXEC);
 	account(s);

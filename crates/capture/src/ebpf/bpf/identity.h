@@ -21,7 +21,7 @@ static __always_inline u64 device(u32 dev)
 /* The open file of a descriptor of the current thread. */
 static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
 {
-	struct files_struct *files = task->files;
+	struct files_struct *files = READ(task, struct task_struct, files);
 	struct fdtable *table = files ? files->fdt : 0;
 	if (!table || fd < 0 || fd >= table->max_fds)
 		return 0;
@@ -104,9 +104,19 @@ static __always_inline u32 numbered(struct scratch *s, const char *name, u32 len
 	return before(s, s->walk.at, name, len);
 }
 
-/* The identity and path of an inode under a name, in the scratch memory; how many bytes. */
-static __always_inline u32 describe(struct scratch *s, struct inode *inode, struct vfsmount *mnt, struct dentry *dentry, u64 offset, u64 created)
+/*
+ * The identity and path of an inode under a name, in the scratch memory; how many bytes. A function
+ * that the verifier checks once for each program, however many calls of it there are: what takes its
+ * pointers are numbers to it.
+ */
+__noinline int describe(u64 inode_at, u64 mnt_at, u64 dentry_at, u64 offset, u64 created)
 {
+	struct inode *inode = (void *)inode_at;
+	struct vfsmount *mnt = (void *)mnt_at;
+	struct dentry *dentry = (void *)dentry_at;
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
 	struct identity *id = (void *)s->bytes;
 	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
@@ -160,7 +170,8 @@ static __always_inline u32 describe_file(struct scratch *s, struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	u64 created = CREATED_KNOWN | (BPF_CORE_READ(file, f_mode) & FMODE_CREATED ? CREATED : 0);
-	return describe(s, inode, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_pos), created);
+	u64 mnt = (u64)BPF_CORE_READ(file, f_path.mnt), dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+	return describe((u64)inode, mnt, dentry, BPF_CORE_READ(file, f_pos), created);
 }
 
 static __always_inline u32 descriptor(struct scratch *s, struct task_struct *task, s64 fd)
@@ -175,5 +186,5 @@ static __always_inline u32 directory(struct scratch *s, struct task_struct *task
 	struct dentry *dentry = root ? BPF_CORE_READ(fs, root.dentry) : BPF_CORE_READ(fs, pwd.dentry);
 	struct vfsmount *mnt = root ? BPF_CORE_READ(fs, root.mnt) : BPF_CORE_READ(fs, pwd.mnt);
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-	return inode ? describe(s, inode, mnt, dentry, 0, 0) : 0;
+	return inode ? describe((u64)inode, (u64)mnt, (u64)dentry, 0, 0) : 0;
 }

@@ -32,6 +32,8 @@ struct vectors { u64 addr, left, limit; u32 arg, unused; };
 struct messages { u64 addr, moved, limit; u32 arg, size, count, unused; };
 /* Control messages at `addr`, and descriptors in the last one that was looked at. */
 struct rights { u64 addr, end, fd, fds_end; u32 arg, unused; };
+/* What the kernel has of a call that began another program. */
+struct recovery { struct mm_struct *mm; const char *filename; u32 retry, vectors, script, unused; };
 
 struct scratch {
 	struct header head;
@@ -48,6 +50,7 @@ struct scratch {
 	struct vectors vectors;
 	struct messages messages;
 	struct rights rights;
+	struct recovery recovery;
 	u8 bytes[SCRATCH + STRING_BYTES];
 	u8 path[2 * STRING_BYTES];
 };
@@ -310,7 +313,7 @@ static long one_chunk(u32 i, void *ctx)
 }
 
 /* Sends what of the staged piece, which could not be read whole, can be read from its beginning, and a piece that says what could not. */
-static __always_inline void salvage(struct scratch *s)
+static __always_inline void salvage_here(struct scratch *s)
 {
 	s->staged = 0;
 	if (s->phase == ENTRY && !s->late) {
@@ -326,11 +329,20 @@ static __always_inline void salvage(struct scratch *s)
 	emit(PART);
 }
 
+/* Rare, and called from many places: not inline, so that the verifier checks it once. */
+__noinline int salvage(void)
+{
+	struct scratch *s = scratch();
+	if (s)
+		salvage_here(s);
+	return 0;
+}
+
 /* Sends the staged piece as a part of the call. */
 static __always_inline void flush(struct scratch *s)
 {
 	if (s->staged && emit(PART))
-		salvage(s);
+		salvage();
 }
 
 /* Stages `take` of `wanted` bytes of the program's memory; all but the last chunk are sent at once. `what`: argument | kind << 8. */
@@ -339,7 +351,9 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	struct scratch *s = scratch();
 	if (!s)
 		return 0;
-	flush(s);
+	/* The verifier follows no more than eight calls within each other. */
+	if (s->staged && emit(PART))
+		salvage_here(s);
 	if (s->broken == (1 << 16 | what))
 		take = 0;
 	else
@@ -361,7 +375,7 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	s->addr = a->addr;
 	stage(s, what & 255, what >> 8, a->rest, a->rest + (wanted - take));
 	if (a->rest > chunk_bytes)
-		salvage(s);
+		salvage_here(s);
 	return 0;
 }
 

@@ -467,8 +467,8 @@ STEP(identity)
 
 STEP(file)
 
-/* Takes step number `i` of the call's plan, at this end of it. */
-static __always_inline void step(struct scratch *s, const struct plan *p, u32 i)
+/* Takes step number `i` of the call's plan, at this end of it. Files are asked for after the call only: what takes them need not be checked in `on_enter`. */
+static __always_inline void step(struct scratch *s, const struct plan *p, u32 i, bool after)
 {
 	const struct take *t = &p->take[s->phase == ENTRY ? 0 : 1][i];
 	if (failed(s) && t->when == EXIT)
@@ -477,7 +477,7 @@ static __always_inline void step(struct scratch *s, const struct plan *p, u32 i)
 	s->broken = 0;
 	if (t->what == W_IDENTITY)
 		identity(i);
-	else if (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE)
+	else if (after && (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE))
 		file(i);
 	else if (!argument(s, t->arg))
 		return;

@@ -4,26 +4,34 @@ use super::*;
 
 /// Writes `initial.parquet`, row by row.
 pub struct OriginWriter {
-    writer: ArrowWriter<Box<dyn Sink>>,
+    /// Where it is written to, until there are rows.
+    file: Option<Box<dyn Sink>>,
+    writer: Option<ArrowWriter<Box<dyn Sink>>>,
     buffer: Vec<Origin>,
 }
 
 impl OriginWriter {
     /// Begins the table.
-    pub fn new(file: Box<dyn Sink>) -> io::Result<Self> {
-        let field = |name: &str, kind: DataType| Field::new(name, kind, false);
-        let schema = Schema::new(vec![
-            field("file", DataType::UInt32),
-            field("offset", DataType::UInt64),
-            field("len", DataType::UInt64),
-            field("seq", DataType::UInt64),
-            field("at", DataType::UInt64),
-        ]);
-        Ok(Self {
-            writer: ArrowWriter::try_new(file, Arc::new(schema), Some(properties()))
-                .map_err(written)?,
-            buffer: Vec::new(),
-        })
+    pub fn new(file: Box<dyn Sink>) -> Self {
+        Self { file: Some(file), writer: None, buffer: Vec::new() }
+    }
+
+    /// Its writer. What the first rows are tells how many there may be.
+    fn writer(&mut self) -> io::Result<&mut ArrowWriter<Box<dyn Sink>>> {
+        if let Some(file) = self.file.take() {
+            let field = |name: &str, kind: DataType| Field::new(name, kind, false);
+            let schema = Schema::new(vec![
+                field("file", DataType::UInt32),
+                field("offset", DataType::UInt64),
+                field("len", DataType::UInt64),
+                field("seq", DataType::UInt64),
+                field("at", DataType::UInt64),
+            ]);
+            let properties = properties(self.buffer.len());
+            let writer = ArrowWriter::try_new(file, Arc::new(schema), Some(properties));
+            self.writer = Some(writer.map_err(written)?);
+        }
+        self.writer.as_mut().ok_or_else(|| io::Error::other("the table could not be begun"))
     }
 
     /// Adds a row.
@@ -45,7 +53,7 @@ impl OriginWriter {
             ("at", wide(|o| o.at)),
         ];
         let batch = RecordBatch::try_from_iter(batch).map_err(trouble)?;
-        self.writer.write(&batch).map_err(written)?;
+        self.writer()?.write(&batch).map_err(written)?;
         self.buffer.clear();
         Ok(())
     }
@@ -53,7 +61,8 @@ impl OriginWriter {
     /// Ends the table and makes it durable.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
-        self.writer.into_inner().map_err(written)?.sync()
+        let writer = self.writer.ok_or_else(|| io::Error::other("flushing begins the table"))?;
+        writer.into_inner().map_err(written)?.sync()
     }
 }
 
