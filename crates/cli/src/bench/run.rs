@@ -78,7 +78,7 @@ fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
-        calls: number("issued"),
+        calls: number("performed"),
         bytes: number("moved_bytes"),
         different: number("divergences") > 0.0 || report["state"]["different"].as_u64() != Some(0),
         failed: failed(&report),

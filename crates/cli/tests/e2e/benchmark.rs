@@ -114,6 +114,8 @@ fn a_target_on_which_calls_fail_has_no_times() {
         assert!(row.contains("failed") && !row.contains(" s "), "{}", ran.stdout);
         assert!(ran.stdout.contains("big: ENOSPC, and 65536 when recorded"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("times as long as"), "{}", ran.stdout);
+        let good = ran.stdout.lines().find(|line| line.starts_with(" good ")).unwrap();
+        assert!(!good.contains(" 0 "), "calls are counted: {good}");
     }
     let options = ["bench", "--json", "--repeat=1", &good, &small];
     let document: Value =
