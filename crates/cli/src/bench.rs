@@ -12,7 +12,7 @@ use crate::failure::{self, Advise};
 use crate::outcome::Outcome;
 use crate::replay::choices::{Order, Verify};
 use crate::talk::Talk;
-use crate::{reading, stdout};
+use crate::{reading, replay, stdout};
 use ::replay::Pace;
 use anyhow::{Context, Result, bail};
 use plot::{Plot, Theme};
@@ -131,6 +131,7 @@ impl Bench<'_> {
 /// `reanimator bench`.
 pub fn run(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
+    replay::warn(&trace, talk);
     check(a)?;
     let plot = a.plot.as_deref().map(|file| Plot::new(file, a.plot_theme)).transpose()?;
     let (about, summary) = (trace.about(), trace.summary());

@@ -248,7 +248,7 @@ fn talk_or_print(json: bool, talk: &Talk, line: &str) -> Result<()> {
 }
 
 /// Traces that were not made to be replayed can be, but the result will disappoint.
-fn warn(trace: &Trace, talk: &Talk) {
+pub fn warn(trace: &Trace, talk: &Talk) {
     let about = trace.about();
     if !Filter::read(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
         talk.warn(format_args!(

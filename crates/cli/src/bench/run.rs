@@ -78,7 +78,7 @@ fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
-        calls: number("issued"),
+        calls: number("performed"),
         bytes: number("moved_bytes"),
         different: number("divergences") > 0.0 || report["state"]["different"].as_u64() != Some(0),
         failed: failed(&report),
@@ -153,8 +153,10 @@ fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Resul
     let text = out.join().ok().and_then(Result::ok).unwrap_or_default();
     match serde_json::from_slice(&text) {
         Ok(report) if matches!(status.code(), Some(0 | 1)) => Ok(report),
-        _ if said.is_empty() => Err(anyhow!("a replay ended without a word ({status})")),
-        _ => Err(anyhow!("{}", said.join("\n").trim_start_matches("error: "))),
+        _ => match said.iter().find_map(|line| line.strip_prefix("error: ")) {
+            Some(error) => Err(anyhow!("{error}")),
+            None => Err(anyhow!("a replay ended without a report ({status})")),
+        },
     }
 }
 

@@ -20,7 +20,7 @@ pub fn of(bench: &Bench<'_>, colours: Colours) -> String {
     for m in &bench.measured {
         if let Some(why) = &m.failed {
             let failed = colours.paint(Tone::Bad, "failed");
-            let _ = writeln!(text, "\n{} {failed}, so it has no times: {why}", m.target.name);
+            let _ = writeln!(text, "\n{} {failed}, so it has no times:\n  {why}", m.target.name);
         }
     }
     let timed = bench.timed();

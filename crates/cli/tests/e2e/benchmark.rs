@@ -85,6 +85,21 @@ fn plots_are_what_their_names_say() {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
 }
 
+/// A target on which replay cannot be done is no end of the others, and its reason is one line.
+#[test]
+fn a_replay_that_cannot_be_done_is_named() {
+    let place = Place::watched_by(Watch::Ptrace);
+    let trace = place.trace("t");
+    run(&mut place.record(&trace, &["-e", "none"], ["/bin/true"])).ok("record");
+    let (dir, one) = target(&place, "one");
+    let ran = run(place.reanimator(["bench", &one]).arg(&trace));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stdout.contains("failed"), "{ran:?}");
+    let error = "error: replaying on one: nothing to replay: the trace has no calls\n";
+    assert!(ran.stderr.contains("recorded with -e none") && ran.stderr.ends_with(error), "{ran:?}");
+    assert!(is_empty(&dir));
+}
+
 /// A small file system that is full before the last write.
 struct Small(PathBuf);
 
@@ -114,6 +129,8 @@ fn a_target_on_which_calls_fail_has_no_times() {
         assert!(row.contains("failed") && !row.contains(" s "), "{}", ran.stdout);
         assert!(ran.stdout.contains("big: ENOSPC, and 65536 when recorded"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("times as long as"), "{}", ran.stdout);
+        let good = ran.stdout.lines().find(|line| line.starts_with(" good ")).unwrap();
+        assert!(!good.contains(" 0 "), "calls are counted: {good}");
     }
     let options = ["bench", "--json", "--repeat=1", &good, &small];
     let document: Value =
