@@ -106,10 +106,9 @@ pub struct Args {
 }
 
 /// How to print.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// As strace prints calls
-    #[default]
     Text,
     /// A JSON object on each line, for each call or event
     Json,
