@@ -97,11 +97,15 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         (None, target) => write(a, *target, talk),
         (Some(import), Target::Trace) => {
             let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
-            import_beside(a, import, talk)?.finish(&to)
+            let (unfinished, outcome) = import_beside(a, import, talk)?;
+            unfinished.finish(&to)?;
+            taken(&outcome, Some(&to), talk);
+            Ok(())
         }
         (Some(import), target) => {
             // By way of a trace of ours, which goes again.
-            let through = import_beside(a, import, talk)?;
+            let (through, outcome) = import_beside(a, import, talk)?;
+            taken(&outcome, None, talk);
             let from = through.path().to_owned();
             write(&Args { from, to: a.to.clone(), directory: None }, *target, talk)
         }
@@ -109,15 +113,13 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
 }
 
 /// Makes a trace of ours, beside where it is to be.
-fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<Unfinished> {
+fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<(Unfinished, Outcome)> {
     let unfinished = Unfinished::beside(&a.to);
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
     let bar = talk.progress("reading");
     let outcome = import(&a.from, unfinished.path(), directory, &mut |done, of| bar.at(done, of));
     drop(bar);
-    let outcome = outcome.with_context(|| format!("cannot convert {}", a.from.display()))?;
-    taken(&outcome, Some(&*a.to).filter(|to| to.extension() == Some(OsStr::new("ra"))), talk);
-    Ok(unfinished)
+    Ok((unfinished, outcome?))
 }
 
 fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {

@@ -79,6 +79,14 @@ pub fn advice(error: &anyhow::Error) -> Option<&str> {
         .chain()
         .find_map(|cause| cause.downcast_ref::<Advised>())
         .map(|advised| advised.advice.as_str())
+        .or_else(|| {
+            let refused = |cause: &(dyn std::error::Error + 'static)| {
+                cause.downcast_ref::<trace::Error>().is_some_and(trace::Error::is_refused)
+            };
+            error.chain().any(refused).then_some(
+                "the user that recorded the trace, or root, can read it; `ls -l` shows who that is",
+            )
+        })
 }
 
 /// Whether the command line asks for `record`: its own troubles end with 125, all others' with 2.

@@ -466,7 +466,7 @@ fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T>
             "run it as root: sudo reanimator record ... (the command still runs as you); or add \
              --engine ptrace"
         }
-        Err(capture::Error::Refused { doing, .. }) if doing.contains("ptrace: that takes eBPF") => {
+        Err(capture::Error::Refused { doing, .. }) if doing.contains("which only eBPF can") => {
             "leave out --engine ptrace, and run it as root: sudo reanimator record ..."
         }
         _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",

@@ -88,6 +88,8 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
                 let gap = if event.kind == RecordKind::Gap { event.args[1].max(1) } else { 0 };
                 found.gaps = found.gaps.saturating_add(gap);
             }
+            // What may not be read is not damaged.
+            Err(e) if e.is_refused() => return Err(e.into()),
             Err(e) => {
                 found.wrong.push(failure::causes(&e));
                 break;
@@ -100,6 +102,9 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
         ("the initial content", trace.origins().and_then(|mut o| o.try_for_each(|o| o.map(drop)))),
     ] {
         if let Err(e) = read {
+            if e.is_refused() {
+                return Err(e.into());
+            }
             found.wrong.push(format!("{name}: {}", failure::causes(&e)));
         }
     }

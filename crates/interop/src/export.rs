@@ -171,6 +171,24 @@ impl Sink {
         }
     }
 
+    /// Gives the file its name. What has it is replaced, as by other programs' `-o`.
+    pub fn finish_over(self) -> Result<(), Error> {
+        let named = match self.file {
+            Unfinished::Nameless(file) => {
+                let beside = format!(".reanimator-{}.part", std::process::id());
+                let beside = self.to.with_file_name(beside);
+                let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+                let linked = rustix::fs::linkat(CWD, itself, CWD, &beside, AtFlags::SYMLINK_FOLLOW);
+                let named = linked.and_then(|()| rustix::fs::rename(&beside, &self.to));
+                named.map_err(io::Error::from).inspect_err(|_| {
+                    let _best = std::fs::remove_file(&beside);
+                })
+            }
+            Unfinished::Named(file) => file.persist(&self.to).map(drop).map_err(|e| e.error),
+        };
+        named.map_err(Error::io("create", &self.to))
+    }
+
     /// Gives the file its name.
     pub fn finish(self) -> Result<(), Error> {
         let named = match self.file {

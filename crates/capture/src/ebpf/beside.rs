@@ -34,7 +34,7 @@ impl Beside {
             // SAFETY: a map that has just been made, whose descriptor stays open meanwhile.
             let fd =
                 unsafe { BorrowedFd::borrow_raw(bpf_map__fd(map.as_libbpf_object().as_ptr())) };
-            Ok((map.name().to_owned(), fd.try_clone_to_owned()?))
+            fd.try_clone_to_owned().map(|fd| (map.name().to_owned(), fd))
         });
         let maps = maps.collect::<io::Result<_>>().map_err(Error::refused("copy a descriptor"))?;
         let thread = Builder::new().name("load".to_owned()).spawn(move || load(maps));

@@ -79,5 +79,6 @@ fn a_file_has_its_name_when_it_is_whole() {
     assert_eq!(names(), [OsStr::new("x.csv")]);
     let again = super::Sink::new(&dir.path().join("x.csv")).unwrap().finish();
     assert!(again.unwrap_err().to_string().starts_with("cannot create"));
+    super::Sink::new(&dir.path().join("x.csv")).unwrap().finish_over().unwrap();
     assert_eq!(names(), [OsStr::new("x.csv")]);
 }

@@ -3,7 +3,7 @@
 //! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the files, so nothing need be copied before the program may change it,
 //! and the program is not held up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only who read them through a mapping can have depended on them.
 
-use super::table::{GROUP_BYTES, properties, trouble, written};
+use super::table::{GROUP_BYTES, MANY, properties, trouble, written};
 use crate::storage::Sink;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch, UInt32Array, UInt64Array,
@@ -56,8 +56,8 @@ impl Writer {
             field("len", DataType::UInt64),
             bytes,
         ]));
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(usize::MAX >> 16)))
-            .map_err(written)?;
+        let writer =
+            ArrowWriter::try_new(file, schema.clone(), Some(properties(MANY))).map_err(written)?;
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 

@@ -31,6 +31,9 @@ pub(super) const GROUP_BYTES: i64 = 256 << 20;
 
 pub(super) type Columns = Vec<(String, ArrayRef)>;
 
+/// Rows of a table whose length is not known before.
+pub(super) const MANY: usize = 1 << 20;
+
 /// Of a table of about so many rows.
 pub(super) fn properties(rows: usize) -> WriterProperties {
     WriterProperties::builder()

@@ -75,10 +75,9 @@ fn open(flags: u64, fd: i64, identity: Identity) -> Call {
 /// The state of a path before the first call, without a look at a live file system.
 fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     let dir = tempfile::tempdir().unwrap();
-    let mut origins = Origination::new(
-        OriginWriter::new(Box::new(std::fs::File::create(dir.path().join("initial")).unwrap()))
-            .unwrap(),
-    );
+    let mut origins = Origination::new(OriginWriter::new(Box::new(
+        std::fs::File::create(dir.path().join("initial")).unwrap(),
+    )));
     let about = Circumstances { began: BEGAN, ..Circumstances::default() };
     let (mut facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     let rows = manifest::build(&mut facts.names, &facts.unnamed, false, false, None)

@@ -8,7 +8,7 @@ fn others(calls: Vec<Call>, whole: bool) -> (Vec<String>, Vec<(u32, u64, u64)>) 
     let dir = tempfile::tempdir().unwrap();
     let initial = dir.path().join("initial");
     let file = std::fs::File::create(&initial).unwrap();
-    let mut origins = Origination::new(OriginWriter::new(Box::new(file)).unwrap());
+    let mut origins = Origination::new(OriginWriter::new(Box::new(file)));
     let about = Circumstances { began: BEGAN, whole, ..Circumstances::default() };
     let (facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     origins.finish().unwrap();
