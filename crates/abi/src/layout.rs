@@ -175,6 +175,9 @@ pub static UINT: Layout =
 /// `int` that the system gives as it likes.
 pub static HOST_INT: Layout =
     number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+/// What wait4(2) tells of how a process ended.
+pub static WAIT_STATUS: Layout =
+    number("wait status", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
 /// `__u64`, compared.
 pub static U64: Layout =
     number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Uint }]);

@@ -241,7 +241,12 @@ static TABLE: &[Row] = &[
     process(X::exit, &[int("error_code")]).returns(Ret::Never).does(Effect::Exit),
     process(
         X::wait4,
-        &[pid("upid"), outs("stat_addr", &HOST_INT), fl("options", &fp::WAIT), outs("ru", &RUSAGE)],
+        &[
+            pid("upid"),
+            outs("stat_addr", &WAIT_STATUS),
+            fl("options", &fp::WAIT),
+            outs("ru", &RUSAGE),
+        ],
     )
     .returns(Ret::Pid),
     signal(X::kill, &[pid("pid"), sig("sig")]).groups(Groups::PROCESS),

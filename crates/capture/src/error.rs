@@ -19,7 +19,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A process could not be joined.
-    #[error("cannot join process {pid}")]
+    #[error("cannot attach to process {pid}")]
     Join {
         /// The process.
         pid: i32,

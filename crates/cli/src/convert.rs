@@ -189,6 +189,6 @@ fn taken(outcome: &Outcome, to: Option<&Path>, talk: &Talk) {
         ));
     }
     if let Some(damage) = &outcome.damage {
-        talk.caution(format_args!("it was not read to its end: {damage}"));
+        talk.caution(format_args!("the input was read only up to a damaged place: {damage}"));
     }
 }

@@ -37,13 +37,17 @@ pub fn run(a: &Args) -> Result<()> {
     let findings = probes::all();
     let broken = findings.iter().filter(|f| f.found == Found::Broken).count();
     if a.json {
-        let checks: Vec<_> = findings.iter().map(|f| json!({"check": f.check, "found": f.found.word(), "says": f.says, "mend": f.mend})).collect();
+        let check = |f: &Finding| json!({"check": f.check, "found": f.found.word(), "says": f.says, "fix": f.mend});
+        let checks: Vec<_> = findings.iter().map(check).collect();
         stdout::json(&json!({"works": broken == 0, "checks": checks}))?;
     } else {
         stdout::text(&table(&findings, Colours::of(&std::io::stdout()))?)?;
     }
     if broken > 0 {
-        bail!("{broken} of {} checks failed, and recording or replaying will too", findings.len());
+        bail!(
+            "{broken} of {} checks failed: recording or replay does not work here",
+            findings.len()
+        );
     }
     Ok(())
 }
@@ -65,7 +69,7 @@ fn table(findings: &[Finding], colours: Colours) -> Result<String, std::fmt::Err
         let found = colours.paint(tone, &format!("{:<7}", f.found.word()));
         writeln!(text, "{found} {:<width$}  {}", f.check, f.says)?;
         if let Some(mend) = &f.mend {
-            writeln!(text, "{:7} {:width$}  mend: {mend}", "", "")?;
+            writeln!(text, "{:7} {:width$}  fix: {mend}", "", "")?;
         }
     }
     Ok(text)
@@ -94,7 +98,7 @@ mod tests {
         insta::assert_snapshot!(table(&findings, Colours::default()).expect("a string takes it"), @r#"
         ok      seize a child  works
         limited Landlock       not there
-                               mend: boot with lsm=landlock
+                               fix: boot with lsm=landlock
         "#);
     }
 }

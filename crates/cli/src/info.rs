@@ -125,9 +125,9 @@ fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Er
         &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")),
     )?;
     row(
-        "held back",
+        "delayed",
         &if s.held_ns > 0 {
-            format!("{} in all, so that nothing was lost", duration(s.held_ns))
+            format!("{} in all, so that no call was lost", duration(s.held_ns))
         } else {
             String::new()
         },

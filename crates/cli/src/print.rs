@@ -42,7 +42,7 @@ Examples:
   reanimator print -c ls.ra
       Print how often each call was made, failed, and how long it took
   reanimator print --json ls.ra | jq -r 'select(.call==\"openat\").args.filename'
-      Print the names of all opened files (docs/json.md lists the keys)")]
+      Print the names of all opened files")]
 pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
@@ -106,10 +106,9 @@ pub struct Args {
 }
 
 /// How to print.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// As strace prints calls
-    #[default]
     Text,
     /// A JSON object on each line, for each call or event
     Json,
@@ -147,8 +146,9 @@ impl Seen<'_> {
 
 /// `reanimator print`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
+    let mut choice = Choice::new(a, talk.is_quiet())?;
     let trace = reading::open(&a.trace, talk)?;
-    let choice = Choice::new(a, &trace.about().directory, talk.is_quiet())?;
+    choice.add_paths(&a.paths_only, &trace.about().directory)?;
     let found = match &a.output {
         None => {
             let mut out = stdout::writer();

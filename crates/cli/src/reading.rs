@@ -15,7 +15,7 @@ pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
     let opened = explained(Trace::open_with(&path, &mut |done, of| progress.at(done, of)), &path)?;
     drop(progress);
     if opened.was_recovered() {
-        talk.say(format_args!("recovered {}, whose recorder had died", path.display()));
+        talk.say(format_args!("recovered {}: its recorder did not finish", path.display()));
     }
     let summary = opened.summary();
     if summary.verdict == Verdict::Incomplete {
@@ -39,7 +39,7 @@ pub fn explained<T>(result: Result<T, Error>, path: &Path) -> Result<T> {
             Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned())
         }
         Err(Error::Damaged { .. }) => Some(format!(
-            "restore {} from a copy: what its files should hold is in its trace.json, by BLAKE3",
+            "restore {} from a copy; its trace.json has the BLAKE3 hash of each file",
             path.display()
         )),
         Err(e) if e.is_full() => {

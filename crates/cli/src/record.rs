@@ -226,7 +226,7 @@ fn record(a: &Args, talk: &Talk) -> Result<Outcome> {
     let (engine, recording, watched) = watch(a, &target, &options, &path, talk)?;
     drop(listening);
     // Its name may lead elsewhere by the time that it is sealed.
-    let dir = recording.as_fd().try_clone_to_owned().context("cannot hold the trace")?;
+    let dir = recording.as_fd().try_clone_to_owned().context("cannot open the trace")?;
     let summary = seal(recording, &watched, &path, talk)?;
     if let Some(caller) = &caller
         && let Err(error) = caller.own(&dir, &path)
@@ -449,8 +449,8 @@ fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T>
         Err(capture::Error::Join { source, .. })
             if source.raw_os_error() == Some(nix::libc::EPERM) =>
         {
-            "join it as the user that it runs as, or as root; a process can have one tracer or \
-             debugger; `reanimator doctor` checks what else is needed"
+            "attach as the user that it runs as, or as root; a process can have only one tracer \
+             or debugger; `reanimator doctor` checks what else is needed"
         }
         Err(capture::Error::Unusable { mend: Some(mend), .. }) => mend,
         Err(capture::Error::Unusable { .. }) if root && in_kernel => {
@@ -469,7 +469,7 @@ fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T>
         Err(capture::Error::Refused { doing, .. }) if doing.contains("which only eBPF can") => {
             "leave out --engine ptrace, and run it as root: sudo reanimator record ..."
         }
-        _ => "`reanimator doctor` finds out what this machine does not allow, and how to mend it",
+        _ => "`reanimator doctor` checks what this machine allows, and says how to fix it",
     };
     result.advise(advice)
 }
@@ -482,7 +482,7 @@ fn seal(
 ) -> Result<Summary> {
     if let Some(error) = &watched.journal_error {
         talk.warn(format_args!(
-            "the trace could not be written any more, and the program was left alone: {}",
+            "the trace could not be written any more, and the program runs on unrecorded: {}",
             failure::causes(error)
         ));
     }
@@ -514,7 +514,7 @@ fn close(path: &Path, engine: &str, summary: &Summary, watched: &capture::Outcom
     }
     if watched.held.as_millis() > 0 {
         talk.say(format_args!(
-            "note: calls were delayed by {} in all, as the trace could not be written as fast",
+            "note: calls were delayed by {} in all, because the trace could not be written faster",
             duration(summary.held_ns)
         ));
     }

@@ -28,7 +28,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let trace = reading::open(&a.trace, talk)?;
     let summary = trace.summary();
     if !trace.was_recovered() {
-        talk.say(format_args!("nothing to do: {} was finished before", trace.path().display()));
+        talk.say(format_args!("nothing to do: {} is already finished", trace.path().display()));
     }
     if a.json {
         return stdout::json(&info::document(&trace));

@@ -156,7 +156,7 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     if let (Some(first), Some(last)) = (trace.summary().first, trace.summary().last)
         && let Some(most) = a.pace.planned(last.saturating_sub(first))
     {
-        talk.say(format_args!("at this pace it waits for {} at most", duration(most)));
+        talk.say(format_args!("at this pace replay waits for {} at most", duration(most)));
     }
     let bar = Bar::new(talk, trace.summary().calls, a.progress_lines)?;
     let report = match a.choice.alteration() {
@@ -252,7 +252,7 @@ pub fn warn(trace: &Trace, talk: &Talk) {
     let about = trace.about();
     if !Filter::read(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
         talk.warn(format_args!(
-            "recorded with -e {}: the calls that it left out are not performed",
+            "recorded with -e {}: calls that were left out are not replayed",
             about.filter
         ));
     }
@@ -267,19 +267,19 @@ pub fn warn(trace: &Trace, talk: &Talk) {
 pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
     let advice = match &result {
         Err(Error::Sandbox(..)) => {
-            "`reanimator doctor` finds out what this machine does not allow, and how to mend it"
+            "`reanimator doctor` checks what this machine allows, and says how to fix it"
         }
         Err(Error::Prepare(_) | Error::State(_) | Error::Root(..)) => {
-            "look at the disk that the directory is on: it may be full, or read-only; --root names another"
+            "check whether the directory's disk is full or read-only; --root chooses another"
         }
         Err(Error::Stuck { .. } | Error::Inside(_)) => {
-            "this should not happen: please report it, with the trace if you can share it"
+            "please report this bug, with the trace if you can share it"
         }
         Err(Error::Pace { .. }) => {
-            "the times may be damaged or forged: --pace asap waits for none, and a factor makes it \
-             shorter: --pace recorded*0.001"
+            "the times may be damaged or forged; --pace asap does not wait, and a factor shortens \
+             it: --pace recorded*0.001"
         }
-        Err(Error::NotEmpty(_)) => "name an empty directory with --root",
+        Err(Error::NotEmpty(_)) => "choose an empty directory with --root",
         Err(Error::Trace(_) | Error::Interrupted) | Ok(_) => return Ok(result?),
     };
     result.advise(advice)

@@ -110,7 +110,7 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
     }
     if found.wrong.is_empty() && (found.calls, found.events) != (said.calls, said.events) {
         found.wrong.push(format!(
-            "it says that it holds {} calls and {} events, and holds {} and {}",
+            "trace.json says {} calls and {} events, but there are {} and {}",
             said.calls, said.events, found.calls, found.events
         ));
     }
@@ -158,7 +158,7 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
 }
 
 fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
-    let rows = trace.files().context("reading the manifest")?;
+    let rows = trace.files().context("cannot read the manifest")?;
     let owners = nix::unistd::Uid::effective().is_root();
     // A replay whose root others could reach has set none of the bits that let them act as owner.
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());

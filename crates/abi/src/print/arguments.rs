@@ -1,7 +1,7 @@
 //! A call's arguments, each by its kind.
 
 use super::{Options, formed, list, message, put, quote, scalar};
-use crate::{Form, Kind, Layout, OpenFlags, Ret, Role, Shape};
+use crate::{Form, Is, Kind, Layout, OpenFlags, Ret, Role, Shape};
 
 /// What was captured for an argument; the names are those of a record's pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,10 +194,28 @@ fn buffer(
             formed(layout, after, o, out);
             out.push(']');
         }
+        // A number that is pointed to, as strace shows it.
+        (Some(piece), _) | (None, Some(piece)) if is_number(layout) => {
+            out.push('[');
+            formed(layout, piece, o, out);
+            out.push(']');
+        }
         (Some(piece), _) | (None, Some(piece)) => formed(layout, piece, o, out),
         (None, None) => return false,
     }
     true
+}
+
+/// Whether the bytes are one number without a name; sets of signals have brackets of their own.
+fn is_number(layout: &Layout) -> bool {
+    match layout.fields {
+        [field] => {
+            field.name.is_empty()
+                && layout.form == Form::Struct
+                && !matches!(field.is, Is::Flags(_))
+        }
+        _ => false,
+    }
 }
 
 /// How many entries of a directory came back, if the layout is one of directory entries.

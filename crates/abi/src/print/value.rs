@@ -52,18 +52,19 @@ pub fn signal_name(raw: u64, out: &mut String) {
     let number = raw & 0xffff_ffff;
     match crate::flags::process::SIGNALS.iter().find(|(n, _)| *n == number) {
         Some((_, name)) => out.push_str(name),
-        None if (32..=64).contains(&number) => put!(out, "SIGRT_{}", number - 32),
+        None if number == 32 => out.push_str("SIGRTMIN"),
+        None if (33..=64).contains(&number) => put!(out, "SIGRT_{}", number - 32),
         None => put!(out, "{}", number as i32),
     }
 }
 
 /// Bits or a value by their names, and what has none as a number.
 pub fn flags(set: &Flags, raw: u64, out: &mut String) {
-    // Arguments of 32 bits may come with anything, often the sign, in the register's upper half.
-    let raw = if raw >> 32 == 0xffff_ffff { raw & 0xffff_ffff } else { raw };
     if std::ptr::eq(set, &crate::layout::SIGSET_BITS) {
         return signals(raw, out);
     }
+    // Arguments of 32 bits may come with anything, often the sign, in the register's upper half.
+    let raw = if raw >> 32 == 0xffff_ffff { raw & 0xffff_ffff } else { raw };
     if set.one_of {
         let value = raw & 0xffff_ffff;
         match set.bits.iter().find(|(v, _)| *v == value) {
@@ -112,7 +113,10 @@ pub fn field(f: &Field, bytes: &[u8]) -> Option<u64> {
 /// without braces.
 pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     if let [only @ Field { name: "", .. }] = layout.fields {
-        return value(only, bytes, out);
+        return match field(only, bytes) {
+            Some(status) if layout.name == "wait status" => wait_status(status, out),
+            _ => value(only, bytes, out),
+        };
     }
     out.push('{');
     let end = |f: &Field| f.at as usize + f.size as usize;
@@ -161,6 +165,7 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         return flags(set, raw, out);
     }
     match f.is {
+        Is::Host if f.name == "data" => put!(out, "{{u32={}, u64={raw}}}", raw as u32),
         _ if f.name == "f_fsid" => put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
         Is::Uint if f.name.starts_with("rlim_") => limit(raw, out),
         Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
@@ -170,6 +175,25 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         Is::Dev if f.size == 8 => device(raw, out),
         Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => {
             put!(out, "{raw}");
+        }
+    }
+}
+
+/// What wait4(2) tells: `{WIFEXITED(s) && WEXITSTATUS(s) == 3}`.
+fn wait_status(status: u64, out: &mut String) {
+    let (low, high) = (status & 0x7f, status >> 8 & 0xff);
+    match low {
+        0 => put!(out, "{{WIFEXITED(s) && WEXITSTATUS(s) == {high}}}"),
+        0x7f if status == 0xffff => out.push_str("{WIFCONTINUED(s)}"),
+        0x7f => {
+            out.push_str("{WIFSTOPPED(s) && WSTOPSIG(s) == ");
+            signal_name(high, out);
+            out.push('}');
+        }
+        _ => {
+            out.push_str("{WIFSIGNALED(s) && WTERMSIG(s) == ");
+            signal_name(low, out);
+            out.push_str(if status & 0x80 != 0 { " && WCOREDUMP(s)}" } else { "}" });
         }
     }
 }

@@ -252,7 +252,7 @@ impl<'o> Watch<'o> {
             &how.to_ne_bytes(),
             MapFlags::ANY,
         );
-        joined.map_err(refused("join a process"))
+        joined.map_err(refused("attach to a process"))
     }
 
     /// How many threads are watched.

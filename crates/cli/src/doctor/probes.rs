@@ -92,7 +92,7 @@ fn make_private() -> Result<()> {
     use nix::mount::{MsFlags, mount};
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .context("making mounts private")
+        .context("cannot make mounts private")
 }
 
 fn confine() -> Result<()> {
@@ -103,7 +103,7 @@ fn confine() -> Result<()> {
         .handle_access(handled)?
         .create()?;
     rules.restrict_self()?;
-    ensure!(fs::read_dir("/").is_err(), "the sandbox does not hold");
+    ensure!(fs::read_dir("/").is_err(), "a confined child could leave its directory");
     Ok(())
 }
 
@@ -156,29 +156,21 @@ fn kernel() -> Finding {
 fn ebpf() -> Finding {
     const CHECK: &str = "record: eBPF";
     match capture::ebpf_usable() {
-        Ok(path) => ok(CHECK, format!("the kernel took the program; data by {path}")),
+        Ok(path) => ok(CHECK, format!("works, with {path}")),
         Err(e @ capture::Error::Unusable { mend: Some(mend), .. }) => limited(
             CHECK,
-            format!(
-                "{}; recording stops the program with ptrace instead",
-                crate::failure::causes(&e)
-            ),
+            format!("{}; `record` uses ptrace instead", crate::failure::causes(&e)),
             mend,
         ),
         Err(e) if Uid::effective().is_root() => limited(
             CHECK,
-            format!(
-                "{}; recording stops the program with ptrace instead",
-                crate::failure::causes(&e)
-            ),
-            "a kernel like 6.1, 6.12 or 6.18 (those were tried) with CONFIG_DEBUG_INFO_BTF; in a container: docker run --privileged",
+            format!("{}; `record` uses ptrace instead", crate::failure::causes(&e)),
+            "use a kernel with CONFIG_DEBUG_INFO_BTF (6.1, 6.12 and 6.18 were tested); in a \
+             container: docker run --privileged",
         ),
         Err(e) => limited(
             CHECK,
-            format!(
-                "{}; recording stops the program with ptrace instead",
-                crate::failure::causes(&e)
-            ),
+            format!("{}; `record` uses ptrace instead", crate::failure::causes(&e)),
             "sudo reanimator record ... (the command runs as you)",
         ),
     }
@@ -200,15 +192,15 @@ fn succeeds(probe: &str) -> Result<()> {
     let output = spawn(probe)?.wait_with_output().context("cannot wait for a child")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let first = said.lines().next().unwrap_or("it said nothing");
+        let first = said.lines().next().unwrap_or("it printed nothing");
         bail!("{}", first.strip_prefix("error: ").unwrap_or(first));
     }
     Ok(())
 }
 
 fn watched_child() -> [Finding; 2] {
-    const SEIZE: &str = "record: seize a child";
-    const READ: &str = "record: read its memory";
+    const SEIZE: &str = "record: ptrace";
+    const READ: &str = "record: read process memory";
     const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
     let mut child = match spawn("wait") {
         Ok(child) => child,
@@ -233,7 +225,7 @@ fn watched_child() -> [Finding; 2] {
             Err(e) => broken(SEIZE, cause(&e), MEND),
         },
         match read {
-            Ok(()) => ok(READ, "process_vm_readv gave the right bytes"),
+            Ok(()) => ok(READ, "process_vm_readv returned the right bytes"),
             Err(e) => broken(READ, cause(&e), MEND),
         },
     ]
@@ -241,13 +233,13 @@ fn watched_child() -> [Finding; 2] {
 
 fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
     let mut line = String::new();
-    BufReader::new(out).read_line(&mut line).context("it says nothing")?;
-    let base = line.trim().parse().context("it says no address")?;
+    BufReader::new(out).read_line(&mut line).context("it printed nothing")?;
+    let base = line.trim().parse().context("it printed no address")?;
     let mut bytes = [0; TEXT.len()];
     let remote = [RemoteIoVec { base, len: bytes.len() }];
     process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote)
         .context("process_vm_readv")?;
-    ensure!(&bytes == TEXT, "process_vm_readv gave wrong bytes");
+    ensure!(&bytes == TEXT, "process_vm_readv returned wrong bytes");
     Ok(())
 }
 
@@ -273,34 +265,34 @@ fn stop(pid: Pid) -> Result<WaitStatus> {
 }
 
 fn attach() -> Finding {
-    const CHECK: &str = "record -p: join a process";
+    const CHECK: &str = "record -p: attach to processes";
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
         .ok()
         .and_then(|t| t.trim().parse::<u32>().ok())
         .unwrap_or(0);
     match scope {
-        0 => ok(CHECK, "any of your own"),
+        0 => ok(CHECK, "your own processes"),
         1 | 2 if Uid::effective().is_root() => {
-            ok(CHECK, format!("any, as root (ptrace_scope is {scope})"))
+            ok(CHECK, format!("all processes, as root (ptrace_scope is {scope})"))
         }
         1 | 2 => limited(
             CHECK,
-            format!("only as root, as ptrace_scope is {scope}"),
+            format!("only as root (ptrace_scope is {scope})"),
             "sudo sysctl kernel.yama.ptrace_scope=0",
         ),
         _ => limited(
             CHECK,
-            format!("no one can, as ptrace_scope is {scope}"),
+            format!("not possible (ptrace_scope is {scope})"),
             "remove kernel.yama.ptrace_scope from /etc/sysctl.d and reboot",
         ),
     }
 }
 
 fn namespaces() -> Finding {
-    const CHECK: &str = "replay: a root of its own";
+    const CHECK: &str = "replay: mount namespace";
     if Uid::effective().is_root() {
         return match succeeds("mount") {
-            Ok(()) => ok(CHECK, "made a mount namespace"),
+            Ok(()) => ok(CHECK, "created a mount namespace"),
             Err(e) => broken(
                 CHECK,
                 cause(&e),
@@ -308,7 +300,9 @@ fn namespaces() -> Finding {
             ),
         };
     }
-    let Err(e) = succeeds("user") else { return ok(CHECK, "made a user and a mount namespace") };
+    let Err(e) = succeeds("user") else {
+        return ok(CHECK, "created user and mount namespaces");
+    };
     let on = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|t| t.trim() == value);
     let mend = if on("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
@@ -325,10 +319,10 @@ fn namespaces() -> Finding {
 fn landlock() -> Finding {
     const CHECK: &str = "replay: Landlock";
     match succeeds("landlock") {
-        Ok(()) => ok(CHECK, "a confined child could not get out"),
+        Ok(()) => ok(CHECK, "a confined child could not leave its directory"),
         Err(e) => limited(
             CHECK,
-            format!("{}; replay has the mount namespace alone", cause(&e)),
+            format!("{}; only the mount namespace confines replay", cause(&e)),
             "add landlock to the kernel's lsm= parameter (GRUB_CMDLINE_LINUX=\"lsm=landlock,...\") and reboot",
         ),
     }
@@ -339,8 +333,7 @@ fn descriptors() -> Finding {
     let hard =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
     if hard < 4096 {
-        let says =
-            format!("at most {hard}; a trace of many processes needs more, as they share replay's");
+        let says = format!("at most {hard}; replaying many processes needs more");
         return limited(CHECK, says, "ulimit -Hn 65536 (as root), or LimitNOFILE= of the service");
     }
     ok(CHECK, format!("up to {}", crate::units::count(hard)))
@@ -353,19 +346,19 @@ fn disk() -> Finding {
         let mut file =
             fs::File::create_new(&name).context("cannot write into the current directory")?;
         let result = file.write_all(&[1; 4096]).and_then(|()| file.sync_all());
-        fs::remove_file(&name).context("cannot remove a file of ours")?;
+        fs::remove_file(&name).context("cannot remove the test file")?;
         result.context("cannot write into the current directory")?;
         let space = rustix::fs::statvfs(".").context("statvfs")?;
         Ok(space.f_bavail * space.f_frsize)
     })();
     match written {
         Err(e) => {
-            broken(CHECK, cause(&e), "cd to a directory of yours, or name another with record -o")
+            broken(CHECK, cause(&e), "change to a writable directory, or choose one with record -o")
         }
         Ok(free) if free < 1 << 30 => limited(
             CHECK,
             format!("only {} are free", crate::units::bytes(free)),
-            "make room, or name another disk with record -o",
+            "free some space, or choose another disk with record -o",
         ),
         Ok(free) => ok(CHECK, format!("{} are free", crate::units::bytes(free))),
     }

@@ -7,7 +7,7 @@ use abi::print::signal_name;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use trace::RecordKind;
 
 /// What is printed.
@@ -44,8 +44,8 @@ impl Choice {
     pub fn all() -> Self {
         Self { whole: true, ..Self::default() }
     }
-    /// From what the user typed; `directory` is where the recorded program began, `quiet` is `-q`.
-    pub fn new(a: &Args, directory: &[u8], quiet: bool) -> Result<Self> {
+    /// From what the user typed, but for `-P`; `quiet` is `-q`.
+    pub fn new(a: &Args, quiet: bool) -> Result<Self> {
         let mut choice = Self::default();
         let mut of_calls = Vec::new();
         for expression in &a.filter {
@@ -68,11 +68,17 @@ impl Choice {
             let status = if a.failed { Status::Failed } else { Status::Successful };
             choice.filter.only_status(status);
         }
-        for path in &a.paths_only {
-            choice.filter.add_path(&absolute(path, directory))?;
-        }
         choice.calls_only = quiet || choice.filter.chooses();
         Ok(choice)
+    }
+
+    /// Adds what `-P` names; `directory` is where the recorded program was started.
+    pub fn add_paths(&mut self, paths: &[PathBuf], directory: &[u8]) -> Result<()> {
+        for path in paths {
+            self.filter.add_path(&absolute(path, directory))?;
+            self.calls_only = true;
+        }
+        Ok(())
     }
 
     /// Whether the line of an event is printed. What was lost is always told.

@@ -87,7 +87,8 @@ pub fn signal_name(number: u64) -> String {
     let known = i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
     match known {
         Some(signal) => signal.as_str().to_owned(),
-        None if (32..=64).contains(&number) => format!("SIGRT_{}", number - 32),
+        None if number == 32 => "SIGRTMIN".to_owned(),
+        None if (33..=64).contains(&number) => format!("SIGRT_{}", number - 32),
         None => format!("signal {number}"),
     }
 }

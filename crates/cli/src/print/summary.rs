@@ -19,14 +19,10 @@ pub struct Summary(BTreeMap<String, Sum>);
 impl Summary {
     /// Counts a call.
     pub fn add(&mut self, name: &str, duration: Option<u64>, failed: bool) {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), Sum::default());
-        }
-        if let Some(sum) = self.0.get_mut(name) {
-            sum.nanos = sum.nanos.saturating_add(duration.unwrap_or(0));
-            sum.calls += 1;
-            sum.errors += u64::from(failed);
-        }
+        let sum = self.0.entry(name.to_owned()).or_default();
+        sum.nanos = sum.nanos.saturating_add(duration.unwrap_or(0));
+        sum.calls += 1;
+        sum.errors += u64::from(failed);
     }
 
     /// The table: those that took longest first.

@@ -49,7 +49,7 @@ pub fn fresh(trace: &Path) -> Result<(Root, Ours)> {
             Err(e) => {
                 return Err(e)
                     .with_context(|| format!("cannot make {}", path.display()))
-                    .advise("name a directory with --root");
+                    .advise("choose a directory with --root");
             }
         }
     }
@@ -67,8 +67,7 @@ pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
     copied
         .with_context(|| format!("cannot copy {} into {}", base.display(), root.path().display()))
         .advise(
-            "--base names a readable directory that looks like the root of the recorded machine, \
-             as far as the program used it",
+            "--base must be a readable directory, laid out like the root of the recorded machine",
         )
 }
 

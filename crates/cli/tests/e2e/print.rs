@@ -18,6 +18,7 @@ fn comparable(line: &str) -> String {
         // strace names the absence of a flag.
         (r"AT_STATX_SYNC_AS_STAT\|", ""),
         (r"O_DIRECTORY\|O_CLOEXEC", "O_CLOEXEC|O_DIRECTORY"),
+        (r"(f_b?f?(free|avail))=[0-9]+", "$1=N"),
         (r"st_size=[0-9]+(.*AT_EMPTY_PATH)", "st_size=N$1"),
     ];
     unlike.iter().fold(line.to_owned(), |text, (pattern, plain)| {

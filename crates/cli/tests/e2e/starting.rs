@@ -160,7 +160,10 @@ fn a_process_that_is_not_there() {
     let place = Place::new();
     for engine in ["ebpf", "ptrace"] {
         let mut command = place.reanimator(["record", "--engine", engine, "-p", "999999999"]);
-        refused(&run(&mut command), &["cannot join process 999999999: No such process", "pgrep"]);
+        refused(
+            &run(&mut command),
+            &["cannot attach to process 999999999: No such process", "pgrep"],
+        );
         assert!(!place.work().join("999999999.ra").exists());
     }
     refused(&run(&mut place.reanimator(["record", "-p", "nginx"])), &["not a process id", "pgrep"]);
