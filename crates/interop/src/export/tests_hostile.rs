@@ -3,7 +3,6 @@
 use super::{Format, export};
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::import::Origin;
 use trace::{Import, Told, Trace};

@@ -470,8 +470,8 @@ STEP(file)
 /* Takes step number `i` of the call's plan, at this end of it. Files are asked for after the call only: what takes them need not be checked in `on_enter`. */
 static __always_inline void step(struct scratch *s, const struct plan *p, u32 i, bool after)
 {
-	const struct take *t = &p->take[s->phase == ENTRY ? 0 : 1][i];
-	if (failed(s) && t->when == EXIT)
+	const struct take *t = &p->take[after ? 1 : 0][i];
+	if (after && failed(s) && t->when == EXIT)
 		return;
 	s->step = i;
 	s->broken = 0;
