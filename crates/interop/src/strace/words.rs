@@ -138,14 +138,8 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
     }
     let of = |names: &[(u64, &str)]| names.iter().find(|(_, name)| *name == word).map(|(v, _)| *v);
     let known = set.and_then(|s| of(s.bits).or_else(|| s.field.and_then(|(_, names)| of(names))));
-    // Operations of futex(2) that their process keeps to itself.
-    let private = || {
-        let operation = word.strip_suffix("_PRIVATE")?;
-        let (_, names) = set?.field?;
-        names.iter().find(|(_, name)| *name == operation).map(|(v, _)| v | FUTEX_PRIVATE)
-    };
     let filled = || FILLED.iter().find_map(|set| of(set.bits));
-    let known = known.or_else(private).or_else(filled);
+    let known = known.or_else(filled);
     let words = || MODES.iter().chain(&BITS).find(|(name, _)| *name == word).map(|(_, v)| *v);
     known.or_else(words).or_else(|| NAMES.get(word).copied())
 }
