@@ -4,22 +4,21 @@ mod choice;
 mod event;
 mod json;
 pub mod line;
+mod output;
 mod printer;
 mod summary;
 
 use self::choice::Choice;
+use self::output::Output;
 use self::printer::write;
 use crate::args::TraceArg;
-use crate::failure::Advise;
 use crate::filter;
 use crate::talk::Talk;
 use crate::units::counted;
 use crate::{reading, stdout};
 use anyhow::{Context, Result};
-use std::fs::OpenOptions;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use trace::world::{Bound, lexical};
 use trace::{Call, Trace};
 
@@ -152,14 +151,17 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let found = match &a.output {
         None => {
             let mut out = stdout::writer();
-            let found = write(a, &choice, talk, &trace, &mut out)?;
+            // A bar would stand among the lines where those are shown.
+            let bar = stdout::is_file().then(|| talk.progress("printing"));
+            let found = write(a, &choice, talk, &trace, &mut out, bar.as_ref())?;
             out.flush().context(stdout::REFUSED)?;
             found
         }
         Some(path) => {
-            let mut out = file(path)?;
-            let found = write(a, &choice, talk, &trace, &mut out)?;
-            out.flush().with_context(|| format!("cannot write {}", path.display()))?;
+            let mut out = Output::open(path)?;
+            let bar = talk.progress("printing");
+            let found = write(a, &choice, talk, &trace, &mut out, Some(&bar))?;
+            out.finish().with_context(|| format!("cannot write {}", path.display()))?;
             found
         }
     };
@@ -168,18 +170,6 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         talk.say(format_args!("none of the {calls} in {} matches", trace.path().display()));
     }
     Ok(())
-}
-
-/// The file of `-o`: private, as it holds the program's data.
-fn file(path: &Path) -> Result<BufWriter<std::fs::File>> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let opened = opened.with_context(|| format!("cannot write {}", path.display()));
-    let file = if path.to_string_lossy().starts_with(['|', '!']) {
-        opened.advise("print starts no program: use `reanimator print | COMMAND`")
-    } else {
-        opened
-    };
-    Ok(BufWriter::with_capacity(1 << 16, file?))
 }
 
 /// Prints all of a trace into `out`: as strace with times, paths and whole strings, or as JSON.
@@ -203,5 +193,5 @@ pub fn whole(json: bool, talk: &Talk, trace: &Trace, out: &mut impl Write) -> Re
         follow: 0,
         wall: false,
     };
-    write(&a, &Choice::all(), talk, trace, out).map(drop)
+    write(&a, &Choice::all(), talk, trace, out, Some(&talk.progress("converting"))).map(drop)
 }

@@ -9,6 +9,13 @@ pub fn writer() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, stdout().lock())
 }
 
+/// Whether it is a file: nobody reads along.
+pub fn is_file() -> bool {
+    rustix::fs::fstat(stdout()).is_ok_and(|meta| {
+        rustix::fs::FileType::from_raw_mode(meta.st_mode) == rustix::fs::FileType::RegularFile
+    })
+}
+
 /// What is said when stdout takes no more: a full disk, say.
 pub const REFUSED: &str = "cannot write to stdout";
 

@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(a: &Args, talk: &Talk) -> Outcome {
     let done = reading::open(&a.trace, talk).and_then(|trace| match &a.against {
         None => itself(a, &trace, talk),
-        Some(dir) => against(a, &trace, dir),
+        Some(dir) => against(a, &trace, dir, talk),
     });
     done.into()
 }
@@ -157,13 +157,16 @@ fn itself(a: &Args, trace: &Trace, talk: &Talk) -> Result<Outcome> {
     Ok(Outcome::Status(i32::from(!whole)))
 }
 
-fn against(a: &Args, trace: &Trace, dir: &Path) -> Result<Outcome> {
+fn against(a: &Args, trace: &Trace, dir: &Path, talk: &Talk) -> Result<Outcome> {
     let rows = trace.files().context("cannot read the manifest")?;
     let owners = nix::unistd::Uid::effective().is_root();
     // A replay whose root others could reach has set none of the bits that let them act as owner.
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
-    let outcome = state::compare(&rows, dir, How { owners, withhold }, &mut |_, _| {})
+    let bar = talk.progress("comparing");
+    let progress = &mut |done, of| bar.at(done, of);
+    let outcome = state::compare(&rows, dir, How { owners, withhold }, progress)
         .with_context(|| format!("cannot compare {}", dir.display()))?;
+    drop(bar);
     let excluded = outcome.excluded.len() as u64;
     let mut names: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     names.dedup();

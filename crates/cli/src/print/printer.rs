@@ -5,7 +5,7 @@ use super::summary::Summary;
 use super::{Args, Format, Seen, event, json, line};
 use crate::clock::{Clock, Style};
 use crate::stdout;
-use crate::talk::Talk;
+use crate::talk::{Progress, Talk};
 use abi::print::Hex;
 use anyhow::{Context, Result};
 use std::collections::HashMap;
@@ -20,11 +20,13 @@ pub fn write(
     talk: &Talk,
     trace: &Trace,
     out: &mut impl Write,
+    bar: Option<&Progress>,
 ) -> Result<u64> {
     let mut printer = Printer::new(a, choice, talk, trace);
     let mut world = World::new();
     let mut open = HashMap::new();
     let (filter, mut found) = (&choice.filter, 0);
+    let (all, mut done) = (trace.summary().calls, 0u64);
     for moment in Timeline::new(trace.read(Want { data: !a.count })) {
         match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
             Moment::Event(event) => {
@@ -34,6 +36,10 @@ pub fn write(
                 world.event(&event);
             }
             Moment::Enter(number, call) => {
+                done += 1;
+                if let Some(bar) = bar.filter(|_| done.is_multiple_of(1024)) {
+                    bar.at(done, all);
+                }
                 let bound = world.enter(&call);
                 let seen = Seen { call: &call, bound: &bound };
                 let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };

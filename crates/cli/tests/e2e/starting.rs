@@ -247,16 +247,26 @@ fn an_export_that_is_killed_leaves_nothing() {
     forge::generate(&trace, 200_000);
     run(place.reanimator(["-q", "recover"]).arg(&trace)).ok("recover");
     let to = place.directory("to");
-    let export = start(place.reanimator(["convert"]).arg(&trace).arg(to.join("t.json")));
-    let open = format!("/proc/{}/fd", export.id());
-    let writes = || {
-        let files = fs::read_dir(&open).into_iter().flatten().flatten();
-        let mut lead = files.filter_map(|fd| fs::read_link(fd.path()).ok());
-        lead.any(|path| path.starts_with(&to))
-    };
-    wait_for("the export", writes);
-    send(&export, Signal::SIGKILL);
-    finish(export, "the export");
-    let left = fs::read_dir(&to).unwrap().count();
-    assert_eq!(left, 0, "half a file has a name");
+    let old = place.file("to/old", "what was there");
+    let mut convert = place.reanimator(["convert"]);
+    convert.arg(&trace).arg(to.join("t.json"));
+    let mut print = place.reanimator(["print", "-o"]);
+    print.arg(&old).arg(&trace);
+    for mut command in [convert, print] {
+        let export = start(&mut command);
+        let open = format!("/proc/{}/fd", export.id());
+        let writes = || {
+            let files = fs::read_dir(&open).into_iter().flatten().flatten();
+            let mut lead = files.filter_map(|fd| fs::read_link(fd.path()).ok());
+            lead.any(|path| path.starts_with(&to))
+        };
+        wait_for("the export", writes);
+        send(&export, Signal::SIGKILL);
+        assert_eq!(finish(export, "the export").signal, Some(Signal::SIGKILL as i32));
+        let left: Vec<_> = fs::read_dir(&to).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["old"], "half a file has a name");
+        assert_eq!(fs::read_to_string(&old).unwrap(), "what was there");
+    }
+    run(place.reanimator(["print", "-o"]).arg(&old).arg(&trace)).ok("print -o");
+    assert!(!fs::read_to_string(&old).unwrap().contains("what was there"));
 }
