@@ -52,7 +52,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
         }));
     }
     let assumed = if made.assumed > 0 {
-        format!(", {} that nobody read assumed as zeros", bytes(made.assumed))
+        format!(", {} that no call read made as zeros", bytes(made.assumed))
     } else {
         String::new()
     };

@@ -308,7 +308,7 @@ impl<'a> Dispatcher<'a> {
             self.shared.torn && !self.known.is_empty() && !self.known.contains(&call.tid);
         let decided = decide(&call, bound, &self.shared);
         let decided = match decided {
-            Ok(_) if stranger => Err("beginning of its thread lost"),
+            Ok(_) if stranger => Err("start of its thread lost"),
             Ok(_) if call.is_after(self.shared.complete_until) => Err("after lost calls"),
             other => other,
         };

@@ -143,7 +143,10 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
         match import(&damaged, &to, None, &mut |_, _| {}) {
             Ok(outcome) => assert!(
                 outcome.damage.is_some_and(|d| d.contains("at byte"))
-                    && outcome.summary.reasons.contains(&"the recording was broken off".to_owned()),
+                    && outcome
+                        .summary
+                        .reasons
+                        .contains(&"recording stopped before the end".to_owned()),
                 "{len}"
             ),
             Err(e) => assert!(

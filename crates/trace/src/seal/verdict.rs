@@ -59,7 +59,7 @@ impl Findings {
         match end {
             None => reasons
                 .push("the recorder was killed: what it had not written is missing".to_owned()),
-            Some(e) if !e.finished => reasons.push("the recording was broken off".to_owned()),
+            Some(e) if !e.finished => reasons.push("recording stopped before the end".to_owned()),
             Some(_) => {}
         }
         reasons.extend(end.iter().flat_map(|e| e.missing.iter().cloned()));
