@@ -175,7 +175,7 @@ fn newer_traces_are_refused() {
     };
     let newer = with("\"major\": 1", "\"major\": 2").unwrap_err();
     assert!(
-        newer.ends_with("has format 2.3, this program knows 1.x: use a newer reanimator"),
+        newer.ends_with("has format 2.3, but this reanimator reads 1.x: use a newer one"),
         "{newer}"
     );
     with("\"minor\": 3", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
