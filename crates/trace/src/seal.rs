@@ -159,7 +159,7 @@ fn finish(
         in_turn(&mut work, place, how.limits, segments, &mut |done| progress(done, 2 * total))?
     } else {
         in_two_threads(&mut work, place, how.limits, segments, &mut |done| {
-            progress(done, 2 * total)
+            progress(done, 2 * total);
         })?
     };
     let mut summary = work.summary(document);

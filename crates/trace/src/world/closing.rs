@@ -15,13 +15,15 @@ type ByThread = (u32, i32, u64);
 const LAST: (ByNumber, ByThread) =
     ((u32::MAX, i32::MAX, true, u64::MAX), (u32::MAX, i32::MAX, u64::MAX));
 
+/// The thread, and what was found.
+type Held<T> = (u32, Option<Arc<Descriptor<T>>>);
+
 /// The closes under way. What is asked of one does not depend on how many others there are.
 ///
 /// Some have found no descriptor: the number was free when the call began, and it will have closed
 /// what a call that overlaps it puts there.
 pub(super) struct Closings<T> {
-    /// The thread, and what was found.
-    held: BTreeMap<ByNumber, (u32, Option<Arc<Descriptor<T>>>)>,
+    held: BTreeMap<ByNumber, Held<T>>,
     /// The table of each, and whether it has found a descriptor.
     of: BTreeMap<ByThread, (u32, bool)>,
     next: u64,
