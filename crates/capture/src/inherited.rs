@@ -80,6 +80,14 @@ pub fn outlive_limits() {
     set_limit(limit().rlim_max);
 }
 
+/// A program with file capabilities (setcap(8)) is not dumpable, and its files in /proc are root's:
+/// it could neither look at its child nor map a user namespace of its own. They are its own again;
+/// to trace it still takes its capabilities (ptrace(2)).
+pub fn own_proc_files() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    let _best = set_dumpable_behavior(DumpableBehavior::Dumpable);
+}
+
 /// Gives the calling process the dispositions, the mask and the limit that we were started with.
 /// Only system calls: this runs between fork and exec.
 pub(crate) fn restore() {

@@ -29,7 +29,7 @@ pub use command::{Command, Credentials, resolve};
 pub use die::{Wiped, die_of};
 pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
 pub use error::Error;
-pub use inherited::outlive_limits;
+pub use inherited::{outlive_limits, own_proc_files};
 pub use options::{Begun, DataLimit, Options, Outcomes, Wanted};
 pub use outcome::{End, Outcome};
 pub use ptrace::Ptrace;

@@ -37,6 +37,7 @@ use outcome::Outcome;
 fn main() -> ! {
     failure::install_panic_hook();
     capture::outlive_limits();
+    capture::own_proc_files();
     let args = args::parse();
     let talk = talk::Talk::new(&args.talk);
     let outcome: Outcome = match args.command {

@@ -15,7 +15,6 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::unistd::{chdir, chroot, fchdir, getegid, geteuid, pivot_root};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -54,9 +53,6 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
         return Ok(Powers { any_user: true, others: !was_root, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
-    // A program with file capabilities (setcap(8)) is not dumpable, and its files in /proc are
-    // root's: it could not map its own user namespace.
-    let _best = set_dumpable_behavior(DumpableBehavior::Dumpable);
     // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID; unshare(2), EINVAL).
     let mut entered = unshare(CloneFlags::CLONE_NEWUSER);
     for _ in 0..PATIENCE {

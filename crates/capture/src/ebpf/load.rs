@@ -6,7 +6,7 @@ use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenObject};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -94,9 +94,10 @@ pub(super) struct Probe<'o> {
     /// So much can.
     pub room_bytes: usize,
     pub path: Path,
-    /// The program for exits, and what has the kernel call it.
+    /// The program for exits.
     exit: OwnedFd,
-    exits: Option<OwnedFd>,
+    /// What has the kernel call those for entries and for exits, in the order in which they go.
+    calls: Option<(Link, OwnedFd)>,
     /// By number: what possible CPUs there are.
     pub cpus: usize,
 }
@@ -130,6 +131,7 @@ pub(super) fn load<'o>(
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
+    open.progs.on_enter.set_autoattach(false);
     let beside = Beside::start(&mut open)?;
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
@@ -139,7 +141,7 @@ pub(super) fn load<'o>(
     // Whatever went wrong, no thread is left behind.
     let exit = beside.finish();
     let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
-    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, exit: exit?, exits: None, cpus })
+    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, exit: exit?, calls: None, cpus })
 }
 
 /// See [`Probe`].
@@ -186,13 +188,16 @@ fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
 impl Probe<'_> {
     /// Begins to watch.
     pub fn attach(&mut self) -> Result<(), Error> {
-        self.skel.attach().map_err(refused("attach the eBPF program to tracepoints"))?;
-        self.exits = Some(beside::attach(&self.exit)?);
+        let doing = "attach the eBPF program to tracepoints";
+        self.skel.attach().map_err(refused(doing))?;
+        // One right after the other: an entry without its exit is a call that is missing.
+        let entries = self.skel.progs.on_enter.attach().map_err(refused(doing))?;
+        self.calls = Some((entries, beside::attach(&self.exit)?));
         Ok(())
     }
     /// Watches no more.
     pub fn detach(&mut self) {
-        self.exits = None;
+        self.calls = None;
         drop(std::mem::take(&mut self.skel.links));
     }
     /// Says that we detach soon: entries and exits are not told at the same moment.
