@@ -125,26 +125,38 @@ pub(crate) fn prepare(
     how: How,
     progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError> {
-    let (copied, origins) = (
-        source.snapshot().map_err(PrepareError::Trace)?,
-        source.origins().map_err(PrepareError::Trace)?,
-    );
-    prepare_from(rows, brought, copied, origins, || source.items(), root, how, progress)
+    let contents = Contents {
+        copied: source.snapshot().map_err(PrepareError::Trace)?,
+        origins: source.origins().map_err(PrepareError::Trace)?,
+        items: || source.items(),
+    };
+    prepare_from(rows, brought, contents, root, how, progress)
 }
 
-/// The same from parts: `origins` are the rows of `initial.parquet`, in their order; `items` gives the trace in reading order with its data, of which no more is
-/// read than the origins need.
-fn prepare_from<I>(
+/// Where the contents of files come from.
+struct Contents<C, O, F> {
+    /// The snapshot.
+    copied: C,
+    /// The rows of `initial.parquet`, in their order.
+    origins: O,
+    /// Gives the trace in reading order with its data, of which no more is read than the origins
+    /// need.
+    items: F,
+}
+
+/// The same from parts.
+fn prepare_from<C, O, F, I>(
     rows: &[Row],
     brought: Option<(&Brought, &Row)>,
-    copied: impl Iterator<Item = Result<Copied, Cause>>,
-    origins: impl Iterator<Item = Result<Origin, Cause>>,
-    items: impl FnOnce() -> Result<I, Cause>,
+    contents: Contents<C, O, F>,
     root: &Path,
     how: How,
     progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError>
 where
+    C: Iterator<Item = Result<Copied, Cause>>,
+    O: Iterator<Item = Result<Origin, Cause>>,
+    F: FnOnce() -> Result<I, Cause>,
     I: Iterator<Item = Result<Item, Cause>>,
 {
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
@@ -173,10 +185,10 @@ where
             maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
         }
     }
-    maker.paste(copied)?;
-    let mut origins = origins.peekable();
+    maker.paste(contents.copied)?;
+    let mut origins = contents.origins.peekable();
     if origins.peek().is_some() {
-        maker.fill(origins, items().map_err(PrepareError::Trace)?)?;
+        maker.fill(origins, (contents.items)().map_err(PrepareError::Trace)?)?;
     }
     maker.open.clear();
     maker.done.assumed = maker.done.assumed.saturating_sub(maker.done.bytes);

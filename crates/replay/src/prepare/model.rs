@@ -449,9 +449,11 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     prepare_from(
         &rows,
         None,
-        std::iter::empty(),
-        origins.into_iter().map(Ok),
-        || Ok(teller.items.iter().cloned().map(Ok)),
+        Contents {
+            copied: std::iter::empty(),
+            origins: origins.into_iter().map(Ok),
+            items: || Ok(teller.items.iter().cloned().map(Ok)),
+        },
         root.path(),
         How::default(),
         &crate::Quiet,

@@ -57,9 +57,11 @@ fn content_comes_from_parts_of_calls() {
     prepare_from(
         &rows,
         None,
-        std::iter::empty(),
-        [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(),
-        items,
+        Contents {
+            copied: std::iter::empty(),
+            origins: [origin(0, 5, 1, 2), origin(5, 2, 4, 0), origin(7, 3, 4, 4)].into_iter(),
+            items,
+        },
         dir.path(),
         How::default(),
         &crate::Quiet,

@@ -83,9 +83,11 @@ pub fn make(
     prepare_from(
         rows,
         None,
-        std::iter::empty(),
-        contents.iter().enumerate().map(origin),
-        items,
+        Contents {
+            copied: std::iter::empty(),
+            origins: contents.iter().enumerate().map(origin),
+            items,
+        },
         root,
         How::default(),
         &crate::Quiet,
