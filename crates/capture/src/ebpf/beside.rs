@@ -36,8 +36,8 @@ impl Beside {
                 unsafe { BorrowedFd::borrow_raw(bpf_map__fd(map.as_libbpf_object().as_ptr())) };
             fd.try_clone_to_owned().map(|fd| (map.name().to_owned(), fd))
         });
-        let maps = maps.collect::<io::Result<_>>().map_err(Error::refused("copy a descriptor"))?;
-        let thread = Builder::new().name("load".to_owned()).spawn(move || load(maps));
+        let maps = maps.collect::<io::Result<Vec<_>>>().map_err(Error::refused("copy a descriptor"))?;
+        let thread = Builder::new().name("load".to_owned()).spawn(move || load(&maps));
         thread.map(Self).map_err(Error::refused("start a thread"))
     }
 
@@ -47,7 +47,7 @@ impl Beside {
     }
 }
 
-fn load(maps: Vec<(OsString, OwnedFd)>) -> Result<OwnedFd, Error> {
+fn load(maps: &[(OsString, OwnedFd)]) -> Result<OwnedFd, Error> {
     let mut object = MaybeUninit::uninit();
     let mut open =
         EngineSkelBuilder::default().open(&mut object).map_err(refused("open the eBPF program"))?;

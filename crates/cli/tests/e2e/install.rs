@@ -29,7 +29,7 @@ fn what_was_built_is_copied_without_cargo() {
         "lib/pkgconfig/reanimator.pc",
         "include/reanimator.h",
     ] {
-        let length = std::fs::metadata(prefix.join(file)).map(|m| m.len()).unwrap_or(0);
+        let length = std::fs::metadata(prefix.join(file)).map_or(0, |m| m.len());
         assert!(length > 0, "{file} is missing or empty");
     }
     run(Command::new(prefix.join("bin/reanimator")).arg("--version")).ok("reanimator --version");
