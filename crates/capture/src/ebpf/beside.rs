@@ -36,7 +36,8 @@ impl Beside {
                 unsafe { BorrowedFd::borrow_raw(bpf_map__fd(map.as_libbpf_object().as_ptr())) };
             fd.try_clone_to_owned().map(|fd| (map.name().to_owned(), fd))
         });
-        let maps = maps.collect::<io::Result<Vec<_>>>().map_err(Error::refused("copy a descriptor"))?;
+        let maps =
+            maps.collect::<io::Result<Vec<_>>>().map_err(Error::refused("copy a descriptor"))?;
         let thread = Builder::new().name("load".to_owned()).spawn(move || load(&maps));
         thread.map(Self).map_err(Error::refused("start a thread"))
     }
