@@ -17,6 +17,7 @@ use ::replay::Pace;
 use anyhow::{Context, Result, bail};
 use plot::{Plot, Theme};
 use run::Run;
+use rustix::fs::{Access, access};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -132,6 +133,10 @@ impl Bench<'_> {
 pub fn run(a: &Args, talk: &Talk) -> Result<Outcome> {
     let trace = reading::open(&a.trace, talk)?;
     replay::warn(&trace, talk);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, stop.clone()).context("cannot catch signals")?;
+    }
     check(a)?;
     let plot = a.plot.as_deref().map(|file| Plot::new(file, a.plot_theme)).transpose()?;
     let (about, summary) = (trace.about(), trace.summary());
@@ -149,10 +154,6 @@ pub fn run(a: &Args, talk: &Talk) -> Result<Outcome> {
             .map(|t| Measured { target: t, runs: Vec::new(), failed: None })
             .collect(),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register(signal, stop.clone()).context("cannot catch signals")?;
-    }
     let (done, trouble) = measure(a, talk, &trace, &mut bench.measured, &stop);
 
     let all = a.repeat as usize * a.targets.len();
@@ -237,9 +238,8 @@ fn check(a: &Args) -> Result<()> {
         if a.targets[..i].iter().any(|t| t.name == target.name) {
             bail!("two targets have the name {}", target.name);
         }
-        let made = run::directory(target);
-        std::fs::create_dir(&made)
-            .and_then(|()| std::fs::remove_dir(&made))
+        // A file is no directory, whatever may be done with it.
+        access(target.dir.join("."), Access::WRITE_OK | Access::EXEC_OK)
             .with_context(|| format!("cannot make a directory in {}", target.dir.display()))
             .advise("--target names a directory that exists and that you may write to")?;
     }

@@ -133,8 +133,9 @@ pub struct Report {
     pub divergences: u64,
     /// The first of them.
     pub shown: Vec<Divergence>,
-    /// Calls that failed here otherwise than recorded, races left aside. They are counted even if
-    /// nothing is compared. What they took is not what the recorded calls take.
+    /// Calls that failed here otherwise than recorded, races left aside, among the first ten
+    /// thousand differences. They are counted even if nothing is compared. What they took is not
+    /// what the recorded calls take.
     pub failed: u64,
     /// The first of those.
     pub first_failed: Option<Divergence>,

@@ -40,7 +40,7 @@ pub struct Run {
 pub type Heard<'a> = &'a mut dyn FnMut(&str, u64, u64);
 
 /// The directory for the replays on a target.
-pub fn directory(target: &Target) -> PathBuf {
+fn directory(target: &Target) -> PathBuf {
     target.dir.join(format!("reanimator-bench.{}", std::process::id()))
 }
 
@@ -53,8 +53,8 @@ pub fn once(
     hear: Heard<'_>,
 ) -> Result<Run> {
     let path = directory(target);
-    let root = Root::fresh(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    let ours = Ours::new(&path);
+    let made = Ours::make(&path).with_context(|| format!("cannot make {}", path.display()));
+    let (root, ours) = made?;
     let done = replay(a, trace, &root, stop, hear);
     ours.remove().with_context(|| format!("cannot remove {}", path.display()))?;
     done

@@ -44,8 +44,13 @@ fn head(bench: &Bench<'_>) -> String {
     if let Some(cost) = cost(&bench.engine) {
         let _ = writeln!(text, "{cost}");
     }
-    let repeats = counted(bench.repeats as u64, "repeat", "repeats");
-    let _ = writeln!(text, "{repeats} on each target, in turn; times are medians of the repeats");
+    // Fewer than asked for, if it was interrupted.
+    let most = bench.timed().iter().map(|m| m.runs.len()).max().unwrap_or(bench.repeats);
+    let least = bench.timed().iter().map(|m| m.runs.len()).min().unwrap_or(most);
+    let range = if least < most { format!("{least} to ") } else { String::new() };
+    let repeats = counted(most as u64, "repeat", "repeats");
+    let what = "on each target, in turn; times are medians of the repeats";
+    let _ = writeln!(text, "{range}{repeats} {what}");
     text
 }
 

@@ -4,14 +4,17 @@
 //! is killed, and then removes the directory. It is in a process group of its own, so that Ctrl-C
 //! does not reach it.
 
-use std::io::Write;
+use ::replay::Root;
+use std::io::{ErrorKind, Result, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// What a replay under way still makes is removed by the next round. Directories that the program
-/// locked do not open for an ordinary user.
+/// It is there before the directory, of which it is told when it is made: until then it may be
+/// another's, and is removed only if it is empty. What a replay under way still makes is removed by
+/// the next round. Directories that the program locked do not open for an ordinary user.
 const KEEPER: &str = r#"trap "" INT TERM HUP QUIT
+read -r made || { rmdir -- "$1/root"; rmdir -- "$1"; exit; }
 read -r keep && exit
 for round in 1 2 3 4 5; do
     chmod -R u+rwX -- "$1"
@@ -28,8 +31,8 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// `path` will be removed with all that is in it.
-    pub fn new(path: &Path) -> Self {
+    /// Makes a root in the new directory `path`, which will be removed with all that is in it.
+    pub fn make(path: &Path) -> Result<(Root, Self)> {
         let keeper = Command::new("/bin/sh")
             .args(["-c", KEEPER, "sh"])
             .arg(path)
@@ -39,7 +42,26 @@ impl Ours {
             .process_group(0)
             .spawn();
         // Without a shell it is removed unless this program is killed.
-        Self { path: path.to_owned(), keeper: keeper.ok(), kept: false }
+        let mut this = Self { path: path.to_owned(), keeper: keeper.ok(), kept: true };
+        match Root::fresh(path) {
+            Ok(root) => {
+                this.tell("made\n");
+                this.kept = false;
+                Ok((root, this))
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::AlreadyExists {
+                    this.tell("made\nkeep\n");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn tell(&mut self, lines: &str) {
+        if let Some(pipe) = self.keeper.as_mut().and_then(|keeper| keeper.stdin.as_mut()) {
+            let _gone = pipe.write_all(lines.as_bytes());
+        }
     }
 
     /// The directory.
@@ -50,17 +72,15 @@ impl Ours {
     /// It stays.
     pub fn keep(&mut self) {
         self.kept = true;
-        if let Some(pipe) = self.keeper.as_mut().and_then(|keeper| keeper.stdin.as_mut()) {
-            let _gone = pipe.write_all(b"keep\n");
-        }
+        self.tell("keep\n");
     }
 
     /// Removes it.
-    pub fn remove(mut self) -> std::io::Result<()> {
+    pub fn remove(mut self) -> Result<()> {
         self.end()
     }
 
-    fn end(&mut self) -> std::io::Result<()> {
+    fn end(&mut self) -> Result<()> {
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());
             keeper.wait()?;
@@ -87,13 +107,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for (name, kept) in [("gone", false), ("kept", true)] {
             let path = dir.path().join(name);
-            std::fs::create_dir_all(path.join("a/b")).expect("writable");
-            let mut ours = Ours::new(&path);
+            let (root, mut ours) = Ours::make(&path).expect("a root");
+            std::fs::create_dir(root.path().join("a")).expect("writable");
             if kept {
                 ours.keep();
             }
             drop(ours);
             assert_eq!(path.exists(), kept, "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_there_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let error = Ours::make(dir.path()).expect_err("it is there");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(dir.path().exists());
     }
 }

@@ -43,8 +43,8 @@ pub fn fresh(trace: &Path) -> Result<(Root, Ours)> {
             std::process::id(),
             if n == 0 { String::new() } else { format!(".{n}") }
         ));
-        match Root::fresh(&path) {
-            Ok(root) => return Ok((root, Ours::new(&path))),
+        match Ours::make(&path) {
+            Ok(made) => return Ok(made),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => {
                 return Err(e)

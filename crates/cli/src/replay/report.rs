@@ -202,8 +202,8 @@ mod tests {
         performed    44,000
         skipped      1,210
                      1,000 no effect on stored files: 1,000 memory
-                     210 may matter, as files that they changed are compared only in part: 210
-                       unknown descriptor
+                     210 may matter, as files that they changed are compared only in part: 210 unknown
+                       descriptor
         divergences  0
         final tree   14 names compared, 0 different
         outcome      the same
@@ -235,8 +235,8 @@ mod tests {
         performed    44,000
         skipped      1,210
                      1,000 no effect on stored files: 1,000 memory
-                     210 may matter, as files that they changed are compared only in part: 210
-                       unknown descriptor
+                     210 may matter, as files that they changed are compared only in part: 210 unknown
+                       descriptor
         divergences  3
         races        1 call and 0 names of the final tree depend on which overlapping call came first
         final tree   14 names compared, 1 different, 2 only in part

@@ -2,7 +2,7 @@
 //! nothing open that nobody said was.
 
 use crate::place::{Place, number};
-use crate::run::run;
+use crate::run::{finish, run, start, wait_for};
 use crate::tracee::tracee;
 use std::collections::BTreeMap;
 use std::fs;
@@ -103,13 +103,16 @@ fn the_initial_state_too() {
 fn fresh_roots_are_private() {
     let place = Place::new();
     let trace = place.trace("t");
-    run(&mut place.record(&trace, &[], ["/bin/sh", "-c", "echo x >f"])).ok("record");
+    let slow = "echo x >f; sleep 0.2; echo x >f";
+    run(&mut place.record(&trace, &[], ["/bin/sh", "-c", slow])).ok("record");
     let temporary = place.directory("temporary");
-    let ran = run(place.reanimator(["replay", "-q"]).env("TMPDIR", &temporary).arg(&trace));
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut replay = place.reanimator(["replay", "-q", "--pace=recorded*5"]);
+    let replay = start(replay.env("TMPDIR", &temporary).arg(&trace));
+    let made = || fs::read_dir(&temporary).unwrap().next().map(|entry| entry.unwrap().path());
+    wait_for("the root", || made().is_some());
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
-    let made = fs::read_dir(&temporary).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(mode(&made), 0o700);
+    assert_eq!(mode(&made().unwrap()), 0o700);
+    finish(replay, "replay").ok("replay");
     // `/` has a mode that the trace knows, and the program looks at it; the root that is made is
     // private before and after.
     let root = place.path("r");
