@@ -36,10 +36,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	t->phase = NEW;
 	bool thread = parent->tgid == child->tgid;
 	u64 flags = thread ? CLONE_THREAD : 0;
-	flags |= READ(parent, struct task_struct, mm) == READ(child, struct task_struct, mm) ? CLONE_VM : 0;
-	flags |= READ(parent, struct task_struct, fs) == READ(child, struct task_struct, fs) ? CLONE_FS : 0;
-	flags |= READ(parent, struct task_struct, files) == READ(child, struct task_struct, files) ? CLONE_FILES : 0;
-	flags |= READ(parent, struct task_struct, sighand) == READ(child, struct task_struct, sighand) ? CLONE_SIGHAND : 0;
+#define SHARED(field) \
+	(FIELD(parent, struct task_struct, field) == FIELD(child, struct task_struct, field))
+	flags |= SHARED(mm) ? CLONE_VM : 0;
+	flags |= SHARED(fs) ? CLONE_FS : 0;
+	flags |= SHARED(files) ? CLONE_FILES : 0;
+	flags |= SHARED(sighand) ? CLONE_SIGHAND : 0;
+#undef SHARED
 	s->head.args[0] = parent->tgid;
 	s->head.args[1] = parent->pid;
 	s->head.args[2] = flags;

@@ -18,10 +18,17 @@ static __always_inline u64 device(u32 dev)
 /* Fields of what a pointer leads to that the kernel gave us as a number: read at once where the verifier can be told its type (Linux 6.2 and later), else by a call each. */
 #define READ(ptr, type, field) (bpf_ksym_exists(bpf_rdonly_cast) ? bpf_core_cast(ptr, type)->field : BPF_CORE_READ((type *)(ptr), field))
 
+/*
+ * The same of a pointer whose type the verifier knows: a plain load before Linux 6.2, after which
+ * what was loaded has a type, too.
+ */
+#define FIELD(ptr, type, field) \
+	(bpf_ksym_exists(bpf_rdonly_cast) ? bpf_core_cast(ptr, type)->field : (ptr)->field)
+
 /* The open file of a descriptor of the current thread. */
 static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
 {
-	struct files_struct *files = READ(task, struct task_struct, files);
+	struct files_struct *files = FIELD(task, struct task_struct, files);
 	struct fdtable *table = files ? files->fdt : 0;
 	if (!table || fd < 0 || fd >= table->max_fds)
 		return 0;
