@@ -226,12 +226,11 @@ impl<'a> Maker<'a> {
         }
         let first = state.group.and_then(|group| self.groups.get(&group).copied());
         if let Some(first) = first {
-            let (old, name) = self.tree.parent(&first.path).map_err(|e| ("linking", e))?;
-            let (old, old_name) = (old.try_clone().map_err(|e| ("linking", e))?, name);
+            let (old, name) = self.tree.parent(&first.path).map_err(|e| ("link", e))?;
+            let (old, old_name) = (old.try_clone().map_err(|e| ("link", e))?, name);
             let (dir, name) =
                 self.tree.parent(&row.path).map_err(|e| ("open the directory of", e))?;
-            linkat(&old, old_name, dir, name, AtFlags::empty())
-                .map_err(|e| ("linking", e.into()))?;
+            linkat(&old, old_name, dir, name, AtFlags::empty()).map_err(|e| ("link", e.into()))?;
             self.done.names += 1;
             return Ok(());
         }

@@ -12,12 +12,14 @@ use std::process::{Child, Command, Stdio};
 
 /// It is there before the directory, of which it is told when it is made: until then it may be
 /// another's, and is removed only if it is empty. What a replay under way still makes is removed by
-/// the next round. Directories that the program locked do not open for an ordinary user.
+/// the next round. Directories that the program locked do not open for an ordinary user; they are
+/// unlocked from within, so that no link that another user puts in our place is followed.
 const KEEPER: &str = r#"trap "" INT TERM HUP QUIT
 read -r made || { rmdir -- "$1/root"; rmdir -- "$1"; exit; }
 read -r keep && exit
 for round in 1 2 3 4 5; do
-    chmod -R u+rwX -- "$1"
+    rm -rf -- "$1" && exit
+    find "$1" -mindepth 1 -type d ! -perm -u=rwx -execdir chmod u+rwx {} \;
     rm -rf -- "$1" && exit
     sleep 1
 done"#;
@@ -115,6 +117,22 @@ mod tests {
             drop(ours);
             assert_eq!(path.exists(), kept, "{name}");
         }
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (path, foreign) = (dir.path().join("ours"), dir.path().join("foreign"));
+        let locked = foreign.join("locked");
+        std::fs::create_dir_all(&locked).expect("writable");
+        std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o500)).expect("it is ours");
+        let (root, ours) = Ours::make(&path).expect("a root");
+        std::fs::rename(&path, dir.path().join("away")).expect("it is there");
+        symlink(&foreign, &path).expect("the name is free");
+        drop((root, ours));
+        let mode = std::fs::metadata(&locked).expect("it was left alone").permissions().mode();
+        assert_eq!(mode & 0o777, 0o500);
     }
 
     #[test]
