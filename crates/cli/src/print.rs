@@ -26,7 +26,8 @@ use trace::{Call, Trace};
 ///
 /// Calls stand in the order in which they were entered. Structs are abbreviated as strace
 /// abbreviates them; -v prints all fields. Signals (---) and what else happens to processes (+++)
-/// are left out with -q, and where -e, -P, -z or -Z select calls; -e signal=all brings signals back.
+/// are left out with -q, and where -e, -P, -z or -Z select calls; -e signal=all brings signals
+/// back.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:

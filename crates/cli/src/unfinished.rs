@@ -1,5 +1,5 @@
-//! A trace that is being made has a name of its own until it is whole, and is removed if it does not
-//! become so: at an error, and when a signal ends this process.
+//! A trace that is being made has a name of its own until it is whole, and is removed if it does
+//! not become so: at an error, and when a signal ends this process.
 
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};

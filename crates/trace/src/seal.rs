@@ -235,8 +235,9 @@ fn in_two_threads(
 /// Journals of no more bytes are sealed by one thread: to start another takes longer.
 const LITTLE: u64 = 1 << 20;
 
-/// Merges all records into windows, and hands them on when they are full, with their answers, and at
-/// the end; until `full` says that it takes no more. `None` is taken when the one before is written.
+/// Merges all records into windows, and hands them on when they are full, with their answers, and
+/// at the end; until `full` says that it takes no more. `None` is taken when the one before is
+/// written.
 fn merge(
     work: &mut Work,
     place: &Place<'_>,

@@ -1,5 +1,5 @@
-//! One of the programs is loaded by a thread beside the others: to check it takes the kernel as long
-//! as most of them together. It is one program with them, since it has the same maps.
+//! One of the programs is loaded by a thread beside the others: to check it takes the kernel as
+//! long as most of them together. It is one program with them, since it has the same maps.
 
 use super::load::refused;
 use super::skel::{EngineSkelBuilder, OpenEngineSkel};

@@ -1,8 +1,8 @@
-//! A BPF ring, mapped: what the kernel put there since the last time is one stretch of memory (behind
-//! its pages, the first ones are mapped once more, so that no record wraps).
+//! A BPF ring, mapped: what the kernel put there since the last time is one stretch of memory
+//! (behind its pages, the first ones are mapped once more, so that no record wraps).
 //!
-//! Mapped pages count as memory of ours from the beginning, so only the first ones of a long ring are
-//! mapped before records come to the others.
+//! Mapped pages count as memory of ours from the beginning, so only the first ones of a long ring
+//! are mapped before records come to the others.
 //!
 //! Layout and protocol: kernel/bpf/ringbuf.c. One page holds the consumer's position, one the producer's, then come the data, twice. A record's head is 8 bytes:
 //! a length whose upper bits say that it is not finished (31) or is to be skipped (30).
@@ -71,9 +71,9 @@ pub(super) struct View {
 
 /// No record is longer: the greatest copy, its heads and the ring's own.
 const TAIL: usize = 2 << 20;
-/// So much of a longer ring is mapped at first, and the rest when half of that has come. A call that
-/// waits for room keeps its CPU, and on that CPU's queue may be a thread of ours that holds the lock
-/// on our memory map: so it is done while most of the ring is empty, and no call waits.
+/// So much of a longer ring is mapped at first, and the rest when half of that has come. A call
+/// that waits for room keeps its CPU, and on that CPU's queue may be a thread of ours that holds
+/// the lock on our memory map: so it is done while most of the ring is empty, and no call waits.
 const AT_FIRST: usize = 8 << 20;
 
 /// What lies in a ring, finished and not taken yet.
@@ -159,7 +159,8 @@ impl View {
         }
         let len = (end - begin) as usize;
         assert!(place(begin) + len <= self.data.len, "a record is shorter than the tail");
-        // SAFETY: finished records lie there, which the kernel does not touch until we move our position; all of them are mapped.
+        // SAFETY: finished records lie there, which the kernel does not touch until we move our
+        // position; all of them are mapped.
         let bytes = unsafe { std::slice::from_raw_parts(self.data.at.add(place(begin)), len) };
         Ok(Some(Span { bytes, seqs: seqs.unwrap_or_default(), end }))
     }

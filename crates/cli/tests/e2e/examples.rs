@@ -54,8 +54,8 @@ fn all_that_can_run_runs() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Runs the blocks of a page in order. After one that fails, the others of the page may lack what it
-/// makes: they are left out.
+/// Runs the blocks of a page in order. After one that fails, the others of the page may lack what
+/// it makes: they are left out.
 fn run_page(name: &str, blocks: &[Block], wrong: &mut Vec<String>) {
     let place = Place::new();
     let bin = place.directory("bin");

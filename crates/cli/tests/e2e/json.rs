@@ -9,8 +9,8 @@ use std::path::Path;
 
 type Key = Vec<String>;
 
-/// The keys of each section of the page: the first column of its tables. `[]` stands for the elements
-/// of an array, `*` for any one key, `**` for all below.
+/// The keys of each section of the page: the first column of its tables. `[]` stands for the
+/// elements of an array, `*` for any one key, `**` for all below.
 fn documented() -> BTreeMap<String, Vec<Key>> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
     let (mut sections, mut section) = (BTreeMap::<_, Vec<Key>>::new(), String::new());

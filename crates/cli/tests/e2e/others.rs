@@ -136,8 +136,8 @@ fn a_number_that_is_given_again() {
     }
 }
 
-/// Where others are not looked for: a name that a listing had, and that others removed later, is not
-/// compared. The program did not remove it.
+/// Where others are not looked for: a name that a listing had, and that others removed later, is
+/// not compared. The program did not remove it.
 #[test]
 fn a_name_that_was_only_listed_and_is_gone() {
     for watch in [Watch::Ebpf, Watch::Ptrace] {

@@ -1,4 +1,5 @@
-//! docs/trace-schema.md has the columns of the files. (Its queries are run with all other examples.)
+//! docs/trace-schema.md has the columns of the files. (Its queries are run with all other
+//! examples.)
 
 use crate::place::Place;
 use crate::python::python;

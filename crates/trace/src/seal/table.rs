@@ -43,8 +43,8 @@ impl Write for Hashing {
 /// About so many bytes has a row, besides its pieces and its data.
 pub(super) const ROW: usize = 128;
 
-/// How a table of about so many bytes is compressed. What a compressor needs for each column, to write
-/// and to read it, costs more than a small table saves.
+/// How a table of about so many bytes is compressed. What a compressor needs for each column, to
+/// write and to read it, costs more than a small table saves.
 pub(crate) fn compression(bytes: u64) -> Compression {
     if bytes < 64 << 10 {
         return Compression::UNCOMPRESSED;
@@ -52,7 +52,8 @@ pub(crate) fn compression(bytes: u64) -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(1).expect("zstd has a level 1"))
 }
 
-/// What all tables have in common, for about so many bytes: no dictionaries for what rarely repeats, no statistics about bulk data.
+/// What all tables have in common, for about so many bytes: no dictionaries for what rarely
+/// repeats, no statistics about bulk data.
 pub(super) fn properties(bytes: u64) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_compression(compression(bytes))

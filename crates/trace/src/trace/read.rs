@@ -1,7 +1,9 @@
 //! Reading calls and events in the order of their entry.
 //!
-//! Segments follow each other, decoded ahead ([`ahead`]); late segments and the events are merged in. Invariant: of the files that are not late one is open at a time, and a
-//! late file is open only from the time of its first row to that of its last, so memory depends on how many calls were under way at once, not on how long the trace is.
+//! Segments follow each other, decoded ahead ([`ahead`]); late segments and the events are merged
+//! in. Invariant: of the files that are not late one is open at a time, and a late file is open
+//! only from the time of its first row to that of its last, so memory depends on how many calls
+//! were under way at once, not on how long the trace is.
 
 use super::Trace;
 use super::ahead;

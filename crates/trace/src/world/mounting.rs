@@ -212,8 +212,8 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// An overlay writes to this directory: from now on it holds what no call put there, and in every
-    /// namespace it stands for nothing that is known.
+    /// An overlay writes to this directory: from now on it holds what no call put there, and in
+    /// every namespace it stands for nothing that is known.
     fn write_to(&mut self, call: &Call, directory: &[u8], links: ReadLink<'_>) {
         let Some(view) = self.leads(call, None, directory, links) else { return };
         let (place, elsewhere) = self.place_of(call.tid, &view);
@@ -328,8 +328,8 @@ impl<T: Default> World<T> {
     }
 }
 
-/// The settings of a mount, `name=value` with commas between, in which a backslash takes the meaning
-/// from what follows it.
+/// The settings of a mount, `name=value` with commas between, in which a backslash takes the
+/// meaning from what follows it.
 fn settings(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (mut all, mut one, mut taken) = (Vec::new(), Vec::new(), false);
     for &b in text.iter().chain(b",") {

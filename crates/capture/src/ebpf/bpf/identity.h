@@ -112,9 +112,9 @@ static __always_inline u32 numbered(struct scratch *s, const char *name, u32 len
 }
 
 /*
- * The identity and path of an inode under a name, in the scratch memory; how many bytes. A function
- * that the verifier checks once for each program, however many calls of it there are: what takes its
- * pointers are numbers to it.
+ * The identity and path of an inode under a name, in the scratch memory; how many bytes. The
+ * verifier checks a function that is not inline once for each program, however often it is called.
+ * Its arguments must be numbers then, so the pointers come as such.
  */
 __noinline int describe(u64 inode_at, u64 mnt_at, u64 dentry_at, u64 offset, u64 created)
 {

@@ -467,7 +467,10 @@ STEP(identity)
 
 STEP(file)
 
-/* Takes step number `i` of the call's plan, at this end of it. Files are asked for after the call only: what takes them need not be checked in `on_enter`. */
+/*
+ * Takes step number `i` of the call's plan, at this end of it. Files are asked for after the call
+ * only: what takes them need not be checked in `on_enter`.
+ */
 static __always_inline void step(struct scratch *s, const struct plan *p, u32 i, bool after)
 {
 	const struct take *t = &p->take[after ? 1 : 0][i];
