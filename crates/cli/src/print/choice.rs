@@ -2,8 +2,8 @@
 //! tell what happened to processes.
 
 use super::Args;
+use super::event::signal_name;
 use crate::filter::{self, Filter, Status};
-use abi::print::signal_name;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -86,8 +86,7 @@ impl Choice {
         match event.kind {
             RecordKind::Gap | RecordKind::Note => true,
             RecordKind::Signal => {
-                let mut name = String::new();
-                signal_name(event.args[0], &mut name);
+                let name = signal_name(event.args[0]);
                 self.signals.as_ref().map_or(!self.calls_only, |s| s.has(&name))
             }
             RecordKind::Start => self.has_sort(Sort::Start),
@@ -118,7 +117,7 @@ fn signals(set: &str) -> Result<Signals> {
     }
     for name in names.split(',') {
         let name = format!("SIG{}", name.to_ascii_uppercase().trim_start_matches("SIG"));
-        if !(1..=64).any(|n| named(n) == name) {
+        if !(1..=64).any(|n| signal_name(n) == name) {
             bail!(
                 "there is no signal {name} (in \"-e signal={set}\"); `kill -l` lists their names"
             );
@@ -126,12 +125,6 @@ fn signals(set: &str) -> Result<Signals> {
         listed.insert(name);
     }
     Ok(Signals { listed, all_but })
-}
-
-fn named(number: u64) -> String {
-    let mut name = String::new();
-    signal_name(number, &mut name);
-    name
 }
 
 /// The words of strace's `--quiet`; those that are about what strace itself says mean nothing here.

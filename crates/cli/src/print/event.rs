@@ -84,13 +84,9 @@ fn signal(number: u64, code: i32, sender: u64) -> String {
 
 /// `SIGCHLD` for 17.
 pub fn signal_name(number: u64) -> String {
-    let known = i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
-    match known {
-        Some(signal) => signal.as_str().to_owned(),
-        None if number == 32 => "SIGRTMIN".to_owned(),
-        None if (33..=64).contains(&number) => format!("SIGRT_{}", number - 32),
-        None => format!("signal {number}"),
-    }
+    let mut name = String::new();
+    abi::print::signal_name(number, &mut name);
+    name
 }
 
 /// `CLD_EXITED` for 1 of SIGCHLD (`include/uapi/asm-generic/siginfo.h`).
