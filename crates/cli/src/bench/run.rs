@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -62,8 +63,9 @@ pub fn once(
 
 fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_>) -> Result<Run> {
     hear("preparing", 0, 1);
-    let mut prepare = Command::new(exe()?);
-    prepare.args(["-q", "prepare", "--json", "--root"]).arg(root.path()).arg(trace);
+    let trace = &std::path::absolute(trace).context("cannot find the current directory")?;
+    let mut prepare = within(root)?;
+    prepare.args(["-q", "prepare", "--json", "--root", "."]).arg(trace);
     ourselves(&mut prepare, stop, hear)?;
     rustix::fs::sync();
     if a.cold {
@@ -71,9 +73,9 @@ fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_
     }
     let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
     let options = ["-q", "replay", "--json", "--timing", "--prepared", "--progress-lines"];
-    let mut replay = Command::new(exe()?);
+    let mut replay = within(root)?;
     replay.args(options).args(["--order", &order, "--pace", &pace, "--verify", &verify]);
-    replay.args(a.trust.then_some("--trust")).arg("--root").arg(root.path()).arg(trace);
+    replay.args(a.trust.then_some("--trust")).args(["--root", "."]).arg(trace);
     let report = ourselves(&mut replay, stop, hear)?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
@@ -110,8 +112,12 @@ fn failed(report: &Value) -> Option<String> {
     ))
 }
 
-fn exe() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot find this program")
+/// This program, in the root. It is not given the root by name: if we are killed before it opens
+/// the root, the root is removed, and a name would make it again.
+fn within(root: &Root) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    command.current_dir(format!("/proc/self/fd/{}", root.as_fd().as_raw_fd()));
+    Ok(command)
 }
 
 /// What `reanimator` prints. It ends early if it is to stop.
