@@ -5,11 +5,11 @@
 
 use crate::source::{Cause, Reading, Source};
 use abi::{Form, Kind, Shape};
+use model::files::{Change, Content, Copied, FileType, Final, Origin, Row, State, Unnamed};
+use model::world::{Mounts, parent};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use trace::files::{Change, Content, Copied, FileType, Final, Origin, Row, State, Unnamed};
 use trace::record::{AT_EXIT, CUT, PieceKind};
-use trace::world::{Mounts, parent};
 use trace::{Call, Item, Piece};
 
 /// Which bytes stand for the recorded ones.

@@ -5,9 +5,9 @@
 use crate::issue::Real;
 use abi::{Arg, Effect, Form, Is, Kind, Ret, Role, Shape};
 use ahash::HashMap;
+use model::world::{Bound, lexical, parent};
 use std::hash::{Hash, Hasher};
 use trace::Call;
-use trace::world::{Bound, lexical, parent};
 
 /// Bytes of a file that are ordered as one.
 const CHUNK: u64 = 256 << 10;
@@ -339,7 +339,7 @@ fn data(
     call: &Call,
     shape: &Shape,
     bound: &Bound<Real>,
-    file: &trace::world::OpenFile,
+    file: &model::world::OpenFile,
     moves: bool,
 ) {
     let inode = file.inode.key;

@@ -7,10 +7,10 @@ use crate::shared::Shared;
 use crate::verify::made_up;
 use crate::withhold::CAPABILITY;
 use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
+use model::world::{Bound, Descriptor, OpenFile, To, Way};
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PieceKind};
-use trace::world::{Bound, Descriptor, OpenFile, To, Way};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;

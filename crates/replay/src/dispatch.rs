@@ -34,6 +34,8 @@ use crate::withhold::{Withheld, withheld};
 use crate::{Error, Options, Progress};
 use abi::{Class, Effect, Replay, Ret, Shape};
 use ahash::{HashMap, HashSet};
+use model::files::{FileType, Row};
+use model::world::{Bound, Descriptor, Moment, Timeline, Unrecorded, World};
 use pool::Pool;
 use proven::Proven;
 use std::cell::OnceCell;
@@ -41,8 +43,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tally::Tally;
-use trace::files::{FileType, Row};
-use trace::world::{Bound, Descriptor, Moment, Timeline, Unrecorded, World};
 use trace::{Call, Item};
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's segments take the most of the rest.

@@ -14,11 +14,11 @@ use crate::verify::Difference;
 use crate::{OnDivergence, Pace, Verify};
 use abi::{AT_FDCWD, PathUse};
 use crossbeam_channel::{Receiver, Sender};
+use model::world::{Descriptor, Directory, To};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use trace::world::{Descriptor, Directory, To};
 
 /// What an open file keeps of its open's flags: access mode, append, non-blocking, direct, directory, no access time, path only.
 pub(crate) const OPEN_FLAGS: u32 =

@@ -6,9 +6,9 @@ use crate::order::Due;
 use crate::short::Short;
 use crate::verify::Expected;
 use abi::Shape;
+use model::world::{Bound, Credentials, Descriptor};
 use std::sync::Arc;
 use trace::Call;
-use trace::world::{Bound, Credentials, Descriptor};
 
 /// One thing to do, in the order of its number. Executors go through many of them that they have not made: what most do not need stands elsewhere.
 pub(crate) struct Job {

@@ -10,6 +10,7 @@ use crate::prepare::Brought;
 use crate::report::Others;
 use crate::tree::Tree;
 use ahash::HashMap;
+use model::files::{Change, Done, FileType, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, Dir, FileType as Type, Gid, Mode, OFlags, SeekFrom, Uid, XattrFlags, fchmod, fchown,
@@ -21,7 +22,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use trace::files::{Change, Done, FileType, State};
 
 /// Bytes copied at once.
 const CHUNK: usize = 1 << 18;

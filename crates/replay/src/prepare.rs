@@ -14,6 +14,7 @@ use crate::Progress;
 use crate::source::{Cause, Source};
 use crate::tree::Tree;
 use crate::withhold::{CAPABILITY, SET_ID};
+use ::model::files::{Change, Copied, FileType, Origin, Row, State};
 use ahash::HashMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
@@ -26,7 +27,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::Item;
-use trace::files::{Change, Copied, FileType, Origin, Row, State};
 use trace::record::PieceKind;
 
 /// Files kept open while content is written.

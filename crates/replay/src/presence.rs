@@ -5,9 +5,9 @@
 
 use crate::issue::Real;
 use abi::{Role, Shape};
+use model::world::{Bound, lexical, parent};
 use std::hash::{Hash, Hasher};
 use trace::Call;
-use trace::world::{Bound, lexical, parent};
 
 const O_CREAT: u32 = 0o100;
 const O_EXCL: u32 = 0o200;

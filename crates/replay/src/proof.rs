@@ -5,10 +5,10 @@
 
 use crate::issue::Real;
 use abi::{Effect, Form, Is, Kind, Len, Ret, Shape};
+use model::world::Bound;
 use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
-use trace::world::Bound;
 
 /// The size that a call found its file to have, by a seek to its end or in a struct.
 pub(crate) fn size_found(

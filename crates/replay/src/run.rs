@@ -17,6 +17,8 @@ use crate::{
     Error, OnDivergence, Options, Progress, Quiet, Report, Root, Verify, prepare, state, unnamed,
 };
 use ahash::HashMap;
+use model::files::{FileType, Final, Row};
+use model::world::{BY_OPERATIONS, BY_STORES, Credentials, World, parent};
 use rustix::fd::AsFd;
 use std::cmp::Reverse;
 use std::path::Path;
@@ -24,9 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::ScopedJoinHandle;
 use trace::Item;
-use trace::files::{FileType, Final, Row};
 use trace::record::RecordKind;
-use trace::world::{BY_OPERATIONS, BY_STORES, Credentials, World, parent};
 
 /// So many calls at most are read before the first is performed: what a trace says of itself is no reason to take all memory.
 const PRELOADED: u64 = 1 << 22;

@@ -8,6 +8,7 @@ use crate::Error;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
+use model::world::Credentials;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -21,7 +22,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
-use trace::world::Credentials;
 
 /// So often is tried again what threads that have ended may prevent, a millisecond each.
 const PATIENCE: usize = 10_000;

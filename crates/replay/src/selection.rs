@@ -8,9 +8,9 @@ use crate::issue::Real;
 use abi::Shape;
 use ahash::HashSet;
 use globset::GlobSet;
+use model::world::{Bound, lexical, parent};
 use std::collections::BTreeSet;
 use trace::Call;
-use trace::world::{Bound, lexical, parent};
 
 /// What is chosen; by default everything.
 #[derive(Clone, Debug, Default)]

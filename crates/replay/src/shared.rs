@@ -11,12 +11,12 @@ use crate::sandbox::Powers;
 use crate::unperformed::Unperformed;
 use crate::verify::{Listings, Rules};
 use hdrhistogram::Histogram;
+use model::world::{Bound, Mounts};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use trace::Call;
-use trace::world::{Bound, Mounts};
 
 /// Divergences that are kept; more are counted.
 pub(crate) const KEPT: usize = 10_000;

@@ -9,9 +9,9 @@ use crate::issue::scratch::Room;
 use crate::issue::{Ready, Real, Scratch, raw};
 use crate::verify::{Difference, Expected, Recorded, Rules, compare_layout, differing};
 use abi::{Effect, Form, Kind};
+use model::world::{Bound, Descriptor, Directory, Six};
 use std::sync::Arc;
 use trace::Call;
-use trace::world::{Bound, Descriptor, Directory, Six};
 
 /// Where a thread is, and what it takes from the modes of what it makes.
 #[derive(Clone)]

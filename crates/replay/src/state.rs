@@ -7,13 +7,13 @@
 use crate::tree::Tree;
 use crate::withhold::{CAPABILITY, SET_ID};
 use ahash::HashMap;
+use model::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use trace::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]

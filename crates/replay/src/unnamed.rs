@@ -11,13 +11,13 @@ use crate::prepare::PrepareError;
 use crate::source::Source;
 use crate::{Error, tree::Tree};
 use ahash::HashMap;
+use model::files::{FileType, Final, Row, State, Unnamed};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, fstat, unlinkat};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use trace::Event;
-use trace::files::{FileType, Final, Row, State, Unnamed};
 use trace::record::{Identity, RecordKind};
 
 /// Device and inode.

@@ -2,9 +2,9 @@
 
 use crate::issue::Real;
 use abi::{Kind, Ret, Role, Shape};
+use model::world::{Bound, Mounts, To, Way, lexical};
 use std::collections::BTreeMap;
 use trace::Call;
-use trace::world::{Bound, Mounts, To, Way, lexical};
 
 /// Names that are kept.
 const MOST: usize = 100_000;

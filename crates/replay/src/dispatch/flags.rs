@@ -5,8 +5,8 @@ use super::{Dispatcher, Open};
 use crate::conflicts::depends_on_status;
 use crate::issue::Real;
 use abi::{Effect, Shape};
+use model::world::{Bound, OpenFile};
 use trace::Call;
-use trace::world::{Bound, OpenFile};
 
 const O_APPEND: u32 = 0o2000;
 

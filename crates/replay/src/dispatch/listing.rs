@@ -3,8 +3,8 @@
 use super::Dispatcher;
 use crate::issue::Real;
 use abi::{Form, Kind, Role, Shape};
+use model::world::{Bound, lexical, parent};
 use trace::Call;
-use trace::world::{Bound, lexical, parent};
 
 const O_CREAT: u32 = 0o100;
 

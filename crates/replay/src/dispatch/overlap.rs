@@ -7,10 +7,10 @@ use crate::presence::Presence;
 use crate::proof::{Access, size_found};
 use abi::plan::RESULT;
 use abi::{Effect, Kind, Ret, Shape};
+use model::world::{Bound, Descriptor, Moment};
 use std::sync::Arc;
 use trace::Call;
 use trace::record::PieceKind;
-use trace::world::{Bound, Descriptor, Moment};
 
 const EBADF: i32 = 9;
 

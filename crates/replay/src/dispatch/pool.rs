@@ -10,9 +10,9 @@ use crate::short::{Place, Short};
 use crate::{Error, Pace};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use model::world::{Bound, Credentials, Descriptor};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use trace::world::{Bound, Credentials, Descriptor};
 
 const STACK: usize = 512 << 10;
 /// So many jobs are handed over at once, to all executors together.

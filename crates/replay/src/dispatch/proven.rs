@@ -5,10 +5,10 @@
 //! [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it did.
 
 use ahash::HashSet;
+use model::world::Moment;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::Call;
-use trace::world::Moment;
 
 const LOOKAHEAD: usize = 4096;
 const BYTES: usize = 32 << 20;
@@ -152,7 +152,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Proven<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trace::world::Timeline;
+    use model::world::Timeline;
 
     fn call(seq: u64, entered: u64, left: u64) -> Result<trace::Item, ()> {
         let tid = seq as u32;

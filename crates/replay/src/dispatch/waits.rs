@@ -5,8 +5,8 @@ use crate::frontier::Need;
 use crate::issue::Real;
 use crate::order::Order;
 use abi::{Effect, Shape};
+use model::world::{Bound, Descriptor, To, Way};
 use std::sync::Arc;
-use trace::world::{Bound, Descriptor, To, Way};
 use trace::{Call, Event};
 
 /// Other descriptors that a call may have meant, by argument.

@@ -6,7 +6,7 @@ use crate::issue::{Arguments, raw};
 use crate::job::Issue;
 use crate::verify::compare_result;
 use abi::AT_FDCWD;
-use trace::world::To;
+use model::world::To;
 
 const EINVAL: i32 = 22;
 const EEXIST: i64 = -17;

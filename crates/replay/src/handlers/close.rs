@@ -4,8 +4,8 @@ use crate::executor::{Executor, Outcome};
 use crate::issue::{Real, raw};
 use crate::job::Issue;
 use crate::verify::compare_result;
+use model::world::Descriptor;
 use std::sync::Arc;
-use trace::world::Descriptor;
 
 const EBADF: i64 = -9;
 

@@ -5,8 +5,8 @@ use crate::executor::{Executor, Outcome};
 use crate::issue::{Arguments, Real, raw};
 use crate::job::Issue;
 use crate::verify::compare_result;
+use model::world::Descriptor;
 use std::sync::Arc;
-use trace::world::Descriptor;
 
 pub(super) fn open(executor: &mut Executor, issue: &Issue) -> Outcome {
     let arguments =

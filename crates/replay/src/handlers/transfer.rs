@@ -12,8 +12,8 @@ use crate::issue::{Arguments, Real, raw};
 use crate::job::Issue;
 use crate::verify::{Difference, compare_result, differing};
 use abi::{Copies, End};
+use model::world::Bound;
 use std::sync::atomic::Ordering::Relaxed;
-use trace::world::Bound;
 use trace::{Call, Piece};
 
 /// The end that is a file, if the other is none and data moved.

@@ -4,8 +4,8 @@
 use super::arguments::{Arguments, Hole, Refused, Translation, text};
 use super::{Real, raw};
 use abi::{AT_FDCWD, Role, Shape};
+use model::world::{Bound, To};
 use trace::Call;
-use trace::world::{Bound, To};
 
 impl Translation {
     /// Paths through links of procfs. As many calls take no directory descriptor, such a call is

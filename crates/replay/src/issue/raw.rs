@@ -266,7 +266,7 @@ pub(crate) fn sync(fd: i32) -> i64 {
 }
 
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
-pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
+pub(crate) fn become_user(who: &model::world::Credentials) -> i64 {
     let root = plain(Sysno::setresuid, [0; 6]);
     if root < 0 {
         return root;

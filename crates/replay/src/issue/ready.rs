@@ -8,8 +8,8 @@ use super::{Real, Scratch, raw};
 use crate::verify::{Recorded, come_of, data_of};
 use abi::Shape;
 use arrow::buffer::Buffer;
+use model::world::Bound;
 use trace::record::PieceKind;
-use trace::world::Bound;
 use trace::{Call, Piece};
 
 const NONE: u8 = u8::MAX;

@@ -2,10 +2,10 @@
 
 use super::{PrepareError, Prepared, failed, links_elsewhere};
 use crate::tree::Tree;
+use model::files::Row;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
 use std::io;
 use std::path::Path;
-use trace::files::Row;
 
 /// What `prepare` would say of a root in which somebody has made the initial
 /// state: nothing is made.

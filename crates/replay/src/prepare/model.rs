@@ -2,6 +2,7 @@
 //! the same in another place.
 
 use super::*;
+use ::model::files::{Circumstances, infer};
 use arrow::buffer::Buffer;
 use nix::time::ClockId;
 use proptest::prelude::*;
@@ -9,7 +10,6 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use trace::files::{Circumstances, infer};
 use trace::record::{AT_EXIT, RecordKind};
 use trace::{Call, Event, Identity, Piece};
 use zerocopy::IntoBytes;
@@ -434,16 +434,18 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     let trace = tempfile::tempdir().unwrap();
     let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let moved =
-        trace::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
+        ::model::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
             .unwrap();
     let about = Circumstances { began, live, moved, final_state: live, ..Circumstances::default() };
     use std::os::fd::AsFd;
     infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
         .unwrap();
     let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();
-    let rows = trace::files::read_rows(open("files.parquet")).unwrap();
-    let origins: Vec<Origin> =
-        trace::files::Origins::open(open("initial.parquet")).unwrap().map(Result::unwrap).collect();
+    let rows = ::model::files::read_rows(open("files.parquet")).unwrap();
+    let origins: Vec<Origin> = ::model::files::Origins::open(open("initial.parquet"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
 
     let root = tempfile::tempdir().unwrap();
     prepare_from(

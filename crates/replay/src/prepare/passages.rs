@@ -4,11 +4,11 @@
 
 use crate::sandbox::Powers;
 use crate::tree::Tree;
+use model::files::{FileType, Final, Row};
+use model::world::Credentials;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use trace::files::{FileType, Final, Row};
-use trace::world::Credentials;
 
 /// How the initial state is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

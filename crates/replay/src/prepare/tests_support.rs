@@ -1,8 +1,8 @@
 //! Manifests and traces made by hand.
 
 use super::*;
+use ::model::files::Final;
 use arrow::buffer::Buffer;
-use trace::files::Final;
 use trace::{Call, Piece};
 
 /// A name that stood there at first.

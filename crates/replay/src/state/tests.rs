@@ -1,8 +1,8 @@
 use super::*;
 use crate::prepare::tests_support::{file, make, row};
+use model::files::{Known, digest};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use trace::files::{Known, digest};
 
 /// A prepared tree, and the manifest of just this tree.
 fn tree() -> (tempfile::TempDir, Vec<Row>) {

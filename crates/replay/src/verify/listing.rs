@@ -107,7 +107,7 @@ impl Listings {
 }
 
 fn kind(number: u8) -> String {
-    trace::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
+    model::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
 }
 
 /// Names and types of the entries.
