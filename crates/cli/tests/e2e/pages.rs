@@ -205,6 +205,23 @@ fn what_pages_name_exists() {
 }
 
 #[test]
+fn pages_that_the_code_names_exist() {
+    let top = repository();
+    let mut wrong = Vec::new();
+    for file in files_below(&top.join("crates")) {
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        for rest in text.split("docs/").skip(1) {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && !"-_/.".contains(c));
+            let page = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
+            if page.ends_with(".md") && !top.join("docs").join(page).exists() {
+                wrong.push(format!("{} names docs/{page}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these do not exist:\n{}", wrong.join("\n"));
+}
+
+#[test]
 fn what_does_not_exist_is_found() {
     let names = Names::new();
     // In two parts, as this file is one of those in which names are looked for.
