@@ -9,14 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The pages at the top, and those in docs/ and its folders.
+/// All pages: README.md first, then the others, those in folders as well.
 pub fn pages() -> Vec<PathBuf> {
-    let top = repository();
-    let mut pages = vec![top.join("README.md")];
-    pages.extend(["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| top.join(name)));
-    let docs = files_below(&top.join("docs"));
-    pages.extend(docs.into_iter().filter(|path| path.extension().is_some_and(|e| e == "md")));
-    pages
+    let readme = repository().join("README.md");
+    let files = files_below(&repository()).into_iter();
+    let others =
+        files.filter(|path| path.extension().is_some_and(|e| e == "md") && *path != readme);
+    [readme.clone()].into_iter().chain(others).collect()
 }
 
 /// All files below a directory, in order, without what was built.
@@ -119,9 +118,27 @@ fn all_pages_are_reached_from_readme() {
             unread.extend(to);
         }
     }
-    let missed: Vec<PathBuf> = pages().into_iter().filter(|page| !reached.contains(page)).collect();
+    // Those beside fixtures and templates are found where they are.
+    let (top, docs) = (repository(), repository().join("docs"));
+    let read = |page: &PathBuf| page.parent() == Some(&*top) || page.starts_with(&docs);
+    let missed: Vec<PathBuf> =
+        pages().into_iter().filter(|page| read(page) && !reached.contains(page)).collect();
     assert!(missed.is_empty(), "no page links to {missed:?}");
 }
+
+/// The folders of the repository that names of files begin with.
+const OURS: [&str; 10] = [
+    "crates",
+    "docs",
+    "tests",
+    "bench",
+    "benches",
+    "fuzz",
+    "packaging",
+    ".github",
+    ".config",
+    ".ci",
+];
 
 /// What pages can name, by which it is looked up.
 struct Names {
@@ -146,18 +163,6 @@ impl Names {
     /// Whether something is named in these words that does not exist: a file of ours, a module, a
     /// test, a target of the Makefile, a command of the program.
     fn lack(&self, span: &str) -> bool {
-        const OURS: [&str; 10] = [
-            "crates",
-            "docs",
-            "tests",
-            "bench",
-            "benches",
-            "fuzz",
-            "packaging",
-            ".github",
-            ".config",
-            ".ci",
-        ];
         let words: Vec<&str> = span.split_whitespace().collect();
         match words[..] {
             ["make", target, ..] if target.starts_with(|c: char| c.is_ascii_lowercase()) => {
@@ -204,17 +209,24 @@ fn what_pages_name_exists() {
     assert!(wrong.is_empty(), "these do not exist:\n{}", wrong.join("\n"));
 }
 
+/// Comments of code, scripts and manifests name files by their paths from the top.
 #[test]
-fn pages_that_the_code_names_exist() {
+fn what_comments_name_exists() {
     let top = repository();
     let mut wrong = Vec::new();
-    for file in files_below(&top.join("crates")) {
+    for file in files_below(&top) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
-        for rest in text.split("docs/").skip(1) {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && !"-_/.".contains(c));
-            let page = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
-            if page.ends_with(".md") && !top.join("docs").join(page).exists() {
-                wrong.push(format!("{} names docs/{page}", file.display()));
+        let comments = text.lines().map(str::trim_start);
+        let comments = comments.filter(|line| ["/", "*", "#"].iter().any(|c| line.starts_with(c)));
+        let end = |c: char| !c.is_alphanumeric() && !"-_./".contains(c);
+        for name in comments.flat_map(|line| line.split(end)) {
+            let name = name.trim_end_matches('.');
+            let ours = OURS
+                .iter()
+                .any(|ours| name.strip_prefix(ours).is_some_and(|rest| rest.starts_with('/')));
+            let file_of_ours = [".rs", ".h", ".md", ".py", ".sh"].iter().any(|e| name.ends_with(e));
+            if ours && file_of_ours && !top.join(name).exists() {
+                wrong.push(format!("{} names {name}", file.display()));
             }
         }
     }
