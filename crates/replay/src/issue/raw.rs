@@ -52,8 +52,9 @@ pub(crate) fn measured() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno. This and what leads here for most calls is to be one
-/// function: each return after a call costs (docs/design.md, 3.8).
+/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a
+/// negative errno. This and what leads here for most calls is to be one function: each return after
+/// a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;

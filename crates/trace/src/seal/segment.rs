@@ -119,8 +119,9 @@ impl Segments {
     }
 }
 
-/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many that without one there would be more than a window may hold.
-/// Measured (docs/design.md, section 4), a dictionary without repetitions costs half of the writing speed.
+/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many
+/// that without one there would be more than a window may hold. A dictionary without repetitions
+/// costs half of the writing speed (docs/decisions/0018-one-column-for-data.md).
 fn repeats(rows: &[Row]) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut all, mut again) = (0, 0);
