@@ -1,5 +1,12 @@
 //! What is replayed: a trace, or items made by hand.
 
+mod altered;
+mod selection;
+
+pub use altered::{Alteration, Altered, Data};
+pub(crate) use selection::LeftOut;
+pub use selection::Selection;
+
 use std::os::fd::BorrowedFd;
 use trace::files::{Change, Copied, Origin, Row, Unnamed};
 use trace::world::Mounts;
