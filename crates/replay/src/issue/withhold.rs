@@ -1,6 +1,6 @@
 //! Where others can reach the root, nothing is made that lets them act as its owner: calls that
 //! would set set-user-ID or set-group-ID bits on files are issued without them, from the first
-//! moment on. File capabilities are left out in the same case (`decide.rs`).
+//! moment on. File capabilities are left out in the same case (`schedule::decide`).
 //!
 //! On directories these bits mean something else, and are set: [`on_directory`].
 
