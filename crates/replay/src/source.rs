@@ -1,5 +1,12 @@
 //! What is replayed: a trace, or items made by hand.
 
+mod altered;
+mod selection;
+
+pub use altered::{Alteration, Altered, Data};
+pub(crate) use selection::LeftOut;
+pub use selection::Selection;
+
 use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};
 use model::world::Mounts;

@@ -19,6 +19,7 @@ mod failing;
 mod filesystems;
 mod filtered;
 mod forge;
+mod format;
 mod hostile;
 mod install;
 mod json;

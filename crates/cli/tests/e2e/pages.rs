@@ -63,6 +63,24 @@ fn pages_are_wrapped() {
     assert!(long.is_empty(), "longer than 100 columns:\n{}", long.join("\n"));
 }
 
+/// <https://keepachangelog.com>: so is it kept although branches are merged line by line.
+#[test]
+fn the_changelog_has_its_groups_once() {
+    const GROUPS: [&str; 6] = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
+    let text = fs::read_to_string(repository().join("CHANGELOG.md")).unwrap();
+    let mut before: Option<usize> = None;
+    for line in text.lines() {
+        if line.starts_with("## ") {
+            assert!(line.starts_with("## ["), "{line}");
+            before = None;
+        } else if let Some(group) = line.strip_prefix("### ") {
+            let place = GROUPS.iter().position(|g| *g == group);
+            assert!(place.is_some() && place > before, "{line} is no group, or not in its place");
+            before = place;
+        }
+    }
+}
+
 /// The file and the heading that each link of a page names.
 fn links(text: &str) -> Vec<(String, String)> {
     let prose = prose(text).join("\n");
