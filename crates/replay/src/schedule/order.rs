@@ -140,6 +140,7 @@ impl Builder {
 
     /// A call begins at `place`; `dispatched`: so many were before it. `early`: it only makes the
     /// state for those that were chosen.
+    #[inline]
     pub fn enter(
         &mut self,
         place: usize,
@@ -152,6 +153,7 @@ impl Builder {
     }
 
     /// The call at `place` is under way no more.
+    #[inline]
     pub fn close(&mut self, place: usize) -> Option<Open> {
         self.under_way.close(place)
     }

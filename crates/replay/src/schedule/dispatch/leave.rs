@@ -27,7 +27,7 @@ impl Dispatcher<'_> {
         self.pacer.returned(&call);
         self.follow(&call, &mut open)?;
         match self.chooses(&call, &open) {
-            Some(shape) => self.issue(call, shape, open),
+            Some(shape) => self.issue(call, shape, &mut open),
             None => {
                 let closed = std::mem::take(&mut open.bound.closed);
                 self.release(call.tid, closed, open.overlapped)
@@ -94,7 +94,12 @@ impl Dispatcher<'_> {
     }
 
     /// Hands a call to its executor.
-    fn issue(&mut self, call: Arc<Call>, shape: &'static Shape, open: Open) -> Result<(), Error> {
+    fn issue(
+        &mut self,
+        call: Arc<Call>,
+        shape: &'static Shape,
+        open: &mut Open,
+    ) -> Result<(), Error> {
         let (call, whole_mode) = match self.withheld(&call, shape) {
             Some(less) => (less.call, less.mode),
             None => (call, None),
@@ -107,7 +112,7 @@ impl Dispatcher<'_> {
         let edges = self.builder.leave(
             &self.world,
             &At { number, reached, thread },
-            &Leaving { call: &call, shape, open: &open },
+            &Leaving { call: &call, shape, open },
         );
         let bound = &open.bound;
         bound.opened.iter().for_each(|(_, d)| d.real.opened_by(number));
@@ -124,7 +129,7 @@ impl Dispatcher<'_> {
         } else {
             self.pacer.due(&call, self.tally.recorded.map_or(0, |(first, _)| first))
         };
-        self.count(&call, shape, &open);
+        self.count(&call, shape, open);
         let flying = Flying { seq: call.seq, tid, call: shape.name, lane: 0 };
         let expected = Expected { ret: call.ret, shape, mapped };
         let work = Work::Call(self.prepare(call, expected, open, whole_mode, edges.disturbed)?);
@@ -138,11 +143,12 @@ impl Dispatcher<'_> {
         &mut self,
         call: Arc<Call>,
         expected: Expected,
-        open: Open,
+        open: &mut Open,
         whole_mode: Option<u32>,
         disturbed: bool,
     ) -> Result<Prepared, Error> {
-        let Open { mut bound, others, early, .. } = open;
+        let Open { bound, others, early, .. } = open;
+        let early = *early;
         let Expected { shape, mapped, .. } = expected;
         let whole = self.leaves_out
             || !others.is_empty()
@@ -151,12 +157,12 @@ impl Dispatcher<'_> {
         let translated = if whole {
             None
         } else {
-            Prepared::translated(&call, expected, &mut bound, early, self.options.verify)
+            Prepared::translated(&call, expected, bound, early, self.options.verify)
         };
         if let Some(mut prepared) = translated {
             let lane = self.pool.lane(call.tid)?;
             if let Some(place) = prepared.place() {
-                *place = self.pool.place(lane, &bound);
+                *place = self.pool.place(lane, bound);
             }
             return Ok(prepared);
         }
@@ -164,8 +170,8 @@ impl Dispatcher<'_> {
         Ok(Prepared::handled(Handled {
             call,
             shape,
-            bound,
-            others,
+            bound: std::mem::take(bound),
+            others: std::mem::take(others),
             disturbed,
             mapped,
             early,

@@ -60,6 +60,7 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// A call begins at `place`; `dispatched`: so many were before it.
+    #[inline]
     pub fn enter(
         &mut self,
         place: usize,
@@ -90,6 +91,7 @@ impl UnderWay {
         self.open[place] = Some(open);
     }
 
+    #[inline]
     pub fn close(&mut self, place: usize) -> Option<Open> {
         let open = self.open.get_mut(place)?.take()?;
         self.counting -= usize::from(open.counts);
