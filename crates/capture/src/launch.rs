@@ -4,7 +4,7 @@
 //! terminal, and the signal mask and dispositions that we were started with, as if the shell had
 //! started it.
 
-use crate::ptrace::seccomp;
+use crate::seccomp;
 use crate::{Command, Error, Options, inherited};
 use nix::libc;
 use std::ffi::{CString, OsStr};

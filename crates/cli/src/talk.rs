@@ -1,7 +1,7 @@
 //! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
 
-use crate::args::TalkArgs;
 use crate::colour::{Colours, Tone};
+use crate::options::TalkArgs;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 

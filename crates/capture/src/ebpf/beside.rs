@@ -1,7 +1,7 @@
 //! One of the programs is loaded by a thread beside the others: to check it takes the kernel as
 //! long as most of them together. It is one program with them, since it has the same maps.
 
-use super::load::refused;
+use super::refused::refused;
 use super::skel::{EngineSkelBuilder, OpenEngineSkel};
 use crate::Error;
 use libbpf_rs::AsRawLibbpf;

@@ -1,7 +1,9 @@
 //! From records to items and back: what goes into journals comes out of the reader, in the order of entry, with every byte.
 
 use super::Model;
+use crate::files::{Found, Machine};
 use proptest::prelude::*;
+use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use trace::document::{About, End, Summary, Verdict};
@@ -29,8 +31,24 @@ fn about() -> About {
     }
 }
 
+/// A machine without files.
+#[derive(Debug)]
+struct Empty;
+
+impl Machine for Empty {
+    fn find(&self, _: &[u8]) -> rustix::io::Result<Found> {
+        Err(rustix::io::Errno::NOENT)
+    }
+    fn open(&self, _: &[u8]) -> rustix::io::Result<OwnedFd> {
+        Err(rustix::io::Errno::NOENT)
+    }
+    fn list(&self, _: &[u8]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+}
+
 fn model() -> Arc<Model> {
-    Arc::new(Model::of_this_machine())
+    Arc::new(Model::of(Empty))
 }
 
 fn create(path: &Path) -> Recording {

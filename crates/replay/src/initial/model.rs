@@ -2,14 +2,16 @@
 //! the same in another place.
 
 use super::*;
-use ::model::files::{Circumstances, infer};
-use arrow::buffer::Buffer;
+use ::model::files::{Circumstances, Machine, infer};
+use capture::ThisMachine;
 use nix::time::ClockId;
 use proptest::prelude::*;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use trace::Buffer;
 use trace::record::{AT_EXIT, RecordKind};
 use trace::{Call, Event, Identity, Piece};
 use zerocopy::IntoBytes;
@@ -436,7 +438,9 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     let moved =
         ::model::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
             .unwrap();
-    let about = Circumstances { began, live, moved, final_state: live, ..Circumstances::default() };
+    let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
+    let about =
+        Circumstances { began, machine, moved, final_state: live, ..Circumstances::default() };
     use std::os::fd::AsFd;
     infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
         .unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use ::model::files::Final;
-use arrow::buffer::Buffer;
+use trace::Buffer;
 use trace::{Call, Piece};
 
 /// A name that stood there at first.

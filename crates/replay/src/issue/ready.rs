@@ -7,8 +7,8 @@ use super::scratch::Room;
 use super::{Real, Scratch, raw};
 use crate::verify::{Recorded, brought};
 use abi::Shape;
-use arrow::buffer::Buffer;
 use model::world::Bound;
+use trace::Buffer;
 use trace::record::PieceKind;
 use trace::{Call, Piece};
 
