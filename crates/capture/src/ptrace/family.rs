@@ -163,7 +163,7 @@ impl Tracer {
         let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we)
             || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
         if changes {
-            let name = String::from_utf8_lossy(&present::executable(pid)).into_owned();
+            let name = trace::text::escape(&present::executable(pid));
             let text = format!(
                 "{name} is set-user-ID or set-group-ID: traced by an ordinary user it runs without the privileges of its owner; record as root to keep them"
             );
