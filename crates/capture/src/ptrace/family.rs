@@ -137,12 +137,14 @@ impl Tracer {
             present::tell(&mut self.out, &mut self.files, begin, pid, pid);
         }
         let program = present::executable(pid);
+        let effective = present::effective(pid);
+        let (euid, egid) = effective.unwrap_or_default();
         self.out.event_with(
             RecordKind::Exec,
             time,
             pid,
             pid,
-            [former as u64, 0, 0, 0, 0, 0],
+            [former as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
             &[(0, PieceKind::String, &program)],
         );
         self.tell_of_privileges(pid);
