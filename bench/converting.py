@@ -6,7 +6,7 @@ import statistics
 import struct
 import tempfile
 
-from compare import HERE, OURS, TOP, execute, holds
+from common import HERE, OURS, TOP, execute, holds
 
 METADATA = os.path.join(TOP, "tests", "fixtures", "ctf", "made-up.tsdl")
 

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import tempfile
 
-from compare import HERE, OURS, execute, holds, inserts
+from common import HERE, OURS, execute, holds, inserts
 
 STRACE = "strace -f, all data"
 EBPF = "reanimator (eBPF), all data"

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import tempfile
 
-from compare import HERE, OURS, execute, holds
+from common import HERE, OURS, execute, holds
 
 # What is asked for, and the most that it may take of the untraced time.
 WAYS = [

@@ -75,6 +75,15 @@ pub struct PathUse {
     pub follow: Follow,
 }
 
+/// One argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arg {
+    /// The kernel's name for it (`/sys/kernel/tracing/events/syscalls/*/format`).
+    pub name: &'static str,
+    /// What it means.
+    pub kind: Kind,
+}
+
 /// What an argument means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]

@@ -123,75 +123,7 @@ impl Plan {
         let mut plan = Self::default();
         let moved = matches!(shape.ret, Ret::Bytes);
         for (i, a) in shape.args.iter().enumerate() {
-            let arg = i as u8;
-            let counted = |count: u8| Len::Arg { n: count, unit: 1 };
-            let clamp = if moved { CLAMP } else { 0 };
-            match a.kind {
-                Kind::Path(_) | Kind::Str => {
-                    plan.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0));
-                }
-                Kind::StrVec => {
-                    plan.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0));
-                }
-                Kind::In(len, layout) if layout.form == Form::Data => {
-                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp));
-                }
-                Kind::In(len, _) => plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
-                Kind::Out(len, layout) => {
-                    plan.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)));
-                }
-                Kind::InOut(len, layout) => {
-                    plan.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
-                    plan.exit.push(step(
-                        What::Bytes,
-                        When::ExitAlways,
-                        arg,
-                        len,
-                        data(layout.form),
-                    ));
-                }
-                Kind::InIov { count } | Kind::OutIov { count } => {
-                    plan.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP));
-                }
-                Kind::InMsg | Kind::OutMsg => plan.exit.push(step(
-                    What::Msg,
-                    When::Exit,
-                    arg,
-                    Len::Fixed(1),
-                    DATA | CLAMP | received(a.kind),
-                )),
-                Kind::InMsgs { count } | Kind::OutMsgs { count } => {
-                    plan.exit.push(step(
-                        What::Msgs,
-                        When::Exit,
-                        arg,
-                        Len::Ret { max: Some(count), unit: 1 },
-                        DATA | received(a.kind),
-                    ));
-                }
-                Kind::Iocbs { count } => {
-                    plan.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA));
-                }
-                Kind::Int
-                | Kind::Uint
-                | Kind::Hex
-                | Kind::Off
-                | Kind::Pos
-                | Kind::PosHigh
-                | Kind::Size
-                | Kind::Length
-                | Kind::Fd
-                | Kind::DirFd => {}
-                Kind::Pid
-                | Kind::Uid
-                | Kind::Gid
-                | Kind::Mode
-                | Kind::Dev
-                | Kind::Signal
-                | Kind::Addr
-                | Kind::Flags(_)
-                | Kind::Unused => {}
-            }
+            plan.argument(i as u8, a.kind, moved);
         }
         if let Some(c) = shape.copies {
             let what = if matches!(c.from.at, At::Field { .. }) { What::Range } else { What::File };
@@ -225,6 +157,72 @@ impl Plan {
             _ => {}
         }
         plan
+    }
+
+    /// What is taken for an argument; `moved`: the call's result is how many bytes it moved.
+    fn argument(&mut self, arg: u8, kind: Kind, moved: bool) {
+        let counted = |count: u8| Len::Arg { n: count, unit: 1 };
+        let clamp = if moved { CLAMP } else { 0 };
+        match kind {
+            Kind::Path(_) | Kind::Str => {
+                self.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0));
+            }
+            Kind::StrVec => {
+                self.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0));
+            }
+            Kind::In(len, layout) if layout.form == Form::Data => {
+                self.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp));
+            }
+            Kind::In(len, _) => self.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
+            Kind::Out(len, layout) => {
+                self.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)));
+            }
+            Kind::InOut(len, layout) => {
+                self.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
+                self.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
+            }
+            Kind::InIov { count } | Kind::OutIov { count } => {
+                self.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP));
+            }
+            Kind::InMsg | Kind::OutMsg => self.exit.push(step(
+                What::Msg,
+                When::Exit,
+                arg,
+                Len::Fixed(1),
+                DATA | CLAMP | received(kind),
+            )),
+            Kind::InMsgs { count } | Kind::OutMsgs { count } => {
+                self.exit.push(step(
+                    What::Msgs,
+                    When::Exit,
+                    arg,
+                    Len::Ret { max: Some(count), unit: 1 },
+                    DATA | received(kind),
+                ));
+            }
+            Kind::Iocbs { count } => {
+                self.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA));
+            }
+            Kind::Int
+            | Kind::Uint
+            | Kind::Hex
+            | Kind::Off
+            | Kind::Pos
+            | Kind::PosHigh
+            | Kind::Size
+            | Kind::Length
+            | Kind::Fd
+            | Kind::DirFd => {}
+            Kind::Pid
+            | Kind::Uid
+            | Kind::Gid
+            | Kind::Mode
+            | Kind::Dev
+            | Kind::Signal
+            | Kind::Addr
+            | Kind::Flags(_)
+            | Kind::Unused => {}
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod brief;
+mod captured;
 mod errno;
 mod form;
 mod message;
@@ -12,12 +13,13 @@ mod quote;
 mod signature;
 mod value;
 
-pub use arguments::{Captured, Part, Piece, arguments, unknown};
+pub use arguments::{arguments, unknown};
+pub use captured::{Captured, Part, Piece};
 pub use errno::{errno_message, errno_name, restart, result};
 pub use form::formed;
 pub use quote::{Hex, quote};
 pub use signature::{kind_name, ret_name, signature};
-pub use value::{field, flags, scalar, signal_name, structure};
+pub use value::{flags, scalar, signal_name, structure};
 
 /// What a line shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,4 +81,9 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let mut word = [0; 8];
     word.get_mut(..width)?.copy_from_slice(part);
     Some(u64::from_le_bytes(word))
+}
+
+/// A field's number; `None` if the bytes end before it, or it is text.
+pub fn field(f: &crate::Field, bytes: &[u8]) -> Option<u64> {
+    number(bytes, f.at as usize, f.size as usize)
 }

@@ -1,16 +1,7 @@
 //! One row of the table: what a call is called, takes, returns, does to its process, and how replay treats it.
 
-use crate::{Kind, Len, Unseen, Uses};
+use crate::{Arg, Kind, Len, Unseen, Uses};
 use syscalls::x86_64::Sysno;
-
-/// One argument.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Arg {
-    /// The kernel's name for it (`/sys/kernel/tracing/events/syscalls/*/format`).
-    pub name: &'static str,
-    /// What it means.
-    pub kind: Kind,
-}
 
 /// What a result means when it is not an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,9 +6,10 @@
 mod args;
 
 use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
+use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Arg, Class, Effect, Groups, Ret, Row, Shape};
+use crate::row::{Class, Effect, Groups, Ret, Row, Shape};
 use crate::unseen::Unseen;
 use args::*;
 use core::mem::offset_of;

@@ -15,6 +15,7 @@ mod hold;
 mod load;
 mod pending;
 mod plans;
+mod refused;
 mod ring;
 mod skel;
 mod throttle;

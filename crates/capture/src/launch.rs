@@ -4,7 +4,7 @@
 //! terminal, and the signal mask and dispositions that we were started with, as if the shell had
 //! started it.
 
-use crate::ptrace::seccomp;
+use crate::seccomp;
 use crate::{Command, Error, Options, inherited};
 use linux_raw_sys::general::{CLONE_INTO_CGROUP, clone_args};
 use nix::libc;

@@ -6,11 +6,9 @@
 mod births;
 mod calls;
 mod family;
-mod join;
 mod making;
 mod missing;
 mod near;
-pub(crate) mod seccomp;
 mod steps;
 pub(crate) mod stopped;
 mod thread;

@@ -1,5 +1,6 @@
 //! What the user can type. Each subcommand's options stand beside its code; here they come together.
 
+use crate::options::TalkArgs;
 use crate::{
     bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls,
     verify,
@@ -41,17 +42,6 @@ pub struct Args {
     pub command: Command,
 }
 
-/// How much the program says on stderr.
-#[derive(clap::Args, Debug, Default)]
-pub struct TalkArgs {
-    /// Print only warnings and errors on stderr
-    #[arg(short, long, global = true, display_order = 900)]
-    pub quiet: bool,
-    /// Print more on stderr
-    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
-}
-
 #[derive(Subcommand, Debug)]
 pub enum Command {
     Record(record::Args),
@@ -90,14 +80,6 @@ pub fn parse() -> Args {
 /// The whole command line as clap knows it, for man pages and completions.
 pub fn command() -> clap::Command {
     Args::command()
-}
-
-/// The trace that a reading command reads.
-#[derive(clap::Args, Debug)]
-pub struct TraceArg {
-    /// The trace, a directory NAME.ra [default: the newest in the current directory]
-    #[arg(value_name = "TRACE", value_hint = clap::ValueHint::DirPath)]
-    pub trace: Option<std::path::PathBuf>,
 }
 
 #[cfg(test)]

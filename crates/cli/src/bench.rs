@@ -6,9 +6,9 @@ mod run;
 mod spread;
 pub mod table;
 
-use crate::args::TraceArg;
 use crate::colour::Colours;
 use crate::failure::{self, Advise};
+use crate::options::TraceArg;
 use crate::outcome::Outcome;
 use crate::replay::choices::{Order, Verify};
 use crate::talk::Talk;

@@ -1,10 +1,10 @@
 //! `reanimator convert`: traces of other tools in, and ours out.
 
-use crate::failure::Advise;
+use crate::failure::{self, Advise};
 use crate::talk::Talk;
 use crate::unfinished::Unfinished;
 use crate::units::{bytes, count, counted};
-use crate::{naming, print, reading};
+use crate::{naming, print};
 use anyhow::{Context, Result, bail};
 use interop::export::{self, Exported, export};
 use interop::format::{READABLE, sniff};
@@ -124,7 +124,7 @@ fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<(Unfinished,
 
 fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
     let opened = model::recover(&a.from, &mut |_, _| {}).and_then(|_| trace::Trace::open(&a.from));
-    let trace = reading::explained(opened, &a.from)?;
+    let trace = failure::explained(opened, &a.from)?;
     if a.to.symlink_metadata().is_ok() {
         let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
         return there.advise("choose another name: existing files are not replaced");

@@ -1,7 +1,9 @@
 //! How trouble is told: one line `error: what: cause`, then what to do next. Never a panic's own words.
 
 use std::fmt;
+use std::path::Path;
 use std::process::exit;
+use trace::Error;
 
 /// An error with the advice that goes with it, printed on a line of its own.
 #[derive(Debug)]
@@ -32,6 +34,39 @@ pub trait Advise<T> {
 impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
     fn advise(self, advice: impl Into<String>) -> anyhow::Result<T> {
         self.map_err(|error| Advised { error: error.into(), advice: advice.into() }.into())
+    }
+}
+
+/// Adds what to do to the errors of a trace that do not say it themselves.
+pub fn explained<T>(result: Result<T, Error>, path: &Path) -> anyhow::Result<T> {
+    let advice = match &result {
+        Ok(_)
+        | Err(
+            Error::Busy(_) | Error::Full { .. } | Error::Newer { .. } | Error::OtherJournal { .. },
+        ) => None,
+        Err(Error::NotATrace { .. }) => {
+            Some("a trace is the directory NAME.ra that `reanimator record` made".to_owned())
+        }
+        Err(Error::Damaged { .. }) => Some(format!(
+            "restore {} from a copy; its trace.json has the BLAKE3 hash of each file",
+            path.display()
+        )),
+        Err(e) if e.is_full() => {
+            Some("free some space, move the trace to another disk, or raise ulimit -f".to_owned())
+        }
+        Err(Error::Io { doing: "create", .. }) => {
+            Some("choose a directory that exists and that you may write to, with -o".to_owned())
+        }
+        Err(e) if e.is_refused() => Some(format!(
+            "a trace can be read by the user that recorded it: sudo -u \"$(stat -c %U {0})\" \
+             reanimator ..., or read it as root",
+            path.display()
+        )),
+        Err(_) => None,
+    };
+    match advice {
+        Some(advice) => result.advise(advice),
+        None => Ok(result?),
     }
 }
 

@@ -4,7 +4,7 @@ mod completions;
 
 pub use completions::{CompletionsArgs, completions};
 
-use crate::{args, stdout};
+use crate::stdout;
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
@@ -33,10 +33,10 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("RUST_BACKTRACE", "If set, an internal error prints a backtrace."),
 ];
 
-/// `reanimator man`.
-pub fn man(a: &ManArgs) -> Result<()> {
+/// `reanimator man`; `command` is the whole program's.
+pub fn man(a: &ManArgs, command: Command) -> Result<()> {
     // Built, so that subcommands have the options that all share.
-    let mut command = args::command().disable_help_subcommand(true);
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let Some(dir) = &a.dir else { return stdout::text(&page(&command, "reanimator")?) };
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;

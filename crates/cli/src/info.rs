@@ -1,6 +1,6 @@
 //! `reanimator info`: what a trace is, without reading its calls.
 
-use crate::args::TraceArg;
+use crate::options::TraceArg;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration};
 use crate::{clock, json, reading, stdout};

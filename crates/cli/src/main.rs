@@ -16,6 +16,7 @@ mod generate;
 mod info;
 mod json;
 mod naming;
+mod options;
 mod outcome;
 mod prepare;
 mod print;
@@ -26,6 +27,7 @@ mod replay;
 mod stdout;
 mod sudo;
 mod syscalls;
+mod tables;
 mod talk;
 mod unfinished;
 mod units;
@@ -52,8 +54,8 @@ fn main() -> ! {
         Command::Recover(a) => recover::run(&a, &talk).into(),
         Command::Syscalls(a) => syscalls::run(&a).into(),
         Command::Doctor(a) => doctor::run(&a).into(),
-        Command::Man(a) => generate::man(&a).into(),
-        Command::Completions(a) => generate::completions(&a).into(),
+        Command::Man(a) => generate::man(&a, args::command()).into(),
+        Command::Completions(a) => generate::completions(&a, &args::command()).into(),
         Command::Probe(a) => doctor::probe(&a),
     };
     outcome.end(&talk)

@@ -1,8 +1,7 @@
 //! Where a trace goes when nobody says, and which trace is read when nobody says.
 
-use crate::args::TraceArg;
-use crate::failure::Advise;
-use crate::reading;
+use crate::failure::{self, Advise};
+use crate::options::TraceArg;
 use crate::talk::Talk;
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
@@ -69,7 +68,7 @@ pub fn input(named: &TraceArg, talk: &Talk) -> Result<PathBuf> {
                     path: path.clone(),
                     source: std::io::Error::from_raw_os_error(nix::libc::EACCES),
                 };
-                return reading::explained(Err(refused), path);
+                return failure::explained(Err(refused), path);
             }
         }
         if there.is_err() {

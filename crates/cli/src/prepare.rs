@@ -1,6 +1,6 @@
 //! `reanimator prepare`: make the files that a program found, and perform no call.
 
-use crate::args::TraceArg;
+use crate::options::TraceArg;
 use crate::replay::{explained, place};
 use crate::talk::Talk;
 use crate::units::{bytes, count};

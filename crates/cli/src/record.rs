@@ -5,9 +5,9 @@ use crate::filter::{self, Filter, Status};
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{bytes, count, counted, duration, parse_bytes};
-use crate::{naming, reading, sudo, talk};
+use crate::{naming, sudo, talk};
 use anyhow::{Context, Result, bail};
-use capture::{Begun, DataLimit, Listening, Outcomes, Wanted};
+use capture::{Begun, DataLimit, Listening, Outcomes, ThisMachine, Wanted};
 use clap::ValueHint;
 use model::Model;
 use std::ffi::OsString;
@@ -410,8 +410,8 @@ fn watch(
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
         let about = about(a, target, engine.name());
-        let recording = Recording::create(path, about, Arc::new(Model::of_this_machine()));
-        let recording = reading::explained(recording, path)?;
+        let recording = Recording::create(path, about, Arc::new(Model::of(ThisMachine)));
+        let recording = failure::explained(recording, path)?;
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),
@@ -505,7 +505,7 @@ fn seal(
     let progress = talk.progress("sealing");
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);
-    reading::explained(sealed, path).with_context(|| match watched.end {
+    failure::explained(sealed, path).with_context(|| match watched.end {
         capture::End::Exited(status) => {
             format!("the program exited with {status}, but its trace is not finished")
         }

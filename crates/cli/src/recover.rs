@@ -1,6 +1,6 @@
 //! `reanimator recover`: finish a trace whose recorder was killed.
 
-use crate::args::TraceArg;
+use crate::options::TraceArg;
 use crate::talk::Talk;
 use crate::units::{bytes, counted};
 use crate::{info, reading, stdout};

@@ -4,8 +4,8 @@ mod progress;
 
 pub use progress::Progress;
 
-use crate::args::TalkArgs;
 use crate::colour::{Colours, Tone};
+use crate::options::TalkArgs;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 

@@ -1,6 +1,6 @@
 //! `reanimator verify`: is the trace sound, and does a directory look as the program left its files?
 
-use crate::args::TraceArg;
+use crate::options::TraceArg;
 use crate::outcome::Outcome;
 use crate::talk::Talk;
 use crate::units::{bytes, count};

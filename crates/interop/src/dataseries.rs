@@ -8,7 +8,6 @@ pub mod export;
 pub mod extent;
 mod fields;
 pub mod file;
-mod groups;
 pub mod hash;
 pub mod import;
 mod index;

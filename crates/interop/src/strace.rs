@@ -12,6 +12,7 @@ mod lines;
 pub(crate) mod scan;
 mod split;
 mod taking;
+mod text;
 pub(crate) mod value;
 mod words;
 

@@ -20,6 +20,7 @@ mod snapshot;
 mod table;
 mod unseen;
 
+pub use live::{Found, Machine};
 pub(crate) use outside::read as read_changes;
 pub use outside::{Change, Done};
 pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
@@ -41,6 +42,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use table::OriginWriter;
 use trace::record::{PieceKind, RecordKind};
 use trace::storage::Storage;
@@ -53,11 +55,11 @@ pub struct Circumstances {
     pub began: u64,
     /// Mount points and file system types of the recorded machine, as in `/proc/self/mountinfo`.
     pub mounts: Vec<(Vec<u8>, String)>,
-    /// The recorded machine's file system is the one that this program sees: look there for what the trace does not tell.
-    pub live: bool,
-    /// Last components of the names that the trace moved something to ([`moved`]). Needed with `live`.
+    /// The recorded machine, if it is at hand: its file system shows what the trace does not tell.
+    pub machine: Option<Arc<dyn Machine>>,
+    /// Last components of the names that the trace moved something to ([`moved`]). Needed with `machine`.
     pub moved: HashSet<Box<[u8]>>,
-    /// The recording has just ended: write down the state after it. Needs `live`.
+    /// The recording has just ended: write down the state after it. Needs `machine`.
     pub final_state: bool,
     /// Copy what the program opened and did not move. Needs `final_state`.
     pub snapshot: bool,
@@ -92,12 +94,13 @@ pub struct Summary {
 }
 
 impl Circumstances {
-    /// Those of a recording. `live`: its machine is this one; `final_state`: it has just ended, in order.
-    pub fn of(about: &About, live: bool, final_state: bool) -> Self {
+    /// Those of a recording. `machine`: the recorded one, if it is at hand; `final_state`: it has
+    /// just ended, in order.
+    pub fn of(about: &About, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
         Self {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
-            live,
+            machine,
             moved: HashSet::default(),
             final_state,
             snapshot: about.snapshot,
@@ -147,8 +150,8 @@ pub fn infer(
     let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?));
     let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
-    let look = about.final_state && about.live;
-    let mut snapshot = if look && about.snapshot {
+    let look = about.machine.as_deref().filter(|_| about.final_state);
+    let mut snapshot = if look.is_some() && about.snapshot {
         Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?)
     } else {
         None
@@ -203,7 +206,8 @@ fn follow(
     about: &Circumstances,
     origins: &mut Origination,
 ) -> Result<(Facts, Unrecorded), Error> {
-    let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
+    let here = |machine: &Arc<dyn Machine>| Here::new(Arc::clone(machine), about.began);
+    let live = about.machine.as_ref().map(|m| Box::new(here(m)) as Box<dyn Look>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     facts.names.watched = about.whole;
     let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));

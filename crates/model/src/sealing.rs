@@ -1,31 +1,32 @@
 //! What sealing learns from the model: derived columns, and tables about files.
 
 use crate::columns::derive;
-use crate::files::{Circumstances, Summary as Found, infer, moved};
+use crate::files::{Circumstances, Machine, Summary as Found, infer, moved};
 use crate::world::World;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
+use std::sync::Arc;
 use trace::{
     Columns, Error, Inference, Item, Progress, Sealing, Semantics, Summary, Verdict, Want,
 };
 
 /// What the calls of a trace mean, for [`trace::Recording`] and [`trace::recover`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
-    live: bool,
+    machine: Option<Arc<dyn Machine>>,
 }
 
 impl Model {
-    /// For a recording of this machine, which is sealed as soon as it has ended: what the calls do
-    /// not tell of files, their file systems do.
-    pub fn of_this_machine() -> Self {
-        Self { live: true }
+    /// For a recording that is sealed as soon as it has ended: what the calls do not tell of files,
+    /// the file systems of the recorded machine do.
+    pub fn of(machine: impl Machine + 'static) -> Self {
+        Self { machine: Some(Arc::new(machine)) }
     }
 
     /// For a trace of another machine, or of another time: what stands on this machine's file
     /// systems says nothing about it.
     pub fn foreign() -> Self {
-        Self { live: false }
+        Self { machine: None }
     }
 }
 
@@ -37,13 +38,13 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 
 impl Semantics for Model {
     fn begin(&self) -> Box<dyn Inference> {
-        Box::new(Following { world: World::default(), live: self.live })
+        Box::new(Following { world: World::default(), machine: self.machine.clone() })
     }
 }
 
 struct Following {
     world: World,
-    live: bool,
+    machine: Option<Arc<dyn Machine>>,
 }
 
 impl Inference for Following {
@@ -61,10 +62,10 @@ impl Inference for Following {
         summary: &mut Summary,
         progress: Progress<'_>,
     ) -> Result<Vec<&'static str>, Error> {
-        let live = self.live;
+        let live = self.machine.is_some();
         let trace = sealing.trace;
         let final_state = live && sealing.end.is_some_and(|e| e.final_state);
-        let mut circumstances = Circumstances::of(trace.about(), live, final_state);
+        let mut circumstances = Circumstances::of(trace.about(), self.machine, final_state);
         let until = summary.complete_until;
         // All calls are looked at once, or twice.
         let all = summary.calls * (1 + u64::from(live));

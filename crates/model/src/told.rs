@@ -1,7 +1,7 @@
 //! One call as another tool tells it, put together argument by argument in the table's terms.
 
 use abi::Row;
-use arrow::buffer::Buffer;
+use trace::Buffer;
 use trace::record::{AT_EXIT, CUT, NO_EXIT, PieceKind};
 use trace::{Call, Piece};
 

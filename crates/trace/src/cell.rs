@@ -1,7 +1,7 @@
 //! A cell of the column `pieces`: the pieces of a row as they stood in its records, but for the bytes of data pieces, which stand in the column `data`.
 
 use crate::call::Piece;
-use crate::record::{PieceHeader, PieceKind};
+use crate::record::{PieceHeader, PieceKind, padded};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
@@ -40,7 +40,7 @@ pub(crate) fn pieces_at(
             _ => {
                 let end = at.checked_add(len).filter(|end| *end <= cell.len())?;
                 let piece = page.slice_with_length(start + at, len);
-                at = end.next_multiple_of(8);
+                at = padded(end);
                 piece
             }
         };

@@ -7,6 +7,7 @@ mod here;
 
 use crate::error::Error;
 use crate::storage::{Storage, file_at};
+pub use crate::version::{MAJOR, MINOR};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -14,10 +15,6 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// The format that this program writes.
-pub const MAJOR: u32 = 1;
-/// Grows when something is added that older readers may ignore.
-pub const MINOR: u32 = 3;
 /// The document's name.
 pub(crate) const NAME: &str = "trace.json";
 /// The files with what happened that is no call: in order, and late.

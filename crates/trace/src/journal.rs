@@ -7,31 +7,23 @@
 mod read;
 mod repeats;
 
-pub(crate) use read::{Damage, Pieces, Record, Records, other_version};
+pub(crate) use read::{Damage, Record, Records, other_version};
 pub(crate) use repeats::{Known, known};
 
 use crate::error::Error;
-use crate::record::{Header, PieceHeader};
+use crate::record::{Header, PieceHeader, complete, padded};
 use crate::storage::{Disk, Sink, Storage};
 use repeats::Repeats;
 use std::io::IoSlice;
-use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The last byte of all magics.
-pub(crate) const VERSION: u8 = b'3';
 /// The first four bytes of a frame; the last is the journal format's number.
 pub const MAGIC: [u8; 4] = *b"RAJ3";
-/// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands behind the ring's own head ([`RING_HEAD`]).
+/// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands behind the ring's own head ([`crate::record::RING_HEAD`]).
 pub const RING_MAGIC: [u8; 4] = *b"RAR3";
 /// The same, where data that stand earlier in the file are referred to ([`repeats`]).
 const REFERRING_MAGIC: [u8; 4] = *b"RAF3";
-/// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32` length of what follows, which may be more than the record's own,
-/// with the two upper bits as flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
-pub const RING_HEAD: usize = 8;
-/// The bit of a ring's length that says that the record is none.
-pub const RING_DISCARD: u32 = 1 << 30;
 /// A frame is written when so many bytes are waiting.
 pub const FRAME_BYTES: usize = 256 << 10;
 /// A file beside the journals of a recorder that writes several at once: a `u64`, the `CLOCK_MONOTONIC` time until which all of them together hold everything. Should the
@@ -184,9 +176,7 @@ impl Journal {
             return Err(Error::RecordTooLong(len));
         }
         let record = &mut self.buffer[self.committed..self.used];
-        record[offset_of!(Header, len)..][..4].copy_from_slice(&(len as u32).to_le_bytes());
-        record[offset_of!(Header, pieces)..][..2].copy_from_slice(&self.pieces.to_le_bytes());
-        record[offset_of!(Header, seq)..][..8].copy_from_slice(&self.records.to_le_bytes());
+        complete(record, self.pieces, self.records);
         self.captured += self.pending;
         self.records += 1;
         self.committed = self.used;
@@ -304,7 +294,7 @@ impl Journal {
         self.used += bytes.len();
     }
     fn pad(&mut self) {
-        let end = self.used.next_multiple_of(8);
+        let end = padded(self.used);
         self.buffer[self.used..end].fill(0);
         self.used = end;
     }

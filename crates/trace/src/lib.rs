@@ -14,13 +14,16 @@ mod semantics;
 pub mod storage;
 pub mod text;
 pub mod trace;
+mod version;
 
+/// Bytes that are shared: cloning is cheap.
+pub use arrow::buffer::Buffer;
 pub use call::{Call, Event, Item, Piece, total};
 pub use document::{About, End, Mount, Summary, Verdict};
 pub use error::Error;
 pub use journal::Journal;
 pub use record::{Identity, RecordKind};
-pub use recording::{Progress, Recording, recover};
+pub use recording::{Recording, recover};
 pub use seal::{Along, Limits, compression};
-pub use semantics::{Columns, Inference, Sealing, Semantics};
+pub use semantics::{Columns, Inference, Progress, Sealing, Semantics};
 pub use trace::{Reader, Trace, Want, guarded};

@@ -3,6 +3,11 @@
 //! A record is a [`Header`], then [`Header::pieces`] pieces, each a [`PieceHeader`], [`PieceHeader::len`] bytes, and zeros up to a multiple of 8. All numbers
 //! are little-endian. Every record of a stream carries the stream's next sequence number, so that a gap shows.
 
+mod layout;
+
+pub(crate) use layout::{Pieces, complete, put_piece, whole};
+pub use layout::{RING_DISCARD, RING_HEAD, SEQ, padded, ring_step};
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a record tells of, in [`Header::kind`]. For events, `entered` is the time, `left` equals it, `nr` and `ret` are 0, and `args` hold what is said here.

@@ -7,16 +7,13 @@ use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::seal::{Along, How, Limits};
-use crate::semantics::Semantics;
+use crate::semantics::{Progress, Semantics};
 use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// How sealing reports: bytes of journal done, of how many.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Where the journals lie.
 const JOURNAL: &str = "journal";

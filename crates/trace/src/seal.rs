@@ -17,8 +17,7 @@ mod work;
 use crate::document::{Document, State};
 use crate::error::Error;
 use crate::journal::COMPLETE;
-use crate::recording::Progress;
-use crate::semantics::{Inference, Sealing, Semantics};
+use crate::semantics::{Inference, Progress, Sealing, Semantics};
 use crate::storage::{Noticing, Storage, directory_at, file_at};
 use crate::trace::Trace;
 pub use along::Along;
@@ -91,12 +90,15 @@ pub(crate) fn seal(
     Ok(document)
 }
 
+/// Tables that sealing makes, besides those with calls.
+const TABLES: [&str; 8] =
+    ["events", "events-late", "processes", "files", "initial", "outside", "snapshot", "unnamed"];
+
 /// Whether a file in a trace's directory is made by sealing.
 fn is_ours(name: &str) -> bool {
-    let table = name.strip_suffix(".parquet").is_some_and(|n| {
-        n.starts_with("calls-")
-            || ["events", "events-late", "processes", "files", "initial", "snapshot"].contains(&n)
-    });
+    let table = name
+        .strip_suffix(".parquet")
+        .is_some_and(|n| n.starts_with("calls-") || TABLES.contains(&n));
     table || name == "trace.json.new"
 }
 

@@ -7,10 +7,12 @@
 use crate::call::Item;
 use crate::document::{End, Summary};
 use crate::error::Error;
-use crate::recording::Progress;
 use crate::storage::Storage;
 use crate::trace::Trace;
 use std::borrow::Cow;
+
+/// How sealing reports: bytes of journal done, of how many.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Gives calls their meaning while a trace is sealed.
 pub trait Semantics: Send + Sync {

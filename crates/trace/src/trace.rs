@@ -9,8 +9,9 @@ mod read;
 mod source;
 mod thrift;
 
+pub use cursor::Want;
 pub use guard::guarded;
-pub use read::{Reader, Want};
+pub use read::Reader;
 
 use crate::call::{Event, Item};
 use crate::document::{About, Document, Sealed, Segment, State, Summary};

@@ -1,6 +1,6 @@
 //! Numbers: what an argument's kind or a field's meaning makes of them.
 
-use super::{brief, number, put};
+use super::{brief, field, put};
 use crate::{Field, Flags, Is, Kind, Layout};
 
 /// An argument that is not followed.
@@ -101,11 +101,6 @@ pub fn flags(set: &Flags, raw: u64, out: &mut String) {
         let none = set.bits.iter().find(|(v, _)| *v == 0).map_or("0", |(_, name)| name);
         out.push_str(none);
     }
-}
-
-/// A field's number; `None` if the bytes end before it, or it is text.
-pub fn field(f: &Field, bytes: &[u8]) -> Option<u64> {
-    number(bytes, f.at as usize, f.size as usize)
 }
 
 /// A struct as `{st_mode=S_IFREG|0644, st_size=5, ...}`: all fields, or without `whole` those that

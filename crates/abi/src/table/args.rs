@@ -1,7 +1,8 @@
 //! How the table writes an argument or a row: one short word for each kind.
 
 use crate::Kind::{self, *};
-use crate::row::{Arg, At, Class, End, Groups, Row, Shape};
+use crate::kind::Arg;
+use crate::row::{At, Class, End, Groups, Row, Shape};
 use crate::{Flags, Follow, Layout, Len, OpenFlags, PathUse, Role};
 use syscalls::x86_64::Sysno;
 

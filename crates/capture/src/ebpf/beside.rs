@@ -2,7 +2,7 @@
 //! each other and beside the rest. They are one object with the others: libbpf has made their
 //! instructions ready and created the maps when the threads begin.
 
-use super::load::refused;
+use super::refused::refused;
 use super::skel::OpenEngineSkel;
 use crate::Error;
 use libbpf_rs::AsRawLibbpf;

@@ -1,7 +1,6 @@
 //! Until when all journals together hold everything, kept where it outlives us: what one CPU's journal has of later times may follow from what another's has not
 //! ([`trace::journal::COMPLETE`]).
 
-use super::consumer::Shared;
 use super::ring::{Mapped, Ring};
 use super::writer::Window;
 use crate::Error;
@@ -16,7 +15,6 @@ const LATE: u64 = 20_000_000;
 pub(super) struct Complete {
     pub rings: Vec<Ring>,
     window: Arc<Window>,
-    shared: Arc<Shared>,
     /// What each ring got before this is written.
     upto: Vec<AtomicU64>,
     /// What all of them got.
@@ -31,17 +29,12 @@ pub(super) struct Look {
 
 impl Complete {
     /// Nothing is written yet.
-    pub fn new(
-        rings: Vec<Ring>,
-        window: Arc<Window>,
-        shared: Arc<Shared>,
-        file: &std::fs::File,
-    ) -> Result<Self, Error> {
+    pub fn new(rings: Vec<Ring>, window: Arc<Window>, file: &std::fs::File) -> Result<Self, Error> {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
         let begun = now();
         all.word(0).store(begun, Ordering::Release);
         let upto = rings.iter().map(|_| AtomicU64::new(begun)).collect();
-        Ok(Self { rings, window, shared, upto, all })
+        Ok(Self { rings, window, upto, all })
     }
 
     /// Looks at a CPU's ring.
@@ -59,6 +52,16 @@ impl Complete {
     /// How many bytes wait behind the rings.
     pub fn waiting(&self) -> u64 {
         self.window.waiting()
+    }
+
+    /// What a ring holds is thrown away.
+    pub fn fail(&self) {
+        self.window.fail();
+    }
+
+    /// Whether the journal of some ring has failed.
+    pub fn has_failed(&self) -> bool {
+        self.window.has_failed()
     }
 
     /// Until when all journals together hold what the rings got.
@@ -84,7 +87,7 @@ impl Complete {
             };
             let all = self.rings.iter().enumerate().map(of).min();
             // What is taken when a journal has failed is thrown away.
-            if let Some(all) = all.filter(|_| !self.shared.failed.load(Ordering::Acquire)) {
+            if let Some(all) = all.filter(|_| !self.window.has_failed()) {
                 self.all.word(0).fetch_max(all.saturating_sub(LATE), Ordering::AcqRel);
             }
         }

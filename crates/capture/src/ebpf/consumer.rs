@@ -3,7 +3,8 @@
 //! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
 
 use super::complete::{Complete, Look};
-use super::load::{Probe, refused};
+use super::load::Probe;
+use super::refused::refused;
 use super::ring::{Mapped, Ring, View};
 use super::skel::types::cpu_state;
 use super::writer::{Window, Writer};
@@ -45,16 +46,14 @@ impl Cpus {
 }
 
 /// What is shared with the consumers.
-pub(super) struct Shared {
+struct Shared {
     stop: AtomicBool,
     stopped: OwnedFd,
-    /// The journal of some consumer has failed.
-    pub failed: AtomicBool,
 }
 
 /// All of them.
 pub(super) struct Consumers {
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
     pub cpus: Arc<Cpus>,
     pub complete: Arc<Complete>,
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
@@ -95,15 +94,10 @@ impl Consumers {
     ) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("create an eventfd"))?;
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            stopped,
-            failed: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped });
         let window = Arc::new(Window::new(probe.cpus));
         let rings = probe.rings.iter().map(Ring::new).collect::<Result<_, Error>>()?;
-        let complete =
-            Arc::new(Complete::new(rings, Arc::clone(&window), Arc::clone(&shared), complete)?);
+        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), complete)?);
         let mut threads = Vec::new();
         let (settled, all_settled) = std::sync::mpsc::channel();
         for (cpu, journal) in journals.into_iter().enumerate() {
@@ -126,7 +120,7 @@ impl Consumers {
                 epoll::EventFlags::IN,
             )
             .map_err(io("poll an eventfd"))?;
-            let writer = Writer::start(cpu, journal, Arc::clone(&window), Arc::clone(&shared))?;
+            let writer = Writer::start(cpu, journal, Arc::clone(&window))?;
             let consumer = Consumer {
                 cpu,
                 look: complete.look(cpu),
@@ -263,7 +257,7 @@ impl Consumer {
                 Err(error) => {
                     // No call is to wait for room because of that.
                     ring.taken(ring.produced());
-                    self.shared.failed.store(true, Ordering::Release);
+                    complete.fail();
                     self.unmapped = Some(error);
                     return took;
                 }

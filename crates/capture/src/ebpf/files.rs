@@ -5,7 +5,8 @@
 //! it had (if it has none any more, the data are marked as unreadable); has it changed the file, the trace has what is there now. That it is the same file is checked.
 //! Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs, and they run before others if they may.
 
-use super::load::{Probe, refused};
+use super::load::Probe;
+use super::refused::refused;
 use super::ring::Mapped;
 use super::skel::types::{common_state, request};
 use crate::Error;

@@ -2,6 +2,7 @@
 
 use super::beside::{self, Beside, Loaded};
 use super::plans;
+use super::refused::refused;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
 use libbpf_rs::query::ProgInfoIter;
@@ -89,18 +90,6 @@ fn path() -> Result<Path, Error> {
         found(&bytes)
     };
     Ok(if found { Path::Dynptr } else { Path::Chunked })
-}
-
-/// An error of libbpf's as ours.
-pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
-    move |e| {
-        let kind = match e.kind() {
-            libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
-            libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
-            _ => io::ErrorKind::Other,
-        };
-        Error::Unusable { doing, source: io::Error::new(kind, format!("{e}")), mend: None }
-    }
 }
 
 /// The program, attached.

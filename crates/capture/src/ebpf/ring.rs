@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use trace::journal::{RING_DISCARD, RING_HEAD};
+use trace::record::{RING_DISCARD, RING_HEAD, SEQ, ring_step};
 
 const BUSY: u32 = 1 << 31;
 
@@ -148,11 +148,10 @@ impl View {
                 break;
             }
             if word & RING_DISCARD == 0 {
-                // A record's sequence number: the 8 bytes at 8.
-                let seq = self.data.word(at + RING_HEAD + 8).load(Ordering::Relaxed);
+                let seq = self.data.word(at + RING_HEAD + SEQ).load(Ordering::Relaxed);
                 seqs = Some(seqs.map_or((seq, seq + 1), |(first, _)| (first, seq + 1)));
             }
-            end += (RING_HEAD as u64 + u64::from(word & !RING_DISCARD)).next_multiple_of(8);
+            end += ring_step(word) as u64;
         }
         if end == begin {
             return Ok(None);

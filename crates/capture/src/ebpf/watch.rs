@@ -3,7 +3,8 @@
 use super::cgroup::Cgroup;
 use super::consumer::Consumers;
 use super::files::Files;
-use super::load::{Probe, Scope, load, refused};
+use super::load::{Probe, Scope, load};
+use super::refused::refused;
 use super::ring::Mapped;
 use super::skel::types::common_state;
 use super::throttle::{Brake, Throttle};
@@ -146,7 +147,7 @@ pub(super) fn everybody(
     watch.seal_along(options, recording);
     options.begun.tell();
     while !watch.handlers.any() || !watch.hear() {
-        if watch.consumers.shared.failed.load(Ordering::Acquire) {
+        if watch.consumers.complete.has_failed() {
             break;
         }
         wait(None, Duration::from_millis(100));
@@ -283,7 +284,7 @@ impl<'o> Watch<'o> {
             if gone && self.alive() <= 0 {
                 return;
             }
-            if self.consumers.shared.failed.load(Ordering::Acquire)
+            if self.consumers.complete.has_failed()
                 && (!self.ours || gone || self.asked.times() > 1)
             {
                 return;

@@ -4,7 +4,6 @@
 //! So whoever empties a ring for a call that is longer than the ring waits for memory only, and another thread writes. The memory is bounded; beyond it, rings fill.
 
 use super::backlog::Backlog;
-use super::consumer::Shared;
 use crate::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,8 @@ pub(super) struct Window {
     most: u64,
     /// Chunks that wait, of each ring.
     queued: Vec<AtomicU64>,
+    /// A journal could not be written.
+    failed: AtomicBool,
 }
 
 impl Window {
@@ -29,11 +30,20 @@ impl Window {
             waiting: AtomicU64::new(0),
             most: share.clamp(96 << 20, 512 << 20),
             queued: (0..rings).map(|_| AtomicU64::new(0)).collect(),
+            failed: AtomicBool::new(false),
         }
     }
     /// Bytes that wait in memory.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Acquire)
+    }
+    /// Whether the journal of some ring has failed: what is taken then is thrown away.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+    /// The journal of some ring has failed.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
     }
     /// Chunks of a ring that wait.
     pub fn queued(&self, ring: usize) -> u64 {
@@ -49,7 +59,6 @@ struct Target {
     backlog: Backlog,
     /// Nothing more comes.
     last: AtomicBool,
-    all: Arc<Shared>,
 }
 
 impl Target {
@@ -60,7 +69,7 @@ impl Target {
             && let Err(e) = writable.span(records, first, next)
         {
             *journal = Err(e);
-            self.all.failed.store(true, Ordering::Release);
+            self.window.fail();
         }
     }
 }
@@ -73,12 +82,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts its thread.
-    pub fn start(
-        ring: usize,
-        journal: Journal,
-        window: Arc<Window>,
-        all: Arc<Shared>,
-    ) -> Result<Self, Error> {
+    pub fn start(ring: usize, journal: Journal, window: Arc<Window>) -> Result<Self, Error> {
         let backlog = Backlog::new(window.most as usize)?;
         let target = Arc::new(Target {
             journal: Mutex::new(Ok(journal)),
@@ -86,7 +90,6 @@ impl Writer {
             window,
             backlog,
             last: AtomicBool::new(false),
-            all,
         });
         let ours = Arc::clone(&target);
         let thread = std::thread::Builder::new()

@@ -1,12 +1,12 @@
 //! Entries and exits of calls.
 
 use super::making::Making;
-use super::seccomp::{self, ARCH, X32, installs_filter};
 use super::steps::End;
 use super::stopped::{ENTRY, EXIT, SECCOMP, Stopped, Until};
 use super::thread::{Pending, Phase, Thread};
 use super::tracer::Tracer;
 use crate::out::{AtEntry, now};
+use crate::seccomp::{self, ARCH, X32, installs_filter};
 use nix::libc;
 use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_MADE, RecordKind};
 

@@ -2,12 +2,12 @@
 
 use super::births::{Early, Maker, Origin};
 use super::making::Making;
-use super::seccomp::ARCH;
 use super::stopped::{Stop, Stopped, Until};
 use super::thread::{Phase, Thread};
 use super::tracer::Tracer;
 use crate::out::now;
 use crate::present;
+use crate::seccomp::ARCH;
 use nix::libc;
 use std::os::unix::fs::MetadataExt;
 use trace::record::{PieceKind, RecordKind};

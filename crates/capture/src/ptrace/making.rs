@@ -3,9 +3,9 @@
 //! The kernel tells a tracer of no child that was made with that flag. So it is taken away while
 //! the call runs, and put back, in the maker and in the child, before either goes on.
 
-use super::seccomp::{ARCH, X32};
 use super::stopped::{Gone, Stopped};
 use crate::memory::read_u64;
+use crate::seccomp::{ARCH, X32};
 use nix::libc;
 
 const UNTRACED: u64 = libc::CLONE_UNTRACED as u64;

@@ -131,42 +131,8 @@ impl End<'_> {
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
         match step.what {
             What::Identity => self.identity(step, scratch, sink),
-            What::File | What::Landed => {
-                let place = match step.arg2 {
-                    NONE => Place::Start,
-                    OWN => Place::Own,
-                    n if self.arg(n) == 0 => Place::Own,
-                    n => Place::Pointed(self.arg(n)),
-                };
-                let moved = self.moved();
-                let (fd, landed) = (address as i32, step.what == What::Landed);
-                if landed && (moved == 0 || keeps(self.tid, self.arg(step.arg3) as i32, moved)) {
-                    return;
-                }
-                let open = if landed { Source::landed } else { Source::open };
-                let Some(source) = open(self.tid, self.pid, fd, place, moved) else { return };
-                let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
-                self.put(
-                    Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) },
-                    source,
-                    sink,
-                );
-            }
-            What::Range => {
-                let word = |at: u64| read_u64(self.tid, address.wrapping_add(at));
-                let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else {
-                    return;
-                };
-                let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else {
-                    return;
-                };
-                let wanted = if len == 0 { source.rest() } else { len.min(source.rest()) };
-                self.put(
-                    Due { flags: self.flags() | FROM_FILE, ..due(PieceKind::Data, wanted, *limit) },
-                    source,
-                    sink,
-                );
-            }
+            What::File | What::Landed => self.file(step, *limit, sink),
+            What::Range => self.range(step, *limit, sink),
             _ if address == 0 => {}
             What::Bytes => {
                 let wanted = self.len(step);
@@ -223,6 +189,44 @@ impl End<'_> {
                 gathered.put(self.tid, *limit, &due, sink);
             }
         }
+    }
+
+    /// Data that the kernel moved itself, out of a file or into one.
+    fn file(&self, step: &Step, limit: u64, sink: &mut impl Sink) {
+        let place = match step.arg2 {
+            NONE => Place::Start,
+            OWN => Place::Own,
+            n if self.arg(n) == 0 => Place::Own,
+            n => Place::Pointed(self.arg(n)),
+        };
+        let moved = self.moved();
+        let (fd, landed) = (self.arg(step.arg) as i32, step.what == What::Landed);
+        if landed && (moved == 0 || keeps(self.tid, self.arg(step.arg3) as i32, moved)) {
+            return;
+        }
+        let open = if landed { Source::landed } else { Source::open };
+        let Some(source) = open(self.tid, self.pid, fd, place, moved) else { return };
+        let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
+        self.put(self.of_file(step, wanted, limit), source, sink);
+    }
+
+    /// Data in a file that a struct tells of.
+    fn range(&self, step: &Step, limit: u64, sink: &mut impl Sink) {
+        let address = self.arg(step.arg);
+        let word = |at: u64| read_u64(self.tid, address.wrapping_add(at));
+        let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else {
+            return;
+        };
+        let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else {
+            return;
+        };
+        let wanted = if len == 0 { source.rest() } else { len.min(source.rest()) };
+        self.put(self.of_file(step, wanted, limit), source, sink);
+    }
+
+    fn of_file(&self, step: &Step, wanted: u64, limit: u64) -> Due {
+        let (kind, flags) = (PieceKind::Data, self.flags() | FROM_FILE);
+        Due { arg: step.arg, kind, flags, wanted, limit }
     }
 
     fn put(&self, due: Due, mut source: Source, sink: &mut impl Sink) {

@@ -1,7 +1,8 @@
 //! The loop: wait for a stop, understand it, record it, let the thread go on.
 
+mod join;
+
 use super::births::Births;
-use super::join::Joining;
 use super::missing::Missing;
 use super::near::{Beside, Near};
 use super::steps::Scratch;
@@ -12,6 +13,7 @@ use crate::plans::Plans;
 use crate::present::OpenFiles;
 use crate::user::{self, Asked, Handlers};
 use crate::{End, Options, Outcome};
+use join::Joining;
 use nix::libc;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -2,9 +2,10 @@
 //! longest how its times are distributed, on each target and in the recording.
 
 use super::canvas::{self, Align, Canvas, Format, WIDTH};
-use super::table::{cost, names, range, times};
+use super::table::{names, range, times};
 use super::{Bench, Measured, median};
 use crate::failure::Advise;
+use crate::tables::cost;
 use crate::units::counted;
 use ::replay::report::QUANTILES;
 use anyhow::{Context, Result, anyhow};

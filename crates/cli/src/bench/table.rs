@@ -3,8 +3,9 @@
 use super::spread::{Verdict, compare};
 use super::{Bench, Measured, median};
 use crate::colour::{Colours, Tone};
+use crate::tables::{cost, new};
 use crate::units::counted;
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, Table};
 use std::fmt::Write;
 
 /// Names of calls that are shown: those that took longest.
@@ -52,25 +53,6 @@ fn head(bench: &Bench<'_>) -> String {
     let what = "on each target, in turn; times are medians of the repeats";
     let _ = writeln!(text, "{range}{repeats} {what}");
     text
-}
-
-/// What a recorder's own work does to the recorded times.
-pub fn cost(engine: &str) -> Option<&'static str> {
-    match engine {
-        "ptrace" | "strace" => Some("recorded times include the tracer, which stops each call"),
-        "ebpf" => Some("recorded times include what the recorder does in each call"),
-        _ => None,
-    }
-}
-
-/// A table without lines, with numbers to the right.
-pub fn new(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(head);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn targets(bench: &Bench<'_>, colours: Colours) -> Table {

@@ -1,6 +1,6 @@
 //! Completions: what clap's generator writes, and what it cannot express, commands and pids.
 
-use crate::{args, stdout};
+use crate::stdout;
 use anyhow::Result;
 use clap::{Arg, Command};
 use clap_complete::Shell;
@@ -18,19 +18,20 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// `reanimator completions`.
-pub fn completions(a: &CompletionsArgs) -> Result<()> {
-    stdout::text(&script(a.shell))
+/// `reanimator completions`; `command` is the whole program's.
+pub fn completions(a: &CompletionsArgs, command: &Command) -> Result<()> {
+    stdout::text(&script(a.shell, command))
 }
 
 /// The script of a shell.
-pub fn script(shell: Shell) -> String {
+pub fn script(shell: Shell, command: &Command) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut shown(&args::command()), "reanimator", &mut script);
+    clap_complete::generate(shell, &mut shown(command), "reanimator", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
         Shell::Bash => {
-            script + &include_str!("completions.bash").replace("OPTIONS_WITH_VALUES", &valued())
+            script
+                + &include_str!("completions.bash").replace("OPTIONS_WITH_VALUES", &valued(command))
         }
         Shell::Zsh => script.replace(":PID:_default'", ":PID:_pids'"),
         Shell::Fish => script + include_str!("completions.fish"),
@@ -39,8 +40,7 @@ pub fn script(shell: Shell) -> String {
 }
 
 /// The options of `record` that take a value, as a pattern of bash's `case`.
-fn valued() -> String {
-    let command = args::command();
+fn valued(command: &Command) -> String {
     let record = command.get_subcommands().find(|sub| sub.get_name() == "record");
     let takes =
         |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_action().takes_values();

@@ -43,7 +43,8 @@ fn options_that_take_calls_list_all_groups() {
 #[test]
 fn pages_are_whole_and_name_pages_that_exist() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    super::man(&super::ManArgs { dir: Some(dir.path().to_owned()) }).expect("pages");
+    let args = super::ManArgs { dir: Some(dir.path().to_owned()) };
+    super::man(&args, crate::args::command()).expect("pages");
     for command in commands() {
         let name = command.get_name();
         let name =
@@ -88,7 +89,7 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
 #[test]
 fn completions_offer_nothing_hidden() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let script = script(shell);
+        let script = script(shell, &crate::args::command());
         for hidden in ["probe", "write-rate", "seal-at", "late-births"] {
             assert!(!script.contains(hidden), "{shell}: {hidden}");
         }
@@ -102,7 +103,7 @@ fn bash_offers(words: &[&str]) -> String {
     let lines = format!(
         "{}\nCOMP_WORDS=({}); COMP_CWORD={}\n\
          _reanimator_record reanimator '{current}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        script(Shell::Bash),
+        script(Shell::Bash, &crate::args::command()),
         quoted.join(" "),
         words.len() - 1,
     );
@@ -136,7 +137,7 @@ fn bash_completes_commands_and_pids() {
 
 #[test]
 fn zsh_and_fish_complete_commands_and_pids() {
-    let zsh = script(Shell::Zsh);
+    let zsh = script(Shell::Zsh, &crate::args::command());
     assert!(zsh.contains(":PID:_pids'") && zsh.contains("_cmdambivalent"), "{zsh}");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), &zsh).expect("written");
@@ -144,7 +145,8 @@ fn zsh_and_fish_complete_commands_and_pids() {
     assert!(checked.expect("zsh is needed").status.success());
 
     let fish = |line: &str| {
-        let lines = format!("{}\ncomplete -C '{line}'", script(Shell::Fish));
+        let lines =
+            format!("{}\ncomplete -C '{line}'", script(Shell::Fish, &crate::args::command()));
         shell("fish", &lines)
     };
     let own = process::id().to_string();

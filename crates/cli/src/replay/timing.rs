@@ -1,6 +1,6 @@
 //! How long calls took, here and in the recording, as a table.
 
-use crate::bench::table::{cost, new};
+use crate::tables::{cost, new};
 use crate::units::{count, duration};
 use ::replay::report::Latency;
 use ::replay::report::Spread;

@@ -6,13 +6,15 @@
 //! beside them), thread ids of clone, `generated` of exit, times of stat, flags of fchmodat and
 //! faccessat.
 
-use super::groups::Execs;
+mod groups;
+
 use super::index::{Clock, Index};
 use super::parts::Source;
 use super::rows::{Map, WITH_FLAGS};
 use super::stream::{Losses, Row, Stream};
 use super::{LEFT_OUT, Reader};
 use crate::{Error, Outcome};
+use groups::Execs;
 use model::import::Origin;
 use model::{Import, Told};
 use std::cmp::Reverse;
@@ -93,7 +95,7 @@ pub fn import(
 }
 
 /// An import under way.
-pub(super) struct Taking {
+struct Taking {
     pub import: Import,
     clock: Clock,
     /// The original library wrote the file.

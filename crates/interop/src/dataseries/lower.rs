@@ -4,8 +4,8 @@ use super::dirents;
 use super::names::{Names, is_cwd};
 use abi::layout::{OPEN_HOW, RLIMIT, STAT, STATX};
 use abi::{Kind, Layout};
-use arrow::buffer::Buffer;
 use model::world::Bound;
+use trace::Buffer;
 use trace::record::{AT_EXIT, PieceKind};
 use trace::{Call, Piece, Trace};
 

@@ -91,15 +91,7 @@ impl Source<'_> {
             }
             Part::Times(arg, form) => times(row, original, arg, form, told),
             Part::Lock(arg) => lock(row, original, arg, told),
-            Part::Limit(arg) => {
-                told.pointer(arg);
-                let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
-                let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
-                let after = comes_out(told.row.shape.args[arg]);
-                if !after || succeeded {
-                    told.piece(arg, PieceKind::Bytes, after, &bytes, 16);
-                }
-            }
+            Part::Limit(arg) => limit(row, arg, succeeded, told),
             Part::Buffer(arg, field) => buffer(row, original, arg, field, told),
         }
     }
@@ -120,6 +112,16 @@ fn number(told: &mut Told, arg: usize, value: i64) {
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
     told.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+}
+
+fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut Told) {
+    told.pointer(arg);
+    let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
+    let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
+    let after = comes_out(told.row.shape.args[arg]);
+    if !after || succeeded {
+        told.piece(arg, PieceKind::Bytes, after, &bytes, 16);
+    }
 }
 
 fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Told) {

@@ -1,7 +1,8 @@
 //! What a pointer leads to.
 
 use super::split::split;
-use super::value::{number, signal, string};
+use super::text::string;
+use super::words::{number, signal};
 use abi::{Form, Is, Layout};
 
 /// The bytes of what a pointer leads to; `None` if something of it is left out.

@@ -1,16 +1,67 @@
 //! The recorded machine's file system, looked at after the recording.
-//!
-//! Names are reached without following any symbolic link (`openat2` with `RESOLVE_NO_SYMLINKS`), and nothing is opened that could block or act.
 
 use super::node::{Attributes, Seen};
 use super::row::FileType;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat2, readlinkat, statx,
-};
+use rustix::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Kernel time stamps are as coarse as the timer tick.
 const TICK_NANOS: u64 = 10_000_000;
+
+/// The recorded machine's file system, for a recording that has just ended on it. Names are reached
+/// without following any symbolic link, and nothing is opened that could block or act.
+pub trait Machine: std::fmt::Debug + Send + Sync {
+    /// What stands there.
+    fn find(&self, path: &[u8]) -> rustix::io::Result<Found>;
+    /// Opens what stands there for reading.
+    fn open(&self, path: &[u8]) -> rustix::io::Result<OwnedFd>;
+    /// The names in a directory but `.` and `..`, as far as they can be read: the first thousand.
+    fn list(&self, path: &[u8]) -> Vec<Vec<u8>>;
+}
+
+/// A file found on the live file system.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What it is.
+    pub kind: FileType,
+    /// Permissions, set-ID bits and the sticky bit.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Device (`makedev` form) and inode.
+    pub id: (u64, u64),
+    /// Links.
+    pub links: u32,
+    /// Of a symbolic link: where it leads.
+    pub target: Option<Vec<u8>>,
+    /// Birth: nanoseconds of `CLOCK_REALTIME`; 0: unknown.
+    pub born: u64,
+    /// Change of anything about it, likewise.
+    pub changed: u64,
+}
+
+impl Found {
+    /// The same without the times.
+    pub(super) fn seen(self) -> Seen {
+        Seen {
+            kind: self.kind,
+            attributes: Attributes {
+                mode: Some(self.mode),
+                uid: Some(self.uid),
+                gid: Some(self.gid),
+                size: Some(self.size),
+            },
+            id: Some(self.id),
+            links: Some(self.links),
+            target: self.target,
+            leaf: false,
+        }
+    }
+}
 
 /// What inference asks of the live file system.
 pub trait Look {
@@ -47,27 +98,17 @@ impl Look for Blind {
     }
 }
 
-/// The file system that this program sees.
+/// A machine, and when the recording of it began.
 pub struct Here {
+    machine: Arc<dyn Machine>,
     began: u64,
     last: Option<(Vec<u8>, Option<Found>)>,
 }
 
-/// A file found on the live file system.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// What it is.
-    pub seen: Seen,
-    /// Birth and change: nanoseconds of `CLOCK_REALTIME`; a birth of 0 is unknown.
-    pub born: u64,
-    /// Change of anything about it.
-    pub changed: u64,
-}
-
 impl Here {
     /// For a recording that began at `began` nanoseconds of `CLOCK_REALTIME`.
-    pub fn new(began: u64) -> Self {
-        Self { began: began.saturating_sub(TICK_NANOS), last: None }
+    pub fn new(machine: Arc<dyn Machine>, began: u64) -> Self {
+        Self { machine, began: began.saturating_sub(TICK_NANOS), last: None }
     }
 
     fn find(&mut self, path: &[u8]) -> Option<Found> {
@@ -76,7 +117,7 @@ impl Here {
         {
             return found.clone();
         }
-        let found = open(path, OFlags::PATH).ok().and_then(|fd| inspect(&fd).ok());
+        let found = self.machine.find(path).ok();
         self.last = Some((path.to_vec(), found.clone()));
         found
     }
@@ -85,129 +126,23 @@ impl Here {
 impl Look for Here {
     fn unchanged(&mut self, path: &[u8]) -> Option<Seen> {
         let began = self.began;
-        self.find(path).filter(|f| f.changed < began).map(|f| f.seen)
+        self.find(path).filter(|f| f.changed < began).map(Found::seen)
     }
     fn older(&mut self, path: &[u8]) -> Option<Seen> {
         let began = self.began;
         self.find(path)
             .filter(|f| f.born != 0 && f.born < began || f.changed < began)
-            .map(|f| f.seen)
+            .map(Found::seen)
     }
     fn same(&mut self, a: &[u8], b: &[u8]) -> bool {
-        let several = |f: &Found| f.seen.links > Some(1) && f.seen.kind != FileType::Directory;
-        let Some(id) = self.find(a).filter(several).and_then(|f| f.seen.id) else { return false };
-        self.find(b).is_some_and(|f| f.seen.id == Some(id))
+        let several = |f: &Found| f.links > 1 && f.kind != FileType::Directory;
+        let Some(id) = self.find(a).filter(several).map(|f| f.id) else { return false };
+        self.find(b).is_some_and(|f| f.id == id)
     }
     fn id(&mut self, path: &[u8]) -> Option<(u64, u64)> {
-        self.find(path)?.seen.id
+        Some(self.find(path)?.id)
     }
     fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>> {
-        let listing = open(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(Dir::new);
-        let names = listing
-            .into_iter()
-            .flatten()
-            .filter_map(|e| Some(e.ok()?.file_name().to_bytes().to_vec()));
-        names.filter(|n| n != b"." && n != b"..").take(1000).collect()
-    }
-}
-
-/// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
-const PIECE: usize = 2048;
-
-/// Opens an absolute path without following any link and without blocking. It may be longer than
-/// `PATH_MAX`: then it is walked piece by piece, from descriptor to descriptor.
-pub fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let (mut rest, mut at) = (path, None::<OwnedFd>);
-    while rest.len() > PIECE {
-        let Some(end) = rest[..PIECE].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
-        else {
-            return Err(rustix::io::Errno::NAMETOOLONG);
-        };
-        let dir = at.as_ref().map_or(CWD, AsFd::as_fd);
-        at = Some(open_at(dir, &rest[..end], OFlags::PATH | OFlags::DIRECTORY)?);
-        rest = &rest[end + 1..];
-    }
-    open_at(at.as_ref().map_or(CWD, AsFd::as_fd), rest, flags)
-}
-
-fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    // openat2(2) refuses flags that mean nothing together.
-    let harmless = if flags.contains(OFlags::PATH) {
-        OFlags::empty()
-    } else {
-        OFlags::NONBLOCK | OFlags::NOCTTY
-    };
-    openat2(
-        dir,
-        path,
-        flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )
-}
-
-/// What an open file is.
-pub fn inspect(fd: &OwnedFd) -> rustix::io::Result<Found> {
-    let s = statx(
-        fd,
-        c"",
-        AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW,
-        StatxFlags::BASIC_STATS | StatxFlags::BTIME,
-    )?;
-    let kind = FileType::of_mode(u32::from(s.stx_mode));
-    let target = if kind == FileType::Link {
-        Some(readlinkat(fd, c"", Vec::new())?.into_bytes())
-    } else {
-        None
-    };
-    let nanos = |t: rustix::fs::StatxTimestamp| {
-        (t.tv_sec.max(0) as u64).saturating_mul(1_000_000_000) + u64::from(t.tv_nsec)
-    };
-    let born = if s.stx_mask & StatxFlags::BTIME.bits() != 0 { nanos(s.stx_btime) } else { 0 };
-    Ok(Found {
-        seen: Seen {
-            kind,
-            attributes: Attributes {
-                mode: Some(u32::from(s.stx_mode) & 0o7777),
-                uid: Some(s.stx_uid),
-                gid: Some(s.stx_gid),
-                size: Some(s.stx_size),
-            },
-            id: Some((rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor), s.stx_ino)),
-            links: Some(s.stx_nlink),
-            target,
-            leaf: false,
-        },
-        born,
-        changed: nanos(s.stx_ctime),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rustix::fs::{mkdirat, openat};
-
-    #[test]
-    fn a_path_may_be_longer_than_path_max() {
-        let place = tempfile::tempdir().expect("a directory");
-        let mut path =
-            place.path().canonicalize().expect("its path").into_os_string().into_encoded_bytes();
-        let mut dir = open(&path, OFlags::RDONLY).expect("the directory");
-        let name = [b'n'; 250];
-        for _ in 0..20 {
-            mkdirat(&dir, &name[..], Mode::RWXU).expect("a directory");
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            dir = openat(&dir, &name[..], flags, Mode::empty()).expect("to open it");
-            path.push(b'/');
-            path.extend_from_slice(&name);
-        }
-        let deep = inspect(&open(&path, OFlags::PATH).expect("the deepest one"));
-        let this = inspect(&dir).expect("what it is");
-        assert_eq!(deep.expect("what it is").seen.id, this.seen.id);
-        assert!(Here::new(u64::MAX).unchanged(&path).is_some());
-        path.extend_from_slice(b"/nothing");
-        assert_eq!(open(&path, OFlags::PATH).err(), Some(rustix::io::Errno::NOENT));
+        self.machine.list(path)
     }
 }

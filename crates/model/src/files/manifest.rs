@@ -2,7 +2,7 @@
 
 mod late;
 
-use super::live;
+use super::live::{Found, Machine};
 use super::names::Names;
 use super::node::{Node, NodeId};
 use super::row::{Content, FileType, Final, Known, Row, State, Unnamed};
@@ -11,7 +11,7 @@ use super::snapshot::Writer;
 use ahash::{HashMap, HashSet};
 use late::{ONLY_LISTED, changed_late, only_listed};
 use rustix::fd::OwnedFd;
-use rustix::fs::{OFlags, fgetxattr, flistxattr};
+use rustix::fs::{fgetxattr, flistxattr};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -40,17 +40,12 @@ pub struct Manifest {
 pub fn build(
     names: &mut Names,
     unnamed: &BTreeMap<(u64, u64), NodeId>,
-    look: bool,
+    look: Option<&dyn Machine>,
     watched: bool,
     snapshot: Option<&mut Writer>,
 ) -> io::Result<Manifest> {
-    if look {
-        names.settle(&mut |path| {
-            live::open(path, OFlags::PATH)
-                .ok()
-                .and_then(|fd| live::inspect(&fd).ok())
-                .map(|found| found.seen)
-        });
+    if let Some(machine) = look {
+        names.settle(&mut |path| machine.find(path).ok().map(Found::seen));
     }
     names.furnish();
     let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
@@ -70,7 +65,10 @@ pub fn build(
     let mut same: HashMap<NodeId, NodeId> = HashMap::default();
     for path in &paths {
         let node = now.get(path).copied();
-        let last = if look { seen(path) } else { Err("the recorder did not finish".to_owned()) };
+        let last = match look {
+            Some(machine) => seen(machine, path),
+            None => Err("the recorder did not finish".to_owned()),
+        };
         if let (Ok(Some(live)), Some(node)) = (&last, node)
             && live.state.kind != FileType::Directory
         {
@@ -91,13 +89,13 @@ pub fn build(
         }
     }
 
-    let uncopied = match snapshot {
-        Some(snapshot) => copy(names, &paths, &lasts, &now, &same, snapshot)?,
+    let uncopied = match snapshot.zip(look) {
+        Some((snapshot, machine)) => copy(names, &paths, &lasts, &now, &same, machine, snapshot)?,
         None => 0,
     };
 
     let late = if watched {
-        changed_late(names, &paths, &mut lasts, &now)
+        changed_late(names, &paths, &mut lasts, &now, look)
     } else {
         only_listed(names, &paths, &mut lasts, &now);
         Vec::new()
@@ -133,7 +131,7 @@ pub fn build(
         let last = match last {
             Err(reason) => {
                 let known = reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
-                manifest.unreadable += u64::from(look && !known);
+                manifest.unreadable += u64::from(look.is_some() && !known);
                 Final::Unknown(reason)
             }
             Ok(_)
@@ -154,12 +152,11 @@ pub fn build(
                 let count = current.map_or(0, |id| counts.get(&file(id)).map_or(0, |c| c.1));
                 live.state.group = current.filter(|_| count > 1).map(file);
                 live.state.links = live.state.links.filter(|&l| l == count);
-                let content = match current {
-                    Some(id) if live.state.kind == FileType::Regular => {
-                        let content = hashes.entry(file(id)).or_insert_with(|| {
-                            content(&path, names.node(id), live.state.size.unwrap_or(0))
-                        });
-                        content.clone()
+                let content = match current.zip(look) {
+                    Some((id, machine)) if live.state.kind == FileType::Regular => {
+                        let size = live.state.size.unwrap_or(0);
+                        let hash = || content(machine, &path, names.node(id), size);
+                        hashes.entry(file(id)).or_insert_with(hash).clone()
                     }
                     None if live.state.kind == FileType::Regular => {
                         Content::Not("the trace has nothing about this file".to_owned())
@@ -216,6 +213,7 @@ fn copy(
     lasts: &[Result<Option<Live>, String>],
     now: &BTreeMap<Vec<u8>, NodeId>,
     same: &HashMap<NodeId, NodeId>,
+    machine: &dyn Machine,
     snapshot: &mut Writer,
 ) -> io::Result<u64> {
     let (mut uncopied, mut done) = (0, HashSet::default());
@@ -235,7 +233,7 @@ fn copy(
         if unmoved.is_empty() || !done.insert(id) {
             continue;
         }
-        let Ok(from) = live::open(path, OFlags::RDONLY) else {
+        let Ok(from) = machine.open(path) else {
             uncopied += 1;
             continue;
         };
@@ -364,18 +362,17 @@ fn layout(node: &Node) -> (Extents, Extents) {
     (plain(&bytes.holes), plain(&bytes.allocated))
 }
 
-fn seen(path: &[u8]) -> Result<Option<Live>, String> {
+fn seen(machine: &dyn Machine, path: &[u8]) -> Result<Option<Live>, String> {
     use rustix::io::Errno;
-    let fd = match live::open(path, OFlags::PATH) {
-        Ok(fd) => fd,
+    let found = match machine.find(path) {
+        Ok(found) => found.seen(),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(None),
         Err(Errno::LOOP) => return Err("a symbolic link stands in its path".to_owned()),
         Err(e) => return Err(format!("cannot be examined: {e}")),
     };
-    let found = live::inspect(&fd).map_err(|e| format!("cannot be examined: {e}"))?.seen;
     let regular = found.kind == FileType::Regular;
     let xattrs = if regular || found.kind == FileType::Directory {
-        live::open(path, OFlags::RDONLY).map(|fd| xattrs(&fd)).unwrap_or_default()
+        machine.open(path).map(|fd| xattrs(&fd)).unwrap_or_default()
     } else {
         Vec::new()
     };
@@ -411,7 +408,7 @@ fn xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-fn content(path: &[u8], node: &Node, size: u64) -> Content {
+fn content(machine: &dyn Machine, path: &[u8], node: &Node, size: u64) -> Content {
     if let Some(reason) = node.uncertain {
         return Content::Not(reason.to_owned());
     }
@@ -419,7 +416,8 @@ fn content(path: &[u8], node: &Node, size: u64) -> Content {
     if matches!(&known, Known::Extents(extents) if extents.is_empty()) {
         return Content::Not("the trace holds none of its bytes".to_owned());
     }
-    let hash = live::open(path, OFlags::RDONLY)
+    let hash = machine
+        .open(path)
         .map_err(std::io::Error::from)
         .and_then(|file| digest(&file, known, size));
     match hash {

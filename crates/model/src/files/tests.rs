@@ -80,7 +80,7 @@ fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     )));
     let about = Circumstances { began: BEGAN, ..Circumstances::default() };
     let (mut facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
-    let rows = manifest::build(&mut facts.names, &facts.unnamed, false, false, None)
+    let rows = manifest::build(&mut facts.names, &facts.unnamed, None, false, None)
         .expect("nothing is written")
         .rows;
     rows.into_iter()

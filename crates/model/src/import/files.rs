@@ -1,7 +1,7 @@
 //! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
 
 use super::moves::Moves;
-use super::tree::Tree;
+use super::tree::{File, Tree};
 use crate::world::{Bound, lexical};
 use abi::{Is, Kind, Role, Shape};
 use trace::Call;
@@ -17,16 +17,6 @@ const S_IFREG: u32 = 0o100_000;
 const S_IFMT: u32 = 0o170_000;
 /// `statfs.f_type` of proc: what lies there is kept nowhere.
 const PROC: u32 = 0x9fa0;
-
-/// A file.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct File {
-    pub inode: u64,
-    /// When a call was last entered that used this name.
-    pub used: u64,
-    pub(super) size: u64,
-    pub(super) directory: bool,
-}
 
 /// The files by their names.
 #[derive(Default)]

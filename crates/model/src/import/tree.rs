@@ -1,8 +1,17 @@
 //! Names as a tree: a directory that is renamed takes all below with it in one step.
 
-use super::files::File;
 use ahash::HashMap;
 use std::collections::BTreeSet;
+
+/// A file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct File {
+    pub inode: u64,
+    /// When a call was last entered that used this name.
+    pub used: u64,
+    pub(super) size: u64,
+    pub(super) directory: bool,
+}
 
 /// A name's place in the tree.
 pub(super) type Place = usize;

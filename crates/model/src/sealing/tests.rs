@@ -1,7 +1,9 @@
 //! From records to items and back: what goes into journals comes out of the reader, in the order of entry, with every byte.
 
 use super::Model;
+use crate::files::{Found, Machine};
 use proptest::prelude::*;
+use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use trace::document::{About, End, Summary, Verdict};
@@ -9,6 +11,7 @@ use trace::record::{AT_EXIT, Header, NO_EXIT, PieceHeader, PieceKind, RecordKind
 use trace::{Call, Error, Event, Identity, Item, Journal, Limits, Piece, Recording, Trace, Want};
 
 mod along;
+mod columns;
 mod faults;
 mod hostile;
 mod volume;
@@ -29,8 +32,24 @@ fn about() -> About {
     }
 }
 
+/// A machine without files.
+#[derive(Debug)]
+struct Empty;
+
+impl Machine for Empty {
+    fn find(&self, _: &[u8]) -> rustix::io::Result<Found> {
+        Err(rustix::io::Errno::NOENT)
+    }
+    fn open(&self, _: &[u8]) -> rustix::io::Result<OwnedFd> {
+        Err(rustix::io::Errno::NOENT)
+    }
+    fn list(&self, _: &[u8]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+}
+
 fn model() -> Arc<Model> {
-    Arc::new(Model::of_this_machine())
+    Arc::new(Model::of(Empty))
 }
 
 fn create(path: &Path) -> Recording {
@@ -359,112 +378,6 @@ fn parts_are_joined() {
     assert_eq!(call.string(9), Some(&b"x"[..]));
 }
 
-/// What plain readers see.
-#[test]
-fn columns_for_people() {
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Int32Type, Int64Type};
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("t.ra");
-    let identity = |path: &[u8]| {
-        use zerocopy::IntoBytes;
-        let bytes =
-            [Identity { ino: 5, mode: 0o100_644, ..Default::default() }.as_bytes(), path].concat();
-        Piece {
-            arg: abi::plan::RESULT,
-            kind: PieceKind::Identity,
-            flags: AT_EXIT,
-            len: bytes.len() as u64,
-            wanted: 0,
-            bytes: bytes.into(),
-        }
-    };
-    let name = Piece {
-        arg: 1,
-        kind: PieceKind::String,
-        flags: 0,
-        len: 6,
-        wanted: 6,
-        bytes: b"./a\xffb".to_vec().into(),
-    };
-    let open = Call {
-        seq: 0,
-        entered: 10,
-        left: Some(20),
-        pid: 1,
-        tid: 1,
-        nr: 257,
-        flags: 0,
-        args: [u64::MAX - 99, 1, 0, 0, 0, 0],
-        ret: 3,
-        seen: Default::default(),
-        pieces: vec![name, identity(b"/a\xffb")],
-    };
-    let missing = Call {
-        entered: 60,
-        left: Some(70),
-        ret: -2,
-        pieces: vec![open.pieces[0].clone()],
-        ..open.clone()
-    };
-    let stuck = Call {
-        entered: 80,
-        left: None,
-        nr: 0,
-        flags: NO_EXIT,
-        ret: 0,
-        args: [3, 0, 9, 0, 0, 0],
-        pieces: vec![],
-        ..open.clone()
-    };
-    let items = [
-        Item::Call(open),
-        call(1, 30, 40, b"0123456789"),
-        call(1, 41, 50, b"0123456789"),
-        Item::Call(missing),
-        Item::Call(stuck),
-    ];
-    seal(&path, &items, 100);
-    let file = std::fs::File::open(path.join("calls-00000.parquet")).unwrap();
-    let batch = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file)
-        .unwrap()
-        .build()
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    let column = |name: &str| batch.column_by_name(name).unwrap().clone();
-    let texts = |name: &str| {
-        column(name).as_string::<i32>().iter().map(|t| t.map(str::to_owned)).collect::<Vec<_>>()
-    };
-    let some = |texts: [&str; 5]| texts.map(|t| (!t.is_empty()).then(|| t.to_owned())).to_vec();
-    assert_eq!(texts("call"), some(["openat", "read", "read", "openat", "read"]));
-    assert_eq!(texts("error"), some(["", "", "", "ENOENT", ""]));
-    assert_eq!(texts("file"), some(["/a\\xffb", "/a\\xffb", "/a\\xffb", "", "/a\\xffb"]));
-    assert_eq!(texts("path"), some(["/a\\xffb", "", "", "/a\\xffb", ""]));
-    assert_eq!(
-        column("fd").as_primitive::<Int32Type>().iter().collect::<Vec<_>>(),
-        [Some(3), Some(3), Some(3), None, Some(3)]
-    );
-    assert_eq!(
-        column("offset").as_primitive::<Int64Type>().iter().collect::<Vec<_>>()[1..3],
-        [Some(0), Some(10)]
-    );
-    assert_eq!(
-        column("bytes").as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
-        [None, Some(10), Some(10), None, None]
-    );
-    assert_eq!(
-        column("result").as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
-        [Some(3), Some(10), Some(10), Some(-2), None]
-    );
-    assert_eq!(
-        column("data").as_binary::<i32>().iter().flatten().map(<[u8]>::len).sum::<usize>(),
-        20
-    );
-    assert_eq!(column("data").null_count(), 3);
-}
-
 #[test]
 fn only_the_owner_can_read() {
     use std::os::unix::fs::PermissionsExt;
@@ -488,4 +401,23 @@ fn only_the_owner_can_read() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
     assert!(matches!(Recording::create(&path, about(), model()), Err(Error::Exists(_))));
+}
+
+/// What an interrupted sealing left behind is removed by the next.
+#[test]
+fn leftovers_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.ra");
+    let recording = record(&path, &[call(1, 1, 2, b"x")], 1);
+    let tables =
+        ["calls-00009", "events-late", "files", "initial", "outside", "snapshot", "unnamed"];
+    for table in tables {
+        std::fs::write(path.join(format!("{table}.parquet")), b"left behind").unwrap();
+    }
+    recording.seal(ended(), &mut |_, _| {}).unwrap();
+    let trace = Trace::open(&path).unwrap();
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "trace.json" || trace.sealed().any(|s| s.file == name), "{name}");
+    }
 }

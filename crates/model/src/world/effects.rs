@@ -30,18 +30,7 @@ impl<T: Default> World<T> {
         self.moment += 1;
         let Some(shape) = call.shape().filter(|_| call.made()) else { return };
         if let Effect::Close { fd } = shape.effect {
-            let number = call.args[fd as usize] as i32;
-            if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
-                // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
-                let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
-                let found = descriptor.or_else(|| call.succeeded().then(there)?);
-                let taken = || self.closing.take(table, number);
-                let found = found.or_else(|| call.succeeded().then(taken)?);
-                if bound.fds[fd as usize].is_none() {
-                    bound.fds[fd as usize].clone_from(&found);
-                }
-                bound.closed.extend(found);
-            }
+            self.closed(call, bound, fd);
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
         if !alone {
@@ -60,6 +49,27 @@ impl<T: Default> World<T> {
         }
         self.advance(call, shape, bound);
         self.change_user(call, shape);
+        self.apply(call, shape, bound, links);
+    }
+
+    /// A close has ended.
+    fn closed(&mut self, call: &Call, bound: &mut Bound<T>, fd: u8) {
+        let number = call.args[fd as usize] as i32;
+        if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
+            // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
+            let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
+            let found = descriptor.or_else(|| call.succeeded().then(there)?);
+            let taken = || self.closing.take(table, number);
+            let found = found.or_else(|| call.succeeded().then(taken)?);
+            if bound.fds[fd as usize].is_none() {
+                bound.fds[fd as usize].clone_from(&found);
+            }
+            bound.closed.extend(found);
+        }
+    }
+
+    /// Applies what a call that succeeded did.
+    fn apply(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, links: ReadLink<'_>) {
         match shape.effect {
             Effect::None if shape.ret == Ret::Fd => self.opened(call, shape, bound),
             Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
@@ -70,18 +80,7 @@ impl<T: Default> World<T> {
             }
             Effect::CloseRange => self.close_range(call, bound),
             Effect::Chdir | Effect::Fchdir => self.change_directory(call, bound),
-            Effect::Chroot => {
-                let view = call
-                    .identity(ROOT_DIRECTORY)
-                    .map(|(_, p)| p.to_vec())
-                    .or_else(|| bound.paths[0].as_deref().map(super::lexical));
-                if let Some(view) = view {
-                    let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
-                    if let Some(fs) = self.fs(call.tid) {
-                        fs.root = root;
-                    }
-                }
-            }
+            Effect::Chroot => self.change_root(call, bound),
             Effect::Umask => {
                 if let Some(fs) = self.fs(call.tid) {
                     fs.umask = call.args[0] as u32 & 0o777;
@@ -98,23 +97,8 @@ impl<T: Default> World<T> {
             Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| {
                 slot.cloexec = call.args[2] & 1 != 0;
             }),
-            Effect::SetStatusFlags => {
-                if let Some(d) = &bound.fds[0] {
-                    // Access mode and creation flags stay (fcntl(2)).
-                    const CHANGES: u32 = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1_000_000;
-                    d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
-                }
-            }
-            Effect::SetNonblocking => {
-                const O_NONBLOCK: u32 = 0o4000;
-                if let (Some(d), Some(piece)) =
-                    (&bound.fds[0], call.piece(2, PieceKind::Bytes).filter(|p| p.len >= 4))
-                {
-                    let on = piece.bytes.as_slice().iter().take(4).any(|b| *b != 0);
-                    let bit = if on { O_NONBLOCK } else { 0 };
-                    d.file.set_status(d.file.status() & !O_NONBLOCK | bit);
-                }
-            }
+            Effect::SetStatusFlags => set_status_flags(call, bound),
+            Effect::SetNonblocking => set_nonblocking(call, bound),
             Effect::Pair { fds, flags } => self.pair(call, shape, bound, fds, flags),
             Effect::Receive => self.receive(call, bound),
             Effect::Fetch { process, fd } => self.fetch(call, shape, bound, process, fd),
@@ -153,6 +137,19 @@ impl<T: Default> World<T> {
             | Effect::Fork
             | Effect::Exec => {}
             Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
+        }
+    }
+
+    fn change_root(&mut self, call: &Call, bound: &Bound<T>) {
+        let view = call
+            .identity(ROOT_DIRECTORY)
+            .map(|(_, p)| p.to_vec())
+            .or_else(|| bound.paths[0].as_deref().map(super::lexical));
+        if let Some(view) = view {
+            let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
+            if let Some(fs) = self.fs(call.tid) {
+                fs.root = root;
+            }
         }
     }
 
@@ -363,6 +360,25 @@ impl<T: Default> World<T> {
         if shape.uses.writes {
             d.file.inode.grow(end);
         }
+    }
+}
+
+fn set_status_flags<T>(call: &Call, bound: &Bound<T>) {
+    if let Some(d) = &bound.fds[0] {
+        // Access mode and creation flags stay (fcntl(2)).
+        const CHANGES: u32 = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1_000_000;
+        d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
+    }
+}
+
+fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
+    const O_NONBLOCK: u32 = 0o4000;
+    if let (Some(d), Some(piece)) =
+        (&bound.fds[0], call.piece(2, PieceKind::Bytes).filter(|p| p.len >= 4))
+    {
+        let on = piece.bytes.as_slice().iter().take(4).any(|b| *b != 0);
+        let bit = if on { O_NONBLOCK } else { 0 };
+        d.file.set_status(d.file.status() & !O_NONBLOCK | bit);
     }
 }
 

@@ -5,6 +5,8 @@ use super::bound::Bound;
 use super::file::Descriptor;
 use super::magic::{To, Way};
 use super::path::join;
+use super::spaces::View;
+use super::table::Fs;
 use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
 use std::sync::Arc;
 use trace::call::Call;
@@ -70,63 +72,76 @@ impl<T: Default> World<T> {
             bound.view.clone_from(&view);
         }
         for i in arguments(shape.uses.paths) {
-            let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else {
-                continue;
-            };
-            let Some(recorded) = call.path(i as u8) else { continue };
-            let root = fs.root.as_ref().map(|r| &*r.view);
-            let seen;
-            let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
-                None => &*fs.cwd.view,
-                Some(d) => match &bound.fds[d as usize] {
-                    Some(descriptor) if view.is_some() => {
-                        seen = self.view_of(call.tid, &descriptor.file);
-                        &*seen
-                    }
-                    Some(descriptor) => &*descriptor.file.path,
-                    None if recorded.first() == Some(&b'/') => b"/",
-                    None => continue,
-                },
-            };
-            let joined = join(root, base, recorded);
-            // An empty path means the descriptor, be it that of a link.
-            if recorded.is_empty() {
-                let (path, _) = self.place_of(call.tid, &joined);
-                bound.paths.put(i, path);
-                continue;
-            }
-            let flags = match way.role {
-                Role::Open(from) => Some(u64::from(call.open_flags(from))),
-                _ => None,
-            };
-            let (path, through) = self.through(call, root, joined, way.follows(&call.args, flags));
-            let leads = |way: &Way<T>| {
-                matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
-            };
-            if let Some(view) = &view
-                && !through.as_ref().is_some_and(leads)
-            {
-                // Nobody knows where a file system without a place went, that a descriptor is of.
-                let base = way.dir.and_then(|d| bound.fds[usize::from(d)].as_ref());
-                let lost =
-                    recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());
-                let found = view.resolve(&path, false, &mut |_| None);
-                match found.path.filter(|_| !lost) {
-                    Some(place) => {
-                        bound.paths.put(i, place.into());
-                        bound.viewed.put(i, path);
-                    }
-                    None => {
-                        bound.paths.put(i, found.view.into());
-                        bound.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
-                    }
+            self.bind_path(call, shape, bound, i, fs, view.as_ref());
+        }
+    }
+
+    /// The path in argument `i`, for a thread with these directories and this view.
+    fn bind_path(
+        &self,
+        call: &Call,
+        shape: &Shape,
+        bound: &mut Bound<T>,
+        i: usize,
+        fs: &Fs<T>,
+        view: Option<&View>,
+    ) {
+        let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else {
+            return;
+        };
+        let Some(recorded) = call.path(i as u8) else { return };
+        let root = fs.root.as_ref().map(|r| &*r.view);
+        let seen;
+        let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
+            None => &*fs.cwd.view,
+            Some(d) => match &bound.fds[d as usize] {
+                Some(descriptor) if view.is_some() => {
+                    seen = self.view_of(call.tid, &descriptor.file);
+                    &*seen
                 }
-                continue;
-            }
+                Some(descriptor) => &*descriptor.file.path,
+                None if recorded.first() == Some(&b'/') => b"/",
+                None => return,
+            },
+        };
+        let joined = join(root, base, recorded);
+        // An empty path means the descriptor, be it that of a link.
+        if recorded.is_empty() {
+            let (path, _) = self.place_of(call.tid, &joined);
             bound.paths.put(i, path);
-            if let Some(through) = through {
-                bound.through.put(i, through);
+            return;
+        }
+        let flags = match way.role {
+            Role::Open(from) => Some(u64::from(call.open_flags(from))),
+            _ => None,
+        };
+        let (path, through) = self.through(call, root, joined, way.follows(&call.args, flags));
+        let leads = |way: &Way<T>| {
+            matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
+        };
+        if let Some(view) = view
+            && !through.as_ref().is_some_and(leads)
+        {
+            // Nobody knows where a file system without a place went, that a descriptor is of.
+            let base = way.dir.and_then(|d| bound.fds[usize::from(d)].as_ref());
+            let lost =
+                recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());
+            let found = view.resolve(&path, false, &mut |_| None);
+            match found.path.filter(|_| !lost) {
+                Some(place) => {
+                    bound.paths.put(i, place.into());
+                    bound.viewed.put(i, path);
+                }
+                None => {
+                    bound.paths.put(i, found.view.into());
+                    bound.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
+                }
             }
+            return;
+        }
+        bound.paths.put(i, path);
+        if let Some(through) = through {
+            bound.through.put(i, through);
         }
     }
 

@@ -5,8 +5,8 @@ mod op;
 mod place;
 
 use super::*;
-use ::model::files::{Circumstances, infer};
-use arrow::buffer::Buffer;
+use ::model::files::{Circumstances, Machine, infer};
+use capture::ThisMachine;
 use nix::time::ClockId;
 use op::{Op, op};
 use place::{Outcome, Place, pattern};
@@ -15,8 +15,9 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use trace::record::{AT_EXIT, PieceKind, RecordKind};
-use trace::{Call, Event, Identity, Piece};
+use trace::{Buffer, Call, Event, Identity, Piece};
 use zerocopy::IntoBytes;
 
 const FIRST_FD: usize = 3;
@@ -218,7 +219,9 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     let moved =
         ::model::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
             .unwrap();
-    let about = Circumstances { began, live, moved, final_state: live, ..Circumstances::default() };
+    let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
+    let about =
+        Circumstances { began, machine, moved, final_state: live, ..Circumstances::default() };
     infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
         .unwrap();
     let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();

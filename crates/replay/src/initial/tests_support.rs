@@ -2,9 +2,8 @@
 
 use super::*;
 use ::model::files::Final;
-use arrow::buffer::Buffer;
 use trace::record::PieceKind;
-use trace::{Call, Piece};
+use trace::{Buffer, Call, Piece};
 
 /// A name that stood there at first.
 pub fn row(path: &str, kind: FileType) -> Row {

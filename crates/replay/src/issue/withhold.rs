@@ -102,7 +102,7 @@ pub(crate) fn on_directory(issue: &Handled, arguments: &Arguments) -> Option<i64
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use arrow::buffer::Buffer;
+    use trace::Buffer;
     use trace::Piece;
 
     fn call(name: &str, args: &[u64], pieces: Vec<Piece>) -> (Arc<Call>, &'static Shape) {

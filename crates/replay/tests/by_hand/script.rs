@@ -1,7 +1,6 @@
 //! Recordings made by hand, and their replay as root in a root of their own.
 
 use abi::plan::RESULT;
-use arrow::buffer::Buffer;
 use model::files::{Origin, Row};
 use model::world::Mounts;
 use reanimator_replay::source::{Cause, Reading};
@@ -9,6 +8,7 @@ use reanimator_replay::{Error, Options, Quiet, Report, Root, Source, replay_sour
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
+use trace::Buffer;
 use trace::record::{AT_EXIT, PieceKind};
 use trace::{Call, Event, Identity, Item, Piece, RecordKind};
 use zerocopy::IntoBytes;

@@ -11,8 +11,9 @@ use self::sums::Sums;
 mod stands;
 
 use super::repeats::{self, Known, REFERENCE, Reference};
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_HEAD, RING_MAGIC, VERSION};
-use crate::record::{Header, PieceHeader, UNREADABLE};
+use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
+use crate::record::{Header, PieceHeader, RING_HEAD, UNREADABLE, padded};
+use crate::version::JOURNAL;
 use rustix::fs::Advice;
 use stands::Stands;
 use std::fs::File;
@@ -228,7 +229,7 @@ impl Records {
         const HEAD: usize = size_of::<PieceHeader>();
         let len = to.len.min(repeats::MOST) as usize;
         self.body.clear();
-        self.body.resize((HEAD + len).next_multiple_of(8), 0);
+        self.body.resize(padded(HEAD + len), 0);
         let there = self.file.read_exact_at(&mut self.body[HEAD..HEAD + len], to.at).is_ok();
         let sound = there && to.means(&self.body[HEAD..HEAD + len], self.recording);
         piece.flags &= !REFERENCE;
@@ -391,40 +392,11 @@ pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
     }
     let ours =
         magic.starts_with(b"RA") && magic[2].is_ascii_uppercase() && magic[3].is_ascii_digit();
-    Ok((ours && magic[3] != VERSION).then_some(char::from(magic[3])))
+    Ok((ours && magic[3] != JOURNAL).then_some(char::from(magic[3])))
 }
 
 fn is_magic(bytes: &[u8]) -> bool {
     bytes == MAGIC || bytes == RING_MAGIC || bytes == REFERRING_MAGIC
-}
-
-/// The pieces of a record, as they lie in its body.
-#[derive(Clone, Copy)]
-pub(crate) struct Pieces<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Pieces<'a> {
-    /// Pieces in `body`.
-    pub fn new(body: &'a [u8]) -> Self {
-        Self { rest: body }
-    }
-    /// How many, if they fill the body exactly.
-    pub fn count_whole(mut self) -> Option<usize> {
-        let n = self.by_ref().count();
-        self.rest.is_empty().then_some(n)
-    }
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = (PieceHeader, &'a [u8]);
-    fn next(&mut self) -> Option<Self::Item> {
-        let (head, rest) = PieceHeader::read_from_prefix(self.rest).ok()?;
-        let len = head.len as usize;
-        let bytes = rest.get(..len)?;
-        self.rest = rest.get(len.next_multiple_of(8)..)?;
-        Some((head, bytes))
-    }
 }
 
 #[cfg(test)]

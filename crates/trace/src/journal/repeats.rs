@@ -4,8 +4,7 @@
 //! Invariant: a reference leads to bytes that stand before it in the same file, and bears their hash: who follows it sees whether they are still the same. What is
 //! remembered is bounded, and newer data take the place of older. Where nothing repeats, only some stretches are looked at.
 
-use super::{RING_DISCARD, RING_HEAD};
-use crate::record::{Header, PieceHeader, PieceKind};
+use crate::record::{Header, PieceHeader, PieceKind, RING_DISCARD, RING_HEAD, ring_step};
 use std::mem::offset_of;
 use std::ops::Range;
 use twox_hash::XxHash3_128;
@@ -178,8 +177,7 @@ impl Repeats {
 
 /// Bytes of the record at the beginning, with the ring's head.
 fn record(ring: &[u8]) -> Option<usize> {
-    let len = u32::from_le_bytes(*ring.first_chunk()?) & !RING_DISCARD;
-    let step = (RING_HEAD + len as usize).next_multiple_of(8);
+    let step = ring_step(u32::from_le_bytes(*ring.first_chunk()?));
     (step <= ring.len()).then_some(step)
 }
 
@@ -200,8 +198,9 @@ fn data(record: &[u8]) -> Option<Range<usize>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::journal::{Damage, Journal, Pieces, RING_HEAD, Records};
+    use crate::journal::{Damage, Journal, Records};
     use crate::record::{Header, PieceHeader, UNREADABLE};
+    use crate::record::{Pieces, RING_HEAD};
     use proptest::prelude::*;
     use std::fs::File;
     use std::path::Path;

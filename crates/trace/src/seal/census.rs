@@ -5,8 +5,8 @@ use super::table::{ROW, Table, properties};
 use crate::columns;
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::journal::{Pieces, Record};
-use crate::record::{Header, PieceKind, RecordKind};
+use crate::journal::Record;
+use crate::record::{Header, PieceKind, Pieces, RecordKind};
 use ahash::HashMap;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,

@@ -3,7 +3,7 @@
 use super::window::Counts;
 use crate::document::{End, Summary, Verdict};
 use crate::journal::{Damage, Record};
-use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE, RecordKind};
+use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PieceKind, Pieces, RecordKind};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
 const NOTES: usize = 20;
@@ -45,7 +45,7 @@ impl Findings {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
             Some(RecordKind::Note) if self.notes.len() < NOTES => {
-                self.notes.extend(super::work::note(record));
+                self.notes.extend(note(record));
             }
             _ => {}
         }
@@ -111,4 +111,12 @@ impl Findings {
             ..Summary::default()
         }
     }
+}
+
+/// Text of an event's piece.
+fn note(record: &Record<'_>) -> Option<String> {
+    let mut pieces = Pieces::new(record.body);
+    pieces
+        .find(|(h, _)| h.kind == PieceKind::String as u8)
+        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
 }

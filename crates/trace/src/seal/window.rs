@@ -5,8 +5,10 @@
 
 use crate::call::Event;
 use crate::cell::{Inside, pieces};
-use crate::journal::{Known, Pieces, Record, known};
-use crate::record::{AT_EXIT, CUT, Header, PieceHeader, PieceKind, RecordKind, UNREADABLE};
+use crate::journal::{Known, Record, known};
+use crate::record::{
+    AT_EXIT, CUT, Header, PieceHeader, PieceKind, Pieces, RecordKind, UNREADABLE, padded, put_piece,
+};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
 use zerocopy::{FromBytes, IntoBytes};
@@ -255,7 +257,7 @@ impl Building<'_> {
             if !bulk {
                 window.pieces.truncate(body + first.len as usize);
                 window.pieces.extend_from_slice(bytes);
-                window.pieces.resize(window.pieces.len().next_multiple_of(8), 0);
+                window.pieces.resize(padded(window.pieces.len()), 0);
             }
             first.len += head.len;
             first.wanted += head.wanted;
@@ -267,10 +269,6 @@ impl Building<'_> {
         if part {
             self.head = Some((window.pieces.len(), head));
         }
-        window.pieces.extend_from_slice(head.as_bytes());
-        if !bulk {
-            window.pieces.extend_from_slice(bytes);
-            window.pieces.resize(window.pieces.len().next_multiple_of(8), 0);
-        }
+        put_piece(&mut window.pieces, head, if bulk { &[] } else { bytes });
     }
 }

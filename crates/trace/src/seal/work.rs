@@ -9,7 +9,7 @@ use super::window::{Counts, Limits, Parts, Window};
 use super::{Place, names_in, stream_number};
 use crate::document::{Document, Summary};
 use crate::error::Error;
-use crate::journal::{Pieces, Record, Records, other_version};
+use crate::journal::{Records, other_version};
 use crate::record::RecordKind;
 use crate::semantics::Inference;
 use crate::storage::{directory_at, file_at};
@@ -170,12 +170,4 @@ fn files(place: &Place<'_>, known: usize) -> io::Result<Vec<(u32, File)>> {
     numbers.sort_unstable();
     numbers.drain(..known.min(numbers.len()));
     numbers.into_iter().map(|n| Ok((n, file_at(&dir, &format!("{n:05}"))?))).collect()
-}
-
-/// Text of an event's piece.
-pub(super) fn note(record: &Record<'_>) -> Option<String> {
-    let mut pieces = Pieces::new(record.body);
-    pieces
-        .find(|(h, _)| h.kind == crate::record::PieceKind::String as u8)
-        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
 }

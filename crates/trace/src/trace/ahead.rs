@@ -3,8 +3,8 @@
 //! Invariants: one batch waits while another one is taken. The thread ends before its reader does: replay takes a user namespace, which only a process of one
 //! thread may. Rows become items on the reader's side: what is allocated for them is then freed where it was allocated.
 
-use super::cursor::{Batch, Batches, Decoder, Table};
-use super::{Trace, Want};
+use super::Trace;
+use super::cursor::{Batch, Batches, Decoder, Table, Want};
 use crate::document::Segment;
 use crate::error::Error;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

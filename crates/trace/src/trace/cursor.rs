@@ -1,8 +1,8 @@
 //! Files of a trace, row by row, decoded a batch at a time.
 
+use super::Trace;
 use super::guard::{self, Checked, check_hash, guarded};
 use super::source::Source;
-use super::{Trace, Want};
 use crate::call::{Call, Event, Item};
 use crate::cell::{Inside, pieces_at};
 use crate::columns::ARGS;
@@ -51,6 +51,13 @@ const OF_CALLS: [&str; 20] = [
 ];
 const OF_EVENTS: [&str; 11] =
     ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
+
+/// What a reader is to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The bytes of data pieces, too. Without, the column is not read, and data pieces have a length and no bytes.
+    pub data: bool,
+}
 
 /// What a file holds.
 #[derive(Clone, Copy, PartialEq, Eq)]

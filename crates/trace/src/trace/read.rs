@@ -7,7 +7,7 @@
 
 use super::Trace;
 use super::ahead;
-use super::cursor::{Cursor, Decoder, Table};
+use super::cursor::{Cursor, Decoder, Table, Want};
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
 use crate::error::Error;
@@ -16,13 +16,6 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// Bytes of pages that late files may make us hold at once: only a forger needs more.
 const LATE_BYTES: u64 = 512 << 20;
-
-/// What a reader is to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
-    /// The bytes of data pieces, too. Without, the column is not read, and data pieces have a length and no bytes.
-    pub data: bool,
-}
 
 /// Calls and events in the order of their entry. After an error there is nothing more.
 pub struct Reader {

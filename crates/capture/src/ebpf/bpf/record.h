@@ -33,6 +33,14 @@ struct identity {
 };
 enum { CREATED_KNOWN = 1, CREATED = 2, UNNAMED = 8 };
 
+/* The same offsets as in crates/trace/src/record/layout.rs. */
+_Static_assert(sizeof(struct header) == 128 && __builtin_offsetof(struct header, seq) == 8, "");
+_Static_assert(__builtin_offsetof(struct header, entered) == 32 && __builtin_offsetof(struct header, args) == 56, "");
+_Static_assert(__builtin_offsetof(struct header, seen) == 104 && sizeof(struct seen) == 24, "");
+_Static_assert(sizeof(struct piece) == 16 && __builtin_offsetof(struct piece, len) == 4, "");
+_Static_assert(sizeof(struct identity) == 88 && __builtin_offsetof(struct identity, status) == 40, "");
+_Static_assert(__builtin_offsetof(struct identity, created) == 72, "");
+
 /* A step of a plan, and how many bytes of data it may take. */
 enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY, W_LANDED, W_RANGE };
 enum when { ENTRY, EXIT, EXIT_ALWAYS };

@@ -43,45 +43,10 @@ pub(in crate::ctf) fn parse(text: &str) -> Result<Metadata, String> {
             }
             "clock" => clock(&p.block()?, &mut metadata),
             "stream" => {
-                let (mut stream, mut id) = (Stream::default(), 0);
-                for (name, value) in p.block()? {
-                    match (name.as_str(), value) {
-                        ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "a stream without a number")?;
-                        }
-                        ("event.header", Right::Type(kind)) => stream.header = Some(kind),
-                        ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
-                        ("event.context", Right::Type(kind)) => stream.context = Some(kind),
-                        _ => {}
-                    }
-                }
+                let (id, stream) = stream(p.block()?)?;
                 metadata.streams.insert(id, stream);
             }
-            "event" => {
-                let mut kind = Kind::named(String::new());
-                let (mut id, mut stream) = (0u64, 0u64);
-                for (name, value) in p.block()? {
-                    match (name.as_str(), value) {
-                        ("name", Right::Plain(name)) => {
-                            kind = Kind {
-                                context: kind.context,
-                                fields: kind.fields,
-                                ..Kind::named(name)
-                            }
-                        }
-                        ("id", Right::Plain(n)) => {
-                            id = n.parse().map_err(|_| "an event without a number")?;
-                        }
-                        ("stream_id", Right::Plain(n)) => {
-                            stream = n.parse().map_err(|_| "an event without a stream")?;
-                        }
-                        ("context", Right::Type(t)) => kind.context = Some(t),
-                        ("fields", Right::Type(t)) => kind.fields = Some(t),
-                        _ => {}
-                    }
-                }
-                events.push((stream, id, kind));
-            }
+            "event" => events.push(event(p.block()?)?),
             "callsite" => {
                 p.block()?;
             }
@@ -112,4 +77,44 @@ fn clock(block: &[(String, Right)], metadata: &mut Metadata) {
     let within = |v: i128| v.clamp(-(1 << 75), 1 << 75);
     metadata.offset = within(number("offset_s").unwrap_or(0)) * 1_000_000_000
         + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
+}
+
+/// A kind of stream, and its number.
+fn stream(block: Vec<(String, Right)>) -> Result<(u64, Stream), String> {
+    let (mut stream, mut id) = (Stream::default(), 0);
+    for (name, value) in block {
+        match (name.as_str(), value) {
+            ("id", Right::Plain(n)) => {
+                id = n.parse().map_err(|_| "a stream without a number")?;
+            }
+            ("event.header", Right::Type(kind)) => stream.header = Some(kind),
+            ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
+            ("event.context", Right::Type(kind)) => stream.context = Some(kind),
+            _ => {}
+        }
+    }
+    Ok((id, stream))
+}
+
+/// The number of a stream's kind, that of an event's, and this.
+fn event(block: Vec<(String, Right)>) -> Result<(u64, u64, Kind), String> {
+    let mut kind = Kind::named(String::new());
+    let (mut id, mut stream) = (0u64, 0u64);
+    for (name, value) in block {
+        match (name.as_str(), value) {
+            ("name", Right::Plain(name)) => {
+                kind = Kind { context: kind.context, fields: kind.fields, ..Kind::named(name) }
+            }
+            ("id", Right::Plain(n)) => {
+                id = n.parse().map_err(|_| "an event without a number")?;
+            }
+            ("stream_id", Right::Plain(n)) => {
+                stream = n.parse().map_err(|_| "an event without a stream")?;
+            }
+            ("context", Right::Type(t)) => kind.context = Some(t),
+            ("fields", Right::Type(t)) => kind.fields = Some(t),
+            _ => {}
+        }
+    }
+    Ok((stream, id, kind))
 }

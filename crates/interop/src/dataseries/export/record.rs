@@ -175,19 +175,21 @@ impl One {
                 }
             }
             Part::Lock(arg) => return self.lock(call, arg, kind(arg)),
-            Part::Limit(arg) => {
-                let after = matches!(kind(arg), Some(Kind::Out(..)));
-                let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
-                if bytes.len() < LIMIT {
-                    return (after && !call.succeeded()).then_some(());
-                }
-                for (i, field) in ["resource_soft_limit", "resource_hard_limit"].iter().enumerate()
-                {
-                    let word = bytes[8 * i..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
-                    self.numbers.push((field, word));
-                }
-            }
+            Part::Limit(arg) => return self.limit(call, arg, kind(arg)),
             Part::Buffer(arg, field) => return self.buffer(call, arg, field, kind(arg)),
+        }
+        Some(())
+    }
+
+    fn limit(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
+        let after = matches!(kind, Some(Kind::Out(..)));
+        let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
+        if bytes.len() < LIMIT {
+            return (after && !call.succeeded()).then_some(());
+        }
+        for (i, field) in ["resource_soft_limit", "resource_hard_limit"].iter().enumerate() {
+            let word = bytes[8 * i..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
+            self.numbers.push((field, word));
         }
         Some(())
     }

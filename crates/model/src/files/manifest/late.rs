@@ -30,6 +30,7 @@ pub(super) fn changed_late(
     paths: &[Vec<u8>],
     lasts: &mut [Result<Option<Live>, String>],
     now: &BTreeMap<Vec<u8>, NodeId>,
+    look: Option<&dyn Machine>,
 ) -> Vec<Vec<u8>> {
     const CHANGED: &str = "a process that was not recorded changed it last";
     let mut late: Vec<Vec<u8>> = Vec::new();
@@ -44,9 +45,8 @@ pub(super) fn changed_late(
         // Where the directory is another one, all this was seen from elsewhere.
         let sees = |names: &Names| {
             let known = parent.and_then(|dir| names.node(dir).id);
-            let found = live::open(crate::world::parent(path), OFlags::PATH).ok();
-            let found = found.and_then(|fd| live::inspect(&fd).ok()?.seen.id);
-            known.is_some_and(|known| found == Some(known))
+            let found = look.and_then(|machine| machine.find(crate::world::parent(path)).ok());
+            known.is_some_and(|known| found.is_some_and(|found| found.id == known))
         };
         if in_doubt || matches!(last, Ok(None)) && current.is_some() && !sees(names) {
             continue;

@@ -9,8 +9,8 @@ use crate::issue::scratch::Room;
 use crate::issue::{Real, Scratch, raw};
 use crate::verify::{Recorded, brought};
 use abi::Shape;
-use arrow::buffer::Buffer;
 use model::world::Bound;
+use trace::Buffer;
 use trace::record::PieceKind;
 use trace::{Call, Piece};
 

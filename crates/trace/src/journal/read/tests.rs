@@ -4,7 +4,7 @@ mod rings;
 
 use super::*;
 use crate::journal::Journal;
-use crate::record::Header;
+use crate::record::{Header, Pieces};
 use proptest::prelude::*;
 use std::path::Path;
 

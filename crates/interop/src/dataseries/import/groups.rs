@@ -1,9 +1,9 @@
 //! Calls that are several records each: vectors and messages, and execve.
 
-use super::Reader;
-use super::import::Taking;
-use super::stream::{Row, Stream};
+use super::Taking;
 use crate::Error;
+use crate::dataseries::Reader;
+use crate::dataseries::stream::{Row, Stream};
 use model::Told;
 use trace::record::PieceKind;
 

@@ -3,18 +3,18 @@
 //! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
 //! from then on is seen. New threads of a thread that we hold are ours from their birth.
 
-use super::stopped::{HOLD, Stop, Stopped, take_hold};
-use super::thread::Thread;
-use super::tracer::Tracer;
+use super::Tracer;
 use crate::Error;
 use crate::out::now;
 use crate::present;
+use crate::ptrace::stopped::{HOLD, Stop, Stopped, take_hold};
+use crate::ptrace::thread::Thread;
 use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
 /// A process of which not all threads have stopped yet.
-pub(super) struct Joining {
+pub(in crate::ptrace) struct Joining {
     awaited: HashSet<i32>,
     pub held: Vec<(Stopped, Stop)>,
     since: Instant,
