@@ -47,6 +47,9 @@ pub struct Names {
     pub doubtful: HashSet<(NodeId, Box<[u8]>)>,
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
+    /// Old names of renames to names of which nothing was known, the file and the new name. If both
+    /// were links to one file, the rename changed nothing, which is so if `true`, as far as is known.
+    twins: HashMap<(NodeId, Box<[u8]>), (NodeId, Place, bool)>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
 }
@@ -75,6 +78,7 @@ impl Names {
             doubtful: HashSet::default(),
             watched: false,
             appeared: Vec::new(),
+            twins: HashMap::default(),
             live: live.unwrap_or(Box::new(Blind)),
         };
         if let Some(seen) = names.live.unchanged(b"/") {
@@ -339,9 +343,14 @@ impl Names {
             && !self.node(to.dir).entries.contains_key(&to.name)
             && let (Some(a), Some(b)) =
                 (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
-            && self.live.same(&a, &b)
         {
-            return self.attach(to, node, true);
+            let same = self.live.same(&a, &b);
+            if self.twins.len() < MOST_REPLACED {
+                self.twins.insert((from.dir, from.name.clone()), (node, to.clone(), same));
+            }
+            if same {
+                return self.attach(to, node, true);
+            }
         }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
@@ -370,6 +379,48 @@ impl Names {
         }
         self.remove(from, seen);
         self.link(to, node);
+    }
+
+    /// The old name of a rename that seemed to change nothing is gone: it changed something.
+    /// Whether there was such a rename.
+    pub fn moved_after_all(&mut self, place: &Place) -> bool {
+        let Some((node, to)) = self.twin(place, true) else { return false };
+        let at = (to.dir, to.name);
+        if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1) {
+            entry.first = None;
+        }
+        self.node_mut(node).stood.retain(|stood| *stood != at);
+        self.displace(place, node);
+        true
+    }
+
+    /// The old name of a rename that seemed to move a file is still there: both names were links to
+    /// it. The file, if there was such a rename. `seen`: what is there.
+    pub fn stayed_after_all(&mut self, place: &Place, seen: Option<&Seen>) -> Option<NodeId> {
+        let (node, to) = self.twin(place, false)?;
+        let id = seen.and_then(|seen| seen.id);
+        let same = id.is_none() && !self.watched || id.is_some() && self.node(node).id == id;
+        if !same || self.node(node).kind == FileType::Directory {
+            return None;
+        }
+        let at = (to.dir, to.name);
+        let entry = self.node_mut(at.0).entries.get_mut(&at.1)?;
+        if entry.now != Some(node) {
+            return None;
+        }
+        entry.first = Some(node);
+        self.node_mut(node).stood.push(at);
+        self.attach(place, node, false);
+        Some(node)
+    }
+
+    /// What was renamed from this name, and to which, where it was taken to stay (`same`) or go.
+    fn twin(&mut self, place: &Place, same: bool) -> Option<(NodeId, Place)> {
+        let (node, to, taken) = self.twins.get(&(place.dir, place.name.clone()))?;
+        let slot = if same { Slot::Node(*node) } else { Slot::Absent };
+        let found = (*taken == same && place.slot == slot).then(|| (*node, to.clone()))?;
+        self.twins.remove(&(place.dir, place.name.clone()));
+        Some(found)
     }
 
     /// The files under both names change places.

@@ -107,6 +107,8 @@ pub struct Node {
     pub stood: Vec<(NodeId, Box<[u8]>)>,
     /// A call followed its name: it may stand behind a link of that name.
     pub followed: bool,
+    /// The directory in which it stood then.
+    pub followed_from: Option<NodeId>,
     /// Its type is that of the name itself: no link stands there.
     pub confirmed: bool,
     /// An open showed its name to be its path: no link of any directory led there.
@@ -182,6 +184,7 @@ impl Node {
             names: Vec::new(),
             stood: Vec::new(),
             followed: false,
+            followed_from: None,
             confirmed: false,
             straight: false,
             leaf: false,

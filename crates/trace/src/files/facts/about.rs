@@ -41,7 +41,7 @@ impl Facts {
                 Form::Dirents | Form::Dirents64 => {
                     self.names.node_mut(node).kind = FileType::Directory;
                     for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
-                        if self.names.node(node).initial && !self.names.node(node).is_virtual {
+                        if !self.names.node(node).is_virtual {
                             let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
                             self.names.listed(&place, kind);
                         }

@@ -103,22 +103,62 @@ impl Names {
         self.node(link).target.is_some()
     }
 
-    /// Whether a call that came to this untouched name and ended at the file `real` followed a link there. Only the last names are compared: mounts change what
-    /// is before them.
-    pub fn is_passed(&self, place: &Place, real: &[u8]) -> bool {
+    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
+    /// the file `real` followed a link there: what that leads to. Only the last names are compared:
+    /// mounts change what is before them.
+    pub fn passes<'a>(
+        &self,
+        place: &Place,
+        rest: &[Box<[u8]>],
+        real: &'a [u8],
+    ) -> Option<&'a [u8]> {
         let dir = self.node(place.dir);
-        let name = real.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        real.first() == Some(&b'/')
-            && name != &*place.name
-            && place.slot == Slot::Unknown
-            && dir.initial
-            && !dir.is_virtual
+        let open = match place.slot {
+            Slot::Unknown => dir.initial && !dir.is_virtual,
+            Slot::Absent => false,
+            Slot::Node(node) => {
+                let node = self.node(node);
+                let kind = node.kind == FileType::Unknown;
+                let guessed = node.presumed || kind && !node.followed;
+                guessed && node.initial && !node.is_virtual && !node.confirmed
+            }
+        };
+        let led = before(real, rest).filter(|_| open)?;
+        let name = led.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        (name != &*place.name).then_some(led)
     }
 
     /// A link stands there that leads to `real`.
     pub fn passed(&mut self, place: &Place, real: &[u8]) {
         let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
-        self.present(place, &Seen { target: Some(target), ..Seen::kind(FileType::Link) });
+        let seen = Seen { target: Some(target), ..Seen::kind(FileType::Link) };
+        match place.slot {
+            Slot::Node(node) if self.node(node).presumed => self.split(place, node, &seen),
+            _ => self.present(place, &seen),
+        };
+    }
+
+    /// A call followed this name, wherever it leads.
+    pub fn was_followed(&mut self, id: NodeId) {
+        let dir = self.node(id).names.first().map(|(dir, _)| *dir);
+        let node = self.node_mut(id);
+        node.followed = true;
+        node.presumed = false;
+        node.followed_from = node.followed_from.or(dir);
+    }
+
+    /// A link leads through what is no directory, whatever that is.
+    pub fn block(&mut self, link: NodeId) {
+        if self.node(link).target.is_some() {
+            return;
+        }
+        let file = self.new_node(Node::new(FileType::Regular, true));
+        self.house(link, file);
+        let node = self.node_mut(link);
+        node.leads_to = None;
+        if let Some(target) = &mut node.target {
+            target.extend_from_slice(b"/?");
+        }
     }
 
     /// Gives what a link leads to a place in the tree as it was at first.
@@ -128,6 +168,8 @@ impl Names {
             return; // nothing was ever found there
         }
         if let Some(target) = self.node(link).target.clone() {
+            // It may have been moved before a call followed it.
+            let dir = self.node(node).followed_from.unwrap_or(dir);
             match self.find_first(dir, &target) {
                 Some(Stood::Free(dir, name)) => {
                     self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
@@ -238,10 +280,15 @@ impl Names {
             if let Some(known) = self.node(to).entries.get(&name).copied() {
                 // What was made under the one name was found under the other.
                 if let (Some(first), None) | (None, Some(first)) = (known.first, entry.first) {
-                    self.node_mut(to).entries.insert(name.clone(), Entry { first: None, ..known });
-                    self.node_mut(first)
-                        .stood
-                        .retain(|at| at.1 != name || at.0 != from && at.0 != to);
+                    // Or it was renamed to itself, which changes nothing.
+                    let stays = entry.now.is_none() && known.now == Some(first);
+                    let kept = Some(first).filter(|_| stays);
+                    self.node_mut(to).entries.insert(name.clone(), Entry { first: kept, ..known });
+                    let stood = &mut self.node_mut(first).stood;
+                    stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
+                    if stays {
+                        stood.push((to, name));
+                    }
                 }
                 continue;
             }
@@ -306,8 +353,9 @@ impl Names {
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);
             if node.leads_to.is_some()
-                && let Some(target) =
-                    self.path(id).and_then(|path| is_link(&path)).and_then(|seen| seen.target)
+                && let Some(target) = self.node(id).names.iter().find_map(|(dir, name)| {
+                    is_link(&self.path_in(*dir, name)?).and_then(|seen| seen.target)
+                })
             {
                 self.rehouse(id, target);
                 continue;
