@@ -50,6 +50,8 @@ pub struct Names {
     /// Old names of renames to names of which nothing was known, the file and the new name. If both
     /// were links to one file, the rename changed nothing, which is so if `true`, as far as is known.
     twins: HashMap<(NodeId, Box<[u8]>), (NodeId, Place, bool)>,
+    /// Names to which something was renamed and of which nothing was known.
+    pub covered: HashSet<(NodeId, Box<[u8]>)>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
 }
@@ -79,6 +81,7 @@ impl Names {
             watched: false,
             appeared: Vec::new(),
             twins: HashMap::default(),
+            covered: HashSet::default(),
             live: live.unwrap_or(Box::new(Blind)),
         };
         if let Some(seen) = names.live.unchanged(b"/") {
@@ -286,6 +289,16 @@ impl Names {
         false
     }
 
+    /// Something stood under a name at first that is gone, and of which nothing was known.
+    pub fn stood(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let id = self.nameless(true, seen);
+        self.node_mut(id).stood.push((place.dir, place.name.clone()));
+        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+            entry.first = Some(id);
+        }
+        id
+    }
+
     /// The name was made now, with a new file.
     pub fn create(&mut self, place: &Place, seen: &Seen) -> NodeId {
         let id = self.nameless(false, seen);
@@ -338,19 +351,22 @@ impl Names {
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
             return; // rename(2): two links to one file stay
         }
-        if self.node(node).initial
-            && self.node(to.dir).initial
-            && !self.node(to.dir).entries.contains_key(&to.name)
-            && let (Some(a), Some(b)) =
-                (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
-        {
-            let same = self.live.same(&a, &b);
+        let unknown = !self.node(to.dir).entries.contains_key(&to.name);
+        if self.node(node).initial && self.node(to.dir).initial {
+            let same = unknown
+                && self
+                    .path_in(from.dir, &from.name)
+                    .zip(self.path_in(to.dir, &to.name))
+                    .is_some_and(|(a, b)| self.live.same(&a, &b));
             if self.twins.len() < MOST_REPLACED {
                 self.twins.insert((from.dir, from.name.clone()), (node, to.clone(), same));
             }
             if same {
                 return self.attach(to, node, true);
             }
+        }
+        if unknown && self.node(to.dir).initial && self.covered.len() < MOST_REPLACED {
+            self.covered.insert((to.dir, to.name.clone()));
         }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
@@ -404,14 +420,30 @@ impl Names {
             return None;
         }
         let at = (to.dir, to.name);
-        let entry = self.node_mut(at.0).entries.get_mut(&at.1)?;
+        let entry = *self.node(at.0).entries.get(&at.1)?;
         if entry.now != Some(node) {
             return None;
         }
-        entry.first = Some(node);
-        self.node_mut(node).stood.push(at);
-        self.attach(place, node, false);
-        Some(node)
+        let Slot::Node(other) = to.slot else {
+            self.node_mut(at.0).entries.insert(at.1.clone(), Entry { first: Some(node), ..entry });
+            self.node_mut(node).stood.push(at);
+            self.attach(place, node, false);
+            return Some(node);
+        };
+        // It was known under its new name only.
+        if entry.first != Some(other) || self.node(other).kind == FileType::Directory {
+            return None;
+        }
+        self.node_mut(at.0).entries.insert(at.1.clone(), Entry { now: Some(other), ..entry });
+        self.node_mut(other).names.push(at);
+        let here = self.node_mut(place.dir).entries.get_mut(&place.name)?;
+        here.first = here.first.map(|first| if first == node { other } else { first });
+        self.attach(place, other, false);
+        let stood = std::mem::take(&mut self.node_mut(node).stood);
+        self.node_mut(other).stood.extend(stood);
+        self.node_mut(node).names.clear();
+        self.merge(node, other);
+        Some(other)
     }
 
     /// What was renamed from this name, and to which, where it was taken to stay (`same`) or go.

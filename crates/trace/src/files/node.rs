@@ -115,6 +115,8 @@ pub struct Node {
     pub straight: bool,
     /// Nothing that this name stands for is a directory, if it is no link.
     pub leaf: bool,
+    /// A call has listed it.
+    pub listed: bool,
     /// link(2) was refused to it: most likely a directory.
     pub unlinkable: bool,
     /// A directory that held something else than these many names that were known to be there at first.
@@ -188,6 +190,7 @@ impl Node {
             confirmed: false,
             straight: false,
             leaf: false,
+            listed: false,
             unlinkable: false,
             inhabited: None,
             presumed: false,

@@ -141,3 +141,38 @@ fn errors_behind_a_directory_make_it_no_link() {
     holds(&[], &[open("b/.", CREATE), rename("b", "a")]);
     holds(&[], &[Op::Chmod("a/b/a".into(), 0o600), Op::Readlink("a".into())]);
 }
+
+#[test]
+fn what_two_names_of_a_directory_hold_is_one() {
+    let ops = [open("a/b", 0), rename("b", "c"), mkdir("c/b/a")];
+    holds(&[symlink("a", "b")], &ops);
+    let ops = [rename("b/b", "a/b"), rename("b", "d"), open("d/b/a", CREATE)];
+    holds(&[open("d", CREATE), symlink("a", "b")], &ops);
+    holds(&[symlink("a", "c")], &[link("c", "c/b/a"), mkdir("a/b"), rename("c", "b")]);
+}
+
+#[test]
+fn a_name_that_is_made_up_is_in_no_listing() {
+    let ops = [stat("a/a/a", false), open("a", 0o200_000), Op::List(0), rename("a/a", "b")];
+    holds(&[symlink("../a", "a/a")], &[&ops[..], &[unlink("b")]].concat());
+}
+
+#[test]
+fn what_a_rename_replaced_unseen_explains_errors_before() {
+    let ops = [open("c", CREATE), rename("a", "b"), rename("c", "b")];
+    holds(&[symlink("d", "b")], &ops);
+    let ops = [rename("d/a", "c/a"), rename("b", "d")];
+    holds(&[symlink("a", "b"), open("d", CREATE)], &ops);
+}
+
+#[test]
+fn a_rename_to_another_link_that_was_seen_changes_nothing() {
+    let before = [open("d", CREATE), link("d", "b")];
+    holds(&before, &[open("d", 0), rename("b", "d"), unlink("b")]);
+}
+
+#[test]
+fn a_link_to_itself_is_one_whatever_it_seemed_to_be() {
+    let ops = [mkdir("d"), link("d", "b"), open("b", 0), unlink("b")];
+    holds(&[symlink("b", "b")], &ops);
+}

@@ -78,10 +78,10 @@ impl Facts {
                     node.guess = refuses;
                 }
             }
-            ELOOP if !known => {
+            ELOOP if !known || self.may_be_link(place) => {
                 let node = self.names.present(place, &Seen::kind(FileType::Unknown));
                 let node = self.names.node_mut(node);
-                if node.likely_kind() == FileType::Unknown {
+                if node.kind == FileType::Unknown {
                     node.guess = FileType::Link;
                     node.target = Some(place.name.to_vec());
                 }
@@ -107,6 +107,18 @@ impl Facts {
 
     /// What an error proves.
     pub(super) fn failed(&mut self, shape: &Shape, errno: i32, led: &[Led]) {
+        // A directory was to replace what is none.
+        if let (ENOTDIR, [from, to]) = (errno, led)
+            && from.used.role == Role::Source
+            && !from.slash
+            && !to.slash
+            && let (Walk::Place(from), Walk::Place(to)) = (&from.walk, &to.walk)
+            && from.slot != Slot::Absent
+            && to.slot != Slot::Absent
+        {
+            self.names.present(from, &Seen::kind(FileType::Directory));
+            self.names.present(to, &Seen::leaf());
+        }
         for l in led {
             let place = match &l.walk {
                 Walk::Place(place) => place,

@@ -314,7 +314,10 @@ impl Solver<'_> {
                 return None;
             }
             if let Some(entry) = node.entries.get(name) {
-                return entry.first.map(Var::Node);
+                let covered = self.names.covered.contains(&(id, name.into()));
+                if entry.first.is_some() || !covered {
+                    return entry.first.map(Var::Node);
+                }
             }
         }
         let next = self.names_of.len();
@@ -357,7 +360,10 @@ impl Solver<'_> {
                 }
                 Is::Nothing => continue,
             };
-            let id = self.names.present(&place, &seen);
+            let id = match self.names.node(dir).entries.contains_key(&place.name) {
+                true => self.names.stood(&place, &seen),
+                false => self.names.present(&place, &seen),
+            };
             let node = self.names.node_mut(id);
             if *is == Is::Leaf && node.likely_kind() == FileType::Unknown {
                 node.guess = FileType::Regular;

@@ -192,22 +192,41 @@ impl Names {
                 return;
             }
         }
-        let candidates = (1..=9u8).map(|n| match size {
+        if let Some(name) = self.made_up_name(dir, size) {
+            self.node_mut(node).made_up = true;
+            self.node_mut(link).leads_to = Some(node);
+            let place = Place { dir, name: name.clone().into(), slot: Slot::Unknown };
+            self.attach(&place, node, true);
+            self.node_mut(link).target = Some(name);
+        }
+    }
+
+    /// A name that nothing has in a directory, with so many bytes.
+    fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
+        let mut names = (1..=9u8).map(|n| match size {
             Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
             None => vec![b'?', b'0' + n],
         });
-        for name in candidates {
-            if !self.node(dir).entries.contains_key(&name[..]) {
-                self.node_mut(node).made_up = true;
-                self.node_mut(link).leads_to = Some(node);
-                self.attach(
-                    &Place { dir, name: name.clone().into(), slot: Slot::Unknown },
-                    node,
-                    true,
-                );
-                self.node_mut(link).target = Some(name);
-                return;
+        names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
+    }
+
+    /// What has a made-up name in a directory that a call has listed gets one in the root.
+    pub(super) fn leave_listings(&mut self) {
+        for link in 0..self.nodes.len() as NodeId {
+            let Some(node) = self.node(link).leads_to else { continue };
+            let [(dir, name)] = &self.node(node).stood[..] else { continue };
+            let (dir, name) = (*dir, name.clone());
+            let size = self.node(link).first.size.map(|size| size.saturating_sub(1));
+            if !self.node(dir).listed || dir == ROOT || size == Some(0) {
+                continue;
             }
+            let Some(other) = self.made_up_name(ROOT, size) else { continue };
+            self.node_mut(dir).entries.remove(&name);
+            self.node_mut(node).stood.clear();
+            self.node_mut(node).names.clear();
+            let place = Place { dir: ROOT, name: other.clone().into(), slot: Slot::Unknown };
+            self.attach(&place, node, true);
+            self.node_mut(link).target = Some([b"/", &other[..]].concat());
         }
     }
 
@@ -272,44 +291,69 @@ impl Names {
     }
 
     /// Two files turn out to be one: what is known of `from` is known of `to`.
-    fn merge(&mut self, from: NodeId, to: NodeId) {
-        let known =
-            Seen { attributes: self.node(from).first.clone(), ..Seen::kind(self.node(from).kind) };
-        self.node_mut(to).observe(&known);
-        for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
-            if let Some(known) = self.node(to).entries.get(&name).copied() {
-                // What was made under the one name was found under the other.
-                if let (Some(first), None) | (None, Some(first)) = (known.first, entry.first) {
-                    // Or it was renamed to itself, which changes nothing.
-                    let stays = entry.now.is_none() && known.now == Some(first);
-                    let kept = Some(first).filter(|_| stays);
-                    self.node_mut(to).entries.insert(name.clone(), Entry { first: kept, ..known });
-                    let stood = &mut self.node_mut(first).stood;
-                    stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
-                    if stays {
-                        stood.push((to, name));
-                    }
-                }
+    pub(super) fn merge(&mut self, from: NodeId, to: NodeId) {
+        let mut pairs = vec![(from, to)];
+        while let Some((from, to)) = pairs.pop() {
+            let (from, to) = (self.itself(from), self.itself(to));
+            if from == to {
                 continue;
             }
+            let node = self.node(from);
+            let known = Seen { attributes: node.first.clone(), ..Seen::kind(node.kind) };
+            self.node_mut(to).observe(&known);
+            for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
+                self.merge_entry((from, to), name, entry, &mut pairs);
+            }
+            if self.node(to).bytes.is_none() {
+                let bytes = self.node_mut(from).bytes.take();
+                self.node_mut(to).bytes = bytes;
+            }
+            self.node_mut(from).merged = Some(to);
+        }
+    }
+
+    /// A name of `from` is one of `to`. `pairs`: files that are one then.
+    fn merge_entry(
+        &mut self,
+        (from, to): (NodeId, NodeId),
+        name: Box<[u8]>,
+        entry: Entry,
+        pairs: &mut Vec<(NodeId, NodeId)>,
+    ) {
+        let Some(known) = self.node(to).entries.get(&name).copied() else {
             self.node_mut(to).entries.insert(name.clone(), entry);
             for child in [entry.first, entry.now].into_iter().flatten() {
                 let child = self.node_mut(child);
-                for at in child
-                    .names
-                    .iter_mut()
-                    .chain(&mut child.stood)
-                    .filter(|at| at.0 == from && at.1 == name)
-                {
-                    at.0 = to;
+                for at in child.names.iter_mut().chain(&mut child.stood) {
+                    if at.0 == from && at.1 == name {
+                        at.0 = to;
+                    }
+                }
+            }
+            return;
+        };
+        match (known.first, entry.first) {
+            (Some(one), Some(other)) => pairs.push((other, one)),
+            (None, None) => {}
+            (Some(first), None) | (None, Some(first)) => {
+                // It was renamed to itself, which changes nothing; what came under its old name
+                // after that went to it. Or what was made under the one name was found under the
+                // other.
+                let came = entry.now.filter(|&now| {
+                    let now = self.node(now);
+                    !now.initial && now.kind == FileType::Directory
+                });
+                let stays = known.now == Some(first) && entry.now == came;
+                let kept = Some(first).filter(|_| stays);
+                self.node_mut(to).entries.insert(name.clone(), Entry { first: kept, ..known });
+                let stood = &mut self.node_mut(first).stood;
+                stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
+                if stays {
+                    stood.push((to, name));
+                    pairs.extend(came.map(|came| (came, first)));
                 }
             }
         }
-        if self.node(to).bytes.is_none() {
-            let bytes = self.node_mut(from).bytes.take();
-            self.node_mut(to).bytes = bytes;
-        }
-        self.node_mut(from).merged = Some(to);
     }
 
     /// The file itself, if it was merged into another one since.

@@ -37,6 +37,7 @@ impl Names {
 
     /// Directories that held something of which the trace tells nothing hold something made up.
     pub fn furnish(&mut self) {
+        self.leave_listings();
         for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
             self.learn(node);
             let kind = self.node(node).kind;
