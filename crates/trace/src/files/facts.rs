@@ -245,7 +245,7 @@ impl Facts {
                     Some((identity, _)) => Some(seen_of(&identity)),
                     None => stat_result(call, shape),
                 };
-                if let Some(node) = self.names.stayed_after_all(place, seen.as_ref()) {
+                if let Some(node) = self.names.stayed_after_all(place, seen.as_ref(), false) {
                     place.slot = Slot::Node(node);
                     continue;
                 }
@@ -338,6 +338,10 @@ impl Facts {
                             } else {
                                 Seen::kind(kind)
                             };
+                            // Nor does what holds it get replaced.
+                            if self.names.is_above(to, from.dir) {
+                                self.names.present(to, &Seen::leaf());
+                            }
                             self.names.rename(from, to, &seen);
                         }
                     }

@@ -412,18 +412,24 @@ impl Names {
 
     /// The old name of a rename that seemed to move a file is still there: both names were links to
     /// it. The file, if there was such a rename. `seen`: what is there.
-    pub fn stayed_after_all(&mut self, place: &Place, seen: Option<&Seen>) -> Option<NodeId> {
+    /// `old`: and it was there before the recording.
+    pub fn stayed_after_all(
+        &mut self,
+        place: &Place,
+        seen: Option<&Seen>,
+        old: bool,
+    ) -> Option<NodeId> {
         let (node, to) = self.twin(place, false)?;
         let id = seen.and_then(|seen| seen.id);
-        let same = id.is_none() && !self.watched || id.is_some() && self.node(node).id == id;
+        let same = match id.zip(self.node(node).id) {
+            Some((seen, known)) => seen == known,
+            None => old || !self.watched,
+        };
         if !same || self.node(node).kind == FileType::Directory {
             return None;
         }
         let at = (to.dir, to.name);
         let entry = *self.node(at.0).entries.get(&at.1)?;
-        if entry.now != Some(node) {
-            return None;
-        }
         let Slot::Node(other) = to.slot else {
             self.node_mut(at.0).entries.insert(at.1.clone(), Entry { first: Some(node), ..entry });
             self.node_mut(node).stood.push(at);
@@ -431,7 +437,10 @@ impl Names {
             return Some(node);
         };
         // It was known under its new name only.
-        if entry.first != Some(other) || self.node(other).kind == FileType::Directory {
+        if entry.now != Some(node)
+            || entry.first != Some(other)
+            || self.node(other).kind == FileType::Directory
+        {
             return None;
         }
         self.node_mut(at.0).entries.insert(at.1.clone(), Entry { now: Some(other), ..entry });

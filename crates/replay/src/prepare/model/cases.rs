@@ -176,3 +176,21 @@ fn a_link_to_itself_is_one_whatever_it_seemed_to_be() {
     let ops = [mkdir("d"), link("d", "b"), open("b", 0), unlink("b")];
     holds(&[symlink("b", "b")], &ops);
 }
+
+#[test]
+fn what_is_replaced_by_what_it_holds_is_a_link() {
+    holds(&[open("c/a", CREATE), symlink("a", "c")], &[rename("c/a", "c")]);
+}
+
+#[test]
+fn two_links_to_a_file_of_which_one_is_left_show_at_the_end() {
+    let before = [open("d", CREATE), link("d", "c")];
+    run(&before, &[rename("d", "c"), unlink("c")], true).unwrap();
+}
+
+#[test]
+fn nothing_is_made_behind_a_link_where_nothing_is() {
+    holds(&[symlink("../a/", "b")], &[rename("b", "d"), open("d", CREATE)]);
+    let ops = [open("b", 0), rename("b", "a/a"), mkdir("a/a/a")];
+    holds(&[symlink("../a/b", "b")], &ops);
+}

@@ -99,6 +99,7 @@ impl Names {
         }
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
         let beyond = self.new_node(Node::new(kind, true));
+        self.node_mut(beyond).followed_from = Some(place.dir);
         self.house(link, beyond);
         self.node(link).target.is_some()
     }
@@ -171,6 +172,8 @@ impl Names {
             // It may have been moved before a call followed it.
             let dir = self.node(node).followed_from.unwrap_or(dir);
             match self.find_first(dir, &target) {
+                // Nothing came from there, and nothing is there.
+                Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}
                 Some(Stood::Free(dir, name)) => {
                     self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
                 }
@@ -201,6 +204,12 @@ impl Names {
         }
     }
 
+    /// Whether there is a file system to look at, and nothing has this name.
+    fn is_gone(&mut self, dir: NodeId, name: &[u8]) -> bool {
+        let Some(path) = self.path_in(dir, name).filter(|_| !self.blind) else { return false };
+        self.live.id(&path).is_none()
+    }
+
     /// A name that nothing has in a directory, with so many bytes.
     fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
         let mut names = (1..=9u8).map(|n| match size {
@@ -210,23 +219,25 @@ impl Names {
         names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
     }
 
-    /// What has a made-up name in a directory that a call has listed gets one in the root.
+    /// What has a made-up name in a directory that a call has listed gets one in the directory
+    /// above, unless a call has listed that one, too.
     pub(super) fn leave_listings(&mut self) {
         for link in 0..self.nodes.len() as NodeId {
             let Some(node) = self.node(link).leads_to else { continue };
             let [(dir, name)] = &self.node(node).stood[..] else { continue };
             let (dir, name) = (*dir, name.clone());
-            let size = self.node(link).first.size.map(|size| size.saturating_sub(1));
-            if !self.node(dir).listed || dir == ROOT || size == Some(0) {
+            let size = self.node(link).first.size.map(|size| size.saturating_sub(3));
+            let Some((above, _)) = self.node(dir).stood.first().cloned() else { continue };
+            if !self.node(dir).listed || self.node(above).listed || size == Some(0) {
                 continue;
             }
-            let Some(other) = self.made_up_name(ROOT, size) else { continue };
+            let Some(other) = self.made_up_name(above, size) else { continue };
             self.node_mut(dir).entries.remove(&name);
             self.node_mut(node).stood.clear();
             self.node_mut(node).names.clear();
-            let place = Place { dir: ROOT, name: other.clone().into(), slot: Slot::Unknown };
+            let place = Place { dir: above, name: other.clone().into(), slot: Slot::Unknown };
             self.attach(&place, node, true);
-            self.node_mut(link).target = Some([b"/", &other[..]].concat());
+            self.node_mut(link).target = Some([b"../", &other[..]].concat());
         }
     }
 
@@ -392,8 +403,24 @@ impl Names {
         }
     }
 
+    /// Renames after which the old name is there still, as it was: both names were links to a file.
+    fn settle_twins(&mut self) {
+        let places: Vec<_> = self.twins.keys().cloned().collect();
+        for (dir, name) in places {
+            let slot = Slot::Absent;
+            if self.node(dir).entries.get(&name).is_none_or(|entry| entry.now.is_some()) {
+                continue;
+            }
+            let seen = self.older(dir, &name);
+            if seen.is_some() {
+                self.stayed_after_all(&Place { dir, name, slot }, seen.as_ref(), true);
+            }
+        }
+    }
+
     /// Names that were followed and that `is_link` shows to be links, where they stand now.
     pub fn settle(&mut self, is_link: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
+        self.settle_twins();
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);
             if node.leads_to.is_some()
