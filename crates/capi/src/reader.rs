@@ -52,7 +52,8 @@ pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *
         }
         // SAFETY: the caller's pointers lead to what they say.
         let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
-        let opened = Trace::open(path).map_err(|e| chain(&e))?;
+        let opened = model::recover(path, &mut |_, _| {}).and_then(|_| Trace::open(path));
+        let opened = opened.map_err(|e| chain(&e))?;
         let reading = Reading {
             items: opened.read(Want { data: true }),
             clock_offset: opened.about().clock_offset,

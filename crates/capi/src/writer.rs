@@ -5,15 +5,16 @@
 use crate::error::{given, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
+use model::import::{Fork, Origin};
+use model::{Import, Told};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
+use trace::About;
 use trace::error::chain;
-use trace::import::{Fork, Origin};
 use trace::record::PieceKind;
-use trace::{About, Import, Told};
 
 /// What is known of a recording as a whole. Zeros and nulls are what is not known.
 #[repr(C)]

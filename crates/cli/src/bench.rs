@@ -272,7 +272,7 @@ fn document(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
         "cold": a.cold,
         "order": name(&a.order),
         "pace": a.pace.to_string(),
-        "quantiles": &::replay::latency::QUANTILES[..],
+        "quantiles": &::replay::report::QUANTILES[..],
         "targets": bench.measured.iter().map(target).collect::<Vec<_>>(),
     })
 }

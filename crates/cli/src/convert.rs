@@ -123,7 +123,8 @@ fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<(Unfinished,
 }
 
 fn write(a: &Args, target: Target, talk: &Talk) -> Result<()> {
-    let trace = reading::explained(trace::Trace::open(&a.from), &a.from)?;
+    let opened = model::recover(&a.from, &mut |_, _| {}).and_then(|_| trace::Trace::open(&a.from));
+    let trace = reading::explained(opened, &a.from)?;
     if a.to.symlink_metadata().is_ok() {
         let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
         return there.advise("choose another name: existing files are not replaced");

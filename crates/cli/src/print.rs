@@ -17,9 +17,9 @@ use crate::talk::Talk;
 use crate::units::counted;
 use crate::{reading, stdout};
 use anyhow::{Context, Result};
+use model::world::{Bound, lexical};
 use std::io::Write;
 use std::path::PathBuf;
-use trace::world::{Bound, lexical};
 use trace::{Call, Trace};
 
 /// Print a trace's calls in strace's format or as JSON

@@ -10,11 +10,18 @@ use trace::{Error, Trace, Verdict};
 
 /// The trace that the user means.
 pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
+    finished(named, talk).map(|(trace, _)| trace)
+}
+
+/// The same, and whether it had to be recovered.
+pub fn finished(named: &TraceArg, talk: &Talk) -> Result<(Trace, bool)> {
     let path = naming::input(named, talk)?;
     let progress = talk.progress("recovering");
-    let opened = explained(Trace::open_with(&path, &mut |done, of| progress.at(done, of)), &path)?;
+    let recovered = model::recover(&path, &mut |done, of| progress.at(done, of));
     drop(progress);
-    if opened.was_recovered() {
+    let recovered = explained(recovered, &path)?;
+    let opened = explained(Trace::open(&path), &path)?;
+    if recovered {
         talk.say(format_args!("recovered {}: its recorder did not finish", path.display()));
     }
     let summary = opened.summary();
@@ -25,7 +32,7 @@ pub fn open(named: &TraceArg, talk: &Talk) -> Result<Trace> {
             summary.reasons.join("; ")
         ));
     }
-    Ok(opened)
+    Ok((opened, recovered))
 }
 
 /// Adds what to do to the errors of a trace that do not say it themselves.

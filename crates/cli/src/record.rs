@@ -9,10 +9,12 @@ use crate::{naming, reading, sudo, talk};
 use anyhow::{Context, Result, bail};
 use capture::{Begun, DataLimit, Listening, Outcomes, Wanted};
 use clap::ValueHint;
+use model::Model;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use trace::{About, Recording, Summary, Verdict};
 
 /// Run a command, or attach to processes, and record system calls with their data
@@ -401,8 +403,9 @@ fn watch(
     let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
-        let recording =
-            reading::explained(Recording::create(path, about(a, target, engine.name())), path)?;
+        let about = about(a, target, engine.name());
+        let recording = Recording::create(path, about, Arc::new(Model::of_this_machine()));
+        let recording = reading::explained(recording, path)?;
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),

@@ -25,9 +25,9 @@ pub struct Args {
 
 /// `reanimator recover`.
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
-    let trace = reading::open(&a.trace, talk)?;
+    let (trace, recovered) = reading::finished(&a.trace, talk)?;
     let summary = trace.summary();
-    if !trace.was_recovered() {
+    if !recovered {
         talk.say(format_args!("nothing to do: {} is already finished", trace.path().display()));
     }
     if a.json {

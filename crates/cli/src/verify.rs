@@ -6,6 +6,7 @@ use crate::talk::Talk;
 use crate::units::{bytes, count};
 use crate::{failure, reading, stdout};
 use anyhow::{Context, Result};
+use model::Tables;
 use replay::state::{self, How};
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use crate::Error;
 use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
 use ahash::HashMap;
+use model::world::{Bound, Moment, Timeline, World, lexical};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +19,6 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use trace::record::PieceKind;
-use trace::world::{Bound, Moment, Timeline, World, lexical};
 use trace::{Call, Event, RecordKind, Trace, Want};
 
 /// A format to write.

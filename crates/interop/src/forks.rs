@@ -2,7 +2,7 @@
 
 use abi::Effect;
 use ahash::HashMap;
-use trace::import::Fork;
+use model::import::Fork;
 
 /// Flags of clone(2) that matter here.
 const CLONE: [(&str, u64); 4] =

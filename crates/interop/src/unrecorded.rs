@@ -1,7 +1,7 @@
 //! What a tool that records no data leaves out of a call.
 
 use abi::{Form, Is, Kind};
-use trace::Told;
+use model::Told;
 
 /// Calls whose entry was before the recording: nothing is missing.
 pub(crate) const BEFORE: &str = "ends of calls that began before the recording";
@@ -47,7 +47,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                 if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
                     told.call.pieces.retain(|p| usize::from(p.arg) != arg);
                     let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
-                    told.number(arg, if optional { 0 } else { trace::told::SOMEWHERE });
+                    told.number(arg, if optional { 0 } else { model::told::SOMEWHERE });
                 }
             }
             Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => {

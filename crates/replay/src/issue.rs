@@ -4,16 +4,20 @@
 //! faults) or the start of scratch memory that is at least as long as the lengths passed along allow it to write.
 
 pub(crate) mod arguments;
-mod paths;
-pub(crate) mod procfs;
+pub(crate) mod call;
+pub(crate) mod handlers;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
 mod ready;
 pub(crate) mod real;
+pub(crate) mod refusal;
 #[allow(unsafe_code)]
 pub(crate) mod scratch;
+pub(crate) mod short;
+pub(crate) mod thread;
+pub(crate) mod withhold;
 
-pub(crate) use arguments::Arguments;
+pub(crate) use arguments::{Arguments, procfs};
 pub(crate) use ready::Ready;
 pub(crate) use real::Real;
 pub(crate) use scratch::Scratch;

@@ -7,46 +7,22 @@
 //! returned later (or would have, as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
-mod altered;
-mod conflicts;
-mod decide;
-mod dispatch;
-mod executor;
-mod frontier;
-mod handlers;
+mod execute;
+pub mod initial;
 mod issue;
-mod job;
-pub mod latency;
-mod order;
-mod outside;
-mod pacer;
-pub mod prepare;
-mod presence;
-mod proof;
-mod refusal;
 pub mod report;
-mod root;
 mod run;
 mod sandbox;
-mod selection;
-mod shared;
-mod short;
+mod schedule;
 pub mod source;
-pub mod state;
-pub mod tree;
-mod undecided;
-mod unnamed;
-mod unperformed;
 mod verify;
-mod withhold;
 
-pub use altered::{Alteration, Altered, Data};
-pub use order::{Order, Pace};
 pub use report::{Divergence, Report, State};
-pub use root::Root;
 pub use run::{prepare_root, replay, replay_source};
-pub use selection::Selection;
-pub use source::Source;
+pub use sandbox::{Root, Tree};
+pub use schedule::{Order, Pace};
+pub use source::{Alteration, Altered, Data, Selection, Source};
+pub use verify::state;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,6 +104,11 @@ impl Options {
         }
     }
 
+    /// Whether calls are due at some time.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pace != Pace::Asap
+    }
+
     /// Whether nothing is made that lets others act as its owner.
     pub(crate) fn withholds(&self) -> bool {
         !self.allow_set_id && !self.root.is_secluded()
@@ -139,7 +120,7 @@ pub trait Progress: Sync {
     /// So many steps of making the initial state are done, of so many.
     fn preparing(&self, _done: u64, _of: u64) {}
     /// The initial state is made.
-    fn prepared(&self, _prepared: &prepare::Prepared) {}
+    fn prepared(&self, _prepared: &initial::Prepared) {}
     /// So many of the trace's calls are done, performed or skipped, and moved about so many bytes.
     /// Called every few thousand calls, and a few times a second while replay waits.
     fn calls(&self, _done: u64, _moved_bytes: u64) {}
@@ -170,7 +151,7 @@ pub enum Error {
     Sandbox(&'static str, #[source] std::io::Error),
     /// The initial state cannot be made.
     #[error("cannot create the initial files")]
-    Prepare(#[from] prepare::PrepareError),
+    Prepare(#[from] initial::PrepareError),
     /// The trace cannot be read.
     #[error("cannot read the trace")]
     Trace(#[source] Box<dyn std::error::Error + Send + Sync>),

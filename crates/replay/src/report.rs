@@ -1,7 +1,13 @@
 //! The outcome of a replay.
 
-use crate::latency::Latency;
-use hdrhistogram::Histogram;
+mod latency;
+mod spread;
+
+pub(crate) use latency::Times;
+pub use latency::{Latency, QUANTILES};
+pub use spread::Spread;
+pub(crate) use spread::{LONGEST, histogram};
+
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -67,37 +73,6 @@ pub struct Prepared {
     pub bytes: u64,
     /// Bytes that no call of the trace brought: zeros without blocks.
     pub assumed: u64,
-}
-
-/// How times are distributed, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Spread {
-    /// How many.
-    pub count: u64,
-    /// The median.
-    pub p50_us: f64,
-    /// One in twenty is longer.
-    pub p95_us: f64,
-    /// One in a hundred is longer.
-    pub p99_us: f64,
-    /// One in a thousand is longer.
-    pub p999_us: f64,
-    /// The longest.
-    pub max_us: f64,
-}
-
-impl Spread {
-    pub(crate) fn of(times: &Histogram<u64>) -> Self {
-        let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
-        Self {
-            count: times.len(),
-            p50_us: at(0.5),
-            p95_us: at(0.95),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            max_us: times.max() as f64 / 1000.0,
-        }
-    }
 }
 
 /// What processes that were not recorded did, and was done here.

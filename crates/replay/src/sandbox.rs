@@ -4,10 +4,17 @@
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped to their own, which the kernel grants only to a process without
 //! other threads: [`enter_user_namespace`] is called before any is started.
 
+mod root;
+mod tree;
+
+pub use root::Root;
+pub use tree::Tree;
+
 use crate::Error;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
+use model::world::Credentials;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -21,7 +28,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
-use trace::world::Credentials;
+
+/// Set-user-ID and set-group-ID.
+pub(crate) const SET_ID: u32 = 0o6000;
+/// The attribute that gives a program capabilities.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
 /// So often is tried again what threads that have ended may prevent, a millisecond each.
 const PATIENCE: usize = 10_000;

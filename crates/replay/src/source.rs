@@ -1,8 +1,16 @@
 //! What is replayed: a trace, or items made by hand.
 
+mod altered;
+mod selection;
+
+pub use altered::{Alteration, Altered, Data};
+pub(crate) use selection::LeftOut;
+pub use selection::Selection;
+
+use model::Tables;
+use model::files::{Change, Copied, Origin, Row, Unnamed};
+use model::world::Mounts;
 use std::os::fd::BorrowedFd;
-use trace::files::{Change, Copied, Origin, Row, Unnamed};
-use trace::world::Mounts;
 use trace::{Event, Item, Trace, Want};
 
 /// A boxed cause.
@@ -72,16 +80,16 @@ impl Source for Trace {
         Ok(self.files()?)
     }
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause> {
-        Ok(Box::new(Trace::origins(self)?.map(|origin| origin.map_err(Cause::from))))
+        Ok(Box::new(Tables::origins(self)?.map(|origin| origin.map_err(Cause::from))))
     }
     fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
-        Ok(Box::new(Trace::snapshot(self)?.map(|copied| copied.map_err(Cause::from))))
+        Ok(Box::new(Tables::snapshot(self)?.map(|copied| copied.map_err(Cause::from))))
     }
     fn unnamed(&self) -> Result<Vec<Unnamed>, Cause> {
-        Ok(Trace::unnamed(self)?)
+        Ok(Tables::unnamed(self)?)
     }
     fn outside(&self) -> Result<Vec<Change>, Cause> {
-        Ok(Trace::outside(self)?)
+        Ok(Tables::outside(self)?)
     }
     fn events(&self) -> Result<Reading<'_, Event>, Cause> {
         Ok(Box::new(Trace::events(self).map(|event| event.map_err(Cause::from))))

@@ -1,4 +1,5 @@
-//! The columns of the tables that a trace is made of: names, types, order. docs/design.md says what each means; writer and reader both take them from here.
+//! The columns of the tables that a trace is made of: names, types, order. docs/trace-schema.md
+//! says what each means; writer and reader both take them from here.
 //!
 //! Columns that answer questions come first, those that make a row lossless after them, bulk data last.
 

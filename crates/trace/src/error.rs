@@ -41,6 +41,13 @@ pub enum Error {
     /// A process is recording into it.
     #[error("{} is being written by another process: wait for the recording to end", .0.display())]
     Busy(PathBuf),
+    /// It is not sealed: nothing can be read yet.
+    #[error(
+        "{} is not finished: its recorder was killed; run `reanimator recover {}`",
+        .0.display(),
+        .0.display()
+    )]
+    Unfinished(PathBuf),
     /// Written by a later version of this program.
     #[error(
         "{} has format {major}.{minor}, but this reanimator reads {}.x: use a newer one",
@@ -95,7 +102,8 @@ impl Error {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { doing, path, source }
     }
-    pub(crate) fn damaged(file: impl Into<String>, what: impl Into<String>) -> Self {
+    /// A file of a trace is not what this program wrote.
+    pub fn damaged(file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Damaged { file: file.into(), what: what.into() }
     }
     /// Whether the operating system refused for want of permission, or because the file system is

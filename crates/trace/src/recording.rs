@@ -7,6 +7,7 @@ use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::seal::{Along, How, Limits};
+use crate::semantics::Semantics;
 use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -29,6 +30,8 @@ pub struct Recording {
     /// Where is written what is sealed while the journals are.
     provisional: Arc<Provisional>,
     along: Mutex<Option<Along>>,
+    semantics: Arc<dyn Semantics>,
+    limits: Limits,
 }
 
 impl AsFd for Recording {
@@ -38,9 +41,10 @@ impl AsFd for Recording {
 }
 
 impl Recording {
-    /// Makes the directory `path` and its `trace.json`, for the owner alone.
-    pub fn create(path: &Path, about: About) -> Result<Self, Error> {
-        let recording = Self::made(Arc::new(Disk), path, about, Durable::Later)?;
+    /// Makes the directory `path` and its `trace.json`, for the owner alone. `semantics`: what the
+    /// calls mean, for sealing.
+    pub fn create(path: &Path, about: About, semantics: Arc<dyn Semantics>) -> Result<Self, Error> {
+        let recording = Self::made(Arc::new(Disk), path, about, semantics, Durable::Later)?;
         recording.make_durable();
         Ok(recording)
     }
@@ -58,14 +62,20 @@ impl Recording {
     }
 
     /// The same on other storage.
-    pub fn create_on(storage: Arc<dyn Storage>, path: &Path, about: About) -> Result<Self, Error> {
-        Self::made(storage, path, about, Durable::Now)
+    pub fn create_on(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        about: About,
+        semantics: Arc<dyn Semantics>,
+    ) -> Result<Self, Error> {
+        Self::made(storage, path, about, semantics, Durable::Now)
     }
 
     fn made(
         storage: Arc<dyn Storage>,
         path: &Path,
         about: About,
+        semantics: Arc<dyn Semantics>,
         durable: Durable,
     ) -> Result<Self, Error> {
         match make_directory(path) {
@@ -74,7 +84,7 @@ impl Recording {
             }
             other => other.map_err(Error::io("create", path))?,
         }
-        Self::begin(storage, path, about, durable).inspect_err(|_| {
+        Self::begin(storage, path, about, semantics, durable).inspect_err(|_| {
             // Nothing is recorded: nothing is left behind.
             let _ = std::fs::remove_dir_all(path);
         })
@@ -84,6 +94,7 @@ impl Recording {
         storage: Arc<dyn Storage>,
         path: &Path,
         about: About,
+        semantics: Arc<dyn Semantics>,
         durable: Durable,
     ) -> Result<Self, Error> {
         let dir = made_directory(path).map_err(Error::io("open", path))?;
@@ -102,6 +113,8 @@ impl Recording {
             storage,
             provisional,
             along: Mutex::default(),
+            semantics,
+            limits: Limits::default(),
         })
     }
 
@@ -116,23 +129,24 @@ impl Recording {
         Ok(journal.on_sink(|sink| self.provisional.first(sink)))
     }
 
+    /// Has segments end at these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Begins to seal while the journals are being written; those that are written from the beginning must have been made. At most once. Segments have at most about
     /// `bytes` of data, or fewer.
     pub fn follow(&self, bytes: u64) -> Result<Along, Error> {
-        let limits = Limits::default();
-        self.follow_in(Limits {
-            bytes: limits.bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            ..limits
-        })
-    }
-
-    pub(crate) fn follow_in(&self, limits: Limits) -> Result<Along, Error> {
         Along::new(
             again(&self.dir, &self.path)?,
             self.path.clone(),
             Arc::clone(&self.provisional),
             &self.document,
-            limits,
+            self.semantics.begin(),
+            Limits {
+                bytes: self.limits.bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
+                ..self.limits
+            },
         )
     }
 
@@ -172,22 +186,7 @@ impl Recording {
 
     /// Makes segments of the journals, infers the files' states, and then removes the journals. If this fails, or the process dies, the journals are whole and
     /// [`recover`] does it again. All journals must be finished or dropped.
-    pub fn seal(self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
-        self.seal_as(end, true, Limits::default(), progress)
-    }
-
-    /// The same for a trace of another machine, or of another time: what stands on this machine's file systems says nothing about it.
-    pub fn seal_foreign(self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
-        self.seal_as(end, false, Limits::default(), progress)
-    }
-
-    pub(crate) fn seal_as(
-        mut self,
-        end: End,
-        live: bool,
-        limits: Limits,
-        progress: Progress<'_>,
-    ) -> Result<Summary, Error> {
+    pub fn seal(mut self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
         self.document.state = State::Sealing;
         self.document.end = Some(end);
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
@@ -198,7 +197,8 @@ impl Recording {
             &self.dir,
             &self.path,
             self.document,
-            How { live, recovered: false, limits },
+            How { recovered: false, limits: self.limits },
+            &*self.semantics,
             along,
             progress,
         )
@@ -206,46 +206,41 @@ impl Recording {
     }
 }
 
-/// Seals a trace whose recorder has died. Its verdict is `incomplete` unless the recording had ended in order.
-pub fn recover(path: &Path, progress: Progress<'_>) -> Result<Summary, Error> {
-    recover_on(&Disk, path, progress)
+/// Seals a trace whose recorder has died, and says whether that was so. Its verdict is `incomplete`
+/// unless the recording had ended in order. Of a sealed trace, what may be left of its journals is
+/// removed.
+pub fn recover(
+    path: &Path,
+    semantics: &dyn Semantics,
+    progress: Progress<'_>,
+) -> Result<bool, Error> {
+    recover_on(&Disk, path, semantics, progress)
 }
 
 /// The same on other storage.
 pub fn recover_on(
     storage: &dyn Storage,
     path: &Path,
+    semantics: &dyn Semantics,
     progress: Progress<'_>,
-) -> Result<Summary, Error> {
+) -> Result<bool, Error> {
     let dir = directory(path).map_err(Error::io("open", path))?;
-    recover_at(storage, &dir, path, progress).map(|d| d.summary)
-}
-
-/// The same through a held directory. A sealed trace is given back as it is.
-pub(crate) fn recover_at(
-    storage: &dyn Storage,
-    dir: &OwnedFd,
-    path: &Path,
-    progress: Progress<'_>,
-) -> Result<Document, Error> {
-    lock(dir, path)?;
+    if Document::load(dir.as_fd(), path)?.state == State::Sealed {
+        // The recorder may have died between sealing and this.
+        let _ = crate::seal::remove_journals(storage, dir.as_fd());
+        return Ok(false);
+    }
+    lock(&dir, path)?;
     // Read under the lock: another process may have sealed it in the meantime.
     let document = Document::load(dir.as_fd(), path)?;
     let sealed = if document.state == State::Sealed {
-        Ok(document)
+        Ok(())
     } else {
-        crate::seal::seal(
-            storage,
-            dir,
-            path,
-            document,
-            How { recovered: true, ..How::default() },
-            None,
-            progress,
-        )
+        let how = How { recovered: true, ..How::default() };
+        crate::seal::seal(storage, &dir, path, document, how, semantics, None, progress).map(drop)
     };
-    let _ = rustix::fs::flock(dir, rustix::fs::FlockOperation::Unlock);
-    sealed
+    let _ = rustix::fs::flock(&dir, rustix::fs::FlockOperation::Unlock);
+    sealed.map(|()| true)
 }
 
 fn make_directory(path: &Path) -> std::io::Result<()> {

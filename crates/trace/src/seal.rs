@@ -6,7 +6,6 @@
 mod along;
 mod census;
 mod events;
-mod infer;
 mod merge;
 mod names;
 mod segment;
@@ -19,9 +18,10 @@ use crate::document::{Document, State};
 use crate::error::Error;
 use crate::journal::COMPLETE;
 use crate::recording::Progress;
+use crate::semantics::{Inference, Sealing, Semantics};
 use crate::storage::{Noticing, Storage, directory_at, file_at};
+use crate::trace::Trace;
 pub use along::Along;
-use infer::infer;
 use segment::{Full, Segments};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,8 +29,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-pub(crate) use table::compression;
-pub(crate) use window::Limits;
+pub use table::compression;
+pub use window::Limits;
 use work::Work;
 
 /// Where tables are written.
@@ -43,8 +43,6 @@ struct Place<'a> {
 /// How to seal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct How {
-    /// The recording has just ended in this process, on this machine.
-    pub live: bool,
     /// The recorder has died.
     pub recovered: bool,
     /// When a segment is full.
@@ -58,6 +56,7 @@ pub(crate) fn seal(
     path: &Path,
     mut document: Document,
     how: How,
+    semantics: &dyn Semantics,
     along: Option<Along>,
     progress: Progress<'_>,
 ) -> Result<Document, Error> {
@@ -67,7 +66,7 @@ pub(crate) fn seal(
     document.tables.clear();
     let begun = match along.and_then(|along| along.take_over(&place, &document)) {
         Some(work) => Ok(work),
-        None => clean(&place).and_then(|()| Work::new(&place, &document, false)),
+        None => clean(&place).and_then(|()| Work::new(&place, &document, semantics.begin(), false)),
     };
     let sealed =
         begun.and_then(|work| finish(work, &place, &mut document, how, progress)).and_then(|()| {
@@ -182,7 +181,7 @@ fn finish(
     document.tables.push(work.census.write(place)?);
     document.segments = segments.done;
     document.summary = summary;
-    infer(place, document, how.live, &mut |done, of| {
+    infer(work.inference, place, document, &mut |done, of| {
         // Half of the work is done.
         progress(total + total * (done * 1024 / of.max(1)) / 1024, 2 * total);
     })?;
@@ -191,6 +190,36 @@ fn finish(
     document.summary.bytes_on_disk = crate::call::total(files.map(|f| f.bytes));
     progress(2 * total, 2 * total);
     Ok(())
+}
+
+/// Has the tables about files made of what was just sealed.
+/// `progress`: calls looked at, of how many.
+fn infer(
+    inference: Box<dyn Inference>,
+    place: &Place<'_>,
+    document: &mut Document,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
+    let trace = Trace::being_sealed(place.dir, place.path, document)?;
+    let end = document.end.as_ref();
+    let sealing = Sealing { storage: place.storage, trace: &trace, end };
+    match inference.tables(&sealing, &mut document.summary, progress) {
+        Ok(names) => {
+            for name in names {
+                let sealed = table::hash(place.dir, name);
+                let sealed = sealed.map_err(Error::io("read", place.path.join(name)))?;
+                document.tables.push(sealed);
+            }
+            Ok(())
+        }
+        Err(e) if e.is_full() => Err(e),
+        Err(e) => {
+            let note =
+                format!("the files' states could not be inferred: {}", crate::error::chain(&e));
+            document.summary.notes.push(note);
+            Ok(())
+        }
+    }
 }
 
 /// Fills a window and writes it.
@@ -275,7 +304,3 @@ fn write(
     }
     Ok(segments)
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;

@@ -85,7 +85,7 @@ impl Storage for Disk {
 }
 
 /// Opens a directory by path, to go on through the descriptor.
-pub(crate) fn directory(path: &std::path::Path) -> io::Result<std::os::fd::OwnedFd> {
+pub fn directory(path: &std::path::Path) -> io::Result<std::os::fd::OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 

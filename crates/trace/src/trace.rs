@@ -9,14 +9,13 @@ mod read;
 mod source;
 mod thrift;
 
-pub(crate) use guard::guarded;
+pub use guard::guarded;
 pub use read::{Reader, Want};
 
 use crate::call::{Event, Item};
-use crate::document::{About, Document, Segment, State, Summary};
+use crate::document::{About, Document, Sealed, Segment, State, Summary};
 use crate::error::Error;
-use crate::recording::{Progress, recover_at};
-use crate::storage::{Disk, directory, file_at};
+use crate::storage::{directory, file_at};
 use source::Source;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -32,38 +31,20 @@ struct Inner {
     path: PathBuf,
     dir: OwnedFd,
     document: Document,
-    recovered: bool,
     /// The files need no checking: they were made here.
     checked: bool,
 }
 
 impl Trace {
-    /// Opens the trace `path`. One whose recorder has died is recovered first; see [`Trace::was_recovered`].
+    /// Opens the sealed trace `path`; nothing is written. One that is not sealed must be recovered
+    /// first ([`crate::recover`]).
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with(path, &mut |_, _| {})
-    }
-
-    /// The same, with reports should it have to be recovered.
-    pub fn open_with(path: &Path, progress: Progress<'_>) -> Result<Self, Error> {
         let dir = directory(path).map_err(Error::io("open", path))?;
-        let mut document = Document::load(dir.as_fd(), path)?;
-        let recovered = document.state != State::Sealed;
-        if recovered {
-            document = recover_at(&Disk, &dir, path, progress)?;
+        let document = Document::load(dir.as_fd(), path)?;
+        if document.state != State::Sealed {
+            return Err(Error::Unfinished(path.to_owned()));
         }
-        if !recovered {
-            // The recorder may have died between sealing and this.
-            let _ = crate::seal::remove_journals(&Disk, dir.as_fd());
-        }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                path: path.to_owned(),
-                dir,
-                document,
-                recovered,
-                checked: false,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, checked: false }) })
     }
 
     /// A trace whose segments this process has just written.
@@ -78,7 +59,6 @@ impl Trace {
                 path: path.to_owned(),
                 dir,
                 document: document.clone(),
-                recovered: false,
                 checked: true,
             }),
         })
@@ -92,10 +72,6 @@ impl Trace {
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.inner.dir.as_fd()
     }
-    /// Opening it sealed it: its recorder had died. The user wants to know.
-    pub fn was_recovered(&self) -> bool {
-        self.inner.recovered
-    }
     /// What was known when recording began.
     pub fn about(&self) -> &About {
         &self.inner.document.about
@@ -108,8 +84,13 @@ impl Trace {
     pub fn segments(&self) -> &[Segment] {
         &self.inner.document.segments
     }
+    /// All its files but `trace.json`.
+    pub fn sealed(&self) -> impl Iterator<Item = &Sealed> {
+        let Document { segments, tables, .. } = &self.inner.document;
+        segments.iter().map(|s| &s.sealed).chain(tables)
+    }
     /// The table `name` (`files.parquet`, ...), checked: it is what was sealed, and decoding it takes no more memory than a table of ours.
-    pub(crate) fn table(&self, name: &'static str) -> Result<std::fs::File, Error> {
+    pub fn table(&self, name: &'static str) -> Result<std::fs::File, Error> {
         let sealed = self.inner.document.tables.iter().find(|t| t.file == name);
         let sealed = sealed.ok_or_else(|| Error::damaged(name, "the trace has no such table"))?;
         let open = || file_at(self.dir(), name).map_err(Error::io("open", name));
@@ -119,7 +100,7 @@ impl Trace {
         open()
     }
     /// Whether there is such a table.
-    pub(crate) fn has_table(&self, name: &str) -> bool {
+    pub fn has_table(&self, name: &str) -> bool {
         self.inner.document.tables.iter().any(|t| t.file == name)
     }
     /// All calls and events in the order of entry, in bounded memory.

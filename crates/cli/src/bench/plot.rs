@@ -6,7 +6,7 @@ use super::table::{cost, names, range, times};
 use super::{Bench, Measured, median};
 use crate::failure::Advise;
 use crate::units::counted;
-use ::replay::latency::QUANTILES;
+use ::replay::report::QUANTILES;
 use anyhow::{Context, Result, anyhow};
 use plotters::style::RGBColor;
 use std::fs;

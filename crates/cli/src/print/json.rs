@@ -4,9 +4,9 @@ use super::{Seen, event as events, line};
 use crate::clock::{Clock, rfc3339};
 use crate::json;
 use abi::{Form, Kind, Layout};
+use model::world::lexical;
 use serde_json::{Map, Value, json};
 use trace::record::{AT_EXIT, PieceKind, UNREADABLE};
-use trace::world::lexical;
 use trace::{Event, Piece, RecordKind};
 
 /// A call: what the table makes of it, and the raw numbers.

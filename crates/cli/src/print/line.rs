@@ -106,8 +106,8 @@ impl Captured for WithPaths<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::world::Bound;
     use trace::record::{AT_EXIT, PieceKind};
-    use trace::world::Bound;
     use trace::{Call, Piece};
 
     const O: Options = Options {

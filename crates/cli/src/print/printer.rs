@@ -8,9 +8,9 @@ use crate::stdout;
 use crate::talk::{Progress, Talk};
 use abi::print::Hex;
 use anyhow::{Context, Result};
+use model::world::{Moment, Timeline, World};
 use std::collections::HashMap;
 use std::io::Write;
-use trace::world::{Moment, Timeline, World};
 use trace::{Trace, Want};
 
 /// Prints what was chosen of a trace into `out`, and says how many calls that was.

@@ -2,7 +2,7 @@
 
 use crate::talk::{self, Talk};
 use crate::units::count;
-use ::replay::prepare::Prepared;
+use ::replay::initial::Prepared;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;

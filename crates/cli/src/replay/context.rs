@@ -4,8 +4,8 @@ use crate::print::Seen;
 use crate::print::line::{self, Options};
 use ::replay::Divergence;
 use abi::print::Hex;
+use model::world::{Moment, Timeline, World};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use trace::world::{Moment, Timeline, World};
 use trace::{Trace, Want};
 
 /// Divergences that get a context: the trace is read again for them.

@@ -6,6 +6,7 @@ use crate::failure::Advise;
 use crate::units::{counted, duration};
 use ::replay::Report;
 use anyhow::{Result, anyhow};
+use model::Tables;
 use std::collections::BTreeSet;
 use trace::{Item, Trace, Want};
 
@@ -87,9 +88,9 @@ fn pids(trace: &Trace) -> String {
 
 fn files(trace: &Trace) -> String {
     let rows = trace.files().unwrap_or_default();
-    let is_directory = |row: &trace::files::Row| {
+    let is_directory = |row: &model::files::Row| {
         let state = row.initial.as_ref();
-        state.is_some_and(|state| state.kind == trace::files::FileType::Directory)
+        state.is_some_and(|state| state.kind == model::files::FileType::Directory)
     };
     some(rows.iter().filter(|row| !is_directory(row)).map(|row| trace::text::escape(&row.path)))
 }

@@ -148,7 +148,7 @@ pub fn table(
         row("", "the replay ended early: what it did not perform is not compared")?;
     }
     let unseen = |line: &&String| {
-        use trace::world::{BY_OPERATIONS, BY_STORES};
+        use model::world::{BY_OPERATIONS, BY_STORES};
         line.ends_with(BY_OPERATIONS) || line.ends_with(BY_STORES)
     };
     for line in state.excluded_lines.iter().filter(unseen) {

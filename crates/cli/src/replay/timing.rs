@@ -2,7 +2,7 @@
 
 use crate::bench::table::{cost, new};
 use crate::units::{count, duration};
-use ::replay::latency::Latency;
+use ::replay::report::Latency;
 use ::replay::report::Spread;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
 //! Traces that nobody recorded: written record by record, as an engine would.
 
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
+use model::Model;
 use std::path::Path;
+use std::sync::Arc;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, Header, PieceHeader, PieceKind, RecordKind};
 use trace::{About, Identity, Recording};
@@ -24,8 +26,8 @@ pub const PID: u32 = 1000;
 impl Forge {
     /// A new trace of one process that works in `/w`.
     pub fn new(path: &Path, threads: u32) -> Self {
-        let recording =
-            Recording::create(path, About::default()).expect("a trace can be made here");
+        let recording = Recording::create(path, About::default(), Arc::new(Model::foreign()))
+            .expect("a trace can be made here");
         let journal = recording.journal(0).expect("a journal can be made");
         let mut forge = Self { journal, _recording: recording, now: 1_000_000_000 };
         for tid in PID..PID + threads {

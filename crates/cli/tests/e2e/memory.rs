@@ -38,3 +38,18 @@ fn recording_much_data() {
     same_again(&place, &trace, &place.directory("root"));
     assert!(most() < 512, "replaying took {} MiB", most());
 }
+
+/// What is cut is said, and what was kept of it is performed.
+#[test]
+fn more_than_one_call_may_hold() {
+    let place = Place::watched_by(Watch::Ptrace);
+    let trace = place.trace("t");
+    let script = "dd if=/dev/zero of=big bs=260M count=1 status=none";
+    run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
+    let info = place.info(&trace);
+    assert_eq!(info["verdict"], "incomplete", "{info}");
+    assert!(info["reasons"].to_string().contains("no call may hold more than 256 MiB"), "{info}");
+    let (ran, report) = place.replay(&trace, &place.directory("root"));
+    assert_eq!((ran.code, number(&report, "divergences")), (Some(0), 0), "{ran:?}");
+    assert!(number(&report["state"], "excluded") > 0, "{report}");
+}

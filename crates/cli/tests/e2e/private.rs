@@ -51,6 +51,7 @@ fn nothing_that_others_could_use() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(number(&report, "withheld") >= 12, "{report}");
     assert!(report["notes"].to_string().contains("--allow-set-id"), "{report}");
+    assert!(number(&report["skipped_by"], "file capability withheld") > 0, "{report}");
     let work = root.join(place.work().strip_prefix("/").unwrap());
     for (name, (mode, capability)) in modes(&work) {
         let was = before[&name].0;

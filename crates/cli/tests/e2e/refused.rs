@@ -81,3 +81,12 @@ fn by_the_file_system_of_the_root() {
         assert!(read(place.work()) == read(again.clone()), "{name} differs");
     }
 }
+
+/// An ordinary user owns all files of a replay, so that a refusal for lack of rights is not tried.
+#[test]
+fn for_lack_of_rights() {
+    let program = Program::new(["/bin/sh", "-c", "cat /etc/shadow || mkdir /usr/new || true"]);
+    let proved = program.ordinary().proved_with(Watch::Ptrace);
+    let skipped = &proved.report["skipped_by"];
+    assert!(number(skipped, "permission, without the owners") >= 2, "{:#}", proved.report);
+}

@@ -6,9 +6,10 @@ use crate::forks::THREAD;
 use crate::lines::Lines;
 use crate::{Error, Outcome, unrecorded};
 use ahash::HashMap;
+use model::import::{Fork, Origin};
+use model::{Import, Told};
 use std::path::Path;
-use trace::import::{Fork, Origin};
-use trace::{About, Import, Told};
+use trace::About;
 
 /// Bytes of a sector, whatever the device's own are.
 const SECTOR: u64 = 512;

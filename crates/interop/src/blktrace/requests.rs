@@ -3,8 +3,8 @@
 //! A completion names sectors: it ends all requests whose last sector is among them, as requests
 //! may have been merged or split. Each step costs the logarithm of what is under way.
 
+use model::Told;
 use std::collections::BTreeMap;
-use trace::Told;
 
 /// Requests under way on a device; of more, the oldest count as never ended.
 const MOST: usize = 1 << 16;

@@ -10,11 +10,11 @@ use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
+use model::import::Origin;
+use model::{Import, Told};
 use std::path::Path;
 use trace::About;
-use trace::import::Origin;
 use trace::record::PieceKind;
-use trace::{Import, Told};
 
 /// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
 /// of how many.

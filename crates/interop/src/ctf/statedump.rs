@@ -4,7 +4,7 @@
 use super::value::{Event, Value};
 use crate::forks::{Forks, THREAD};
 use ahash::{HashMap, HashSet};
-use trace::import::Fork;
+use model::import::Fork;
 
 /// The event that tells of a thread.
 pub(super) const PROCESS: &str = "lttng_statedump_process_state";

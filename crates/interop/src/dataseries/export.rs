@@ -16,13 +16,13 @@ use crate::Error;
 use crate::export::{Exported, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
+use model::world::{Bound, Moment, Timeline, World};
 use record::built;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 use trace::record::RecordKind;
-use trace::world::{Bound, Moment, Timeline, World};
 use trace::{Call, Event, Trace, Verdict, Want};
 
 /// Writes `trace` into the new file `to`. `progress`: calls done, of how many.

@@ -4,7 +4,7 @@ use super::Reader;
 use super::import::Taking;
 use super::stream::{Row, Stream};
 use crate::Error;
-use trace::Told;
+use model::Told;
 use trace::record::PieceKind;
 
 /// The kernel takes no more buffers in a call.
@@ -46,7 +46,7 @@ struct Buffers {
 impl Buffers {
     fn take(&mut self, row: Row<'_>, moved: u64) {
         let asked = row.int("bytes_requested").unwrap_or(0).max(0).cast_unsigned();
-        self.vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
+        self.vectors.extend_from_slice(&model::told::SOMEWHERE.to_le_bytes());
         self.vectors.extend_from_slice(&asked.to_le_bytes());
         let due = asked.min(moved - self.reached);
         let whole = self.reached == self.data.len() as u64;

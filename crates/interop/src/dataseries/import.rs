@@ -13,12 +13,12 @@ use super::rows::{Map, WITH_FLAGS};
 use super::stream::{Losses, Row, Stream};
 use super::{LEFT_OUT, Reader};
 use crate::{Error, Outcome};
+use model::import::Origin;
+use model::{Import, Told};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::Path;
 use trace::About;
-use trace::import::Origin;
-use trace::{Import, Told};
 
 /// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if
 /// the user knows. `progress`: bytes done, of how many.

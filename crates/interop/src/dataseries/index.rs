@@ -6,8 +6,8 @@ use super::stream::Row;
 use super::{Extent, LEFT_OUT, Reader};
 use crate::Error;
 use ahash::HashMap;
+use model::import::Fork;
 use std::path::Path;
-use trace::import::Fork;
 
 /// Times looked at to find out what they count.
 const SAMPLE: usize = 64;

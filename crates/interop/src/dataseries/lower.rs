@@ -5,8 +5,8 @@ use super::names::{Names, is_cwd};
 use abi::layout::{OPEN_HOW, RLIMIT, STAT, STATX};
 use abi::{Kind, Layout};
 use arrow::buffer::Buffer;
+use model::world::Bound;
 use trace::record::{AT_EXIT, PieceKind};
-use trace::world::Bound;
 use trace::{Call, Piece, Trace};
 
 /// What a call goes as.
@@ -157,7 +157,7 @@ impl Scene<'_> {
             return None;
         }
         let text = self.names.of(0, self.bound)?;
-        let mut call = self.plain("chown", &[trace::told::SOMEWHERE, user, group])?;
+        let mut call = self.plain("chown", &[model::told::SOMEWHERE, user, group])?;
         call.pieces.push(piece(0, PieceKind::String, false, text));
         Some(call)
     }
@@ -256,7 +256,7 @@ impl Scene<'_> {
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .fold(0u64, u64::saturating_add)
             .max(self.call.ret.max(0).cast_unsigned());
-        let mut call = self.plain(positioned, &[fd, trace::told::SOMEWHERE, asked, pos])?;
+        let mut call = self.plain(positioned, &[fd, model::told::SOMEWHERE, asked, pos])?;
         let data = |p: &&Piece| p.kind == PieceKind::Data;
         call.pieces.extend(self.call.pieces.iter().filter(data).cloned());
         Some(call)
@@ -269,7 +269,7 @@ impl Scene<'_> {
             return None;
         }
         let limit = |name: &str, from: u8, after: bool| {
-            let mut call = self.plain(name, &[resource, trace::told::SOMEWHERE])?;
+            let mut call = self.plain(name, &[resource, model::told::SOMEWHERE])?;
             if let Some(p) = self.call.piece(from, PieceKind::Bytes) {
                 call.pieces.push(piece(1, PieceKind::Bytes, after, p.bytes.as_slice().to_vec()));
             } else if !after || self.call.succeeded() {

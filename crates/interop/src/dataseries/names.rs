@@ -7,11 +7,12 @@
 //! followed.
 
 use ahash::HashMap;
+use model::Tables;
+use model::files::{FileType, Final, Row};
+use model::world::{Bound, Descriptor, Directory, OpenFile, World, lexical};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use trace::files::{FileType, Final, Row};
 use trace::record::RecordKind;
-use trace::world::{Bound, Descriptor, Directory, OpenFile, World, lexical};
 use trace::{Call, Event, Trace};
 
 /// The longest path that a call takes, without its NUL.

@@ -6,7 +6,7 @@ use super::index::tfrac;
 use super::rows::{Part, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use super::stream::Row;
 use abi::{Arg, Kind, Layout};
-use trace::Told;
+use model::Told;
 use trace::record::PieceKind;
 
 /// A record that is being taken over.

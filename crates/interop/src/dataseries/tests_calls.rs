@@ -4,11 +4,12 @@ use super::rows::{PREFIX, UTIME_NOW, UTIME_OMIT};
 use super::write::{Field, Writer};
 use super::{Reader, Value, export, import, schema};
 use crate::export::Exported;
+use model::import::Origin;
+use model::{Import, Told};
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::import::Origin;
 use trace::record::PieceKind;
-use trace::{Call, Import, Item, Told, Trace, Want};
+use trace::{Call, Item, Trace, Want};
 
 /// A call by thread 7 that returned this; its strings as (argument, text).
 fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> Told {
@@ -321,13 +322,13 @@ fn ends_and_beginnings() {
         }
         told
     };
-    let flags = trace::import::Fork { parent: 7, flags: 17, time };
+    let flags = model::import::Fork { parent: 7, flags: 17, time };
     import_.call(fork(0, 8)).unwrap();
     import_.fork(8, flags).unwrap();
     import_.call(told("close", 8, 10, &[3], Some(0))).unwrap();
     import_.call(told("exit_group", 8, 20, &[5], None)).unwrap();
     import_.call(fork(30, 9)).unwrap();
-    import_.fork(9, trace::import::Fork { time: time + 31, ..flags }).unwrap();
+    import_.fork(9, model::import::Fork { time: time + 31, ..flags }).unwrap();
     import_.call(told("close", 9, 40, &[4], Some(0))).unwrap();
     import_.exit(9, time + 50, 9).unwrap();
     import_.call(told("close", 7, 60, &[5], Some(0))).unwrap();

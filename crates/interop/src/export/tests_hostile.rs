@@ -1,11 +1,12 @@
 //! Traces that nobody recorded: names and numbers that could break a format, or its writer.
 
 use super::{Format, export};
+use model::import::Origin;
+use model::{Import, Told};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use trace::import::Origin;
-use trace::{Import, Told, Trace};
+use trace::Trace;
 
 const NAMES: [&[u8]; 5] =
     [b"/plain", b"/a blank", b"/new\nline,\"quoted\"", b"/\xff\xfe", b"/tab\tand\x01more"];

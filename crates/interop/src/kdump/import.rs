@@ -8,9 +8,10 @@ use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
+use model::import::Origin;
+use model::{Import, Told};
 use std::path::Path;
-use trace::import::Origin;
-use trace::{About, Import, Told};
+use trace::About;
 
 /// Nanoseconds between lines without times.
 const STEP: u64 = 1000;

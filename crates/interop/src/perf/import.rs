@@ -8,9 +8,10 @@ use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
 use abi::{AT_FDCWD, Effect, Kind};
 use ahash::HashMap;
+use model::import::Origin;
+use model::{Import, Told};
 use std::path::Path;
-use trace::import::Origin;
-use trace::{About, Import, Told};
+use trace::About;
 
 /// Makes the trace `to` of the text `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done, of how many.
 pub fn import(

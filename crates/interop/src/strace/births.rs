@@ -5,9 +5,9 @@
 //! given out: a later child has a higher one. What that leaves open is counted.
 
 use ahash::{HashMap, HashSet};
+use model::import::Fork;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-use trace::import::Fork;
 
 const CLONE_NEWPID: u64 = 0x2000_0000;
 const NEVER: u64 = u64::MAX;

@@ -4,9 +4,10 @@ use super::first::First;
 use super::lines::Lines;
 use super::taking::Taking;
 use crate::{Error, Outcome};
+use model::Import;
+use model::import::Origin;
 use std::path::Path;
-use trace::import::Origin;
-use trace::{About, Import};
+use trace::About;
 
 /// Makes the trace `to` of the text `from`; of all of `NAME.PID` if that is one of them. `directory`: where the program was when it began, if the user knows and the
 /// text does not say (`-y` says it). `progress`: bytes done, of how many.

@@ -7,8 +7,8 @@ use super::value::{self, Taken};
 use crate::{Error, Outcome};
 use abi::{Effect, Kind, Replay, Row, Shape};
 use ahash::HashMap;
+use model::{Import, Told};
 use std::collections::BTreeSet;
-use trace::{Import, Told};
 
 const O_RDWR: u32 = 2;
 const EBADF: i32 = 9;

@@ -7,7 +7,7 @@ use super::words::sum;
 pub(super) use super::words::words;
 pub(crate) use super::words::{errno, number, signal};
 use abi::{Flags, Form, Kind, Layout};
-use trace::Told;
+use model::Told;
 use trace::record::PieceKind;
 
 /// A string in quotes: its bytes, and whether it was cut.
@@ -306,7 +306,7 @@ fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
         let field =
             |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
         let len = number(field("iov_len")?, None)?;
-        vectors.extend_from_slice(&trace::told::SOMEWHERE.to_le_bytes());
+        vectors.extend_from_slice(&model::told::SOMEWHERE.to_le_bytes());
         vectors.extend_from_slice(&len.to_le_bytes());
         match string(field("iov_base")?) {
             Some((bytes, cut)) if whole => {

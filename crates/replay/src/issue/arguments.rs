@@ -1,11 +1,14 @@
 //! A recorded call's arguments in this process: each translated by its kind, and nothing else.
 
+mod paths;
+pub(crate) mod procfs;
+
 use super::scratch::{MOST, Room};
-use super::{Real, Scratch, paths, procfs, raw};
+use super::{Real, Scratch, raw};
 use abi::{AT_FDCWD, Effect, Form, Kind, Len, Ret, Shape};
+use model::world::{Bound, Descriptor};
 use std::sync::Arc;
 use trace::record::{PieceKind, UNREADABLE};
-use trace::world::{Bound, Descriptor};
 use trace::{Call, Piece};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.

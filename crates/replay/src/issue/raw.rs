@@ -7,6 +7,13 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use syscalls::Sysno;
 
+/// What an open file keeps of its open's flags: access mode, append, non-blocking, direct,
+/// directory, no access time, path only.
+pub(crate) const OPEN_FLAGS: u32 =
+    0o3 | 0o2000 | 0o4000 | 0o40000 | 0o200_000 | 0o1_000_000 | 0o10_000_000;
+/// O_PATH, O_DIRECTORY, O_CLOEXEC.
+const O_PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+
 /// This machine's number of the call that has number `nr` on x86-64; `None` if it does not have it.
 pub fn native(nr: u32) -> Option<Sysno> {
     static NATIVE: OnceLock<Vec<Option<Sysno>>> = OnceLock::new();
@@ -52,8 +59,9 @@ pub(crate) fn measured() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a negative errno. This and what leads here for most calls is to be one
-/// function: each return after a call costs (docs/design.md, 3.8).
+/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a
+/// negative errno. This and what leads here for most calls is to be one function: each return after
+/// a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
@@ -137,12 +145,11 @@ pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
 pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     /// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
     const PIECE: usize = 2048;
-    const PATH_DIRECTORY: u32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
     let (mut rest, mut at) = (path, i64::from(abi::AT_FDCWD));
     while rest.len() > PIECE
         && let Some(end) = rest[..PIECE].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
     {
-        let below = open_at(at, &rest[..end], PATH_DIRECTORY);
+        let below = open_at(at, &rest[..end], O_PATH_DIRECTORY);
         leave(at);
         if below < 0 {
             return below;
@@ -152,6 +159,11 @@ pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     let opened = open_at(at, rest, flags);
     leave(at);
     opened
+}
+
+/// Opens a directory to go back to later.
+pub(crate) fn open_directory(path: &[u8]) -> i64 {
+    open(path, O_PATH_DIRECTORY)
 }
 
 /// openat(2) of a directory, whose name stands at the address `path`: one that
@@ -266,7 +278,7 @@ pub(crate) fn sync(fd: i32) -> i64 {
 }
 
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
-pub(crate) fn become_user(who: &trace::world::Credentials) -> i64 {
+pub(crate) fn become_user(who: &model::world::Credentials) -> i64 {
     let root = plain(Sysno::setresuid, [0; 6]);
     if root < 0 {
         return root;

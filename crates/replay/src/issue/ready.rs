@@ -5,11 +5,11 @@
 use super::arguments::{Hole, Refused, Translation, freshen, string};
 use super::scratch::Room;
 use super::{Real, Scratch, raw};
-use crate::verify::{Recorded, come_of, data_of};
+use crate::verify::{Recorded, brought};
 use abi::Shape;
 use arrow::buffer::Buffer;
+use model::world::Bound;
 use trace::record::PieceKind;
-use trace::world::Bound;
 use trace::{Call, Piece};
 
 const NONE: u8 = u8::MAX;
@@ -70,9 +70,11 @@ impl Ready {
                 }
                 Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
                     (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
-                    let mut data = data_of(call, i);
-                    let piece =
-                        if clean { come_of(call, i) } else { data.next().filter(|_| !mapped) };
+                    let mut data = brought(call, i, false);
+                    let piece = match clean {
+                        true => brought(call, i, true).next(),
+                        false => data.next().filter(|_| !mapped),
+                    };
                     piece.filter(|_| compared).into_iter().for_each(|piece| this.hold(piece));
                     if data.next().is_some() {
                         return None;

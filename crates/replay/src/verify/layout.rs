@@ -1,7 +1,7 @@
 //! Comparison of structs field by field, and of lists of names.
 
 use super::{Difference, Rules, text};
-use crate::withhold::{CAPABILITY, SET_ID};
+use crate::sandbox::{CAPABILITY, SET_ID};
 use abi::{Field, Form, Is, Layout};
 use std::collections::BTreeSet;
 

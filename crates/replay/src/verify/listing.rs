@@ -4,11 +4,10 @@
 //! issued too and find the rest.
 
 use super::{Difference, text};
-use crate::issue::{Arguments, Scratch};
-use crate::job::Issue;
-use abi::{Form, Kind};
+use abi::{Form, Kind, Shape};
 use ahash::HashMap;
 use std::sync::{Mutex, PoisonError};
+use trace::Call;
 use trace::record::PieceKind;
 
 /// Names of one directory that are held for comparison; a larger one is not compared.
@@ -30,34 +29,47 @@ struct Listing {
 #[derive(Default)]
 pub(crate) struct Listings(Mutex<HashMap<u64, Listing>>);
 
+/// One call of a listing.
+pub(crate) struct Listed<'a> {
+    pub call: &'a Call,
+    /// The argument that takes the names, and their form.
+    pub argument: usize,
+    pub form: Form,
+    /// The open file that is listed.
+    pub file: u64,
+    /// The directory changed since the listing began.
+    pub disturbed: bool,
+}
+
+/// The argument into which a call lists names, and their form.
+pub(crate) fn lists(shape: &Shape) -> Option<(usize, Form)> {
+    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+        Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
+        _ => None,
+    })
+}
+
 impl Listings {
     /// The program starts anew with this open file.
     pub fn rewind(&self, file: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
 
-    /// Follows one call of a listing: `got` is its first result, `again` issues it once more. Says what differs once the recorded listing ends.
-    pub fn follow(
+    /// Follows one call of a listing: `got` is its first result, `room` gives what it brought, and
+    /// `again` issues it once more. Says what differs once the recorded listing ends.
+    pub fn follow<'a>(
         &self,
-        issue: &Issue,
-        arguments: &Arguments,
-        scratch: &Scratch,
+        listed: &Listed<'_>,
+        room: impl Fn() -> &'a [u8],
         got: i64,
         mut again: impl FnMut() -> i64,
     ) -> Option<Difference> {
-        let (i, form) = issue.shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
-            Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => {
-                Some((i, l.form))
-            }
-            _ => None,
-        })?;
-        let file = issue.bound.fds[0].as_ref()?.file.id;
+        let Listed { call, argument: i, form, file, disturbed } = *listed;
         let mut listings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let listing = listings.entry(file).or_default();
-        let room = *arguments.rooms(i).first()?;
         let mut result = got;
         while result > 0 {
-            let bytes = scratch.bytes(room);
+            let bytes = room();
             for (name, kind) in entries(form, &bytes[..(result as usize).min(bytes.len())]) {
                 if listing.found.len() < MOST {
                     listing.found.insert(name.into(), kind);
@@ -68,9 +80,9 @@ impl Listings {
             result = again();
         }
         let recorded =
-            issue.call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
         // Another tool's trace may tell how many bytes came, and not which.
-        listing.incomparable |= recorded.is_empty() && issue.call.ret > 0;
+        listing.incomparable |= recorded.is_empty() && call.ret > 0;
         for (name, kind) in entries(form, recorded) {
             match listing.found.remove(name) {
                 // 0: one of the file systems does not say. Devices and sockets are not made.
@@ -84,11 +96,11 @@ impl Listings {
                 }
             }
         }
-        if issue.call.ret != 0 {
+        if call.ret != 0 {
             return None;
         }
         let listing = listings.remove(&file)?;
-        if issue.disturbed || listing.incomparable {
+        if disturbed || listing.incomparable {
             return None;
         }
         if let Some((name, expected, found)) = listing.type_differs {
@@ -107,7 +119,7 @@ impl Listings {
 }
 
 fn kind(number: u8) -> String {
-    trace::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
+    model::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
 }
 
 /// Names and types of the entries.

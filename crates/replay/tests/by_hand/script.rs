@@ -2,14 +2,14 @@
 
 use abi::plan::RESULT;
 use arrow::buffer::Buffer;
+use model::files::{Origin, Row};
+use model::world::Mounts;
 use reanimator_replay::source::{Cause, Reading};
 use reanimator_replay::{Error, Options, Quiet, Report, Root, Source, replay_source};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
-use trace::files::{Origin, Row};
 use trace::record::{AT_EXIT, PieceKind};
-use trace::world::Mounts;
 use trace::{Call, Event, Identity, Item, Piece, RecordKind};
 use zerocopy::IntoBytes;
 

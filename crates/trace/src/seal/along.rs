@@ -7,6 +7,7 @@ use super::work::Work;
 use super::{Limits, Place};
 use crate::document::Document;
 use crate::error::Error;
+use crate::semantics::Inference;
 use crate::storage::Provisional;
 use rustix::fs::StatVfs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,10 +35,11 @@ impl Along {
         path: PathBuf,
         files: Arc<Provisional>,
         document: &Document,
+        inference: Box<dyn Inference>,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let work =
-            Work::new(&Place { storage: &*files, dir: dir.as_fd(), path: &path }, document, true)?;
+        let place = Place { storage: &*files, dir: dir.as_fd(), path: &path };
+        let work = Work::new(&place, document, inference, true)?;
         Ok(Self { work, files, dir, path, limits })
     }
 

@@ -1,14 +1,14 @@
 //! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths, the offset. Derived from what is stored losslessly beside them.
 //!
-//! The world is moved on window by window, with the rows and events of a window in the order of time. A call whose window ended before it returned is late, and meets
-//! the world as it is when its own window begins: of such a call the file is right as long as its descriptor was not used again meanwhile.
+//! Inference goes on window by window, with the rows and events of a window in the order of time. A call whose window ended before it returned is late, and meets
+//! the processes as they are when its own window begins: of such a call the file is right as long as its descriptor was not used again meanwhile.
 
 use super::window::Row;
 use crate::call::{Call, Event, Item};
 use crate::cell::{Inside, pieces};
 use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
-use crate::world::{Bound, Moment, Timeline, World, lexical};
-use abi::{Ret, Shape, arguments};
+use crate::semantics::Inference;
+use abi::{Ret, Shape};
 use ahash::HashMap;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::buffer::Buffer;
@@ -47,12 +47,6 @@ impl Answers {
     }
 }
 
-/// Finds the answers.
-#[derive(Default)]
-pub(super) struct Names {
-    world: World,
-}
-
 #[derive(Default)]
 struct Texts {
     numbers: HashMap<Box<[u8]>, u32>,
@@ -82,55 +76,42 @@ impl Texts {
     }
 }
 
-impl Names {
-    /// The answers about `rows`, which are in the order of entry; `events` happened meanwhile.
-    pub fn resolve(&mut self, rows: &[Row], arena: &Buffer, mut events: Vec<Event>) -> Answers {
-        events.sort_by_key(|e| e.time);
-        let mut answers: Vec<Answer> = rows.iter().map(|r| plain(&r.header)).collect();
-        let mut texts = Texts::default();
-        let mut under_way: Vec<Option<Bound<()>>> = Vec::new();
-        for moment in Timeline::new(items(rows, arena, events)) {
-            let Ok(moment) = moment;
-            match moment {
-                Moment::Event(event) => drop(self.world.event(&event)),
-                Moment::Enter(number, call) => {
-                    under_way.resize_with(under_way.len().max(number + 1), || None);
-                    under_way[number] = Some(self.world.enter(&call));
-                }
-                Moment::Leave(number, call) => {
-                    let Some(mut bound) = under_way[number].take() else { continue };
-                    self.world.leave(&call, &mut bound);
-                    bound_to(&mut answers[call.seq as usize], &call, &bound, &mut texts);
-                }
-                Moment::Lost(number, call) => {
-                    let Some(bound) = under_way[number].take() else { continue };
-                    bound_to(&mut answers[call.seq as usize], &call, &bound, &mut texts);
-                }
-            }
+/// The answers about `rows`, which are in the order of entry; `events` happened meanwhile.
+pub(super) fn resolve(
+    inference: &mut dyn Inference,
+    rows: &[Row],
+    arena: &Buffer,
+    mut events: Vec<Event>,
+) -> Answers {
+    events.sort_by_key(|e| e.time);
+    let mut answers: Vec<Answer> = rows.iter().map(|r| plain(&r.header)).collect();
+    let mut texts = Texts::default();
+    inference.columns(&mut items(rows, arena, events), &mut |row, found| {
+        let answer = &mut answers[row as usize];
+        answer.file = found.file.map(|path| texts.number(path));
+        for (slot, path) in answer.paths.iter_mut().zip(&found.paths) {
+            *slot = path.as_deref().map(|path| texts.number(path));
         }
-        Answers { rows: answers, texts: Arc::new(StringArray::from(texts.texts)) }
-    }
+        answer.offset = found.offset.map(|o| o as i64);
+    });
+    Answers { rows: answers, texts: Arc::new(StringArray::from(texts.texts)) }
 }
 
 /// Rows and events in the order of time; a call bears its row's number.
-fn items(
-    rows: &[Row],
-    arena: &Buffer,
-    events: Vec<Event>,
-) -> impl Iterator<Item = Result<Item, std::convert::Infallible>> {
+fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Item> {
     let mut events = events.into_iter().peekable();
     let mut rows = rows.iter().enumerate().peekable();
     std::iter::from_fn(move || {
         let time = rows.peek().map(|(_, r)| r.header.entered);
         if let Some(event) = events.next_if(|e| time.is_none_or(|t| e.time <= t)) {
-            return Some(Ok(Item::Event(event)));
+            return Some(Item::Event(event));
         }
         let (i, row) = rows.next()?;
         let h = &row.header;
         let cell = arena.slice_with_length(row.pieces.0 as usize, row.pieces.1 as usize);
         let left = (h.flags & NO_EXIT == 0).then_some(h.left);
         let pieces = pieces(&cell, Inside::Nowhere).unwrap_or_default();
-        Some(Ok(Item::Call(Call {
+        Some(Item::Call(Call {
             seq: i as u64,
             entered: h.entered,
             left,
@@ -142,7 +123,7 @@ fn items(
             ret: h.ret,
             seen: h.seen,
             pieces,
-        })))
+        }))
     })
 }
 
@@ -180,25 +161,4 @@ fn descriptor(header: &Header, shape: &Shape) -> Option<i32> {
         (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0)
             .then_some(header.ret as i32)
     })
-}
-
-/// What the world adds.
-fn bound_to(answer: &mut Answer, call: &Call, bound: &Bound<()>, texts: &mut Texts) {
-    let Some(shape) = call.shape() else { return };
-    let argument = shape.uses.fd;
-    let descriptor = match argument {
-        Some(i) => bound.fds[usize::from(i)].as_ref(),
-        None => bound.opened.iter().find(|(fd, _)| Some(*fd) == answer.fd).map(|(_, d)| d),
-    };
-    answer.file = descriptor.map(|d| texts.number(&d.file.path));
-    if argument.is_none() && answer.file.is_none() {
-        answer.file = call.identity(abi::plan::RESULT).map(|(_, path)| texts.number(path));
-    }
-    for (slot, i) in answer.paths.iter_mut().zip(arguments(shape.uses.paths)) {
-        *slot = match &bound.paths[i] {
-            Some(path) => Some(texts.number(&lexical(path))),
-            None => call.path(i as u8).map(|text| texts.number(text)),
-        };
-    }
-    answer.offset = bound.offset.map(|o| o as i64);
 }

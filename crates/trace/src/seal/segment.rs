@@ -4,13 +4,14 @@
 //! the last row of the segment before it is late.
 
 use super::Place;
-use super::names::{Answer, Answers, Names, Part};
+use super::names::{Answer, Answers, Part, resolve};
 use super::table::{ROW, Table, properties};
 use super::window::{ROW_BYTES, Row, Window};
 use crate::columns;
 use crate::document::Segment;
 use crate::error::Error;
 use crate::record::NO_EXIT;
+use crate::semantics::Inference;
 use ahash::HashSet;
 use arrow::array::{
     ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch,
@@ -33,12 +34,12 @@ pub(super) struct Full {
 }
 
 impl Full {
-    /// Windows must come in their order: each moves the world on.
-    pub fn new(window: Window, names: &mut Names) -> Self {
+    /// Windows must come in their order: each moves inference on.
+    pub fn new(window: Window, inference: &mut dyn Inference) -> Self {
         let Window { mut rows, data, pieces, events, .. } = window;
         rows.sort_by_key(|r| r.header.entered);
         let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
-        let answers = names.resolve(&rows, &pieces, events);
+        let answers = resolve(inference, &rows, &pieces, events);
         Self { rows, data, pieces, answers }
     }
 }
@@ -118,8 +119,9 @@ impl Segments {
     }
 }
 
-/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many that without one there would be more than a window may hold.
-/// Measured (docs/design.md, section 4), a dictionary without repetitions costs half of the writing speed.
+/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many
+/// that without one there would be more than a window may hold. A dictionary without repetitions
+/// costs half of the writing speed (docs/decisions/0018-one-column-for-data.md).
 fn repeats(rows: &[Row]) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut all, mut again) = (0, 0);

@@ -2,7 +2,7 @@
 
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::storage::{Sink, Storage};
+use crate::storage::{Sink, Storage, file_at};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -45,7 +45,7 @@ pub(super) const ROW: usize = 128;
 
 /// How a table of about so many bytes is compressed. What a compressor needs for each column, to
 /// write and to read it, costs more than a small table saves.
-pub(crate) fn compression(bytes: u64) -> Compression {
+pub fn compression(bytes: u64) -> Compression {
     if bytes < 64 << 10 {
         return Compression::UNCOMPRESSED;
     }
@@ -111,6 +111,18 @@ impl Table {
             blake3: inner.hasher.finalize().to_hex().to_string(),
         })
     }
+}
+
+/// The file `name`, which is durable, as it goes into `trace.json`.
+pub(super) fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
+    let file = file_at(dir, name)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&file)?;
+    Ok(Sealed {
+        file: name.to_owned(),
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
 }
 
 /// The operating system's error within, so that a full disk can be told from others.

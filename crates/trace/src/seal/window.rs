@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// When a segment is full.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// At so many rows,
     pub rows: usize,
     /// or when its bulk data and pieces come to so many bytes.

@@ -3,7 +3,6 @@
 use super::census::Census;
 use super::events::Events;
 use super::merge::Streams;
-use super::names::Names;
 use super::segment::{Full, Segments};
 use super::verdict::Findings;
 use super::window::{Counts, Limits, Parts, Window};
@@ -12,6 +11,7 @@ use crate::document::{Document, Summary};
 use crate::error::Error;
 use crate::journal::{Pieces, Record, Records, other_version};
 use crate::record::RecordKind;
+use crate::semantics::Inference;
 use crate::storage::{directory_at, file_at};
 use std::fs::File;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) struct Work {
     streams: Streams,
     pub clock_offset: i64,
     window: Window,
-    names: Names,
+    pub inference: Box<dyn Inference>,
     parts: Parts,
     counts: Counts,
     pub events: Events,
@@ -33,7 +33,12 @@ pub(super) struct Work {
 
 impl Work {
     /// Nothing is read yet. `grow`: the journals are being written.
-    pub fn new(place: &Place<'_>, document: &Document, grow: bool) -> Result<Self, Error> {
+    pub fn new(
+        place: &Place<'_>,
+        document: &Document,
+        inference: Box<dyn Inference>,
+        grow: bool,
+    ) -> Result<Self, Error> {
         let path = place.path.join("journal");
         let streams =
             Streams::new(open(place, document, 0)?, grow).map_err(Error::io("open", &path))?;
@@ -41,7 +46,7 @@ impl Work {
             streams,
             clock_offset: document.about.clock_offset,
             window: Window::new(document.recording()),
-            names: Names::default(),
+            inference,
             parts: Parts::default(),
             counts: Counts::default(),
             events: Events::default(),
@@ -128,7 +133,7 @@ impl Work {
 
     /// The window with its answers; an empty one takes its place.
     pub fn window(&mut self) -> Full {
-        Full::new(self.window.take(), &mut self.names)
+        Full::new(self.window.take(), &mut *self.inference)
     }
 
     /// What is to be said of all that was read.

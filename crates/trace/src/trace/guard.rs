@@ -66,7 +66,7 @@ thread_local! {
 }
 
 /// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one of this program.
-pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let report = panic::take_hook();

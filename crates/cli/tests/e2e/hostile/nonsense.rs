@@ -12,7 +12,8 @@ use trace::{Item, Trace, Want};
 
 /// Opens a trace and reads all of it; errors are fine, panics are not.
 fn read_through(trace: &Path) -> (u64, bool) {
-    let Ok(trace) = Trace::open(trace) else { return (0, false) };
+    let opened = model::recover(trace, &mut |_, _| {}).and_then(|_| Trace::open(trace));
+    let Ok(trace) = opened else { return (0, false) };
     let mut calls = 0;
     for item in trace.read(Want { data: true }) {
         match item {

@@ -1,0 +1,368 @@
+//! The manifest: every file that a trace touched, as it was before the first call and after the last.
+//!
+//! The state before is inferred from the trace itself: what a call found was there, unless an earlier call put it there. Bytes read before they were written are
+//! the initial content; their places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the trace left unchanged (its change time
+//! lies before the recording) is looked up there. The state after is what the file system shows at the end. Nothing here follows a link out of where it looks.
+
+mod facts;
+mod layouts;
+mod live;
+mod manifest;
+mod names;
+mod node;
+mod outside;
+mod ranges;
+mod rivals;
+mod row;
+mod scan;
+mod scene;
+mod snapshot;
+mod table;
+mod unseen;
+
+pub(crate) use outside::read as read_changes;
+pub use outside::{Change, Done};
+pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
+pub use scan::{Differs, compared_xattr, digest};
+pub use snapshot::{Copied, Reader as CopiedReader};
+pub use table::{Origins, read_rows};
+pub use unseen::Unseen;
+
+use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
+use abi::Role;
+use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use ahash::{HashMap, HashSet};
+use facts::Facts;
+use live::{Here, Look};
+use names::Names;
+use node::NodeId;
+use scene::{Processes, Scene};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::BorrowedFd;
+use table::OriginWriter;
+use trace::record::{PieceKind, RecordKind};
+use trace::storage::Storage;
+use trace::{About, Call, Error, Event, Item};
+
+/// What inference must know besides the calls.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// When the recording began: nanoseconds of `CLOCK_REALTIME`.
+    pub began: u64,
+    /// Mount points and file system types of the recorded machine, as in `/proc/self/mountinfo`.
+    pub mounts: Vec<(Vec<u8>, String)>,
+    /// The recorded machine's file system is the one that this program sees: look there for what the trace does not tell.
+    pub live: bool,
+    /// Last components of the names that the trace moved something to ([`moved`]). Needed with `live`.
+    pub moved: HashSet<Box<[u8]>>,
+    /// The recording has just ended: write down the state after it. Needs `live`.
+    pub final_state: bool,
+    /// Copy what the program opened and did not move. Needs `final_state`.
+    pub snapshot: bool,
+    /// The trace holds all that the program did: what it did not do, others did.
+    pub whole: bool,
+}
+
+/// What [`infer`] wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows of `files.parquet`.
+    pub files: u64,
+    /// Rows of `unnamed.parquet`; 0: there is no such table.
+    pub unnamed: u64,
+    /// Bytes of initial content that the trace holds.
+    pub initial_bytes: u64,
+    /// Files whose final state could not be read.
+    pub unreadable: u64,
+    /// Bytes that the snapshot holds; `None`: there is none.
+    pub copied_bytes: Option<u64>,
+    /// Files that the snapshot could not copy.
+    pub uncopied: u64,
+    /// What happened to files without a call.
+    pub unseen: Unseen,
+    /// Changes that no recorded call made; 0: there is no `outside.parquet`.
+    pub outside: u64,
+    /// How many files were so changed, those among them that no call looked at afterwards, and what
+    /// happened to the first ones, a few words each.
+    pub outside_files: u64,
+    /// See there.
+    pub outside_told: Vec<String>,
+}
+
+impl Circumstances {
+    /// Those of a recording. `live`: its machine is this one; `final_state`: it has just ended, in order.
+    pub fn of(about: &About, live: bool, final_state: bool) -> Self {
+        Self {
+            began: about.began.saturating_add_signed(about.clock_offset),
+            mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
+            live,
+            moved: HashSet::default(),
+            final_state,
+            snapshot: about.snapshot,
+            whole: about.filter.is_empty() && ["ebpf", "ptrace"].contains(&&*about.engine),
+        }
+    }
+}
+
+/// Last components of the names that renames and links made. Under them, and below them, the live file system shows what may have come during the recording, however
+/// old it is.
+pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<Box<[u8]>>, E> {
+    let mut moved = HashSet::default();
+    for item in items {
+        let Item::Call(call) = item? else { continue };
+        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { continue };
+        let paths = || {
+            shape.args.iter().enumerate().filter_map(|(i, a)| {
+                if let abi::Kind::Path(used) = a.kind { Some((i as u8, used.role)) } else { None }
+            })
+        };
+        if paths().count() < 2 || moved.len() >= MOST_MOVED {
+            continue;
+        }
+        // Of an exchange both names are new.
+        for (arg, _) in
+            paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create))
+        {
+            if let Some(name) = call
+                .string(arg)
+                .and_then(|path| path.rsplit(|&b| b == b'/').find(|part| !part.is_empty()))
+            {
+                moved.insert(name.into());
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data pieces may come without
+/// bytes. Memory is proportional to the files touched.
+pub fn infer(
+    storage: &dyn Storage,
+    dir: BorrowedFd<'_>,
+    items: impl Iterator<Item = Result<Item, Error>>,
+    about: &Circumstances,
+) -> Result<Summary, Error> {
+    let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?));
+    let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
+    let initial_bytes = origins.finish()?;
+    let look = about.final_state && about.live;
+    let mut snapshot = if look && about.snapshot {
+        Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?)
+    } else {
+        None
+    };
+    let watched = facts.names.watched;
+    let names = &mut facts.names;
+    let mut manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let covers = |point: &Vec<u8>, path: &[u8]| {
+        path.strip_prefix(&point[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    for row in &mut manifest.rows {
+        if facts.covered.iter().any(|point| covers(point, &row.path)) {
+            row.last = Final::Unknown("the program left something mounted there".to_owned());
+        }
+    }
+    let changes = facts.changes();
+    if !changes.is_empty() {
+        outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
+    }
+    table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
+    if !manifest.unnamed.is_empty() {
+        table::write_rows(storage.create(dir, UNNAMED)?, &manifest.unnamed)?;
+    }
+    let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
+    snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
+    Ok(Summary {
+        files: manifest.rows.len() as u64,
+        unnamed: manifest.unnamed.len() as u64,
+        initial_bytes,
+        unreadable: manifest.unreadable,
+        copied_bytes,
+        uncopied: manifest.uncopied,
+        unseen: Unseen::of(&unrecorded, &manifest.rows),
+        outside: changes.len() as u64,
+        outside_files: outside::files(&changes, &manifest.late),
+        outside_told: outside::told(&changes, &manifest.late),
+    })
+}
+
+/// So many names are remembered: a program that moves more files than this moves files, and not directories.
+const MOST_MOVED: usize = 1 << 20;
+
+pub(crate) const FILES: &str = "files.parquet";
+pub(crate) const INITIAL: &str = "initial.parquet";
+pub(crate) const SNAPSHOT: &str = "snapshot.parquet";
+pub(crate) const UNNAMED: &str = "unnamed.parquet";
+pub(crate) const OUTSIDE: &str = "outside.parquet";
+
+/// Runs the trace through world and model.
+fn follow(
+    items: impl Iterator<Item = Result<Item, Error>>,
+    about: &Circumstances,
+    origins: &mut Origination,
+) -> Result<(Facts, Unrecorded), Error> {
+    let live = about.live.then(|| Box::new(Here::new(about.began)) as Box<dyn Look>);
+    let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
+    facts.names.watched = about.whole;
+    let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
+    let mut world = Processes::of(Mounts::new(mounts));
+    let mut unrecorded = Unrecorded::default();
+    let mut under_way = HashMap::default();
+    for moment in Timeline::new(items) {
+        match moment? {
+            Moment::Event(event) => {
+                if event.kind == RecordKind::Exec {
+                    unrecorded.replaced(event.pid);
+                }
+                happened(&event, &mut world, &mut facts);
+            }
+            Moment::Enter(number, call) => {
+                let index = origins.enter(&call);
+                let bound = world.enter(&call);
+                facts.begins(number, &call, &bound);
+                under_way.insert(number, (index, bound));
+            }
+            Moment::Leave(number, call) => {
+                let Some((index, mut bound)) = under_way.remove(&number) else { continue };
+                world.leave_with(&call, &mut bound, &mut |path| facts.names.link_at(path));
+                let changed = unrecorded.returned(&world, &call, &bound);
+                let rival = facts.outside.rivals.leave(number);
+                if let Some(shape) = call.shape().filter(|_| call.made()) {
+                    let scene = scene(&call, shape, &bound, &mut facts);
+                    let subject = facts.returned(&call, shape, &scene);
+                    if let (Some(directory), Some(_)) = (&bound.directory, subject) {
+                        directory.real.set(subject);
+                    }
+                }
+                for (file, why) in changed {
+                    facts.unrecorded(&file, why);
+                }
+                facts.outside.rivals.left(rival, under_way.is_empty());
+                origins.leave(index, facts.origins.drain(..))?;
+            }
+            Moment::Lost(number, call) => {
+                let Some((_, bound)) = under_way.remove(&number) else { continue };
+                if let Some(shape) = call.shape() {
+                    let scene = scene(&call, shape, &bound, &mut facts);
+                    facts.vanished(shape, &scene);
+                }
+            }
+        }
+    }
+    facts.settle_doubts();
+    facts.covered = world.mounted();
+    Ok((facts, unrecorded))
+}
+
+fn scene(
+    call: &Call,
+    shape: &abi::Shape,
+    bound: &Bound<Cell<Option<NodeId>>>,
+    facts: &mut Facts,
+) -> Scene {
+    let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
+        if directory.real.get().is_none() && !directory.elsewhere {
+            directory.real.set(facts.at(&directory.path));
+        }
+        directory.real.get()
+    };
+    let mut scene = Scene::of(call, shape, bound, &mut node);
+    scene.cwd = bound.cwd.as_deref().and_then(&mut node);
+    scene.root = bound.root.as_deref().and_then(&mut node);
+    scene
+}
+
+fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
+    world.event(event);
+    match event.kind {
+        // Who knows what the lost calls did.
+        RecordKind::Gap => facts.names.watched = false,
+        RecordKind::State => {
+            let stood = |arg, facts: &mut Facts| {
+                event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity))
+            };
+            stood(ROOT_DIRECTORY, facts);
+            let cwd = stood(WORKING_DIRECTORY, facts);
+            if let (Some(directory), Some(_)) = (world.directory(event.tid), cwd) {
+                directory.real.set(cwd);
+            }
+        }
+        RecordKind::Descriptor if event.is_mapping() => {
+            let node = event.identity(0).and_then(|(file, path)| facts.stood(path, &file));
+            if let Some(node) = node {
+                facts.names.node_mut(node).uncertain = Some(BY_STORES);
+            }
+        }
+        RecordKind::Descriptor => {
+            if let Some(descriptor) = world
+                .descriptor(event.tid, event.args[0] as i32)
+                .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
+                && !facts.knows(&descriptor.file)
+                && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
+            {
+                facts.leads(&descriptor.file, node);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Brings origins, which are found in the order of exits, into the order in which the trace is read. Holds back only what follows a call with data that is still
+/// under way.
+struct Origination {
+    writer: OriginWriter,
+    /// The place of the next call in reading order.
+    next: u64,
+    /// Calls with data that are under way.
+    open: BTreeSet<u64>,
+    waiting: BTreeMap<u64, Vec<Origin>>,
+    bytes: u64,
+}
+
+impl Origination {
+    fn new(writer: OriginWriter) -> Self {
+        Self { writer, next: 0, open: BTreeSet::new(), waiting: BTreeMap::new(), bytes: 0 }
+    }
+
+    fn enter(&mut self, call: &Call) -> u64 {
+        let index = self.next;
+        self.next += 1;
+        if call.returned() && call.pieces.iter().any(|p| p.kind == PieceKind::Data) {
+            self.open.insert(index);
+        }
+        index
+    }
+
+    fn leave(&mut self, index: u64, found: impl Iterator<Item = Origin>) -> io::Result<()> {
+        let found: Vec<Origin> = found.collect();
+        if !found.is_empty() {
+            self.waiting.insert(index, found);
+        }
+        if self.open.remove(&index) {
+            let until = self.open.first().copied().unwrap_or(u64::MAX);
+            while let Some(entry) = self.waiting.first_entry().filter(|e| *e.key() < until) {
+                for origin in entry.remove() {
+                    self.bytes = self.bytes.saturating_add(origin.len);
+                    self.writer.push(origin)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<u64> {
+        let mut writer = self.writer;
+        let mut bytes = self.bytes;
+        for origin in self.waiting.into_values().flatten() {
+            bytes += origin.len;
+            writer.push(origin)?;
+        }
+        writer.finish()?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

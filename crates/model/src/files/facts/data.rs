@@ -1,0 +1,170 @@
+//! What calls do with a file's bytes: reads, writes, copies within the kernel, lengths, holes.
+
+use super::Facts;
+use crate::files::node::NodeId;
+use crate::files::row::{FileType, Origin};
+use crate::files::scene::Scene;
+use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
+use trace::call::{Call, Piece, total};
+use trace::record::{FROM_FILE, PieceKind};
+
+const ENXIO: i32 = 6;
+const SEEK_DATA: u64 = 3;
+const SEEK_HOLE: u64 = 4;
+
+impl Facts {
+    /// Data moved between the program's memory and a file.
+    pub(super) fn moved(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.ret != Ret::Bytes || call.ret <= 0 {
+            return;
+        }
+        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else {
+            return;
+        };
+        let moved = call.ret as u64;
+        for (i, a) in shape.args.iter().enumerate() {
+            let pieces = call.pieces.iter().filter(|p| {
+                usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0
+            });
+            let held = total(pieces.map(|p| p.len));
+            match a.kind {
+                Kind::Out(_, layout) if is_data(layout) => {
+                    self.read(id, at.offset, held.min(moved), moved, call.seq);
+                }
+                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), moved, call.seq),
+                Kind::In(_, layout) if is_data(layout) => {
+                    self.written(id, at.offset, moved, held.min(moved));
+                }
+                Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, moved: u64, seq: u64) {
+        let node = self.names.node_mut(id);
+        if node.kind == FileType::Unknown {
+            node.kind = FileType::Regular;
+        }
+        let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
+        if held < moved {
+            node.reached(offset, offset.saturating_add(moved));
+        }
+        for (start, end) in node.read(offset, held) {
+            for (file, start, end) in node.came_with(id, start, end) {
+                self.origins.push(Origin {
+                    file,
+                    offset: start,
+                    len: end - start,
+                    seq,
+                    at: start - offset,
+                });
+            }
+        }
+    }
+
+    fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
+        let node = self.names.node_mut(id);
+        let Some(offset) = offset else {
+            node.uncertain = Some("it was written at an unknown offset");
+            node.changed.2 = true;
+            return;
+        };
+        node.write(offset, moved, held);
+        if node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
+            node.changed.0 = true; // file_remove_privs
+        }
+    }
+
+    /// Data that the kernel moved from one file to another.
+    pub(super) fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        let Some(copies) = shape.copies else { return };
+        let clones = matches!(shape.effect, Effect::Clone { .. });
+        let sum = |fd: u8, of: fn(&Piece) -> u64| -> u64 {
+            let pieces = call
+                .pieces
+                .iter()
+                .filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0);
+            total(pieces.map(of))
+        };
+        let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
+        let moved = if clones {
+            read.max(sum(copies.from.fd, |p| p.wanted))
+        } else {
+            call.ret.max(0) as u64
+        };
+        let place = |end: End| {
+            call.pointed(end.at)
+                .or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
+        };
+        if let Some(source) = self.fd(scene, copies.from.fd) {
+            self.read(source, place(copies.from), read.min(moved), moved, call.seq);
+        }
+        if let Some(target) = self.fd(scene, copies.to.fd) {
+            self.written(target, place(copies.to), moved, read.max(landed).min(moved));
+        }
+    }
+
+    /// Lengths, allocation, mappings.
+    pub(super) fn resized(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+        let node = self.names.node_mut(id);
+        match shape.effect {
+            Effect::Truncate => {
+                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
+                    if node.kind == FileType::Unknown {
+                        node.kind = FileType::Regular;
+                    }
+                    node.truncate(call.args[i]);
+                }
+            }
+            Effect::Allocate => {
+                let (mode, start, len) = (call.args[1], call.args[2], call.args[3]);
+                let end = start.saturating_add(len);
+                const KEEP_SIZE: u64 = 1;
+                const ZEROES: u64 = 0x12; // FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+                const MOVES: u64 = 0x28; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
+                if mode & MOVES != 0 {
+                    node.write(0, u64::MAX, u64::MAX);
+                    node.now.size = None;
+                    node.uncertain = Some("ranges of it were moved");
+                } else if mode & ZEROES != 0 {
+                    let size = node.now.size;
+                    node.write(start, len, len);
+                    if mode & KEEP_SIZE != 0 {
+                        node.now.size = size;
+                    }
+                } else if mode & KEEP_SIZE == 0 {
+                    node.extend(end);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Holes and data that a seek found.
+    pub(super) fn layout(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+        if shape.effect != Effect::Seek {
+            return;
+        }
+        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
+        let Some(id) = self.fd(scene, fd as u8) else { return };
+        let node = self.names.node_mut(id);
+        let found = call.ret.max(0) as u64;
+        match (call.errno(), whence) {
+            (None, SEEK_DATA) => {
+                node.lay_out(from, found, true);
+                node.lay_out(found, found + 1, false);
+            }
+            (None, SEEK_HOLE) => node.lay_out(from, found, false),
+            (Some(ENXIO), SEEK_DATA) => node.lay_out(from, node.now.size.unwrap_or(from), true),
+            _ => {}
+        }
+    }
+}
+
+fn is_data(layout: &Layout) -> bool {
+    layout.form == Form::Data
+}

@@ -1,0 +1,170 @@
+//! Calls told by hand, and what they prove of the state before the first of them.
+
+mod links;
+mod outside;
+
+use super::manifest;
+use super::*;
+use abi::plan::RESULT;
+use row::State;
+use std::path::Path;
+use trace::Piece;
+use trace::record::{AT_EXIT, CREATED, CREATED_KNOWN, Identity};
+use zerocopy::IntoBytes;
+
+const CWD: u64 = abi::AT_FDCWD as u64;
+const BEGAN: u64 = 1_000_000_000_000;
+const O_CREAT: u64 = 0o100;
+
+fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
+    Piece {
+        arg,
+        kind,
+        flags: AT_EXIT,
+        len: bytes.len() as u64,
+        wanted: bytes.len() as u64,
+        bytes: bytes.into(),
+    }
+}
+
+/// What a new process that works in `/w` tells, then these calls, one after the other unless they say when they returned.
+fn told(calls: Vec<Call>) -> Vec<Item> {
+    let directory = Identity { mode: 0o40755, magic: 0xef53, ..Identity::default() };
+    let cwd =
+        piece(WORKING_DIRECTORY, PieceKind::Identity, &[directory.as_bytes(), b"/w"].concat());
+    let event =
+        |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
+    let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
+    for (mut call, seq) in calls.into_iter().zip(1..) {
+        (call.seq, call.entered) = (seq, call.entered.max(seq * 10));
+        call.left = call.left.or(Some(call.entered + 5));
+        items.push(Item::Call(call));
+    }
+    items
+}
+
+/// A call: each path is the argument with this number.
+fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
+    let nr = abi::by_name(name).unwrap().number;
+    let pieces =
+        paths.iter().map(|(arg, path)| piece(*arg, PieceKind::String, path.as_bytes())).collect();
+    Call {
+        seq: 0,
+        entered: 0,
+        left: None,
+        pid: 1,
+        tid: 1,
+        nr,
+        flags: 0,
+        args,
+        ret,
+        seen: Default::default(),
+        pieces,
+    }
+}
+
+/// An open of `/w/f` that came out as this identity.
+fn open(flags: u64, fd: i64, identity: Identity) -> Call {
+    let identity =
+        Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, magic: 0xef53, ..identity };
+    let mut open = call("openat", [CWD, 1, flags, 0o644, 0, 0], fd, &[(1, "f")]);
+    open.pieces.push(piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w/f"].concat()));
+    open
+}
+
+/// The state of a path before the first call, without a look at a live file system.
+fn first(calls: Vec<Call>, path: &str) -> Option<State> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut origins = Origination::new(OriginWriter::new(Box::new(
+        std::fs::File::create(dir.path().join("initial")).unwrap(),
+    )));
+    let about = Circumstances { began: BEGAN, ..Circumstances::default() };
+    let (mut facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
+    let rows = manifest::build(&mut facts.names, &facts.unnamed, false, false, None)
+        .expect("nothing is written")
+        .rows;
+    rows.into_iter()
+        .find(|row| Path::new(std::str::from_utf8(&row.path).unwrap()) == Path::new(path))
+        .and_then(|row| row.initial)
+}
+
+#[test]
+fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
+    let opened = |created, born, size| {
+        first(
+            vec![open(O_CREAT, 3, Identity { created, born, size, ..Identity::default() })],
+            "/w/f",
+        )
+    };
+    let (old, new) = (BEGAN - 1_000_000_000, BEGAN + 1_000_000_000);
+    assert!(opened(0, new, 0).is_none(), "a birth tells, where nothing else does");
+    assert!(opened(0, old, 0).is_some());
+    assert!(opened(CREATED_KNOWN | CREATED, old, 0).is_none());
+    assert!(opened(CREATED_KNOWN, new, 0).is_some());
+    // Within a tick of the beginning, and with what another thread wrote at once.
+    assert!(opened(CREATED_KNOWN | CREATED, BEGAN - 1, 5).is_none());
+    assert_eq!(opened(CREATED_KNOWN, BEGAN - 1, 5).and_then(|s| s.size), Some(5));
+    assert!(opened(CREATED, old, 0).is_some(), "the second bit means nothing without the first");
+}
+
+#[test]
+fn an_open_that_found_what_an_overlapping_one_made() {
+    let mut makes =
+        open(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
+    makes.left = Some(100);
+    let finds =
+        open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
+    let mut reads = call("pread64", [4, 1, 3, 0, 0, 0], 3, &[]);
+    reads.pieces.push(piece(1, PieceKind::Data, b"new"));
+    assert!(first(vec![makes, finds, reads], "/w/f").is_none());
+}
+
+fn kind(calls: Vec<Call>, path: &str) -> Option<FileType> {
+    first(calls, path).map(|state| state.kind)
+}
+
+fn rename(from: &str, to: &str, ret: i64) -> Call {
+    call("rename", [1, 1, 0, 0, 0, 0], ret, &[(0, from), (1, to)])
+}
+
+#[test]
+fn what_was_followed_and_then_unlinked_was_a_link() {
+    let chmod = || call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "l")]);
+    let inside = || call("chmod", [1, 0o600, 0, 0, 0, 0], 0, &[(0, "l/f")]);
+    let unlink = || call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "l")]);
+    let link = first(vec![chmod(), inside(), unlink()], "/w/l").unwrap();
+    assert_eq!(link.kind, FileType::Link);
+    let target = format!("/w/{}", String::from_utf8(link.target.unwrap()).unwrap());
+    assert_eq!(kind(vec![chmod(), inside(), unlink()], &target), Some(FileType::Directory));
+    assert!(
+        kind(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(),
+        "what was in it is where it leads to"
+    );
+    // A file that could be unlinked need not have been a link.
+    assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
+}
+
+#[test]
+fn renames_that_failed() {
+    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/d"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/f"), Some(FileType::Regular));
+    assert_eq!(kind(vec![rename("d", "d/e/g", -22)], "/w/d/e"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/d"), Some(FileType::Directory));
+    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/f"), Some(FileType::Regular));
+    // Which of two paths was in the way shows later.
+    let later = call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "e/")]);
+    assert_eq!(kind(vec![rename("d", "e/f", -20), later], "/w/e/f"), Some(FileType::Regular));
+    // What moved into a place below itself was a link to a directory.
+    assert_eq!(kind(vec![rename("l", "l/m", 0)], "/w/l"), Some(FileType::Link));
+}
+
+#[test]
+fn a_directory_that_was_not_empty_holds_something() {
+    let rmdir = |ret| call("rmdir", [1, 0, 0, 0, 0, 0], ret, &[(0, "d")]);
+    assert!(kind(vec![rmdir(-39)], "/w/d/?").is_some());
+    let unlink = call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "d/f")]);
+    assert!(
+        kind(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(),
+        "what was found in it later"
+    );
+}

@@ -1,0 +1,394 @@
+//! A trace made of what another tool recorded.
+//!
+//! Calls come in the order in which they returned. What replay needs and other tools do not tell is worked out here from the calls: which thread came from which, and
+//! what an open opened, marked as made up. Nothing is looked up on this machine.
+
+mod account;
+mod files;
+mod moves;
+mod threads;
+mod tree;
+mod write;
+
+use crate::Model;
+use crate::told::Told;
+use crate::world::World;
+use abi::{Effect, Ret, Role};
+use account::Account;
+use ahash::HashMap;
+use arrow::buffer::Buffer;
+use files::Files;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use threads::Threads;
+use trace::record::{AT_EXIT, Header, Identity, PieceKind};
+use trace::{About, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
+use write::put;
+use zerocopy::IntoBytes;
+
+const CLONE_VFORK: u64 = 0x4000;
+const CLONE_THREAD: u64 = 0x10000;
+const S_IFDIR: u32 = 0o040_755;
+/// The umask of whom nobody told one.
+const UMASK: u32 = 0o022;
+
+/// A thread that began.
+#[derive(Clone, Copy, Debug)]
+pub struct Fork {
+    /// Who made it.
+    pub parent: u32,
+    /// Flags of clone(2).
+    pub flags: u64,
+    /// When.
+    pub time: u64,
+}
+
+/// What is known of the recording as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// As far as the tool tells it: times are nanoseconds since 1970.
+    pub about: About,
+    /// The working directory of the first thread, if it is known.
+    pub directory: Option<Vec<u8>>,
+    /// The threads that began, by number: each the threads of that number, in order.
+    pub forks: HashMap<u32, Vec<Fork>>,
+}
+
+/// A trace that is being made.
+pub struct Import {
+    recording: Recording,
+    journal: Journal,
+    world: World<()>,
+    files: Files,
+    forks: HashMap<u32, VecDeque<Fork>>,
+    directory: Option<Vec<u8>>,
+    umask: Option<u32>,
+    threads: Threads,
+    notes: Vec<String>,
+    account: Account,
+}
+
+impl Import {
+    /// Begins the trace `path`.
+    pub fn new(path: &Path, origin: Origin) -> Result<Self, Error> {
+        let Origin { mut about, directory, forks } = origin;
+        if about.mounts.is_empty() {
+            let mount = |point: &str, fs: &str| Mount { point: point.into(), fs: fs.into() };
+            about.mounts = vec![
+                mount("/", "unknown"),
+                mount("/proc", "proc"),
+                mount("/sys", "sysfs"),
+                mount("/dev", "devtmpfs"),
+                mount("/dev/shm", "tmpfs"),
+            ];
+        }
+        if about.page_size == 0 {
+            about.page_size = 4096;
+        }
+        let recording = Recording::create(path, about, Arc::new(Model::foreign()))?;
+        let journal = recording.journal(0)?;
+        Ok(Self {
+            recording,
+            journal,
+            world: World::new(),
+            files: Files::default(),
+            forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
+            directory,
+            umask: None,
+            threads: Threads::default(),
+            notes: Vec::new(),
+            account: Account::default(),
+        })
+    }
+
+    /// The user should know.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// `n` calls, or lines or events that may have been calls, are not taken over: the trace will
+    /// be incomplete, and names `what` they were.
+    pub fn left_out(&mut self, what: &str, n: u64) {
+        self.account.left_out(what, n);
+    }
+
+    /// `n` lines or events that are certainly no calls are not taken over.
+    pub fn ignored(&mut self, what: &str, n: u64) {
+        self.account.ignored(what, n);
+    }
+
+    /// Something is missing, and nobody knows how many calls: a sentence for the verdict.
+    pub fn missing(&mut self, reason: &str) {
+        self.account.missing(reason);
+    }
+
+    /// Whether thread `tid` has done something before.
+    pub fn knows(&self, tid: u32) -> bool {
+        self.threads.process(tid).is_some()
+    }
+
+    /// All that was not taken over until now, by name.
+    pub fn not_taken_over(&self) -> BTreeMap<String, u64> {
+        self.account.all()
+    }
+
+    /// The umask of the threads that nobody made, if the tool tells it. Said before the first call.
+    pub fn umask(&mut self, umask: u32) {
+        self.umask = Some(umask);
+    }
+
+    /// Takes a call.
+    pub fn call(&mut self, told: Told) -> Result<(), Error> {
+        let Told { mut call, .. } = told;
+        self.meet(call.tid, call.entered)?;
+        call.pid = self.process(call.tid);
+        let mut bound = self.world.enter(&call);
+        let shape = call.shape();
+        if let Some(shape) =
+            shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
+            && let Some((i, Role::Open(from))) =
+                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path()?.role)))
+            && let Some(path) = &bound.paths[i]
+        {
+            let flags = call.open_flags(from);
+            let (identity, path) = self.files.open(path, flags);
+            let bytes = [identity.as_bytes(), &path].concat();
+            let len = bytes.len() as u64;
+            let arg = abi::plan::RESULT;
+            call.pieces.push(Piece {
+                arg,
+                kind: PieceKind::Identity,
+                flags: AT_EXIT,
+                len,
+                wanted: len,
+                bytes: Buffer::from_vec(bytes),
+            });
+        }
+        self.world.leave(&call, &mut bound);
+        if let Some(shape) = shape {
+            self.files.seen(&call, shape, &bound);
+        }
+        Self::emit(&mut self.journal, &call)?;
+        let Some(shape) = shape else { return Ok(()) };
+        let time = call.left.unwrap_or(call.entered);
+        match shape.effect {
+            Effect::Exec if call.succeeded() => {
+                let path = call.string(0).unwrap_or_default().to_vec();
+                self.event(
+                    RecordKind::Exec,
+                    time,
+                    call.pid,
+                    call.pid,
+                    [u64::from(call.tid), 0, 0, 0, 0, 0],
+                    &[(0, PieceKind::String, &path)],
+                )?;
+                self.threads.exec(call.pid);
+            }
+            Effect::Exit => self.exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
+            Effect::ExitGroup => {
+                for tid in self.threads.of(call.pid) {
+                    self.exit(tid, time, (call.args[0] & 0xff) << 8)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Thread `tid` begins.
+    pub fn fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
+        self.exit(tid, fork.time, 0)?;
+        if fork.parent == tid {
+            return self.first(tid, fork.time, None);
+        }
+        self.born(tid, fork)
+    }
+
+    /// Thread `tid` was there when the recording began, in `directory` if that is known.
+    pub fn found(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
+        self.exit(tid, time, 0)?;
+        self.first(tid, time, directory)
+    }
+
+    /// Thread `tid` ended with this wait status.
+    pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+        let Some((pid, last)) = self.threads.remove(tid) else { return Ok(()) };
+        self.event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
+    }
+
+    /// A signal reached thread `tid`.
+    pub fn signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
+        self.meet(tid, time)?;
+        let pid = self.process(tid);
+        self.event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
+    }
+
+    /// A descriptor that was open when the recording began.
+    pub fn descriptor(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<(), Error> {
+        let (identity, path) = self.files.open(path, flags);
+        self.present(tid, time, fd, (identity, path), flags)
+    }
+
+    /// The same of a file that has lost its name.
+    pub fn nameless_descriptor(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<(), Error> {
+        let file = self.files.nameless(path);
+        self.present(tid, time, fd, file, flags)
+    }
+
+    fn present(
+        &mut self,
+        tid: u32,
+        time: u64,
+        fd: i32,
+        (mut identity, path): (Identity, Vec<u8>),
+        flags: u32,
+    ) -> Result<(), Error> {
+        self.meet(tid, time)?;
+        let pid = self.process(tid);
+        identity.status = flags;
+        let bytes = [identity.as_bytes(), &path].concat();
+        self.event(
+            RecordKind::Descriptor,
+            time,
+            pid,
+            tid,
+            [fd as u64, u64::from(flags >> 19 & 1), u64::from(pid) << 32 | fd as u64, 0, 0, 0],
+            &[(0, PieceKind::Identity, &bytes)],
+        )
+    }
+
+    /// Whose thread `tid` is, as far as is known.
+    pub fn process(&self, tid: u32) -> u32 {
+        self.threads.process(tid).unwrap_or(tid)
+    }
+
+    /// Whether thread `tid` has a descriptor `fd`, as far as is known.
+    pub fn has_descriptor(&self, tid: u32, fd: i32) -> bool {
+        self.world.descriptor(tid, fd).is_some()
+    }
+
+    /// So many calls or events are missing here.
+    pub fn gap(&mut self, time: u64, lost: u64) -> Result<(), Error> {
+        self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
+    }
+
+    /// Thread `tid` does something: if nobody has told of it, it begins now.
+    pub fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        if self.knows(tid) {
+            return Ok(());
+        }
+        // The one that began last, at its time at the latest.
+        let mut fork = None;
+        if let Some(forks) = self.forks.get_mut(&tid) {
+            while forks.front().is_some_and(|f| f.time <= time) {
+                fork = forks.pop_front();
+            }
+        }
+        match fork.filter(|f| f.parent != tid) {
+            Some(fork) => self.born(tid, fork),
+            None => self.first(tid, time, None),
+        }
+    }
+
+    /// One that another thread made, which may be made known by this.
+    fn born(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
+        self.meet(fork.parent, fork.time)?;
+        let ppid = self.process(fork.parent);
+        let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
+        self.threads.add(tid, pid);
+        let new = u64::from(pid == tid);
+        self.event(
+            RecordKind::Start,
+            fork.time,
+            pid,
+            tid,
+            [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0],
+            &[],
+        )
+    }
+
+    /// One that was there when the recording began, or of which nobody says where it came from.
+    fn first(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
+        self.threads.add(tid, tid);
+        self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
+        let directory = directory.or(self.directory.as_deref());
+        // Who they are is as unknown with a usual umask as without a word about them.
+        let umask = self.umask.filter(|umask| *umask != UMASK);
+        if directory.is_none() && umask.is_none() {
+            return Ok(());
+        }
+        let identity = Identity {
+            dev: 1,
+            mode: S_IFDIR,
+            created: trace::record::MADE_UP,
+            ..Identity::default()
+        };
+        let known = directory.iter().map(|d| [identity.as_bytes(), d].concat());
+        let bytes: Vec<Vec<u8>> = known.collect();
+        let pieces: Vec<(u8, PieceKind, &[u8])> = bytes
+            .iter()
+            .map(|b| (abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &b[..]))
+            .collect();
+        let umask = u64::from(umask.unwrap_or(UMASK));
+        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &pieces)
+    }
+
+    fn event(
+        &mut self,
+        kind: RecordKind,
+        time: u64,
+        pid: u32,
+        tid: u32,
+        args: [u64; 6],
+        pieces: &[(u8, PieceKind, &[u8])],
+    ) -> Result<(), Error> {
+        let piece = |&(arg, kind, bytes): &(u8, PieceKind, &[u8])| {
+            let len = bytes.len() as u64;
+            Piece { arg, kind, flags: 0, len, wanted: len, bytes: Buffer::from_slice_ref(bytes) }
+        };
+        let event =
+            Event { time, kind, pid, tid, args, pieces: pieces.iter().map(piece).collect() };
+        self.world.event(&event);
+        self.journal.begin(Header {
+            kind: kind as u8,
+            pid,
+            tid,
+            entered: time,
+            left: time,
+            args,
+            ..Header::default()
+        });
+        for p in &event.pieces {
+            put(&mut self.journal, p, p.bytes.as_slice());
+        }
+        self.journal.commit()
+    }
+
+    /// Ends the trace. `whole`: the foreign trace was read to its end.
+    pub fn finish(mut self, whole: bool, progress: trace::Progress<'_>) -> Result<Summary, Error> {
+        self.renames()?;
+        self.journal.finish()?;
+        let end = End {
+            finished: whole,
+            missing: self.account.reasons(),
+            notes: self.notes,
+            ..End::default()
+        };
+        self.recording.seal(end, progress)
+    }
+}

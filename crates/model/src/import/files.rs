@@ -1,0 +1,204 @@
+//! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
+
+use super::moves::Moves;
+use super::tree::Tree;
+use crate::world::{Bound, lexical};
+use abi::{Is, Kind, Role, Shape};
+use trace::Call;
+use trace::record::{Identity, MADE_UP};
+
+const O_DIRECTORY: u32 = 0o200_000;
+const O_TMPFILE: u32 = 0o20_200_000;
+const O_CREAT: u32 = 0o100;
+const O_EXCL: u32 = 0o200;
+const O_TRUNC: u32 = 0o1000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFMT: u32 = 0o170_000;
+/// `statfs.f_type` of proc: what lies there is kept nowhere.
+const PROC: u32 = 0x9fa0;
+
+/// A file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct File {
+    pub inode: u64,
+    /// When a call was last entered that used this name.
+    pub used: u64,
+    pub(super) size: u64,
+    pub(super) directory: bool,
+}
+
+/// The files by their names.
+#[derive(Default)]
+pub(super) struct Files {
+    by_path: Tree,
+    inodes: u64,
+    nobody: File,
+    pub moves: Moves,
+}
+
+impl Files {
+    fn get(&mut self, path: &[u8]) -> &mut File {
+        if self.by_path.get(path).is_none() {
+            self.inodes += 1;
+            self.by_path.insert(path, File { inode: self.inodes, ..File::default() });
+        }
+        // It is there now.
+        self.by_path.get(path).unwrap_or(&mut self.nobody)
+    }
+
+    /// What an open of `path` (absolute, not necessarily clean) opened, as far as anybody can guess, and its clean path.
+    pub fn open(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
+        let clean = lexical(path);
+        if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| {
+            clean.strip_prefix(*v).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        }) && !clean.starts_with(b"/dev/shm/")
+        {
+            return (
+                Identity {
+                    dev: 2,
+                    mode: S_IFREG,
+                    links: 1,
+                    magic: PROC,
+                    created: MADE_UP,
+                    ..Identity::default()
+                },
+                clean,
+            );
+        }
+        // A file without a name, in the directory that has this one.
+        if flags & O_TMPFILE == O_TMPFILE {
+            return self.nameless(&[&clean, &b"/#"[..]].concat());
+        }
+        let ends_as_directory = path.ends_with(b"/")
+            || path.ends_with(b"/.")
+            || path.ends_with(b"/..")
+            || clean == b"/";
+        let file = self.get(&clean);
+        file.directory |= flags & O_DIRECTORY != 0 || ends_as_directory;
+        if flags & O_TRUNC != 0 {
+            file.size = 0;
+        }
+        let mode = if file.directory { S_IFDIR } else { S_IFREG };
+        (
+            Identity {
+                dev: 1,
+                ino: file.inode,
+                size: file.size,
+                links: 1,
+                mode,
+                created: MADE_UP,
+                ..Identity::default()
+            },
+            clean,
+        )
+    }
+
+    /// A file that was open before and has lost its name.
+    pub fn nameless(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
+        self.inodes += 1;
+        let identity = Identity {
+            dev: 1,
+            ino: self.inodes,
+            mode: S_IFREG,
+            created: MADE_UP,
+            ..Identity::default()
+        };
+        (identity, lexical(path))
+    }
+
+    /// Takes in what a call that returned tells of files.
+    pub fn seen(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
+        if !call.succeeded() {
+            return;
+        }
+        let path = |(i, a): (usize, &abi::Arg)| {
+            Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))
+        };
+        let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
+        for (role, path) in &paths {
+            self.moves.used(path, call);
+            if let Some(file) = self.by_path.get(path) {
+                file.used = call.entered;
+            }
+            match role {
+                Role::Create => self.moves.made(path, is_directory(shape)),
+                Role::Target => self.moves.made(path, false),
+                Role::Open(from)
+                    if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
+                {
+                    self.moves.made(path, false);
+                }
+                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(path),
+                Role::Lookup | Role::Open(_) => {}
+            }
+        }
+        let mut paths = paths.into_iter();
+        match (paths.next(), paths.next()) {
+            (Some((Role::Source, old)), Some((_, new))) => self.by_path.rename(&old, &new),
+            (Some((Role::Lookup, old)), Some((Role::Create, new))) => {
+                let file = *self.get(&old);
+                self.by_path.insert(&new, file);
+            }
+            (Some((Role::Create, path)), None) if is_directory(shape) => {
+                self.get(&path).directory = true;
+            }
+            (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
+                self.by_path.remove(&path);
+            }
+            (Some((Role::Lookup, path)), None) => self.told(call, shape, &path),
+            _ => {}
+        }
+        for descriptor in
+            bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored())
+        {
+            if let Some(file) = self
+                .by_path
+                .get(&descriptor.file.path)
+                .filter(|f| f.inode == descriptor.file.inode.key.1)
+            {
+                file.size = descriptor.file.inode.size();
+            }
+        }
+    }
+
+    /// A struct tells of the file under this name.
+    fn told(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
+        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
+            if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
+        }) {
+            let word = |is: Is| {
+                layout
+                    .fields
+                    .iter()
+                    .find(|f| f.is == is)
+                    .map(|f| (call.word(i, f.at as u8), f.size))
+            };
+            let (Some((mode, width)), Some((size, _))) = (word(Is::Mode), word(Is::Size)) else {
+                continue;
+            };
+            let mode = if width == 2 { mode & 0xffff } else { mode & 0xffff_ffff } as u32;
+            if mode & S_IFMT != 0 {
+                let file = self.get(path);
+                (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
+                let number = word(Is::Dev)
+                    .zip(word(Is::Ino))
+                    .map(|((dev, _), (ino, _))| (dev, ino))
+                    .filter(|_| mode & S_IFMT == S_IFREG);
+                let links = word(Is::Links).map_or(1, |(links, _)| links);
+                if let Some(inode) =
+                    number.and_then(|n| self.moves.told(path, n, links, &mut self.by_path))
+                {
+                    let file = *self.get(path);
+                    self.by_path.insert(path, File { inode, ..file });
+                }
+            }
+        }
+    }
+}
+
+/// Whether what the call makes is a directory.
+fn is_directory(shape: &Shape) -> bool {
+    shape.args.iter().any(|a| a.kind == Kind::Mode)
+        && !shape.args.iter().any(|a| a.kind == Kind::Dev)
+}

@@ -1,0 +1,103 @@
+//! How calls get into the journal.
+
+use super::Import;
+use crate::told::Told;
+use abi::Role;
+use trace::record::{Header, PART_BYTES, PieceHeader, RecordKind};
+use trace::{Call, Error, Journal, Piece};
+
+impl Import {
+    pub(super) fn emit(journal: &mut Journal, call: &Call) -> Result<(), Error> {
+        let left = call.left.unwrap_or(call.entered);
+        let header = Header {
+            kind: RecordKind::Call as u8,
+            flags: call.flags,
+            pid: call.pid,
+            tid: call.tid,
+            nr: call.nr,
+            entered: call.entered,
+            left,
+            ret: call.ret,
+            args: call.args,
+            ..Header::default()
+        };
+        let bytes: usize = call.pieces.iter().map(|p| p.bytes.len()).sum();
+        if bytes <= PART_BYTES {
+            journal.begin(header);
+            for p in &call.pieces {
+                put(journal, p, p.bytes.as_slice());
+            }
+            return journal.commit();
+        }
+        for p in &call.pieces {
+            for part in p.bytes.as_slice().chunks(PART_BYTES) {
+                journal.begin(Header { kind: RecordKind::Part as u8, ..header });
+                put(journal, p, part);
+                journal.commit()?;
+            }
+        }
+        journal.begin(header);
+        journal.commit()
+    }
+
+    /// The renames that were worked out, in a journal of their own: they come before what was
+    /// recorded long ago.
+    pub(super) fn renames(&mut self) -> Result<(), Error> {
+        let mut found = std::mem::take(&mut self.files.moves.found);
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.sort_by_key(|m| m.first.time);
+        let roles = |r: &&abi::Row| {
+            r.shape
+                .args
+                .iter()
+                .map(|a| a.kind.path().map(|p| p.role))
+                .eq([Some(Role::Source), Some(Role::Target)])
+        };
+        let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
+        let (mut made_up, mut open) = (0, 0);
+        let mut journal = self.recording.journal(1)?;
+        for renamed in found {
+            let [from] = &renamed.from[..] else {
+                open += 1;
+                continue;
+            };
+            let time = renamed.first.time.saturating_sub(1);
+            let Some(mut told) = Told::new(row.name(), renamed.first.tid, time) else { continue };
+            told.string(0, from);
+            told.string(1, &renamed.to);
+            told.returned(time, 0);
+            told.call.pid = renamed.first.pid;
+            Self::emit(&mut journal, &told.call)?;
+            made_up += 1;
+        }
+        journal.finish()?;
+        if made_up > 0 {
+            self.note(format!(
+                "{made_up} renames that were not recorded were inferred from inode numbers and \
+                 added"
+            ));
+        }
+        if open > 0 {
+            self.note(format!(
+                "{open} files appeared at names where no recorded call created them"
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn put(journal: &mut Journal, p: &Piece, bytes: &[u8]) {
+    journal.piece(
+        PieceHeader {
+            arg: p.arg,
+            kind: p.kind as u8,
+            flags: p.flags,
+            pad: 0,
+            len: 0,
+            wanted: p.wanted,
+        },
+        bytes,
+    );
+}

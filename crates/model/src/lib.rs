@@ -1,0 +1,16 @@
+//! What the calls of a trace mean: processes with their descriptors and directories, the names of
+//! files, the state before the first call and after the last. How a trace is kept is `trace`'s.
+#![forbid(unsafe_code)]
+
+mod columns;
+pub mod files;
+pub mod import;
+mod sealing;
+mod tables;
+pub mod told;
+pub mod world;
+
+pub use import::Import;
+pub use sealing::{Model, recover};
+pub use tables::Tables;
+pub use told::Told;

@@ -1,0 +1,204 @@
+//! Traces that someone has altered, by accident or on purpose: an error or a right answer, no panic out of the crate, bounded memory.
+
+use super::*;
+use crate::Tables;
+use serde_json::Value;
+use std::path::PathBuf;
+
+const NAME: &str = "trace.json";
+
+/// More than this aborts the process, and with it the test.
+const MEMORY: u64 = 1 << 30;
+
+/// Numbers that are the same in every run (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) % n as u64) as usize
+    }
+}
+
+fn sample(dir: &Path) -> PathBuf {
+    let path = dir.join("sample.ra");
+    let mut items: Vec<Item> =
+        (0..300).map(|n| call(1, 100 + n * 10, 105 + n * 10, &[n as u8 % 3; 600])).collect();
+    items.insert(250, call(2, 101, 2600, b"late"));
+    items.push(Item::Event(Event {
+        time: 9999,
+        kind: RecordKind::Exit,
+        pid: 1,
+        tid: 1,
+        args: [0; 6],
+        pieces: Vec::new(),
+    }));
+    seal(&path, &items, 100);
+    path
+}
+
+fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = std::fs::read_dir(path)
+        .unwrap()
+        .map(|e| e.unwrap())
+        .map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+fn limit_memory() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let used: u64 = std::fs::read_to_string("/proc/self/statm")
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 4096;
+    setrlimit(Resource::As, Rlimit { current: Some(used + MEMORY), maximum: None }).unwrap();
+}
+
+/// Reads everything that there is.
+fn use_it(path: &Path) -> Result<usize, Error> {
+    let trace = open(path)?.0;
+    let mut n = 0;
+    for data in [true, false] {
+        for item in trace.read(Want { data }) {
+            item?;
+            n += 1;
+        }
+    }
+    trace.files()?;
+    for origin in trace.origins()? {
+        origin?;
+    }
+    Ok(n)
+}
+
+fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    for _ in 0..1 + dice.below(3) {
+        let len = bytes.len();
+        if len == 0 {
+            return;
+        }
+        // Half of the time where the numbers are: Parquet's footer stands at the end.
+        let at =
+            if dice.below(2) == 0 { len - 1 - dice.below(len.min(1500)) } else { dice.below(len) };
+        match dice.below(8) {
+            0 => bytes[at] ^= 1 << dice.below(8),
+            1 => bytes[at] = dice.below(256) as u8,
+            2 => bytes.truncate(at),
+            3 => bytes[at..len.min(at + 5)].fill(0xff),
+            4 => bytes[at] = bytes[at].wrapping_add(1),
+            5 => bytes.insert(at, dice.below(256) as u8),
+            6 => drop(bytes.remove(at)),
+            _ => {
+                let from = dice.below(len);
+                let some = bytes[from..len.min(from + 40)].to_vec();
+                bytes.splice(at..at, some);
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sample(dir.path());
+    let whole = files(&path);
+    let n = use_it(&path).unwrap();
+    limit_memory();
+    let mut dice = Dice(1);
+    for round in 0..1000 {
+        let (name, bytes) = &whole[round % whole.len()];
+        let mut bad = bytes.clone();
+        mutate(&mut bad, &mut dice);
+        std::fs::write(path.join(name), &bad).unwrap();
+        match use_it(&path) {
+            Ok(m) if name != NAME && *name != "processes.parquet" => assert!(
+                m == n && bad == *bytes,
+                "round {round}: {name} was altered and nobody noticed"
+            ),
+            Ok(_) | Err(_) => {}
+        }
+        // An altered trace.json may say that there is a journal to seal, which removes what is there.
+        whole.iter().for_each(|(name, bytes)| std::fs::write(path.join(name), bytes).unwrap());
+    }
+}
+
+/// The same, and the forger has put the right hashes into trace.json.
+#[test]
+fn forgeries_are_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sample(dir.path());
+    let whole = files(&path);
+    limit_memory();
+    let text = std::fs::read(path.join(NAME)).unwrap();
+    let document: Value = serde_json::from_slice(&text).unwrap();
+    let mut dice = Dice(1);
+    let tables: Vec<_> = whole.iter().filter(|(name, _)| name.ends_with(".parquet")).collect();
+    let (mut refused, mut accepted) = (0, 0);
+    for round in 0..2000 {
+        let (name, bytes) = tables[round % tables.len()];
+        let mut bad = bytes.clone();
+        mutate(&mut bad, &mut dice);
+        std::fs::write(path.join(name), &bad).unwrap();
+        let mut forged = document.clone();
+        for list in ["segments", "tables"] {
+            for sealed in forged[list].as_array_mut().unwrap() {
+                if sealed["file"] == **name {
+                    sealed["bytes"] = bad.len().into();
+                    sealed["blake3"] = blake3::hash(&bad).to_hex().as_str().into();
+                }
+            }
+        }
+        std::fs::write(path.join(NAME), serde_json::to_vec(&forged).unwrap()).unwrap();
+        match use_it(&path) {
+            Ok(_) => accepted += 1,
+            Err(_) => refused += 1,
+        }
+        std::fs::write(path.join(name), bytes).unwrap();
+    }
+    assert!(refused > 500 && accepted > 10, "{refused} refused, {accepted} accepted");
+}
+
+#[test]
+fn newer_traces_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sample(dir.path());
+    let text = std::fs::read_to_string(path.join(NAME)).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from));
+        std::fs::write(path.join(NAME), text.replacen(from, to, 1)).unwrap();
+        Trace::open(&path).map(|_| ()).map_err(|e| e.to_string())
+    };
+    let newer = with("\"major\": 1", "\"major\": 2").unwrap_err();
+    assert!(
+        newer.ends_with("has format 2.3, but this reanimator reads 1.x: use a newer one"),
+        "{newer}"
+    );
+    with("\"minor\": 3", "\"minor\": 7,\n    \"novelty\": [1]").unwrap();
+    assert!(with("reanimator trace", "shopping list").unwrap_err().contains("is not a trace"));
+    std::fs::remove_file(path.join(NAME)).unwrap();
+    assert!(
+        Trace::open(&path).map(|_| ()).unwrap_err().to_string().contains("it has no trace.json")
+    );
+}
+
+#[test]
+fn files_elsewhere_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sample(dir.path());
+    std::fs::rename(path.join("calls-00000.parquet"), dir.path().join("x.parquet")).unwrap();
+    std::os::unix::fs::symlink("../x.parquet", path.join("calls-00000.parquet")).unwrap();
+    assert!(matches!(use_it(&path), Err(Error::Io { .. })));
+    let text = std::fs::read_to_string(path.join(NAME))
+        .unwrap()
+        .replace("calls-00000.parquet", "../x.parquet");
+    std::fs::write(path.join(NAME), text).unwrap();
+    assert!(matches!(use_it(&path), Err(Error::Damaged { .. })));
+}

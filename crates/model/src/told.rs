@@ -1,0 +1,99 @@
+//! One call as another tool tells it, put together argument by argument in the table's terms.
+
+use abi::Row;
+use arrow::buffer::Buffer;
+use trace::record::{AT_EXIT, CUT, NO_EXIT, PieceKind};
+use trace::{Call, Piece};
+
+/// A call under construction.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Its row in the table.
+    pub row: &'static Row,
+    /// What is known of it.
+    pub call: Call,
+}
+
+/// An address for what has one that nobody told: the table's readers take null for "nothing was passed".
+pub const SOMEWHERE: u64 = 0x1000;
+
+impl Told {
+    /// A call by name. `None`: the table does not know it.
+    pub fn new(name: &str, tid: u32, entered: u64) -> Option<Self> {
+        Some(Self::of(abi::by_name(name)?, tid, entered))
+    }
+
+    /// A call of the table.
+    pub fn of(row: &'static Row, tid: u32, entered: u64) -> Self {
+        let call = Call {
+            seq: 0,
+            entered,
+            left: None,
+            pid: tid,
+            tid,
+            nr: row.number,
+            flags: NO_EXIT,
+            args: [0; 6],
+            ret: 0,
+            seen: Default::default(),
+            pieces: Vec::new(),
+        };
+        Self { row, call }
+    }
+
+    /// It returned `ret` (a negative errno if it failed).
+    pub fn returned(&mut self, left: u64, ret: i64) {
+        self.call.left = Some(left.max(self.call.entered));
+        self.call.ret = ret;
+        self.call.flags &= !NO_EXIT;
+    }
+
+    /// Argument `arg` is this number.
+    pub fn number(&mut self, arg: usize, value: u64) {
+        if let Some(place) = self.call.args.get_mut(arg) {
+            *place = value;
+        }
+    }
+
+    /// Argument `arg` points to something that is not told.
+    pub fn pointer(&mut self, arg: usize) {
+        self.number(arg, SOMEWHERE);
+    }
+
+    /// The same, unless an address is known.
+    pub fn pointer_if_none(&mut self, arg: usize) {
+        if self.call.args.get(arg) == Some(&0) {
+            self.pointer(arg);
+        }
+    }
+
+    /// What argument `arg` points to: `bytes` of the `wanted` that were there.
+    pub fn piece(&mut self, arg: usize, kind: PieceKind, at_exit: bool, bytes: &[u8], wanted: u64) {
+        self.pointer_if_none(arg);
+        let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
+        let flags = cut | if at_exit { AT_EXIT } else { 0 };
+        let wanted = wanted.max(bytes.len() as u64);
+        self.call.pieces.push(Piece {
+            arg: arg as u8,
+            kind,
+            flags,
+            len: bytes.len() as u64,
+            wanted,
+            bytes: Buffer::from_slice_ref(bytes),
+        });
+    }
+
+    /// A path or another string, without its NUL.
+    pub fn string(&mut self, arg: usize, text: &[u8]) {
+        self.piece(arg, PieceKind::String, false, text, text.len() as u64);
+    }
+
+    /// Data that moved, whichever way; none, if none did.
+    pub fn data(&mut self, arg: usize, bytes: &[u8], wanted: u64) {
+        self.pointer_if_none(arg);
+        if wanted == 0 {
+            return;
+        }
+        self.piece(arg, PieceKind::Data, true, bytes, wanted);
+    }
+}

@@ -1,0 +1,17 @@
+//! Executors: threads that issue the calls of traced threads, each when those that it waits for are
+//! done and when it is due.
+
+mod clock;
+mod executor;
+mod frontier;
+mod job;
+mod pool;
+mod shared;
+mod unperformed;
+
+pub(crate) use clock::Due;
+pub(crate) use frontier::{Frontier, Need, WINDOW};
+pub(crate) use job::{Job, Rare, Work};
+pub(crate) use pool::Pool;
+pub(crate) use shared::Shared;
+pub(crate) use unperformed::Unperformed;

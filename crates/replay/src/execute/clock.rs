@@ -1,0 +1,90 @@
+//! How an executor waits until a call is due.
+
+use crate::report::{LONGEST, histogram};
+use hdrhistogram::Histogram;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// The time at which a call is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Any.
+    #[default]
+    Now,
+    /// So many nanoseconds after its thread's last call was done.
+    After(u64),
+    /// So many nanoseconds after the replay of calls began.
+    At(u64),
+}
+
+/// So often a thread that sleeps looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+fn sleep_until(at: Instant, stop: &AtomicBool) {
+    loop {
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() || stop.load(Relaxed) {
+            return;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+}
+
+/// The executor's side.
+pub(crate) struct Clock {
+    /// The traced thread served last, and when its last call was done.
+    last: Option<(u32, Instant)>,
+    /// How much longer it slept than it should have: its next sleeps are so much shorter.
+    owed: Duration,
+    /// How late calls began.
+    pub late: Histogram<u64>,
+}
+
+impl Clock {
+    /// A clock; `exact`: calls will be due at some time, so that this thread must not sleep longer than it wants to.
+    pub fn new(exact: bool) -> Self {
+        if exact {
+            let _best = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        }
+        Self { last: None, owed: Duration::ZERO, late: histogram() }
+    }
+
+    /// Waits until a call of `tid` is due. `begun`: when the replay of calls began.
+    /// `stop`: nobody is to wait any longer.
+    pub fn wait(&mut self, due: Due, tid: u32, begun: Instant, stop: &AtomicBool) {
+        let now = Instant::now();
+        let at = match due {
+            Due::Now => return,
+            Due::At(ns) => begun + Duration::from_nanos(ns),
+            Due::After(ns) => {
+                let think = Duration::from_nanos(ns);
+                let at =
+                    self.last.filter(|(who, _)| *who == tid).map_or(now, |(_, end)| end) + think;
+                // What another call was waited for beyond that is not owed.
+                let paid = self.owed.min(at.saturating_duration_since(now));
+                self.owed -= paid;
+                at - paid
+            }
+        };
+        let left = at.saturating_duration_since(now);
+        if left.is_zero() && matches!(due, Due::After(_)) {
+            return;
+        }
+        if !left.is_zero() {
+            sleep_until(at, stop);
+        }
+        let late = at.elapsed();
+        if matches!(due, Due::After(_)) {
+            self.owed += late;
+        }
+        self.late.saturating_record(u64::try_from(late.as_nanos()).unwrap_or(LONGEST).max(1));
+    }
+
+    /// A call of `tid` is done.
+    pub fn done(&mut self, due: Due, tid: u32) {
+        if matches!(due, Due::After(_)) {
+            self.last = Some((tid, Instant::now()));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a dispatcher hands to an executor.
+
+use super::clock::Due;
+use super::frontier::Need;
+use crate::issue::Real;
+use crate::issue::call::Issue;
+use crate::issue::short::Short;
+use model::world::{Credentials, Descriptor};
+use std::sync::Arc;
+
+/// One thing to do, in the order of its number. Executors go through many of them that they have not made: what most do not need stands elsewhere.
+pub(crate) struct Job {
+    /// Its place in the order of exits.
+    pub number: u64,
+    /// How many of the calls before it must be done first.
+    pub after: u64,
+    pub rare: Option<Box<Rare>>,
+    /// The traced thread.
+    pub tid: u32,
+    pub work: Work,
+}
+
+/// What few jobs need.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Single calls before it that must be done first.
+    pub needs: Vec<Need>,
+    /// When it is due.
+    pub due: Due,
+    /// Who the thread is, if its executor must be told.
+    pub who: Option<Arc<Credentials>>,
+}
+
+impl Job {
+    /// Recorded bytes that it holds.
+    pub fn bytes(&self) -> u64 {
+        match &self.work {
+            Work::Short(short) => short.bytes(),
+            Work::Call(issue) => issue.bytes,
+            Work::Release(_) => 0,
+        }
+    }
+
+    /// When it is due.
+    pub fn due(&self) -> Due {
+        self.rare.as_ref().map_or(Due::Now, |rare| rare.due)
+    }
+}
+
+pub(crate) enum Work {
+    /// To issue a call that nothing need be known of any more.
+    Short(Short),
+    /// To issue a call.
+    Call(Box<Issue>),
+    /// To let go descriptors that a call or an event which is performed by no one has closed.
+    Release(Vec<Arc<Descriptor<Real>>>),
+}

@@ -1,0 +1,55 @@
+//! Files that a call changed in the recording and that nobody changed here: the final comparison must not call them equal without a word.
+
+use abi::{Kind, Ret, Role, Shape};
+use model::world::{Bound, Mounts, To, Way, lexical};
+use std::collections::BTreeMap;
+use trace::Call;
+
+/// Names that are kept.
+const MOST: usize = 100_000;
+
+/// Names, each with the first call that was not performed and why.
+#[derive(Default)]
+pub(crate) struct Unperformed {
+    files: BTreeMap<Box<[u8]>, String>,
+}
+
+impl Unperformed {
+    /// A call is performed by no one: notes the files that it changed, if it did.
+    pub fn note<R>(&mut self, call: &Call, bound: &Bound<R>, mounts: &Mounts, why: &str) {
+        let Some(shape) = call.shape() else { return };
+        if !changed(call, shape) {
+            return;
+        }
+        for (i, arg) in shape.args.iter().enumerate() {
+            let path = match arg.kind {
+                Kind::Fd if shape.copies.is_some_and(|c| usize::from(c.from.fd) == i) => None,
+                Kind::Fd => bound.fds[i]
+                    .as_ref()
+                    .filter(|d| d.file.is_stored())
+                    .map(|d| d.file.path.to_vec()),
+                // An open that made or emptied a file is performed, unless what it found is none.
+                kind if kind.path().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
+                    let here = |way: &Way<_>| !matches!(way.to, To::Elsewhere);
+                    let path = bound.paths[i].as_deref();
+                    path.filter(|_| bound.through[i].as_ref().is_none_or(here)).map(lexical)
+                }
+                _ => None,
+            };
+            if let Some(path) = path.filter(|p| self.files.len() < MOST && !mounts.is_virtual(p)) {
+                self.files.entry(path.into()).or_insert_with(|| {
+                    format!("{} of call {} was not performed ({why})", shape.name, call.seq)
+                });
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn files(&self) -> impl Iterator<Item = (&[u8], &str)> {
+        self.files.iter().map(|(path, why)| (&**path, &**why))
+    }
+}
+
+fn changed(call: &Call, shape: &Shape) -> bool {
+    shape.changes && call.succeeded() && (shape.ret != Ret::Bytes || call.ret > 0)
+}

@@ -1,0 +1,212 @@
+//! Files that were open when the recording began and had lost their names: here-documents, logs
+//! that were rotated away, removed directories.
+//!
+//! Each is made under a name of its own in a directory that the trace does not have (the shelf),
+//! opened as often as the recorded processes had it open, and removed with the shelf before the
+//! first call: what is left is an open file without a name.
+
+use super::PrepareError;
+use crate::Error;
+use crate::issue::raw::{self, OPEN_FLAGS};
+use crate::sandbox::Tree;
+use crate::source::Source;
+use ahash::HashMap;
+use model::files::{FileType, Final, Row, State, Unnamed};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, OFlags, fstat, unlinkat};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use trace::Event;
+use trace::record::{Identity, RecordKind};
+
+/// Device and inode.
+type Key = (u64, u64);
+
+/// A name that no row has.
+fn shelf(rows: &[Row]) -> Vec<u8> {
+    let mut name = b"/.open-without-name".to_vec();
+    while rows.binary_search_by(|row| row.path.cmp(&name)).is_ok() {
+        name.push(b'_');
+    }
+    name
+}
+
+/// The name on the shelf of the file that holds what others brought later ([`super::outside`]).
+const BROUGHT: &[u8] = b"/brought";
+
+fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
+    let mode = if kind == FileType::Directory { 0o700 } else { 0o600 };
+    let state = State {
+        kind,
+        mode: Some(mode),
+        uid: None,
+        gid: None,
+        size,
+        links: None,
+        target: None,
+        group: None,
+        xattrs: Vec::new(),
+    };
+    Row {
+        path,
+        file: None,
+        initial: Some(state),
+        holes: Vec::new(),
+        allocated: Vec::new(),
+        last: Final::Absent,
+    }
+}
+
+/// The row of the file that holds so many bytes that others brought.
+pub(crate) fn row_of_brought(rows: &[Row], bytes: u64) -> Option<Row> {
+    let path = || [&shelf(rows)[..], BROUGHT].concat();
+    (bytes > 0).then(|| row(path(), FileType::Regular, Some(bytes)))
+}
+
+/// The rows of the manifest, and those of what stands on the shelf.
+pub(crate) fn with_shelf(rows: &[Row], unnamed: Vec<Unnamed>, brought: Option<&Row>) -> Vec<Row> {
+    let mut all = rows.to_vec();
+    if unnamed.is_empty() && brought.is_none() {
+        return all;
+    }
+    let shelf = shelf(rows);
+    all.push(row(shelf.clone(), FileType::Directory, None));
+    all.extend(brought.cloned());
+    all.extend(unnamed.into_iter().map(|unnamed| {
+        let path = [&shelf[..], &unnamed.row.path].concat();
+        Row { path, ..unnamed.row }
+    }));
+    all
+}
+
+/// Open files without names, to be taken as the recording tells of their descriptors.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// By the engine's key of the open file.
+    files: BTreeMap<u64, i64>,
+    directories: BTreeMap<Key, i64>,
+    /// What others brought.
+    pub brought: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Opens what stands on the shelf, and removes the shelf. `links_elsewhere`: of each inode, the
+    /// links that it had and does not have here.
+    pub fn open(
+        source: &dyn Source,
+        rows: &[Row],
+        brought: Option<&Row>,
+        root: &Path,
+        links_elsewhere: &mut HashMap<u64, u64>,
+    ) -> Result<Self, Error> {
+        let unnamed = source.unnamed().map_err(Error::Trace)?;
+        let mut held = Self::default();
+        if unnamed.is_empty() && brought.is_none() {
+            return Ok(held);
+        }
+        let shelf = shelf(rows);
+        let removing = |e| {
+            let path = String::from_utf8_lossy(&shelf).into_owned();
+            Error::Prepare(PrepareError::Make { what: "removing", path, source: e })
+        };
+        if let Some(row) = brought {
+            let mut tree = Tree::open(root).map_err(removing)?;
+            // It is gone if calls were performed in this root before.
+            held.brought = tree.get(&row.path, OFlags::RDONLY).ok();
+            if held.brought.is_some() {
+                let (dir, name) = tree.parent(&row.path).map_err(removing)?;
+                unlinkat(dir, name, AtFlags::empty()).map_err(|e| removing(e.into()))?;
+            }
+        }
+        let paths: BTreeMap<Key, Vec<u8>> =
+            unnamed.iter().map(|u| (u.key, [&shelf[..], &u.row.path].concat())).collect();
+        for event in source.events().map_err(Error::Trace)? {
+            held.meet(&event.map_err(Error::Trace)?, &paths);
+        }
+        held.clear(&unnamed, &paths, &shelf, root, links_elsewhere).map_err(removing)?;
+        Ok(held)
+    }
+
+    fn meet(&mut self, event: &Event, paths: &BTreeMap<Key, Vec<u8>>) {
+        match event.kind {
+            RecordKind::Descriptor if !event.is_mapping() => {
+                let Some(((identity, _), path)) =
+                    lost(event, 0).and_then(|it| Some((it, paths.get(&key(&it.0))?)))
+                else {
+                    return;
+                };
+                self.files
+                    .entry(event.args[2])
+                    .or_insert_with(|| raw::open(path, identity.status & OPEN_FLAGS));
+            }
+            RecordKind::State => {
+                let directory = lost(event, abi::plan::WORKING_DIRECTORY).map(|it| key(&it.0));
+                if let Some((key, path)) = directory.and_then(|key| Some((key, paths.get(&key)?))) {
+                    self.directories.entry(key).or_insert_with(|| raw::open_directory(path));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(
+        &self,
+        unnamed: &[Unnamed],
+        paths: &BTreeMap<Key, Vec<u8>>,
+        shelf: &[u8],
+        root: &Path,
+        links_elsewhere: &mut HashMap<u64, u64>,
+    ) -> io::Result<()> {
+        let mut tree = Tree::open(root)?;
+        for file in unnamed {
+            let (Some(state), Some(path)) = (&file.row.initial, paths.get(&file.key)) else {
+                continue;
+            };
+            let Ok(fd) = tree.get(path, OFlags::PATH) else { continue };
+            let directory = state.kind == FileType::Directory;
+            let (dir, name) = tree.parent(path)?;
+            unlinkat(dir, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
+            let stat = fstat(&fd)?;
+            if let Some(links) = state.links.filter(|_| !directory) {
+                let elsewhere = u64::from(links).saturating_sub(stat.st_nlink);
+                if elsewhere > 0 {
+                    links_elsewhere.insert(stat.st_ino, elsewhere);
+                } else {
+                    links_elsewhere.remove(&stat.st_ino);
+                }
+            }
+        }
+        match tree
+            .parent(shelf)
+            .and_then(|(dir, name)| Ok(unlinkat(dir, name, AtFlags::REMOVEDIR)?))
+        {
+            // It was removed by a replay in this root before.
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// The descriptor for an open file that a `Descriptor` event tells of; `None`: it has a name.
+    pub fn file(&mut self, event: &Event) -> Option<i64> {
+        lost(event, 0)?;
+        self.files.remove(&event.args[2])
+    }
+
+    /// The descriptor for the working directory that a `State` event tells of; `None`: it has a
+    /// name.
+    pub fn directory(&self, event: &Event) -> Option<i64> {
+        let (identity, _) = lost(event, abi::plan::WORKING_DIRECTORY)?;
+        let fd = i32::try_from(*self.directories.get(&key(&identity))?).ok()?;
+        Some(raw::duplicate(fd, true))
+    }
+}
+
+/// What an event tells of a file that had lost its name.
+fn lost(event: &Event, arg: u8) -> Option<(Identity, &[u8])> {
+    event.identity(arg).filter(|(identity, path)| identity.lost_name(path).is_some())
+}
+
+fn key(identity: &Identity) -> Key {
+    (identity.dev, identity.ino)
+}

@@ -1,0 +1,78 @@
+//! Calls on files that only a descriptor leads to: made through that descriptor's link in procfs.
+//!
+//! Inside the walls there is no procfs. One directory descriptor of it is kept from before, and
+//! nothing is reached through it but `thread-self/fd/N` of descriptors that stand for traced ones,
+//! all of which are inside the root. What a path behind such a link reaches is inside, too: `..`
+//! ends at the root, and Landlock looks at the file.
+
+use crate::issue::raw;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+static PROCFS: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+thread_local! {
+    /// This thread could not go back: it must perform no more calls.
+    static LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in procfs still, as its working directory has become closed to it.
+pub(crate) fn is_lost() -> bool {
+    LOST.get()
+}
+
+/// Keeps procfs in reach. To be called outside of the walls.
+pub(crate) fn keep() {
+    PROCFS.get_or_init(|| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, "/proc", flags, Mode::empty()).ok()?;
+        let found = fstatfs(&directory).ok()?;
+        (found.f_type == PROC_SUPER_MAGIC).then_some(directory)
+    });
+}
+
+/// The path from procfs to what the descriptor `real` leads to, and on by `rest`.
+pub(super) fn path(real: i32, rest: &[u8]) -> Vec<u8> {
+    let mut path = format!("thread-self/fd/{real}").into_bytes();
+    if !rest.is_empty() && rest[0] != b'/' {
+        path.push(b'/');
+    }
+    path.extend_from_slice(rest);
+    path
+}
+
+/// A call with procfs as its working directory.
+pub(super) struct Detour {
+    procfs: i32,
+    /// The working directory to go back to.
+    back: i32,
+    /// It changes the working directory itself.
+    stays: bool,
+}
+
+impl Detour {
+    /// From and back to the directory of descriptor `back`. `None`: there is no procfs, or no way
+    /// back.
+    pub fn new(back: i32, stays: bool) -> Option<Self> {
+        let procfs = PROCFS.get()?.as_ref()?.as_raw_fd();
+        (back >= 0).then_some(Self { procfs, back, stays })
+    }
+
+    /// Makes the call.
+    pub fn make(&self, call: impl FnOnce() -> i64) -> i64 {
+        // Who cannot go back does not leave.
+        for place in [self.back, self.procfs] {
+            let gone = raw::fchdir(place);
+            if gone < 0 {
+                return gone;
+            }
+        }
+        let result = call();
+        if (!self.stays || result < 0) && raw::fchdir(self.back) < 0 {
+            LOST.set(true);
+        }
+        result
+    }
+}

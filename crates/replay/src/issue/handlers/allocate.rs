@@ -1,0 +1,290 @@
+//! fallocate: what the file system of the root cannot do is done by other calls, and counted.
+//!
+//! Blocks that are reserved or given back are the file system's affair: what counts is the content
+//! and the size. The calls that conflict with this one wait meanwhile, as they do for any other.
+
+use crate::issue::call::{Issue, Outcome};
+use crate::issue::thread::Thread;
+use crate::issue::{Arguments, raw};
+use std::sync::PoisonError;
+
+const KEEP_SIZE: u64 = 1;
+const PUNCH_HOLE: u64 = 2;
+const COLLAPSE_RANGE: u64 = 8;
+const ZERO_RANGE: u64 = 0x10;
+const INSERT_RANGE: u64 = 0x20;
+const UNSHARE_RANGE: u64 = 0x40;
+const WRITE_ZEROES: u64 = 0x80;
+
+const EINVAL: i64 = -22;
+const EOPNOTSUPP: i64 = -95;
+/// EINVAL (blocks of another size), ENOTTY, ENOSYS, EOPNOTSUPP.
+const UNABLE: [i64; 4] = [EINVAL, -25, -38, EOPNOTSUPP];
+const O_ACCMODE: i64 = 3;
+const O_WRONLY: i64 = 1;
+const O_APPEND: i64 = 0o2000;
+const O_DIRECT: i64 = 0o40000;
+/// Bytes that are moved at a time.
+const STRETCH: u64 = 1 << 20;
+
+/// What is done, in the words of the report.
+fn operation(mode: u64) -> Option<&'static str> {
+    Some(match mode & !KEEP_SIZE {
+        0 => "allocate",
+        PUNCH_HOLE if mode & KEEP_SIZE != 0 => "punch hole",
+        COLLAPSE_RANGE if mode & KEEP_SIZE == 0 => "collapse range",
+        ZERO_RANGE => "zero range",
+        INSERT_RANGE if mode & KEEP_SIZE == 0 => "insert range",
+        UNSHARE_RANGE => "unshare range",
+        WRITE_ZEROES => "write zeroes",
+        _ => return None,
+    })
+}
+
+pub(super) fn allocate(thread: &mut Thread, issue: &Issue) -> Outcome {
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return why.into(),
+        };
+    let got = arguments.perform();
+    let [_, mode, offset, len, ..] = issue.call.args;
+    let (Some(name), Some(descriptor)) = (
+        operation(mode).filter(|_| issue.call.succeeded() && UNABLE.contains(&got)),
+        &issue.bound.fds[0],
+    ) else {
+        return Outcome::Issued(issue.expected().compare(got));
+    };
+    let Some(room) = thread.scratch.take(STRETCH as usize) else {
+        return Outcome::Skipped("larger than any call");
+    };
+    let room = thread.scratch.bytes_mut(room);
+    let done = File::of(descriptor.real.get(), &descriptor.file.path)
+        .and_then(|file| file.perform(mode, offset, len, room));
+    if let Err(error) = done {
+        return Outcome::Issued(issue.expected().compare(error));
+    }
+    let mut emulated = thread.common.emulated.lock().unwrap_or_else(PoisonError::into_inner);
+    *emulated.entry(name).or_default() += 1;
+    Outcome::Issued(None)
+}
+
+/// An open file whose bytes can be read and written anywhere while this lives.
+struct File<'a> {
+    fd: i32,
+    /// The name by which it was opened.
+    path: &'a [u8],
+    size: u64,
+    /// Its status flags, if they had to be changed.
+    status: Option<i64>,
+}
+
+impl Drop for File<'_> {
+    fn drop(&mut self) {
+        if let Some(status) = self.status {
+            raw::set_status(self.fd, status);
+        }
+    }
+}
+
+fn done(result: i64) -> Result<i64, i64> {
+    if result < 0 { Err(result) } else { Ok(result) }
+}
+
+impl<'a> File<'a> {
+    fn of(fd: i32, path: &'a [u8]) -> Result<Self, i64> {
+        let size = raw::look(fd, b"\0", true).map_err(|errno| -i64::from(errno))?.size;
+        let status = done(raw::status(fd))?;
+        // Appended data go to the end, and direct ones by blocks.
+        let plain = status & !(O_APPEND | O_DIRECT);
+        let changed = plain != status;
+        if changed {
+            done(raw::set_status(fd, plain))?;
+        }
+        Ok(Self { fd, path, size, status: changed.then_some(status) })
+    }
+
+    fn perform(&self, mode: u64, offset: u64, len: u64, room: &mut [u8]) -> Result<(), i64> {
+        let end = offset.checked_add(len).ok_or(EINVAL)?;
+        match mode & !KEEP_SIZE {
+            COLLAPSE_RANGE if end < self.size => {
+                let reader = self.reader()?;
+                let mut at = end;
+                while at < self.size {
+                    let n = STRETCH.min(self.size - at);
+                    self.carry(&reader, at, offset + (at - end), &mut room[..n as usize])?;
+                    at += n;
+                }
+                return done(raw::resize(self.fd, self.size - len)).map(drop);
+            }
+            INSERT_RANGE if offset < self.size => {
+                let reader = self.reader()?;
+                let mut at = self.size;
+                while at > offset {
+                    let n = STRETCH.min(at - offset);
+                    at -= n;
+                    self.carry(&reader, at, at + len, &mut room[..n as usize])?;
+                }
+                return self.zero(offset, end, room);
+            }
+            COLLAPSE_RANGE | INSERT_RANGE => return Err(EINVAL),
+            PUNCH_HOLE | ZERO_RANGE | WRITE_ZEROES => {
+                self.zero(offset, end.min(self.size), room)?;
+            }
+            _ => {}
+        }
+        if mode & KEEP_SIZE == 0 && end > self.size {
+            done(raw::resize(self.fd, end))?;
+        }
+        Ok(())
+    }
+
+    /// A descriptor to read from: of a file that is open for writing only, one that is opened by
+    /// its name, if that is still this file's.
+    fn reader(&self) -> Result<Reader, i64> {
+        if done(raw::status(self.fd))? & O_ACCMODE != O_WRONLY {
+            return Ok(Reader { fd: self.fd, own: false });
+        }
+        let fd = done(raw::open(self.path, 0))? as i32;
+        let reader = Reader { fd, own: true };
+        let file = |fd| raw::look(fd, b"\0", true).map(|found| found.file);
+        if file(fd) == file(self.fd) { Ok(reader) } else { Err(EOPNOTSUPP) }
+    }
+
+    /// Moves as many bytes as `room` has.
+    fn carry(&self, from: &Reader, at: u64, to: u64, room: &mut [u8]) -> Result<(), i64> {
+        let mut filled = 0;
+        while filled < room.len() {
+            match raw::read(from.fd, &mut room[filled..], Some(at + filled as u64)) {
+                0 => return Err(EINVAL),
+                got => filled += done(got)? as usize,
+            }
+        }
+        self.write(room, to)
+    }
+
+    fn write(&self, mut bytes: &[u8], mut to: u64) -> Result<(), i64> {
+        while !bytes.is_empty() {
+            let written = done(raw::write(self.fd, bytes, Some(to)))?;
+            bytes = &bytes[written as usize..];
+            to += written as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes zeros of bytes: a hole, where there can be holes.
+    fn zero(&self, start: u64, end: u64, room: &mut [u8]) -> Result<(), i64> {
+        let len = end.saturating_sub(start);
+        if len == 0 || raw::allocate(self.fd, PUNCH_HOLE | KEEP_SIZE, start, len) == 0 {
+            return Ok(());
+        }
+        room.fill(0);
+        let mut at = start;
+        while at < end {
+            let n = STRETCH.min(end - at);
+            self.write(&room[..n as usize], at)?;
+            at += n;
+        }
+        Ok(())
+    }
+}
+
+struct Reader {
+    fd: i32,
+    /// It was opened for this.
+    own: bool,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.own {
+            raw::close(self.fd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File as Real, OpenOptions};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    /// What the operation does to a file's bytes (fallocate(2)).
+    fn model(bytes: &mut Vec<u8>, mode: u64, offset: usize, len: usize) {
+        let (size, end) = (bytes.len(), offset + len);
+        match mode & !KEEP_SIZE {
+            COLLAPSE_RANGE => drop(bytes.drain(offset..end)),
+            INSERT_RANGE => drop(bytes.splice(offset..offset, vec![0; len])),
+            PUNCH_HOLE | ZERO_RANGE | WRITE_ZEROES => {
+                bytes[offset.min(size)..end.min(size)].fill(0);
+            }
+            _ => {}
+        }
+        if mode & (KEEP_SIZE | COLLAPSE_RANGE | INSERT_RANGE) == 0 {
+            bytes.resize(bytes.len().max(end), 0);
+        }
+    }
+
+    /// Every operation at places around the stretches that are moved at once, through descriptors
+    /// that append, that are direct, and that only write; the flags are as before.
+    #[test]
+    fn operations_leave_what_fallocate_leaves() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("file");
+        let stretch = STRETCH as usize;
+        let mut room = vec![0; stretch];
+        let modes = [
+            0,
+            KEEP_SIZE,
+            PUNCH_HOLE | KEEP_SIZE,
+            COLLAPSE_RANGE,
+            ZERO_RANGE,
+            ZERO_RANGE | KEEP_SIZE,
+            INSERT_RANGE,
+            UNSHARE_RANGE | KEEP_SIZE,
+            WRITE_ZEROES,
+        ];
+        for (n, mode) in modes.into_iter().enumerate() {
+            for (offset, len, size) in [(0, 1, 3), (3, stretch + 5, 3 * stretch), (1, 9, 10)] {
+                let mut bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+                std::fs::write(&path, &bytes).expect("a file");
+                let flags = [0, O_APPEND, O_DIRECT, O_APPEND | O_DIRECT][n % 4];
+                let fd = OpenOptions::new()
+                    .read(n % 3 != 0)
+                    .write(true)
+                    .custom_flags(flags as i32)
+                    .open(&path)
+                    .expect("a file that can be opened so");
+                let before = raw::status(fd.as_raw_fd());
+                let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+                let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
+                let done = file.perform(mode, offset as u64, len as u64, &mut room);
+                drop(file);
+                assert_eq!(raw::status(fd.as_raw_fd()), before);
+                if mode == COLLAPSE_RANGE && offset + len >= size {
+                    assert_eq!(done, Err(EINVAL));
+                    continue;
+                }
+                assert_eq!(done, Ok(()), "{mode:#x} at {offset}, {len} of {size}");
+                model(&mut bytes, mode, offset, len);
+                let came = std::fs::read(&path).expect("the file");
+                assert!(came == bytes, "{mode:#x} at {offset}, {len} of {size}");
+            }
+        }
+    }
+
+    /// A file that is open for writing only and whose name is another's now cannot be read.
+    #[test]
+    fn another_file_is_not_read() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("file");
+        let fd = Real::create(&path).expect("a file");
+        fd.set_len(100).expect("its size");
+        std::fs::rename(&path, place.path().join("moved")).expect("another name");
+        std::fs::write(&path, [7; 100]).expect("another file");
+        let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+        let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
+        assert_eq!(file.perform(COLLAPSE_RANGE, 0, 50, &mut [0; 100]), Err(EOPNOTSUPP));
+    }
+}

@@ -1,0 +1,29 @@
+//! getdents and getdents64.
+
+use crate::issue::Arguments;
+use crate::issue::call::{Issue, Outcome};
+use crate::issue::thread::Thread;
+use crate::verify::{Listed, lists};
+
+pub(super) fn list(thread: &mut Thread, issue: &Issue) -> Outcome {
+    let arguments =
+        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
+            Ok(arguments) => arguments,
+            Err(why) => return why.into(),
+        };
+    let got = arguments.perform();
+    let difference = issue.expected().compare(got);
+    if difference.is_some() || !issue.call.succeeded() {
+        return Outcome::Issued(difference);
+    }
+    let follow = || {
+        let (argument, form) = lists(issue.shape)?;
+        let file = issue.bound.fds[0].as_ref()?.file.id;
+        let (call, disturbed) = (&issue.call, issue.disturbed);
+        let listed = Listed { call, argument, form, file, disturbed };
+        let room = *arguments.rooms(argument).first()?;
+        let room = || thread.scratch.bytes(room);
+        thread.common.listings.follow(&listed, room, got, || arguments.perform())
+    };
+    Outcome::Issued(follow())
+}

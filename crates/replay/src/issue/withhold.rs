@@ -1,0 +1,174 @@
+//! Where others can reach the root, nothing is made that lets them act as its owner: calls that
+//! would set set-user-ID or set-group-ID bits on files are issued without them, from the first
+//! moment on. File capabilities are left out in the same case (`schedule::decide`).
+//!
+//! On directories these bits mean something else, and are set: [`on_directory`].
+
+use super::call::Issue;
+use super::{Arguments, raw};
+use crate::sandbox::SET_ID;
+use abi::{Form, Is, Kind, OpenFlags, Role, Shape};
+use std::sync::Arc;
+use trace::Call;
+use trace::record::PieceKind;
+
+const O_CREAT: u64 = 0o100;
+const O_TMPFILE: u64 = 0o20_000_000;
+
+/// A call without what must not be set.
+pub(crate) struct Withheld {
+    pub call: Arc<Call>,
+    /// The whole mode, where the call changes that of a file which is there: a directory gets it.
+    pub mode: Option<u32>,
+    /// It would have set something.
+    pub counts: bool,
+}
+
+/// `call`, if it would set what must not be set.
+pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
+    let mut less: Option<Call> = None;
+    let mut mode = None;
+    for i in abi::arguments(shape.uses.modes) {
+        match shape.args[i].kind {
+            Kind::Mode if call.args[i] as u32 & SET_ID != 0 => {
+                less.get_or_insert_with(|| Call::clone(call)).args[i] &= !u64::from(SET_ID);
+                mode = Some(call.args[i] as u32 & 0o7777);
+            }
+            Kind::In(_, layout) if layout.form == Form::Struct => {
+                for field in layout.fields.iter().filter(|f| f.is == Is::Mode) {
+                    clear(call, &mut less, i, field.at as usize);
+                }
+            }
+            _ => {}
+        }
+    }
+    let counts = call.succeeded() && creates(call, shape).unwrap_or(true);
+    let changes = |shape: &Shape| {
+        !shape.args.iter().any(|arg| match arg.kind.path() {
+            Some(path) => !matches!(path.role, Role::Lookup),
+            None => false,
+        })
+    };
+    let mode = mode.filter(|_| changes(shape));
+    less.map(|less| Withheld { call: Arc::new(less), mode, counts })
+}
+
+/// Clears the bits in a mode at byte `at` of the struct that argument `i` points to.
+fn clear(call: &Call, less: &mut Option<Call>, i: usize, at: usize) {
+    const HIGH: u8 = (SET_ID >> 8) as u8;
+    let found = |p: &trace::Piece| usize::from(p.arg) == i && p.kind == PieceKind::Bytes;
+    let Some(n) = call.pieces.iter().position(found) else { return };
+    let mut bytes = call.pieces[n].bytes.as_slice().to_vec();
+    let Some(high) = bytes.get_mut(at + 1).filter(|byte| **byte & HIGH != 0) else { return };
+    *high &= !HIGH;
+    let piece = call.pieces[n].with_bytes(bytes);
+    less.get_or_insert_with(|| Call::clone(call)).pieces[n] = piece;
+}
+
+/// Whether an open can create a file; `None`: it is no open.
+fn creates(call: &Call, shape: &Shape) -> Option<bool> {
+    let path = shape.args.iter().find_map(|arg| arg.kind.path())?;
+    let Role::Open(flags) = path.role else { return None };
+    let flags = match flags {
+        OpenFlags::Arg(n) => call.args[usize::from(n)],
+        OpenFlags::Implied(flags) => u64::from(flags),
+        OpenFlags::InStruct(n) => {
+            let bytes = call.piece(n, PieceKind::Bytes)?.bytes.as_slice();
+            u64::from_le_bytes(*bytes.first_chunk()?)
+        }
+    };
+    Some(flags & (O_CREAT | O_TMPFILE) != 0)
+}
+
+/// Changes the mode of a directory to all that was asked for. `None`: it is none, whatever the
+/// name meant a moment ago or means in the next.
+pub(crate) fn on_directory(issue: &Issue, arguments: &Arguments) -> Option<i64> {
+    let mode = issue.whole_mode?;
+    let (args, value) = (issue.shape.args, |i: usize| arguments.value(i));
+    let path = args.iter().position(|arg| arg.kind.path().is_some());
+    let Some((i, way)) = path.and_then(|i| Some((i, args[i].kind.path()?))) else {
+        return raw::mode_of_directory(value(usize::from(issue.shape.uses.fd?)) as i32, mode);
+    };
+    let dir = way.dir.map_or(abi::AT_FDCWD, |dir| value(usize::from(dir)) as i32);
+    let follow = way.follows(&issue.call.args, None);
+    let fd = arguments.in_place(|| raw::open_directory_at(dir, value(i), follow));
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    let result = raw::mode_of_directory(fd, mode);
+    raw::close(fd);
+    result
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use arrow::buffer::Buffer;
+    use trace::Piece;
+
+    fn call(name: &str, args: &[u64], pieces: Vec<Piece>) -> (Arc<Call>, &'static Shape) {
+        let mut six = [0; 6];
+        six[..args.len()].copy_from_slice(args);
+        let call = Call {
+            seq: 0,
+            entered: 1,
+            left: Some(2),
+            pid: 1,
+            tid: 1,
+            nr: abi::by_name(name).unwrap().number,
+            flags: 0,
+            args: six,
+            ret: 0,
+            seen: trace::record::Seen::default(),
+            pieces,
+        };
+        let shape = call.shape().unwrap();
+        (Arc::new(call), shape)
+    }
+
+    /// Every call of the table that gives a file a mode, by the table's own word.
+    #[test]
+    fn no_call_sets_them() {
+        let rows = abi::table().iter().filter(|row| row.shape.uses.modes != 0);
+        let mut calls = 0;
+        for row in rows.filter(|row| row.shape.replay == abi::Replay::Issue) {
+            for i in abi::arguments(row.shape.uses.modes) {
+                if row.shape.args[i].kind != Kind::Mode {
+                    continue;
+                }
+                let mut args = [0; 6];
+                args[i] = 0o107_755;
+                let (call, shape) = call(row.name(), &args, Vec::new());
+                let less = withheld(&call, shape).unwrap_or_else(|| panic!("{}", row.name()));
+                assert_eq!(less.call.args[i], 0o101_755, "{}", row.name());
+                calls += 1;
+            }
+        }
+        assert!(calls >= 9, "{calls}");
+    }
+
+    #[test]
+    fn modes_in_structs_and_whole_modes() {
+        let how = [0o101u64, 0o4755, 0].map(u64::to_le_bytes).concat();
+        let piece = Piece {
+            arg: 2,
+            kind: PieceKind::Bytes,
+            flags: 0,
+            len: 24,
+            wanted: 24,
+            bytes: Buffer::from_vec(how),
+        };
+        let (openat2, shape) = call("openat2", &[0, 1, 2, 24], vec![piece]);
+        let less = withheld(&openat2, shape).unwrap();
+        let expected = [0o101u64, 0o755, 0].map(u64::to_le_bytes).concat();
+        assert_eq!(less.call.pieces[0].bytes.as_slice(), expected);
+        assert!(less.counts && less.mode.is_none());
+        let (chmod, shape) = call("chmod", &[1, 0o2775], Vec::new());
+        let less = withheld(&chmod, shape).unwrap();
+        assert_eq!((less.call.args[1], less.mode), (0o775, Some(0o2775)));
+        // A file that was there: what stands where a mode would is none.
+        let (open, shape) = call("open", &[1, 2, 0o7777], Vec::new());
+        assert!(!withheld(&open, shape).unwrap().counts);
+        let (plain, shape) = call("chmod", &[1, 0o1777], Vec::new());
+        assert!(withheld(&plain, shape).is_none());
+    }
+}

@@ -1,0 +1,62 @@
+//! What a dispatcher counts, and what it leaves when all calls are done.
+
+use super::Dispatcher;
+use crate::report::Others;
+use crate::report::Times;
+use crate::source::LeftOut;
+use ahash::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// Counts.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub calls: u64,
+    pub dispatched: u64,
+    pub skipped_by: BTreeMap<&'static str, u64>,
+    pub raced: HashSet<u64>,
+    /// In the order `thread`: the first call that another thread's could overtake though they conflict.
+    pub left_open: Option<u64>,
+    pub recorded: Option<(u64, u64)>,
+    /// Calls that may differ, since others were left out.
+    pub explained: HashSet<u64>,
+    /// Calls that only made the state for the chosen ones.
+    pub early: u64,
+    /// Calls that were dispatched as the selection names them.
+    pub chosen: u64,
+    /// When the first call began in the recording.
+    pub first: Option<u64>,
+    /// When the replay of the chosen calls began,
+    pub begun: Option<Instant>,
+    /// and how long it took.
+    pub elapsed: Duration,
+    /// There are calls after the chosen time.
+    pub cut_short: bool,
+    /// What calls that are performed took in the recording.
+    pub times: Times,
+    /// Bytes that they moved.
+    pub moved: u64,
+}
+
+/// What is known when all calls are done.
+pub(crate) struct Done {
+    pub tally: Tally,
+    /// Files that calls changed which were left out.
+    pub left_out: LeftOut,
+    /// Files with bytes that the recording leaves open.
+    pub undecided: BTreeSet<Box<[u8]>>,
+    /// What others did.
+    pub others: Others,
+}
+
+impl Dispatcher<'_> {
+    /// Ends the executors, and says what is known.
+    pub fn done(mut self) -> Done {
+        Done {
+            tally: std::mem::take(&mut self.tally),
+            left_out: std::mem::take(&mut self.left_out),
+            undecided: std::mem::take(&mut self.undecided).into_paths(),
+            others: std::mem::take(&mut self.outside.others),
+        }
+    }
+}

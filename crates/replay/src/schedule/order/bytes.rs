@@ -1,0 +1,114 @@
+//! Bytes of files that calls moved: what those of two overlapping calls prove of their order.
+//!
+//! A read that brought a write's bytes came after it, and one that brought others came before; a
+//! read that met the file's end where a write goes on came before it.
+
+use super::claims::{Claim, Resource, State};
+use std::borrow::Cow;
+use trace::Call;
+use trace::record::{AT_EXIT, PieceKind};
+
+/// Bytes of a file that are ordered as one.
+const CHUNK: u64 = 256 << 10;
+/// An access to more chunks than this counts as one to the whole file.
+const CHUNKS: u64 = 8;
+
+/// A stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Span {
+    pub file: (u64, u64),
+    pub start: u64,
+    pub end: u64,
+}
+
+impl Span {
+    /// Whether it counts as the whole file.
+    pub fn is_wide(&self) -> bool {
+        self.end.saturating_sub(self.start) / CHUNK >= CHUNKS
+    }
+
+    /// The stretches that are ordered as one, by number; none if it is wide.
+    pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
+        let (first, last) = (self.start / CHUNK, self.end.saturating_sub(1).max(self.start) / CHUNK);
+        (first..=last).take(if self.is_wide() { 0 } else { usize::MAX })
+    }
+}
+
+/// What a call moved between its memory and a file.
+#[derive(Clone, Copy)]
+pub(super) struct Moved<'a> {
+    call: &'a Call,
+    pub span: Span,
+    pub writes: bool,
+    /// It wrote at the file's end, wherever that was when it acted.
+    pub appends: bool,
+    /// It brought less than was asked for: it met the file's end.
+    short: bool,
+}
+
+impl<'a> Moved<'a> {
+    /// What `call` moved by its claims, if it is known where.
+    pub fn of(call: &'a Call, claims: &[Claim]) -> Option<Self> {
+        claims.iter().find_map(|claim| match claim.resource {
+            Resource::Bytes(span) if claim.after != State::Unknown => Some(Self {
+                call,
+                span,
+                writes: claim.changes,
+                appends: claim.after == State::Appended,
+                short: claim.before == State::Last,
+            }),
+            _ => None,
+        })
+    }
+
+    /// The bytes that both moved.
+    pub fn common(&self, other: &Self) -> Option<(u64, u64)> {
+        let (mine, theirs) = (self.span, other.span);
+        let (start, end) = (mine.start.max(theirs.start), mine.end.min(theirs.end));
+        (mine.file == theirs.file && start < end).then_some((start, end))
+    }
+
+    /// The bytes of which two overlapping writes leave open who wrote them.
+    pub fn contests(&self, other: &Self) -> Option<(u64, u64)> {
+        if self.span.file == other.span.file && (self.appends || other.appends) {
+            return Some((self.span.start.min(other.span.start), u64::MAX));
+        }
+        self.common(other).filter(|_| self.agrees(other) != Some(true))
+    }
+
+    /// Whether both moved the same bytes where they meet; `None` if they do not meet, or nobody
+    /// knows.
+    fn agrees(&self, other: &Self) -> Option<bool> {
+        let (start, end) = self.common(other)?;
+        Some(self.bytes(start, end)? == other.bytes(start, end)?)
+    }
+
+    /// Whether this read came after that write; `None`: nothing proves it.
+    pub fn saw(&self, write: &Self) -> Option<bool> {
+        let (mine, theirs) = (self.span, write.span);
+        let before = self.short && theirs.start <= mine.end && mine.end < theirs.end;
+        if mine.file == theirs.file && before {
+            return Some(false);
+        }
+        self.agrees(write)
+    }
+
+    fn bytes(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
+        let (mut from, len) = ((start - self.span.start) as usize, (end - start) as usize);
+        let mut all = Vec::new();
+        let data = |p: &&trace::Piece| p.kind == PieceKind::Data && p.flags & AT_EXIT != 0;
+        for piece in self.call.pieces.iter().filter(data) {
+            let bytes = piece.bytes.as_slice();
+            if all.is_empty() && from + len <= bytes.len() {
+                return Some(Cow::Borrowed(&bytes[from..from + len]));
+            }
+            let part = bytes.get(from..).unwrap_or_default();
+            all.extend_from_slice(&part[..part.len().min(len - all.len())]);
+            from = from.saturating_sub(bytes.len());
+            if (bytes.len() as u64) < piece.wanted {
+                break;
+            }
+        }
+        (all.len() == len).then_some(Cow::Owned(all))
+    }
+}

@@ -1,0 +1,108 @@
+//! Which earlier calls a call must come after, by its claims: the last that changed a thing that it
+//! has to do with and, if it changes the thing, those that used it since.
+//!
+//! Kept are the numbers of the latest calls, while calls that might overlap them are under way.
+
+use super::claims::{Claim, Resource};
+use ahash::HashMap;
+use std::hash::{Hash, Hasher};
+
+/// So many users of a thing are remembered at least before those are looked for that are done.
+const USERS: usize = 16;
+/// So many things are remembered at least before those are looked for that nobody can meet.
+const THINGS: usize = 1 << 14;
+
+#[derive(Default)]
+struct Last {
+    /// One more than the number of the last call that changed it; 0: none.
+    changed: u64,
+    used: u64,
+    /// The calls that used it since, in order, if somebody waits for each of them.
+    users: Vec<u64>,
+    /// At so many users those are looked for that are done.
+    sweep: usize,
+}
+
+/// The latest calls on each thing.
+#[derive(Default)]
+pub(super) struct Latest(HashMap<u64, Last>);
+
+/// The things by which a claim meets others'. Numbers and sizes prove orders, and make none.
+fn keys(claim: &Claim, mut each: impl FnMut(u64)) {
+    let mut key = |thing: &dyn Fn(&mut ahash::AHasher)| {
+        let mut hasher = ahash::AHasher::default();
+        thing(&mut hasher);
+        each(hasher.finish());
+    };
+    match claim.resource {
+        Resource::Number(_) | Resource::Size(_) => {}
+        Resource::Bytes(span) => {
+            span.chunks().for_each(|chunk| key(&|h| (span.file, chunk).hash(h)));
+        }
+        Resource::Offset(_)
+        | Resource::Status(_)
+        | Resource::File(_)
+        | Resource::Name(_)
+        | Resource::Members(_)
+        | Resource::Links(_)
+        | Resource::Names
+        | Resource::Alias(_) => key(&|h| claim.resource.hash(h)),
+    }
+}
+
+impl Latest {
+    /// Enters the claims of call `number`, and says how many of the calls before it must be done
+    /// first on their account.
+    pub fn after(&mut self, number: u64, claims: &[Claim]) -> u64 {
+        let mut after = 0;
+        for claim in claims {
+            keys(claim, |key| {
+                let last = self.0.entry(key).or_default();
+                // A call that has to do with a thing twice does not wait for itself.
+                let before = |n: u64| if n > number { 0 } else { n };
+                after = after.max(before(last.changed));
+                if claim.changes {
+                    after = after.max(before(last.used));
+                    last.changed = number + 1;
+                } else {
+                    last.used = number + 1;
+                }
+            });
+        }
+        after
+    }
+
+    /// The same where calls are waited for one by one: their numbers, unless they are below
+    /// `reached`.
+    pub fn needs(&mut self, number: u64, reached: u64, claims: &[Claim]) -> Vec<u64> {
+        let mut needs = Vec::new();
+        for claim in claims {
+            keys(claim, |key| {
+                let last = self.0.entry(key).or_default();
+                needs.extend(last.changed.checked_sub(1));
+                if claim.changes {
+                    needs.append(&mut last.users);
+                    last.changed = number + 1;
+                } else {
+                    if last.users.len() >= last.sweep.max(USERS) {
+                        last.users.retain(|user| *user >= reached);
+                        last.sweep = last.users.len() * 2;
+                    }
+                    last.users.push(number);
+                    last.used = number + 1;
+                }
+            });
+        }
+        needs.retain(|n| *n >= reached && *n != number);
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    }
+
+    /// Forgets what no call can overlap any longer: everything below `number`.
+    pub fn forget(&mut self, number: u64) {
+        if self.0.len() > THINGS {
+            self.0.retain(|_, last| last.changed.max(last.used) > number);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Names that links and renames gave: a file's links are counted under all of its names, and a call
+//! that tells where its thread is (getcwd) looks at the names that the directory had and has.
+
+use super::claims::{Claim, Resource, State, hash};
+use crate::issue::Real;
+use crate::issue::call::tells_a_path;
+use abi::{Role, Shape};
+use ahash::HashMap;
+use trace::Call;
+use model::world::{Bound, lexical, parent};
+
+/// Names of files with several that are remembered.
+const NAMES: usize = 1 << 17;
+/// So many renames of a directory are followed.
+const RENAMES: usize = 8;
+
+#[derive(Default)]
+pub(super) struct Names {
+    /// Names that links made of one file, by the file.
+    aliases: HashMap<Vec<u8>, u64>,
+    /// Names that renames gave, by the old ones.
+    renamed: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+fn push(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
+    let (before, after) = (State::Unknown, State::Unknown);
+    list.push(Claim { resource, changes, before, after, argument: u8::MAX });
+}
+
+impl Names {
+    /// Adds what follows for call `number` from names that earlier calls gave, and keeps those that
+    /// it gives.
+    pub fn claims(
+        &mut self,
+        list: &mut Vec<Claim>,
+        number: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) {
+        if let Some(directory) = bound.cwd.as_ref().filter(|_| tells_a_path(shape)) {
+            self.place(list, &directory.path);
+        }
+        if bound.paths.any() || !self.aliases.is_empty() {
+            self.links(list, number, call, shape, bound);
+        }
+    }
+
+    fn place(&self, list: &mut Vec<Claim>, directory: &[u8]) {
+        push(list, Resource::Names, false);
+        let mut path = directory.to_vec();
+        for _ in 0..RENAMES {
+            push(list, Resource::Name(hash(&path)), false);
+            let mut above = &path[..];
+            let new = loop {
+                match self.renamed.get(above) {
+                    Some(new) => break Some([new, &path[above.len()..]].concat()),
+                    None if above.len() <= 1 => break None,
+                    None => above = parent(above),
+                }
+            };
+            match new {
+                Some(new) => path = new,
+                None => break,
+            }
+        }
+    }
+
+    fn links(
+        &mut self,
+        list: &mut Vec<Claim>,
+        number: u64,
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Real>,
+    ) {
+        let args = shape.args.iter().enumerate();
+        let paths: Vec<(Role, Vec<u8>)> = args
+            .filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))))
+            .collect();
+        if let [(Role::Lookup, old), (Role::Create, new)] = &paths[..]
+            && call.succeeded()
+            && self.aliases.len() < NAMES
+        {
+            let file = *self.aliases.entry(old.clone()).or_insert(number);
+            self.aliases.insert(new.clone(), file);
+        }
+        if let [(Role::Source, old), (Role::Target, new)] = &paths[..]
+            && call.succeeded()
+            && self.renamed.len() < NAMES
+        {
+            self.renamed.remove(new);
+            self.renamed.insert(old.clone(), new.clone());
+        }
+        if self.aliases.is_empty() {
+            return;
+        }
+        for (role, path) in &paths {
+            if let Some(file) = self.aliases.get(path) {
+                let changes = shape.changes && !matches!(role, Role::Open(_));
+                push(list, Resource::Alias(*file), changes);
+            }
+        }
+        for file in bound.fds.iter().flatten().filter_map(|d| self.aliases.get(&d.file.path[..])) {
+            push(list, Resource::Alias(*file), false);
+        }
+        if let [(Role::Source, old), (Role::Target, new)] = &paths[..]
+            && call.succeeded()
+            && let Some(file) = self.aliases.remove(old)
+        {
+            self.aliases.insert(new.clone(), file);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Compares the tree that a replay left with the trace's manifest, both ways.
+//!
+//! What is compared: presence, type, permissions, owners (where comparable), size and content of files, targets of links, which names are links to one file,
+//! link counts where all names are known, extended attributes. Never compared: times, inode and device numbers, sizes and link counts of directories. Whatever
+//! else cannot be compared is listed with its reason in [`StateReport::excluded`].
+
+use crate::sandbox::Tree;
+use crate::sandbox::{CAPABILITY, SET_ID};
+use ahash::HashMap;
+use model::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The name, as the manifest has it.
+    pub path: Vec<u8>,
+    /// What differs: `presence`, `type`, `mode`, `owner`, `group`, `size`, `links`, `target`, `names`, `xattr NAME`, `content`.
+    pub what: String,
+    /// What the manifest says.
+    pub expected: String,
+    /// What the tree shows.
+    pub got: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}: {}: expected {}, got {}",
+            self.path.escape_ascii(),
+            self.what,
+            self.expected,
+            self.got
+        )
+    }
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateReport {
+    /// Names compared.
+    pub compared: u64,
+    /// Names of which something could not be compared, with the reason.
+    pub excluded: Vec<(Vec<u8>, String)>,
+    /// What differs, by path.
+    pub differences: Vec<Difference>,
+}
+
+impl StateReport {
+    fn differ(&mut self, path: &[u8], what: &str, expected: impl Display, got: impl Display) {
+        let (expected, got) = (format!("{expected}"), format!("{got}"));
+        self.differences.push(Difference {
+            path: path.to_vec(),
+            what: what.to_owned(),
+            expected,
+            got,
+        });
+    }
+    fn exclude(&mut self, path: &[u8], reason: impl Into<String>) {
+        self.excluded.push((path.to_vec(), reason.into()));
+    }
+}
+
+/// What can be equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Owners and groups: the replay ran with the recorded credentials.
+    pub owners: bool,
+    /// What lets others act as a file's owner was not set on files.
+    pub withhold: bool,
+}
+
+/// Why set-user-ID bits and the like are not compared.
+const WITHHELD: &str = "withheld, as others can reach the root";
+
+/// Compares the tree under `root` with the final state in the manifest. `progress` is told how many
+/// of how many names are done.
+pub fn compare(
+    rows: &[Row],
+    root: &Path,
+    how: How,
+    progress: &mut dyn FnMut(u64, u64),
+) -> io::Result<StateReport> {
+    let mut tree = Tree::open(root)?;
+    let mut report = StateReport::default();
+    let mut identities = Identities::default();
+    let mut expected: BTreeMap<&[u8], bool> = BTreeMap::new();
+    for (done, row) in rows.iter().enumerate() {
+        progress(done as u64, rows.len() as u64);
+        match &row.last {
+            Final::Unknown(reason) => {
+                report.exclude(&row.path, reason.clone());
+                expected.insert(&row.path, false);
+            }
+            Final::Absent => {}
+            Final::Present(state, _) if !state.kind.performed() => {
+                report.exclude(&row.path, format!("a {} is not replayed", state.kind.name()));
+                expected.insert(&row.path, false);
+            }
+            Final::Present(state, content) => {
+                expected.insert(&row.path, state.kind == FileType::Directory);
+                report.compared += 1;
+                if let Err(error) =
+                    one(&mut tree, row, state, content, how, &mut identities, &mut report)
+                {
+                    match error.kind() {
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                            report.differ(&row.path, "presence", state.kind.name(), "nothing");
+                        }
+                        _ => report.exclude(&row.path, format!("cannot be read here: {error}")),
+                    }
+                }
+            }
+        }
+    }
+    extras(&mut tree, &expected, &mut report)?;
+    report.differences.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(report)
+}
+
+/// Which names of the tree are one file, and which should be.
+#[derive(Default)]
+struct Identities {
+    by_group: HashMap<u32, ((u64, u64), Vec<u8>)>,
+    by_file: HashMap<(u64, u64), (Option<u32>, Vec<u8>)>,
+}
+
+impl Identities {
+    fn check(&mut self, path: &[u8], group: Option<u32>, stat: &Stat, report: &mut StateReport) {
+        let file = (stat.st_dev, stat.st_ino);
+        if let Some((first, name)) = group.and_then(|g| self.by_group.get(&g)) {
+            if *first != file {
+                report.differ(
+                    path,
+                    "names",
+                    format!("a link to {}", name.escape_ascii()),
+                    "another file",
+                );
+            }
+            return;
+        }
+        if let Some(group) = group {
+            self.by_group.insert(group, (file, path.to_vec()));
+        }
+        if let Some((_, name)) = self.by_file.get(&file) {
+            report.differ(
+                path,
+                "names",
+                "a file of its own",
+                format!("a link to {}", name.escape_ascii()),
+            );
+        }
+        self.by_file.insert(file, (group, path.to_vec()));
+    }
+}
+
+fn one(
+    tree: &mut Tree,
+    row: &Row,
+    state: &State,
+    content: &Content,
+    how: How,
+    identities: &mut Identities,
+    report: &mut StateReport,
+) -> io::Result<()> {
+    let path = &row.path[..];
+    let fd = tree.get(path, OFlags::PATH)?;
+    let stat = fstat(&fd)?;
+    let kind = FileType::of_mode(stat.st_mode);
+    if kind != state.kind {
+        report.differ(path, "type", state.kind.name(), kind.name());
+        return Ok(());
+    }
+    if kind == FileType::Link {
+        let target = readlinkat(&fd, c"", Vec::new())?.into_bytes();
+        if let Some(expected) = state.target.as_ref().filter(|t| **t != target) {
+            report.differ(path, "target", expected.escape_ascii(), target.escape_ascii());
+        }
+    } else if let Some(mode) = state.mode.filter(|m| is_withheld(how, kind, *m, stat.st_mode)) {
+        let bits = mode & SET_ID;
+        report.exclude(path, format!("mode bits {bits:04o} were {WITHHELD}"));
+    } else if let Some(mode) = state.mode.filter(|m| *m != stat.st_mode & 0o7777) {
+        report.differ(
+            path,
+            "mode",
+            format!("{mode:04o}"),
+            format!("{:04o}", stat.st_mode & 0o7777),
+        );
+    }
+    if how.owners {
+        if let Some(uid) = state.uid.filter(|u| *u != stat.st_uid) {
+            report.differ(path, "owner", uid, stat.st_uid);
+        }
+        if let Some(gid) = state.gid.filter(|g| *g != stat.st_gid) {
+            report.differ(path, "group", gid, stat.st_gid);
+        }
+    }
+    if kind != FileType::Directory {
+        identities.check(path, state.group, &stat, report);
+        if let Some(links) = state.links.filter(|l| u64::from(*l) != stat.st_nlink) {
+            report.differ(path, "links", links, stat.st_nlink);
+        }
+    }
+    if kind == FileType::Regular || kind == FileType::Directory {
+        let file = tree.get(path, OFlags::RDONLY)?;
+        xattrs(path, state, &file, how, report)?;
+        if kind == FileType::Regular {
+            bytes(path, state, content, &file, stat.st_size as u64, report)?;
+        }
+    }
+    Ok(())
+}
+
+fn bytes(
+    path: &[u8],
+    state: &State,
+    content: &Content,
+    file: &OwnedFd,
+    size: u64,
+    report: &mut StateReport,
+) -> io::Result<()> {
+    if let Some(expected) = state.size.filter(|s| *s != size) {
+        report.differ(path, "size", expected, size);
+        return Ok(());
+    }
+    match content {
+        Content::None => {}
+        Content::Not(reason) => report.exclude(path, reason.clone()),
+        Content::Hash(digest) => {
+            let unstated = digest.unstated(size);
+            if unstated > 0 {
+                report.exclude(path, format!("{unstated} of {size} bytes are not in the trace"));
+            }
+            match digest.differs(file, size)? {
+                None => {}
+                Some(Differs::Hash(got)) => {
+                    report.differ(path, "content", hex(&digest.hash), hex(&got));
+                }
+                Some(Differs::NoZero(at)) => {
+                    report.differ(path, "content", "a hole", format!("data at byte {at}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    use std::fmt::Write;
+    hash[..8].iter().fold("blake3 ".to_owned(), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+/// Whether nothing but what is withheld is missing in the mode that a file got.
+fn is_withheld(how: How, kind: FileType, expected: u32, got: u32) -> bool {
+    let withheld = expected & SET_ID != 0 && kind != FileType::Directory;
+    how.withhold && withheld && expected & !SET_ID == got & 0o7777
+}
+
+fn xattrs(
+    path: &[u8],
+    state: &State,
+    file: &OwnedFd,
+    how: How,
+    report: &mut StateReport,
+) -> io::Result<()> {
+    let got = match read_xattrs(file) {
+        Ok(got) => got,
+        Err(rustix::io::Errno::OPNOTSUPP) => BTreeMap::new(),
+        Err(e) => return Err(e.into()),
+    };
+    let shown = |value: Option<&Vec<u8>>| {
+        value.map_or_else(|| "none".to_owned(), |v| format!("\"{}\"", v.escape_ascii()))
+    };
+    let expected: BTreeMap<&[u8], &Vec<u8>> =
+        state.xattrs.iter().map(|(n, v)| (&n[..], v)).collect();
+    let mut names: Vec<&[u8]> =
+        expected.keys().copied().chain(got.keys().map(|k| &k[..])).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let (e, g) = (expected.get(name).copied(), got.get(name));
+        if how.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
+            report.exclude(path, format!("its file capability was {WITHHELD}"));
+        } else if e != g {
+            report.differ(path, &format!("xattr {}", name.escape_ascii()), shown(e), shown(g));
+        }
+    }
+    Ok(())
+}
+
+fn read_xattrs(file: &OwnedFd) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut list = vec![0u8; 1 << 16];
+    let n = flistxattr(file, &mut list[..])?;
+    let mut found = BTreeMap::new();
+    for name in list[..n].split(|&b| b == 0).filter(|name| compared_xattr(name)) {
+        let mut value = vec![0u8; 1 << 16];
+        let n = fgetxattr(file, name, &mut value[..])?;
+        value.truncate(n);
+        found.insert(name.to_vec(), value);
+    }
+    Ok(found)
+}
+
+/// Names in the tree that the manifest does not have. What lies below one is not told apart.
+fn extras(
+    tree: &mut Tree,
+    expected: &BTreeMap<&[u8], bool>,
+    report: &mut StateReport,
+) -> io::Result<()> {
+    let device = fstat(tree.root())?.st_dev;
+    let mut stack = vec![b"/".to_vec()];
+    while let Some(dir) = stack.pop() {
+        let listing = match tree.get(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(fd) if fstat(&fd)?.st_dev != device => continue, // something mounted for the replay
+            Ok(fd) => Dir::read_from(&fd)?,
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                continue;
+            } // told already
+            Err(e) => {
+                report.exclude(&dir, format!("cannot be listed here: {e}"));
+                continue;
+            }
+        };
+        for entry in listing {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." || (dir == b"/" && name == b"lost+found") {
+                continue;
+            }
+            let slash: &[u8] = if dir == b"/" { b"" } else { b"/" };
+            let path = [&dir[..], slash, name].concat();
+            match expected.get(&path[..]) {
+                Some(true) => stack.push(path),
+                Some(false) => {}
+                None => {
+                    let (parent, name) = tree.parent(&path)?;
+                    let kind = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+                        .map_or(FileType::Unknown, |s| FileType::of_mode(s.st_mode));
+                    report.differ(&path, "presence", "nothing", kind.name());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
