@@ -5,7 +5,7 @@
 //! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
 
 use super::{Names, Place, ROOT, Slot};
-use crate::files::node::{Entry, Node, NodeId, Seen};
+use crate::files::node::{Node, NodeId, Seen};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
@@ -301,83 +301,6 @@ impl Names {
         None
     }
 
-    /// Two files turn out to be one: what is known of `from` is known of `to`.
-    pub(super) fn merge(&mut self, from: NodeId, to: NodeId) {
-        let mut pairs = vec![(from, to)];
-        while let Some((from, to)) = pairs.pop() {
-            let (from, to) = (self.itself(from), self.itself(to));
-            if from == to {
-                continue;
-            }
-            let node = self.node(from);
-            let known = Seen { attributes: node.first.clone(), ..Seen::kind(node.kind) };
-            self.node_mut(to).observe(&known);
-            for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
-                self.merge_entry((from, to), name, entry, &mut pairs);
-            }
-            if self.node(to).bytes.is_none() {
-                let bytes = self.node_mut(from).bytes.take();
-                self.node_mut(to).bytes = bytes;
-            }
-            self.node_mut(from).merged = Some(to);
-        }
-    }
-
-    /// A name of `from` is one of `to`. `pairs`: files that are one then.
-    fn merge_entry(
-        &mut self,
-        (from, to): (NodeId, NodeId),
-        name: Box<[u8]>,
-        entry: Entry,
-        pairs: &mut Vec<(NodeId, NodeId)>,
-    ) {
-        let Some(known) = self.node(to).entries.get(&name).copied() else {
-            self.node_mut(to).entries.insert(name.clone(), entry);
-            for child in [entry.first, entry.now].into_iter().flatten() {
-                let child = self.node_mut(child);
-                for at in child.names.iter_mut().chain(&mut child.stood) {
-                    if at.0 == from && at.1 == name {
-                        at.0 = to;
-                    }
-                }
-            }
-            return;
-        };
-        match (known.first, entry.first) {
-            (Some(one), Some(other)) => pairs.push((other, one)),
-            (None, None) => {}
-            (Some(first), None) | (None, Some(first)) => {
-                // It was renamed to itself, which changes nothing; what came under its old name
-                // after that went to it. Or what was made under the one name was found under the
-                // other.
-                let came = entry.now.filter(|&now| {
-                    let now = self.node(now);
-                    !now.initial && now.kind == FileType::Directory
-                });
-                let stays = known.now == Some(first) && entry.now == came;
-                let kept = Some(first).filter(|_| stays);
-                self.node_mut(to).entries.insert(name.clone(), Entry { first: kept, ..known });
-                let stood = &mut self.node_mut(first).stood;
-                stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
-                if stays {
-                    stood.push((to, name));
-                    pairs.extend(came.map(|came| (came, first)));
-                }
-            }
-        }
-    }
-
-    /// The file itself, if it was merged into another one since.
-    pub fn itself(&self, mut id: NodeId) -> NodeId {
-        for _ in 0..STEPS {
-            match self.node(id).merged {
-                Some(other) => id = other,
-                None => break,
-            }
-        }
-        id
-    }
-
     /// Where a link really leads, in place of what was made up.
     fn rehouse(&mut self, link: NodeId, target: Vec<u8>) {
         let Some(node) = self.node_mut(link).leads_to.take() else { return };
@@ -400,21 +323,6 @@ impl Names {
             && !(seen.kind == FileType::Directory && self.node(id).leaf)
         {
             self.node_mut(id).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
-        }
-    }
-
-    /// Renames after which the old name is there still, as it was: both names were links to a file.
-    fn settle_twins(&mut self) {
-        let places: Vec<_> = self.twins.keys().cloned().collect();
-        for (dir, name) in places {
-            let slot = Slot::Absent;
-            if self.node(dir).entries.get(&name).is_none_or(|entry| entry.now.is_some()) {
-                continue;
-            }
-            let seen = self.older(dir, &name);
-            if seen.is_some() {
-                self.stayed_after_all(&Place { dir, name, slot }, seen.as_ref(), true);
-            }
         }
     }
 
