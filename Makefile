@@ -28,6 +28,7 @@ install:  ## Copy what was built, man pages and completions to PREFIX; builds no
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed 's,@PREFIX@,$(PREFIX),' crates/capi/reanimator.pc.in \
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/reanimator.pc
+	@test -n "$(DESTDIR)" || test "$$(id -u)" != 0 || ldconfig
 
 package: build  ## A static program, a .deb and a container image, each tried; minutes
 	packaging/package.sh

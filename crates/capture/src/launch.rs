@@ -6,6 +6,7 @@
 
 use crate::ptrace::seccomp;
 use crate::{Command, Error, Options, inherited};
+use linux_raw_sys::general::{CLONE_INTO_CGROUP, clone_args};
 use nix::libc;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -16,6 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 /// A child that waits to be told to go.
 pub(crate) struct Child {
     pub pid: i32,
+    /// It began in the cgroup that was asked for.
+    pub is_placed: bool,
     go: Option<OwnedFd>,
     /// What went wrong in it, if it does not become the command.
     trouble: File,
@@ -82,8 +85,13 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// Forks the child.
-pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error> {
+/// Forks the child: in this cgroup, if the kernel can. To move it there later takes the kernel some
+/// milliseconds.
+pub(crate) fn fork(
+    command: &Command,
+    options: &Options,
+    cgroup: Option<&File>,
+) -> Result<Child, Error> {
     let program = c_string(command.program.as_os_str())?;
     let argv = command.argv.iter().map(|a| c_string(a)).collect::<Result<Vec<_>, _>>()?;
     let environment = match &command.environment {
@@ -99,7 +107,12 @@ pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error>
     let (wait_go, go) = pipe()?;
     let (trouble, tell) = pipe()?;
     // SAFETY: the child does nothing but system calls on memory that was made ready above, as it must after a fork of a process with threads.
-    let pid = unsafe { libc::fork() };
+    let (pid, is_placed) = unsafe {
+        match cgroup.map_or(-1, |cgroup| fork_into(cgroup)) {
+            pid @ 0.. => (pid, true),
+            _ => (libc::fork(), false),
+        }
+    };
     if pid < 0 {
         return Err(Error::refused("start a process")(io::Error::last_os_error()));
     }
@@ -121,7 +134,23 @@ pub(crate) fn fork(command: &Command, options: &Options) -> Result<Child, Error>
             libc::_exit(127);
         }
     }
-    Ok(Child { pid, go: Some(go), trouble: File::from(trouble) })
+    Ok(Child { pid, is_placed, go: Some(go), trouble: File::from(trouble) })
+}
+
+/// As fork(2), into a cgroup (Linux 5.7 and later). Below 0 if it cannot be.
+///
+/// # Safety
+/// The child does nothing but system calls: the C library does not know of it.
+unsafe fn fork_into(cgroup: &File) -> i32 {
+    let args = clone_args {
+        flags: CLONE_INTO_CGROUP,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: cgroup.as_raw_fd() as u64,
+        // SAFETY: zeros say that nothing else is asked for.
+        ..unsafe { std::mem::zeroed() }
+    };
+    // SAFETY: a whole structure of the size that is told; memory is not shared with the child.
+    unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<clone_args>()) as i32 }
 }
 
 /// Returns only if something fails: what, with its errno set.

@@ -213,20 +213,13 @@ fn state(
 ) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
-    let ids = |name: &str| {
-        field(name)
-            .split_whitespace()
-            .map(|v| v.parse().unwrap_or(0))
-            .chain([0; 4])
-            .take(4)
-            .collect::<Vec<u64>>()
-    };
+    let ids = |name: &str| ids(field(name)).unwrap_or_default();
     let umask = u64::from_str_radix(field("Umask:").trim(), 8).unwrap_or(0o022);
     let (mut uid, mut gid) = (ids("Uid:"), ids("Gid:"));
     let mut groups: Vec<u8> =
         field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
     if let Some(who) = becomes {
-        (uid, gid) = (vec![u64::from(who.uid); 4], vec![u64::from(who.gid); 4]);
+        (uid, gid) = ([u64::from(who.uid); 4], [u64::from(who.gid); 4]);
         groups = who.groups.iter().flat_map(|g| format!("{g}\0").into_bytes()).collect();
     }
     let directory = |name: &str| {
@@ -255,6 +248,19 @@ pub(crate) fn executable(tid: i32) -> Vec<u8> {
     std::fs::read_link(format!("/proc/{tid}/exe"))
         .map(|p| p.as_os_str().as_bytes().to_vec())
         .unwrap_or_default()
+}
+
+/// Real, effective, saved and file system ID, from a field of `/proc/TID/status`.
+fn ids(field: &str) -> Option<[u64; 4]> {
+    let ids: Option<Vec<u64>> = field.split_whitespace().map(|v| v.parse().ok()).collect();
+    ids?.try_into().ok()
+}
+
+/// The effective user and group of a process, if it is there.
+pub(crate) fn effective(pid: i32) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = |name| status.lines().find_map(|l| l.strip_prefix(name)).and_then(ids);
+    Some((ids("Uid:")?[1], ids("Gid:")?[1]))
 }
 
 /// A field of `/proc/TID/status`.

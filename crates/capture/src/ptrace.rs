@@ -117,7 +117,7 @@ fn launched(
     if let Some(signal) = tracer.handlers.early() {
         return Err(Error::Interrupted { signal });
     }
-    let mut child = launch::fork(command, options)?;
+    let mut child = launch::fork(command, options, None)?;
     let requests = if options.seccomp { stopped::FILTERED } else { stopped::HOLD };
     let held = stopped::seize(child.pid, requests)
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));

@@ -4,14 +4,20 @@ use crate::{
     bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls,
     verify,
 };
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::exit;
+
+/// clap's own, but for what it shows in yellow, which cannot be read on white.
+const STYLES: Styles = Styles::styled().invalid(AnsiColor::Magenta.on_default());
 
 /// Record what a program does to files, with all data, and replay it elsewhere
 #[derive(Parser, Debug)]
 #[command(
     name = "reanimator",
     version,
+    styles = STYLES,
     max_term_width = 100,
     infer_subcommands = false,
     arg_required_else_help = true

@@ -12,15 +12,18 @@ use crate::failure::{self, Advise};
 use crate::outcome::Outcome;
 use crate::replay::choices::{Order, Verify};
 use crate::talk::Talk;
-use crate::{reading, replay, stdout};
+use crate::{json, reading, replay, stdout};
 use ::replay::Pace;
 use anyhow::{Context, Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use plot::{Plot, Theme};
 use run::Run;
 use rustix::fs::{Access, access};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -47,7 +50,7 @@ pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
     /// A directory to replay in, and its name in the report
-    #[arg(long = "target", value_name = "NAME=DIR", required = true, value_parser = target)]
+    #[arg(long = "target", value_name = "NAME=DIR", required = true, value_parser = OsStringValueParser::new().try_map(target))]
     pub targets: Vec<Target>,
     /// How many times to replay on each target
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -85,10 +88,13 @@ pub struct Target {
     pub dir: PathBuf,
 }
 
-fn target(text: &str) -> Result<Target, String> {
-    match text.split_once('=') {
-        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
-            Ok(Target { name: name.to_owned(), dir: dir.into() })
+fn target(text: OsString) -> Result<Target, String> {
+    let bytes = text.as_bytes();
+    let at = bytes.iter().position(|b| *b == b'=').unwrap_or_default();
+    let (name, dir) = (&bytes[..at], bytes.get(at + 1..).unwrap_or_default());
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.is_empty() && !dir.is_empty() => {
+            Ok(Target { name: name.to_owned(), dir: OsStr::from_bytes(dir).into() })
         }
         _ => Err("expected NAME=DIR, like ext4=/mnt/a".to_owned()),
     }
@@ -172,8 +178,9 @@ pub fn run(a: &Args, talk: &Talk) -> Result<Outcome> {
         if bench.timed().is_empty() {
             bail!("no plot is drawn, as no target has times");
         }
+        let shown = plot.path().display().to_string();
         plot.draw(&bench)?;
-        talk.say(format_args!("the plot is in {}", plot.path().display()));
+        talk.say(format_args!("the plot is in {shown}"));
     }
     if let Some(trouble) = trouble {
         bail!("{trouble}");
@@ -257,14 +264,14 @@ fn document(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
         let elapsed = (m.failed.is_none() && !m.runs.is_empty()).then(|| m.elapsed());
         json!({
             "name": m.target.name,
-            "dir": m.target.dir,
+            "dir": json::text(m.target.dir.as_os_str().as_bytes()),
             "elapsed_s": elapsed,
             "failed": m.failed,
             "runs": m.runs.iter().map(|run| &run.report).collect::<Vec<_>>(),
         })
     };
     json!({
-        "trace": trace.path(),
+        "trace": json::text(trace.path().as_os_str().as_bytes()),
         "host": bench.host,
         "engine": bench.engine,
         "recorded_s": bench.recorded_s,
@@ -301,8 +308,9 @@ mod tests {
 
     #[test]
     fn targets_have_names() {
+        let target = |text: &str| target(text.into());
         assert_eq!(target("a=/b=c"), Ok(Target { name: "a".to_owned(), dir: "/b=c".into() }));
-        assert!(target("/mnt/a").is_err() && target("=x").is_err() && target("x=").is_err());
+        assert!(["/mnt/a", "=x", "x=", ""].iter().all(|text| target(text).is_err()));
     }
 
     #[test]

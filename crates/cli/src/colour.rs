@@ -3,8 +3,9 @@
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
+use comfy_table::{Attribute, Cell, Color};
 
-/// What a word says.
+/// What a word says. Each has a colour that can be read on black and on white: no yellow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// All is well.
@@ -13,6 +14,18 @@ pub enum Tone {
     Fair,
     /// Something is wrong.
     Bad,
+}
+
+impl Tone {
+    /// The word as the cell of a table.
+    pub fn cell(self, word: &str) -> Cell {
+        let colour = match self {
+            Self::Good => Color::DarkGreen,
+            Self::Fair => Color::DarkMagenta,
+            Self::Bad => Color::DarkRed,
+        };
+        Cell::new(word).fg(colour).add_attribute(Attribute::Bold)
+    }
 }
 
 /// Whether a stream takes colours.
@@ -39,7 +52,7 @@ impl Colours {
         let code = match tone {
             _ if !self.0 => return text.to_owned(),
             Tone::Good => "32;1",
-            Tone::Fair => "33;1",
+            Tone::Fair => "35;1",
             Tone::Bad => "31;1",
         };
         format!("\x1b[{code}m{text}\x1b[0m")

@@ -114,7 +114,7 @@ pub fn run(a: &Args, talk: &Talk) -> Result<()> {
 
 /// Makes a trace of ours, beside where it is to be.
 fn import_beside(a: &Args, import: Importer, talk: &Talk) -> Result<(Unfinished, Outcome)> {
-    let unfinished = Unfinished::beside(&a.to);
+    let unfinished = Unfinished::beside(&a.to)?;
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
     let bar = talk.progress("reading");
     let outcome = import(&a.from, unfinished.path(), directory, &mut |done, of| bar.at(done, of));

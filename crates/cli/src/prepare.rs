@@ -4,9 +4,10 @@ use crate::args::TraceArg;
 use crate::replay::{explained, place};
 use crate::talk::Talk;
 use crate::units::{bytes, count};
-use crate::{reading, stdout};
+use crate::{json, reading, stdout};
 use ::replay::Options;
 use anyhow::Result;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Create a trace's initial files without replaying any call
@@ -37,12 +38,12 @@ pub struct Args {
 pub fn run(a: &Args, talk: &Talk) -> Result<()> {
     let trace = reading::open(&a.trace, talk)?;
     let root = place::named(&a.root, false)?;
-    let shown = root.path().display().to_string();
+    let (place, shown) = (root.path().to_owned(), root.path().display().to_string());
     let options = Options { allow_set_id: a.allow_set_id, ..Options::new(root) };
     let made = explained(replay::prepare_root(&trace, &options))?;
     if a.json {
         return stdout::json(&serde_json::json!({
-            "root": shown,
+            "root": json::text(place.as_os_str().as_bytes()),
             "files": made.names,
             "withheld": made.withheld,
             "bytes": made.bytes,

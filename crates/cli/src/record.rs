@@ -308,11 +308,17 @@ fn joined(target: &Target) -> Option<String> {
 /// How it ended for those that were recorded.
 fn ending(target: &Target, joined: Option<&str>, watched: &capture::Outcome) -> Option<String> {
     match (target, joined) {
-        (Target::Processes(pids), Some(joined)) if !watched.detached => {
-            let verb = if pids.len() == 1 { "has" } else { "have" };
-            Some(format!("{joined} {verb} ended"))
+        (Target::Processes(pids), Some(joined)) => {
+            let runs = |pid: &&i32| Path::new(&format!("/proc/{pid}")).exists();
+            let left = pids.iter().filter(runs).count();
+            let ended = format!("{joined} {} ended", if pids.len() == 1 { "has" } else { "have" });
+            Some(match left {
+                _ if !watched.detached => ended,
+                0 => format!("{ended}; left child processes running"),
+                n if n == pids.len() => format!("left {joined} running"),
+                n => format!("left {n} of {joined} running"),
+            })
         }
-        (Target::Processes(_), Some(joined)) => Some(format!("left {joined} running")),
         (Target::Command(_), _) if watched.detached => Some("left the program running".to_owned()),
         _ => None,
     }

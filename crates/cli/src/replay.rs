@@ -130,9 +130,10 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
             (root, Some(ours))
         }
     };
-    let shown = root.path().display().to_string();
+    let (place, shown) = (root.path().to_owned(), root.path().display().to_string());
     // Before anything can go wrong: the user may have to look at the tree.
-    talk.say(format_args!("replaying {} in {shown}", trace.path().display()));
+    let whither = if ours.is_some() { "a temporary directory" } else { &*shown };
+    talk.say(format_args!("replaying {} in {whither}", trace.path().display()));
     warn(&trace, talk);
 
     if let Some(base) = &a.base {
@@ -174,7 +175,7 @@ fn perform(a: &Args, talk: &Talk) -> Result<Outcome> {
     tell(a, talk, &trace, &report)?;
     if a.json {
         let mut document = serde_json::to_value(&report)?;
-        document["root"] = shown.into();
+        document["root"] = json::text(place.as_os_str().as_bytes());
         document["trace"] = json::text(trace.path().as_os_str().as_bytes());
         document["outcome"] = report::outcome(&report, a.verify != Verify::None).0.into();
         document["root_kept"] = (ours.is_none() || exit != 0).into();

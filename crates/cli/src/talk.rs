@@ -1,5 +1,9 @@
 //! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
 
+mod progress;
+
+pub use progress::Progress;
+
 use crate::args::TalkArgs;
 use crate::colour::{Colours, Tone};
 use std::fmt::Display;
@@ -72,47 +76,6 @@ pub fn wipe() {
 /// A line from a thread that holds no [`Talk`]: for those who did not ask for silence.
 pub fn say(line: &str) {
     put(&format!("{line}\n"));
-}
-
-/// A progress bar, or nothing.
-#[derive(Debug)]
-pub struct Progress {
-    bar: indicatif::ProgressBar,
-    /// A signal that ends us takes the bar away.
-    _wiped: Option<capture::Wiped>,
-}
-
-impl Progress {
-    fn new(what: &'static str, visible: bool) -> Self {
-        use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-        let target =
-            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_prefix(what);
-        let style =
-            ProgressStyle::with_template("{prefix} [{bar:30}] {percent}%  {eta} left  {msg}")
-                .expect("the template is a constant");
-        bar.set_style(style.progress_chars("=> "));
-        Self { bar, _wiped: visible.then(capture::Wiped::begin) }
-    }
-    /// A word beside the bar. Formatted only where somebody can see it.
-    pub fn detail(&self, words: impl Display) {
-        if !self.bar.is_hidden() {
-            self.bar.set_message(words.to_string());
-        }
-    }
-    /// `done` of `of`, in whatever unit.
-    pub fn at(&self, done: u64, of: u64) {
-        if self.bar.length() != Some(of) {
-            self.bar.set_length(of);
-        }
-        self.bar.set_position(done);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 /// A closed stderr is no reason to end otherwise than we would.

@@ -1,33 +1,57 @@
 //! A trace that is being made has a name of its own until it is whole, and is removed if it does
 //! not become so: at an error, and when a signal ends this process.
 
-use anyhow::{Context, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread::{Builder, sleep};
 use std::time::Duration;
 
-/// A directory without its final name.
+/// A directory without its final name: `trace` in the hidden directory `.NAME.part`, which is
+/// locked meanwhile. A killed process leaves that directory; the next one with this name takes it
+/// over.
 #[derive(Debug)]
 pub struct Unfinished {
+    part: PathBuf,
     path: PathBuf,
     signals: Option<signal_hook::iterator::Handle>,
+    _lock: OwnedFd,
 }
 
 impl Unfinished {
-    /// A free name beside `to`, for a directory that something else makes.
-    pub fn beside(to: &Path) -> Self {
+    /// A free name beside `to`, for a directory that something else makes. Fails if another process
+    /// makes a trace of this name.
+    pub fn beside(to: &Path) -> Result<Self> {
         let mut name = OsString::from(".");
         name.push(to.file_name().unwrap_or_default());
-        name.push(format!(".{}.part", std::process::id()));
-        let path = to.with_file_name(name);
-        let signals = remove_on_signal(path.clone());
-        Self { path, signals }
+        name.push(".part");
+        let part = to.with_file_name(name);
+        let lock = loop {
+            let held = hold(&part);
+            match held.with_context(|| format!("cannot create {}", part.display()))? {
+                Held::Ours(lock) => break lock,
+                Held::Another => bail!("another process is writing {}", to.display()),
+                Held::Foreign => bail!("{} is another user's", part.display()),
+                Held::Gone => {}
+            }
+        };
+        let path = part.join("trace");
+        if let Err(e) = fs::remove_dir_all(&path)
+            && e.kind() != ErrorKind::NotFound
+        {
+            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+        }
+        let signals = remove_on_signal(part.clone());
+        Ok(Self { part, path, signals, _lock: lock })
     }
 
     /// Where it is now.
@@ -40,9 +64,7 @@ impl Unfinished {
         renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
             .or_else(|e| match e {
                 // A file system that cannot promise it: nothing had the name when we began.
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
-                    rustix::fs::rename(&self.path, to)
-                }
+                Errno::INVAL | Errno::NOSYS => rustix::fs::rename(&self.path, to),
                 other => Err(other),
             })
             .with_context(|| format!("cannot create {}", to.display()))
@@ -54,8 +76,43 @@ impl Drop for Unfinished {
         if let Some(signals) = &self.signals {
             signals.close();
         }
-        let _best = fs::remove_dir_all(&self.path);
+        let _best = fs::remove_dir_all(&self.part);
     }
+}
+
+/// The state of a hidden directory that this process wants to lock.
+enum Held {
+    Ours(OwnedFd),
+    /// Another process has locked it.
+    Another,
+    /// Its owner could put something else in its place.
+    Foreign,
+    /// Another process removed it before it was locked.
+    Gone,
+}
+
+fn hold(part: &Path) -> io::Result<Held> {
+    match DirBuilder::new().mode(0o700).create(part) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match rustix::fs::open(part, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(Held::Gone),
+        opened => opened?,
+    };
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(Held::Another),
+        locked => locked?,
+    }
+    let locked = rustix::fs::fstat(&dir)?;
+    Ok(match part.symlink_metadata() {
+        Ok(named) if (named.dev(), named.ino()) != (locked.st_dev, locked.st_ino) => Held::Gone,
+        Err(e) if e.kind() == ErrorKind::NotFound => Held::Gone,
+        Err(e) => return Err(e),
+        Ok(named) if named.uid() != rustix::process::geteuid().as_raw() => Held::Foreign,
+        Ok(_) => Held::Ours(dir),
+    })
 }
 
 /// Has a thread remove the directory and end this process should a signal come that would end it.

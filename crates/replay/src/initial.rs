@@ -206,7 +206,7 @@ where
 }
 
 fn failed(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
-    PrepareError::Make { what, path: String::from_utf8_lossy(path).into_owned(), source }
+    PrepareError::Make { what, path: trace::text::escape(path), source }
 }
 
 struct Maker<'a> {

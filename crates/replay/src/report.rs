@@ -21,7 +21,7 @@ pub struct Divergence {
     pub tid: u32,
     /// Its name.
     pub call: &'static str,
-    /// The file it was about, as recorded; empty if none.
+    /// The file it was about, as recorded and escaped ([`trace::text::escape`]); empty if none.
     pub file: String,
     /// What differs: `result`, `data`, or a field.
     pub what: String,

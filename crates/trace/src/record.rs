@@ -15,7 +15,9 @@ pub enum RecordKind {
     Part = 1,
     /// A thread begins: args = parent pid, parent tid, clone flags, 1 if it is a new process. Parent 0: it was there when recording began.
     Start = 2,
-    /// A thread's process replaced its program: args = the tid that called (it now has `tid` = `pid`). The other threads are gone. Piece: String (executable).
+    /// A thread's process replaced its program: args = the tid that called (it now has `tid` =
+    /// `pid`), euid, egid, 1 if these two are known: a set-user-ID or set-group-ID program changes
+    /// them. The other threads are gone. Piece: String (executable).
     Exec = 3,
     /// A thread ended: args = wait status (as `waitpid` gives it), 1 if it was the process's last.
     Exit = 4,

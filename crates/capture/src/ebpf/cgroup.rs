@@ -37,23 +37,28 @@ fn ours() -> Option<(PathBuf, PathBuf)> {
 }
 
 impl Cgroup {
-    /// Makes one below ours, and puts a process into it. `None`: this machine has none, or not for us.
-    pub fn of(pid: i32) -> Option<Self> {
+    /// Makes one below ours. `None`: this machine has none, or not for us.
+    pub fn make() -> Option<Self> {
         let (_, above) = ours()?;
         remove_those_of_the_dead(&above);
         let path = above.join(format!("{NAME}{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
-        let made = || {
-            let freeze =
-                File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
-            std::fs::write(path.join("cgroup.procs"), pid.to_string()).ok()?;
-            Some(freeze)
-        };
-        let Some(freeze) = made() else {
+        let freeze = File::options().read(true).write(true).open(path.join("cgroup.freeze"));
+        let Ok(freeze) = freeze else {
             let _best = std::fs::remove_dir(&path);
             return None;
         };
         Some(Self { path, above: Some(above), freeze, guard: None })
+    }
+
+    /// Its directory, for a process that is to begin in it.
+    pub fn directory(&self) -> Option<File> {
+        File::open(&self.path).ok()
+    }
+
+    /// Puts a process into it. Whether it could be done.
+    pub fn take(&self, pid: i32) -> bool {
+        std::fs::write(self.path.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
     /// One that is there. `None`: it holds ourselves, or may not be frozen by us.

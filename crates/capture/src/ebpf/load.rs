@@ -1,16 +1,19 @@
 //! Loading the program into the kernel: which of its two ways to copy data this kernel has, how large the rings are, and whom it watches.
 
-use super::beside::{self, Beside};
+use super::beside::{self, Beside, Loaded};
 use super::plans;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use rustix::mm::{MapFlags as MmapFlags, ProtFlags, mmap, munmap};
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr;
 
 /// How data get into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +63,31 @@ fn path() -> Result<Path, Error> {
     if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
         return Ok(Path::Chunked);
     }
-    let doing = "read the kernel's types (/sys/kernel/btf/vmlinux)";
-    let types = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|source| Error::Unusable {
-        doing,
+    let unusable = |source| Error::Unusable {
+        doing: "read the kernel's types (/sys/kernel/btf/vmlinux)",
         source,
         mend: None,
-    })?;
+    };
+    let types = File::open("/sys/kernel/btf/vmlinux").map_err(unusable)?;
     // Its name is among their strings: to understand all of them takes several times as long.
-    let found = memchr::memmem::find(&types, DYNPTR).is_some();
+    let found = |types: &[u8]| memchr::memmem::find(types, DYNPTR).is_some();
+    let len = types.metadata().map_err(unusable)?.len() as usize;
+    // SAFETY: a new mapping of what the kernel never changes, at an address of its choice.
+    let mapped =
+        unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MmapFlags::PRIVATE, &types, 0) };
+    let found = if let Ok(at) = mapped {
+        // SAFETY: as long as that; it is unmapped when it is not used any more.
+        unsafe {
+            let found = found(std::slice::from_raw_parts(at.cast(), len));
+            let _best = munmap(at, len);
+            found
+        }
+    } else {
+        // Before Linux 6.16 it can only be read, a page at a time.
+        let mut bytes = Vec::new();
+        (&types).read_to_end(&mut bytes).map_err(unusable)?;
+        found(&bytes)
+    };
     Ok(if found { Path::Dynptr } else { Path::Chunked })
 }
 
@@ -94,10 +114,11 @@ pub(super) struct Probe<'o> {
     /// So much can.
     pub room_bytes: usize,
     pub path: Path,
-    /// The program for exits.
-    exit: OwnedFd,
-    /// What has the kernel call those for entries and for exits, in the order in which they go.
-    calls: Option<(Link, OwnedFd)>,
+    /// The programs that were loaded beside the others.
+    beside: Loaded,
+    /// What has the kernel call those for entries and exits of calls and for ends of threads, in
+    /// the order in which they go.
+    calls: Option<[OwnedFd; 3]>,
     /// By number: what possible CPUs there are.
     pub cpus: usize,
 }
@@ -131,7 +152,6 @@ pub(super) fn load<'o>(
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
-    open.progs.on_enter.set_autoattach(false);
     let beside = Beside::start(&mut open)?;
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
@@ -139,9 +159,9 @@ pub(super) fn load<'o>(
         Ok((skel, rings))
     });
     // Whatever went wrong, no thread is left behind.
-    let exit = beside.finish();
+    let beside = beside.finish();
     let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
-    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, exit: exit?, calls: None, cpus })
+    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, beside: beside?, calls: None, cpus })
 }
 
 /// See [`Probe`].
@@ -190,9 +210,10 @@ impl Probe<'_> {
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
+        let ends = beside::attach(&self.beside.end)?;
         // One right after the other: an entry without its exit is a call that is missing.
-        let entries = self.skel.progs.on_enter.attach().map_err(refused(doing))?;
-        self.calls = Some((entries, beside::attach(&self.exit)?));
+        let entries = beside::attach(&self.beside.enter)?;
+        self.calls = Some([entries, beside::attach(&self.beside.exit)?, ends]);
         Ok(())
     }
     /// Watches no more.

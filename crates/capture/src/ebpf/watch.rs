@@ -62,15 +62,19 @@ pub(super) fn command(
         watch.stop();
         return Err(Error::Interrupted { signal });
     }
-    let mut child = launch::fork(command, &Options { seccomp: false, ..options.clone() })?;
+    let cgroup = if options.drops { None } else { Cgroup::make() };
+    let directory = cgroup.as_ref().and_then(Cgroup::directory);
+    let settings = Options { seccomp: false, ..options.clone() };
+    let mut child = launch::fork(command, &settings, directory.as_ref())?;
     let pid = child.pid;
+    let cgroup = cgroup.filter(|cgroup| child.is_placed || cgroup.take(pid));
     (watch.main, watch.ours) = (Some(pid), true);
     watch.out.event(RecordKind::Start, now(), pid, pid, [0, 0, 0, 1, 0, 0]);
     present::tell_child(&mut watch.out, now(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
     if !options.drops {
-        watch.throttle(Cgroup::of(pid))?;
+        watch.throttle(cgroup)?;
     }
     child.go();
     if let Some(trouble) = child.failed(command) {

@@ -137,12 +137,14 @@ impl Tracer {
             present::tell(&mut self.out, &mut self.files, begin, pid, pid);
         }
         let program = present::executable(pid);
+        let effective = present::effective(pid);
+        let (euid, egid) = effective.unwrap_or_default();
         self.out.event_with(
             RecordKind::Exec,
             time,
             pid,
             pid,
-            [former as u64, 0, 0, 0, 0, 0],
+            [former as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
             &[(0, PieceKind::String, &program)],
         );
         self.tell_of_privileges(pid);
@@ -163,7 +165,7 @@ impl Tracer {
         let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we)
             || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
         if changes {
-            let name = String::from_utf8_lossy(&present::executable(pid)).into_owned();
+            let name = trace::text::escape(&present::executable(pid));
             let text = format!(
                 "{name} is set-user-ID or set-group-ID: traced by an ordinary user it runs without the privileges of its owner; record as root to keep them"
             );

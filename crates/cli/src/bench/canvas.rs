@@ -5,7 +5,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use std::path::Path;
+use std::io::Write;
 
 /// The width of a plot.
 pub const WIDTH: i32 = 1100;
@@ -42,9 +42,9 @@ pub trait Canvas {
     fn width(&self, text: &str, size: i32) -> Result<i32>;
 }
 
-/// Draws a picture into a file.
+/// Draws a picture.
 pub fn draw(
-    file: &Path,
+    out: &mut impl Write,
     format: Format,
     height: i32,
     background: RGBColor,
@@ -55,9 +55,22 @@ pub fn draw(
         .map_err(|_| anyhow!("the font cannot be read"))?;
     let size = |scale: i32| ((WIDTH * scale) as u32, (height * scale) as u32);
     match format {
-        Format::Svg => on(SVGBackend::new(file, size(1)), 1, background, paint),
-        Format::Png => on(BitMapBackend::new(file, size(PNG_SCALE)), PNG_SCALE, background, paint),
+        Format::Svg => {
+            let mut text = String::new();
+            on(SVGBackend::with_string(&mut text, size(1)), 1, background, paint)?;
+            out.write_all(text.as_bytes())?;
+        }
+        Format::Png => {
+            let (wide, high) = size(PNG_SCALE);
+            let mut pixels = vec![0; wide as usize * high as usize * 3];
+            let backend = BitMapBackend::with_buffer(&mut pixels, (wide, high));
+            on(backend, PNG_SCALE, background, paint)?;
+            let mut encoder = png::Encoder::new(out, wide, high);
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.write_header()?.write_image_data(&pixels)?;
+        }
     }
+    Ok(())
 }
 
 fn on<DB: DrawingBackend>(

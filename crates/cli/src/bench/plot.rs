@@ -8,8 +8,8 @@ use crate::failure::Advise;
 use crate::units::counted;
 use ::replay::report::QUANTILES;
 use anyhow::{Context, Result, anyhow};
+use interop::export::Sink;
 use plotters::style::RGBColor;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Calls that have a panel.
@@ -92,9 +92,10 @@ const DARK: Look = Look {
     ],
 };
 
-/// A file to draw into.
+/// A file to draw into, which gets its name when it is whole.
 pub struct Plot {
     path: PathBuf,
+    sink: Sink,
     format: Format,
     theme: Theme,
 }
@@ -109,16 +110,13 @@ impl Plot {
             _ => Err(anyhow!("--plot {shown}: cannot tell the format from the name"))
                 .advise("name it FILE.svg or FILE.png"),
         }?;
-        let this = Self { path: path.to_owned(), format, theme };
-        let beside = this.beside();
         if path.is_dir() {
             Err(anyhow!("--plot {shown} is a directory")).advise("name a file in it")?;
         }
-        fs::File::create_new(&beside)
-            .and_then(|_| fs::remove_file(&beside))
+        let sink = Sink::new(path)
             .with_context(|| format!("--plot cannot write {shown}"))
             .advise("name a file in a directory that exists and that you may write to")?;
-        Ok(this)
+        Ok(Self { path: path.to_owned(), sink, format, theme })
     }
 
     /// Where it is.
@@ -126,23 +124,14 @@ impl Plot {
         &self.path
     }
 
-    /// It gets its name when it is whole.
-    fn beside(&self) -> PathBuf {
-        let end = if self.format == Format::Svg { "svg" } else { "png" };
-        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{stem}.{}.{end}", std::process::id()))
-    }
-
     /// Draws all targets that have times.
-    pub fn draw(&self, bench: &Bench<'_>) -> Result<()> {
+    pub fn draw(mut self, bench: &Bench<'_>) -> Result<()> {
         let look = if self.theme == Theme::Light { &LIGHT } else { &DARK };
         let picture = Picture::new(bench, look);
-        let beside = self.beside();
-        canvas::draw(&beside, self.format, picture.height(), look.back, |canvas| {
+        canvas::draw(&mut self.sink, self.format, picture.height(), look.back, |canvas| {
             picture.draw(bench, canvas)
         })
-        .and_then(|()| Ok(fs::rename(&beside, &self.path)?))
-        .inspect_err(|_| drop(fs::remove_file(&beside)))
+        .and_then(|()| Ok(self.sink.finish_over()?))
         .with_context(|| format!("cannot write the plot {}", self.path.display()))
     }
 }

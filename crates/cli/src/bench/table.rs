@@ -4,7 +4,7 @@ use super::spread::{Verdict, compare};
 use super::{Bench, Measured, median};
 use crate::colour::{Colours, Tone};
 use crate::units::counted;
-use comfy_table::{Cell, CellAlignment, Color, Table, presets};
+use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write;
 
 /// Names of calls that are shown: those that took longest.
@@ -80,22 +80,19 @@ fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
         let name = Cell::new(&m.target.name);
         if m.failed.is_some() || m.runs.is_empty() {
             let none = || Cell::new("-");
-            let (word, colour) = if m.failed.is_some() {
-                ("failed", Color::Red)
-            } else {
-                ("not run", Color::Yellow)
-            };
-            table.add_row([name, none(), none(), none(), none(), Cell::new(word).fg(colour)]);
+            let (word, tone) =
+                if m.failed.is_some() { ("failed", Tone::Bad) } else { ("not run", Tone::Fair) };
+            table.add_row([name, none(), none(), none(), none(), tone.cell(word)]);
             continue;
         }
         let (low, high) = range(m);
         let elapsed = m.elapsed().max(1e-9);
         let (calls, bytes) =
             (median(m.runs.iter().map(|r| r.calls)), median(m.runs.iter().map(|r| r.bytes)));
-        let (word, colour) = match m.runs.iter().any(|r| r.different) {
-            _ if !bench.compared => ("not compared", Color::Yellow),
-            true => ("different", Color::Red),
-            false => ("the same", Color::Green),
+        let (word, tone) = match m.runs.iter().any(|r| r.different) {
+            _ if !bench.compared => ("not compared", Tone::Fair),
+            true => ("different", Tone::Bad),
+            false => ("the same", Tone::Good),
         };
         table.add_row([
             name,
@@ -103,7 +100,7 @@ fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
             Cell::new(format!("{low:.3}-{high:.3} s")),
             Cell::new(format!("{:.0}", calls / elapsed)),
             Cell::new(format!("{:.1}", bytes / elapsed / 1e6)),
-            Cell::new(word).fg(colour),
+            tone.cell(word),
         ]);
     }
     table

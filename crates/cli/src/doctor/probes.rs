@@ -221,11 +221,11 @@ fn watched_child() -> [Finding; 2] {
     });
     [
         match seized.and(ended) {
-            Ok(()) => ok(SEIZE, "stopped it at a system call and let it go"),
+            Ok(()) => ok(SEIZE, "stopped a child at a system call"),
             Err(e) => broken(SEIZE, cause(&e), MEND),
         },
         match read {
-            Ok(()) => ok(READ, "process_vm_readv returned the right bytes"),
+            Ok(()) => ok(READ, "process_vm_readv read the right bytes"),
             Err(e) => broken(READ, cause(&e), MEND),
         },
     ]
@@ -319,7 +319,7 @@ fn namespaces() -> Finding {
 fn landlock() -> Finding {
     const CHECK: &str = "replay: Landlock";
     match succeeds("landlock") {
-        Ok(()) => ok(CHECK, "a confined child could not leave its directory"),
+        Ok(()) => ok(CHECK, "confined a child to its directory"),
         Err(e) => limited(
             CHECK,
             format!("{}; only the mount namespace confines replay", cause(&e)),
@@ -367,9 +367,7 @@ fn disk() -> Finding {
 fn tracefs() -> Finding {
     const CHECK: &str = "tests: tracefs";
     match fs::read_dir("/sys/kernel/tracing/events/syscalls") {
-        Ok(entries) => {
-            ok(CHECK, format!("the kernel describes {} events of system calls", entries.count()))
-        }
+        Ok(entries) => ok(CHECK, format!("{} events of system calls", entries.count())),
         Err(e) => {
             let says = format!(
                 "{}; only the test of the table against the kernel needs it",

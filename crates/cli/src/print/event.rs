@@ -1,5 +1,6 @@
 //! What happened to processes, as strace tells it.
 
+use trace::text::escape;
 use trace::{Event, RecordKind};
 
 /// The line for an event; none for what only `-v` shows, unless `verbose`.
@@ -19,10 +20,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         RecordKind::Note => format!("+++ {} +++", text(event)),
         RecordKind::Start if verbose => "+++ was running when recording began +++".to_owned(),
         RecordKind::Descriptor if verbose => {
-            let path = event
-                .identity(0)
-                .map(|(_, path)| String::from_utf8_lossy(path).into_owned())
-                .unwrap_or_default();
+            let path = event.identity(0).map(|(_, path)| escape(path)).unwrap_or_default();
             if event.is_mapping() {
                 format!("+++ was mapped shared and writable: {path} +++")
             } else {
@@ -30,9 +28,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
             }
         }
         RecordKind::State if verbose => {
-            let dir = event
-                .identity(abi::plan::WORKING_DIRECTORY)
-                .map(|(_, path)| String::from_utf8_lossy(path).into_owned());
+            let dir = event.identity(abi::plan::WORKING_DIRECTORY).map(|(_, path)| escape(path));
             format!(
                 "+++ umask {a:03o}, uid {b}, gid {c}, working directory {} +++",
                 dir.unwrap_or_default()
@@ -53,7 +49,7 @@ const fn is_process(event: &Event) -> bool {
 
 /// The first text that came with the event.
 pub fn text(event: &Event) -> String {
-    String::from_utf8_lossy(bytes(event)).into_owned()
+    escape(bytes(event))
 }
 
 /// The same, byte for byte.

@@ -91,7 +91,7 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
             json!({"umask": a, "uid": b, "gid": c, "directory": path(abi::plan::WORKING_DIRECTORY)})
         }
         RecordKind::Gap => json!({"first": a, "lost": b, "cpu": c}),
-        RecordKind::Note => json!({"text": events::text(event)}),
+        RecordKind::Note => json!({"text": json::text(events::bytes(event))}),
         RecordKind::Call | RecordKind::Part => json!({}),
     };
     if let (Some(object), Value::Object(particulars)) = (object.as_object_mut(), particulars) {

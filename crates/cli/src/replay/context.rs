@@ -35,7 +35,7 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                 let about: BTreeSet<String> = seen
                     .paths()
                     .iter()
-                    .map(|p| String::from_utf8_lossy(p).into_owned())
+                    .map(|p| trace::text::escape(p))
                     .filter(|p| files.contains(&**p))
                     .collect();
                 for file in about {

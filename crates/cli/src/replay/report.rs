@@ -159,13 +159,13 @@ pub fn table(
     Ok(text)
 }
 
-/// A text in lines that fit beside the names of rows within 100 columns.
+/// A text in lines that fit beside the names of rows within 80 columns.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= 84 => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 65 => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -202,8 +202,8 @@ mod tests {
         performed    44,000
         skipped      1,210
                      1,000 no effect on stored files: 1,000 memory
-                     210 may matter, as files that they changed are compared only in part: 210 unknown
-                       descriptor
+                     210 may matter, as files that they changed are compared only in
+                       part: 210 unknown descriptor
         divergences  0
         final tree   14 names compared, 0 different
         outcome      the same
@@ -235,10 +235,11 @@ mod tests {
         performed    44,000
         skipped      1,210
                      1,000 no effect on stored files: 1,000 memory
-                     210 may matter, as files that they changed are compared only in part: 210 unknown
-                       descriptor
+                     210 may matter, as files that they changed are compared only in
+                       part: 210 unknown descriptor
         divergences  3
-        races        1 call and 0 names of the final tree depend on which overlapping call came first
+        races        1 call and 0 names of the final tree depend on which overlapping
+                       call came first
         final tree   14 names compared, 1 different, 2 only in part
         outcome      different
         "#);

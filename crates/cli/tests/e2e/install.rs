@@ -1,6 +1,7 @@
 //! `make install`, as it is run under sudo: with a PATH that has no cargo.
 
 use crate::run::run;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -33,6 +34,25 @@ fn what_was_built_is_copied_without_cargo() {
         assert!(length > 0, "{file} is missing or empty");
     }
     run(Command::new(prefix.join("bin/reanimator")).arg("--version")).ok("reanimator --version");
+}
+
+/// Programs find the library at once. A package that is built with DESTDIR does this later.
+#[test]
+fn the_library_is_made_known_where_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tool, said) = (dir.path().join("ldconfig"), dir.path().join("ran"));
+    std::fs::write(&tool, format!("#!/bin/sh\n: >{}\n", said.display())).unwrap();
+    std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.path().display());
+    for destination in [Some(dir.path()), None] {
+        let mut make = Command::new("make");
+        make.arg("install").arg(format!("PREFIX={}", dir.path().join("prefix").display()));
+        make.args(destination.map(|to| format!("DESTDIR={}", to.display())));
+        run(make.current_dir(&sources).env("PATH", &path)).ok("make install");
+        let expected = destination.is_none() && nix::unistd::Uid::effective().is_root();
+        assert_eq!(said.exists(), expected, "DESTDIR: {destination:?}");
+    }
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use crate::place::Place;
 use crate::run::{Ran, run};
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 type Key = Vec<String>;
@@ -113,6 +117,56 @@ fn every_key_is_documented() {
     check("bench", &say(&bench).ok("bench").stdout);
 }
 
+/// Names that are not UTF-8, of files, traces and directories, come out without loss.
+#[test]
+fn names_that_are_no_text() {
+    let place = Place::new();
+    let odd = |name: &str| OsString::from_vec([name.as_bytes(), b"\xff"].concat());
+    let shown = |path: &Path| json!({"bytes": STANDARD.encode(path.as_os_str().as_bytes())});
+    let trace = place.path("traces").join(odd("t"));
+    fs::write(place.work().join(odd("n")), "hello").unwrap();
+    run(&mut place.record(
+        &trace,
+        &[],
+        ["/bin/sh", "-c", "for f in n*; do read line <\"$f\"; done; echo \"$line\" >copy"],
+    ))
+    .ok("record");
+    let document = |ran: &Ran| serde_json::from_str::<Value>(&ran.stdout).unwrap();
+
+    let base = place.path("").join(odd("base"));
+    let ran = run(place.reanimator(["prepare", "--json", "--root"]).arg(&base).arg(&trace));
+    assert_eq!(document(&ran.ok("prepare"))["root"], shown(&base));
+    let work = place.work();
+    let work = work.strip_prefix("/").unwrap();
+    fs::write(base.join(work).join(odd("n")), "HELLO").unwrap();
+    let root = place.path("").join(odd("root"));
+    let mut replay = place.reanimator(["replay", "--json", "--base"]);
+    let ran = run(replay.arg(&base).arg("--root").arg(&root).arg(&trace));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let report = document(&ran);
+    assert_eq!((&report["root"], &report["trace"]), (&shown(&root), &shown(&trace)));
+    let file = format!("{}/n\\xff", place.work().display());
+    assert!(report["shown"].as_array().unwrap().iter().any(|d| d["file"] == *file), "{report:#}");
+    let differs = |line: &Value| line.as_str().unwrap().starts_with(&format!("{file}: content: "));
+    assert!(report["state"]["lines"].as_array().unwrap().iter().any(differs), "{report:#}");
+    assert!(ran.stderr.contains("before it: "), "{}", ran.stderr);
+    let mut verify = place.reanimator(["verify", "--json", "--against"]);
+    let ran = run(verify.arg(&root).arg(&trace));
+    assert!(document(&ran)["differences"].as_array().unwrap().iter().any(differs), "{ran:?}");
+
+    let dir = place.path("").join(odd("bench"));
+    fs::create_dir(&dir).unwrap();
+    let mut target = OsString::from("here=");
+    target.push(&dir);
+    let mut bench = place.reanimator(["bench", "--json", "--repeat", "1", "--target"]);
+    let ran = run(bench.arg(target).arg(&trace));
+    let measured = document(&ran.ok("bench"));
+    assert_eq!(
+        (&measured["trace"], &measured["targets"][0]["dir"]),
+        (&shown(&trace), &shown(&dir))
+    );
+}
+
 #[test]
 fn text_is_escaped_once() {
     let place = Place::new();
@@ -124,13 +178,10 @@ line'"#;
     let rows = place.rows(&trace, &[]);
     let written: Vec<&Value> =
         rows.iter().filter(|r| r["call"] == "write").map(|r| &r["args"]["buf"]).collect();
-    assert_eq!(
-        written,
-        [&Value::from("a\\b\"\n\u{1}\u{e9}"), &serde_json::json!({"bytes": "/w=="})]
-    );
+    assert_eq!(written, [&Value::from("a\\b\"\n\u{1}\u{e9}"), &json!({"bytes": "/w=="})]);
     assert!(rows.iter().any(|r| r["args"]["filename"] == "new\nline"));
     let info = place.info(&trace);
-    assert_eq!(info["argv"], serde_json::json!(argv));
+    assert_eq!(info["argv"], json!(argv));
     // The command can be pasted, as it stands and as text: it does the same again.
     let pasted = info["command"].as_str().unwrap();
     run(place.command(["/bin/bash", "-c", pasted]).current_dir(place.directory("again")))

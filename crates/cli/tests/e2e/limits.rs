@@ -2,8 +2,10 @@
 //! bind any program, they never kill it, and the program that it starts has its own.
 
 use crate::place::{Place, REANIMATOR, Who};
+use crate::proof::same_again;
 use crate::run::{Ran, run};
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// A program that `how` (a prefix of a command line) starts.
@@ -133,6 +135,22 @@ fn set_user_id_programs_have_no_privileges() {
     assert_eq!(run(&mut place.command(argv)).ok("bare").stdout, "0\n");
     let trace = place.trace("t");
     assert_eq!(run(&mut place.record(&trace, &[], argv)).ok("record").stdout, "65534\n");
+}
+
+/// Files of a set-group-ID program, started by another, have its group again.
+#[test]
+fn set_group_id_programs_make_files_of_their_group() {
+    Place::each(|place| {
+        let trace = place.trace("t");
+        let script = "cp /usr/bin/touch make; chown :65534 make; chmod 2755 make
+            ./make f; stat -c %g f; ln -s f l; ./make -h l";
+        let ran = run(&mut place.record(&trace, &[], ["/bin/sh", "-euc", script])).ok("record");
+        assert_eq!(ran.stdout, "65534\n", "the file system must allow set-group-ID programs");
+        let root = place.directory("root");
+        same_again(&place, &trace, &root);
+        let made = root.join(place.work().strip_prefix("/").unwrap()).join("f");
+        assert_eq!(std::fs::metadata(made).unwrap().gid(), 65534);
+    });
 }
 
 /// In a pid namespace of its own the recorder takes ptrace.

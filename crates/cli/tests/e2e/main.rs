@@ -45,6 +45,7 @@ mod schema;
 mod spaces;
 mod starting;
 mod styles;
+mod terminal;
 mod tracee;
 mod transfer;
 mod tree;

@@ -1,10 +1,13 @@
 //! A place of its own for each test: where the program works, where its trace goes, where it is performed again.
 
-use crate::run::{Ran, run};
+use crate::run::{Ran, run, start, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -228,6 +231,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // A test that fails ends before it has ended what it started.
+        if std::thread::panicking() {
+            end_all_within(self.top.path());
+        }
         // Directories that their owner locked must open again before they can be removed.
         let _best = Command::new("chmod")
             .args(["-R", "u+rwX"])
@@ -235,6 +242,40 @@ impl Drop for Place {
             .stderr(Stdio::null())
             .status();
     }
+}
+
+/// Kills the processes that work below a directory, and those that these make meanwhile.
+fn end_all_within(dir: &Path) {
+    let within =
+        |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+    for _ in 0..100 {
+        let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+        let pids = names.filter_map(|name| name.to_str()?.parse().ok());
+        let found: Vec<i32> = pids.filter(within).collect();
+        if found.is_empty() {
+            break;
+        }
+        for pid in found {
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_test_that_fails_ends_what_it_started() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let failing = std::thread::spawn(move || {
+        let place = Place::new();
+        let script = "while :; do : > up; sleep 0.01; done";
+        let looping = start(&mut place.command(["/bin/dash", "-c", script]));
+        wait_for("the loop", || place.work().join("up").exists());
+        sender.send(looping).unwrap();
+        panic!("this panic is part of the test");
+    });
+    assert!(failing.join().is_err());
+    let mut looping = receiver.recv().unwrap();
+    assert_eq!(looping.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
 }
 
 /// Where the cgroup v2 tree is mounted.

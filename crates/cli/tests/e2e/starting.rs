@@ -37,7 +37,8 @@ fn a_small_program_costs_few_steps() {
     let place = Place::watched_by(Watch::Ebpf);
     let (trace, log) = (place.trace("t"), place.path("log"));
     let recorder = place.record(&trace, &[], ["true"]);
-    let mut watched = place.command(["strace", "-f", "-e", "trace=bpf,fsync,fdatasync,mmap", "-o"]);
+    let mut watched =
+        place.command(["strace", "-f", "-e", "trace=bpf,fsync,fdatasync,clone3", "-o"]);
     watched.arg(&log).arg(recorder.get_program()).args(recorder.get_args());
     run(&mut watched).ok("strace");
     let log = fs::read_to_string(&log).unwrap();
@@ -48,6 +49,19 @@ fn a_small_program_costs_few_steps() {
         .filter(|l| ["on_", "calls_under_way", "in_scope"].iter().any(|name| l.contains(name)))
         .count();
     assert_eq!(programs, 8, "each program is loaded once, and none that is not needed\n{log}");
+    let thread = |name: &str| {
+        let loads = |l: &&str| l.contains("BPF_PROG_LOAD") && l.contains(name);
+        log.lines().find(loads).and_then(|l| l.split_once(' ')).map(|(thread, _)| thread)
+    };
+    let mut threads = ["on_enter", "on_exit", "on_end", "on_fork"].map(thread).to_vec();
+    threads.sort_unstable();
+    threads.dedup();
+    assert_eq!(threads.len(), 4, "the kernel checks the longest programs beside each other\n{log}");
+    assert_eq!(
+        count("CLONE_INTO_CGROUP"),
+        1,
+        "to move the command there takes milliseconds\n{log}"
+    );
     assert!(count("BPF_MAP_UPDATE") <= 12, "{} updates", count("BPF_MAP_UPDATE"));
     let synced = count(" fsync(") + count(" fdatasync(");
     assert!(synced <= 12, "{synced} files were made durable one by one\n{log}");
@@ -110,6 +124,30 @@ fn an_interrupt_ends_a_recorder_that_was_started_to_ignore_it() {
     for watch in [Watch::Ebpf, Watch::Ptrace] {
         let said = joined(watch, has_begun);
         assert!(said.stderr.starts_with("recording process "), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn what_is_left_running_is_counted() {
+    for watch in [Watch::Ebpf, Watch::Ptrace] {
+        let place = Place::watched_by(watch);
+        let trace = place.trace("t");
+        let script = "sleep 1000 & echo $! >child; : >ready; wait";
+        let mut pair = start(&mut place.command(["/bin/dash", "-c", script]));
+        wait_for("the program", || place.work().join("ready").exists());
+        let idle = Idle::start(&place);
+        let pids = [pair.id(), idle.0.id()].map(|pid| pid.to_string());
+        let mut command = place.reanimator(["record", "--engine", watch.engine(), "-o"]);
+        let recorder = start(command.arg(&trace).args(["-p", &pids[0], "-p", &pids[1]]));
+        wait_for("the recorder", || has_begun(&trace));
+        pair.kill().unwrap();
+        pair.wait().unwrap();
+        send(&recorder, Signal::SIGINT);
+        let said = finish(recorder, "the recorder").ok("record -p -p").stderr;
+        assert!(said.starts_with("recording 2 processes; press Ctrl-C to end"), "{said}");
+        assert!(said.contains("\nleft 1 of 2 processes running\n"), "{said}");
+        let child = fs::read_to_string(place.work().join("child")).unwrap();
+        kill(Pid::from_raw(child.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     }
 }
 
@@ -237,6 +275,29 @@ fn a_conversion_that_is_broken_off_leaves_nothing() {
         assert_eq!(ended.signal, Some(Signal::SIGTERM as i32), "{ended:?}");
         assert!(names().is_empty(), "{:?}", names());
     }
+}
+
+/// A trace is a directory, which cannot be without a name: the next conversion takes it over.
+#[test]
+fn a_conversion_that_is_killed_is_in_nothing_s_way() {
+    let place = Place::new();
+    let (log, to) = (long_log(&place), place.directory("to"));
+    let names = || fs::read_dir(&to).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    let convert = |log: &Path| {
+        let mut command = place.reanimator(["convert"]);
+        command.arg(log).arg(to.join("t.ra"));
+        command
+    };
+    let first = start(&mut convert(&log));
+    wait_for("the conversion", || to.join(".t.ra.part/trace").exists());
+    refused(&run(&mut convert(&log)), &["another process is writing", "t.ra"]);
+    send(&first, Signal::SIGKILL);
+    assert_eq!(finish(first, "convert").signal, Some(Signal::SIGKILL as i32));
+    assert_eq!(names(), [".t.ra.part"]);
+    let short = place.file("short", "1 1700000000.000000 close(3) = 0 <0.000001>\n");
+    run(&mut convert(&short)).ok("convert");
+    assert_eq!(names(), ["t.ra"]);
+    assert_eq!(place.info(&to.join("t.ra"))["calls"], 1);
 }
 
 /// Not even a signal that cannot be caught leaves half a file.

@@ -228,6 +228,16 @@ impl<T: Default> World<T> {
         for tid in others {
             gone.extend(self.end(tid));
         }
+        if let [_, euid, egid, 1, ..] = event.args
+            && let Some(thread) = self.threads.get_mut(&event.tid)
+            && let Some(known) = &thread.credentials
+        {
+            let (euid, egid) = (euid as u32, egid as u32);
+            if (known.euid, known.egid) != (euid, egid) {
+                let changed = Credentials { euid, egid, ..Credentials::clone(known) };
+                thread.credentials = Some(Arc::new(changed));
+            }
+        }
         self.own_table(event.tid);
         if let Some(table) =
             self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table))

@@ -310,7 +310,7 @@ impl Executor {
             return;
         }
         let Difference { what, expected, got, failed } = difference;
-        let file = String::from_utf8_lossy(file).into_owned();
+        let file = trace::text::escape(file);
         found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));
     }
 }

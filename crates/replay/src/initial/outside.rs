@@ -63,7 +63,7 @@ impl Outside {
     /// Makes those that come before this call.
     pub fn happen(&mut self, seq: u64, root: &Path) -> Result<(), Error> {
         for change in self.by_call.remove(&seq).unwrap_or_default() {
-            let name = String::from_utf8_lossy(&change.path).into_owned();
+            let name = trace::text::escape(&change.path);
             // Directories may have moved since the last one.
             let mut tree = Tree::open(root).map_err(|e| Error::Root(root.to_owned(), e))?;
             let told = match self.one(&mut tree, &change) {

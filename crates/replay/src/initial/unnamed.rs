@@ -107,7 +107,7 @@ impl Held {
         }
         let shelf = shelf(rows);
         let removing = |e| {
-            let path = String::from_utf8_lossy(&shelf).into_owned();
+            let path = trace::text::escape(&shelf);
             Error::Prepare(PrepareError::Make { what: "removing", path, source: e })
         };
         if let Some(row) = brought {

@@ -12,6 +12,7 @@ use model::world::{BY_OPERATIONS, BY_STORES};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use trace::text::escape;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -180,7 +181,6 @@ fn sorted_out(
     );
     let races;
     (races, outcome.differences) = outcome.differences.into_iter().partition(raced);
-    let name = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut paths: Vec<&[u8]> = outcome.differences.iter().map(|d| &*d.path).collect();
     paths.dedup();
     outcome.excluded.extend(
@@ -191,9 +191,7 @@ fn sorted_out(
     );
     // Those that the recording itself knows nothing of come first: there are few, and they matter.
     outcome.excluded.sort_by_key(|(_, why)| ![BY_OPERATIONS, BY_STORES].contains(&&**why));
-    let line = |d: &state::Difference| {
-        format!("{}: {}: expected {}, got {}", name(&d.path), d.what, d.expected, d.got)
-    };
+    let line = ToString::to_string;
     State {
         compared: outcome.compared,
         different: paths.len() as u64,
@@ -205,7 +203,7 @@ fn sorted_out(
             .excluded
             .iter()
             .take(show)
-            .map(|(path, why)| format!("{}: {why}", name(path)))
+            .map(|(path, why)| format!("{}: {why}", escape(path)))
             .collect(),
     }
 }

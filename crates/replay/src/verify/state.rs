@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
+use trace::text::escape;
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl std::fmt::Display for Difference {
         write!(
             f,
             "{}: {}: expected {}, got {}",
-            self.path.escape_ascii(),
+            escape(&self.path),
             self.what,
             self.expected,
             self.got
@@ -136,12 +137,7 @@ impl Identities {
         let file = (stat.st_dev, stat.st_ino);
         if let Some((first, name)) = group.and_then(|g| self.by_group.get(&g)) {
             if *first != file {
-                report.differ(
-                    path,
-                    "names",
-                    format!("a link to {}", name.escape_ascii()),
-                    "another file",
-                );
+                report.differ(path, "names", format!("a link to {}", escape(name)), "another file");
             }
             return;
         }
@@ -153,7 +149,7 @@ impl Identities {
                 path,
                 "names",
                 "a file of its own",
-                format!("a link to {}", name.escape_ascii()),
+                format!("a link to {}", escape(name)),
             );
         }
         self.by_file.insert(file, (group, path.to_vec()));
@@ -180,7 +176,7 @@ fn one(
     if kind == FileType::Link {
         let target = readlinkat(&fd, c"", Vec::new())?.into_bytes();
         if let Some(expected) = state.target.as_ref().filter(|t| **t != target) {
-            report.differ(path, "target", expected.escape_ascii(), target.escape_ascii());
+            report.differ(path, "target", escape(expected), escape(&target));
         }
     } else if let Some(mode) = state.mode.filter(|m| is_withheld(how, kind, *m, stat.st_mode)) {
         let bits = mode & SET_ID;
@@ -291,7 +287,7 @@ fn xattrs(
         if how.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
             report.exclude(path, format!("its file capability was {WITHHELD}"));
         } else if e != g {
-            report.differ(path, &format!("xattr {}", name.escape_ascii()), shown(e), shown(g));
+            report.differ(path, &format!("xattr {}", escape(name)), shown(e), shown(g));
         }
     }
     Ok(())

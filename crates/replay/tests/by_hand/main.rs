@@ -5,7 +5,7 @@ mod reasons;
 mod script;
 
 use reanimator_replay::Error;
-use script::{Script, can, file_of, piece};
+use script::{Script, file_of, piece};
 use std::time::Duration;
 use trace::RecordKind;
 use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PieceKind};
@@ -14,9 +14,6 @@ const RDWR_CREATE: u64 = 0o102;
 
 #[test]
 fn what_was_written_is_read_back() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.write(1, 3, b"hello");
@@ -32,9 +29,6 @@ fn what_was_written_is_read_back() {
 
 #[test]
 fn differences_are_told() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.write(1, 3, b"hello");
@@ -50,9 +44,6 @@ fn differences_are_told() {
 /// Calls that follow each other on one descriptor, which replay translates beforehand.
 #[test]
 fn differences_are_told_in_a_row_of_reads() {
-    if !can() {
-        return;
-    }
     let read = |s: &mut Script, at: u64, bytes: &[u8]| {
         s.call(
             1,
@@ -94,9 +85,6 @@ fn differences_are_told_in_a_row_of_reads() {
 
 #[test]
 fn a_descriptor_that_a_child_inherits_outlives_the_parents_close() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.event(2, RecordKind::Start, &[1, 1, 17, 1]);
@@ -114,9 +102,6 @@ fn a_descriptor_that_a_child_inherits_outlives_the_parents_close() {
 
 #[test]
 fn a_read_outlives_the_close_that_overlaps_it() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.write(1, 3, b"hello");
@@ -142,9 +127,6 @@ fn a_read_outlives_the_close_that_overlaps_it() {
 /// It may have gone into either of two files, at the place that each of them makes of it: what is found there is a race of the recorded program.
 #[test]
 fn a_write_whose_number_changes_its_file() {
-    if !can() {
-        return;
-    }
     const APPEND: u64 = 0o2000;
     let mut s = Script::default();
     s.open(1, "/log", RDWR_CREATE | APPEND, 3, 10);
@@ -170,9 +152,6 @@ fn a_write_whose_number_changes_its_file() {
 
 #[test]
 fn nothing_leads_out() {
-    if !can() {
-        return;
-    }
     let outside = tempfile::tempdir().expect("a temporary directory");
     let victim = outside.path().join("victim");
     let mut s = Script::default();
@@ -204,9 +183,6 @@ fn nothing_leads_out() {
 
 #[test]
 fn huge_lengths_take_no_memory() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     let mut cut = piece(1, PieceKind::Data, AT_EXIT, b"x");
@@ -227,9 +203,6 @@ fn huge_lengths_take_no_memory() {
 
 #[test]
 fn a_trace_that_blocks_for_ever_is_given_up() {
-    if !can() {
-        return;
-    }
     let root = tempfile::tempdir().expect("a temporary directory");
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
@@ -244,9 +217,6 @@ fn a_trace_that_blocks_for_ever_is_given_up() {
 
 #[test]
 fn calls_that_never_returned_are_counted() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     let lost = s.call(1, "fsync", &[3], 0, vec![]);
     (lost.left, lost.flags) = (None, NO_EXIT);
@@ -257,9 +227,6 @@ fn calls_that_never_returned_are_counted() {
 /// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
 #[test]
 fn one_end_of_a_move_is_performed() {
-    if !can() {
-        return;
-    }
     let from_file = |arg, bytes: &[u8]| piece(arg, PieceKind::Data, AT_EXIT | FROM_FILE, bytes);
     let mut s = Script::default();
     let fds = [4i32, 5].map(i32::to_le_bytes).concat();
@@ -282,9 +249,6 @@ fn one_end_of_a_move_is_performed() {
 /// A range of one file is cloned into another: where the file system here cannot share blocks, the bytes are copied, and the report says so.
 #[test]
 fn a_clone_is_a_copy_where_blocks_cannot_be_shared() {
-    if !can() {
-        return;
-    }
     const FICLONERANGE: u64 = 0x4020_940d;
     let mut s = Script::default();
     s.open(1, "/from", RDWR_CREATE, 3, 10);

@@ -1,7 +1,7 @@
 //! Why calls are left out: each reason of the report's `skipped_by` that a call by itself gives.
 
 use crate::RDWR_CREATE;
-use crate::script::{Script, can, file_of, piece};
+use crate::script::{Script, file_of, piece};
 use abi::plan::{RESULT, WORKING_DIRECTORY};
 use trace::record::{AT_EXIT, NO_ENTRY, PieceKind};
 use trace::{Identity, Item, Piece, RecordKind};
@@ -17,9 +17,6 @@ fn text(arg: u8, text: &str) -> Piece {
 
 #[test]
 fn every_call_is_counted_once_and_for_its_reason() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     let path = |name| vec![text(0, name)];
@@ -81,9 +78,6 @@ fn every_call_is_counted_once_and_for_its_reason() {
 /// What a call changed that nobody performs is not called equal without a word.
 #[test]
 fn a_file_changed_by_what_is_not_performed_is_told() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     let name = piece(1, PieceKind::String, 0, b"/changed");
     let attributes = piece(2, PieceKind::Bytes, 0, &[0; 24]);
@@ -100,9 +94,6 @@ fn a_file_changed_by_what_is_not_performed_is_told() {
 /// A process whose directory is gone before its first call with a name: nothing is done elsewhere.
 #[test]
 fn what_starts_in_a_directory_that_is_gone_is_not_performed() {
-    if !can() {
-        return;
-    }
     let mut s = Script::default();
     let path = |text: &[u8]| vec![piece(0, PieceKind::String, 0, text)];
     s.call(1, "mkdir", &[4096, 0o755], 0, path(b"/d"));

@@ -122,6 +122,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
 	u32 n = file ? describe_file(s, file) : 0;
 	s->head.args[0] = old_pid;
+	s->head.args[1] = BPF_CORE_READ(task, cred, euid.val);
+	s->head.args[2] = BPF_CORE_READ(task, cred, egid.val);
+	s->head.args[3] = 1;
 	u32 len = n - sizeof(struct identity);
 	barrier_var(len);
 	if (n > sizeof(struct identity) && len <= STRING_BYTES) {

@@ -40,6 +40,7 @@ typedef struct { unsigned long sig[1]; } sigset_t;
 struct sigpending { sigset_t signal; } KERNEL;
 struct seccomp { int mode; } KERNEL;
 struct thread_info { u32 status; } KERNEL;
+struct cred { kuid_t euid; kgid_t egid; } KERNEL;
 struct task_struct {
 	struct thread_info thread_info;
 	int pid, tgid, exit_code;
@@ -47,6 +48,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct signal_struct *signal;
+	const struct cred *cred;
 	struct sighand_struct *sighand;
 	struct sigpending pending;
 	struct seccomp seccomp;
