@@ -143,7 +143,7 @@ impl Names {
             if self.node(dir).entries.get(&name).is_none_or(|entry| entry.now.is_some()) {
                 continue;
             }
-            let seen = self.older(dir, &name);
+            let seen = self.path_in(dir, &name).and_then(|path| self.live.older(&path));
             if seen.is_some() {
                 self.stayed_after_all(&Place { dir, name, slot }, seen.as_ref(), true);
             }
