@@ -1,10 +1,14 @@
 //! How a trace is performed again: world, order, issue, verification, state.
 //!
-//! One dispatcher reads the trace in the order of time, moves the traced world on and hands each call, when it returns there, to the executor of its thread;
-//! executors issue the calls inside the root and compare what comes back. `docs/replay-semantics.md` says what is performed and what is compared.
+//! One dispatcher reads the trace in the order of time, moves the traced world on and hands each
+//! call, when it returns there, to the executor of its thread; executors issue the calls inside the
+//! root and compare what comes back. `docs/replay-semantics.md` says what is performed and what is
+//! compared.
 //!
-//! Invariants: nothing outside the root is touched; every call of the trace is counted once, as issued or as skipped with its reason; no call waits for one that
-//! returned later (or would have, as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and to sandbox an ordinary user's process that has threads already.
+//! Invariants: nothing outside the root is touched; every call of the trace is counted once, as
+//! issued or as skipped with its reason; no call waits for one that returned later (or would have,
+//! as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and
+//! to sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
 mod execute;
@@ -57,7 +61,8 @@ pub struct Options {
     /// Set-user-ID and set-group-ID bits and file capabilities are set even if others can reach
     /// the root.
     pub allow_set_id: bool,
-    /// The initial state stands in the root already; else it is made there, and the root must be empty.
+    /// The initial state stands in the root already; else it is made there, and the root must be
+    /// empty.
     pub prepared: bool,
     /// How many divergences, and lines on the final state, the report keeps.
     pub show: usize,
@@ -77,7 +82,8 @@ pub struct Options {
     pub timing: bool,
     /// Which calls are performed.
     pub selection: Selection,
-    /// The trace is one's own: the mount namespace alone is around it, without Landlock, whose checks take some tenths of a microsecond for each open, creation and removal.
+    /// The trace is one's own: the mount namespace alone is around it, without Landlock, whose
+    /// checks take some tenths of a microsecond for each open, creation and removal.
     pub trusted: bool,
     /// Give up when no call finishes for so long.
     pub patience: Duration,

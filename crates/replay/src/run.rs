@@ -30,7 +30,8 @@ const FIRST: usize = 4096;
 
 /// Performs `trace` again in `options.root`, and compares.
 ///
-/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its
+/// own.
 pub fn replay(
     trace: &trace::Trace,
     options: &Options,
@@ -41,7 +42,8 @@ pub fn replay(
 
 /// Performs `source` again in `options.root`, and compares.
 ///
-/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its
+/// own.
 pub fn replay_source(
     source: &dyn Source,
     options: &Options,
@@ -54,7 +56,8 @@ pub fn replay_source(
 
 /// Makes the initial state of `source` in `root`, an empty directory, and performs no call.
 ///
-/// An ordinary user's process must have no other threads: it moves into a user namespace of its own.
+/// An ordinary user's process must have no other threads: it moves into a user namespace of its
+/// own.
 pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<Prepared, Error> {
     inside(source, &options.root, false, |root, powers| {
         let how = How { withhold: options.withholds(), others: powers.others };
@@ -62,7 +65,8 @@ pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<Prepared, 
     })
 }
 
-/// Does something within the walls around `root`, in a thread of its own, so that the calling one stays where it is. `root` must be empty, unless it is `prepared`.
+/// Does something within the walls around `root`, in a thread of its own, so that the calling one
+/// stays where it is. `root` must be empty, unless it is `prepared`.
 fn inside<T: Send>(
     source: &dyn Source,
     root: &Root,
@@ -127,7 +131,7 @@ fn calls(
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
     let mut done = dispatcher.done();
     let mut report = after::report(&shared, options, &made, &mut done, notes);
-    after::differences(&mut report, &shared, options, &done.tally);
+    after::differences(&mut report, &shared, options, &done);
     after::final_tree(&mut report, &shared, options, &done, &rows, root, progress)?;
     Ok(report)
 }
@@ -142,6 +146,7 @@ fn shared(source: &dyn Source, options: &Options, made: &mut Prepared, powers: P
     let common = Common {
         verify: options.verify,
         rules,
+        leaves_out: options.selection.leaves_out(),
         listings: Listings::default(),
         copied: AtomicU64::new(0),
         emulated: Mutex::default(),

@@ -1,8 +1,10 @@
-//! The walls: a mount namespace in which the root is all there is, and no new privileges ([`enter`]), and Landlock around it ([`confine`]). Only the calling thread and those that
-//! it starts are inside.
+//! The walls: a mount namespace in which the root is all there is, and no new privileges
+//! ([`enter`]), and Landlock around it ([`confine`]). Only the calling thread and those that it
+//! starts are inside.
 //!
-//! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped to their own, which the kernel grants only to a process without
-//! other threads: [`enter_user_namespace`] is called before any is started.
+//! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped
+//! to their own, which the kernel grants only to a process without other threads:
+//! [`enter_user_namespace`] is called before any is started.
 
 mod root;
 mod tree;
@@ -57,14 +59,16 @@ fn may_unshare() -> bool {
     std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNS).is_ok()).join().unwrap_or(false)
 }
 
-/// The first half, in the calling thread of a process without other threads: what it takes to make a mount namespace. `recorded`: who the traced program was.
+/// The first half, in the calling thread of a process without other threads: what it takes to make
+/// a mount namespace. `recorded`: who the traced program was.
 pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Powers, Error> {
     let was_root = recorded.is_none_or(|c| c.euid == 0);
     if geteuid().is_root() && may_unshare() {
         return Ok(Powers { any_user: true, others: !was_root, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
-    // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID; unshare(2), EINVAL).
+    // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID;
+    // unshare(2), EINVAL).
     let mut entered = unshare(CloneFlags::CLONE_NEWUSER);
     for _ in 0..PATIENCE {
         if entered != Err(Errno::EINVAL) {
@@ -101,7 +105,8 @@ pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
         .map_err(refused("cannot make mounts private"))?;
     let bound = bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
     fchdir(&bound).map_err(refused("cannot enter the root"))?;
-    // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not be allowed to change the flags of its mounts.
+    // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not
+    // be allowed to change the flags of its mounts.
     let _ = mount(
         none,
         ".",
@@ -128,8 +133,10 @@ fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Landlock around the calling thread, which has entered a root. What `source` reads stays readable through its descriptor. The kernel looks for what allows a call from
-/// its file upwards; so it need not go far in directories that are `busy`, all of which are below the root. Returns notes for the report.
+/// Landlock around the calling thread, which has entered a root. What `source` reads stays readable
+/// through its descriptor. The kernel looks for what allows a call from its file upwards; so it
+/// need not go far in directories that are `busy`, all of which are below the root. Returns notes
+/// for the report.
 pub(crate) fn confine(
     source: Option<BorrowedFd<'_>>,
     busy: &[&[u8]],

@@ -5,7 +5,7 @@ mod dispatch;
 mod order;
 mod pace;
 
-pub(crate) use dispatch::{Dispatcher, Done, Tally};
+pub(crate) use dispatch::{Dispatcher, Done};
 pub use order::Order;
 pub use pace::Pace;
 pub(crate) use pace::too_long;

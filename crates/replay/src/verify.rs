@@ -1,5 +1,6 @@
-//! Compares what a call brought back with what was recorded: result, errno and every byte, by kind and layout. What cannot be equal is told by the layout's fields
-//! (times, inodes, devices, ...), never by the call's name; `docs/replay-semantics.md` lists it.
+//! Compares what a call brought back with what was recorded: result, errno and every byte, by kind
+//! and layout. What cannot be equal is told by the layout's fields (times, inodes, devices, ...),
+//! never by the call's name; `docs/replay-semantics.md` lists it.
 
 mod bytes;
 mod layout;
@@ -104,12 +105,14 @@ impl Expected {
     }
 }
 
-/// Close-on-exec of a descriptor belongs to each process that inherited it; replay has one descriptor for all of them.
+/// Close-on-exec of a descriptor belongs to each process that inherited it; replay has one
+/// descriptor for all of them.
 fn reads_descriptor_flags(shape: &Shape) -> bool {
     shape.name == "F_GETFD"
 }
 
-/// Buffers whose contents are compared as sets: how many bytes they take is the file system's affair.
+/// Buffers whose contents are compared as sets: how many bytes they take is the file system's
+/// affair.
 fn counts_freely(kind: Kind) -> bool {
     match kind {
         Kind::Out(_, l) => {

@@ -42,7 +42,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock; `exact`: calls will be due at some time, so that this thread must not sleep longer than it wants to.
+    /// A clock; `exact`: calls will be due at some time, so that this thread must not sleep longer
+    /// than it wants to.
     pub fn new(exact: bool) -> Self {
         if exact {
             let _best = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));

@@ -1,18 +1,17 @@
-//! A thread that issues the calls of a traced thread, one after the other, as that thread: in its working directory, with its umask, as its user.
+//! A thread that issues the calls of a traced thread, one after the other, as that thread: in its
+//! working directory, with its umask, as its user.
 
 use super::clock::{Clock, Due};
 use super::job::{Job, Work};
 use super::shared::{KEPT, Shared, kind};
-use crate::issue::call::{Issue, Outcome};
-use crate::issue::short::{Come, Short};
-use crate::issue::thread::{Thread, reach, reopen, starts_here};
-use crate::issue::{Real, handlers, procfs, raw};
-use crate::report::Divergence;
-use crate::report::Times;
+use crate::issue::prepared::{Come, Prepared};
+use crate::issue::thread::Thread;
+use crate::issue::{Real, procfs, raw};
+use crate::report::{Divergence, Times};
 use crate::verify::Difference;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
-use model::world::{Descriptor, To};
+use model::world::Descriptor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -20,37 +19,35 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Executor {
     shared: Arc<Shared>,
+    lane: usize,
     thread: Thread,
+    clock: Clock,
     times: Times,
     /// All calls below this number are done.
     waited: u64,
-    /// The descriptor of the short call before, and the real one.
+    /// The descriptor of the call before, unless that had a handler, and the real one.
     held: Option<Arc<Descriptor<Real>>>,
     real: i32,
 }
 
-/// Why a call is not performed whose working directory cannot be reached: elsewhere its names mean
-/// other files.
-const ASTRAY: &str = "no working directory";
-
-/// Brings near what the jobs after the first of these need: another thread made it, long ago perhaps. Each is looked at only when it is near itself.
+/// Brings near what the jobs after the first of these need: another thread made it, long ago
+/// perhaps. Each is looked at only when it is near itself.
 fn ahead(jobs: &[Job]) {
     if let Some(job) = jobs.get(3) {
         raw::prefetch(std::ptr::from_ref::<Job>(job));
     }
-    match jobs.get(2).map(|job| &job.work) {
-        Some(Work::Short(short)) => short.prefetch(),
-        Some(Work::Call(issue)) => raw::prefetch(std::ptr::from_ref::<Issue>(issue)),
-        _ => {}
+    if let Some(Work::Call(call)) = jobs.get(2).map(|job| &job.work) {
+        call.prefetch();
     }
-    if let Some(Work::Call(issue)) = jobs.get(1).map(|job| &job.work) {
-        raw::prefetch(Arc::as_ptr(&issue.call));
+    if let Some(Work::Call(call)) = jobs.get(1).map(|job| &job.work) {
+        call.prefetch_further();
     }
 }
 
 impl Executor {
-    /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is freed by the thread that took it, or the two would wait for each
-    /// other's heap. `own`: its descriptor table is to be its own, and it says when it is.
+    /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is
+    /// freed by the thread that took it, or the two would wait for each other's heap. `own`: its
+    /// descriptor table is to be its own, and it says when it is.
     pub fn run(
         shared: &Arc<Shared>,
         lane: usize,
@@ -60,60 +57,15 @@ impl Executor {
     ) {
         let work = || {
             let own = own.filter(|_| raw::own_table()).is_some_and(|own| own.send(()).is_ok());
-            // A working directory and a umask of this thread alone.
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
-                .map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
-            if !shared.powers.any_user && !shared.powers.capabilities {
-                raw::drop_capabilities();
-            }
-            let thread = Thread::new(shared.common.clone()).ok_or("no memory for an executor")?;
-            let mut this = Self {
-                shared: shared.clone(),
-                thread,
-                times: Times::default(),
-                waited: 0,
-                held: None,
-                real: -1,
-            };
-            if shared.options.timing {
-                raw::measure();
-            }
-            let mut clock = Clock::new(shared.options.is_paced());
+            let mut this = Self::new(shared, lane)?;
             let mut done = Vec::new();
             while !shared.is_open() && !shared.frontier.is_broken() {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
             for mut handful in jobs {
-                shared.frontier.come_to(lane, handful.first().map_or(0, |job| job.number), 0);
-                for at in 0..handful.len() {
-                    ahead(&handful[at..]);
-                    let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
-                    let next = later.first();
-                    let keeps = next.is_some_and(|next| {
-                        matches!(next.work, Work::Short(Short { same: true, .. }))
-                    });
-                    let next = next.map_or(job.number + 1, |next| next.number);
-                    let bytes = job.bytes();
-                    let come = this.perform(shared, job, &mut clock);
-                    if shared.frontier.is_broken() {
-                        return Ok(());
-                    }
-                    // Others need not wait for the comparison, unless it may end the replay.
-                    let at_once = keeps && shared.options.on_divergence != OnDivergence::Stop;
-                    if at_once {
-                        shared.frontier.come_to(lane, next, bytes);
-                    }
-                    if let (Work::Short(short), Some(come)) = (&job.work, come) {
-                        this.compare(shared, job.number, job.tid, short, come);
-                    }
-                    if !keeps {
-                        this.held = None;
-                    }
-                    if !at_once {
-                        shared.frontier.come_to(lane, next, bytes);
-                    }
+                if this.handful(shared, &mut handful)? {
+                    return Ok(());
                 }
-                shared.frontier.idle(lane);
                 if shared.options.preload {
                     done.push(handful);
                 } else {
@@ -123,7 +75,7 @@ impl Executor {
             if own {
                 raw::close_all();
             }
-            shared.add_late(&clock.late);
+            shared.add_late(&this.clock.late);
             shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
             Ok::<(), String>(())
         };
@@ -136,13 +88,75 @@ impl Executor {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default(),
         };
-        shared.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
-        shared.frontier.break_off();
+        shared.break_off(failed);
     }
 
-    /// Does a job when it is its turn, unless something has gone wrong. What a short call brought is not compared yet.
+    /// In the thread that is to be the executor.
+    fn new(shared: &Arc<Shared>, lane: usize) -> Result<Self, String> {
+        // A working directory and a umask of this thread alone.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
+            .map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+        if !shared.powers.any_user && !shared.powers.capabilities {
+            raw::drop_capabilities();
+        }
+        let thread = Thread::new(shared.common.clone()).ok_or("no memory for an executor")?;
+        if shared.options.timing {
+            raw::measure();
+        }
+        Ok(Self {
+            shared: shared.clone(),
+            lane,
+            thread,
+            clock: Clock::new(shared.options.is_paced()),
+            times: Times::default(),
+            waited: 0,
+            held: None,
+            real: -1,
+        })
+    }
+
+    /// Does jobs one after the other. Whether something has gone wrong.
+    fn handful(&mut self, shared: &Shared, handful: &mut [Job]) -> Result<bool, String> {
+        let lane = self.lane;
+        shared.frontier.come_to(lane, handful.first().map_or(0, |job| job.number), 0);
+        for at in 0..handful.len() {
+            ahead(&handful[at..]);
+            let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
+            let next = later.first();
+            let keeps = next
+                .is_some_and(|next| matches!(next.work, Work::Call(Prepared { same: true, .. })));
+            let next = next.map_or(job.number + 1, |next| next.number);
+            let bytes = job.bytes();
+            let come = self.perform(shared, job);
+            if shared.frontier.is_broken() {
+                return Ok(true);
+            }
+            // Others need not wait for the comparison, unless it may end the replay.
+            let at_once = keeps && shared.options.on_divergence != OnDivergence::Stop;
+            if at_once {
+                shared.frontier.come_to(lane, next, bytes);
+            }
+            if let Work::Call(call) = &mut job.work {
+                if let Some(come) = come {
+                    self.settle(shared, job.number, job.tid, call, come);
+                }
+                call.let_go();
+            }
+            if !keeps {
+                self.held = None;
+            }
+            if !at_once {
+                shared.frontier.come_to(lane, next, bytes);
+            }
+        }
+        shared.frontier.idle(lane);
+        Ok(false)
+    }
+
+    /// Does a job when it is its turn, unless something has gone wrong. What a call came to is not
+    /// settled yet.
     #[inline(always)]
-    fn perform(&mut self, shared: &Shared, job: &mut Job, clock: &mut Clock) -> Option<Come> {
+    fn perform(&mut self, shared: &Shared, job: &mut Job) -> Option<Come> {
         if job.after > self.waited {
             shared.frontier.wait(job.after);
             self.waited = job.after;
@@ -150,12 +164,8 @@ impl Executor {
         if let Some(rare) = &job.rare {
             rare.needs.iter().for_each(|other| shared.frontier.wait_one(*other));
             if rare.due != Due::Now {
-                clock.wait(
-                    rare.due,
-                    job.tid,
-                    *shared.begun.get_or_init(Instant::now),
-                    &shared.stop,
-                );
+                let begun = *shared.begun.get_or_init(Instant::now);
+                self.clock.wait(rare.due, job.tid, begun, &shared.stop);
             }
         }
         if shared.frontier.is_broken() {
@@ -166,60 +176,51 @@ impl Executor {
         {
             raw::become_user(who);
         }
-        let mut come = None;
-        match &mut job.work {
-            Work::Short(short) => come = self.short(shared, short),
-            Work::Call(issue) => {
-                if shared.stopping() {
-                    shared.left_undone();
-                } else {
-                    self.call(job.number, issue);
-                }
-                issue.let_go();
+        let come = match &mut job.work {
+            Work::Call(call) => self.call(shared, call),
+            Work::Release(gone) => {
+                gone.clear();
+                None
             }
-            Work::Release(gone) => gone.clear(),
-        }
-        clock.done(job.due(), job.tid);
+        };
+        self.clock.done(job.due(), job.tid);
         come
     }
 
-    /// Performs a call that was translated beforehand.
+    /// Performs a call, unless the replay is to end.
     #[inline(always)]
-    fn short(&mut self, shared: &Shared, short: &mut Short) -> Option<Come> {
+    fn call(&mut self, shared: &Shared, call: &mut Prepared) -> Option<Come> {
         // Most are not written to: all of them are more than a cache holds.
-        if !short.same {
-            self.held = short.meant.take();
+        if !call.same {
+            self.held = call.meant.take();
             self.real = self.held.as_ref().map_or(-1, |descriptor| descriptor.real.get());
         }
         if shared.stopping() {
             shared.left_undone();
             return None;
         }
-        if let Some(place) = short.place().and_then(Option::take) {
-            self.thread.go_to(place.cwd.as_ref(), place.umask);
+        let come = call.perform(self.held.is_some(), self.real, &mut self.thread);
+        if matches!(come, Come::Handled(_)) && procfs::is_lost() {
+            let why = "a working directory was closed while a call was made from elsewhere";
+            shared.break_off(why.to_owned());
         }
-        if self.thread.astray && self.held.is_none() && short.starts_here() {
-            shared.refuse(ASTRAY);
-            return None;
-        }
-        let come = short.perform(self.real, &mut self.thread.scratch);
         if shared.options.timing {
-            self.note_time(short.expected.shape.name);
+            self.note_time(call.expected.shape.name);
         }
         Some(come)
     }
 
-    /// Compares what a short call brought.
-    fn compare(&mut self, shared: &Shared, number: u64, tid: u32, short: &Short, come: Come) {
-        match short.compare(come, &self.thread.scratch, shared.options.verify, &shared.common.rules)
-        {
+    /// Compares what a call came to, unless its handler has, and tells of it.
+    fn settle(&mut self, shared: &Shared, number: u64, tid: u32, call: &Prepared, come: Come) {
+        match call.differs(come, &self.thread) {
             Ok(None) => {}
-            Ok(Some(difference)) => {
-                let file =
-                    short.path().or(self.held.as_ref().map(|d| &*d.file.path)).unwrap_or_default();
-                self.report(number, short.seq, tid, short.expected.shape.name, file, difference);
+            Ok(Some(difference)) => self.report(number, tid, call, difference),
+            Err(why) => {
+                if let Some(handled) = call.as_handled() {
+                    shared.left_out(&handled.call, &handled.bound, why);
+                }
+                shared.refuse(why);
             }
-            Err(_) => shared.refuse("larger than any call"),
         }
         self.thread.scratch.clear();
     }
@@ -230,75 +231,8 @@ impl Executor {
         }
     }
 
-    /// Performs a call.
-    fn call(&mut self, number: u64, issue: &mut Issue) {
-        self.thread.go_to(issue.bound.cwd.as_ref(), issue.bound.umask);
-        for way in issue.bound.through.values() {
-            if let To::Directory(directory) = &way.to {
-                reach(directory);
-            }
-        }
-        if self.shared.options.selection.leaves_out() {
-            reopen(issue);
-        }
-        let outcome = if self.thread.astray && starts_here(issue) {
-            Outcome::Skipped(ASTRAY)
-        } else {
-            handlers::perform(&mut self.thread, issue)
-        };
-        if procfs::is_lost() {
-            let why = "a working directory was closed while a call was made from elsewhere";
-            let mut broken = self.shared.broken.lock().unwrap_or_else(PoisonError::into_inner);
-            broken.get_or_insert_with(|| why.to_owned());
-            self.shared.frontier.break_off();
-        }
-        self.note_time(issue.shape.name);
-        self.thread.scratch.clear();
-        match outcome {
-            Outcome::Issued(Some(difference))
-                if !issue.early
-                    && (self.shared.options.verify > Verify::None || difference.failed) =>
-            {
-                let bound = &issue.bound;
-                let file = bound.paths.values().map(|p| &**p).next();
-                let file = file
-                    .or_else(|| {
-                        bound
-                            .fds
-                            .iter()
-                            .flatten()
-                            .chain(bound.closed.first())
-                            .map(|d| &*d.file.path)
-                            .next()
-                    })
-                    .unwrap_or_default();
-                self.report(
-                    number,
-                    issue.call.seq,
-                    issue.call.tid,
-                    issue.shape.name,
-                    file,
-                    difference,
-                );
-            }
-            Outcome::Issued(_) => {}
-            Outcome::Skipped(why) => {
-                self.shared.left_out(&issue.call, &issue.bound, why);
-                self.shared.refuse(why);
-            }
-        }
-    }
-
     #[cold]
-    fn report(
-        &self,
-        number: u64,
-        seq: u64,
-        tid: u32,
-        call: &'static str,
-        file: &[u8],
-        difference: Difference,
-    ) {
+    fn report(&self, number: u64, tid: u32, call: &Prepared, difference: Difference) {
         let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
         let compared = self.shared.options.verify > Verify::None;
@@ -310,7 +244,8 @@ impl Executor {
             return;
         }
         let Difference { what, expected, got, failed } = difference;
-        let file = trace::text::escape(file);
+        let file = trace::text::escape(call.path(self.held.as_deref()));
+        let (seq, call) = (call.seq, call.expected.shape.name);
         found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));
     }
 }

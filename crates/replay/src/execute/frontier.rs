@@ -1,10 +1,13 @@
 //! Which dispatched calls are done: the clock that executors wait by.
 //!
-//! Dispatched calls are numbered in the order of their recorded exits. Each executor has a [`Lane`]: it does its calls in the order of their numbers, and says which
-//! number it has come to. A call waits for lanes to come to a number that is not above its own, so the oldest call that is not done never waits: there is no deadlock.
+//! Dispatched calls are numbered in the order of their recorded exits. Each executor has a
+//! [`Lane`]: it does its calls in the order of their numbers, and says which number it has come to.
+//! A call waits for lanes to come to a number that is not above its own, so the oldest call that is
+//! not done never waits: there is no deadlock.
 //!
-//! Who completes a call writes one word, which only it writes. Who must sleep pays for both: it asks for a barrier in all threads (membarrier(2)), so that either it
-//! sees that word, or the other sees that it is waited for.
+//! Who completes a call writes one word, which only it writes. Who must sleep pays for both: it
+//! asks for a barrier in all threads (membarrier(2)), so that either it sees that word, or the
+//! other sees that it is waited for.
 
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::cmp::Reverse;
@@ -17,14 +20,17 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How many calls may be dispatched and not done, unless all are dispatched beforehand: a power of two.
+/// How many calls may be dispatched and not done, unless all are dispatched beforehand: a power of
+/// two.
 pub(crate) const WINDOW: u64 = 8192;
 /// The most executors.
 pub(crate) const LANES: usize = 256;
-/// Looks before sleeping: about seven microseconds. With a quarter of them two threads that take turns took twice as long (`bench/replaying.py`).
+/// Looks before sleeping: about seven microseconds. With a quarter of them two threads that take
+/// turns took twice as long (`bench/replaying.py`).
 const LOOKS: u32 = 256;
-/// Looks more, after each of which who else has something to do on this CPU comes first. To be woken takes tens of microseconds, and threads that took turns in the
-/// recording, twenty calls at a time, take them here.
+/// Looks more, after each of which who else has something to do on this CPU comes first. To be
+/// woken takes tens of microseconds, and threads that took turns in the recording, twenty calls at
+/// a time, take them here.
 const YIELDS: u32 = 100;
 
 struct Sleeper(u64, Thread);
@@ -46,7 +52,8 @@ impl Ord for Sleeper {
     }
 }
 
-/// What one writes and others read: in cache lines of its own (two, as processors fetch them in pairs).
+/// What one writes and others read: in cache lines of its own (two, as processors fetch them in
+/// pairs).
 #[derive(Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -64,7 +71,8 @@ struct Said {
 #[derive(Default)]
 struct Lane {
     said: Apart<Said>,
-    /// One more than the number of the last call handed over to it: what it has not come to and was not handed over is nobody's.
+    /// One more than the number of the last call handed over to it: what it has not come to and was
+    /// not handed over is nobody's.
     sent: Apart<AtomicU64>,
     /// The smallest number that a sleeper waits for.
     wanted: Apart<AtomicU64>,
@@ -117,7 +125,8 @@ impl Frontier {
         self.used.store(lane + 1, Release);
     }
 
-    /// Calls up to `last` will be handed over to `lane`. To be said of all lanes before any call is handed over that may wait for them.
+    /// Calls up to `last` will be handed over to `lane`. To be said of all lanes before any call is
+    /// handed over that may wait for them.
     pub fn send(&self, lane: usize, last: u64) {
         self.lanes[lane].sent.0.store(last + 1, Release);
     }
@@ -126,7 +135,8 @@ impl Frontier {
         &self.lanes[..self.used.load(Acquire)]
     }
 
-    /// All calls below this number are done, if all below `number` were handed over and those from there on not.
+    /// All calls below this number are done, if all below `number` were handed over and those from
+    /// there on not.
     pub fn reached(&self, number: u64) -> u64 {
         let first = |lane: &Lane| {
             if lane.has_passed(number) { number } else { lane.said.0.next.load(Acquire) }

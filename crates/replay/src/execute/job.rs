@@ -2,13 +2,12 @@
 
 use super::clock::Due;
 use super::frontier::Need;
-use crate::issue::Real;
-use crate::issue::call::Issue;
-use crate::issue::short::Short;
+use crate::issue::{Prepared, Real};
 use model::world::{Credentials, Descriptor};
 use std::sync::Arc;
 
-/// One thing to do, in the order of its number. Executors go through many of them that they have not made: what most do not need stands elsewhere.
+/// One thing to do, in the order of its number. Executors go through many of them that they have
+/// not made: what most do not need stands elsewhere.
 pub(crate) struct Job {
     /// Its place in the order of exits.
     pub number: u64,
@@ -35,8 +34,7 @@ impl Job {
     /// Recorded bytes that it holds.
     pub fn bytes(&self) -> u64 {
         match &self.work {
-            Work::Short(short) => short.bytes(),
-            Work::Call(issue) => issue.bytes,
+            Work::Call(call) => call.bytes(),
             Work::Release(_) => 0,
         }
     }
@@ -48,10 +46,8 @@ impl Job {
 }
 
 pub(crate) enum Work {
-    /// To issue a call that nothing need be known of any more.
-    Short(Short),
     /// To issue a call.
-    Call(Box<Issue>),
+    Call(Prepared),
     /// To let go descriptors that a call or an event which is performed by no one has closed.
     Release(Vec<Arc<Descriptor<Real>>>),
 }

@@ -1,12 +1,11 @@
-//! The executors: a thread for each traced thread that has calls to issue. Threads of the dead serve the living; beyond a number they are shared, which the order of
-//! their queues allows.
+//! The executors: a thread for each traced thread that has calls to issue. Threads of the dead
+//! serve the living; beyond a number they are shared, which the order of their queues allows.
 
 use super::executor::Executor;
 use super::frontier::LANES;
 use super::job::{Job, Work};
 use super::shared::Shared;
 use crate::Error;
-use crate::issue::short::Short;
 use crate::issue::thread::Place;
 use crate::issue::{Real, raw, real};
 use ahash::HashMap;
@@ -25,7 +24,7 @@ struct Served {
     jobs: Sender<Vec<Job>>,
     /// Not handed over yet.
     waiting: Vec<Job>,
-    /// The descriptor of the last of these, if that is a short call.
+    /// The descriptor of the last of these, if it has no handler.
     meant: Option<Arc<Descriptor<Real>>>,
     /// Where it was told that its thread is; `None`: to be told again.
     place: Option<Place>,
@@ -132,8 +131,8 @@ impl Pool {
         told.clone()
     }
 
-    /// Hands a job to an executor. `who`: the one that its thread acts as; `becomes` is told of one that its
-    /// executor has to become.
+    /// Hands a job to an executor. `who`: the one that its thread acts as; `becomes` is told of one
+    /// that its executor has to become.
     pub fn send(
         &mut self,
         lane: usize,
@@ -154,17 +153,17 @@ impl Pool {
         if served.waiting.is_empty() {
             self.behind.push(lane);
         }
-        // The executor holds a descriptor from the first short call in a row that means it to the last.
+        // The executor holds a descriptor from the first call in a row that means it to the last.
         match &mut job.work {
-            Work::Short(Short { meant: meant @ Some(_), same, .. }) => {
-                *same = meant.as_ref().map(Arc::as_ptr) == served.meant.as_ref().map(Arc::as_ptr);
-                if *same {
-                    *meant = None;
+            Work::Call(call) if !call.is_handled() => {
+                let meant = call.meant.as_ref().map(Arc::as_ptr);
+                call.same = meant.is_some() && meant == served.meant.as_ref().map(Arc::as_ptr);
+                if call.same {
+                    call.meant = None;
                 } else {
-                    served.meant.clone_from(meant);
+                    served.meant.clone_from(&call.meant);
                 }
             }
-            Work::Short(_) => served.meant = None,
             _ => (served.meant, served.place) = (None, None),
         }
         served.waiting.push(job);

@@ -53,7 +53,8 @@ pub(crate) struct Shared {
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
-    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a table that others use, too, takes the kernel longer.
+    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a
+    /// table that others use, too, takes the kernel longer.
     pub alone: bool,
     /// No call is to begin any more.
     pub stop: AtomicBool,
@@ -92,6 +93,12 @@ impl Shared {
             // Both have the same bounds.
             let _ = all.get_or_insert_with(histogram).add(late);
         }
+    }
+
+    /// Something went wrong inside: nobody goes on.
+    pub fn break_off(&self, why: String) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.frontier.break_off();
     }
 
     /// A call is performed by no one.

@@ -1,4 +1,5 @@
-//! Files that a call changed in the recording and that nobody changed here: the final comparison must not call them equal without a word.
+//! Files that a call changed in the recording and that nobody changed here: the final comparison
+//! must not call them equal without a word.
 
 use abi::{Kind, Ret, Role, Shape};
 use model::world::{Bound, Mounts, To, Way, lexical};

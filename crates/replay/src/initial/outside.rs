@@ -174,7 +174,7 @@ impl Outside {
             if n == 0 {
                 break;
             }
-            crate::initial::write_at(file, &buffer[..n], at - part.base + part.from)?;
+            super::write_at(file, &buffer[..n], at - part.base + part.from)?;
             at += n as u64;
         }
         Ok(())

@@ -1,5 +1,7 @@
 use super::tests_support::{call, file, make, row};
 use super::*;
+use rustix::fs::OFlags;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use ::model::files::Final;
 use arrow::buffer::Buffer;
+use trace::record::PieceKind;
 use trace::{Call, Piece};
 
 /// A name that stood there at first.

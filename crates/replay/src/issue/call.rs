@@ -1,36 +1,19 @@
 //! A call to be issued that a handler performs, and what comes of it.
 
-use super::Real;
-use super::arguments::Refused;
+use super::arguments::{Arguments, Refused};
+use super::{Real, Scratch};
 use crate::verify::{Difference, Expected};
 use abi::{Form, Kind, Shape};
 use model::world::{Bound, Descriptor};
 use std::sync::Arc;
 use trace::Call;
 
-/// Why names below the program's own mounts are left alone: what is there has no place in the root.
-pub(crate) const MOUNTED: &str = "mounted by the program";
+/// Why a call is not performed whose working directory cannot be reached: elsewhere its names mean
+/// other files.
+pub(crate) const ASTRAY: &str = "no working directory";
 
-/// What came of a call.
-pub(crate) enum Outcome {
-    /// It was performed; what differs.
-    Issued(Option<Difference>),
-    /// It could not be.
-    Skipped(&'static str),
-}
-
-impl From<Refused> for Outcome {
-    /// The report's words for what cannot be translated.
-    fn from(why: Refused) -> Self {
-        Self::Skipped(match why {
-            Refused::Kind => "means more than files",
-            Refused::Size => "larger than any call",
-            Refused::Missing => "not a call of this machine",
-            Refused::Elsewhere => MOUNTED,
-            Refused::Procfs => "no procfs on this machine",
-        })
-    }
-}
+/// What came of a call: what differs; `Err` says why it was not performed.
+pub(crate) type Outcome = Result<Option<Difference>, &'static str>;
 
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
 pub(crate) fn tells_a_path(shape: &Shape) -> bool {
@@ -38,12 +21,13 @@ pub(crate) fn tells_a_path(shape: &Shape) -> bool {
     shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
 }
 
-/// A call to be issued.
-pub(crate) struct Issue {
+/// A call with all that its handler may need.
+pub(crate) struct Handled {
     pub call: Arc<Call>,
     pub shape: &'static Shape,
     pub bound: Bound<Real>,
-    /// For descriptor arguments whose number changed its meaning while the call was under way: the others that it may have meant.
+    /// For descriptor arguments whose number changed its meaning while the call was under way: the
+    /// others that it may have meant.
     pub others: Vec<(usize, Arc<Descriptor<Real>>)>,
     /// The directory changed while it was being listed (of the last call of a listing).
     pub disturbed: bool,
@@ -57,13 +41,27 @@ pub(crate) struct Issue {
     pub bytes: u64,
 }
 
-impl Issue {
+impl Handled {
     /// What the call is to bring.
     pub fn expected(&self) -> Expected {
         Expected { ret: self.call.ret, shape: self.shape, mapped: self.mapped }
     }
 
-    /// Lets all descriptors and directories go: the call is done. What is closed and has no other owner may stay.
+    /// Its arguments in this process; `Err` says why it cannot be performed.
+    pub fn translate(&self, scratch: &mut Scratch) -> Result<Arguments, &'static str> {
+        Arguments::build(&self.call, self.shape, &self.bound, scratch).map_err(Refused::why)
+    }
+
+    /// The name of the file that it is about.
+    pub fn path(&self) -> &[u8] {
+        let bound = &self.bound;
+        let named = bound.paths.values().map(|path| &**path).next();
+        let meant = || bound.fds.iter().flatten().chain(bound.closed.first()).next();
+        named.or_else(|| Some(&*meant()?.file.path)).unwrap_or_default()
+    }
+
+    /// Lets all descriptors and directories go: the call is done. What is closed and has no other
+    /// owner may stay.
     pub fn let_go(&mut self) {
         let mut closed = std::mem::take(&mut self.bound.closed);
         closed.retain(|d| Arc::strong_count(d) == 1 && d.real.get() < 0);

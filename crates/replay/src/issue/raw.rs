@@ -59,14 +59,15 @@ pub(crate) fn measured() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::Ready`] hold: the result, or a
-/// negative errno. This and what leads here for most calls is to be one function: each return after
-/// a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
+/// Performs a call whose arguments [`super::Arguments`] or [`super::Prepared`] hold: the result, or
+/// a negative errno. This and what leads here for most calls is to be one function: each return
+/// after a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: both pass only pointers to memory that outlives the call and that is at least as long as the lengths passed along (see the module above),
-    // descriptors that belong to this replay, and no call whose effect goes beyond files (`decide` refuses the others).
+    // SAFETY: both pass only pointers to memory that outlives the call and that is at least as long
+    // as the lengths passed along (see the module above), descriptors that belong to this replay,
+    // and no call whose effect goes beyond files (`decide` refuses the others).
     let make = || unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) as i64 };
     if TIMED.get().is_none() {
         return make();
@@ -79,8 +80,9 @@ pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
 
 fn plain(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: called below with calls that take numbers, or pointers to slices that live until the call returns, that the kernel only reads, or that are borrowed
-    // mutably and written up to their length.
+    // SAFETY: called below with calls that take numbers, or pointers to slices that live until the
+    // call returns, that the kernel only reads, or that are borrowed mutably and written up to
+    // their length.
     let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
     result as i64
 }
@@ -90,7 +92,8 @@ pub(crate) fn close(fd: i32) -> i64 {
     plain(Sysno::close, [fd as usize, 0, 0, 0, 0, 0])
 }
 
-/// A descriptor table of this thread alone, a copy of that which it had (unshare(2)). Whether that was allowed.
+/// A descriptor table of this thread alone, a copy of that which it had (unshare(2)). Whether that
+/// was allowed.
 pub(crate) fn own_table() -> bool {
     const CLONE_FILES: usize = 0x400;
     plain(Sysno::unshare, [CLONE_FILES, 0, 0, 0, 0, 0]) == 0

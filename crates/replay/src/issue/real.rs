@@ -7,11 +7,13 @@ use std::sync::atomic::{
     AtomicI32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
 
-/// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is dropped.
+/// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Real {
     fd: AtomicI32,
-    /// How many calls must be done for it to be there: one more than the number of the call that opens it.
+    /// How many calls must be done for it to be there: one more than the number of the call that
+    /// opens it.
     born: AtomicU64,
     /// Why there is none: the call that opened it is performed by no one.
     left_out: OnceLock<&'static str>,
@@ -72,7 +74,8 @@ thread_local! {
     static ELSEWHERE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on real descriptors are in a table that is not this thread's. What it lets go, which is what nobody has closed in the end, is closed with that table.
+/// From now on real descriptors are in a table that is not this thread's. What it lets go, which is
+/// what nobody has closed in the end, is closed with that table.
 pub(crate) fn are_elsewhere() {
     ELSEWHERE.set(true);
 }

@@ -8,7 +8,7 @@
 //! nothing, whatever comes of it. The invariant: a call that was refused from outside changes
 //! nothing here.
 
-use super::call::{Issue, Outcome};
+use super::call::{Handled, Outcome};
 use super::thread::Thread;
 use super::{Arguments, raw};
 use abi::{AT_FDCWD, Effect, Follow, Kind, OpenFlags, Ret, Role, Shape};
@@ -80,12 +80,11 @@ pub(crate) fn is_unclear(call: &Call, shape: &Shape) -> bool {
 /// Looks whether a call whose error can have come from outside would change anything here. What
 /// came of it, if it is not to be performed.
 #[cold]
-pub(crate) fn look(thread: &mut Thread, issue: &Issue) -> Option<Outcome> {
-    let arguments =
-        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
-            Ok(arguments) => arguments,
-            Err(why) => return Some(why.into()),
-        };
+pub(crate) fn look(thread: &mut Thread, issue: &Handled) -> Option<Outcome> {
+    let arguments = match issue.translate(&mut thread.scratch) {
+        Ok(arguments) => arguments,
+        Err(why) => return Some(Err(why)),
+    };
     let may_change = match issue.call.errno() {
         Some(EFAULT) if arguments.faults() => false,
         Some(EFAULT) => true,
@@ -94,11 +93,11 @@ pub(crate) fn look(thread: &mut Thread, issue: &Issue) -> Option<Outcome> {
         _ => descriptor_may_change(issue),
     };
     thread.scratch.clear();
-    may_change.then_some(Outcome::Skipped(OUTSIDE))
+    may_change.then_some(Err(OUTSIDE))
 }
 
 /// The same of a call that takes a descriptor and no name.
-fn descriptor_may_change(issue: &Issue) -> bool {
+fn descriptor_may_change(issue: &Handled) -> bool {
     let (shape, bound) = (issue.shape, &issue.bound);
     let moves = shape.uses.moves || shape.uses.lists || shape.copies.is_some();
     let sets = matches!(
@@ -116,7 +115,7 @@ fn descriptor_may_change(issue: &Issue) -> bool {
 
 /// The same of a call that names files: it fails as well if one of its names cannot be what the
 /// call needs.
-fn names_may_change(thread: &Thread, issue: &Issue, arguments: &Arguments) -> bool {
+fn names_may_change(thread: &Thread, issue: &Handled, arguments: &Arguments) -> bool {
     let (call, shape) = (&issue.call, issue.shape);
     for (i, arg) in shape.args.iter().enumerate() {
         let Some(way) = arg.kind.path() else { continue };

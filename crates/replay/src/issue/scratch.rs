@@ -1,4 +1,5 @@
-//! Memory for what calls bring back, and for inputs that must be copied: reserved once per executor, touched only as far as it is used.
+//! Memory for what calls bring back, and for inputs that must be copied: reserved once per
+//! executor, touched only as far as it is used.
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::ptr::NonNull;
@@ -53,7 +54,8 @@ impl Scratch {
         Some(Self { arena: map(ARENA)?, used: 0, large: Vec::new() })
     }
 
-    /// Room for `len` bytes, page-aligned, zeroed unless an earlier call left something; `None` if it is more than any call needs.
+    /// Room for `len` bytes, page-aligned, zeroed unless an earlier call left something; `None` if
+    /// it is more than any call needs.
     pub fn take(&mut self, len: usize) -> Option<Room> {
         if len > MOST {
             return None;
@@ -72,7 +74,8 @@ impl Scratch {
 
     /// The bytes of a room.
     pub fn bytes(&self, room: Room) -> &[u8] {
-        // SAFETY: a room is a mapped, initialised part of this scratch until `clear`, which borrows it mutably and whose callers keep no room.
+        // SAFETY: a room is a mapped, initialised part of this scratch until `clear`, which borrows
+        // it mutably and whose callers keep no room.
         unsafe { std::slice::from_raw_parts(room.start.as_ptr(), room.len) }
     }
 

@@ -1,6 +1,6 @@
 //! The thread that makes a call: where it is, and what all such threads have in common.
 
-use super::call::{Issue, tells_a_path};
+use super::call::{Handled, tells_a_path};
 use super::{Real, Scratch, raw};
 use crate::Verify;
 use crate::verify::{Listings, Rules};
@@ -15,6 +15,8 @@ pub(crate) struct Common {
     /// What is compared.
     pub verify: Verify,
     pub rules: Rules,
+    /// Calls are left out, so that a descriptor may have to be opened first.
+    pub leaves_out: bool,
     pub listings: Listings,
     /// Clones that were performed by copying.
     pub copied: AtomicU64,
@@ -88,7 +90,7 @@ pub(crate) fn reach(directory: &Directory<Real>) {
 }
 
 /// Opens descriptors whose open was left out.
-pub(crate) fn reopen(issue: &Issue) {
+pub(crate) fn reopen(issue: &Handled) {
     let bound = &issue.bound;
     let meant =
         bound.fds.iter().zip(bound.status).filter_map(|(d, status)| Some((d.as_ref()?, status)));
@@ -104,7 +106,7 @@ pub(crate) fn reopen(issue: &Issue) {
 }
 
 /// Whether a call is about its thread's working directory, or names something from there.
-pub(crate) fn starts_here(issue: &Issue) -> bool {
+pub(crate) fn starts_here(issue: &Handled) -> bool {
     let (call, bound) = (&issue.call, &issue.bound);
     let args = issue.shape.args.iter().enumerate();
     let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path()?)));

@@ -4,7 +4,7 @@
 //!
 //! On directories these bits mean something else, and are set: [`on_directory`].
 
-use super::call::Issue;
+use super::call::Handled;
 use super::{Arguments, raw};
 use crate::sandbox::SET_ID;
 use abi::{Form, Is, Kind, OpenFlags, Role, Shape};
@@ -82,7 +82,7 @@ fn creates(call: &Call, shape: &Shape) -> Option<bool> {
 
 /// Changes the mode of a directory to all that was asked for. `None`: it is none, whatever the
 /// name meant a moment ago or means in the next.
-pub(crate) fn on_directory(issue: &Issue, arguments: &Arguments) -> Option<i64> {
+pub(crate) fn on_directory(issue: &Handled, arguments: &Arguments) -> Option<i64> {
     let mode = issue.whole_mode?;
     let (args, value) = (issue.shape.args, |i: usize| arguments.value(i));
     let path = args.iter().position(|arg| arg.kind.path().is_some());

@@ -4,7 +4,7 @@ use crate::execute::{Shared, Unperformed};
 use crate::initial::Prepared;
 use crate::issue::refusal::OUTSIDE;
 use crate::report::{self, Divergence, Spread, State};
-use crate::schedule::{Done, Tally};
+use crate::schedule::Done;
 use crate::verify::state;
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify};
 use model::files::{Final, Row};
@@ -77,19 +77,20 @@ pub(super) fn report(
 }
 
 /// Enters what came out differently.
-pub(super) fn differences(report: &mut Report, shared: &Shared, options: &Options, tally: &Tally) {
+pub(super) fn differences(report: &mut Report, shared: &Shared, options: &Options, done: &Done) {
+    let (explained, races) = (&done.tally.explained, &done.races);
     let mut found = std::mem::take(&mut *locked(&shared.found));
     found.kept.sort_by_key(|(number, _)| *number);
     let compared = options.verify > Verify::None;
     if compared {
-        let open = tally.left_open.is_some();
+        let open = races.left_open.is_some();
         *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
         report.by_kind = found.by_kind;
     }
     for (number, divergence) in found.kept {
         let raced =
-            tally.raced.contains(&number) || tally.left_open.is_some_and(|first| number >= first);
-        let explained = tally.explained.contains(&number);
+            races.raced.contains(&number) || races.left_open.is_some_and(|first| number >= first);
+        let explained = explained.contains(&number);
         if divergence.failed && !raced && !explained {
             report.failed += 1;
             report.first_failed.get_or_insert_with(|| divergence.clone());
@@ -152,9 +153,9 @@ pub(super) fn final_tree(
     }
     let unperformed = std::mem::take(&mut *locked(&shared.unperformed));
     let chosen = |path: &[u8]| options.selection.has(path) && !done.left_out.has(path);
-    let open = done.tally.left_open.is_some();
+    let open = done.races.left_open.is_some();
     let raced = |d: &state::Difference| {
-        open || (done.undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
+        open || (done.races.undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
     };
     let rules = &shared.common.rules;
     let how = state::How { owners: rules.owners, withhold: rules.withhold };

@@ -18,8 +18,8 @@ pub(super) fn end<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T
     thread.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
 }
 
-/// Makes the initial state, or looks at it where it was made before; in a thread that Landlock confines by itself: what the calls' threads may best be allowed is not there
-/// before.
+/// Makes the initial state, or looks at it where it was made before; in a thread that Landlock
+/// confines by itself: what the calls' threads may best be allowed is not there before.
 pub(super) fn make(
     source: &dyn Source,
     rows: &[Row],

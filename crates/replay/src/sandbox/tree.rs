@@ -1,4 +1,5 @@
-//! A directory tree under a root: every name is reached from the root's descriptor without following a link, whatever the name says.
+//! A directory tree under a root: every name is reached from the root's descriptor without
+//! following a link, whatever the name says.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -32,7 +33,8 @@ impl Tree {
         &self.root
     }
 
-    /// The directory that holds `path`, and the name in it. `path` is absolute, as in the manifest; the root has no name.
+    /// The directory that holds `path`, and the name in it. `path` is absolute, as in the manifest;
+    /// the root has no name.
     pub fn parent<'a>(&mut self, path: &'a [u8]) -> io::Result<(&OwnedFd, &'a OsStr)> {
         let slash = path.iter().rposition(|&b| b == b'/').ok_or(io::ErrorKind::InvalidInput)?;
         let (dir, name) = (&path[..slash], &path[slash + 1..]);

@@ -1,13 +1,17 @@
-//! Whether a call is performed, and if not, why. The reasons are the words of the report's `skipped_by`.
+//! Whether a call is performed, and if not, why. The reasons are the words of the report's
+//! `skipped_by`.
 
 use crate::execute::Shared;
 use crate::issue::Real;
-use crate::issue::call::{MOUNTED, tells_a_path};
+use crate::issue::arguments::MOUNTED;
+use crate::issue::call::tells_a_path;
 use crate::issue::handlers::transfer::only_end;
 use crate::issue::refusal::{self, By};
 use crate::sandbox::CAPABILITY;
 use crate::verify::made_up;
-use abi::{AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, Replay, Ret, Role, Shape};
+use abi::{
+    AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, PathUse, Replay, Ret, Role, Shape,
+};
 use model::world::{Bound, Descriptor, OpenFile, To, Way};
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
@@ -86,61 +90,8 @@ pub(crate) fn decide(
             }
         }
     }
-    for (i, arg) in shape.args.iter().enumerate() {
-        match arg.kind {
-            // The file is made, the socket is not.
-            Kind::Fd if binds => {}
-            Kind::DirFd if !is_start(call, shape, bound, i) => {}
-            Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
-            kind if let Some(way) = kind.path() => {
-                let Some(path) = &bound.paths[i] else {
-                    told(call, i)?;
-                    if call.succeeded() && call.path(i as u8).is_some() {
-                        return Err("unknown descriptor"); // that the path starts from
-                    }
-                    continue;
-                };
-                reached(call, bound, i, way.dir)?;
-                if bound.through[i].as_ref().and_then(Way::descriptor).is_none()
-                    && mounts.is_virtual(path)
-                {
-                    return Err("virtual file");
-                }
-                if matches!(way.role, Role::Open(_)) && call.succeeded() {
-                    opened(bound)?;
-                }
-                if let Role::Open(OpenFlags::Arg(n)) = way.role {
-                    // An open that waits for a FIFO's other end.
-                    let special =
-                        call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
-                    if special {
-                        return Err("special file");
-                    }
-                }
-            }
-            Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
-                if matches!(call.args[i] as u32 & S_IFMT, 0o020_000 | 0o060_000) {
-                    return Err(DEVICE);
-                }
-            }
-            Kind::Str => {
-                told(call, i)?;
-                attribute(call, i, shared)?;
-            }
-            Kind::In(len, layout)
-                if layout.form != Form::Data
-                    && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) =>
-            {
-                told(call, i)?;
-            }
-            Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
-            Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
-            Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
-                return Err("network");
-            }
-            Kind::Iocbs { .. } => return Err("async"),
-            _ => {}
-        }
+    for i in 0..shape.args.len() {
+        argument(call, shape, bound, shared, i)?;
     }
     if bound.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
         return Err("descriptor without stored state");
@@ -153,6 +104,81 @@ pub(crate) fn decide(
         opened(bound)?;
     }
     Ok(shape)
+}
+
+/// What argument `i` says.
+fn argument(
+    call: &Call,
+    shape: &Shape,
+    bound: &Bound<Real>,
+    shared: &Shared,
+    i: usize,
+) -> Result<(), &'static str> {
+    let arg = &shape.args[i];
+    match arg.kind {
+        // The file is made, the socket is not.
+        Kind::Fd if shape.effect == Effect::Bind => {}
+        Kind::DirFd if !is_start(call, shape, bound, i) => {}
+        Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
+        kind if let Some(way) = kind.path() => path(call, bound, shared, i, way)?,
+        Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
+            if matches!(call.args[i] as u32 & S_IFMT, 0o020_000 | 0o060_000) {
+                return Err(DEVICE);
+            }
+        }
+        Kind::Str => {
+            told(call, i)?;
+            attribute(call, i, shared)?;
+        }
+        Kind::In(len, layout)
+            if layout.form != Form::Data
+                && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) =>
+        {
+            told(call, i)?;
+        }
+        Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
+        Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
+        Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
+            return Err("network");
+        }
+        Kind::Iocbs { .. } => return Err("async"),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What the path in argument `i` says.
+fn path(
+    call: &Call,
+    bound: &Bound<Real>,
+    shared: &Shared,
+    i: usize,
+    way: PathUse,
+) -> Result<(), &'static str> {
+    let Some(path) = &bound.paths[i] else {
+        told(call, i)?;
+        if call.succeeded() && call.path(i as u8).is_some() {
+            return Err("unknown descriptor"); // that the path starts from
+        }
+        return Ok(());
+    };
+    reached(call, bound, i, way.dir)?;
+    if bound.through[i].as_ref().and_then(Way::descriptor).is_none()
+        && shared.mounts.is_virtual(path)
+    {
+        return Err("virtual file");
+    }
+    if matches!(way.role, Role::Open(_)) && call.succeeded() {
+        opened(bound)?;
+    }
+    if let Role::Open(OpenFlags::Arg(n)) = way.role {
+        // An open that waits for a FIFO's other end.
+        let special = call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
+        if special {
+            return Err("special file");
+        }
+    }
+    Ok(())
 }
 
 fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<(), &'static str> {

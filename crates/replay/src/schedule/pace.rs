@@ -12,7 +12,8 @@ pub enum Pace {
     /// At once.
     #[default]
     Asap,
-    /// When its thread has computed for as long as in the recording since its last call, times this.
+    /// When its thread has computed for as long as in the recording since its last call, times
+    /// this.
     Think(f64),
     /// When as much time has passed since the first call as in the recording, times this.
     Recorded(f64),
@@ -95,7 +96,8 @@ impl Pacer {
         self.threads.remove(&tid);
     }
 
-    /// A call returned. Sleeping counts as computing; other waiting does not: replay waits for what the order says.
+    /// A call returned. Sleeping counts as computing; other waiting does not: replay waits for what
+    /// the order says.
     pub fn returned(&mut self, call: &Call) {
         if !matches!(self.pace, Pace::Think(_)) {
             return;

@@ -1,7 +1,8 @@
-//! A trace under other names, or with other data: everything that reads it sees the same alteration, so that replay and comparison stay what they are.
+//! A trace under other names, or with other data: everything that reads it sees the same
+//! alteration, so that replay and comparison stay what they are.
 //!
-//! Names: prefixes of absolute paths, wherever they stand. Data: every byte that calls moved, and the initial content; the final content is not known then, all else is
-//! compared as ever.
+//! Names: prefixes of absolute paths, wherever they stand. Data: every byte that calls moved, and
+//! the initial content; the final content is not known then, all else is compared as ever.
 
 use super::{Cause, Reading, Source};
 use abi::{Form, Kind, Shape};
@@ -20,7 +21,8 @@ pub enum Data {
     Recorded,
     /// Zeros.
     Zero,
-    /// Each byte another one, chosen at random but for zero: what was equal stays equal, and compresses as well.
+    /// Each byte another one, chosen at random but for zero: what was equal stays equal, and
+    /// compresses as well.
     Random(u64),
     /// These, over and over from the beginning of each buffer.
     Pattern(Vec<u8>),
@@ -29,7 +31,8 @@ pub enum Data {
 /// What is altered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alteration {
-    /// Prefixes of absolute paths, without slashes at their ends, and what stands for them; the first that fits.
+    /// Prefixes of absolute paths, without slashes at their ends, and what stands for them; the
+    /// first that fits.
     pub map: Vec<(Vec<u8>, Vec<u8>)>,
     /// The data.
     pub data: Data,
@@ -135,7 +138,8 @@ impl<'a> Altered<'a> {
         bytes
     }
 
-    /// Paths that the kernel told (readlink, getcwd): they are as long as those that stand for them.
+    /// Paths that the kernel told (readlink, getcwd): they are as long as those that stand for
+    /// them.
     fn told(&self, call: &mut Call, shape: &Shape) {
         for (i, arg) in shape.args.iter().enumerate() {
             let Kind::Out(_, layout) = arg.kind else { continue };
@@ -274,7 +278,8 @@ fn directory(path: Vec<u8>) -> Row {
     }
 }
 
-/// All bytes in a random order, but zero, which stays where it is: what nobody wrote reads as zeros.
+/// All bytes in a random order, but zero, which stays where it is: what nobody wrote reads as
+/// zeros.
 fn shuffled(seed: u64) -> [u8; 256] {
     let mut bytes: [u8; 256] = std::array::from_fn(|i| i as u8);
     let mut state = seed;

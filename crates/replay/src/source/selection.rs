@@ -1,8 +1,10 @@
 //! Which of a trace's calls are performed: by file, by call, by process, by time.
 //!
-//! What is left out must not break the rest. Calls before the chosen time are performed all the same, at once and without being compared: they make the state that the
-//! chosen ones find. A descriptor whose open was left out is opened when a call needs it. What a call finds in files that others changed which were left out is
-//! explained by that: it may differ, and is counted apart.
+//! What is left out must not break the rest. Calls before the chosen time are performed all the
+//! same, at once and without being compared: they make the state that the chosen ones find. A
+//! descriptor whose open was left out is opened when a call needs it. What a call finds in files
+//! that others changed which were left out is explained by that: it may differ, and is counted
+//! apart.
 
 use abi::Shape;
 use ahash::HashSet;
@@ -22,7 +24,8 @@ pub struct Selection {
     pub skip: HashSet<u32>,
     /// Only calls of these processes; none: of all.
     pub pids: Vec<u32>,
-    /// Calls that begin earlier after the first one, in nanoseconds, only make the state for the others.
+    /// Calls that begin earlier after the first one, in nanoseconds, only make the state for the
+    /// others.
     pub from: u64,
     /// Calls that begin later after the first one, in nanoseconds, are left out.
     pub until: Option<u64>,
@@ -90,7 +93,8 @@ impl LeftOut {
         }
     }
 
-    /// Whether a call's files or its working directory are among them, or were made or removed in a directory that it is about.
+    /// Whether a call's files or its working directory are among them, or were made or removed in a
+    /// directory that it is about.
     pub fn explains<R>(&self, bound: &Bound<R>) -> bool {
         let within = || bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
         !self.0.is_empty()

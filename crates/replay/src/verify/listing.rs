@@ -1,7 +1,8 @@
-//! Directory listings: compared as sets of names and types over the whole listing, as every file system has its own order.
+//! Directory listings: compared as sets of names and types over the whole listing, as every file
+//! system has its own order.
 //!
-//! The first call of a listing reads all of the directory, so that names made or removed while the program reads on do not depend on the order; later calls are
-//! issued too and find the rest.
+//! The first call of a listing reads all of the directory, so that names made or removed while the
+//! program reads on do not depend on the order; later calls are issued too and find the rest.
 
 use super::{Difference, text};
 use abi::{Form, Kind, Shape};

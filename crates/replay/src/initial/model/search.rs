@@ -3,6 +3,7 @@
 use super::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

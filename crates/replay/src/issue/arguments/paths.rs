@@ -1,7 +1,8 @@
 //! Paths that are passed otherwise than they were recorded: through links of procfs, and of a
 //! process with mounts or a root of its own.
 
-use super::{Arguments, Hole, Refused, Translation, text};
+use super::translation::text;
+use super::{Arguments, Hole, Refused, Translation};
 use crate::issue::{Real, raw};
 use abi::{AT_FDCWD, Role, Shape};
 use model::world::{Bound, To};

@@ -3,9 +3,9 @@
 //! Blocks that are reserved or given back are the file system's affair: what counts is the content
 //! and the size. The calls that conflict with this one wait meanwhile, as they do for any other.
 
-use crate::issue::call::{Issue, Outcome};
+use crate::issue::call::{Handled, Outcome};
+use crate::issue::raw;
 use crate::issue::thread::Thread;
-use crate::issue::{Arguments, raw};
 use std::sync::PoisonError;
 
 const KEEP_SIZE: u64 = 1;
@@ -41,32 +41,28 @@ fn operation(mode: u64) -> Option<&'static str> {
     })
 }
 
-pub(super) fn allocate(thread: &mut Thread, issue: &Issue) -> Outcome {
-    let arguments =
-        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
-            Ok(arguments) => arguments,
-            Err(why) => return why.into(),
-        };
+pub(super) fn allocate(thread: &mut Thread, issue: &Handled) -> Outcome {
+    let arguments = issue.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let [_, mode, offset, len, ..] = issue.call.args;
     let (Some(name), Some(descriptor)) = (
         operation(mode).filter(|_| issue.call.succeeded() && UNABLE.contains(&got)),
         &issue.bound.fds[0],
     ) else {
-        return Outcome::Issued(issue.expected().compare(got));
+        return Ok(issue.expected().compare(got));
     };
     let Some(room) = thread.scratch.take(STRETCH as usize) else {
-        return Outcome::Skipped("larger than any call");
+        return Err("larger than any call");
     };
     let room = thread.scratch.bytes_mut(room);
     let done = File::of(descriptor.real.get(), &descriptor.file.path)
         .and_then(|file| file.perform(mode, offset, len, room));
     if let Err(error) = done {
-        return Outcome::Issued(issue.expected().compare(error));
+        return Ok(issue.expected().compare(error));
     }
     let mut emulated = thread.common.emulated.lock().unwrap_or_else(PoisonError::into_inner);
     *emulated.entry(name).or_default() += 1;
-    Outcome::Issued(None)
+    Ok(None)
 }
 
 /// An open file whose bytes can be read and written anywhere while this lives.

@@ -1,20 +1,15 @@
 //! getdents and getdents64.
 
-use crate::issue::Arguments;
-use crate::issue::call::{Issue, Outcome};
+use crate::issue::call::{Handled, Outcome};
 use crate::issue::thread::Thread;
 use crate::verify::{Listed, lists};
 
-pub(super) fn list(thread: &mut Thread, issue: &Issue) -> Outcome {
-    let arguments =
-        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
-            Ok(arguments) => arguments,
-            Err(why) => return why.into(),
-        };
+pub(super) fn list(thread: &mut Thread, issue: &Handled) -> Outcome {
+    let arguments = issue.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let difference = issue.expected().compare(got);
     if difference.is_some() || !issue.call.succeeded() {
-        return Outcome::Issued(difference);
+        return Ok(difference);
     }
     let follow = || {
         let (argument, form) = lists(issue.shape)?;
@@ -25,5 +20,5 @@ pub(super) fn list(thread: &mut Thread, issue: &Issue) -> Outcome {
         let room = || thread.scratch.bytes(room);
         thread.common.listings.follow(&listed, room, got, || arguments.perform())
     };
-    Outcome::Issued(follow())
+    Ok(follow())
 }

@@ -1,14 +1,15 @@
-//! A move of data inside the kernel of which only one end is a file here: out of a pipe, a socket, memory or a file that the kernel makes up into a file, or the
-//! other way round.
+//! A move of data inside the kernel of which only one end is a file here: out of a pipe, a socket,
+//! memory or a file that the kernel makes up into a file, or the other way round.
 //!
-//! What went into a file is written where it went, and what came out of one is read and compared; the descriptor's offset moves as it did. Nothing else is performed.
-//! A clone that the file system here refuses is a copy, counted as such.
+//! What went into a file is written where it went, and what came out of one is read and compared;
+//! the descriptor's offset moves as it did. Nothing else is performed. A clone that the file system
+//! here refuses is a copy, counted as such.
 
 use crate::issue::arguments::Refused;
-use crate::issue::call::{Issue, Outcome};
+use crate::issue::call::{Handled, Outcome};
 use crate::issue::scratch::MOST;
 use crate::issue::thread::Thread;
-use crate::issue::{Arguments, Real, raw};
+use crate::issue::{Real, raw};
 use crate::verify::{Difference, differing};
 use abi::{Copies, End};
 use model::world::Bound;
@@ -27,7 +28,8 @@ pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Opti
     }
 }
 
-/// EXDEV, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP: what file systems say that cannot share blocks, or not these.
+/// EXDEV, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP: what file systems say that cannot share blocks, or
+/// not these.
 const REFUSED: [i64; 5] = [-18, -22, -25, -38, -95];
 /// Bytes that are moved at a time: what a trace claims to have moved must not cost as much memory.
 const STRETCH: usize = 1 << 20;
@@ -35,46 +37,41 @@ const STRETCH: usize = 1 << 20;
 /// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
 type Moved = (i64, Option<Difference>);
 
-pub(super) fn transfer(thread: &mut Thread, issue: &Issue, copies: Copies, end: End) -> Outcome {
-    match carry(thread, issue, copies, end, (issue.call.ret as u64).min(MOST as u64)) {
-        Ok((got, difference)) => Outcome::Issued(issue.expected().compare(got).or(difference)),
-        Err(why) => why.into(),
-    }
+pub(super) fn transfer(thread: &mut Thread, issue: &Handled, copies: Copies, end: End) -> Outcome {
+    let due = (issue.call.ret as u64).min(MOST as u64);
+    let (got, difference) = carry(thread, issue, copies, end, due)?;
+    Ok(issue.expected().compare(got).or(difference))
 }
 
-/// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger blocks), a copy of the captured bytes in its place.
-pub(super) fn clone(thread: &mut Thread, issue: &Issue) -> Outcome {
-    let arguments =
-        match Arguments::build(&issue.call, issue.shape, &issue.bound, &mut thread.scratch) {
-            Ok(arguments) => arguments,
-            Err(why) => return why.into(),
-        };
+/// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger
+/// blocks), a copy of the captured bytes in its place.
+pub(super) fn clone(thread: &mut Thread, issue: &Handled) -> Outcome {
+    let arguments = issue.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let Some(copies) =
         issue.shape.copies.filter(|_| issue.call.succeeded() && REFUSED.contains(&got))
     else {
-        return Outcome::Issued(issue.expected().compare(got));
+        return Ok(issue.expected().compare(got));
     };
     thread.common.copied.fetch_add(1, Relaxed);
     let sum = |of: fn(&Piece) -> u64| trace::total(issue.call.copied(&copies).map(of));
     let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
-    match carry(thread, issue, copies, copies.to, due) {
-        Ok((got, _)) if got == due as i64 => Outcome::Issued(None),
-        Ok((got, _)) => Outcome::Issued(issue.expected().compare(got.min(-1))),
-        Err(why) => why.into(),
+    match carry(thread, issue, copies, copies.to, due)? {
+        (got, _) if got == due as i64 => Ok(None),
+        (got, _) => Ok(issue.expected().compare(got.min(-1))),
     }
 }
 
 fn carry(
     thread: &mut Thread,
-    issue: &Issue,
+    issue: &Handled,
     copies: Copies,
     end: End,
     due: u64,
-) -> Result<Moved, Refused> {
+) -> Result<Moved, &'static str> {
     let call = &issue.call;
     let real = issue.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
-    let room = thread.scratch.take(STRETCH).ok_or(Refused::Size)?;
+    let room = thread.scratch.take(STRETCH).ok_or(Refused::Size.why())?;
     let bytes = thread.scratch.bytes_mut(room);
     let offset = call.pointed(end.at);
     let mut captured = Captured::new(call.copied(&copies));
@@ -125,7 +122,8 @@ impl<'a, I: Iterator<Item = &'a Piece>> Captured<'a, I> {
         Self { pieces, rest: &[], ended: false }
     }
 
-    /// Passes on the next `len` bytes, as far as they are known, with their distance from here; how many they were.
+    /// Passes on the next `len` bytes, as far as they are known, with their distance from here; how
+    /// many they were.
     fn take(&mut self, len: usize, mut pass: impl FnMut(usize, &[u8])) -> usize {
         let mut at = 0;
         while at < len {

@@ -3,9 +3,10 @@
 use super::Dispatcher;
 use crate::report::Others;
 use crate::report::Times;
+use crate::schedule::order::Races;
 use crate::source::LeftOut;
 use ahash::HashSet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Counts.
@@ -14,9 +15,6 @@ pub(crate) struct Tally {
     pub calls: u64,
     pub dispatched: u64,
     pub skipped_by: BTreeMap<&'static str, u64>,
-    pub raced: HashSet<u64>,
-    /// In the order `thread`: the first call that another thread's could overtake though they conflict.
-    pub left_open: Option<u64>,
     pub recorded: Option<(u64, u64)>,
     /// Calls that may differ, since others were left out.
     pub explained: HashSet<u64>,
@@ -43,8 +41,8 @@ pub(crate) struct Done {
     pub tally: Tally,
     /// Files that calls changed which were left out.
     pub left_out: LeftOut,
-    /// Files with bytes that the recording leaves open.
-    pub undecided: BTreeSet<Box<[u8]>>,
+    /// What the recording leaves open.
+    pub races: Races,
     /// What others did.
     pub others: Others,
 }
@@ -55,7 +53,7 @@ impl Dispatcher<'_> {
         Done {
             tally: std::mem::take(&mut self.tally),
             left_out: std::mem::take(&mut self.left_out),
-            undecided: std::mem::take(&mut self.undecided).into_paths(),
+            races: self.builder.into_races(),
             others: std::mem::take(&mut self.outside.others),
         }
     }

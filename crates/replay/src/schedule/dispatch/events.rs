@@ -25,7 +25,10 @@ impl Dispatcher<'_> {
                 self.catch_up()?;
                 self.present(event);
             }
-            RecordKind::Start => self.born(event),
+            RecordKind::Start => {
+                self.pacer.born(event.tid, event.time);
+                self.builder.born(event.tid, event.args[1] as u32);
+            }
             _ => {}
         }
         self.release(event.tid, gone, self.number)?;

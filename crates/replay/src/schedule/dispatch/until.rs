@@ -1,10 +1,13 @@
 //! The dispatcher waits for the executors, tells how far it is, and hears whether it is to end.
 
-use super::{Dispatcher, Flying, TICK};
+use super::{Dispatcher, Flying};
 use crate::Error;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// So often it tells how far it is while it waits.
+const TICK: Duration = Duration::from_millis(250);
 
 impl Dispatcher<'_> {
     /// Does what others did before this call, when all that was dispatched is done.

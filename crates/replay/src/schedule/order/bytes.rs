@@ -3,36 +3,10 @@
 //! A read that brought a write's bytes came after it, and one that brought others came before; a
 //! read that met the file's end where a write goes on came before it.
 
-use super::claims::{Claim, Resource, State};
+use super::claims::{Claim, Resource, Span, State};
 use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PieceKind};
-
-/// Bytes of a file that are ordered as one.
-const CHUNK: u64 = 256 << 10;
-/// An access to more chunks than this counts as one to the whole file.
-const CHUNKS: u64 = 8;
-
-/// A stretch of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Span {
-    pub file: (u64, u64),
-    pub start: u64,
-    pub end: u64,
-}
-
-impl Span {
-    /// Whether it counts as the whole file.
-    pub fn is_wide(&self) -> bool {
-        self.end.saturating_sub(self.start) / CHUNK >= CHUNKS
-    }
-
-    /// The stretches that are ordered as one, by number; none if it is wide.
-    pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
-        let (first, last) = (self.start / CHUNK, self.end.saturating_sub(1).max(self.start) / CHUNK);
-        (first..=last).take(if self.is_wide() { 0 } else { usize::MAX })
-    }
-}
 
 /// What a call moved between its memory and a file.
 #[derive(Clone, Copy)]

@@ -4,12 +4,11 @@
 //!
 //! They follow from the kinds of the arguments, never from the call's name.
 
-use super::bytes::Span;
 use crate::issue::Real;
 use abi::{Effect, Is, Kind, Layout, PathUse, Ret, Role, Shape};
+use model::world::{Bound, OpenFile, lexical, parent};
 use std::hash::{Hash, Hasher};
 use trace::Call;
-use model::world::{Bound, OpenFile, lexical, parent};
 
 const S_IFREG: u32 = 0o100_000;
 const O_CREAT: u32 = 0o100;
@@ -46,6 +45,33 @@ pub(super) enum Resource {
     Names,
     /// A file with several names.
     Alias(u64),
+}
+
+/// Bytes of a file that are ordered as one.
+const CHUNK: u64 = 256 << 10;
+/// An access to more chunks than this counts as one to the whole file.
+const CHUNKS: u64 = 8;
+
+/// A stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Span {
+    pub file: (u64, u64),
+    pub start: u64,
+    pub end: u64,
+}
+
+impl Span {
+    /// Whether it counts as the whole file.
+    pub fn is_wide(&self) -> bool {
+        self.end.saturating_sub(self.start) / CHUNK >= CHUNKS
+    }
+
+    /// The stretches that are ordered as one, by number; none if it is wide.
+    pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
+        let (first, last) =
+            (self.start / CHUNK, self.end.saturating_sub(1).max(self.start) / CHUNK);
+        (first..=last).take(if self.is_wide() { 0 } else { usize::MAX })
+    }
 }
 
 /// A state that a call found or left.
@@ -311,11 +337,9 @@ impl Claims<'_> {
         let (changes, members) = match way.role {
             Role::Lookup => (shape.changes, false),
             Role::Open(_) => (flags & (O_CREAT | O_TRUNC) != 0, makes),
-            Role::Create
-            | Role::Remove
-            | Role::RemoveDirectory
-            | Role::Source
-            | Role::Target => (true, true),
+            Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => {
+                (true, true)
+            }
         };
         let [at, over] = self.presence(way.role, flags);
         self.enter(arg, Resource::Name(name), changes, at.0, at.1);
@@ -360,7 +384,11 @@ impl Claims<'_> {
                 [(before, after), PRESENT]
             }
             Some(ENOENT) if self.bound.paths.values().count() == 1 => {
-                if makes { [UNKNOWN, ABSENT] } else { [ABSENT, UNKNOWN] }
+                if makes {
+                    [UNKNOWN, ABSENT]
+                } else {
+                    [ABSENT, UNKNOWN]
+                }
             }
             Some(EEXIST | EADDRINUSE) if makes => [PRESENT, UNKNOWN],
             _ => [UNKNOWN, UNKNOWN],

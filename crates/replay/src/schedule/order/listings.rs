@@ -4,8 +4,8 @@
 use crate::issue::Real;
 use abi::{Role, Shape};
 use ahash::HashMap;
-use trace::Call;
 use model::world::{Bound, lexical, parent};
+use trace::Call;
 
 const O_CREAT: u32 = 0o100;
 

@@ -6,8 +6,8 @@ use crate::issue::Real;
 use crate::issue::call::tells_a_path;
 use abi::{Role, Shape};
 use ahash::HashMap;
-use trace::Call;
 use model::world::{Bound, lexical, parent};
+use trace::Call;
 
 /// Names of files with several that are remembered.
 const NAMES: usize = 1 << 17;

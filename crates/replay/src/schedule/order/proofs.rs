@@ -1,9 +1,9 @@
 //! Which of two overlapping calls acted first, as far as their results prove it.
 //!
 //! A call that found what another one made came after it, and one that did not find it came before:
-//! descriptors' numbers, names, sizes and bytes. A mkdir that made a name came after the lookup that
-//! missed it; a rmdir came after the open that found the directory. Names are compared as they are
-//! written, without links.
+//! descriptors' numbers, names, sizes and bytes. A mkdir that made a name came after the lookup
+//! that missed it; a rmdir came after the open that found the directory. Names are compared as they
+//! are written, without links.
 
 use super::bytes::Moved;
 use super::claims::{Claim, Resource, State};
@@ -11,16 +11,12 @@ use super::moments::Moments;
 use super::under_way::{Open, UnderWay};
 use crate::issue::Real;
 use abi::{Effect, Ret};
+use model::world::{Moment, World};
 use trace::Call;
 use trace::record::PieceKind;
-use model::world::{Moment, World};
 
 /// A call that is still under way and must have acted before the one at `place`, which returns now.
-pub(super) fn came_first(
-    under_way: &UnderWay,
-    world: &World<Real>,
-    place: usize,
-) -> Option<usize> {
+pub(super) fn came_first(under_way: &UnderWay, world: &World<Real>, place: usize) -> Option<usize> {
     under_way.beside(place).next()?;
     let this = under_way.get(place)?;
     this.shape()?;
@@ -118,8 +114,8 @@ fn size_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<us
 fn bytes_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<usize> {
     let mine = Moved::of(&this.call, this.claims())?;
     let others = || {
-        let moved = |(p, o): (usize, &'_ Open)| Some((p, Moved::of(&o.call, o.claims())?));
-        under_way.beside(place).filter_map(moved)
+        let beside = under_way.beside(place);
+        beside.filter_map(|(p, o)| Some((p, Moved::of(&o.call, o.claims())?)))
     };
     // It brought other bytes than these: it came before, unless a third call that is under way put
     // them there.
@@ -135,8 +131,8 @@ fn bytes_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<u
     found.map(|(p, _)| p)
 }
 
-/// Whether the read at `other`, which did not bring the bytes of the write at `place`, brought those
-/// of a write that has not begun yet: then it came after both.
+/// Whether the read at `other`, which did not bring the bytes of the write at `place`, brought
+/// those of a write that has not begun yet: then it came after both.
 pub(super) fn brought_by_a_later<I: Iterator<Item = Result<Moment, E>>, E>(
     under_way: &UnderWay,
     moments: &mut Moments<I>,

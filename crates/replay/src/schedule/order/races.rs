@@ -8,9 +8,9 @@ use super::{Builder, Leaving};
 use crate::issue::Real;
 use abi::plan::RESULT;
 use abi::{Effect, Kind, Ret, Shape};
+use model::world::{Bound, Descriptor, OpenFile, World};
 use std::sync::Arc;
 use trace::Call;
-use model::world::{Bound, Descriptor, OpenFile, World};
 
 const EBADF: i32 = 9;
 const O_APPEND: u32 = 0o2000;
@@ -59,7 +59,8 @@ impl Builder {
         leaving: &Leaving<'_>,
         claims: &[Claim],
     ) -> bool {
-        let Leaving { call, shape, bound, others, .. } = *leaving;
+        let Leaving { call, shape, open } = *leaving;
+        let Open { bound, others, contested, .. } = open;
         let writes = shape.changes && shape.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
         let mut races = !others.is_empty() | self.flags_are_open(call, shape, bound);
         if races && writes {
@@ -80,7 +81,7 @@ impl Builder {
             return races || self.undecided.touches(span.file, span.start, end);
         }
         // Where an append went depends on what stood there before.
-        if !self.undecided.is_empty() && !leaving.contested && !mine.appends {
+        if !self.undecided.is_empty() && !contested && !mine.appends {
             self.undecided.settle(span.file, span.start, span.end);
         }
         if !self.under_way.any_counts() {
@@ -146,7 +147,8 @@ impl Builder {
             let known = other.and_then(|other| mine.contests(&other));
             // It may have written here by a number that came to mean this file while it ran: nobody
             // knows where.
-            let meant = |(_, d): &(usize, Arc<Descriptor<Real>>)| d.file.inode.key == mine.span.file;
+            let meant =
+                |(_, d): &(usize, Arc<Descriptor<Real>>)| d.file.inode.key == mine.span.file;
             let perhaps = || open.others.iter().any(meant).then_some((0, u64::MAX));
             if let Some((start, end)) = known.or_else(perhaps) {
                 self.undecided.add(file.inode.key, &file.path, start, end);

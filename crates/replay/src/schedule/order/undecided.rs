@@ -1,6 +1,8 @@
-//! Bytes of files that the recording leaves open: overlapping calls wrote them differently, or it is not known into which file a call wrote.
+//! Bytes of files that the recording leaves open: overlapping calls wrote them differently, or it
+//! is not known into which file a call wrote.
 //!
-//! What a later call finds there, and what is there at last, may differ from the recording without anything being wrong: a race of the recorded program.
+//! What a later call finds there, and what is there at last, may differ from the recording without
+//! anything being wrong: a race of the recorded program.
 
 use ahash::HashMap;
 use std::collections::BTreeSet;
@@ -16,7 +18,7 @@ struct Bytes {
 
 /// The undecided bytes, by inode.
 #[derive(Default)]
-pub(crate) struct Undecided(HashMap<(u64, u64), Bytes>);
+pub(super) struct Undecided(HashMap<(u64, u64), Bytes>);
 
 impl Undecided {
     pub fn is_empty(&self) -> bool {

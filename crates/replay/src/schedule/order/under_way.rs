@@ -3,10 +3,10 @@
 use super::claims::{Claim, claims, gives};
 use crate::issue::Real;
 use abi::{Effect, Replay, Shape};
+use model::world::{Bound, Descriptor, World};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use trace::Call;
-use model::world::{Bound, Descriptor, World};
 
 /// Other descriptors that a call may have meant, by argument.
 pub(crate) type Others = Vec<(usize, Arc<Descriptor<Real>>)>;
@@ -60,6 +60,7 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// A call begins at `place`; `dispatched`: so many were before it.
+    #[inline]
     pub fn enter(
         &mut self,
         place: usize,
@@ -90,6 +91,7 @@ impl UnderWay {
         self.open[place] = Some(open);
     }
 
+    #[inline]
     pub fn close(&mut self, place: usize) -> Option<Open> {
         let open = self.open.get_mut(place)?.take()?;
         self.counting -= usize::from(open.counts);
@@ -156,7 +158,8 @@ impl UnderWay {
             for (i, arg) in shape.args.iter().enumerate() {
                 let number = open.call.args[i] as i32;
                 let mut opened = bound.opened.iter();
-                let Some((_, new)) = opened.find(|(n, _)| arg.kind == abi::Kind::Fd && *n == number)
+                let Some((_, new)) =
+                    opened.find(|(n, _)| arg.kind == abi::Kind::Fd && *n == number)
                 else {
                     continue;
                 };

@@ -1,8 +1,11 @@
-//! The trace's moments in an order that its results prove: a call that must have acted after another, still under way when it returned, returns after that one here.
+//! The trace's moments in an order that its results prove: a call that must have acted after
+//! another, still under way when it returned, returns after that one here.
 //!
-//! Whoever reads says so with [`Proven::postpone`]. While a call is held, what began after its return is held too, and calls that were under way go on returning; so
-//! what comes out is a history that the recorded machine could have seen. Nothing waits for a call that is held itself, and a call waits for no more than
-//! [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it did.
+//! Whoever reads says so with [`Moments::postpone`]. While a call is held, what began after its
+//! return is held too, and calls that were under way go on returning; so what comes out is a
+//! history that the recorded machine could have seen. Nothing waits for a call that is held itself,
+//! and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it
+//! did.
 
 use ahash::HashSet;
 use model::world::Moment;
@@ -19,7 +22,7 @@ struct Held {
     until: usize,
 }
 
-pub(crate) struct Proven<I: Iterator> {
+pub(crate) struct Moments<I: Iterator> {
     source: I,
     /// Read ahead; what stands before `scan` is held back.
     ahead: VecDeque<I::Item>,
@@ -34,7 +37,7 @@ pub(crate) struct Proven<I: Iterator> {
     given: Option<usize>,
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
+impl<I: Iterator<Item = Result<Moment, E>>, E> Moments<I> {
     pub fn new(source: I) -> Self {
         Self {
             source,
@@ -48,7 +51,8 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
         }
     }
 
-    /// Holds the return of `call`, given just now, until the call at place `until` has returned. Refused if that one is held.
+    /// Holds the return of `call`, given just now, until the call at place `until` has returned.
+    /// Refused if that one is held.
     pub fn postpone(&mut self, place: usize, call: &Arc<Call>, until: usize) -> bool {
         if until == place
             || self.held.iter().any(|h| h.place == until)
@@ -106,7 +110,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Proven<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Proven<I> {
+impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Moments<I> {
     type Item = Result<Moment, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -174,9 +178,9 @@ mod tests {
     /// Each call `seq` with a partner waits for that one, if it can.
     fn order(items: Vec<Result<trace::Item, ()>>, waits: &[(u64, u64)]) -> Vec<u64> {
         let mut places = std::collections::HashMap::new();
-        let mut proven = Proven::new(Timeline::new(items.into_iter()));
+        let mut moments = Moments::new(Timeline::new(items.into_iter()));
         let mut order = Vec::new();
-        while let Some(moment) = proven.next() {
+        while let Some(moment) = moments.next() {
             match moment.expect("no error") {
                 Moment::Enter(place, call) => {
                     places.insert(call.seq, place);
@@ -186,7 +190,7 @@ mod tests {
                         .iter()
                         .find(|w| w.0 == call.seq && !order.contains(&w.1))
                         .and_then(|w| places.get(&w.1));
-                    if !until.is_some_and(|until| proven.postpone(place, &call, *until)) {
+                    if !until.is_some_and(|until| moments.postpone(place, &call, *until)) {
                         order.push(call.seq);
                     }
                 }

@@ -1,10 +1,12 @@
-//! A call that is translated beforehand, with all that it needs but a descriptor and the room for what comes back.
+//! A call that is translated beforehand, with all that it needs but a descriptor and the room for
+//! what comes back.
 //!
-//! It is no second way of translating: it holds what [`Translation`] made of the kinds, where that leaves no more open than these two and strings.
+//! It is no second way of translating: it holds what [`Translation`] made of the kinds, where that
+//! leaves no more open than these two and strings.
 
-use super::arguments::{Hole, Refused, Translation, freshen, string};
-use super::scratch::Room;
-use super::{Real, Scratch, raw};
+use crate::issue::arguments::{Hole, Refused, Translation, freshen, string};
+use crate::issue::scratch::Room;
+use crate::issue::{Real, Scratch, raw};
 use crate::verify::{Recorded, brought};
 use abi::Shape;
 use arrow::buffer::Buffer;
@@ -14,7 +16,7 @@ use trace::{Call, Piece};
 
 const NONE: u8 = u8::MAX;
 
-pub(crate) struct Ready {
+pub(crate) struct Translated {
     nr: syscalls::Sysno,
     values: [usize; 6],
     /// The argument that is a descriptor.
@@ -31,9 +33,10 @@ pub(crate) struct Ready {
     whole: bool,
 }
 
-impl Ready {
-    /// The call, if it is one of these, and its strings, which it points to: they are to be kept with it. `compared`: what comes back will be compared with the
-    /// recorded data; `mapped`: as far as it is no bulk data.
+impl Translated {
+    /// The call, if it is one of these, and its strings, which it points to: they are to be kept
+    /// with it. `compared`: what comes back will be compared with the recorded data; `mapped`: as
+    /// far as it is no bulk data.
     pub fn of(
         call: &Call,
         shape: &Shape,
@@ -114,7 +117,8 @@ impl Ready {
         self.data.as_ref().map(|bytes| Recorded { bytes: bytes.as_slice(), whole: self.whole })
     }
 
-    /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes came back.
+    /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes
+    /// came back.
     #[inline(always)]
     pub fn perform(
         &self,
