@@ -10,6 +10,7 @@ mod lead;
 mod made;
 mod outside;
 mod sizes;
+mod solve;
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Seen};
@@ -17,7 +18,7 @@ use super::row::{FileType, Origin};
 use super::scene::{Given, Scene, Via};
 use crate::world::OpenFile;
 use abi::plan::RESULT;
-use abi::{Effect, Follow, Kind, PathUse, Ret, Role, Shape};
+use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
 use lead::looks_through;
@@ -52,7 +53,7 @@ pub struct Facts {
     /// When the recording began, less a clock tick.
     began: u64,
     /// Errors that may tell more at the end.
-    doubts: Vec<doubts::Doubt>,
+    doubts: HashMap<doubts::Doubt, usize>,
     /// What was done by others than the recorded processes.
     pub outside: outside::Outside,
     /// Initial content found and not yet taken away.
@@ -69,6 +70,8 @@ struct Led {
     creates: bool,
     /// It ends in a slash.
     slash: bool,
+    /// What stands there must be a directory, as far as is known.
+    directory: bool,
     walk: Walk,
 }
 
@@ -81,7 +84,7 @@ impl Facts {
             unnamed: BTreeMap::new(),
             sweep: 1024,
             began: began.saturating_sub(TICK),
-            doubts: Vec::new(),
+            doubts: HashMap::default(),
             outside: outside::Outside::default(),
             origins: Vec::new(),
             covered: Vec::new(),
@@ -192,7 +195,7 @@ impl Facts {
                 // Where an error may be an earlier path's, nobody may have looked at the later one.
                 let lost =
                     led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
-                let reach = errors::reach(call.errno(), shape);
+                let reach = errors::reach(call, shape);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 self.names.slashed = false;
                 let walk = self.lead(call, shape, scene, i as u8, used, reach);
@@ -207,10 +210,12 @@ impl Facts {
                     ),
                     creates,
                     slash,
+                    directory: slash || wants_directory(call, shape, used),
                     walk,
                 });
             }
         }
+        self.renamed(call, shape, &mut led);
         self.others(call, shape, scene, &mut led);
         let subject = match call.errno() {
             None => self.succeeded(call, shape, scene, &led),
@@ -223,6 +228,40 @@ impl Facts {
         };
         self.dealt_with(call, shape, scene, &led);
         subject
+    }
+
+    /// A rename between two links to one file changes nothing. Whether one was of this kind, calls
+    /// tell that find the old name or make it, or find nothing there.
+    fn renamed(&mut self, call: &Call, shape: &Shape, led: &mut [Led]) {
+        let alone = led.len() == 1;
+        for l in led {
+            let Walk::Place(place) = &mut l.walk else { continue };
+            if place.slot == Slot::Absent
+                && (call.succeeded() && self.finds(call, &l.used)
+                    || call.errno() == Some(errors::EEXIST))
+                && !(call.errno().is_some() && l.used.role != Role::Create)
+            {
+                let seen = match call.identity(RESULT) {
+                    Some((identity, _)) => Some(seen_of(&identity)),
+                    None => stat_result(call, shape),
+                };
+                if let Some(node) = self.names.stayed_after_all(place, seen.as_ref(), false) {
+                    place.slot = Slot::Node(node);
+                    continue;
+                }
+            }
+            let gone = match (call.errno(), l.used.role) {
+                (Some(errors::ENOENT), _) => alone && !l.creates,
+                (None, Role::Create) => true,
+                (None, Role::Open(_)) => {
+                    call.identity(RESULT).and_then(|(i, _)| i.was_created()) == Some(true)
+                }
+                _ => false,
+            };
+            if gone && self.names.moved_after_all(place) {
+                place.slot = Slot::Absent;
+            }
+        }
     }
 
     /// A call that may have changed files never returned: nobody knows how far it got.
@@ -256,11 +295,10 @@ impl Facts {
                         .or_else(|| link_read(call, shape))
                         .unwrap_or_else(|| Seen::kind(kind));
                     let node = self.names.present(place, &seen);
-                    let found = self.names.node_mut(node);
                     if l.follow {
-                        found.followed = true;
+                        self.names.was_followed(node);
                     } else if seen.kind != FileType::Unknown {
-                        found.confirmed = true;
+                        self.names.node_mut(node).confirmed = true;
                     }
                     subject = Some(node);
                 }
@@ -300,6 +338,10 @@ impl Facts {
                             } else {
                                 Seen::kind(kind)
                             };
+                            // Nor does what holds it get replaced.
+                            if self.names.is_above(to, from.dir) {
+                                self.names.present(to, &Seen::leaf());
+                            }
                             self.names.rename(from, to, &seen);
                         }
                     }
@@ -336,6 +378,20 @@ impl Facts {
         self.resized(call, shape, node);
         self.layout(call, shape, scene);
         Some(node)
+    }
+}
+
+/// Whether a call demands that its last name is a directory, or may do so.
+fn wants_directory(call: &Call, shape: &Shape, used: PathUse) -> bool {
+    match used.role {
+        Role::Create | Role::Source | Role::Target => false,
+        Role::Open(from) => u64::from(call.open_flags(from)) & O_DIRECTORY != 0,
+        Role::RemoveDirectory => true,
+        Role::Lookup | Role::Remove => {
+            !matches!(shape.effect, Effect::None | Effect::Truncate)
+                || matches!(shape.replay, Replay::Skip(_))
+                || flags(call, shape).any(|f| f != 0)
+        }
     }
 }
 

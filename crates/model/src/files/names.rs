@@ -4,8 +4,10 @@
 //! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood.
 
 mod links;
+mod merge;
 mod others;
 mod presumed;
+mod renames;
 mod walk;
 
 pub use walk::{Place, Reach, Slot, Walk};
@@ -47,6 +49,11 @@ pub struct Names {
     pub doubtful: HashSet<(NodeId, Box<[u8]>)>,
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
+    /// Old names of renames to names of which nothing was known, the file and the new name. If both
+    /// were links to one file, the rename changed nothing, which is so if `true`, as far as is known.
+    twins: HashMap<(NodeId, Box<[u8]>), (NodeId, Place, bool)>,
+    /// Names to which something was renamed and of which nothing was known.
+    pub covered: HashSet<(NodeId, Box<[u8]>)>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
 }
@@ -75,6 +82,8 @@ impl Names {
             doubtful: HashSet::default(),
             watched: false,
             appeared: Vec::new(),
+            twins: HashMap::default(),
+            covered: HashSet::default(),
             live: live.unwrap_or(Box::new(Blind)),
         };
         if let Some(seen) = names.live.unchanged(b"/") {
@@ -282,6 +291,16 @@ impl Names {
         false
     }
 
+    /// Something stood under a name at first that is gone, and of which nothing was known.
+    pub fn stood(&mut self, place: &Place, seen: &Seen) -> NodeId {
+        let id = self.nameless(true, seen);
+        self.node_mut(id).stood.push((place.dir, place.name.clone()));
+        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+            entry.first = Some(id);
+        }
+        id
+    }
+
     /// The name was made now, with a new file.
     pub fn create(&mut self, place: &Place, seen: &Seen) -> NodeId {
         let id = self.nameless(false, seen);
@@ -326,62 +345,6 @@ impl Names {
             entry.now = None;
         }
         node
-    }
-
-    /// The file under `from` stands under `to` now, and what stood there is gone.
-    pub fn rename(&mut self, from: &Place, to: &Place, seen: &Seen) {
-        let node = self.present(from, seen);
-        if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
-            return; // rename(2): two links to one file stay
-        }
-        if self.node(node).initial
-            && self.node(to.dir).initial
-            && !self.node(to.dir).entries.contains_key(&to.name)
-            && let (Some(a), Some(b)) =
-                (self.path_in(from.dir, &from.name), self.path_in(to.dir, &to.name))
-            && self.live.same(&a, &b)
-        {
-            return self.attach(to, node, true);
-        }
-        if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
-            // Only a directory replaces a directory.
-            match (self.node(node).kind, self.node(old).kind) {
-                (FileType::Directory, FileType::Unknown) => {
-                    self.node_mut(old).kind = FileType::Directory;
-                }
-                (FileType::Unknown, FileType::Directory) if !self.node(node).leaf => {
-                    self.node_mut(node).kind = FileType::Directory;
-                }
-                (FileType::Unknown | FileType::Directory, _) => {}
-                _ => {
-                    self.present(to, &Seen::leaf());
-                }
-            }
-            if self.replaced.len() < MOST_REPLACED && self.node(old).kind == FileType::Unknown {
-                self.replaced.push((node, old));
-            }
-            let (likely, replaced) = (self.node(node).likely_kind(), self.node(old).likely_kind());
-            if likely == FileType::Unknown
-                && replaced == FileType::Directory
-                && !self.node(node).leaf
-            {
-                self.node_mut(node).guess = FileType::Directory;
-            }
-        }
-        self.remove(from, seen);
-        self.link(to, node);
-    }
-
-    /// The files under both names change places.
-    pub fn exchange(&mut self, a: &Place, b: &Place) {
-        let (x, y) = (
-            self.present(a, &Seen::kind(FileType::Unknown)),
-            self.present(b, &Seen::kind(FileType::Unknown)),
-        );
-        self.unname(x, a);
-        self.unname(y, b);
-        self.attach(a, y, false);
-        self.attach(b, x, false);
     }
 
     fn unname(&mut self, node: NodeId, place: &Place) {

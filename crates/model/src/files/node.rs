@@ -107,12 +107,16 @@ pub struct Node {
     pub stood: Vec<(NodeId, Box<[u8]>)>,
     /// A call followed its name: it may stand behind a link of that name.
     pub followed: bool,
+    /// The directory in which it stood then.
+    pub followed_from: Option<NodeId>,
     /// Its type is that of the name itself: no link stands there.
     pub confirmed: bool,
     /// An open showed its name to be its path: no link of any directory led there.
     pub straight: bool,
     /// Nothing that this name stands for is a directory, if it is no link.
     pub leaf: bool,
+    /// A call has listed it.
+    pub listed: bool,
     /// link(2) was refused to it: most likely a directory.
     pub unlinkable: bool,
     /// A directory that held something else than these many names that were known to be there at first.
@@ -182,9 +186,11 @@ impl Node {
             names: Vec::new(),
             stood: Vec::new(),
             followed: false,
+            followed_from: None,
             confirmed: false,
             straight: false,
             leaf: false,
+            listed: false,
             unlinkable: false,
             inhabited: None,
             presumed: false,

@@ -1,8 +1,10 @@
 //! Random file operations, done for real in one place and told as calls: what inference and
 //! preparation make of them must let the same operations come out the same in another place.
 
+mod cases;
 mod op;
 mod place;
+mod search;
 
 use super::*;
 use ::model::files::{Circumstances, Machine, infer};
@@ -175,19 +177,33 @@ impl Teller {
     }
 }
 
-const DEPTH: &str = "1/2/3/4/5/6/7/8/9/10";
+/// Links lead one directory up at most.
+const DEPTH: &str = "1/2";
 
-/// Does what was done before the recording, whose begin it returns.
-fn stage(base: &Path, before: &[Op]) -> u64 {
-    for op in [Op::Mkdir("a".into()), Op::Mkdir("a/b".into())].iter().chain(before) {
-        Place::new(base).perform(op);
+/// A directory as it was when a recording begins.
+struct Staged {
+    _home: tempfile::TempDir,
+    base: PathBuf,
+}
+
+impl Staged {
+    fn new(before: &[Op]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let base = home.path().canonicalize().unwrap().join(DEPTH);
+        std::fs::create_dir_all(&base).unwrap();
+        for op in [Op::Mkdir("a".into()), Op::Mkdir("a/b".into())].iter().chain(before) {
+            Place::new(&base).perform(op);
+        }
+        let mut stager = Place::new(&base);
+        for op in before {
+            stager.perform(op);
+        }
+        Self { _home: home, base }
     }
-    let mut stager = Place::new(base);
-    for op in before {
-        stager.perform(op);
-    }
-    drop(stager);
-    // Files have times of a clock that may stand still while this machine does.
+}
+
+/// Waits until the clock by which files get their times has moved on for sure, and returns it.
+fn begin() -> u64 {
     let coarse = || {
         nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)
             .map(std::time::Duration::from)
@@ -201,12 +217,15 @@ fn stage(base: &Path, before: &[Op]) -> u64 {
 }
 
 fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
-    let home = tempfile::tempdir().unwrap();
-    let base = home.path().canonicalize().unwrap().join(DEPTH);
-    std::fs::create_dir_all(&base).unwrap();
-    let began = stage(&base, before);
-    let mut there = Place::new(&base);
-    let mut teller = Teller::new(&base);
+    let staged = Staged::new(before);
+    check(&staged.base, begin(), ops, live)
+}
+
+/// Does the operations in a directory that was staged before `began`, infers how it was, makes
+/// that again and does them there.
+fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCaseError> {
+    let mut there = Place::new(base);
+    let mut teller = Teller::new(base);
     let mut outcomes = Vec::new();
     for op in ops {
         let out = there.perform(op);
@@ -281,39 +300,4 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
         prop_assert_eq!(differences, Vec::<String>::new());
     }
     Ok(())
-}
-
-/// The sequences' seed: fixed, unless `MODEL_SEED` is a number (that repeats a run) or `any` (a new
-/// one, shown if the test fails).
-fn seed() -> proptest::test_runner::RngSeed {
-    let seed = match std::env::var("MODEL_SEED") {
-        Err(_) => 2,
-        Ok(text) => text.parse().unwrap_or_else(|_| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-            now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32
-        }),
-    };
-    eprintln!("to repeat this: MODEL_SEED={seed} cargo nextest run model");
-    proptest::test_runner::RngSeed::Fixed(seed)
-}
-
-proptest! {
-    // Always the same sequences: in about one run of fifty, 50 cases of each kind in each, a search
-    // with other ones finds one that inference still reads wrongly (docs/replay-semantics.md, "What
-    // inference cannot know"). `MODEL_SEED=any cargo nextest run model` goes on searching.
-    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, rng_seed: seed(), ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_is_prepared_lets_everything_come_out_the_same(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {
-        run(&before, &ops, true)?;
-    }
-
-    /// Without a look at the recorded machine afterwards, what a program has seen is all that is
-    /// known.
-    #[test]
-    fn the_trace_alone_is_enough(before in proptest::collection::vec(op(), 0..30), ops in proptest::collection::vec(op(), 0..40)) {
-        // A link that is only ever followed leaves no trace of itself.
-        let before: Vec<Op> = before.into_iter().filter(|op| !matches!(op, Op::Symlink(..))).collect();
-        run(&before, &ops, false)?;
-    }
 }

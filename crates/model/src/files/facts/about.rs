@@ -40,8 +40,9 @@ impl Facts {
                 }
                 Form::Dirents | Form::Dirents64 => {
                     self.names.node_mut(node).kind = FileType::Directory;
+                    self.names.node_mut(node).listed = true;
                     for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
-                        if self.names.node(node).initial && !self.names.node(node).is_virtual {
+                        if !self.names.node(node).is_virtual {
                             let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
                             self.names.listed(&place, kind);
                         }

@@ -5,12 +5,13 @@ use crate::files::names::{Place, Reach, Slot, Walk};
 use crate::files::node::Seen;
 use crate::files::row::FileType;
 use abi::{Form, Kind, Role, Shape};
+use trace::Call;
 
 const EPERM: i32 = 1;
 pub(super) const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
-const EEXIST: i32 = 17;
+pub(super) const EEXIST: i32 = 17;
 pub(super) const ENOTDIR: i32 = 20;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
@@ -20,15 +21,15 @@ pub(super) const ELOOP: i32 = 40;
 const EADDRINUSE: i32 = 98;
 
 /// How far the kernel got on a path.
-pub(super) fn reach(errno: Option<i32>, shape: &Shape) -> Reach {
+pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
     let has = |role| shape.args.iter().any(|a| a.kind.path().is_some_and(|used| used.role == role));
-    match errno {
+    match call.errno() {
         // link(2) looks whether the new name is free before it refuses directories; rename(2) looks at both names before it refuses to move a directory into itself.
         Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
         // Names that end in a dot, and mount points, are refused after the directories have been found.
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
         Some(EINVAL)
-            if has(Role::Source)
+            if (has(Role::Source) || has(Role::RemoveDirectory))
                 && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) =>
         {
             Reach::Proven
@@ -77,10 +78,10 @@ impl Facts {
                     node.guess = refuses;
                 }
             }
-            ELOOP if !known => {
+            ELOOP if !known || self.may_be_link(place) => {
                 let node = self.names.present(place, &Seen::kind(FileType::Unknown));
                 let node = self.names.node_mut(node);
-                if node.likely_kind() == FileType::Unknown {
+                if node.kind == FileType::Unknown {
                     node.guess = FileType::Link;
                     node.target = Some(place.name.to_vec());
                 }
@@ -89,8 +90,35 @@ impl Facts {
         }
     }
 
+    /// Whether nothing speaks against a link of which nobody knows where it leads.
+    fn may_be_link(&self, place: &Place) -> bool {
+        match place.slot {
+            Slot::Unknown => {
+                let dir = self.names.node(place.dir);
+                dir.initial && !dir.is_virtual
+            }
+            Slot::Absent => false,
+            Slot::Node(node) => {
+                let node = self.names.node(node);
+                node.initial && node.kind == FileType::Unknown && !node.followed && !node.confirmed
+            }
+        }
+    }
+
     /// What an error proves.
     pub(super) fn failed(&mut self, shape: &Shape, errno: i32, led: &[Led]) {
+        // A directory was to replace what is none.
+        if let (ENOTDIR, [from, to]) = (errno, led)
+            && from.used.role == Role::Source
+            && !from.slash
+            && !to.slash
+            && let (Walk::Place(from), Walk::Place(to)) = (&from.walk, &to.walk)
+            && from.slot != Slot::Absent
+            && to.slot != Slot::Absent
+        {
+            self.names.present(from, &Seen::kind(FileType::Directory));
+            self.names.present(to, &Seen::leaf());
+        }
         for l in led {
             let place = match &l.walk {
                 Walk::Place(place) => place,
@@ -167,6 +195,13 @@ impl Facts {
                 (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
                 }
+                // Nobody asked for a directory: a link stands there that leads through what is none.
+                (ENOTDIR, Role::Lookup | Role::Open(_))
+                    if led.len() == 1 && l.follow && !l.directory && self.may_be_link(place) =>
+                {
+                    let node = self.names.present(place, &Seen::kind(FileType::Link));
+                    self.names.block(node);
+                }
                 // All before the last component are directories, and what stands there had to be one.
                 (ENOTDIR, Role::Lookup | Role::Open(_))
                     if led.len() == 1 && place.slot != Slot::Absent =>
@@ -181,22 +216,31 @@ impl Facts {
                     if !(l.slash && l.creates) =>
                 {
                     let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    let node = self.names.node_mut(node);
-                    // unlink(2) looks at the name itself.
-                    *(if l.follow { &mut node.followed } else { &mut node.confirmed }) = true;
+                    if l.follow {
+                        self.names.was_followed(node);
+                    } else {
+                        // unlink(2) looks at the name itself.
+                        self.names.node_mut(node).confirmed = true;
+                    }
                 }
                 (ELOOP, Role::Open(_)) if !l.follow => {
                     self.names.present(place, &Seen::kind(FileType::Link));
                 }
                 // A link that leads in a circle; the simplest one will do.
-                (ELOOP | EACCES, Role::Lookup | Role::Open(_)) if led.len() == 1 && !l.creates => {
+                (ELOOP | EACCES, Role::Lookup | Role::Open(_))
+                    if led.len() == 1 && (!l.creates || errno == ELOOP) =>
+                {
                     self.names.presume(place);
                     self.in_the_way(place, errno, FileType::Regular);
                 }
                 // Whatever it is, it is no link.
-                (EINVAL, Role::Lookup) if place.slot == Slot::Unknown && reads_link(shape) => {
+                (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(shape) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                    self.names.node_mut(node).guess = FileType::Regular;
+                    let node = self.names.node_mut(node);
+                    node.confirmed = true;
+                    if node.likely_kind() == FileType::Unknown {
+                        node.guess = FileType::Regular;
+                    }
                 }
                 // Something is in the way, most likely what stands there.
                 (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory)

@@ -71,21 +71,17 @@ impl Facts {
         {
             return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
         }
+        if let Some((_, real)) = &opened {
+            self.pass_links(root, base, path, follow, real);
+        }
         let mut walk = self.names.walk(root, base, path, follow, reach);
         while let Walk::Stopped(place, rest) = &walk
-            && ok
+            && (ok || reach == Reach::Proven && follow)
             && self.names.followed(place, rest, opened.as_ref().map(|(_, real)| *real))
         {
             walk = self.names.walk(root, base, path, follow, reach);
         }
         match (&walk, opened) {
-            // The last name is a link that nobody has looked at: what was opened has another name.
-            (Walk::Place(place), Some((_, real)))
-                if follow && self.names.is_passed(place, real) =>
-            {
-                self.names.passed(place, real);
-                self.names.walk(ROOT, ROOT, real, false, Reach::Straight)
-            }
             // A link that we do not know of led elsewhere: the kernel says where.
             (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some((_, real)))
                 if real.first() == Some(&b'/') =>
@@ -93,6 +89,20 @@ impl Facts {
                 self.names.walk(ROOT, ROOT, real, false, Reach::Proven)
             }
             _ => walk,
+        }
+    }
+
+    /// What was opened has another name than its path: links on the way of which nothing is known
+    /// lead where that shows.
+    fn pass_links(&mut self, root: NodeId, base: NodeId, path: &[u8], follow: bool, real: &[u8]) {
+        for _ in 0..path.len() {
+            let (place, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere) {
+                Walk::Place(place) if follow => (place, Vec::new()),
+                Walk::Stopped(place, rest) => (place, rest),
+                _ => return,
+            };
+            let Some(led) = self.names.passes(&place, &rest, real) else { return };
+            self.names.passed(&place, led);
         }
     }
 

@@ -47,9 +47,11 @@ impl Facts {
                     }
                     let node = self.names.present(place, &found);
                     let straight = self.is_straight(call, node);
+                    if flags & O_NOFOLLOW == 0 {
+                        self.names.was_followed(node);
+                    }
                     let this = self.names.node_mut(node);
                     this.straight |= straight;
-                    this.followed |= flags & O_NOFOLLOW == 0;
                     this.confirmed |= straight && this.kind != FileType::Unknown;
                     if flags & O_TRUNC != 0
                         && matches!(

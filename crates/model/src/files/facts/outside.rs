@@ -7,9 +7,7 @@ use super::*;
 use crate::files::outside::{Change, Done};
 use crate::files::rivals::Rivals;
 use crate::world::Bound;
-use abi::{Class, Replay};
-
-const EEXIST: i32 = 17;
+use abi::Class;
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;
@@ -83,7 +81,7 @@ impl Facts {
                         place.slot = Slot::Node(new);
                     }
                 }
-                (Some(EEXIST), Slot::Absent | Slot::Unknown)
+                (Some(errors::EEXIST), Slot::Absent | Slot::Unknown)
                     if alone && self.was_missing(place) =>
                 {
                     self.appeared(call, shape, scene, place, Done::Made);
@@ -142,7 +140,7 @@ impl Facts {
     }
 
     /// Whether a call that succeeded found a name, and did not make it.
-    fn finds(&self, call: &Call, used: &PathUse) -> bool {
+    pub(super) fn finds(&self, call: &Call, used: &PathUse) -> bool {
         match used.role {
             Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
             Role::Open(from) => {

@@ -5,7 +5,7 @@
 //! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
 
 use super::{Names, Place, ROOT, Slot};
-use crate::files::node::{Entry, Node, NodeId, Seen};
+use crate::files::node::{Node, NodeId, Seen};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
@@ -99,26 +99,67 @@ impl Names {
         }
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
         let beyond = self.new_node(Node::new(kind, true));
+        self.node_mut(beyond).followed_from = Some(place.dir);
         self.house(link, beyond);
         self.node(link).target.is_some()
     }
 
-    /// Whether a call that came to this untouched name and ended at the file `real` followed a link there. Only the last names are compared: mounts change what
-    /// is before them.
-    pub fn is_passed(&self, place: &Place, real: &[u8]) -> bool {
+    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
+    /// the file `real` followed a link there: what that leads to. Only the last names are compared:
+    /// mounts change what is before them.
+    pub fn passes<'a>(
+        &self,
+        place: &Place,
+        rest: &[Box<[u8]>],
+        real: &'a [u8],
+    ) -> Option<&'a [u8]> {
         let dir = self.node(place.dir);
-        let name = real.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        real.first() == Some(&b'/')
-            && name != &*place.name
-            && place.slot == Slot::Unknown
-            && dir.initial
-            && !dir.is_virtual
+        let open = match place.slot {
+            Slot::Unknown => dir.initial && !dir.is_virtual,
+            Slot::Absent => false,
+            Slot::Node(node) => {
+                let node = self.node(node);
+                let kind = node.kind == FileType::Unknown;
+                let guessed = node.presumed || kind && !node.followed;
+                guessed && node.initial && !node.is_virtual && !node.confirmed
+            }
+        };
+        let led = before(real, rest).filter(|_| open)?;
+        let name = led.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        (name != &*place.name).then_some(led)
     }
 
     /// A link stands there that leads to `real`.
     pub fn passed(&mut self, place: &Place, real: &[u8]) {
         let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
-        self.present(place, &Seen { target: Some(target), ..Seen::kind(FileType::Link) });
+        let seen = Seen { target: Some(target), ..Seen::kind(FileType::Link) };
+        match place.slot {
+            Slot::Node(node) if self.node(node).presumed => self.split(place, node, &seen),
+            _ => self.present(place, &seen),
+        };
+    }
+
+    /// A call followed this name, wherever it leads.
+    pub fn was_followed(&mut self, id: NodeId) {
+        let dir = self.node(id).names.first().map(|(dir, _)| *dir);
+        let node = self.node_mut(id);
+        node.followed = true;
+        node.presumed = false;
+        node.followed_from = node.followed_from.or(dir);
+    }
+
+    /// A link leads through what is no directory, whatever that is.
+    pub fn block(&mut self, link: NodeId) {
+        if self.node(link).target.is_some() {
+            return;
+        }
+        let file = self.new_node(Node::new(FileType::Regular, true));
+        self.house(link, file);
+        let node = self.node_mut(link);
+        node.leads_to = None;
+        if let Some(target) = &mut node.target {
+            target.extend_from_slice(b"/?");
+        }
     }
 
     /// Gives what a link leads to a place in the tree as it was at first.
@@ -128,7 +169,11 @@ impl Names {
             return; // nothing was ever found there
         }
         if let Some(target) = self.node(link).target.clone() {
+            // It may have been moved before a call followed it.
+            let dir = self.node(node).followed_from.unwrap_or(dir);
             match self.find_first(dir, &target) {
+                // Nothing came from there, and nothing is there.
+                Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}
                 Some(Stood::Free(dir, name)) => {
                     self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
                 }
@@ -150,22 +195,49 @@ impl Names {
                 return;
             }
         }
-        let candidates = (1..=9u8).map(|n| match size {
+        if let Some(name) = self.made_up_name(dir, size) {
+            self.node_mut(node).made_up = true;
+            self.node_mut(link).leads_to = Some(node);
+            let place = Place { dir, name: name.clone().into(), slot: Slot::Unknown };
+            self.attach(&place, node, true);
+            self.node_mut(link).target = Some(name);
+        }
+    }
+
+    /// Whether there is a file system to look at, and nothing has this name.
+    fn is_gone(&mut self, dir: NodeId, name: &[u8]) -> bool {
+        let Some(path) = self.path_in(dir, name).filter(|_| !self.blind) else { return false };
+        self.live.id(&path).is_none()
+    }
+
+    /// A name that nothing has in a directory, with so many bytes.
+    fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
+        let mut names = (1..=9u8).map(|n| match size {
             Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
             None => vec![b'?', b'0' + n],
         });
-        for name in candidates {
-            if !self.node(dir).entries.contains_key(&name[..]) {
-                self.node_mut(node).made_up = true;
-                self.node_mut(link).leads_to = Some(node);
-                self.attach(
-                    &Place { dir, name: name.clone().into(), slot: Slot::Unknown },
-                    node,
-                    true,
-                );
-                self.node_mut(link).target = Some(name);
-                return;
+        names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
+    }
+
+    /// What has a made-up name in a directory that a call has listed gets one in the directory
+    /// above, unless a call has listed that one, too.
+    pub(super) fn leave_listings(&mut self) {
+        for link in 0..self.nodes.len() as NodeId {
+            let Some(node) = self.node(link).leads_to else { continue };
+            let [(dir, name)] = &self.node(node).stood[..] else { continue };
+            let (dir, name) = (*dir, name.clone());
+            let size = self.node(link).first.size.map(|size| size.saturating_sub(3));
+            let Some((above, _)) = self.node(dir).stood.first().cloned() else { continue };
+            if !self.node(dir).listed || self.node(above).listed || size == Some(0) {
+                continue;
             }
+            let Some(other) = self.made_up_name(above, size) else { continue };
+            self.node_mut(dir).entries.remove(&name);
+            self.node_mut(node).stood.clear();
+            self.node_mut(node).names.clear();
+            let place = Place { dir: above, name: other.clone().into(), slot: Slot::Unknown };
+            self.attach(&place, node, true);
+            self.node_mut(link).target = Some([b"../", &other[..]].concat());
         }
     }
 
@@ -229,53 +301,6 @@ impl Names {
         None
     }
 
-    /// Two files turn out to be one: what is known of `from` is known of `to`.
-    fn merge(&mut self, from: NodeId, to: NodeId) {
-        let known =
-            Seen { attributes: self.node(from).first.clone(), ..Seen::kind(self.node(from).kind) };
-        self.node_mut(to).observe(&known);
-        for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
-            if let Some(known) = self.node(to).entries.get(&name).copied() {
-                // What was made under the one name was found under the other.
-                if let (Some(first), None) | (None, Some(first)) = (known.first, entry.first) {
-                    self.node_mut(to).entries.insert(name.clone(), Entry { first: None, ..known });
-                    self.node_mut(first)
-                        .stood
-                        .retain(|at| at.1 != name || at.0 != from && at.0 != to);
-                }
-                continue;
-            }
-            self.node_mut(to).entries.insert(name.clone(), entry);
-            for child in [entry.first, entry.now].into_iter().flatten() {
-                let child = self.node_mut(child);
-                for at in child
-                    .names
-                    .iter_mut()
-                    .chain(&mut child.stood)
-                    .filter(|at| at.0 == from && at.1 == name)
-                {
-                    at.0 = to;
-                }
-            }
-        }
-        if self.node(to).bytes.is_none() {
-            let bytes = self.node_mut(from).bytes.take();
-            self.node_mut(to).bytes = bytes;
-        }
-        self.node_mut(from).merged = Some(to);
-    }
-
-    /// The file itself, if it was merged into another one since.
-    pub fn itself(&self, mut id: NodeId) -> NodeId {
-        for _ in 0..STEPS {
-            match self.node(id).merged {
-                Some(other) => id = other,
-                None => break,
-            }
-        }
-        id
-    }
-
     /// Where a link really leads, in place of what was made up.
     fn rehouse(&mut self, link: NodeId, target: Vec<u8>) {
         let Some(node) = self.node_mut(link).leads_to.take() else { return };
@@ -303,11 +328,13 @@ impl Names {
 
     /// Names that were followed and that `is_link` shows to be links, where they stand now.
     pub fn settle(&mut self, is_link: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
+        self.settle_twins();
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);
             if node.leads_to.is_some()
-                && let Some(target) =
-                    self.path(id).and_then(|path| is_link(&path)).and_then(|seen| seen.target)
+                && let Some(target) = self.node(id).names.iter().find_map(|(dir, name)| {
+                    is_link(&self.path_in(*dir, name)?).and_then(|seen| seen.target)
+                })
             {
                 self.rehouse(id, target);
                 continue;

@@ -31,12 +31,15 @@ impl Names {
             }
         }
         let known = self.node(dir).first_names();
-        self.node_mut(dir).inhabited.get_or_insert(known);
+        let node = self.node_mut(dir);
+        node.inhabited = node.inhabited.max(Some(known));
     }
 
     /// Directories that held something of which the trace tells nothing hold something made up.
     pub fn furnish(&mut self) {
+        self.leave_listings();
         for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
+            self.learn(node);
             let kind = self.node(node).kind;
             if kind == FileType::Directory && self.node(old).kind == FileType::Unknown {
                 self.node_mut(old).kind = kind;

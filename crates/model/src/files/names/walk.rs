@@ -119,7 +119,7 @@ impl Names {
                     } else {
                         self.present(&place, &seen)
                     };
-                    self.node_mut(node).followed = true;
+                    self.was_followed(node);
                     node
                 }
                 Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
@@ -165,8 +165,8 @@ impl Names {
                     return Walk::Blocked;
                 }
                 FileType::Unknown if proven || reach == Reach::Missing => {
+                    self.was_followed(node);
                     self.node_mut(node).presumed = !proven;
-                    self.node_mut(node).followed = true;
                     self.node_mut(node).kind = FileType::Directory;
                     at = node;
                 }

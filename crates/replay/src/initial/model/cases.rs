@@ -1,0 +1,194 @@
+//! Sequences that were misread once.
+
+use super::*;
+
+const CREATE: u32 = 0o102;
+
+fn open(path: &str, flags: u32) -> Op {
+    Op::Open(path.into(), flags)
+}
+fn mkdir(path: &str) -> Op {
+    Op::Mkdir(path.into())
+}
+fn rmdir(path: &str) -> Op {
+    Op::Rmdir(path.into())
+}
+fn unlink(path: &str) -> Op {
+    Op::Unlink(path.into())
+}
+fn stat(path: &str, follow: bool) -> Op {
+    Op::Stat(path.into(), follow)
+}
+fn rename(from: &str, to: &str) -> Op {
+    Op::Rename(from.into(), to.into())
+}
+fn link(from: &str, to: &str) -> Op {
+    Op::Link(from.into(), to.into())
+}
+fn symlink(target: &str, path: &str) -> Op {
+    Op::Symlink(target.into(), path.into())
+}
+
+/// With a look at the file system afterwards, and without one if nothing but calls is needed.
+fn holds(before: &[Op], ops: &[Op]) {
+    let links = before.iter().any(|op| matches!(op, Op::Symlink(..)));
+    for live in [true, false].into_iter().filter(|live| *live || !links) {
+        run(before, ops, live).unwrap_or_else(|e| panic!("live: {live}: {e}"));
+    }
+}
+
+#[test]
+fn a_directory_with_a_slash_replaces_no_file() {
+    let before = [mkdir("c"), open("c/a", CREATE)];
+    holds(&before, &[stat("a/b", false), link("c/.", "a"), rename("a/", "c/a")]);
+    let before = [open("a/c", CREATE), mkdir("b")];
+    holds(&before, &[rename("b", "a/c/"), unlink("a"), open("b", 0)]);
+}
+
+#[test]
+fn a_dot_in_a_path_hides_nothing() {
+    let before = [open("d", CREATE)];
+    holds(&before, &[rename("a/./b", "d"), rename("a/b/a", "d/a"), open("a", 0)]);
+    let ops = [open("b", CREATE), rename("a/./a", "b"), link("a/a", "a")];
+    holds(&[mkdir("a/a")], &ops);
+}
+
+#[test]
+fn rmdir_of_a_dot_tells_of_a_directory() {
+    holds(&[], &[rmdir("a/b/."), rename("a", "a")]);
+    holds(&[], &[rename("a", "c"), rmdir("c/b/.")]);
+}
+
+#[test]
+fn a_directory_that_is_still_not_empty_held_more_than_what_is_gone() {
+    holds(&[mkdir("a/a")], &[rmdir("a"), rmdir("a/a"), rmdir("a")]);
+}
+
+#[test]
+fn what_was_renamed_and_linked_to_its_old_name_had_one_name() {
+    holds(&[open("d", CREATE)], &[rename("d", "c"), link("c", "d")]);
+    holds(&[open("d", CREATE)], &[rename("d", "c"), stat("d", true), link("c", "d")]);
+}
+
+#[test]
+fn a_link_that_was_moved_leads_on_from_where_it_was_followed() {
+    holds(&[symlink("a", "a/c")], &[rename("a/c", "b"), stat("b", true)]);
+    let ops = [rename("b", "a/a"), open("c", CREATE), Op::Chmod("a/a".into(), 0o600)];
+    holds(&[symlink("../c", "b")], &ops);
+}
+
+#[test]
+fn what_was_opened_shows_links_on_the_way() {
+    let ops = [open("d/c", CREATE), stat("a/c", false), rename("d/c", "d")];
+    holds(&[symlink("a", "d")], &ops);
+    let ops = [rename("a/b", "a"), rename("b", "d"), open("d/b/a", CREATE)];
+    holds(&[open("d", CREATE), symlink("a", "b")], &ops);
+}
+
+#[test]
+fn a_link_through_a_file_is_no_file() {
+    let before = [symlink("d/a", "b"), open("d", CREATE)];
+    holds(&before, &[open("b", 0), unlink("b")]);
+}
+
+#[test]
+fn what_a_directory_replaced_was_one() {
+    holds(&[mkdir("d")], &[open("d", 0o302), rename("a", "d")]);
+}
+
+#[test]
+fn a_directory_behind_a_link_is_one() {
+    let ops = [stat("d", false), rename("a", "c"), open("d", 2), unlink("d")];
+    holds(&[symlink("c", "d")], &ops);
+}
+
+#[test]
+fn a_link_with_a_second_name_behind_itself_leads_where_it_led() {
+    holds(&[symlink("a", "c")], &[link("c", "c/b/a"), rename("c", "b")]);
+}
+
+#[test]
+fn a_link_to_itself_creates_nothing() {
+    holds(&[symlink("d", "d")], &[open("d", 0o2101), unlink("d")]);
+}
+
+#[test]
+fn a_rename_between_two_links_to_a_file_changes_nothing() {
+    let before = [open("d", CREATE), link("d", "b")];
+    holds(&before, &[rename("b", "d"), unlink("b")]);
+    holds(&before, &[rename("b", "d"), link("b", "c"), unlink("d")]);
+}
+
+#[test]
+fn a_name_behind_which_something_was_missing_and_something_found_is_a_link() {
+    let ops = [mkdir("d"), link("d", "b"), open("b/a", 0), open("b", 0), unlink("b")];
+    holds(&[symlink("a", "b")], &ops);
+}
+
+#[test]
+fn listings_of_new_directories_tell_types() {
+    holds(&[], &[mkdir("d"), rename("a", "d/a"), open("d", 0o200_000), Op::List(0)]);
+}
+
+#[test]
+fn what_was_renamed_to_itself_through_a_link_stays() {
+    let before = [open("d", CREATE), symlink("a", "b")];
+    holds(&before, &[rename("b/b", "a/b"), rename("b", "d"), stat("a/b", false)]);
+}
+
+#[test]
+fn errors_behind_a_directory_make_it_no_link() {
+    holds(&[], &[open("b/.", CREATE), rename("b", "a")]);
+    holds(&[], &[Op::Chmod("a/b/a".into(), 0o600), Op::Readlink("a".into())]);
+}
+
+#[test]
+fn what_two_names_of_a_directory_hold_is_one() {
+    let ops = [open("a/b", 0), rename("b", "c"), mkdir("c/b/a")];
+    holds(&[symlink("a", "b")], &ops);
+    let ops = [rename("b/b", "a/b"), rename("b", "d"), open("d/b/a", CREATE)];
+    holds(&[open("d", CREATE), symlink("a", "b")], &ops);
+    holds(&[symlink("a", "c")], &[link("c", "c/b/a"), mkdir("a/b"), rename("c", "b")]);
+}
+
+#[test]
+fn a_name_that_is_made_up_is_in_no_listing() {
+    let ops = [stat("a/a/a", false), open("a", 0o200_000), Op::List(0), rename("a/a", "b")];
+    holds(&[symlink("../a", "a/a")], &[&ops[..], &[unlink("b")]].concat());
+}
+
+#[test]
+fn what_a_rename_replaced_unseen_explains_errors_before() {
+    let ops = [open("c", CREATE), rename("a", "b"), rename("c", "b")];
+    holds(&[symlink("d", "b")], &ops);
+    let ops = [rename("d/a", "c/a"), rename("b", "d")];
+    holds(&[symlink("a", "b"), open("d", CREATE)], &ops);
+}
+
+#[test]
+fn a_rename_to_another_link_that_was_seen_changes_nothing() {
+    let before = [open("d", CREATE), link("d", "b")];
+    holds(&before, &[open("d", 0), rename("b", "d"), unlink("b")]);
+}
+
+#[test]
+fn a_link_to_itself_is_one_whatever_it_seemed_to_be() {
+    let ops = [mkdir("d"), link("d", "b"), open("b", 0), unlink("b")];
+    holds(&[symlink("b", "b")], &ops);
+}
+
+#[test]
+fn what_is_replaced_by_what_it_holds_is_a_link() {
+    holds(&[open("c/a", CREATE), symlink("a", "c")], &[rename("c/a", "c")]);
+}
+
+#[test]
+fn two_links_to_a_file_of_which_one_is_left_show_at_the_end() {
+    let before = [open("d", CREATE), link("d", "c")];
+    run(&before, &[rename("d", "c"), unlink("c")], true).unwrap();
+}
+
+#[test]
+fn nothing_is_made_behind_a_link_where_nothing_is() {
+    holds(&[symlink("../a/", "b")], &[rename("b", "d"), open("d", CREATE)]);
+}
