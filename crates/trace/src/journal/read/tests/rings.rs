@@ -3,7 +3,6 @@
 
 use super::super::*;
 use crate::journal::Journal;
-
 use crate::record::{PieceKind, Pieces, RING_DISCARD};
 use proptest::prelude::*;
 
