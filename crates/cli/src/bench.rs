@@ -22,7 +22,7 @@ use rustix::fs::{Access, access};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,7 +50,12 @@ pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
     /// A directory to replay in, and its name in the report
-    #[arg(long = "target", value_name = "NAME=DIR", required = true, value_parser = OsStringValueParser::new().try_map(target))]
+    #[arg(
+        long = "target",
+        value_name = "NAME=DIR",
+        required = true,
+        value_parser = OsStringValueParser::new().try_map(|text| target(&text))
+    )]
     pub targets: Vec<Target>,
     /// How many times to replay on each target
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -88,7 +93,7 @@ pub struct Target {
     pub dir: PathBuf,
 }
 
-fn target(text: OsString) -> Result<Target, String> {
+fn target(text: &OsStr) -> Result<Target, String> {
     let bytes = text.as_bytes();
     let at = bytes.iter().position(|b| *b == b'=').unwrap_or_default();
     let (name, dir) = (&bytes[..at], bytes.get(at + 1..).unwrap_or_default());
@@ -308,7 +313,7 @@ mod tests {
 
     #[test]
     fn targets_have_names() {
-        let target = |text: &str| target(text.into());
+        let target = |text: &str| target(text.as_ref());
         assert_eq!(target("a=/b=c"), Ok(Target { name: "a".to_owned(), dir: "/b=c".into() }));
         assert!(["/mnt/a", "=x", "x=", ""].iter().all(|text| target(text).is_err()));
     }

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, sleep};
 use std::time::Duration;
 
@@ -24,8 +25,13 @@ pub struct Unfinished {
     part: PathBuf,
     path: PathBuf,
     signals: Option<signal_hook::iterator::Handle>,
+    ending: Ending,
     _lock: OwnedFd,
 }
+
+/// Held by what ends a trace: the thread that gives it its name or removes it, or the one that a
+/// signal wakes, which never lets go.
+type Ending = Arc<Mutex<()>>;
 
 impl Unfinished {
     /// A free name beside `to`, for a directory that something else makes. Fails if another process
@@ -50,8 +56,9 @@ impl Unfinished {
         {
             return Err(e).with_context(|| format!("cannot remove {}", path.display()));
         }
-        let signals = remove_on_signal(part.clone());
-        Ok(Self { part, path, signals, _lock: lock })
+        let ending = Ending::default();
+        let signals = remove_on_signal(part.clone(), ending.clone());
+        Ok(Self { part, path, signals, ending, _lock: lock })
     }
 
     /// Where it is now.
@@ -61,18 +68,22 @@ impl Unfinished {
 
     /// Gives it its name. Nothing that has the name is replaced.
     pub fn finish(self, to: &Path) -> Result<()> {
-        renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
+        let held = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
             .or_else(|e| match e {
                 // A file system that cannot promise it: nothing had the name when we began.
                 Errno::INVAL | Errno::NOSYS => rustix::fs::rename(&self.path, to),
                 other => Err(other),
             })
-            .with_context(|| format!("cannot create {}", to.display()))
+            .with_context(|| format!("cannot create {}", to.display()));
+        drop(held);
+        named
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        let _held = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(signals) = &self.signals {
             signals.close();
         }
@@ -116,12 +127,13 @@ fn hold(part: &Path) -> io::Result<Held> {
 }
 
 /// Has a thread remove the directory and end this process should a signal come that would end it.
-fn remove_on_signal(path: PathBuf) -> Option<signal_hook::iterator::Handle> {
+fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterator::Handle> {
     let ends = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::ignores(*signal));
     let mut signals = Signals::new(ends).ok()?;
     let handle = signals.handle();
     let watch = move || {
         if let Some(signal) = signals.forever().next() {
+            let _held = ending.lock().unwrap_or_else(PoisonError::into_inner);
             // What writes into it goes on until we end, but cannot begin new files once it is gone.
             for _ in 0..50 {
                 if fs::remove_dir_all(&path).is_ok() || path.symlink_metadata().is_err() {

@@ -6,7 +6,7 @@
 use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
-use crate::seal::{Along, How, Limits};
+use crate::seal::{Along, How, Limits, Place};
 use crate::semantics::{Progress, Semantics};
 use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
@@ -189,10 +189,9 @@ impl Recording {
         // On a full disk the note that the recording has ended in order is lost, and the recording is not.
         let _ = self.document.write(&*self.storage, self.dir.as_fd(), &self.path, Durable::Whole);
         let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let place = Place { storage: &*self.storage, dir: self.dir.as_fd(), path: &self.path };
         crate::seal::seal(
-            &*self.storage,
-            &self.dir,
-            &self.path,
+            place,
             self.document,
             How { recovered: false, limits: self.limits },
             &*self.semantics,
@@ -234,7 +233,8 @@ pub fn recover_on(
         Ok(())
     } else {
         let how = How { recovered: true, ..How::default() };
-        crate::seal::seal(storage, &dir, path, document, how, semantics, None, progress).map(drop)
+        let place = Place { storage, dir: dir.as_fd(), path };
+        crate::seal::seal(place, document, how, semantics, None, progress).map(drop)
     };
     let _ = rustix::fs::flock(&dir, rustix::fs::FlockOperation::Unlock);
     sealed.map(|()| true)

@@ -23,7 +23,7 @@ use crate::trace::Trace;
 pub use along::Along;
 use segment::{Full, Segments};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,10 +33,11 @@ pub use window::Limits;
 use work::Work;
 
 /// Where tables are written.
-struct Place<'a> {
-    storage: &'a dyn Storage,
-    dir: BorrowedFd<'a>,
-    path: &'a Path,
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub storage: &'a dyn Storage,
+    pub dir: BorrowedFd<'a>,
+    pub path: &'a Path,
 }
 
 /// How to seal.
@@ -48,19 +49,18 @@ pub(crate) struct How {
     pub limits: Limits,
 }
 
-/// Seals the trace in `dir`, whose lock the caller holds; `along`: what is sealed of it already.
+/// Seals the trace in a directory, whose lock the caller holds; `along`: what is sealed of it already.
 pub(crate) fn seal(
-    storage: &dyn Storage,
-    dir: &OwnedFd,
-    path: &Path,
+    place: Place<'_>,
     mut document: Document,
     how: How,
     semantics: &dyn Semantics,
     along: Option<Along>,
     progress: Progress<'_>,
 ) -> Result<Document, Error> {
-    let storage = &Noticing::new(storage, along.as_ref().map_or_else(Arc::default, Along::full));
-    let place = Place { storage, dir: dir.as_fd(), path };
+    let (plain, path) = (place.storage, place.path);
+    let storage = &Noticing::new(plain, along.as_ref().map_or_else(Arc::default, Along::full));
+    let place = Place { storage, ..place };
     document.segments.clear();
     document.tables.clear();
     let begun = match along.and_then(|along| along.take_over(&place, &document)) {

@@ -5,11 +5,11 @@ use crate::place::{Place, Watch};
 use crate::python::python;
 use crate::run::run;
 
-/// Copies the beginning of its own recording's journals, once something has been written to them.
+/// Copies the beginning of its own recording's journals, once 10 KiB have been written to one.
 /// Not all of them: a copy is recorded, too, and would never come to an end.
 const PROGRAM: &str = r#"echo 'some data' > x; cat x x > y; mkdir copy
-until [ -n "$(find "$0/journal" -name '0*' -size +0)" ]; do :; done
-for f in "$0"/journal/0*; do head -c 100000 "$f" > "copy/${f##*/}"; done"#;
+until [ -n "$(find "$0/journal" -name '0*' -size +20)" ]; do :; done
+for f in "$0"/journal/0*; do head -c 1000000 "$f" > "copy/${f##*/}"; done"#;
 
 #[test]
 fn a_reader_of_the_page_reads_journals_and_pieces() {

@@ -87,8 +87,10 @@ fn bars_are_gone_when_it_is_broken_off() {
         assert_ne!(ran.code, Some(0), "{line} was done before the interrupt: {ran:?}");
         let screen = screen(&ran);
         assert!(!screen.contains('['), "{line} leaves\n{screen}\n{ran:?}");
+        for name in ["t.csv", "s.ra"] {
+            assert!(!place.work().join(name).exists(), "{line} leaves {name}: {ran:?}");
+        }
     }
-    assert!(!place.work().join("t.csv").exists() && !place.work().join("s.ra").exists());
 }
 
 /// Colours can be read on black and on white: none of what a terminal shows is yellow, white or

@@ -30,6 +30,9 @@ const PATH_MAX: usize = 4096;
 /// Bytes of all longer ones that are told: a few bytes of a hostile trace make each of them.
 const LONG_PATHS: usize = 64 << 20;
 
+/// A name in a directory.
+type Name = (NodeId, Box<[u8]>);
+
 /// The name space.
 pub struct Names {
     nodes: Vec<Node>,
@@ -46,14 +49,14 @@ pub struct Names {
     /// There is no live file system to look at.
     pub blind: bool,
     /// Names that overlapping calls made or removed: nobody knows which one was the last.
-    pub doubtful: HashSet<(NodeId, Box<[u8]>)>,
+    pub doubtful: HashSet<Name>,
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
     /// Old names of renames to names of which nothing was known, the file and the new name. If both
     /// were links to one file, the rename changed nothing, which is so if `true`, as far as is known.
-    twins: HashMap<(NodeId, Box<[u8]>), (NodeId, Place, bool)>,
+    twins: HashMap<Name, (NodeId, Place, bool)>,
     /// Names to which something was renamed and of which nothing was known.
-    pub covered: HashSet<(NodeId, Box<[u8]>)>,
+    pub covered: HashSet<Name>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
 }

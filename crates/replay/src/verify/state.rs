@@ -181,6 +181,8 @@ fn one(
     } else if let Some(mode) = state.mode.filter(|m| is_withheld(how, kind, *m, stat.st_mode)) {
         let bits = mode & SET_ID;
         report.exclude(path, format!("mode bits {bits:04o} were {WITHHELD}"));
+    } else if path == b"/" && is_private(&stat) && state.mode.is_some_and(|m| m & OTHERS != 0) {
+        report.exclude(path, "mode: a root that is made lets in nobody but its owner");
     } else if let Some(mode) = state.mode.filter(|m| *m != stat.st_mode & 0o7777) {
         report.differ(
             path,
@@ -253,6 +255,14 @@ fn hex(hash: &[u8; 32]) -> String {
         let _ = write!(s, "{b:02x}");
         s
     })
+}
+
+/// The permissions of all but the owner.
+const OTHERS: u32 = 0o077;
+
+/// Whether only the owner can enter.
+fn is_private(stat: &Stat) -> bool {
+    stat.st_mode & OTHERS == 0
 }
 
 /// Whether nothing but what is withheld is missing in the mode that a file got.
