@@ -57,7 +57,8 @@ pub struct Circumstances {
     pub mounts: Vec<(Vec<u8>, String)>,
     /// The recorded machine, if it is at hand: its file system shows what the trace does not tell.
     pub machine: Option<Arc<dyn Machine>>,
-    /// Last components of the names that the trace moved something to ([`moved`]). Needed with `machine`.
+    /// Last components of the names that the trace moved something to ([`moved`]). Needed with
+    /// `machine`.
     pub moved: HashSet<Box<[u8]>>,
     /// The recording has just ended: write down the state after it. Needs `machine`.
     pub final_state: bool,

@@ -1,4 +1,5 @@
-//! How a trace is kept: records, the journal, sealed segments, recovery, reading back. What its calls mean is for others to know ([`Semantics`]).
+//! How a trace is kept: records, the journal, sealed segments, recovery, reading back. What its
+//! calls mean is for others to know ([`Semantics`]).
 #![forbid(unsafe_code)]
 
 pub mod call;

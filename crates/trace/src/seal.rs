@@ -49,7 +49,8 @@ pub(crate) struct How {
     pub limits: Limits,
 }
 
-/// Seals the trace in a directory, whose lock the caller holds; `along`: what is sealed of it already.
+/// Seals the trace in a directory, whose lock the caller holds; `along`: what is sealed of it
+/// already.
 pub(crate) fn seal(
     place: Place<'_>,
     mut document: Document,

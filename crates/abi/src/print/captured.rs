@@ -34,7 +34,8 @@ pub struct Piece<'a> {
 
 /// Where the printer finds what was captured of one call.
 pub trait Captured {
-    /// What was captured for `arg`: the one read after the call if `after`, else the one read before it. Where only one was captured, either gives it.
+    /// What was captured for `arg`: the one read after the call if `after`, else the one read
+    /// before it. Where only one was captured, either gives it.
     fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>>;
     /// What stands behind a descriptor's number in angle brackets; nothing unless asked for.
     fn note(&self, arg: u8) -> Option<String> {

@@ -67,7 +67,8 @@ impl Found {
 pub trait Look {
     /// What stands there, if nothing about it has changed since the recording began.
     fn unchanged(&mut self, path: &[u8]) -> Option<Seen>;
-    /// What stands there, if it was made before the recording began: its type and target are as they were, and it probably stood there.
+    /// What stands there, if it was made before the recording began: its type and target are as
+    /// they were, and it probably stood there.
     fn older(&mut self, path: &[u8]) -> Option<Seen>;
     /// Whether two names are links to one file.
     fn same(&mut self, a: &[u8], b: &[u8]) -> bool;

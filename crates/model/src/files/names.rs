@@ -53,7 +53,8 @@ pub struct Names {
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
     /// Old names of renames to names of which nothing was known, the file and the new name. If both
-    /// were links to one file, the rename changed nothing, which is so if `true`, as far as is known.
+    /// were links to one file, the rename changed nothing, which is so if `true`, as far as is
+    /// known.
     twins: HashMap<Name, (NodeId, Place, bool)>,
     /// Names to which something was renamed and of which nothing was known.
     pub covered: HashSet<Name>,

@@ -56,7 +56,8 @@ impl<T: Default> World<T> {
     fn closed(&mut self, call: &Call, bound: &mut Bound<T>, fd: u8) {
         let number = call.args[fd as usize] as i32;
         if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
-            // If the number was free, it closed what an overlapping call had put there; or what another close has taken, which then has another one coming.
+            // If the number was free, it closed what an overlapping call had put there; or what
+            // another close has taken, which then has another one coming.
             let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
             let found = descriptor.or_else(|| call.succeeded().then(there)?);
             let taken = || self.closing.take(table, number);

@@ -1,6 +1,6 @@
 //! Where a record's parts lie: the one place that knows, for engines, the journal and sealing. The
-//! program in the kernel has the same layout from `crates/capture/src/ebpf/bpf/record.h`, which says
-//! the same offsets to its compiler.
+//! program in the kernel has the same layout from `crates/capture/src/ebpf/bpf/record.h`, which
+//! says the same offsets to its compiler.
 
 use super::{Header, Identity, PieceHeader, Seen};
 use std::mem::offset_of;
@@ -15,8 +15,9 @@ const _: () = {
     assert!(offset_of!(Identity, created) == 72);
 };
 
-/// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32` length of what follows, which may be more than the record's own,
-/// with the two upper bits as flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
+/// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32`
+/// length of what follows, which may be more than the record's own, with the two upper bits as
+/// flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
 pub const RING_HEAD: usize = 8;
 /// The bit of a ring's length that says that the record is none.
 pub const RING_DISCARD: u32 = 1 << 30;

@@ -1,7 +1,9 @@
 //! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths, the offset. Derived from what is stored losslessly beside them.
 //!
-//! Inference goes on window by window, with the rows and events of a window in the order of time. A call whose window ended before it returned is late, and meets
-//! the processes as they are when its own window begins: of such a call the file is right as long as its descriptor was not used again meanwhile.
+//! Inference goes on window by window, with the rows and events of a window in the order of time. A
+//! call whose window ended before it returned is late, and meets the processes as they are when its
+//! own window begins: of such a call the file is right as long as its descriptor was not used again
+//! meanwhile.
 
 use super::window::Row;
 use crate::call::{Call, Event, Item};

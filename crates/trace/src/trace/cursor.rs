@@ -55,7 +55,8 @@ const OF_EVENTS: [&str; 11] =
 /// What a reader is to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// The bytes of data pieces, too. Without, the column is not read, and data pieces have a length and no bytes.
+    /// The bytes of data pieces, too. Without, the column is not read, and data pieces have a
+    /// length and no bytes.
     pub data: bool,
 }
 

@@ -195,7 +195,8 @@ impl Facts {
                 (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
                     self.names.present(place, &Seen::kind(FileType::Unknown));
                 }
-                // Nobody asked for a directory: a link stands there that leads through what is none.
+                // Nobody asked for a directory: a link stands there that leads through what is
+                // none.
                 (ENOTDIR, Role::Lookup | Role::Open(_))
                     if led.len() == 1 && l.follow && !l.directory && self.may_be_link(place) =>
                 {
