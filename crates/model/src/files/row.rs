@@ -93,6 +93,23 @@ pub struct State {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl State {
+    /// A file of this type, of which nothing else is known.
+    pub fn of(kind: FileType) -> Self {
+        Self {
+            kind,
+            mode: None,
+            uid: None,
+            gid: None,
+            size: None,
+            links: None,
+            target: None,
+            group: None,
+            xattrs: Vec::new(),
+        }
+    }
+}
+
 /// Which bytes of a file the trace determines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {

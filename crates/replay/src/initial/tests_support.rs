@@ -7,17 +7,7 @@ use trace::{Buffer, Call, Piece};
 
 /// A name that stood there at first.
 pub fn row(path: &str, kind: FileType) -> Row {
-    let state = State {
-        kind,
-        mode: None,
-        uid: None,
-        gid: None,
-        size: None,
-        links: None,
-        target: None,
-        group: None,
-        xattrs: Vec::new(),
-    };
+    let state = State::of(kind);
     let path = path.as_bytes().to_vec();
     let mode = match kind {
         FileType::Directory => Some(0o755),

@@ -37,17 +37,7 @@ const BROUGHT: &[u8] = b"/brought";
 
 fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
     let mode = if kind == FileType::Directory { 0o700 } else { 0o600 };
-    let state = State {
-        kind,
-        mode: Some(mode),
-        uid: None,
-        gid: None,
-        size,
-        links: None,
-        target: None,
-        group: None,
-        xattrs: Vec::new(),
-    };
+    let state = State { mode: Some(mode), size, ..State::of(kind) };
     Row {
         path,
         file: None,

@@ -257,17 +257,7 @@ impl Source for Altered<'_> {
 
 /// A directory above a new name.
 fn directory(path: Vec<u8>) -> Row {
-    let state = State {
-        kind: FileType::Directory,
-        mode: Some(0o755),
-        uid: None,
-        gid: None,
-        size: None,
-        links: None,
-        target: None,
-        group: None,
-        xattrs: Vec::new(),
-    };
+    let state = State { mode: Some(0o755), ..State::of(FileType::Directory) };
     Row {
         path,
         file: None,

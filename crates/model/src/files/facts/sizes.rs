@@ -113,15 +113,5 @@ impl Facts {
 
 /// Only the size is another one.
 fn resized(size: u64) -> State {
-    State {
-        kind: FileType::Regular,
-        mode: None,
-        uid: None,
-        gid: None,
-        size: Some(size),
-        links: None,
-        target: None,
-        group: None,
-        xattrs: Vec::new(),
-    }
+    State { size: Some(size), ..State::of(FileType::Regular) }
 }
