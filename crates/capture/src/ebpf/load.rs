@@ -9,12 +9,17 @@ use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 use rustix::mm::{MapFlags as MmapFlags, ProtFlags, mmap, munmap};
+use rustix::thread::{MembarrierCommand, membarrier};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
+
+/// States of the program, `enum watching` of `ring.h`.
+const WATCHING: u32 = 1;
+const LEAVING: u32 = 2;
 
 /// How data get into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,9 +205,9 @@ impl Probe<'_> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
         let ends = beside::attach(&self.beside.end)?;
-        // One right after the other: an entry without its exit is a call that is missing.
         let entries = beside::attach(&self.beside.enter)?;
         self.calls = Some([entries, beside::attach(&self.beside.exit)?, ends]);
+        self.now(WATCHING);
         Ok(())
     }
     /// Watches no more.
@@ -210,10 +215,15 @@ impl Probe<'_> {
         self.calls = None;
         drop(std::mem::take(&mut self.skel.links));
     }
-    /// Says that we detach soon: entries and exits are not told at the same moment.
+    /// Says that we detach soon: no call begins to be recorded when this has returned.
     pub fn leave(&mut self) {
+        self.now(LEAVING);
+        // The kernel's program runs under RCU, for whose readers this waits.
+        let _best = membarrier(MembarrierCommand::Global);
+    }
+    fn now(&mut self, state: u32) {
         let data = self.skel.maps.bss_data.as_deref_mut();
-        data.expect("the program has variables").leaving = 1;
+        data.expect("the program has variables").watching = state;
     }
 }
 

@@ -335,16 +335,17 @@ impl<'o> Watch<'o> {
 
     fn finish(mut self, recording: &Recording) -> Outcome {
         self.probe.leave();
-        self.probe.detach();
         let sealing = self.sealing.take();
         // What we tell now was so before.
         sealing.iter().for_each(Sealing::stop);
         let detached = self.alive() > 0;
         if detached {
-            // Who has just left the kernel's program has put its record into a ring.
-            let _best = membarrier(MembarrierCommand::Global);
+            // The programs are still attached: a call is told here, or they see it end.
             pending::tell(&self.probe, &mut self.out);
         }
+        self.probe.detach();
+        // A program that has just run has put its record into a ring.
+        let _best = membarrier(MembarrierCommand::Global);
         let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);
         let files = self.files.finish();
         let taken = self.consumers.finish();

@@ -637,3 +637,40 @@ fn the_machine_and_a_cgroup() {
     // Whoever was in it has ended.
     wait_for("the cgroup to be empty", || fs::remove_dir(&cgroup).is_ok());
 }
+
+/// Programs begin, call and end all the time: neither where a recording begins nor where it ends is
+/// a call half there.
+#[test]
+fn a_recording_begins_and_ends_amid_a_storm() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let storm = "while :; do /bin/true; done";
+    let storms: Vec<_> =
+        (0..3).map(|_| Storm(start(&mut place.command(["/bin/sh", "-c", storm])))).collect();
+    let joined = storms[0].0.id().to_string();
+    for round in 0..6 {
+        for (name, options) in [("machine", ["-a"].as_slice()), ("joined", &["-p", &joined])] {
+            let trace = place.trace(&format!("{name}{round}"));
+            let recorder =
+                start(place.reanimator(["-q", "record", "-o"]).arg(&trace).args(options));
+            wait_for("the recorder", || has_begun(&trace) || trace.join("journal/00000").exists());
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();
+            finish(recorder, "the recorder").ok("record");
+            let info = place.info(&trace);
+            assert_eq!(
+                (&info["verdict"], number(&info, "lost")),
+                (&Value::from("complete"), 0),
+                "{name}{round}: {info}"
+            );
+        }
+    }
+}
+
+/// Ends with the test, whatever its outcome.
+struct Storm(std::process::Child);
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}

@@ -94,6 +94,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 		return 0;
 	if (t->ticket)
 		await(t, false);
+	if (watching == LEAVING)
+		return 0;
 	bool compat = is_compat(task);
 	t->entered = bpf_ktime_get_ns();
 	registers(regs, compat, t->args);
@@ -197,15 +199,16 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		return 0;
 	u32 phase = t->phase;
 	bool known = t->known;
-	t->phase = OUT;
+	if (watching != LEAVING)
+		t->phase = OUT;
+	else if (!claim(t, OUT))
+		return 0;
 	t->known = 1;
 	if (phase == SKIPPED || phase == NEW || t->launching)
 		return 0;
 	u64 left = bpf_ktime_get_ns();
 	if (phase == OUT) {
 		/* We have not seen it begin. */
-		if (leaving)
-			return 0;
 		unseen(t, task, regs, left);
 		if (!answered(task, known))
 			t->flags |= NO_ENTRY;

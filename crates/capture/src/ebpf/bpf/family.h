@@ -185,14 +185,15 @@ int BPF_PROG(on_end, struct task_struct *task)
 	struct scratch *s = scratch();
 	if (!t || !s)
 		return 0;
-	if (t->phase == IN && !t->launching && outcomes & UNFINISHED) {
+	u32 phase = t->phase;
+	if (claim(t, OUT) && !t->launching && outcomes & UNFINISHED) {
 		head(s, task, t);
 		s->head.flags |= NO_EXIT;
 		s->head.left = bpf_ktime_get_ns();
 		s->phase = ENTRY;
 		call(s);
 	}
-	if (t->phase == OUT && t->known && !t->launching && outcomes & UNFINISHED && condemned(task))
+	if (phase == OUT && t->known && !t->launching && outcomes & UNFINISHED && condemned(task))
 		last_call(task, t, s);
 	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	/* A leader that was replaced has not ended: its number goes on. */
@@ -219,7 +220,10 @@ int calls_under_way(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
-	if (!t || t->phase != IN || t->launching || !(outcomes & UNFINISHED))
+	if (!t || t->launching || !(outcomes & UNFINISHED))
+		return 0;
+	/* Asked again for the same thread, the buffer was full. */
+	if (!claim(t, TOLD) && t->phase != TOLD)
 		return 0;
 	struct under_way u = { .entered = t->entered, .pid = task->tgid, .tid = t->tid, .nr = t->nr, .flags = t->flags };
 	__builtin_memcpy(u.args, t->args, sizeof(u.args));

@@ -17,8 +17,12 @@ volatile u64 ring_bytes = 64 << 20;
 /* What the ring can hold: above what it should, there is room for the rest of calls under way. */
 volatile u64 room_bytes = 64 << 20;
 volatile u32 chunk_bytes = 1 << 20;
-/* Set when we are about to detach: what begins from then on is no longer ours. */
-volatile u32 leaving = 0;
+/*
+ * The programs are attached one after the other, and detached so. A call counts if it begins while
+ * all of them are there: not before, and not once we are leaving.
+ */
+enum watching { NOT_YET, WATCHING, LEAVING };
+volatile u32 watching = NOT_YET;
 
 #define SCRATCH (16 << 10)
 #define STRING_BYTES 4096

@@ -6,7 +6,8 @@
 #pragma once
 #include "ring.h"
 
-enum phase { OUT, IN, SKIPPED, NEW };
+/* TOLD: the call is under way, and user space has been told so: its end is not recorded. */
+enum phase { OUT, IN, SKIPPED, NEW, TOLD };
 /* How a process was joined. */
 enum joined { AT_ONCE = 1, FROM_EXEC };
 enum scope { FAMILY, CGROUP, EVERYBODY };
@@ -16,12 +17,13 @@ struct thread {
 	u64 args[6];
 	struct seen seen;
 	u32 nr, plan, tid, retry;
-	u8 phase, flags;
+	u32 phase;
+	u8 flags;
 	u8 launching;          /* nothing counts before its next program */
 	u8 spoiled;            /* a record of the call found no room */
 	u8 waits;              /* for its request that it may still make */
 	u8 known;              /* we have seen it leave the kernel before */
-	u8 pad[2];
+	u8 pad[7];
 	u64 ticket;            /* of a request to user space that was not served in time, or 0 */
 };
 
@@ -53,6 +55,8 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 	struct thread *t = bpf_task_storage_get(&threads, task, 0, 0);
 	if (t)
 		return t;
+	if (watching != WATCHING)
+		return 0;
 	if (scope == FAMILY) {
 		struct common_state *c = common_state();
 		u32 pid = task->tgid;
@@ -67,4 +71,10 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 		return 0;
 	}
 	return enlist(task);
+}
+
+/* Whether a call is under way that nobody else has ended: one of its end, its thread's end, and user space's question. */
+static __always_inline bool claim(struct thread *t, u32 phase)
+{
+	return __sync_val_compare_and_swap(&t->phase, IN, phase) == IN;
 }
