@@ -1,5 +1,9 @@
 //! The program to run. It is found before a trace is made, so that a mistyped name leaves nothing behind.
 
+pub(crate) mod inherited;
+pub(crate) mod launch;
+pub(crate) mod seccomp;
+
 use crate::Error;
 use std::ffi::{OsStr, OsString};
 use std::io;

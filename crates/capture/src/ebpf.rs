@@ -5,23 +5,15 @@
 //!
 //! Streams: one for each CPU, with what its ring held; then one of our own, with what was there at the beginning; then one of data read from files.
 
-mod backlog;
-mod beside;
-mod cgroup;
-mod complete;
-mod consumer;
-mod files;
-mod hold;
+mod back_pressure;
+mod calls_under_way;
+mod file_data;
+mod libbpf_error;
 mod load;
-mod pending;
-mod plans;
-mod refused;
-mod ring;
+mod mapped;
+mod rings;
 mod skel;
-mod throttle;
-mod tide;
 mod watch;
-mod writer;
 
 use crate::{Command, Engine, Error, Options, Outcome};
 use trace::Recording;

@@ -4,39 +4,25 @@
 //! emit is the same, so that nothing behind the journal knows which one it was. A program that is watched behaves as if it were not: its output, its
 //! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
 
-mod along;
-mod climb;
 mod command;
-mod die;
 mod ebpf;
 mod error;
-mod identity;
-mod inherited;
-mod launch;
-mod machine;
-mod memory;
+mod inspect;
 mod options;
-mod out;
-mod outcome;
 mod plans;
-mod policy;
-mod present;
 mod ptrace;
-mod seccomp;
-mod source;
-mod spare;
-mod user;
+mod records;
+mod signals;
+mod threads;
 
+pub use command::inherited::{outlive_limits, own_proc_files};
 pub use command::{Command, Credentials, resolve};
-pub use die::{Wiped, die_of};
 pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
 pub use error::Error;
-pub use inherited::{outlive_limits, own_proc_files};
-pub use machine::ThisMachine;
+pub use inspect::this_machine::ThisMachine;
 pub use options::{Begun, DataLimit, Options, Outcomes, Wanted};
-pub use outcome::{End, Outcome};
 pub use ptrace::Ptrace;
-pub use user::{Listening, ignores};
+pub use signals::{Listening, Wiped, die_of, ignores};
 
 use trace::Recording;
 
@@ -65,4 +51,32 @@ pub trait Engine {
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error>;
+}
+
+/// How the main program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Signaled(i32),
+    /// It goes on: we left it, or it was one of several that we joined.
+    Running,
+}
+
+/// What an engine tells when it is done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How the command ended (with several processes joined: [`End::Running`]).
+    pub end: End,
+    /// What the user should know, once each.
+    pub notes: Vec<String>,
+    /// How long calls were delayed, all together, as the trace could not be written as fast.
+    pub held: std::time::Duration,
+    /// Whether we left while something was still running.
+    pub detached: bool,
+    /// Why the journal could not be written; the program was left to itself then.
+    pub journal_error: Option<trace::Error>,
+    /// What the engine knows that it did not see, a sentence each: the trace is incomplete.
+    pub missing: Vec<String>,
 }

@@ -3,21 +3,21 @@
 //! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees when that thread ends, and they go on. Every stop is handled in
 //! turn by this one thread, so that records of one recording have one order, and a call that had returned before another was entered says so.
 
+mod affinity;
 mod births;
-mod calls;
-mod family;
-mod making;
+mod clone;
+pub(crate) mod hold;
 mod missing;
-mod near;
 mod steps;
-pub(crate) mod stopped;
+mod stopped;
 mod thread;
 mod tracer;
-mod vectors;
 
-use crate::along::{Sealing, Tide};
-use crate::{Command, Engine, Error, Options, Outcome, launch, present};
-use near::Beside;
+use crate::command::launch;
+use crate::inspect::procfs;
+use crate::threads::seal_ahead::{Sealing, Tide};
+use crate::{Command, Engine, Error, Options, Outcome};
+use affinity::Beside;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,7 +124,7 @@ fn launched(
         return Err(Error::Refused { doing: "attach to a process with ptrace", source });
     }
     // What a filter answers that we were started under never comes to ours.
-    let filtered = options.seccomp && present::status_number(child.pid, "Seccomp:") != Some(0);
+    let filtered = options.seccomp && procfs::status_number(child.pid, "Seccomp:") != Some(0);
     tracer.filters = filtered;
     tracer.threads.insert(child.pid, Thread { filtered, ..Thread::new(child.pid, child.pid) });
     tracer.main = Some(child.pid);

@@ -1,13 +1,15 @@
 //! Loading the program into the kernel: which of its two ways to copy data this kernel has, how large the rings are, and whom it watches.
 
-use super::beside::{self, Beside, Loaded};
-use super::plans;
-use super::refused::refused;
+mod parallel;
+mod plan_maps;
+
+use super::libbpf_error::refused;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use parallel::{Beside, Loaded};
 use rustix::mm::{MapFlags as MmapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fmt;
@@ -139,7 +141,7 @@ pub(super) fn load<'o>(
     knows_our_numbers()?;
     let path = path()?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
-    let plans = plans::Tables::new(options);
+    let plans = plan_maps::Tables::new(options);
     let mut open =
         EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
     configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
@@ -169,7 +171,7 @@ struct Rings {
 fn fill(
     skel: &mut EngineSkel<'_>,
     options: &Options,
-    plans: &plans::Tables,
+    plans: &plan_maps::Tables,
     path: Path,
     cpus: usize,
 ) -> Result<Rings, Error> {
@@ -190,8 +192,8 @@ fn fill(
 /// after each time it waits until no program can use what was there before.
 fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
     let number = |ring: &MapHandle| (ring.as_fd().as_raw_fd() as u32).to_ne_bytes();
-    let pairs = || plans::numbered().zip(rings.iter().map(number));
-    if plans::fill(places, pairs()).is_ok() {
+    let pairs = || plan_maps::numbered().zip(rings.iter().map(number));
+    if plan_maps::fill(places, pairs()).is_ok() {
         return Ok(());
     }
     pairs().try_for_each(|(cpu, ring)| {
@@ -204,9 +206,9 @@ impl Probe<'_> {
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
-        let ends = beside::attach(&self.beside.end)?;
-        let entries = beside::attach(&self.beside.enter)?;
-        self.calls = Some([entries, beside::attach(&self.beside.exit)?, ends]);
+        let ends = parallel::attach(&self.beside.end)?;
+        let entries = parallel::attach(&self.beside.enter)?;
+        self.calls = Some([entries, parallel::attach(&self.beside.exit)?, ends]);
         self.now(WATCHING);
         Ok(())
     }
@@ -236,7 +238,7 @@ struct Settings {
 fn configure(
     open: &mut OpenEngineSkel<'_>,
     options: &Options,
-    plans: &plans::Tables,
+    plans: &plan_maps::Tables,
     set: &Settings,
 ) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");

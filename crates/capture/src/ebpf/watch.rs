@@ -1,20 +1,22 @@
 //! Watching a command or processes from their beginning to their end.
 
-use super::cgroup::Cgroup;
-use super::consumer::Consumers;
-use super::files::Files;
+use super::back_pressure::{Brake, Cgroup, Throttle};
+use super::calls_under_way;
+use super::file_data::Files;
+use super::libbpf_error::refused;
 use super::load::{Probe, Scope, load};
-use super::refused::refused;
-use super::ring::Mapped;
+use super::mapped::Mapped;
+use super::rings::{Consumers, Waters};
 use super::skel::types::common_state;
-use super::throttle::{Brake, Throttle};
-use super::tide::Waters;
-use super::{hold, pending};
-use crate::along::Sealing;
-use crate::out::{Out, now};
-use crate::present::{self, OpenFiles};
-use crate::user::{self, Asked, Handlers};
-use crate::{Command, End, Error, Options, Outcome, launch};
+use crate::command::launch;
+use crate::inspect::open_files::OpenFiles;
+use crate::inspect::procfs;
+use crate::ptrace::hold;
+use crate::records::at_start;
+use crate::records::{Out, now};
+use crate::signals::{Asked, Handlers, stop_ourselves};
+use crate::threads::seal_ahead::Sealing;
+use crate::{Command, End, Error, Options, Outcome};
 use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -71,7 +73,7 @@ pub(super) fn command(
     let cgroup = cgroup.filter(|cgroup| child.is_placed || cgroup.take(pid));
     (watch.main, watch.ours) = (Some(pid), true);
     watch.out.event(RecordKind::Start, now(), pid, pid, [0, 0, 0, 1, 0, 0]);
-    present::tell_child(&mut watch.out, now(), pid, command);
+    at_start::tell_child(&mut watch.out, now(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
     if !options.drops {
@@ -103,7 +105,7 @@ pub(super) fn attach(
         let (process, held) = hold::hold(*pid)?;
         let time = now();
         watch.join(process, NOW)?;
-        present::tell_all(
+        at_start::tell_all(
             &mut watch.out,
             &mut files,
             time,
@@ -135,8 +137,8 @@ pub(super) fn everybody(
     let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
-        let Ok(threads) = present::threads(pid) else { continue };
-        present::tell_all(&mut watch.out, &mut files, begun, pid, threads.collect());
+        let Ok(threads) = procfs::threads(pid) else { continue };
+        at_start::tell_all(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
     if !options.drops
@@ -160,7 +162,7 @@ fn processes() -> Vec<i32> {
     let names = std::fs::read_dir("/proc").into_iter().flatten();
     let pids = names.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
-        pid.unsigned_abs() != std::process::id() && !present::executable(*pid).is_empty()
+        pid.unsigned_abs() != std::process::id() && !procfs::executable(*pid).is_empty()
     })
     .collect()
 }
@@ -315,7 +317,7 @@ impl<'o> Watch<'o> {
         if libc::WIFSTOPPED(status) {
             // When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
             if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
-                user::stop_ourselves();
+                stop_ourselves();
             }
         } else if libc::WIFEXITED(status) {
             self.end = End::Exited(libc::WEXITSTATUS(status));
@@ -341,7 +343,7 @@ impl<'o> Watch<'o> {
         let detached = self.alive() > 0;
         if detached {
             // The programs are still attached: a call is told here, or they see it end.
-            pending::tell(&self.probe, &mut self.out);
+            calls_under_way::tell(&self.probe, &mut self.out);
         }
         self.probe.detach();
         // A program that has just run has put its record into a ring.

@@ -7,7 +7,7 @@
 //! makes threads when the child appeared, and has not told of one, may be its maker. A maker that
 //! is killed in that call never tells; what it asked for is kept for the child that it leaves.
 
-use super::making::Making;
+use super::clone::Making;
 
 /// A thread that showed itself, or ended, before its maker told of it.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of every other engine.
 
-use super::vectors;
-use crate::identity::describe;
-use crate::memory::{Span, Strings, read, read_u32, read_u64, span};
-use crate::out::{Due, Sink};
+mod vectors;
+
+use crate::inspect::identity::describe;
+use crate::inspect::memory::{Span, Strings, read, read_u32, read_u64, span};
+use crate::inspect::moved_data::{Place, Source, keeps};
 use crate::plans::Take;
-use crate::source::{Place, Source, keeps};
+use crate::records::{Due, Sink};
 use abi::control::rights;
 use abi::plan::{
     CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,

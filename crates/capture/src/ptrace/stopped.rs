@@ -3,7 +3,7 @@
 //! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on. While it exists the thread stands still, unless it was killed:
 //! then every request answers [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
 
-use crate::present;
+use crate::inspect::procfs;
 use nix::libc;
 use std::collections::HashSet;
 use std::io;
@@ -125,7 +125,7 @@ pub(crate) fn take_hold(
     loop {
         // Threads that a thread made before we held it are found by the next look.
         let before = held.len();
-        for tid in present::threads(process)? {
+        for tid in procfs::threads(process)? {
             if held.contains(&tid) || ours(tid) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! What we know of a traced thread.
 
-use super::making::{Changed, Making};
-use crate::out::Waiting;
+use super::clone::{Changed, Making};
+use crate::records::Waiting;
 
 /// Where a thread is.
 #[derive(Debug)]

@@ -1,19 +1,21 @@
 //! The loop: wait for a stop, understand it, record it, let the thread go on.
 
-mod join;
+mod attach;
+mod calls;
+mod fork_exec_exit;
 
+use super::affinity::{Beside, Near};
 use super::births::Births;
 use super::missing::Missing;
-use super::near::{Beside, Near};
 use super::steps::Scratch;
 use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
 use super::thread::{Phase, Thread};
-use crate::out::{Out, now};
+use crate::inspect::open_files::OpenFiles;
 use crate::plans::Plans;
-use crate::present::OpenFiles;
-use crate::user::{self, Asked, Handlers};
+use crate::records::{Out, now};
+use crate::signals::{Asked, Handlers, stop_ourselves};
 use crate::{End, Options, Outcome};
-use join::Joining;
+use attach::Joining;
 use nix::libc;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -237,7 +239,7 @@ impl Tracer {
         if recent && stopped && self.ours {
             self.stop_asked = None;
             self.out.flush();
-            user::stop_ourselves();
+            stop_ourselves();
         }
     }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a descriptor or a directory is: what statx and /proc/PID/fd would tell (crates/capture/src/identity.rs), read from the kernel's own structs. */
+/* What a descriptor or a directory is: what statx and /proc/PID/fd would tell (crates/capture/src/inspect/identity.rs), read from the kernel's own structs. */
 #pragma once
 #include "ring.h"
 

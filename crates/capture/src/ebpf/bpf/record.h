@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/plans.rs. */
+/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/load/plan_maps.rs. */
 #pragma once
 #include "kernel.h"
 

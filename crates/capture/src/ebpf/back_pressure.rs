@@ -1,0 +1,183 @@
+//! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full although calls are delayed, everybody who produces is stopped until it is nearly empty.
+//!
+//! By the freezer of a cgroup, the command's own or the one that is watched; where there is none, and for processes that were joined, by holding them with ptrace. Both
+//! interrupt waits (`epoll_wait` returns EINTR), so it is the last resort. Who watches the whole machine has the first stage only: he cannot do without those that he
+//! would stop.
+
+mod freezer;
+
+use super::libbpf_error::refused;
+use super::load::Probe;
+use super::mapped::Mapped;
+use super::rings::{Complete, Consumers, Cpus, Ring};
+use super::skel::types::cpu_state;
+use crate::Error;
+use crate::ptrace::hold::{Held, hold_all};
+use crate::threads::scheduling::first_of_all;
+use libbpf_rs::{Iter, Link, MapHandle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::Read;
+use std::mem::offset_of;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(super) use freezer::Cgroup;
+
+/// While they are stopped, the rings are looked at so often.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// When nothing has been written for so long, whoever writes may need those who stand still: they go on.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// How everybody is stopped.
+pub(super) enum Brake {
+    /// All are in this cgroup.
+    Freezer(Cgroup),
+    /// The kernel's program knows who they are.
+    Hold(Link),
+}
+
+impl Brake {
+    /// For those in the probe's scope, in `cgroup` if there is one.
+    pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
+        match cgroup {
+            Some(cgroup) => Ok(Self::Freezer(cgroup)),
+            None => probe
+                .skel
+                .progs
+                .in_scope
+                .attach()
+                .map(Self::Hold)
+                .map_err(refused("attach the eBPF program to the list of processes")),
+        }
+    }
+
+    /// Stops everybody until the result is let go. `None`: that cannot be.
+    fn press(&mut self) -> Option<Pressed<'_>> {
+        match self {
+            Self::Freezer(cgroup) => cgroup.freeze().then_some(Pressed::Frozen(cgroup)),
+            Self::Hold(in_scope) => {
+                let mut bytes = Vec::new();
+                Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
+                let processes =
+                    bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
+                hold_all(processes).ok().map(Pressed::Held)
+            }
+        }
+    }
+}
+
+/// Everybody stands still.
+enum Pressed<'a> {
+    Frozen(&'a Cgroup),
+    Held(#[expect(dead_code, reason = "lets go when it is dropped")] Held),
+}
+
+impl Drop for Pressed<'_> {
+    fn drop(&mut self) {
+        if let Self::Frozen(cgroup) = self {
+            cgroup.thaw();
+        }
+    }
+}
+
+/// The thread that stops and continues.
+pub(super) struct Throttle {
+    stop: OwnedFd,
+    thread: JoinHandle<Duration>,
+}
+
+struct Watcher {
+    brake: Brake,
+    alarms: MapHandle,
+    taken: Mapped,
+    cpus: Arc<Cpus>,
+    complete: Arc<Complete>,
+    ring_bytes: u64,
+}
+
+impl Throttle {
+    /// Starts it.
+    pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
+        let page = rustix::param::page_size();
+        let alarms = MapHandle::try_from(&probe.skel.maps.alarms)
+            .map_err(refused("duplicate a descriptor"))?;
+        let taken = Mapped::new(&alarms, 0, page, true)?;
+        let watcher = Watcher {
+            brake,
+            alarms,
+            taken,
+            cpus: Arc::clone(&consumers.cpus),
+            complete: Arc::clone(&consumers.complete),
+            ring_bytes: probe.ring_bytes as u64,
+        };
+        let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
+            .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
+        let ours = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
+        let thread = std::thread::Builder::new()
+            .name("throttle".to_owned())
+            .spawn(move || watcher.run(&ours));
+        Ok(Self { stop, thread: thread.map_err(Error::refused("start a thread"))? })
+    }
+    /// Ends it; how long they were stopped.
+    pub fn finish(self) -> Duration {
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Watcher {
+    fn run(mut self, stop: &OwnedFd) -> Duration {
+        first_of_all();
+        let mut all = Duration::ZERO;
+        loop {
+            for cpu in 0..self.complete.rings.len() {
+                self.cpus
+                    .word(cpu, offset_of!(cpu_state, alarm_at))
+                    .store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
+            }
+            let mut fds = [
+                PollFd::new(stop, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.alarms.as_fd(), PollFlags::IN),
+            ];
+            let woken = poll(&mut fds, None);
+            if woken.is_ok() && fds[0].revents().contains(PollFlags::IN) {
+                return all;
+            }
+            self.hear();
+            if self.complete.fullest() >= self.ring_bytes / 8 * 5 {
+                all += self.hold(stop);
+            }
+        }
+    }
+
+    /// Forgets what the alarms say: that there is one is all.
+    fn hear(&self) {
+        // The kernel's position is on the page behind ours; what it has produced is what we have taken now.
+        if let Ok(theirs) =
+            Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false)
+        {
+            self.taken.word(0).store(theirs.word(0).load(Ordering::Acquire), Ordering::Release);
+        }
+    }
+
+    /// Holds everybody until the rings are nearly empty.
+    fn hold(&mut self, stop: &OwnedFd) -> Duration {
+        let (begin, complete) = (Instant::now(), Arc::clone(&self.complete));
+        let Some(_pressed) = self.brake.press() else { return Duration::ZERO };
+        let written = || complete.rings.iter().map(Ring::consumed).sum::<u64>();
+        let mut last = (written(), begin);
+        while complete.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
+            let mut fds = [PollFd::new(stop, PollFlags::IN)];
+            if poll(&mut fds, Some(&LOOK)).is_ok_and(|n| n > 0) {
+                break;
+            }
+            if written() != last.0 {
+                last = (written(), Instant::now());
+            }
+        }
+        begin.elapsed()
+    }
+}

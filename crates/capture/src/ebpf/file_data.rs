@@ -1,0 +1,262 @@
+//! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
+//!
+//! The call does not return until its request is served, but for no longer than some milliseconds; the thread's next calls do not begin before, but for no longer than a
+//! second in all. After that, and where we share the program's only CPU, the program goes on meanwhile. Has it closed the descriptor, the file is found by the name that
+//! it had (if it has none any more, the data are marked as unreadable); has it changed the file, the trace has what is there now. That it is the same file is checked.
+//! Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs, and they run before others if they may.
+
+use super::libbpf_error::refused;
+use super::load::Probe;
+use super::mapped::Mapped;
+use super::skel::types::{common_state, request};
+use crate::Error;
+use crate::inspect::moved_data::Source;
+use crate::records::{Due, Out, Sink};
+use crate::threads::scheduling::{as_others, first_of_all};
+use libbpf_rs::{MapHandle, RingBufferBuilder};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::thread::CpuSet;
+use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
+use std::mem::offset_of;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use trace::journal::Journal;
+use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
+
+/// Bits of a request's `how` (bpf/record.h).
+const TO_THE_END: u32 = 1;
+const WRITTEN_THERE: u32 = 2;
+
+/// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a CPU all the time;
+const TICKS: u64 = 8_000_000;
+/// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this time.
+const AT_ONCE: u64 = 2_000_000;
+/// Who could not write, as the other was writing, tries again after this.
+const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// So many bytes take their time to read: others come first then, when it is their turn.
+const LONG: u64 = 1 << 20;
+
+/// The threads, each with a journal of its own.
+pub(super) struct Files {
+    desk: Arc<Desk>,
+    threads: Vec<JoinHandle<Option<trace::Error>>>,
+}
+
+/// What they share.
+struct Desk {
+    stop: AtomicBool,
+    stopped: OwnedFd,
+    /// The words of `struct common_state`.
+    common: Arc<Mapped>,
+    /// One at a time takes requests.
+    turn: Mutex<Turn>,
+    /// One at a time waits for the disk.
+    disk: Mutex<()>,
+}
+
+/// Requests are taken in the order in which they were made.
+#[derive(Default)]
+struct Turn {
+    /// How many were.
+    taken: u64,
+    /// The first one whose answer each thread has not written.
+    unwritten: [Option<u64>; Files::JOURNALS],
+}
+
+impl Turn {
+    /// A thread has taken the next ones, so many.
+    fn took(&mut self, thread: usize, count: u64) {
+        if count > 0 {
+            self.unwritten[thread].get_or_insert(self.taken);
+            self.taken += count;
+        }
+    }
+    /// A thread has written all its answers. How many of the first requests have theirs in the journals.
+    fn wrote(&mut self, thread: usize) -> u64 {
+        self.unwritten[thread] = None;
+        self.unwritten.iter().flatten().copied().min().unwrap_or(self.taken)
+    }
+}
+
+impl Files {
+    /// How many journals they write.
+    pub const JOURNALS: usize = 2;
+
+    /// Starts them; `common` is the map of that name.
+    pub fn start(
+        probe: &Probe<'_>,
+        common: &Arc<Mapped>,
+        journals: Vec<Journal>,
+    ) -> Result<Self, Error> {
+        let stopped = eventfd(0, EventfdFlags::CLOEXEC)
+            .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
+        let desk = Arc::new(Desk {
+            stop: AtomicBool::new(false),
+            stopped,
+            common: Arc::clone(common),
+            turn: Mutex::default(),
+            disk: Mutex::new(()),
+        });
+        let cpus = rustix::thread::sched_getaffinity(None)
+            .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>())
+            .unwrap_or_default();
+        let patience = if cpus.len() == 1 { 0 } else { TICKS };
+        common.word(offset_of!(common_state, patience)).store(patience, Ordering::Release);
+        let mut threads = Vec::new();
+        for (half, journal) in journals.into_iter().enumerate() {
+            let requests = MapHandle::try_from(&probe.skel.maps.requests)
+                .map_err(refused("duplicate a descriptor"))?;
+            let desk = Arc::clone(&desk);
+            let mut mine = CpuSet::new();
+            cpus.iter().skip(half).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
+            let serve = move || {
+                // Of one CPU both have the same.
+                let _ = rustix::thread::sched_setaffinity(None, &mine);
+                if first_of_all() {
+                    desk.common
+                        .word(offset_of!(common_state, patience))
+                        .fetch_min(AT_ONCE, Ordering::Release);
+                }
+                let mut out = Out::new(journal);
+                serve(&requests, &desk, half, &mut out);
+                out.finish()
+            };
+            threads.push(
+                std::thread::Builder::new()
+                    .name("files".to_owned())
+                    .spawn(serve)
+                    .map_err(Error::refused("start a thread"))?,
+            );
+        }
+        Ok(Self { desk, threads })
+    }
+    /// Ends them when all that was asked for is read; the error that a journal had, if any.
+    pub fn finish(self) -> Option<trace::Error> {
+        self.desk.stop.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.desk.stopped, &1u64.to_ne_bytes());
+        let ends = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        ends.collect::<Vec<_>>().into_iter().flatten().next()
+    }
+}
+
+/// Writes nothing while it takes requests, nor while the other one writes: the disk may let them wait, or want a CPU that a waiting call keeps, and one of them can answer
+/// meanwhile.
+fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
+    let turn = || desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let (out, answered) = (RefCell::new(out), Cell::new(0));
+    let read = |bytes: &[u8]| {
+        if bytes.len() >= size_of::<request>() {
+            // SAFETY: as many bytes of a struct of numbers.
+            let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
+            let name = Path::new(OsStr::from_bytes(&bytes[size_of::<request>()..]));
+            answer(&request, name, &mut out.borrow_mut());
+        }
+        desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
+        answered.set(answered.get() + 1);
+        0
+    };
+    let mut rings = RingBufferBuilder::new();
+    if rings.add(requests, read).is_err() {
+        return;
+    }
+    let Ok(ring) = rings.build() else { return };
+    loop {
+        let last = desk.stop.load(Ordering::Acquire);
+        {
+            let mut turn = turn();
+            let _ = ring.consume();
+            turn.took(half, answered.take());
+        }
+        let disk = if last {
+            Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner))
+        } else {
+            desk.disk.try_lock().ok()
+        };
+        if disk.is_some() {
+            out.borrow_mut().flush();
+            let mut turn = turn();
+            desk.common
+                .word(offset_of!(common_state, kept))
+                .store(turn.wrote(half), Ordering::Release);
+        }
+        let waits = disk.is_none();
+        drop(disk);
+        if last {
+            return;
+        }
+        let mut fds = [
+            PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN),
+            PollFd::new(&desk.stopped, PollFlags::IN),
+        ];
+        let _ = poll(&mut fds, waits.then_some(&SOON));
+    }
+}
+
+fn answer(r: &request, name: &Path, out: &mut Out) {
+    let (pid, tid) = (r.pid as i32, r.tid as i32);
+    let header = Header {
+        kind: RecordKind::Call as u8,
+        pid: r.pid,
+        tid: r.tid,
+        nr: r.nr,
+        entered: r.entered,
+        left: r.entered,
+        ..Header::default()
+    };
+    let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
+    let wanted = match &source {
+        Some(source) if r.how & TO_THE_END != 0 => source.rest(),
+        Some(source) => r.wanted.min(source.rest()),
+        None => r.wanted.max(1),
+    };
+    if wanted == 0 {
+        return;
+    }
+    let long = wanted.min(r.limit) > LONG;
+    if long {
+        as_others();
+    }
+    let due = Due {
+        arg: r.arg as u8,
+        kind: PieceKind::Data,
+        flags: AT_EXIT | FROM_FILE,
+        wanted,
+        limit: r.limit,
+    };
+    out.begin(header, true);
+    match source {
+        Some(mut source) => out.filled(due, &mut |at, local| source.read(at, local)),
+        None => out.filled(due, &mut |_, _| 0),
+    }
+    out.end_parts();
+    if long {
+        first_of_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_counts_up_to_the_first_that_is_not() {
+        let mut turn = Turn::default();
+        turn.took(0, 5);
+        turn.took(1, 3);
+        assert_eq!(turn.wrote(1), 0, "the first five are not there");
+        turn.took(1, 4);
+        turn.took(0, 0);
+        assert_eq!(turn.wrote(0), 8, "the last four are not there");
+        turn.took(0, 1);
+        assert_eq!(turn.wrote(1), 12);
+        assert_eq!(turn.wrote(0), 13);
+    }
+}

@@ -1,0 +1,200 @@
+//! The programs that take the kernel longest to check are loaded by threads of their own, beside
+//! each other and beside the rest. They are one object with the others: libbpf has made their
+//! instructions ready and created the maps when the threads begin.
+
+use crate::Error;
+use crate::ebpf::libbpf_error::refused;
+use crate::ebpf::skel::OpenEngineSkel;
+use libbpf_rs::AsRawLibbpf;
+use libbpf_rs::btf::{Btf, types::Typedef};
+use libbpf_rs::libbpf_sys::{
+    BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, bpf_func_info, bpf_insn, bpf_line_info,
+    bpf_object__btf_fd, bpf_object__prepare, bpf_prog_load, bpf_prog_load_opts,
+    bpf_program__func_info, bpf_program__func_info_cnt, bpf_program__line_info,
+    bpf_program__line_info_cnt, bpf_raw_tracepoint_open,
+};
+use libbpf_rs::skel::OpenSkel;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread::{Builder, JoinHandle};
+
+/// The programs, and the kernel's types for what they are called at.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("on_exit", "btf_trace_sys_exit"),
+    ("on_enter", "btf_trace_sys_enter"),
+    ("on_end", "btf_trace_sched_process_exit"),
+];
+/// As `engine.bpf.c` says.
+const LICENSE: &CStr = c"Dual BSD/GPL";
+const DOING: &str = "load the eBPF program";
+
+/// The numbers of the kernel's types in [`PROGRAMS`].
+fn kernel_types() -> Result<[u32; 3], Error> {
+    let all = Btf::from_vmlinux().map_err(refused(DOING))?;
+    let number = |name| {
+        let found = all.type_by_name::<Typedef<'_>>(name).map(|t| u32::from(t.type_id()));
+        let source = || io::Error::other(format!("the kernel has no type {name}"));
+        found.ok_or_else(|| Error::Unusable { doing: DOING, source: source(), mend: None })
+    };
+    let [exit, enter, end] = PROGRAMS.map(|(_, name)| number(name));
+    Ok([exit?, enter?, end?])
+}
+
+/// The threads.
+pub(super) struct Beside([JoinHandle<Result<OwnedFd, Error>>; 3]);
+
+/// What they have loaded.
+pub(super) struct Loaded {
+    pub exit: OwnedFd,
+    pub enter: OwnedFd,
+    pub end: OwnedFd,
+}
+
+impl Beside {
+    /// Makes `open`, which is to load all other programs, ready, and begins to load these.
+    pub fn start(open: &mut OpenEngineSkel<'_>) -> Result<Self, Error> {
+        // Searched while libbpf makes the object ready.
+        let types = spawn("types", kernel_types)?;
+        let object = open.open_object().as_libbpf_object().as_ptr();
+        // SAFETY: an object that has not been loaded.
+        let prepared = unsafe { bpf_object__prepare(object) };
+        let types = join(types)?;
+        if prepared != 0 {
+            return Err(refused(DOING)(libbpf_rs::Error::from_raw_os_error(-prepared)));
+        }
+        // SAFETY: the same object.
+        let own_types = unsafe { bpf_object__btf_fd(object) };
+        let program = |at: usize| {
+            let (name, _) = PROGRAMS[at];
+            let mut all = open.open_object_mut().progs_mut();
+            let mut found = all.find(|p| p.name() == name).expect("the object has this program");
+            found.set_autoload(false);
+            // SAFETY: a program of an object that has been made ready.
+            unsafe { Program::of(name, found.as_libbpf_object().as_ptr(), own_types, types[at]) }
+        };
+        let [exit, enter, end] = [0, 1, 2].map(program);
+        let load = |program: Program| spawn("load", move || program.load());
+        Ok(Self([load(exit)?, load(enter)?, load(end)?]))
+    }
+
+    /// The programs, when all are loaded.
+    pub fn finish(self) -> Result<Loaded, Error> {
+        let [exit, enter, end] = self.0.map(join);
+        Ok(Loaded { exit: exit?, enter: enter?, end: end? })
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    Builder::new().name(name.to_owned()).spawn(work).map_err(Error::refused("start a thread"))
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// A program that is ready to be loaded.
+struct Program {
+    name: CString,
+    instructions: Vec<bpf_insn>,
+    functions: Vec<bpf_func_info>,
+    lines: Vec<bpf_line_info>,
+    /// The object's types, as a descriptor.
+    own_types: i32,
+    /// What it is called at, as a number of the kernel's types.
+    called_at: u32,
+}
+
+impl Program {
+    /// # Safety
+    /// `program` is one of an object that has been made ready and lives.
+    unsafe fn of(
+        name: &str,
+        program: *const libbpf_rs::libbpf_sys::bpf_program,
+        own_types: i32,
+        called_at: u32,
+    ) -> Self {
+        // SAFETY: libbpf has as many as it says; no pointer is kept.
+        unsafe {
+            let functions = copied(
+                bpf_program__func_info(program),
+                bpf_program__func_info_cnt(program) as usize,
+            );
+            let lines = copied(
+                bpf_program__line_info(program),
+                bpf_program__line_info_cnt(program) as usize,
+            );
+            let instructions = copied(
+                libbpf_rs::libbpf_sys::bpf_program__insns(program),
+                libbpf_rs::libbpf_sys::bpf_program__insn_cnt(program) as usize,
+            );
+            let name = CString::new(name).expect("the names have no NUL");
+            Self { name, instructions, functions, lines, own_types, called_at }
+        }
+    }
+
+    fn load(&self) -> Result<OwnedFd, Error> {
+        let mut options = bpf_prog_load_opts {
+            sz: size_of::<bpf_prog_load_opts>() as u64,
+            expected_attach_type: BPF_TRACE_RAW_TP,
+            attach_btf_id: self.called_at,
+            ..Default::default()
+        };
+        // The kernel checks functions that are not static apart if it knows their types.
+        if let Ok(types) = u32::try_from(self.own_types) {
+            options.prog_btf_fd = types;
+            options.func_info = self.functions.as_ptr().cast();
+            options.func_info_cnt = self.functions.len() as u32;
+            options.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+            options.line_info = self.lines.as_ptr().cast();
+            options.line_info_cnt = self.lines.len() as u32;
+            options.line_info_rec_size = size_of::<bpf_line_info>() as u32;
+        }
+        // SAFETY: the pointers and lengths are of vectors that live meanwhile.
+        let program = unsafe {
+            bpf_prog_load(
+                BPF_PROG_TYPE_TRACING,
+                self.name.as_ptr(),
+                LICENSE.as_ptr(),
+                self.instructions.as_ptr(),
+                self.instructions.len() as u64,
+                &raw mut options,
+            )
+        };
+        // SAFETY: the kernel gave it to us.
+        unsafe { owned(program, DOING) }
+    }
+}
+
+/// # Safety
+/// `len` values stand at `at`, unless it is null.
+unsafe fn copied<T: Copy>(at: *const T, len: usize) -> Vec<T> {
+    if at.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(at, len).to_vec() }
+}
+
+/// # Safety
+/// `fd` is a descriptor that nothing else owns, or minus an error number.
+unsafe fn owned(fd: i32, doing: &'static str) -> Result<OwnedFd, Error> {
+    if fd < 0 {
+        return Err(refused(doing)(libbpf_rs::Error::from_raw_os_error(-fd)));
+    }
+    // SAFETY: as the caller promises.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has the kernel call the program, until the result is dropped.
+pub(super) fn attach(program: &OwnedFd) -> Result<OwnedFd, Error> {
+    // SAFETY: the kernel knows the tracepoint by the program's type: there is no name. The link is
+    // ours.
+    unsafe {
+        let link = bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd());
+        owned(link, "attach the eBPF program to tracepoints")
+    }
+}

@@ -1,0 +1,116 @@
+//! What a descriptor or a directory is, found out right at the stop, before the program can change it.
+
+use super::deep_path::climb;
+use nix::libc;
+use std::ffi::CStr;
+use std::io::Write;
+use trace::record::{GONE, Identity, UNNAMED};
+
+/// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows. What cannot be found out stays 0.
+pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
+    let mut name = [0u8; 64];
+    let mut rest = &mut name[..63];
+    let mut identity = Identity::default();
+    if rest.write_fmt(link).is_err() {
+        return identity;
+    }
+    let Ok(name) = CStr::from_bytes_until_nul(&name) else { return identity };
+    // SAFETY: all zeros is a value of both structs.
+    let (mut x, mut fs): (libc::statx, libc::statfs) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+    // SAFETY: `name` ends in a NUL, `x` is a valid place for the answer.
+    if unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), libc::AT_STATX_DONT_SYNC, mask, &mut x) }
+        == 0
+    {
+        identity.dev = libc::makedev(x.stx_dev_major, x.stx_dev_minor);
+        identity.ino = x.stx_ino;
+        identity.size = x.stx_size;
+        identity.mode = u32::from(x.stx_mode);
+        identity.links = x.stx_nlink;
+        (identity.uid, identity.gid) = (x.stx_uid, x.stx_gid);
+        identity.rdev = libc::makedev(x.stx_rdev_major, x.stx_rdev_minor);
+        if x.stx_mask & libc::STATX_BTIME != 0 {
+            identity.born = u64::try_from(x.stx_btime.tv_sec).unwrap_or(0) * 1_000_000_000
+                + u64::from(x.stx_btime.tv_nsec);
+        }
+    }
+    // SAFETY: as above.
+    if unsafe { libc::statfs(name.as_ptr(), &mut fs) } == 0 {
+        identity.magic = fs.f_type as u32;
+    }
+    let at = path.len();
+    path.resize(at + libc::PATH_MAX as usize, 0);
+    // SAFETY: at most PATH_MAX bytes are written into the PATH_MAX bytes that were just added.
+    let n = unsafe {
+        libc::readlink(name.as_ptr(), path[at..].as_mut_ptr().cast(), libc::PATH_MAX as usize)
+    };
+    path.truncate(at + usize::try_from(n).unwrap_or(0));
+    if n < 0 && identity.mode & libc::S_IFMT == libc::S_IFDIR {
+        path.extend(climb(name).unwrap_or_default());
+    }
+    if path[at..].ends_with(GONE) && identity.mode != 0 && !stands(&path[at..], &identity) {
+        identity.created |= UNNAMED;
+    }
+    identity
+}
+
+/// Whether the file stands under this path.
+fn stands(path: &[u8], identity: &Identity) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(std::ffi::OsStr::from_bytes(path));
+    identity.links > 0
+        && found.is_ok_and(|m| {
+            // Some file systems tell another device by a path than by a descriptor.
+            m.ino() == identity.ino && m.mode() == identity.mode
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_name_that_is_gone_is_told_by_the_file_and_not_by_the_text() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (name, other) = (place.path().join("x (deleted)"), place.path().join("other"));
+        let lost = |file: &std::fs::File| {
+            let mut path = Vec::new();
+            let identity = describe(format_args!("/proc/self/fd/{}", file.as_raw_fd()), &mut path);
+            identity.lost_name(&path).map(<[u8]>::to_vec)
+        };
+        let file = std::fs::File::create(&name).expect("a file");
+        assert_eq!(lost(&file), None, "it is called so");
+        std::fs::hard_link(&name, &other).expect("a second name");
+        std::fs::remove_file(&name).expect("to remove the first");
+        assert_eq!(lost(&file), Some(name.as_os_str().as_encoded_bytes().to_vec()));
+        std::fs::write(&name, b"").expect("another file");
+        let shown = [name.as_os_str().as_encoded_bytes(), GONE].concat();
+        std::fs::write(std::path::Path::new(std::ffi::OsStr::from_bytes(&shown)), b"")
+            .expect("a file with the name that is shown");
+        assert!(lost(&file).is_some(), "another inode has the name");
+        std::fs::remove_file(&other).expect("to remove the second");
+        assert!(lost(&file).is_some());
+    }
+
+    #[test]
+    fn a_file_and_nothing() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut path = Vec::new();
+        let identity =
+            describe(format_args!("/proc/self/fd/{}", file.as_file().as_raw_fd()), &mut path);
+        let m = file.as_file().metadata().expect("its metadata");
+        assert_eq!(
+            (identity.dev, identity.ino, identity.mode, identity.size),
+            (m.dev(), m.ino(), m.mode(), 0)
+        );
+        assert_eq!(path, file.path().as_os_str().as_encoded_bytes());
+        path.clear();
+        assert_eq!(describe(format_args!("/proc/self/fd/4000000"), &mut path), Identity::default());
+        assert!(path.is_empty());
+    }
+}

@@ -1,0 +1,363 @@
+//! Being where the tracee is.
+//!
+//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom we resume on an idle CPU rather than on ours, which is
+//! busy with us. So while the program stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy SCHED_IDLE: a CPU that
+//! runs nothing else counts as idle, the tracee is woken there, takes it over at once, and gives it back at its next stop. The tracee itself is never touched:
+//! its affinity and policy are its own. Now and then the tracee moves all the same; then its next stop is not there yet when we ask for it, a few times in a row, and
+//! we go after it at once. The price is that anybody else who wants that CPU gets it before us, so a second thread watches: when no CPU is idle (then
+//! waking is cheap anyway), or when we get nowhere, our thread is as any other.
+//! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment instead of sleeping, which saves one of two wake-ups.
+//!
+//! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
+
+use super::stopped::Waited;
+use crate::command::inherited;
+use crate::signals::{Handlers, NUDGE};
+use crate::threads::scheduling::policy_of;
+use crate::threads::spare_cpu::field;
+use nix::libc;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the second thread looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often ours is nudged.
+const NUDGE_EVERY: Duration = Duration::from_millis(50);
+/// Idle CPUs are counted over so long.
+const COUNT: Duration = Duration::from_millis(100);
+/// The next stop is polled for so long.
+const POLL: Duration = Duration::from_micros(60);
+/// So many stops in a look are often.
+const OFTEN: u64 = 40;
+
+#[derive(Default)]
+struct Shared {
+    stops: AtomicU64,
+    last: AtomicI32,
+    polls: AtomicBool,
+    live: AtomicBool,
+    done: AtomicBool,
+    /// The CPU that our thread is bound to; [`ANYWHERE`].
+    cpu: AtomicUsize,
+    /// Where our thread may run.
+    allowed: OnceLock<libc::cpu_set_t>,
+    beside: Beside,
+}
+
+/// Who else runs when nobody does.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// That thread: a CPU which it runs on is idle.
+    pub tid: Option<i32>,
+    /// Says to it that the program stops often: each stop is a wake-up, which another thread delays whatever its policy, and ours may have the same.
+    pub busy: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn allows(&self, cpu: usize) -> bool {
+        // SAFETY: `cpu` is within the set ([`cpu_of`]).
+        self.allowed.get().is_some_and(|set| unsafe { libc::CPU_ISSET(cpu, set) })
+    }
+}
+
+const ANYWHERE: usize = usize::MAX;
+
+/// The second thread.
+pub(super) struct Near {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// So many stops in a row were not there yet when we asked for them,
+    misses: u32,
+    /// and after so many we look where the tracee is.
+    patience: u32,
+}
+
+/// The least of [`Near::patience`].
+const MISSES: u32 = 3;
+
+impl Near {
+    /// Starts it, for the thread that calls. It nudges at once, so the handlers must be in place.
+    pub fn start(beside: Beside, _: &Handlers) -> Self {
+        inherited::hear(NUDGE);
+        let shared =
+            Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
+        // SAFETY: takes nothing.
+        let tracer = unsafe { libc::gettid() };
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("near".to_owned())
+            .spawn(move || watch(&theirs, tracer))
+            .ok();
+        Self { shared, thread, misses: 0, patience: MISSES }
+    }
+    /// From now on our thread may be moved. Not before the command was forked: it would inherit what is ours.
+    pub fn begin(&self) {
+        self.shared.live.store(true, Ordering::Release);
+        if let Some(t) = &self.thread {
+            t.thread().unpark();
+        }
+    }
+    /// A thread stopped.
+    pub fn stop_of(&self, tid: i32) {
+        self.shared.last.store(tid, Ordering::Relaxed);
+        // Only this thread writes it.
+        self.shared.stops.store(self.shared.stops.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    /// Whether we are where the tracee was: its next stop should be there before we ask for it.
+    pub fn bound(&self) -> bool {
+        self.shared.cpu.load(Ordering::Relaxed) != ANYWHERE
+    }
+    /// The next stop was there when we asked for it.
+    pub fn hit(&mut self) {
+        self.misses = 0;
+    }
+    /// It was not: the tracee runs elsewhere, or waits for something.
+    pub fn missed(&mut self) {
+        self.misses += 1;
+        if self.misses < self.patience {
+            return;
+        }
+        self.misses = 0;
+        let ours = self.shared.cpu.load(Ordering::Relaxed);
+        match cpu_of(self.shared.last.load(Ordering::Relaxed)) {
+            Some(cpu) if cpu != ours && self.shared.allows(cpu) && bind_to(0, cpu) => {
+                self.patience = MISSES;
+                // Should the other thread have let us go meanwhile, it will again.
+                self.shared.cpu.store(cpu, Ordering::Relaxed);
+            }
+            // It is here, and waits.
+            _ => self.patience = (2 * self.patience).min(1 << 10),
+        }
+    }
+    /// Whether to poll before sleeping.
+    pub fn spins(&self) -> bool {
+        self.shared.polls.load(Ordering::Relaxed)
+    }
+    /// Polls for a moment.
+    pub fn spin(&self, mut poll: impl FnMut() -> Waited) -> Waited {
+        let begin = Instant::now();
+        while begin.elapsed() < POLL {
+            for _ in 0..4 {
+                match poll() {
+                    Waited::Nothing => std::hint::spin_loop(),
+                    something => return something,
+                }
+            }
+        }
+        Waited::Nothing
+    }
+}
+
+impl Drop for Near {
+    fn drop(&mut self) {
+        self.shared.done.store(true, Ordering::Release);
+        if let Some(t) = self.thread.take() {
+            t.thread().unpark();
+            // It only ends by `done`.
+            let _ = t.join();
+        }
+    }
+}
+
+fn watch(shared: &Shared, tracer: i32) {
+    let mut bed: Option<Bed> = None;
+    let mut nudged: Option<Instant> = None;
+    while !shared.done.load(Ordering::Acquire) {
+        if nudged.is_none_or(|last| last.elapsed() >= NUDGE_EVERY) {
+            nudged = Some(Instant::now());
+            // SAFETY: takes numbers.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, NUDGE) };
+        }
+        if shared.live.load(Ordering::Acquire) {
+            match &mut bed {
+                Some(bed) => bed.look(shared),
+                None => bed = Some(Bed::new(tracer, shared)),
+            }
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    if let Some(bed) = &mut bed {
+        bed.far(shared);
+    }
+}
+
+/// Where our thread may run, and where it does.
+struct Bed {
+    tracer: i32,
+    /// Whether there is anything to choose.
+    possible: bool,
+    returns: bool,
+    near: bool,
+    seen: u64,
+    delay: u64,
+    schedstat: Option<File>,
+    uptime: Option<File>,
+    /// How long the thread ran that runs when nobody else does.
+    idle_thread: Option<File>,
+    counted: Instant,
+    idle: u64,
+    /// CPUs idle on average, when last counted.
+    idle_cpus: f64,
+    rest_until: Instant,
+}
+
+impl Bed {
+    fn new(tracer: i32, shared: &Shared) -> Self {
+        // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
+        let (allowed, policy) = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            let got = libc::sched_getaffinity(tracer, size_of_val(&set), &mut set);
+            ((got == 0).then_some(set), libc::sched_getscheduler(tracer))
+        };
+        // SAFETY: counts bits of a set.
+        let choice = allowed.as_ref().is_some_and(|set| unsafe { libc::CPU_COUNT(set) } > 1);
+        if let Some(set) = allowed {
+            let _ = shared.allowed.set(set);
+        }
+        let possible = choice && policy == libc::SCHED_OTHER;
+        let mut bed = Self {
+            tracer,
+            possible,
+            returns: possible
+                && std::thread::spawn(|| {
+                    policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)
+                })
+                .join()
+                .unwrap_or(false),
+            near: false,
+            seen: 0,
+            delay: 0,
+            schedstat: schedstat(tracer),
+            idle_thread: shared.beside.tid.and_then(schedstat),
+            uptime: File::open("/proc/uptime").ok(),
+            counted: Instant::now(),
+            idle: 0,
+            idle_cpus: 0.0,
+            rest_until: Instant::now(),
+        };
+        bed.idle = bed.idle_time();
+        // Until it can be counted: nobody runs but us, our program, and the thread that asks.
+        if runnable() <= 3 {
+            bed.idle_cpus = 1.0;
+        }
+        bed
+    }
+
+    fn look(&mut self, shared: &Shared) {
+        if !self.possible {
+            return;
+        }
+        let stops = shared.stops.load(Ordering::Relaxed);
+        let new = stops - std::mem::replace(&mut self.seen, stops);
+        let delay = field(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
+        let waited = delay.saturating_sub(std::mem::replace(&mut self.delay, delay));
+        let passed = self.counted.elapsed();
+        if passed >= COUNT {
+            let idle = self.idle_time();
+            let more = idle.saturating_sub(std::mem::replace(&mut self.idle, idle));
+            self.idle_cpus = more as f64 / 100.0 / passed.as_secs_f64();
+            self.counted = Instant::now();
+        }
+        shared.beside.busy.store(new >= OFTEN / 4, Ordering::Relaxed);
+        let starved = self.near && new < OFTEN / 4 && waited > LOOK.as_nanos() as u64 / 2;
+        if starved {
+            self.rest_until = Instant::now() + 2 * COUNT;
+        }
+        if starved || self.idle_cpus < 0.3 {
+            self.far(shared);
+        } else if new >= OFTEN && self.idle_cpus > 0.5 && Instant::now() >= self.rest_until {
+            self.come(shared);
+        }
+    }
+
+    fn come(&mut self, shared: &Shared) {
+        if !self.returns {
+            shared.polls.store(true, Ordering::Relaxed);
+            self.near = true;
+            return;
+        }
+        let cpu = cpu_of(shared.last.load(Ordering::Relaxed));
+        let Some(cpu) = cpu.filter(|cpu| shared.allows(*cpu)) else { return };
+        if shared.cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
+            shared.cpu.store(cpu, Ordering::Relaxed);
+        }
+        if !self.near {
+            self.near = policy_of(self.tracer, libc::SCHED_IDLE);
+        }
+    }
+
+    fn far(&mut self, shared: &Shared) {
+        shared.polls.store(false, Ordering::Relaxed);
+        if std::mem::replace(&mut self.near, false) && self.returns {
+            policy_of(self.tracer, libc::SCHED_OTHER);
+        }
+        if shared.cpu.swap(ANYWHERE, Ordering::Relaxed) != ANYWHERE
+            && let Some(allowed) = shared.allowed.get()
+        {
+            bind(self.tracer, allowed);
+        }
+    }
+
+    /// Idle time of all CPUs together, in hundredths of a second.
+    fn idle_time(&self) -> u64 {
+        let thread = field(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
+        field(self.uptime.as_ref(), 1).map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
+    }
+}
+
+/// Of a thread of ours: how long it ran, and waited for a CPU, in nanoseconds.
+fn schedstat(tid: i32) -> Option<File> {
+    File::open(format!("/proc/self/task/{tid}/schedstat")).ok()
+}
+
+fn bind(tid: i32, set: &libc::cpu_set_t) -> bool {
+    // SAFETY: `set` is a whole set.
+    unsafe { libc::sched_setaffinity(tid, size_of_val(set), set) == 0 }
+}
+
+/// Binds a thread to a CPU below `CPU_SETSIZE`.
+fn bind_to(tid: i32, cpu: usize) -> bool {
+    // SAFETY: all zeros is the empty set; `cpu` is within it.
+    let one = unsafe {
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut one);
+        one
+    };
+    bind(tid, &one)
+}
+
+/// Threads that run or want to, on the whole machine.
+fn runnable() -> u32 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace()
+        .nth(3)
+        .and_then(|f| f.split('/').next()?.parse().ok())
+        .unwrap_or(u32::MAX)
+}
+
+/// The CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the name).
+fn cpu_of(tid: i32) -> Option<usize> {
+    let text = std::fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    text[text.rfind(')')? + 1..]
+        .split_whitespace()
+        .nth(36)?
+        .parse()
+        .ok()
+        .filter(|cpu| *cpu < libc::CPU_SETSIZE as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_procfs_tells() {
+        // SAFETY: takes nothing.
+        assert!(cpu_of(unsafe { libc::gettid() }).is_some_and(|c| c < 4096));
+        assert!(runnable() >= 1);
+        assert!(field(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
+    }
+}

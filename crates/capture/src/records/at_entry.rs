@@ -1,0 +1,80 @@
+//! What is read at a call's entry, until its exit.
+
+use super::spans::Cursor;
+use super::{Due, Out, Sink};
+use crate::inspect::memory::Span;
+use trace::record::{CUT, Header, PieceHeader, UNREADABLE};
+
+/// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as parts at once.
+pub(crate) struct AtEntry<'a> {
+    pub waiting: &'a mut Waiting,
+    pub out: &'a mut Out,
+    pub header: Header,
+}
+
+/// Pieces that wait for their call's exit; the memory is used again for the next call.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    heads: Vec<PieceHeader>,
+    bytes: Vec<u8>,
+}
+
+/// Pieces up to this size wait.
+const WAITING: u64 = 1 << 20;
+
+impl Waiting {
+    pub fn clear(&mut self) {
+        self.heads.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(64 << 10);
+    }
+    /// Puts them into the record under way.
+    pub fn put(&self, out: &mut Out) {
+        let mut at = 0;
+        for head in &self.heads {
+            let end = at + head.len as usize;
+            out.kept(*head, &self.bytes[at..end]);
+            at = end;
+        }
+    }
+}
+
+impl AtEntry<'_> {
+    fn parts(&mut self, due: &Due) -> bool {
+        let parts = due.wanted.min(due.limit) > WAITING;
+        if parts {
+            self.out.begin(self.header, true);
+        }
+        parts
+    }
+}
+
+impl Sink for AtEntry<'_> {
+    fn remote(&mut self, tid: i32, due: Due, spans: &[Span]) {
+        if self.parts(&due) {
+            self.out.remote(tid, due, spans);
+            return self.out.end_parts();
+        }
+        let mut next = Cursor::new(spans);
+        self.filled(due, &mut |_, local| next.read(tid, local));
+    }
+    fn filled(&mut self, due: Due, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+        if self.parts(&due) {
+            self.out.filled(due, fill);
+            return self.out.end_parts();
+        }
+        let take = due.wanted.min(due.limit) as usize;
+        let at = self.waiting.bytes.len();
+        self.waiting.bytes.resize(at + take, 0);
+        let got = fill(0, &mut self.waiting.bytes[at..]).min(take);
+        self.waiting.bytes.truncate(at + got);
+        let mut head = due.head(due.wanted);
+        head.len = got as u32;
+        if got < take {
+            head.flags |= UNREADABLE;
+        } else if (take as u64) < due.wanted {
+            head.flags |= CUT;
+        }
+        self.waiting.heads.push(head);
+    }
+}
