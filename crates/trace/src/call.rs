@@ -1,6 +1,10 @@
 //! What a reader gives: calls and events in the order of their entry.
 
-use crate::record::{AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PieceKind, RecordKind, Seen};
+pub(crate) mod payloads;
+
+use crate::format::record::{
+    AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PieceKind, RecordKind, Seen,
+};
 use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
 use arrow::buffer::Buffer;
@@ -18,7 +22,7 @@ pub struct Piece {
     pub arg: u8,
     /// What it holds.
     pub kind: PieceKind,
-    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::record`].
+    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::format::record`].
     pub flags: u8,
     /// Bytes captured. When a reader leaves data out, `bytes` of a [`PieceKind::Data`] piece is empty but `len` is not 0.
     pub len: u64,
@@ -52,7 +56,7 @@ pub struct Call {
     pub tid: u32,
     /// x86-64 number.
     pub nr: u32,
-    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::record`].
+    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::format::record`].
     pub flags: u8,
     /// Argument registers.
     pub args: [u64; 6],
@@ -97,7 +101,11 @@ impl Call {
     }
     /// The table's shape for it, unless the table does not know it or it came through a 32-bit entry.
     pub fn shape(&self) -> Option<&'static Shape> {
-        if self.flags & crate::record::COMPAT != 0 { None } else { abi::shape(self.nr, &self.args) }
+        if self.flags & crate::format::record::COMPAT != 0 {
+            None
+        } else {
+            abi::shape(self.nr, &self.args)
+        }
     }
     /// Whether the kernel carried it out, or at least began to. If not, it found and changed
     /// nothing, whatever its result says.

@@ -6,8 +6,8 @@
 mod here;
 
 use crate::error::Error;
+pub use crate::format::version::{MAJOR, MINOR};
 use crate::storage::{Storage, file_at};
-pub use crate::version::{MAJOR, MINOR};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -27,12 +27,12 @@ const MOST_BYTES: u64 = 64 << 20;
 #[serde(default)]
 pub struct About {
     /// The command, or empty if processes were joined.
-    #[serde(with = "crate::text::os_strings")]
+    #[serde(with = "crate::format::text::os_strings")]
     pub command: Vec<OsString>,
     /// Processes that were joined.
     pub joined: Vec<u32>,
     /// The working directory.
-    #[serde(with = "crate::text::bytes")]
+    #[serde(with = "crate::format::text::bytes")]
     pub directory: Vec<u8>,
     /// `ptrace`, `ebpf`.
     pub engine: String,
@@ -68,7 +68,7 @@ pub struct About {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where.
-    #[serde(with = "crate::text::bytes")]
+    #[serde(with = "crate::format::text::bytes")]
     pub point: Vec<u8>,
     /// File system type.
     pub fs: String,

@@ -52,7 +52,7 @@ pub enum Error {
     #[error(
         "{} has format {major}.{minor}, but this reanimator reads {}.x: use a newer one",
         path.display(),
-        crate::version::MAJOR
+        crate::format::version::MAJOR
     )]
     Newer {
         /// The trace.
@@ -67,7 +67,7 @@ pub enum Error {
         "the journal of {} has version {digit}, but this reanimator reads {}: recover it with the \
          one that recorded it",
         path.display(),
-        crate::version::JOURNAL as char
+        crate::format::version::JOURNAL as char
     )]
     OtherJournal {
         /// The trace.

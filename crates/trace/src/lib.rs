@@ -3,28 +3,25 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
-mod cell;
-mod columns;
 pub mod document;
 pub mod error;
+mod format;
 pub mod journal;
-pub mod record;
+mod reader;
 pub mod recording;
 mod seal;
 mod semantics;
 pub mod storage;
-pub mod text;
-pub mod trace;
-mod version;
 
 /// Bytes that are shared: cloning is cheap.
 pub use arrow::buffer::Buffer;
 pub use call::{Call, Event, Item, Piece, total};
 pub use document::{About, End, Mount, Summary, Verdict};
 pub use error::Error;
+pub use format::record::{Identity, RecordKind};
+pub use format::{record, text};
 pub use journal::Journal;
-pub use record::{Identity, RecordKind};
+pub use reader::{Reader, Trace, Want, guarded};
 pub use recording::{Recording, recover};
 pub use seal::{Along, Limits, compression};
 pub use semantics::{Columns, Inference, Progress, Sealing, Semantics};
-pub use trace::{Reader, Trace, Want, guarded};

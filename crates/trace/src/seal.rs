@@ -3,11 +3,11 @@
 //! Invariant: until the `trace.json` that says `sealed` is durable, the journals are whole and nothing else counts; what an interrupted sealing left behind is
 //! removed by the next. After that the journals count for nothing.
 
-mod along;
-mod census;
+mod ahead;
 mod events;
 mod merge;
 mod names;
+mod processes;
 mod segment;
 mod table;
 mod verdict;
@@ -17,10 +17,10 @@ mod work;
 use crate::document::{Document, State};
 use crate::error::Error;
 use crate::journal::COMPLETE;
+use crate::reader::Trace;
 use crate::semantics::{Inference, Progress, Sealing, Semantics};
 use crate::storage::{Noticing, Storage, directory_at, file_at};
-use crate::trace::Trace;
-pub use along::Along;
+pub use ahead::Along;
 use segment::{Full, Segments};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

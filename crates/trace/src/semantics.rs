@@ -7,8 +7,8 @@
 use crate::call::Item;
 use crate::document::{End, Summary};
 use crate::error::Error;
+use crate::reader::Trace;
 use crate::storage::Storage;
-use crate::trace::Trace;
 use std::borrow::Cow;
 
 /// How sealing reports: bytes of journal done, of how many.

@@ -5,17 +5,16 @@
 //! A record that is none in a frame that is right costs itself alone.
 //! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
-mod sums;
-
-use self::sums::Sums;
-mod stands;
+mod record_at;
+mod running_crc;
 
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
-use crate::record::{Header, PieceHeader, RING_HEAD, UNREADABLE, padded};
-use crate::version::JOURNAL;
+use crate::format::record::{Header, PieceHeader, RING_HEAD, UNREADABLE, padded};
+use crate::format::version::JOURNAL;
+use record_at::Stands;
+use running_crc::Sums;
 use rustix::fs::Advice;
-use stands::Stands;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroU64;
@@ -244,7 +243,8 @@ impl Records {
 
     /// What stands at `at`, within the frame.
     fn stand(&mut self) -> Stands {
-        let (stands, step) = stands::at(&self.buffer[self.at..self.frame], self.ring, self.next);
+        let (stands, step) =
+            record_at::record_at(&self.buffer[self.at..self.frame], self.ring, self.next);
         self.step = step;
         stands
     }

@@ -4,7 +4,7 @@
 //! Invariant: a reference leads to bytes that stand before it in the same file, and bears their hash: who follows it sees whether they are still the same. What is
 //! remembered is bounded, and newer data take the place of older. Where nothing repeats, only some stretches are looked at.
 
-use crate::record::{Header, PieceHeader, PieceKind, RING_DISCARD, RING_HEAD, ring_step};
+use crate::format::record::{Header, PieceHeader, PieceKind, RING_DISCARD, RING_HEAD, ring_step};
 use std::mem::offset_of;
 use std::ops::Range;
 use twox_hash::XxHash3_128;
@@ -198,9 +198,9 @@ fn data(record: &[u8]) -> Option<Range<usize>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use crate::format::record::{Header, PieceHeader, UNREADABLE};
+    use crate::format::record::{Pieces, RING_HEAD};
     use crate::journal::{Damage, Journal, Records};
-    use crate::record::{Header, PieceHeader, UNREADABLE};
-    use crate::record::{Pieces, RING_HEAD};
     use proptest::prelude::*;
     use std::fs::File;
     use std::path::Path;

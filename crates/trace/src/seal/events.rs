@@ -5,11 +5,11 @@
 use super::Place;
 use super::segment::Views;
 use super::table::{ROW, Table, properties};
-use crate::columns;
 use crate::document::Sealed;
 use crate::error::Error;
+use crate::format::columns;
+use crate::format::record::{Header, RecordKind};
 use crate::journal::Record;
-use crate::record::{Header, RecordKind};
 use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array,
     UInt32Array, UInt64Array,

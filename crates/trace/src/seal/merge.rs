@@ -4,8 +4,8 @@
 //! an event's time. A call that did not return, and a part of a call, say when they were made too; if they do not, they count as made when the record before them was.
 //! While streams grow, records are given up to a moment until which the files hold everything: a stream that has none then has none of before that moment.
 
+use crate::format::record::{Header, RecordKind};
 use crate::journal::{Damage, Records};
-use crate::record::{Header, RecordKind};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;

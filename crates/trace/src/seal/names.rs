@@ -6,9 +6,9 @@
 //! meanwhile.
 
 use super::window::Row;
+use crate::call::payloads::{Inside, pieces};
 use crate::call::{Call, Event, Item};
-use crate::cell::{Inside, pieces};
-use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
+use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
 use crate::semantics::Inference;
 use abi::{Ret, Shape};
 use ahash::HashMap;
@@ -71,7 +71,7 @@ impl Texts {
             return *n;
         }
         let n = self.texts.len() as u32;
-        self.texts.push(crate::text::escape(bytes));
+        self.texts.push(crate::format::text::escape(bytes));
         self.numbers.insert(bytes.into(), n);
         self.bytes += bytes.len();
         n

@@ -7,10 +7,10 @@ use super::Place;
 use super::names::{Answer, Answers, Part, resolve};
 use super::table::{ROW, Table, properties};
 use super::window::{ROW_BYTES, Row, Window};
-use crate::columns;
 use crate::document::Segment;
 use crate::error::Error;
-use crate::record::NO_EXIT;
+use crate::format::columns;
+use crate::format::record::NO_EXIT;
 use crate::semantics::Inference;
 use ahash::HashSet;
 use arrow::array::{

@@ -2,8 +2,8 @@
 
 use super::window::Counts;
 use crate::document::{End, Summary, Verdict};
+use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PieceKind, Pieces, RecordKind};
 use crate::journal::{Damage, Record};
-use crate::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PieceKind, Pieces, RecordKind};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
 const NOTES: usize = 20;

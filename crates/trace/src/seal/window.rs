@@ -4,11 +4,11 @@
 //! data lie there once.
 
 use crate::call::Event;
-use crate::cell::{Inside, pieces};
-use crate::journal::{Known, Record, known};
-use crate::record::{
+use crate::call::payloads::{Inside, pieces};
+use crate::format::record::{
     AT_EXIT, CUT, Header, PieceHeader, PieceKind, Pieces, RecordKind, UNREADABLE, padded, put_piece,
 };
+use crate::journal::{Known, Record, known};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
 use zerocopy::{FromBytes, IntoBytes};

@@ -1,16 +1,16 @@
 //! Sealing under way: how far the journals are read, and what came of that. It can be left off after any record, and gone on with in another thread.
 
-use super::census::Census;
 use super::events::Events;
 use super::merge::Streams;
+use super::processes::Census;
 use super::segment::{Full, Segments};
 use super::verdict::Findings;
 use super::window::{Counts, Limits, Parts, Window};
 use super::{Place, names_in, stream_number};
 use crate::document::{Document, Summary};
 use crate::error::Error;
+use crate::format::record::RecordKind;
 use crate::journal::{Records, other_version};
-use crate::record::RecordKind;
 use crate::semantics::Inference;
 use crate::storage::{directory_at, file_at};
 use std::fs::File;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What goes into the journal: the same bytes as crates/trace/src/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/load/plan_maps.rs. */
+/* What goes into the journal: the same bytes as crates/trace/src/format/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/load/plan_maps.rs. */
 #pragma once
 #include "kernel.h"
 
@@ -33,7 +33,7 @@ struct identity {
 };
 enum { CREATED_KNOWN = 1, CREATED = 2, UNNAMED = 8 };
 
-/* The same offsets as in crates/trace/src/record/layout.rs. */
+/* The same offsets as in crates/trace/src/format/record/layout.rs. */
 _Static_assert(sizeof(struct header) == 128 && __builtin_offsetof(struct header, seq) == 8, "");
 _Static_assert(__builtin_offsetof(struct header, entered) == 32 && __builtin_offsetof(struct header, args) == 56, "");
 _Static_assert(__builtin_offsetof(struct header, seen) == 104 && sizeof(struct seen) == 24, "");

@@ -3,8 +3,8 @@
 mod rings;
 
 use super::*;
+use crate::format::record::{Header, Pieces};
 use crate::journal::Journal;
-use crate::record::{Header, Pieces};
 use proptest::prelude::*;
 use std::path::Path;
 

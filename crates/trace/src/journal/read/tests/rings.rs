@@ -2,8 +2,8 @@
 //! own size or a greater one, reservations that were given back, calls that found no room.
 
 use super::super::*;
+use crate::format::record::{PieceKind, Pieces, RING_DISCARD};
 use crate::journal::Journal;
-use crate::record::{PieceKind, Pieces, RING_DISCARD};
 use proptest::prelude::*;
 
 /// What a producer does.

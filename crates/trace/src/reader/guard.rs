@@ -4,7 +4,7 @@
 //! of the impossible. So: the file's hash must be the one in `trace.json` (this finds damage); footer and page heads must be sound and their numbers within what this
 //! program writes (this bounds the memory that a forger can make us take); and what still panics is caught and becomes an error.
 
-use super::source::Source;
+use super::chunk_reader::Source;
 use super::thrift::Walk;
 use crate::document::Sealed;
 use crate::error::Error;

@@ -2,11 +2,11 @@
 
 use super::Place;
 use super::table::{ROW, Table, properties};
-use crate::columns;
 use crate::document::Sealed;
 use crate::error::Error;
+use crate::format::columns;
+use crate::format::record::{Header, PieceKind, Pieces, RecordKind};
 use crate::journal::Record;
-use crate::record::{Header, PieceKind, Pieces, RecordKind};
 use ahash::HashMap;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,
@@ -90,13 +90,13 @@ impl Census {
                     self.threads[index].ended = Some(header.entered);
                 }
                 let program = text(PieceKind::String, None);
-                self.thread(header).program = program.map(|p| crate::text::escape(&p));
+                self.thread(header).program = program.map(|p| crate::format::text::escape(&p));
             }
             Some(RecordKind::State) => {
                 let (program, command) =
                     (text(PieceKind::String, None), text(PieceKind::StrVec, Some(0)));
                 let thread = self.thread(header);
-                thread.program = program.map(|p| crate::text::escape(&p));
+                thread.program = program.map(|p| crate::format::text::escape(&p));
                 thread.command = command;
             }
             Some(RecordKind::Exit) => {

@@ -1,7 +1,7 @@
 //! A cell of the column `pieces`: the pieces of a row as they stood in its records, but for the bytes of data pieces, which stand in the column `data`.
 
-use crate::call::Piece;
-use crate::record::{PieceHeader, PieceKind, padded};
+use super::Piece;
+use crate::format::record::{PieceHeader, PieceKind, padded};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 

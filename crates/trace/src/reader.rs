@@ -2,22 +2,22 @@
 //!
 //! Everything is opened through one descriptor of the trace's directory, held from the beginning: replay changes its root, and the trace stays where it was.
 
-mod ahead;
+mod chunk_reader;
 mod cursor;
+mod decode_ahead;
 mod guard;
-mod read;
-mod source;
+mod items;
 mod thrift;
 
 pub use cursor::Want;
 pub use guard::guarded;
-pub use read::Reader;
+pub use items::Reader;
 
 use crate::call::{Event, Item};
 use crate::document::{About, Document, Sealed, Segment, State, Summary};
 use crate::error::Error;
 use crate::storage::{directory, file_at};
-use source::Source;
+use chunk_reader::Source;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

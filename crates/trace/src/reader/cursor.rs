@@ -1,14 +1,14 @@
 //! Files of a trace, row by row, decoded a batch at a time.
 
 use super::Trace;
+use super::chunk_reader::Source;
 use super::guard::{self, Checked, check_hash, guarded};
-use super::source::Source;
+use crate::call::payloads::{Inside, pieces_at};
 use crate::call::{Call, Event, Item};
-use crate::cell::{Inside, pieces_at};
-use crate::columns::ARGS;
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::record::{NO_EXIT, RecordKind, Seen};
+use crate::format::columns::ARGS;
+use crate::format::record::{NO_EXIT, RecordKind, Seen};
 use crate::storage::file_at;
 use arrow::array::{
     Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,

@@ -1,6 +1,6 @@
 //! What stands where a record should begin.
 
-use crate::record::{Header, RING_DISCARD, RING_HEAD, ring_step, whole};
+use crate::format::record::{Header, RING_DISCARD, RING_HEAD, ring_step, whole};
 use std::ops::Range;
 
 /// What stands there.
@@ -14,7 +14,7 @@ pub(super) enum Stands {
 
 /// What stands at the beginning of the rest of a frame, and how many bytes of it. Numbers of
 /// records begin at `next`.
-pub(super) fn at(rest: &[u8], ring: bool, next: u64) -> (Stands, usize) {
+pub(super) fn record_at(rest: &[u8], ring: bool, next: u64) -> (Stands, usize) {
     let Some((step, body)) = (if ring { in_ring(rest) } else { alone(rest) }) else {
         return (Stands::Rubbish, rest.len());
     };

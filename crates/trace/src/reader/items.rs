@@ -1,13 +1,13 @@
 //! Reading calls and events in the order of their entry.
 //!
-//! Segments follow each other, decoded ahead ([`ahead`]); late segments and the events are merged
+//! Segments follow each other, decoded ahead ([`decode_ahead`]); late segments and the events are merged
 //! in. Invariant: of the files that are not late one is open at a time, and a late file is open
 //! only from the time of its first row to that of its last, so memory depends on how many calls
 //! were under way at once, not on how long the trace is.
 
 use super::Trace;
-use super::ahead;
 use super::cursor::{Cursor, Decoder, Table, Want};
+use super::decode_ahead;
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
 use crate::error::Error;
@@ -80,7 +80,7 @@ impl Reader {
                 self.enter(&sealed, Table::Events, Rank::Event)?;
             }
             let segments = std::mem::take(&mut self.segments);
-            let calls = ahead::calls(self.trace.clone(), segments, self.want)?;
+            let calls = decode_ahead::calls(self.trace.clone(), segments, self.want)?;
             self.add(Cursor::new(calls, 0), Rank::Call)?;
         }
         if let Some(e) = self.failed.take() {
