@@ -1,10 +1,12 @@
 //! What the user can type. Each subcommand's options stand beside its code; here they come together.
 
-use crate::options::TalkArgs;
-use crate::{
-    bench, convert, doctor, generate, info, prepare, print, record, recover, replay, syscalls,
-    verify,
+pub mod generate;
+
+use crate::commands::replay::prepare;
+use crate::commands::{
+    bench, convert, doctor, info, print, record, recover, replay, syscalls, verify,
 };
+use crate::options::MessageArgs;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -37,7 +39,7 @@ Examples:
 Help on a command: reanimator record --help")]
 pub struct Args {
     #[command(flatten)]
-    pub talk: TalkArgs,
+    pub messages: MessageArgs,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -68,7 +70,7 @@ pub fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|error| {
         let status = match error.use_stderr() {
             false => 0,
-            true if crate::failure::is_record() => 125,
+            true if crate::messages::failure::is_record() => 125,
             true => 2,
         };
         // The reader of help may have gone (`| head`): nothing to say about that.

@@ -1,62 +1,44 @@
-//! The program `reanimator`: reads what the user typed, hands it to one subcommand, ends as the subcommand says.
+//! The program `reanimator`: reads the command line, runs one subcommand, and ends with its outcome.
 //!
-//! stdout is data, stderr is talk. Nothing here decides anything about system calls, traces or replay: the crates below do.
+//! stdout has data, stderr has messages. Nothing here decides anything about system calls, traces
+//! or replay: the other crates do.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "this is the one crate whose business is to print")]
 
 mod args;
-mod bench;
-mod clock;
-mod colour;
-mod convert;
-mod doctor;
-mod failure;
+mod commands;
 mod filter;
-mod generate;
-mod info;
-mod json;
-mod naming;
+mod messages;
 mod options;
-mod outcome;
-mod prepare;
-mod print;
-mod reading;
-mod record;
-mod recover;
-mod replay;
-mod stdout;
-mod sudo;
-mod syscalls;
-mod tables;
-mod talk;
-mod unfinished;
-mod units;
-mod verify;
+mod output;
+mod traces;
 
-use args::Command;
-use outcome::Outcome;
+use args::{Command, generate};
+use commands::replay::prepare;
+use commands::{bench, convert, doctor, info, print, record, recover, replay, syscalls, verify};
+use messages::{Messages, Outcome, failure};
 
 fn main() -> ! {
     failure::install_panic_hook();
     capture::outlive_limits();
     capture::own_proc_files();
     let args = args::parse();
-    let talk = talk::Talk::new(&args.talk);
+    let messages = Messages::new(&args.messages);
     let outcome: Outcome = match args.command {
-        Command::Record(a) => record::run(&a, &talk),
-        Command::Replay(a) => replay::run(&a, &talk),
-        Command::Verify(a) => verify::run(&a, &talk),
-        Command::Prepare(a) => prepare::run(&a, &talk).into(),
-        Command::Bench(a) => bench::run(&a, &talk).into(),
-        Command::Convert(a) => convert::run(&a, &talk).into(),
-        Command::Print(a) => print::run(&a, &talk).into(),
-        Command::Info(a) => info::run(&a, &talk).into(),
-        Command::Recover(a) => recover::run(&a, &talk).into(),
+        Command::Record(a) => record::run(&a, &messages),
+        Command::Replay(a) => replay::run(&a, &messages),
+        Command::Verify(a) => verify::run(&a, &messages),
+        Command::Prepare(a) => prepare::run(&a, &messages).into(),
+        Command::Bench(a) => bench::run(&a, &messages).into(),
+        Command::Convert(a) => convert::run(&a, &messages).into(),
+        Command::Print(a) => print::run(&a, &messages).into(),
+        Command::Info(a) => info::run(&a, &messages).into(),
+        Command::Recover(a) => recover::run(&a, &messages).into(),
         Command::Syscalls(a) => syscalls::run(&a).into(),
         Command::Doctor(a) => doctor::run(&a).into(),
         Command::Man(a) => generate::man(&a, args::command()).into(),
         Command::Completions(a) => generate::completions(&a, &args::command()).into(),
         Command::Probe(a) => doctor::probe(&a),
     };
-    outcome.end(&talk)
+    outcome.end(&messages)
 }

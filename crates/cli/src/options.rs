@@ -10,7 +10,7 @@ pub struct TraceArg {
 
 /// How much the program says on stderr.
 #[derive(clap::Args, Debug, Default)]
-pub struct TalkArgs {
+pub struct MessageArgs {
     /// Print only warnings and errors on stderr
     #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,

@@ -1,0 +1,67 @@
+//! Completions: what clap's generator writes, and what it cannot express, commands and pids.
+
+use crate::output::stdout;
+use anyhow::Result;
+use clap::{Arg, Command};
+use clap_complete::Shell;
+
+/// Print a shell's completion script
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  reanimator completions bash \\
+      > ~/.local/share/bash-completion/completions/reanimator
+  reanimator completions zsh > ~/.zfunc/_reanimator
+  reanimator completions fish > ~/.config/fish/completions/reanimator.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `reanimator completions`; `command` is the whole program's.
+pub fn completions(a: &CompletionsArgs, command: &Command) -> Result<()> {
+    stdout::text(&script(a.shell, command))
+}
+
+/// The script of a shell.
+pub fn script(shell: Shell, command: &Command) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut shown(command), "reanimator", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => {
+            script
+                + &include_str!("completions.bash").replace("OPTIONS_WITH_VALUES", &valued(command))
+        }
+        Shell::Zsh => script.replace(":PID:_default'", ":PID:_pids'"),
+        Shell::Fish => script + include_str!("completions.fish"),
+        _ => script,
+    }
+}
+
+/// The options of `record` that take a value, as a pattern of bash's `case`.
+fn valued(command: &Command) -> String {
+    let record = command.get_subcommands().find(|sub| sub.get_name() == "record");
+    let takes =
+        |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_action().takes_values();
+    let names = |arg: &Arg| {
+        let short = arg.get_short().map(|short| format!("-{short}"));
+        short.into_iter().chain(arg.get_long().map(|long| format!("--{long}"))).collect::<Vec<_>>()
+    };
+    let options = record.into_iter().flat_map(Command::get_arguments).filter(takes);
+    options.flat_map(names).collect::<Vec<_>>().join(" | ")
+}
+
+/// The command without what is hidden: the generator offers that, too.
+fn shown(command: &Command) -> Command {
+    let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned();
+    let commands = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(shown);
+    let about = command.get_about().cloned().unwrap_or_default();
+    let version = command.get_version().map(ToOwned::to_owned);
+    let mut shown =
+        Command::new(command.get_name().to_owned()).about(about).args(args).subcommands(commands);
+    if let Some(version) = version {
+        shown = shown.version(version);
+    }
+    shown
+}

@@ -1,0 +1,201 @@
+//! What was measured, as tables.
+
+use super::spread::{Verdict, compare};
+use super::{Bench, Measured, median};
+use crate::output::colour::{Colours, Tone};
+use crate::output::tables::{cost, new};
+use crate::output::units::counted;
+use comfy_table::{Cell, Table};
+use std::fmt::Write;
+
+/// Names of calls that are shown: those that took longest.
+const CALLS: usize = 12;
+/// What is shown of times, and the fewest calls of which it can be told.
+const QUANTILES: [(&str, f64); 4] =
+    [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
+
+/// The tables, and in words which differences exceed the spread of the repeats.
+pub fn of(bench: &Bench<'_>, colours: Colours) -> String {
+    let mut text = head(bench);
+    let _ = write!(text, "\n{}\n", targets(bench, colours));
+    for m in &bench.measured {
+        if let Some(why) = &m.failed {
+            let failed = colours.paint(Tone::Bad, "failed");
+            let _ = writeln!(text, "\n{} {failed}, so it has no times:\n  {why}", m.target.name);
+        }
+    }
+    let timed = bench.timed();
+    if !timed.is_empty() {
+        let _ = write!(text, "\n{}\n\n{}", latencies(&timed), differences(&timed));
+    }
+    text
+}
+
+/// What was done, and where the recorded times come from.
+fn head(bench: &Bench<'_>) -> String {
+    let mut text = format!("{}, recorded", bench.trace);
+    if !bench.host.is_empty() {
+        let _ = write!(text, " on {}", bench.host);
+    }
+    let _ = write!(text, " in {:.3} s", bench.recorded_s);
+    if !bench.engine.is_empty() {
+        let _ = write!(text, " ({})", bench.engine);
+    }
+    text.push('\n');
+    if let Some(cost) = cost(&bench.engine) {
+        let _ = writeln!(text, "{cost}");
+    }
+    // Fewer than asked for, if it was interrupted.
+    let most = bench.timed().iter().map(|m| m.runs.len()).max().unwrap_or(bench.repeats);
+    let least = bench.timed().iter().map(|m| m.runs.len()).min().unwrap_or(most);
+    let range = if least < most { format!("{least} to ") } else { String::new() };
+    let repeats = counted(most as u64, "repeat", "repeats");
+    let what = "on each target, in turn; times are medians of the repeats";
+    let _ = writeln!(text, "{range}{repeats} {what}");
+    text
+}
+
+fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
+    let mut table = new(&["target", "elapsed", "of repeats", "calls/s", "MB/s", "outcome"]);
+    colours.style(&mut table);
+    for m in &bench.measured {
+        let name = Cell::new(&m.target.name);
+        if m.failed.is_some() || m.runs.is_empty() {
+            let none = || Cell::new("-");
+            let (word, tone) =
+                if m.failed.is_some() { ("failed", Tone::Bad) } else { ("not run", Tone::Fair) };
+            table.add_row([name, none(), none(), none(), none(), tone.cell(word)]);
+            continue;
+        }
+        let (low, high) = range(m);
+        let elapsed = m.elapsed().max(1e-9);
+        let (calls, bytes) =
+            (median(m.runs.iter().map(|r| r.calls)), median(m.runs.iter().map(|r| r.bytes)));
+        let (word, tone) = match m.runs.iter().any(|r| r.different) {
+            _ if !bench.compared => ("not compared", Tone::Fair),
+            true => ("different", Tone::Bad),
+            false => ("the same", Tone::Good),
+        };
+        table.add_row([
+            name,
+            Cell::new(format!("{elapsed:.3} s")),
+            Cell::new(format!("{low:.3}-{high:.3} s")),
+            Cell::new(format!("{:.0}", calls / elapsed)),
+            Cell::new(format!("{:.1}", bytes / elapsed / 1e6)),
+            tone.cell(word),
+        ]);
+    }
+    table
+}
+
+/// The shortest and the longest replay.
+pub fn range(m: &Measured<'_>) -> (f64, f64) {
+    let times = || m.runs.iter().map(|r| r.elapsed_s);
+    (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max))
+}
+
+/// The calls that took longest, over all targets.
+pub fn names(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
+    let mut totals = std::collections::BTreeMap::<&str, f64>::new();
+    for (name, latency) in measured.iter().flat_map(|m| &m.runs).flat_map(|r| &r.latency) {
+        *totals.entry(name).or_default() += latency["total_s"].as_f64().unwrap_or(0.0);
+    }
+    let mut names: Vec<(&str, f64)> = totals.into_iter().collect();
+    names.sort_by(|a, b| b.1.total_cmp(&a.1));
+    names.into_iter().take(most).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// A name's times on a target in each repeat.
+pub fn times(m: &Measured<'_>, name: &str, whose: &str, what: &str) -> Vec<f64> {
+    m.runs.iter().filter_map(|r| r.latency.get(name)?[whose][what].as_f64()).collect()
+}
+
+/// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a
+/// histogram tells apart.
+fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
+    let (least, most) = (
+        longer.iter().copied().fold(f64::INFINITY, f64::min),
+        shorter.iter().copied().fold(0.0, f64::max),
+    );
+    longer.len() > 1 && least > most * 1.1
+}
+
+fn latencies(measured: &[&Measured<'_>]) -> Table {
+    let mut table = new(&["times in µs", "calls", "where", "p50", "p95", "p99", "p99.9"]);
+    for name in names(measured, CALLS) {
+        let Some(first) = measured.first() else { continue };
+        let calls = median(times(first, &name, "replayed", "count").into_iter());
+        let fastest = QUANTILES.map(|(what, ..)| {
+            let all = measured.iter().map(|m| times(m, &name, "replayed", what));
+            all.min_by(|a, b| median(a.iter().copied()).total_cmp(&median(b.iter().copied())))
+                .unwrap_or_default()
+        });
+        let mut row = |label: &str, number: String, place: &str, m: &Measured<'_>, whose: &str| {
+            let cell = |i: usize| {
+                let (what, fewest) = QUANTILES[i];
+                let here = times(m, &name, whose, what);
+                let mark =
+                    if whose == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
+                if calls < fewest {
+                    "- ".to_owned()
+                } else {
+                    format!("{:.1}{mark}", median(here.into_iter()))
+                }
+            };
+            table.add_row(
+                [label.to_owned(), number, place.to_owned()]
+                    .into_iter()
+                    .chain((0..QUANTILES.len()).map(cell)),
+            );
+        };
+        row(&name, format!("{calls:.0}"), "recorded", first, "recorded");
+        for m in measured {
+            row("", String::new(), &m.target.name, m, "replayed");
+        }
+    }
+    table
+}
+
+/// Which targets differ by more than the spread of their repeats, and for which more repeats are
+/// wanted.
+fn differences(measured: &[&Measured<'_>]) -> String {
+    let (mut text, mut unclear, mut wanted) = (String::new(), Vec::new(), Some(0));
+    for (i, a) in measured.iter().enumerate() {
+        for b in &measured[i + 1..] {
+            let times = |m: &Measured<'_>| m.runs.iter().map(|r| r.elapsed_s).collect::<Vec<f64>>();
+            let (faster, slower) = if a.elapsed() <= b.elapsed() { (a, b) } else { (b, a) };
+            let by = slower.elapsed() / faster.elapsed().max(1e-9);
+            let (slow, fast) = (&slower.target.name, &faster.target.name);
+            match compare(&times(a), &times(b)) {
+                Verdict::Differ => {
+                    let _ = writeln!(
+                        text,
+                        "{slow} took {by:.2} times as long as {fast}, beyond the spread of the \
+                         repeats"
+                    );
+                }
+                Verdict::Unclear(n) => {
+                    unclear.push(format!("{slow} and {fast} ({by:.2} times)"));
+                    wanted = wanted.zip(n).map(|(most, n)| n.max(most));
+                }
+            }
+        }
+    }
+    if !unclear.is_empty() {
+        let one = measured.iter().any(|m| m.runs.len() < 2);
+        let decide = match wanted {
+            _ if one => "one repeat shows no spread: try --repeat 5".to_owned(),
+            Some(n) => format!("about {n} repeats would decide (--repeat {n})"),
+            None => "not even 1000 repeats would decide".to_owned(),
+        };
+        let _ = writeln!(text, "within the spread of the repeats: {}", unclear.join(", "));
+        let _ = writeln!(text, "  {decide}");
+    }
+    if measured.len() > 1 {
+        text.push_str("*: longer than on the fastest target in all repeats");
+        text.push_str("; -: too few calls to say\n");
+    } else {
+        text.push_str("-: too few calls to say\n");
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! `reanimator convert`: traces of other tools in, and ours out.
+
+use crate::commands::print;
+use crate::messages::Messages;
+use crate::messages::failure::{self, Advise};
+use crate::output::units::{bytes, count, counted};
+use crate::traces::naming;
+use crate::traces::unfinished::Unfinished;
+use anyhow::{Context, Result, bail};
+use interop::export::{self, Exported, export};
+use interop::format::{READABLE, sniff};
+use interop::{Importer, Outcome, dataseries};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{self, BufWriter};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Convert a trace from or to another tool's format
+///
+/// The input's format is found from its content, the output's from its name. Existing files are not
+/// replaced. What cannot be converted is counted and reported.
+///
+/// Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of strace, perf
+/// trace, perf script, FreeBSD's kdump and blkparse.
+///
+/// Writes .ra (Reanimator), .ds (DataSeries), .pftrace (Perfetto), .json (Chrome), .csv, .jsonl,
+/// .strace and .iolog (fio).
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD
+  reanimator convert log log.ra
+      Record with strace, and convert the log
+  reanimator convert trace.ds trace.ra
+      Convert a DataSeries file of RA-Strace
+  reanimator convert --directory /srv trace.ds trace.ra
+      The same, where the program's working directory is not in the file
+  reanimator convert ~/lttng-traces/s/ s.ra
+      Convert a kernel trace of LTTng, which has calls without data
+  perf record -e 'raw_syscalls:*' CMD; perf script >log
+  reanimator convert log log.ra
+      Record with perf, and convert its text
+  reanimator convert app.ra app.pftrace
+      Write a timeline for ui.perfetto.dev
+  reanimator convert app.ra app.iolog; fio --name=x --read_iolog=app.iolog
+      Replay the I/O with fio")]
+pub struct Args {
+    /// The trace or log to read
+    #[arg(value_name = "FROM")]
+    pub from: PathBuf,
+    /// The file to write; its extension chooses the format
+    #[arg(value_name = "TO")]
+    pub to: PathBuf,
+    /// The recorded program's working directory, if the input does not have it
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub directory: Option<PathBuf>,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Trace,
+    DataSeries,
+    Export(export::Format),
+    Strace,
+    Json,
+}
+
+const TARGETS: [(&str, Target); 9] = [
+    ("ra", Target::Trace),
+    ("ds", Target::DataSeries),
+    ("pftrace", Target::Export(export::Format::Perfetto)),
+    ("perfetto-trace", Target::Export(export::Format::Perfetto)),
+    ("json", Target::Export(export::Format::Chrome)),
+    ("csv", Target::Export(export::Format::Csv)),
+    ("iolog", Target::Export(export::Format::Iolog)),
+    ("jsonl", Target::Json),
+    ("strace", Target::Strace),
+];
+
+/// `reanimator convert`.
+pub fn run(a: &Args, messages: &Messages) -> Result<()> {
+    let from = sniff(&a.from)?;
+    let Some(from) = from else {
+        let unknown: Result<()> =
+            Err(anyhow::anyhow!("unknown input format: {}", a.from.display()));
+        return unknown.advise(format!("these formats can be read: {READABLE}"));
+    };
+    let extension = a.to.extension().and_then(OsStr::to_str);
+    let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
+        let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
+        let unknown: Result<()> = Err(anyhow::anyhow!("unknown output format: {}", a.to.display()));
+        return unknown.advise(format!("the extension must be one of {}", names.join(" ")));
+    };
+    match (from.importer(), target) {
+        (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
+        (None, target) => write(a, *target, messages),
+        (Some(import), Target::Trace) => {
+            let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
+            let (unfinished, outcome) = import_beside(a, import, messages)?;
+            unfinished.finish(&to)?;
+            taken(&outcome, Some(&to), messages);
+            Ok(())
+        }
+        (Some(import), target) => {
+            // By way of a trace of ours, which goes again.
+            let (through, outcome) = import_beside(a, import, messages)?;
+            taken(&outcome, None, messages);
+            let from = through.path().to_owned();
+            write(&Args { from, to: a.to.clone(), directory: None }, *target, messages)
+        }
+    }
+}
+
+/// Makes a trace of ours, beside where it is to be.
+fn import_beside(a: &Args, import: Importer, messages: &Messages) -> Result<(Unfinished, Outcome)> {
+    let unfinished = Unfinished::beside(&a.to)?;
+    let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
+    let bar = messages.progress("reading");
+    let outcome = import(&a.from, unfinished.path(), directory, &mut |done, of| bar.at(done, of));
+    drop(bar);
+    Ok((unfinished, outcome?))
+}
+
+fn write(a: &Args, target: Target, messages: &Messages) -> Result<()> {
+    let opened = model::recover(&a.from, &mut |_, _| {}).and_then(|_| trace::Trace::open(&a.from));
+    let trace = failure::explained(opened, &a.from)?;
+    if a.to.symlink_metadata().is_ok() {
+        let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
+        return there.advise("choose another name: existing files are not replaced");
+    }
+    let bar = messages.progress("converting");
+    let progress = &mut |done, of| bar.at(done, of);
+    let written = match target {
+        Target::Export(format) => {
+            export(&trace, &a.to, format, progress).map_err(anyhow::Error::from)
+        }
+        Target::DataSeries => {
+            dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from)
+        }
+        Target::Strace | Target::Json => lines(&trace, &a.to, target == Target::Json, messages),
+        Target::Trace => bail!("{} is a trace already", a.from.display()),
+    };
+    drop(bar);
+    let exported = written?;
+    for (what, n) in &exported.changed {
+        messages.say(format_args!("note: {} {what}", count(*n)));
+    }
+    lost(&exported.lost, messages);
+    let size = std::fs::metadata(&a.to).map_or(0, |m| m.len());
+    messages.say(format_args!(
+        "wrote {}  {}  {}",
+        a.to.display(),
+        counted(exported.calls, "call", "calls"),
+        bytes(size)
+    ));
+    Ok(())
+}
+
+/// What `print` prints, in full.
+fn lines(trace: &trace::Trace, to: &Path, json: bool, messages: &Messages) -> Result<Exported> {
+    let cannot = || format!("cannot write {}", to.display());
+    let mut out = BufWriter::new(export::Sink::new(to)?);
+    print::whole(json, messages, trace, &mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?.finish()?;
+    Ok(Exported { calls: trace.summary().calls, ..Exported::default() })
+}
+
+fn lost(lost: &BTreeMap<String, u64>, messages: &Messages) {
+    for (what, n) in lost {
+        messages.caution(format_args!("not converted: {} {what}", count(*n)));
+    }
+}
+
+/// `to`: where it is; `None`: it goes again.
+fn taken(outcome: &Outcome, to: Option<&Path>, messages: &Messages) {
+    let s = &outcome.summary;
+    for note in &s.notes {
+        messages.say(format_args!("note: {note}"));
+    }
+    lost(&outcome.lost, messages);
+    if let Some(to) = to {
+        let (calls, processes) =
+            (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
+        messages.say(format_args!(
+            "wrote {}  {calls}  {processes}  {}  {}",
+            to.display(),
+            bytes(s.bytes_on_disk),
+            s.verdict
+        ));
+    }
+    if let Some(damage) = &outcome.damage {
+        messages.caution(format_args!("the input was read only up to a damaged place: {damage}"));
+    }
+}

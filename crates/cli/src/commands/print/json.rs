@@ -1,0 +1,183 @@
+//! One call or event as a JSON object.
+
+use super::{Seen, event as events, line};
+use crate::output::clock::{Clock, rfc3339};
+use crate::output::json;
+use abi::{Form, Kind, Layout};
+use model::world::lexical;
+use serde_json::{Map, Value, json};
+use trace::record::{AT_EXIT, PieceKind, UNREADABLE};
+use trace::{Event, Piece, RecordKind};
+
+/// A call: what the table makes of it, and the raw numbers.
+pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
+    let call = seen.call;
+    let shape = call.shape();
+    let mut args = Map::new();
+    for (i, arg) in shape.map_or(&[][..], |s| s.args).iter().enumerate() {
+        args.insert(arg.name.to_owned(), argument(seen, i as u8, arg.kind, most));
+    }
+    let name = line::name(call);
+    let paths: Vec<Value> = seen.bound.paths.values().map(|p| json::text(&lexical(p))).collect();
+    let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(json::text);
+    let mut object = json!({
+        "seq": call.seq,
+        "time": rfc3339(clock.epoch(call.entered)),
+        "entered": call.entered,
+        "duration": call.duration(),
+        "pid": call.pid,
+        "tid": call.tid,
+        "call": name,
+        "nr": call.nr,
+        "args": args,
+        "raw": call.args,
+        "result": call.result(),
+        "error": call.error().map(line::error_name),
+    });
+    if let Some(variant) = shape.map(|s| s.name).filter(|v| *v != name) {
+        object["variant"] = variant.into();
+    }
+    if !call.made() {
+        object["made"] = false.into();
+    }
+    if let Some(file) = file {
+        object["file"] = file;
+    }
+    if let Some(found) = call.seen.known() {
+        object["seen"] =
+            json!({"dev": found.dev, "ino": found.ino, "mode": found.mode, "offset": found.offset});
+    }
+    if !paths.is_empty() {
+        object["paths"] = paths.into();
+    }
+    if call.pieces.iter().any(|p| p.flags & UNREADABLE != 0) {
+        object["unreadable"] = true.into();
+    }
+    json::versioned(object)
+}
+
+/// An event.
+pub fn event(event: &Event, clock: &Clock) -> Value {
+    let kind = match event.kind {
+        RecordKind::Call => "call",
+        RecordKind::Part => "part",
+        RecordKind::Start => "start",
+        RecordKind::Exec => "exec",
+        RecordKind::Exit => "exit",
+        RecordKind::Signal => "signal",
+        RecordKind::Descriptor if event.is_mapping() => "mapping",
+        RecordKind::Descriptor => "descriptor",
+        RecordKind::State => "state",
+        RecordKind::Gap => "gap",
+        RecordKind::Note => "note",
+    };
+    let [a, b, c, ..] = event.args;
+    let mut object = json!({"event": kind, "time": rfc3339(clock.epoch(event.time)), "entered": event.time, "pid": event.pid, "tid": event.tid});
+    let path = |arg| event.identity(arg).map(|(_, path)| json::text(path));
+    let particulars = match event.kind {
+        RecordKind::Start => {
+            json!({"parent": a, "parent_tid": b, "flags": c, "process": event.args[3] == 1})
+        }
+        RecordKind::Exec => json!({"former_tid": a, "program": json::text(events::bytes(event))}),
+        RecordKind::Exit => json!({"status": a, "last": b == 1, "text": events::ending(a)}),
+        RecordKind::Signal => {
+            json!({"signal": events::signal_name(a), "code": b as i32, "sender": c})
+        }
+        RecordKind::Descriptor if event.is_mapping() => {
+            json!({"start": event.args[3], "end": event.args[4], "file": path(0)})
+        }
+        RecordKind::Descriptor => json!({"fd": a, "cloexec": b & 1 == 1, "file": path(0)}),
+        RecordKind::State => {
+            json!({"umask": a, "uid": b, "gid": c, "directory": path(abi::plan::WORKING_DIRECTORY)})
+        }
+        RecordKind::Gap => json!({"first": a, "lost": b, "cpu": c}),
+        RecordKind::Note => json!({"text": json::text(events::bytes(event))}),
+        RecordKind::Call | RecordKind::Part => json!({}),
+    };
+    if let (Some(object), Value::Object(particulars)) = (object.as_object_mut(), particulars) {
+        object.extend(particulars);
+    }
+    json::versioned(object)
+}
+
+fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
+    let raw = seen.call.args[usize::from(arg)];
+    let at = |kind: PieceKind, flag: u8| {
+        seen.call
+            .pieces
+            .iter()
+            .find(|p| p.arg == arg && p.kind == kind && p.flags & AT_EXIT == flag)
+    };
+    let any = |kind: PieceKind| seen.call.piece(arg, kind);
+    let address = || if raw == 0 { Value::Null } else { format!("{raw:#x}").into() };
+    match kind {
+        Kind::Int | Kind::Fd | Kind::Pid | Kind::DirFd => (raw as i32).into(),
+        Kind::Off | Kind::Pos | Kind::Length => raw.cast_signed().into(),
+        Kind::Uint | Kind::Size | Kind::PosHigh | Kind::Mode => raw.into(),
+        Kind::Uid | Kind::Gid => (raw as i32).into(),
+        Kind::Path(_) | Kind::Str => any(PieceKind::String).map_or_else(address, |p| text(p, most)),
+        Kind::StrVec => any(PieceKind::StrVec).map_or_else(address, |p| words(p.bytes.as_slice())),
+        Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
+            let kind = if layout.form == Form::Data { PieceKind::Data } else { PieceKind::Bytes };
+            match (at(kind, 0), at(kind, AT_EXIT)) {
+                (Some(before), Some(after)) => {
+                    json!({"before": formed(layout, before, most), "after": formed(layout, after, most)})
+                }
+                (Some(piece), None) | (None, Some(piece)) => formed(layout, piece, most),
+                (None, None) => address(),
+            }
+        }
+        Kind::InIov { .. }
+        | Kind::OutIov { .. }
+        | Kind::InMsg
+        | Kind::OutMsg
+        | Kind::InMsgs { .. }
+        | Kind::OutMsgs { .. } => any(PieceKind::Data).map_or_else(address, |p| text(p, most)),
+        _ => {
+            let mut text = String::new();
+            abi::print::scalar(kind, raw, &mut text);
+            text.into()
+        }
+    }
+}
+
+fn text(piece: &Piece, most: usize) -> Value {
+    json::shortened(piece.bytes.as_slice(), most)
+}
+
+fn words(bytes: &[u8]) -> Value {
+    if bytes.is_empty() {
+        return json!([]);
+    }
+    bytes
+        .strip_suffix(b"\0")
+        .unwrap_or(bytes)
+        .split(|b| *b == 0)
+        .map(json::text)
+        .collect::<Vec<_>>()
+        .into()
+}
+
+fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
+    let bytes = piece.bytes.as_slice();
+    let fields = |bytes: &[u8]| {
+        let named = layout.fields.iter().filter_map(|f| {
+            let name = f.name.trim_end_matches('_').to_owned();
+            Some((name, abi::print::field(f, bytes)?.into()))
+        });
+        Value::Object(named.collect())
+    };
+    match layout.form {
+        Form::Struct => fields(bytes),
+        Form::Array if layout.size > 0 => {
+            bytes.chunks_exact(layout.size as usize).map(fields).collect::<Vec<_>>().into()
+        }
+        Form::Fds => bytes
+            .chunks_exact(4)
+            .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect::<Vec<_>>()
+            .into(),
+        Form::Names => words(bytes),
+        _ => text(piece, most),
+    }
+}

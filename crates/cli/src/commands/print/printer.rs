@@ -1,0 +1,153 @@
+//! Reads a trace from its beginning to its end and prints what was chosen, line by line.
+
+use super::selection::Selection;
+use super::summary::Summary;
+use super::{Args, Format, Seen, event, json, line};
+use crate::messages::{Messages, Progress};
+use crate::output::clock::{Clock, Style};
+use crate::output::stdout;
+use abi::print::Hex;
+use anyhow::{Context, Result};
+use model::world::{Moment, Timeline, World};
+use std::collections::HashMap;
+use std::io::Write;
+use trace::{Trace, Want};
+
+/// Prints what was chosen of a trace into `out`, and says how many calls that was.
+pub fn write(
+    a: &Args,
+    choice: &Selection,
+    messages: &Messages,
+    trace: &Trace,
+    out: &mut impl Write,
+    bar: Option<&Progress>,
+) -> Result<u64> {
+    let mut printer = Printer::new(a, choice, messages, trace);
+    let mut world = World::new();
+    let mut open = HashMap::new();
+    let (filter, mut found) = (&choice.filter, 0);
+    let (all, mut done) = (trace.summary().calls, 0u64);
+    for moment in Timeline::new(trace.read(Want { data: !a.count })) {
+        match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
+            Moment::Event(event) => {
+                if choice.has(&event) {
+                    printer.event(out, &event)?;
+                }
+                world.event(&event);
+            }
+            Moment::Enter(number, call) => {
+                done += 1;
+                if let Some(bar) = bar.filter(|_| done.is_multiple_of(1024)) {
+                    bar.at(done, all);
+                }
+                let bound = world.enter(&call);
+                let seen = Seen { call: &call, bound: &bound };
+                let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
+                let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+                if filter.passes(&call, &paths) {
+                    printer.call(out, &seen)?;
+                    found += 1;
+                }
+                open.insert(number, bound);
+            }
+            Moment::Leave(number, call) => {
+                if let Some(mut bound) = open.remove(&number) {
+                    world.leave(&call, &mut bound);
+                }
+            }
+            Moment::Lost(number, _) => {
+                open.remove(&number);
+            }
+        }
+    }
+    if let Some(summary) = &printer.summary {
+        out.write_all(summary.table().as_bytes()).context(stdout::REFUSED)?;
+    }
+    Ok(found)
+}
+
+/// What stands on each line.
+struct Printer {
+    json: bool,
+    clock: Clock,
+    line: line::Options,
+    spent: bool,
+    /// Which thread it was, where there are several: as strace says it on a terminal or in a file.
+    who: Option<fn(u32) -> String>,
+    verbose: bool,
+    summary: Option<Summary>,
+}
+
+impl Printer {
+    fn new(a: &Args, choice: &Selection, messages: &Messages, trace: &Trace) -> Self {
+        let style = match a.time {
+            0 if a.relative => Style::Relative,
+            0 => Style::No,
+            1 => Style::Day,
+            2 => Style::DayMicros,
+            _ => Style::Epoch,
+        };
+        let json = a.json || a.format == Format::Json;
+        let hex = [Hex::Never, Hex::Binary, Hex::Always][usize::from(a.hex.min(2))];
+        let whole = choice.whole || messages.is_verbose();
+        let who: fn(u32) -> String = match &a.output {
+            Some(_) => |tid| format!("{tid:<5} "),
+            None => |tid| format!("[pid {tid:>5}] "),
+        };
+        Self {
+            json,
+            clock: Clock::new(style, trace.about().clock_offset),
+            line: line::Options {
+                paths: a.paths,
+                values: abi::print::Options {
+                    hex,
+                    strings: a.strings.unwrap_or(if json { usize::MAX } else { 32 }),
+                    elements: if whole { usize::MAX } else { 32 },
+                    whole,
+                },
+            },
+            spent: a.spent,
+            who: (trace.summary().threads > 1).then_some(who),
+            verbose: messages.is_verbose(),
+            summary: a.count.then(Summary::default),
+        }
+    }
+    fn prefix(&mut self, tid: u32, time: u64) -> String {
+        self.who.map_or_else(String::new, |who| who(tid)) + &self.clock.prefix(time)
+    }
+    fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
+        let call = seen.call;
+        if let Some(summary) = &mut self.summary {
+            summary.add(&line::name(call), call.duration(), call.error().is_some());
+            return Ok(());
+        }
+        if self.json {
+            return json_line(out, &json::call(seen, &self.clock, self.line.values.strings));
+        }
+        let prefix = self.prefix(call.tid, call.entered);
+        let spent = match call.duration().filter(|_| self.spent) {
+            // As strace prints it with --syscall-times=ns.
+            Some(ns) => format!(" <{}.{:09}>", ns / 1_000_000_000, ns % 1_000_000_000),
+            None => String::new(),
+        };
+        writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line)).context(stdout::REFUSED)
+    }
+    fn event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
+        if self.summary.is_some() {
+            return Ok(());
+        }
+        if self.json {
+            return json_line(out, &json::event(event, &self.clock));
+        }
+        if let Some(line) = event::line(event, self.verbose) {
+            let prefix = self.prefix(event.tid, event.time);
+            writeln!(out, "{prefix}{line}").context(stdout::REFUSED)?;
+        }
+        Ok(())
+    }
+}
+
+fn json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
+    serde_json::to_writer(&mut *out, value).context(stdout::REFUSED)?;
+    out.write_all(b"\n").context(stdout::REFUSED)
+}

@@ -1,0 +1,187 @@
+//! `reanimator record`: run a program, or join one, and write what it does into a trace.
+
+mod args;
+mod engine;
+mod sudo;
+mod target;
+
+pub use self::args::{Args, Engine, OnFull};
+
+use self::target::Target;
+use crate::filter::{Filter, Status};
+use crate::messages::failure::{self, Advise};
+use crate::messages::{self, Messages, Outcome};
+use crate::output::units::{bytes, count, counted, duration};
+use crate::traces::naming;
+use anyhow::{Context, Result, bail};
+use capture::{Begun, Listening, Outcomes, Wanted};
+use std::os::fd::AsFd;
+use std::path::Path;
+use trace::{Recording, Summary, Verdict};
+
+/// `reanimator record`.
+pub fn run(a: &Args, messages: &Messages) -> Outcome {
+    record(a, messages).unwrap_or_else(|error| {
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<capture::Error>());
+        match cause {
+            // Nothing ran and nothing is left: as if the signal had not been caught.
+            Some(capture::Error::Interrupted { signal }) => Outcome::Signal(*signal),
+            cause => {
+                let status = cause.map_or(125, |e| i32::from(e.status()));
+                Outcome::Failed(error, status)
+            }
+        }
+    })
+}
+
+fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
+    let mut options = options(a)?;
+    let caller = sudo::caller();
+    let target = target::target(a, caller.as_ref(), messages)?;
+    let path = naming::output(a.output.as_deref(), &target::program(&target), a.force)?;
+
+    let joined = target::joined(&target);
+    if let (Some(joined), true) = (joined.clone(), !messages.is_quiet()) {
+        options.begun = Begun::new(move || {
+            messages::say(&format!("recording {joined}; press Ctrl-C to end the recording"));
+        });
+    }
+    let listening = match &target {
+        Target::Command(_) => Listening::with_command(),
+        _ => Listening::alone(),
+    };
+    let (engine, recording, watched) = engine::watch(a, &target, &options, &path, messages)?;
+    drop(listening);
+    // Its name may lead elsewhere by the time that it is sealed.
+    let dir = recording.as_fd().try_clone_to_owned().context("cannot open the trace")?;
+    let summary = seal(recording, &watched, &path, messages)?;
+    if let Some(caller) = &caller
+        && let Err(error) = caller.own(&dir, &path)
+    {
+        messages.warn(failure::text(&error));
+    }
+    drop(dir);
+    if let Some(line) = target::ending(&target, joined.as_deref(), &watched) {
+        messages.say(line);
+    }
+    close(&path, engine.name(), &summary, &watched, messages);
+    Ok(match watched.end {
+        _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
+        // How a program ends that was not started by us is not how we end.
+        _ if a.command.is_empty() => Outcome::Status(0),
+        capture::End::Exited(status) => Outcome::Status(status),
+        capture::End::Signaled(signal) => Outcome::Signal(signal),
+        capture::End::Running => Outcome::Status(0),
+    })
+}
+
+fn options(a: &Args) -> Result<capture::Options> {
+    let filter = Filter::parse(&a.filter)?;
+    if filter.needs_paths() {
+        let refused: Result<()> = Err(anyhow::anyhow!("record cannot select by path="));
+        refused.advise(
+            "record all calls, and select when printing: reanimator print -e 'path=GLOB'",
+        )?;
+    }
+    if a.seccomp && filter.has_all_numbers() {
+        bail!("--seccomp needs -e: without it no call is left out");
+    }
+    let wanted = Wanted::new(|number| filter.has_number(number));
+    let outcomes = Outcomes {
+        successful: filter.has_status(Status::Successful),
+        failed: filter.has_status(Status::Failed),
+        unfinished: filter.has_status(Status::Unfinished),
+    };
+    if outcomes != Outcomes::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
+        let refused: Result<()> =
+            Err(anyhow::anyhow!("only eBPF can select by status=, not ptrace"));
+        refused.advise(
+            "record all calls, and select when printing: reanimator print -e status=failed",
+        )?;
+    }
+    Ok(capture::Options {
+        data: a.data,
+        wanted,
+        outcomes,
+        seccomp: a.seccomp,
+        ring_bytes: a.buffer,
+        drops: a.on_full == OnFull::Drop,
+        write_rate: a.write_rate,
+        late_births: a.late_births.unwrap_or(0),
+        seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
+        begun: Begun::default(),
+    })
+}
+
+fn seal(
+    recording: Recording,
+    watched: &capture::Outcome,
+    path: &Path,
+    messages: &Messages,
+) -> Result<Summary> {
+    if let Some(error) = &watched.journal_error {
+        messages.warn(format_args!(
+            "the trace could not be written any more, and the program runs on unrecorded: {}",
+            failure::causes(error)
+        ));
+    }
+    let end = trace::End {
+        finished: watched.journal_error.is_none(),
+        final_state: !watched.detached,
+        held_ns: watched.held.as_nanos() as u64,
+        notes: watched.notes.clone(),
+        missing: watched.missing.clone(),
+    };
+    let progress = messages.progress("sealing");
+    let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
+    drop(progress);
+    failure::explained(sealed, path).with_context(|| match watched.end {
+        capture::End::Exited(status) => {
+            format!("the program exited with {status}, but its trace is not finished")
+        }
+        capture::End::Signaled(signal) => {
+            format!("the program died of signal {signal}, but its trace is not finished")
+        }
+        capture::End::Running => "the trace is not finished".to_owned(),
+    })
+}
+
+/// The closing line; if something is missing, it is the loud one.
+fn close(
+    path: &Path,
+    engine: &str,
+    summary: &Summary,
+    watched: &capture::Outcome,
+    messages: &Messages,
+) {
+    for note in &summary.notes {
+        messages.say(format_args!("note: {note}"));
+    }
+    if watched.held.as_millis() > 0 {
+        messages.say(format_args!(
+            "note: calls were delayed by {} in all, because the trace could not be written faster",
+            duration(summary.held_ns)
+        ));
+    }
+    let line = format!(
+        "wrote {}  {}  {}  {}  {}  ({engine})",
+        path.display(),
+        counted(summary.calls, "call", "calls"),
+        counted(summary.processes, "process", "processes"),
+        bytes(summary.bytes_on_disk),
+        summary.verdict
+    );
+    messages.say(line);
+    if summary.verdict == Verdict::Incomplete {
+        let lost = if summary.lost > 0 {
+            format!("{} calls were lost; ", count(summary.lost))
+        } else {
+            String::new()
+        };
+        messages.warn(format_args!(
+            "{} is INCOMPLETE: {lost}{}",
+            path.display(),
+            summary.reasons.join("; ")
+        ));
+    }
+}

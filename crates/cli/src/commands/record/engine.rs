@@ -1,0 +1,126 @@
+//! Recording with the first engine that works on this machine.
+
+use super::args::Args;
+use super::target::Target;
+use crate::filter::Filter;
+use crate::messages::Messages;
+use crate::messages::failure::{self, Advise};
+use anyhow::Result;
+use capture::{DataLimit, Outcomes, ThisMachine};
+use model::Model;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use trace::{About, Recording};
+
+pub type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
+
+/// Records with the first engine that works here.
+pub fn watch(
+    a: &Args,
+    target: &Target,
+    options: &capture::Options,
+    path: &Path,
+    messages: &Messages,
+) -> Result<Watched> {
+    // Only the program in the kernel sees others than whom it was told of, and chooses by outcome.
+    let in_kernel =
+        options.outcomes != Outcomes::ALL || matches!(target, Target::Cgroup(_) | Target::Machine);
+    let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
+    loop {
+        let engine = *candidates.next().expect("the last candidate returns");
+        let about = about(a, target, engine.name());
+        let recording = Recording::create(path, about, Arc::new(Model::of(ThisMachine)));
+        let recording = failure::explained(recording, path)?;
+        let watched = match target {
+            Target::Command(command) => engine.record_command(command, options, &recording),
+            Target::Processes(pids) => engine.record_attach(pids, options, &recording),
+            Target::Cgroup(cgroup) => engine.record_everybody(Some(cgroup), options, &recording),
+            Target::Machine => engine.record_everybody(None, options, &recording),
+        };
+        match watched {
+            Ok(watched) => return Ok((engine, recording, watched)),
+            Err(error) => {
+                // Nothing ran: nothing is left behind.
+                drop(recording);
+                let _best = fs::remove_dir_all(path);
+                match candidates.peek() {
+                    Some(next) if matches!(error, capture::Error::Unusable { .. }) => {
+                        messages.detail(format_args!(
+                            "watching with {}, as {}",
+                            next.name(),
+                            failure::causes(&error)
+                        ));
+                    }
+                    _ => return explained(Err(error), in_kernel),
+                }
+            }
+        }
+    }
+}
+
+fn about(a: &Args, target: &Target, engine: &str) -> About {
+    let (command, joined) = match target {
+        Target::Command(command) => (command.argv.clone(), Vec::new()),
+        Target::Processes(_) | Target::Cgroup(_) | Target::Machine => (Vec::new(), a.pid.clone()),
+    };
+    About {
+        command,
+        joined,
+        engine: engine.to_owned(),
+        filter: Filter::written(&a.filter),
+        data: match a.data {
+            DataLimit::All => "all".to_owned(),
+            DataLimit::Writes => "writes".to_owned(),
+            DataLimit::None => "none".to_owned(),
+            DataLimit::Bytes(n) => n.to_string(),
+        },
+        snapshot: a.snapshot,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..About::here()
+    }
+}
+
+/// `in_kernel`: only eBPF can do what was asked for.
+pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
+    let root = nix::unistd::Uid::effective().is_root();
+    let advice = match &result {
+        Err(capture::Error::Journal(error)) if error.is_refused() => {
+            "choose a directory that you may write to, with -o"
+        }
+        Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
+        Err(capture::Error::NotExecutable { .. }) => {
+            "chmod +x makes a program of a file; a script needs a #! line"
+        }
+        Err(capture::Error::Join { source, .. })
+            if source.raw_os_error() == Some(nix::libc::ESRCH) =>
+        {
+            "`pgrep -a NAME` lists the processes of a program with their numbers"
+        }
+        Err(capture::Error::Join { source, .. })
+            if source.raw_os_error() == Some(nix::libc::EPERM) =>
+        {
+            "attach as the user that it runs as, or as root; a process can have only one tracer \
+             or debugger; `reanimator doctor` checks what else is needed"
+        }
+        Err(capture::Error::Unusable { mend: Some(mend), .. }) => mend,
+        Err(capture::Error::Unusable { .. }) if root && in_kernel => {
+            "`reanimator doctor` says what this machine lacks; only eBPF can record this"
+        }
+        Err(capture::Error::Unusable { .. }) if root => {
+            "--engine ptrace works everywhere; `reanimator doctor` says what this machine allows"
+        }
+        Err(capture::Error::Unusable { .. }) if in_kernel => {
+            "run it as root: sudo reanimator record ...; only eBPF can record this"
+        }
+        Err(capture::Error::Unusable { .. }) => {
+            "run it as root: sudo reanimator record ... (the command still runs as you); or add \
+             --engine ptrace"
+        }
+        Err(capture::Error::Refused { doing, .. }) if doing.contains("which only eBPF can") => {
+            "leave out --engine ptrace, and run it as root: sudo reanimator record ..."
+        }
+        _ => "`reanimator doctor` checks what this machine allows, and says how to fix it",
+    };
+    result.advise(advice)
+}

@@ -1,0 +1,100 @@
+//! What is recorded: a command, processes, a cgroup or the machine; and how messages name it.
+
+use super::args::Args;
+use super::{engine, sudo};
+use crate::messages::{Messages, failure};
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is recorded.
+pub enum Target {
+    Command(Box<capture::Command>),
+    Processes(Vec<i32>),
+    Cgroup(PathBuf),
+    Machine,
+}
+
+/// The command, as the user who called sudo if somebody did; or the processes.
+pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> Result<Target> {
+    if !a.pid.is_empty() {
+        let pids = a
+            .pid
+            .iter()
+            .map(|pid| i32::try_from(*pid).with_context(|| format!("{pid} is not a process id")));
+        return Ok(Target::Processes(pids.collect::<Result<_>>()?));
+    }
+    if a.all {
+        return Ok(Target::Machine);
+    }
+    if let Some(cgroup) = &a.cgroup {
+        return Ok(Target::Cgroup(cgroup.clone()));
+    }
+    let mut command = engine::explained(capture::Command::new(&a.command), false)?;
+    if let Some(caller) = caller {
+        messages.detail(format_args!(
+            "running {} as user {}, who called sudo",
+            command.program.display(),
+            caller.uid
+        ));
+        command.credentials = Some(capture::Credentials {
+            uid: caller.uid,
+            gid: caller.gid,
+            groups: caller.groups.clone(),
+        });
+        command.environment = Some(caller.environment());
+    }
+    Ok(Target::Command(Box::new(command)))
+}
+
+/// What the trace is named after.
+pub fn program(target: &Target) -> OsString {
+    match target {
+        Target::Command(command) => command.argv.first().cloned().unwrap_or_default(),
+        Target::Cgroup(cgroup) => cgroup.file_name().unwrap_or_default().to_owned(),
+        Target::Machine => "machine".into(),
+        Target::Processes(pids) => {
+            let pid = pids.first().copied().unwrap_or_default();
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let name = name.trim().replace('/', "_");
+            if name.is_empty() { pid.to_string().into() } else { name.into() }
+        }
+    }
+}
+
+/// What is joined, in words; `None`: a command is run.
+pub fn joined(target: &Target) -> Option<String> {
+    let name = |pid: i32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        failure::printable(name.trim())
+    };
+    match target {
+        Target::Command(_) => None,
+        Target::Processes(pids) => match &pids[..] {
+            [pid] => Some(format!("process {pid} ({})", name(*pid))),
+            pids => Some(format!("{} processes", pids.len())),
+        },
+        Target::Cgroup(cgroup) => Some(format!("the cgroup {}", cgroup.display())),
+        Target::Machine => Some("the whole machine".to_owned()),
+    }
+}
+
+/// How it ended for those that were recorded.
+pub fn ending(target: &Target, joined: Option<&str>, watched: &capture::Outcome) -> Option<String> {
+    match (target, joined) {
+        (Target::Processes(pids), Some(joined)) => {
+            let runs = |pid: &&i32| Path::new(&format!("/proc/{pid}")).exists();
+            let left = pids.iter().filter(runs).count();
+            let ended = format!("{joined} {} ended", if pids.len() == 1 { "has" } else { "have" });
+            Some(match left {
+                _ if !watched.detached => ended,
+                0 => format!("{ended}; left child processes running"),
+                n if n == pids.len() => format!("left {joined} running"),
+                n => format!("left {n} of {joined} running"),
+            })
+        }
+        (Target::Command(_), _) if watched.detached => Some("left the program running".to_owned()),
+        _ => None,
+    }
+}

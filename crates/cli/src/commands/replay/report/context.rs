@@ -1,0 +1,71 @@
+//! What happened to a file before a call on it came out differently: the recorded calls, as `print` shows them.
+
+use crate::commands::print::Seen;
+use crate::commands::print::line::{self, Options};
+use ::replay::Divergence;
+use abi::print::Hex;
+use model::world::{Moment, Timeline, World};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use trace::{Trace, Want};
+
+/// Divergences that get a context: the trace is read again for them.
+const FIRST: usize = 5;
+/// Calls before each.
+const CALLS: usize = 3;
+
+/// The calls before the first divergences on their files, by the diverging call's number. What cannot be read is left out.
+pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
+    let asked: Vec<&Divergence> = shown.iter().filter(|d| !d.file.is_empty()).take(FIRST).collect();
+    let files: HashSet<&str> = asked.iter().map(|d| &*d.file).collect();
+    let Some(last) = asked.iter().map(|d| d.seq).max() else { return HashMap::new() };
+    let options = Options {
+        paths: false,
+        values: abi::print::Options { strings: 32, elements: 8, whole: false, hex: Hex::Never },
+    };
+    let mut world = World::new();
+    let mut open = HashMap::new();
+    let mut lines: HashMap<String, VecDeque<String>> = HashMap::new();
+    let mut found = HashMap::new();
+    for moment in Timeline::new(trace.read(Want { data: true })) {
+        match moment {
+            Ok(Moment::Event(event)) => drop(world.event(&event)),
+            Ok(Moment::Enter(number, call)) => {
+                let bound = world.enter(&call);
+                let seen = Seen { call: &call, bound: &bound };
+                let about: BTreeSet<String> = seen
+                    .paths()
+                    .iter()
+                    .map(|p| trace::text::escape(p))
+                    .filter(|p| files.contains(&**p))
+                    .collect();
+                for file in about {
+                    let before = lines.entry(file.clone()).or_default();
+                    if asked.iter().any(|d| d.seq == call.seq && d.file == file) {
+                        found.insert(call.seq, before.iter().cloned().collect());
+                    }
+                    if before.len() == CALLS {
+                        before.pop_front();
+                    }
+                    before.push_back(format!(
+                        "#{} [{}] {}",
+                        call.seq,
+                        call.tid,
+                        line::call(&seen, &options)
+                    ));
+                }
+                if call.seq >= last {
+                    break;
+                }
+                open.insert(number, bound);
+            }
+            Ok(Moment::Leave(number, call)) => {
+                if let Some(mut bound) = open.remove(&number) {
+                    world.leave(&call, &mut bound);
+                }
+            }
+            Ok(Moment::Lost(..)) => {}
+            Err(_) => break,
+        }
+    }
+    found
+}

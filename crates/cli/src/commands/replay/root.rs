@@ -1,0 +1,191 @@
+//! Where a trace is performed: the directory that the user names, or a fresh one; and what is
+//! copied into it.
+
+use super::temporary::TemporaryRoot;
+use crate::messages::failure::Advise;
+use ::replay::Root;
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags, fchmod, fchown, mkdirat, openat, renameat, unlinkat};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Set-user-ID and set-group-ID.
+const SET_ID: u32 = 0o6000;
+
+/// The directory that the user names, made if it is not there.
+pub fn named(path: &Path, prepared: bool) -> Result<Root> {
+    let shown = path.display();
+    let root = Root::make(path).with_context(|| format!("cannot use {shown}"))?;
+    let is_empty = root.is_empty().with_context(|| format!("cannot list {shown}"))?;
+    if !prepared && !is_empty {
+        let result: Result<()> = Err(anyhow::anyhow!("{shown} is not empty"));
+        result.advise(
+            "name an empty directory, or one that does not exist yet; without --root replay makes \
+             one",
+        )?;
+    }
+    Ok(root)
+}
+
+/// A new directory, which is removed at the end.
+pub fn temporary(trace: &Path) -> Result<(Root, TemporaryRoot)> {
+    let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
+    let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = fs::canonicalize(std::env::temp_dir())
+        .context("cannot find the directory for temporary files (TMPDIR)")?;
+    for n in 0..100_000 {
+        let path = parent.join(format!(
+            "{stem}.replay.{}{}",
+            std::process::id(),
+            if n == 0 { String::new() } else { format!(".{n}") }
+        ));
+        match TemporaryRoot::make(&path) {
+            Ok(made) => return Ok(made),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => {
+                return Err(e)
+                    .with_context(|| format!("cannot make {}", path.display()))
+                    .advise("choose a directory with --root");
+            }
+        }
+    }
+    bail!("no free name for a directory in {}", parent.display())
+}
+
+/// Copies a tree with all its attributes; blocks are shared where the file system can. Where others
+/// can reach the root, files lose what lets others act as their owner before they can.
+pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
+    let copied = if allow_set_id || root.is_secluded() {
+        cp(base, &reached(root))
+    } else {
+        copy_apart(base, root)
+    };
+    copied
+        .with_context(|| format!("cannot copy {} into {}", base.display(), root.path().display()))
+        .advise(
+            "--base must be a readable directory, laid out like the root of the recorded machine",
+        )
+}
+
+/// A name of a directory that is held: it leads there and nowhere else.
+fn reached(dir: &impl AsFd) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), dir.as_fd().as_raw_fd()).into()
+}
+
+fn cp(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp")
+        .args(["-a", "--reflink=auto", "--sparse=auto", "--"])
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .context("cannot run cp")?;
+    if status.success() { Ok(()) } else { Err(anyhow::anyhow!("cp failed")) }
+}
+
+/// Copies into a closed directory first.
+fn copy_apart(base: &Path, root: &Root) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let name = format!(".reanimator-base.{}", std::process::id());
+    mkdirat(root, &name, Mode::RWXU)?;
+    let closed = openat(root, &name, flags, Mode::empty())?;
+    mkdirat(&closed, "tree", Mode::RWXU)?;
+    let tree = openat(&closed, "tree", flags, Mode::empty())?;
+    cp(base, &reached(&tree))?;
+    strip(&reached(&tree))?;
+    for entry in fs::read_dir(reached(&tree))? {
+        hand_over(&tree, &entry?, root)?;
+    }
+    let top = rustix::fs::fstat(&tree)?;
+    unlinkat(&closed, "tree", rustix::fs::AtFlags::REMOVEDIR)?;
+    unlinkat(root, &name, rustix::fs::AtFlags::REMOVEDIR)?;
+    let owner = |id: u32| (rustix::fs::Uid::from_raw(id), rustix::fs::Gid::from_raw(top.st_gid));
+    let (uid, gid) = owner(top.st_uid);
+    let _best = fchown(root, Some(uid), Some(gid));
+    Ok(fchmod(root, Mode::from_raw_mode(top.st_mode & 0o7777))?)
+}
+
+/// Moves an entry into the root. Moving a directory changes it: its owner must be allowed to write.
+fn hand_over(tree: &OwnedFd, entry: &fs::DirEntry, root: &Root) -> Result<()> {
+    let (name, found) = (entry.file_name(), entry.metadata()?);
+    let locked = found.is_dir() && found.mode() & 0o200 == 0;
+    let set = |dir: &Path, mode: u32| fs::set_permissions(dir, fs::Permissions::from_mode(mode));
+    if locked {
+        set(&entry.path(), found.mode() | 0o200)?;
+    }
+    renameat(tree, &name, root, &name)?;
+    if locked {
+        set(&reached(root).join(&name), found.mode())?;
+    }
+    Ok(())
+}
+
+/// Takes set-user-ID and set-group-ID bits and capabilities off all files of a tree of our own.
+fn strip(top: &Path) -> Result<()> {
+    let mut stack = vec![top.to_owned()];
+    while let Some(dir) = stack.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let (path, found) = (entry.path(), entry.metadata()?);
+            if found.is_dir() {
+                stack.push(path);
+            } else if found.is_file() {
+                let _none = rustix::fs::lremovexattr(&path, "security.capability");
+                if found.mode() & SET_ID != 0 {
+                    fs::set_permissions(&path, fs::Permissions::from_mode(found.mode() & !SET_ID))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_empty_or_made() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let made = named(&dir.path().join("a/b"), false).expect("made");
+        let made = made.path();
+        assert!(made.is_dir());
+        assert!(named(made, false).is_ok(), "an empty one will do");
+        fs::write(made.join("precious"), "").expect("writable");
+        assert!(named(made, false).is_err());
+        assert!(named(made, true).is_ok(), "it is said to be prepared");
+    }
+
+    /// A base with programs that are set-user-ID, in directories of all kinds.
+    #[test]
+    fn a_base_is_copied_without_what_others_could_use() {
+        let dir = tempfile::tempdir_in("/tmp").expect("a temporary directory");
+        let open = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        };
+        open(dir.path(), 0o755);
+        let base = dir.path().join("base");
+        fs::create_dir_all(base.join("locked/deep")).expect("writable");
+        for name in ["evil", "locked/deep/evil"] {
+            fs::write(base.join(name), "x").expect("writable");
+            open(&base.join(name), 0o6755);
+        }
+        open(&base.join("locked"), 0o2555);
+        open(&base, 0o751);
+        let mode = |path: PathBuf| fs::metadata(path).expect("it is there").mode() & 0o7777;
+        for (allowed, expected) in [(false, 0o755), (true, 0o6755)] {
+            let root = Root::make(&dir.path().join(format!("r{allowed}"))).expect("made");
+            copy(&base, &root, allowed).expect("copied");
+            assert_eq!(mode(root.path().join("evil")), expected);
+            assert_eq!(mode(root.path().join("locked/deep/evil")), expected);
+            assert_eq!(mode(root.path().join("locked")), 0o2555);
+            assert_eq!(mode(root.path().to_owned()), 0o751);
+            assert_eq!(fs::read_dir(root.path()).expect("readable").count(), 2);
+            open(&root.path().join("locked"), 0o755);
+        }
+        open(&base.join("locked"), 0o755);
+    }
+}

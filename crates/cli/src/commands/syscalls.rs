@@ -1,0 +1,141 @@
+//! `reanimator syscalls`: the table, as people or programs read it.
+
+use crate::filter::{self, Filter};
+use crate::output::stdout;
+use abi::{Arg, Class, Groups, Replay, Row, Shape, print};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// List the known system calls, their arguments, and how replay treats them
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  reanimator syscalls
+      List all calls
+  reanimator syscalls -e %xattr
+      List one group
+  reanimator syscalls -e fcntl --variants
+      List the commands of fcntl
+  reanimator syscalls --json | jq '.syscalls[].name'")]
+pub struct Args {
+    /// List only these calls: names, %group, /regex, !set
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that EXPR selects", ""))]
+    pub filter: Vec<String>,
+    /// Print a JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// List the commands of multiplexed calls (fcntl, ioctl, prctl) too
+    #[arg(long)]
+    pub variants: bool,
+}
+
+/// `reanimator syscalls`.
+pub fn run(a: &Args) -> Result<()> {
+    let filter = Filter::parse(&a.filter)?;
+    let rows = abi::table().iter().filter(|row| filter.has_number(row.number));
+    if a.json {
+        return stdout::json(&json!({"syscalls": rows.map(as_json).collect::<Vec<_>>()}));
+    }
+    let mut text = String::new();
+    for row in rows {
+        line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
+        if a.variants {
+            for (value, shape) in row.variants {
+                line(
+                    &mut text,
+                    "",
+                    shape,
+                    &format!("{} {value:#x}", row.shape.args[row.by as usize].name),
+                )?;
+            }
+        }
+    }
+    stdout::text(&text)
+}
+
+/// The signature comes last, as it may be as long as it likes.
+fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
+    writeln!(
+        text,
+        "{number:>4}  {:<20}  {remark:<16}  {}",
+        treatment(shape.replay),
+        print::signature(shape)
+    )
+}
+
+fn groups(groups: Groups) -> Vec<String> {
+    let mut names: Vec<(u32, String)> = Vec::new();
+    for (name, bits) in Groups::NAMES {
+        if groups.has(*bits) && !names.iter().any(|(b, _)| *b == bits.0) {
+            names.push((bits.0, format!("%{name}")));
+        }
+    }
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn as_json(row: &Row) -> Value {
+    let variants: Vec<Value> = row
+        .variants
+        .iter()
+        .map(|(value, shape)| {
+            let mut variant = shape_json(shape);
+            variant["value"] = json!(value);
+            variant
+        })
+        .collect();
+    let mut call = shape_json(&row.shape);
+    call["number"] = json!(row.number);
+    call["groups"] = json!(groups(row.groups));
+    if !variants.is_empty() {
+        call["by"] = json!(row.shape.args[row.by as usize].name);
+        call["variants"] = json!(variants);
+    }
+    call
+}
+
+fn shape_json(shape: &Shape) -> Value {
+    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, shape.args)});
+    json!({
+        "name": shape.name,
+        "args": shape.args.iter().map(arg).collect::<Vec<_>>(),
+        "returns": print::ret_name(shape.ret),
+        "replay": treatment(shape.replay),
+    })
+}
+
+/// How replay treats a call, in words.
+pub fn treatment(replay: Replay) -> &'static str {
+    match replay {
+        Replay::Issue => "performed",
+        Replay::Skip(class) => match class {
+            Class::Memory => "skipped: memory",
+            Class::Network => "skipped: network",
+            Class::Ipc => "skipped: ipc",
+            Class::Signal => "skipped: signals",
+            Class::Process => "skipped: processes",
+            Class::Wait => "skipped: waiting",
+            Class::Credentials => "skipped: credentials",
+            Class::Mounts => "skipped: mounts",
+            Class::System => "skipped: system",
+            Class::Watch => "skipped: watching",
+            Class::Async => "skipped: async",
+            Class::Unknown => "skipped: unknown",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_what_a_row_says() {
+        let mut text = String::new();
+        let row = abi::by_name("read").expect("read is in the table");
+        line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
+        insta::assert_snapshot!(text, @r#"
+           0  performed             %desc             read(fd: fd, buf: out data[ret <= count], count: size) -> bytes
+        "#);
+    }
+}

@@ -1,0 +1,58 @@
+//! How the program ends: with a status, or by the signal that ended the recorded program.
+
+use crate::messages::Messages;
+use crate::messages::failure;
+use std::process::exit;
+
+/// What a subcommand leaves behind.
+#[derive(Debug)]
+pub enum Outcome {
+    /// End with this status.
+    Status(i32),
+    /// Die of this signal, as the recorded program did.
+    Signal(i32),
+    /// Say what went wrong and end with this status.
+    Failed(anyhow::Error, i32),
+}
+
+impl Outcome {
+    /// Ends the process.
+    pub fn end(self, messages: &Messages) -> ! {
+        match self {
+            Self::Status(status) => exit(status),
+            Self::Signal(signal) => capture::die_of(signal),
+            // The reader of our output has seen enough (`| head`).
+            Self::Failed(error, _) if is_broken_pipe(&error) => exit(0),
+            Self::Failed(error, status) => {
+                messages.error(&failure::text(&error), failure::advice(&error));
+                exit(status)
+            }
+        }
+    }
+}
+
+impl From<anyhow::Result<()>> for Outcome {
+    fn from(result: anyhow::Result<()>) -> Self {
+        match result {
+            Ok(()) => Self::Status(0),
+            Err(error) => Self::Failed(error, failure::status()),
+        }
+    }
+}
+
+impl From<anyhow::Result<Outcome>> for Outcome {
+    fn from(result: anyhow::Result<Outcome>) -> Self {
+        result.unwrap_or_else(|error| Self::Failed(error, failure::status()))
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(std::io::ErrorKind::BrokenPipe))
+    })
+}

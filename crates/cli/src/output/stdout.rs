@@ -1,0 +1,34 @@
+//! stdout: data, buffered, checked. A reader that has gone is found by [`crate::messages::Outcome::end`], which ends quietly.
+
+use anyhow::Context;
+use serde::Serialize;
+use std::io::{BufWriter, StdoutLock, Write, stdout};
+
+/// stdout, locked and buffered: flush it when done, for its errors.
+pub fn writer() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, stdout().lock())
+}
+
+/// Whether it is a file: nobody reads along.
+pub fn is_file() -> bool {
+    rustix::fs::fstat(stdout()).is_ok_and(|meta| {
+        rustix::fs::FileType::from_raw_mode(meta.st_mode) == rustix::fs::FileType::RegularFile
+    })
+}
+
+/// What is said when stdout takes no more: a full disk, say.
+pub const REFUSED: &str = "cannot write to stdout";
+
+/// Prints a text.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    let mut out = writer();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(REFUSED)
+}
+
+/// Prints one JSON document, with the version of its keys.
+pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    let document = crate::output::json::versioned(serde_json::to_value(document)?);
+    let mut out = writer();
+    serde_json::to_writer_pretty(&mut out, &document).context(REFUSED)?;
+    out.write_all(b"\n").and_then(|()| out.flush()).context(REFUSED)
+}
