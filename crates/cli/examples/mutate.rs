@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 #[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../tests/e2e/forge.rs"]
+#[path = "../tests/e2e/harness/forge.rs"]
 mod forge;
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "the tests use the rest")]
 #[path = "../tests/mutations/mod.rs"]

@@ -1,5 +1,6 @@
 //! `reanimator record`: run a program, or join one, and write what it does into a trace.
 
+mod advice;
 mod args;
 mod engine;
 mod sudo;

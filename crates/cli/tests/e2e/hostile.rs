@@ -1,9 +1,9 @@
 //! Traces made to do harm, and traces damaged at random: nothing outside the root is touched, nothing panics, memory stays bounded.
 
-use crate::forge::Forge;
-use crate::place::Place;
-use crate::run::{Ran, run};
-use crate::tree;
+use crate::harness::forge::Forge;
+use crate::harness::place::Place;
+use crate::harness::run::{Ran, run};
+use crate::harness::tree;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 mod attacks;
 mod forgeries;
+mod mutations;
 mod nonsense;
 
 /// What no program may take, in KiB.
@@ -44,7 +45,8 @@ impl Outside {
         let script = r#"mount -t tmpfs -o size=64m none "$1" && timeout -k 1 40 "$2" -q replay --json --root "$1/r" "$3"; status=$?
                         find "$1" -type b -o -type c >&2; exit $status"#;
         let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
-        let arguments = [root.as_os_str(), crate::place::REANIMATOR.as_ref(), trace.as_os_str()];
+        let arguments =
+            [root.as_os_str(), crate::harness::place::REANIMATOR.as_ref(), trace.as_os_str()];
         let ran = run(self
             .place
             .command(["unshare", namespace, "/bin/sh", "-c", script, "sh"])

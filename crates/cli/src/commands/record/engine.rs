@@ -1,10 +1,11 @@
 //! Recording with the first engine that works on this machine.
 
+use super::advice::explained;
 use super::args::Args;
 use super::target::Target;
 use crate::filter::Filter;
 use crate::messages::Messages;
-use crate::messages::failure::{self, Advise};
+use crate::messages::failure;
 use anyhow::Result;
 use capture::{DataLimit, Outcomes, ThisMachine};
 use model::Model;
@@ -79,48 +80,4 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..About::here()
     }
-}
-
-/// `in_kernel`: only eBPF can do what was asked for.
-pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
-    let root = nix::unistd::Uid::effective().is_root();
-    let advice = match &result {
-        Err(capture::Error::Journal(error)) if error.is_refused() => {
-            "choose a directory that you may write to, with -o"
-        }
-        Err(capture::Error::NotFound(_)) => "check the spelling, and PATH",
-        Err(capture::Error::NotExecutable { .. }) => {
-            "chmod +x makes a program of a file; a script needs a #! line"
-        }
-        Err(capture::Error::Join { source, .. })
-            if source.raw_os_error() == Some(nix::libc::ESRCH) =>
-        {
-            "`pgrep -a NAME` lists the processes of a program with their numbers"
-        }
-        Err(capture::Error::Join { source, .. })
-            if source.raw_os_error() == Some(nix::libc::EPERM) =>
-        {
-            "attach as the user that it runs as, or as root; a process can have only one tracer \
-             or debugger; `reanimator doctor` checks what else is needed"
-        }
-        Err(capture::Error::Unusable { mend: Some(mend), .. }) => mend,
-        Err(capture::Error::Unusable { .. }) if root && in_kernel => {
-            "`reanimator doctor` says what this machine lacks; only eBPF can record this"
-        }
-        Err(capture::Error::Unusable { .. }) if root => {
-            "--engine ptrace works everywhere; `reanimator doctor` says what this machine allows"
-        }
-        Err(capture::Error::Unusable { .. }) if in_kernel => {
-            "run it as root: sudo reanimator record ...; only eBPF can record this"
-        }
-        Err(capture::Error::Unusable { .. }) => {
-            "run it as root: sudo reanimator record ... (the command still runs as you); or add \
-             --engine ptrace"
-        }
-        Err(capture::Error::Refused { doing, .. }) if doing.contains("which only eBPF can") => {
-            "leave out --engine ptrace, and run it as root: sudo reanimator record ..."
-        }
-        _ => "`reanimator doctor` checks what this machine allows, and says how to fix it",
-    };
-    result.advise(advice)
 }

@@ -1,7 +1,8 @@
 //! What is recorded: a command, processes, a cgroup or the machine; and how messages name it.
 
+use super::advice::explained;
 use super::args::Args;
-use super::{engine, sudo};
+use super::sudo;
 use crate::messages::{Messages, failure};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> R
     if let Some(cgroup) = &a.cgroup {
         return Ok(Target::Cgroup(cgroup.clone()));
     }
-    let mut command = engine::explained(capture::Command::new(&a.command), false)?;
+    let mut command = explained(capture::Command::new(&a.command), false)?;
     if let Some(caller) = caller {
         messages.detail(format_args!(
             "running {} as user {}, who called sudo",

@@ -1,8 +1,8 @@
 //! What an attacker would write into a trace.
 
 use super::Outside;
-use crate::forge::{Forge, PID, Part};
-use crate::run::run;
+use crate::harness::forge::{Forge, PID, Part};
+use crate::harness::run::run;
 use std::path::Path;
 use syscalls::x86_64::Sysno as X;
 use trace::Identity;
@@ -305,7 +305,7 @@ pub const ATTACKS: &[Attack] = &[
 
 /// The kernel's handle of a file.
 fn handle(path: &Path) -> (u32, i32, Vec<u8>) {
-    let said = run(std::process::Command::new(crate::tracee::tracee("handle")).arg(path))
+    let said = run(std::process::Command::new(crate::harness::tracee::tracee("handle")).arg(path))
         .ok("handle")
         .stdout;
     let mut words = said.split_whitespace();

@@ -1,8 +1,8 @@
 //! Damage to a real trace by somebody who puts the right hashes in: what is decoded is printed and performed.
 
 use super::Outside;
-use crate::mutations::Random;
-use crate::run::run;
+use crate::harness::run::run;
+use crate::hostile::mutations::Random;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

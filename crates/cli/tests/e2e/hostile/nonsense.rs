@@ -1,10 +1,10 @@
 //! Damage at random: to the files of a sealed trace, to journals, and to what is written in records whose frames are sound.
 
 use super::{GIB_IN_KIB, Outside};
-use crate::mutations::Random;
-use crate::mutations::nonsense::nonsense;
-use crate::place::Place;
-use crate::run::run;
+use crate::harness::place::Place;
+use crate::harness::run::run;
+use crate::hostile::mutations::Random;
+use crate::hostile::mutations::nonsense::nonsense;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
 use std::path::{Path, PathBuf};

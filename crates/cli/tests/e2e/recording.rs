@@ -1,0 +1,12 @@
+//! What a recording does to the program, and what it misses, as it begins, runs and ends.
+
+pub mod along;
+pub mod attach;
+pub mod births;
+pub mod ebpf;
+pub mod endings;
+pub mod filtered;
+pub mod killed;
+pub mod limits;
+pub mod starting;
+pub mod unseen;
