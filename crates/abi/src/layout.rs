@@ -2,6 +2,7 @@
 
 use crate::Flags;
 
+pub mod control;
 pub mod file;
 pub mod io;
 pub mod net;

@@ -4,10 +4,6 @@
 //! fails to compile in each place that must learn it, and a new call is one row. No I/O, no unsafe.
 #![forbid(unsafe_code)]
 
-pub mod arch;
-pub mod check;
-pub mod control;
-mod errno;
 pub mod flags;
 pub mod kind;
 pub mod layout;
@@ -15,19 +11,15 @@ pub mod plan;
 pub mod print;
 pub mod row;
 pub mod table;
-mod unseen;
-mod uses;
 
-pub use arch::Arch;
-pub use errno::errno_name;
 pub use flags::Flags;
 pub use kind::{Arg, Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
+pub use print::errno_name;
 pub use row::{At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
-pub use table::{by_name, by_number, shape, table};
-pub use unseen::Unseen;
-pub use uses::{Uses, arguments};
+pub use row::{Unseen, Uses, arguments};
+pub use table::{Arch, by_name, by_number, shape, table};
 
 /// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).
 pub const AT_FDCWD: i32 = -100;

@@ -1,6 +1,12 @@
 //! One row of the table: what a call is called, takes, returns, does to its process, and how replay treats it.
 
-use crate::{Arg, Kind, Len, Unseen, Uses};
+mod unseen;
+mod uses;
+
+pub use unseen::Unseen;
+pub use uses::{Uses, arguments};
+
+use crate::{Arg, Kind, Len};
 use syscalls::x86_64::Sysno;
 
 /// What a result means when it is not an error.

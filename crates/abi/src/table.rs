@@ -3,14 +3,17 @@
 //! Names of calls are those of the kernel's `syscall_64.tbl`, names of arguments those of its `SYSCALL_DEFINE`s. A pointer that is only an [`crate::Kind::Addr`]
 //! is not followed. What a call's pages hold is data only if it moves file or message contents; everything else is a struct or plain bytes.
 
+mod arch;
 mod args;
+mod check;
+
+pub use arch::Arch;
 
 use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Class, Effect, Groups, Ret, Row, Shape};
-use crate::unseen::Unseen;
+use crate::row::{Class, Effect, Groups, Ret, Row, Shape, Unseen};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -1934,7 +1937,7 @@ static FSCONFIG: &[(u64, Shape)] = &[
     (5, config("FSCONFIG_SET_FD", &[FD, FSCMD, text("_key"), unused("_value"), fd("aux")])),
 ];
 
-const _: () = crate::check::check(TABLE);
+const _: () = check::check(TABLE);
 
 /// All rows, by number.
 pub fn table() -> &'static [Row] {

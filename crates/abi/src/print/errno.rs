@@ -4,7 +4,8 @@ use super::put;
 use crate::Ret;
 use syscalls::Errno;
 
-/// `ENOENT` for 2; `None` if there is no such error.
+/// The name of an errno: `ENOENT` for 2. The kernel's own codes, which a program sees when it is
+/// restarted, have names too (`ERESTARTSYS`). `None` if there is no such error.
 pub fn errno_name(errno: i32) -> Option<&'static str> {
     Errno::new(errno).name()
 }
@@ -52,6 +53,13 @@ fn failure(errno: i32, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(errno_name(2), Some("ENOENT"));
+        assert_eq!(errno_name(512), Some("ERESTARTSYS"));
+        assert_eq!(errno_name(4000), None);
+    }
 
     #[test]
     fn as_strace_prints_them() {

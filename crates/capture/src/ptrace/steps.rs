@@ -7,7 +7,7 @@ use crate::inspect::memory::{Span, Strings, read, read_u32, read_u64, span};
 use crate::inspect::moved_data::{Place, Source, keeps};
 use crate::plans::Take;
 use crate::records::{Due, Sink};
-use abi::control::rights;
+use abi::layout::control::rights;
 use abi::plan::{
     CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
     When,

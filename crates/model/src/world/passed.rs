@@ -6,7 +6,7 @@
 use super::World;
 use super::bound::Bound;
 use super::file::Descriptor;
-use abi::control::rights;
+use abi::layout::control::rights;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use trace::call::Call;

@@ -3,7 +3,7 @@
 use crate::{Kind, Len, Row, Shape};
 
 /// Panics at compile time if `table` is not sorted by number and unique, or a length refers to an argument that is missing or of the wrong kind.
-pub const fn check(table: &[Row]) {
+pub(super) const fn check(table: &[Row]) {
     let mut i = 0;
     while i < table.len() {
         let row = &table[i];
