@@ -1,4 +1,5 @@
-//! Compiles the eBPF engine's half in the kernel, and makes the Rust face of its maps and variables.
+//! Compiles the eBPF engine's half in the kernel, and makes the Rust face of its maps and
+//! variables.
 
 use libbpf_cargo::SkeletonBuilder;
 use std::path::PathBuf;

@@ -6,7 +6,8 @@ pub mod ioctl;
 pub mod net;
 pub mod process;
 
-/// Pairs the constants of `linux-raw-sys` with their names, so that each architecture has its own values.
+/// Pairs the constants of `linux-raw-sys` with their names, so that each architecture has its own
+/// values.
 macro_rules! names {
     ($($name:ident),* $(,)?) => { &[$(($name as u64, stringify!($name))),*] };
 }
@@ -21,7 +22,8 @@ pub struct Flags {
     pub bits: &'static [(u64, &'static str)],
     /// An enumeration: the whole value has one name.
     pub one_of: bool,
-    /// The bits that are compared as a number of their own before the others (`O_ACCMODE`), with their names.
+    /// The bits that are compared as a number of their own before the others (`O_ACCMODE`), with
+    /// their names.
     pub field: Option<(u64, &'static [(u64, &'static str)])>,
     /// The bit that asks for close-on-exec, or 0.
     pub cloexec: u64,

@@ -10,11 +10,14 @@ pub enum Len {
     Fixed(u32),
     /// Argument `n`, in units of `unit` bytes.
     Arg { n: u8, unit: u32 },
-    /// The call's result in units of `unit` bytes, at most argument `max` (same unit) where there is one.
+    /// The call's result in units of `unit` bytes, at most argument `max` (same unit) where there
+    /// is one.
     Ret { max: Option<u8>, unit: u32 },
-    /// The `u32` that argument `n` points to (a `socklen_t *`), in units of `unit` bytes, read when the buffer is read.
+    /// The `u32` that argument `n` points to (a `socklen_t *`), in units of `unit` bytes, read when
+    /// the buffer is read.
     Deref { n: u8, unit: u32 },
-    /// `base` bytes and the buffer's own `u32` at byte `at`, in units of `unit` bytes (`struct file_handle`, `struct fiemap`).
+    /// `base` bytes and the buffer's own `u32` at byte `at`, in units of `unit` bytes (`struct
+    /// file_handle`, `struct fiemap`).
     Head { at: u8, base: u32, unit: u32 },
     /// As many bits as argument `n` says, in whole words of 8 bytes (`fd_set`, node masks).
     Bits { n: u8 },
@@ -64,10 +67,12 @@ pub enum Follow {
     If { arg: u8, bit: u64 },
 }
 
-/// How a path argument is used. A null path, or an empty one where the call succeeds (`AT_EMPTY_PATH`), means what the directory descriptor itself is open on.
+/// How a path argument is used. A null path, or an empty one where the call succeeds
+/// (`AT_EMPTY_PATH`), means what the directory descriptor itself is open on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PathUse {
-    /// The argument with the directory descriptor that a relative path starts from; the working directory if there is none.
+    /// The argument with the directory descriptor that a relative path starts from; the working
+    /// directory if there is none.
     pub dir: Option<u8>,
     /// What happens to the name.
     pub role: Role,
@@ -96,7 +101,8 @@ pub enum Kind {
     Hex,
     /// A signed offset that is not where data moves (lseek).
     Off,
-    /// The byte of the file where the call's data move or its work starts (`loff_t pos`); -1 means the descriptor's own offset where the call allows it.
+    /// The byte of the file where the call's data move or its work starts (`loff_t pos`); -1 means
+    /// the descriptor's own offset where the call allows it.
     Pos,
     /// The high half of a [`Kind::Pos`] on 32-bit kernels; ignored on 64-bit ones.
     PosHigh,
@@ -126,17 +132,20 @@ pub enum Kind {
     Flags(&'static Flags),
     /// A path, NUL-terminated.
     Path(PathUse),
-    /// A NUL-terminated string that is no path (an attribute's name, a link's target, a file system type).
+    /// A NUL-terminated string that is no path (an attribute's name, a link's target, a file system
+    /// type).
     Str,
     /// A NULL-terminated vector of strings (argv, envp).
     StrVec,
-    /// Bytes going in, read at entry, or at exit where they are bulk data and the call does not change them.
+    /// Bytes going in, read at entry, or at exit where they are bulk data and the call does not
+    /// change them.
     In(Len, &'static Layout),
     /// Bytes coming out, read at exit.
     Out(Len, &'static Layout),
     /// Bytes going in and out: read at both ends.
     InOut(Len, &'static Layout),
-    /// Vectors of buffers going in (`struct iovec[count]`); how many bytes moved is the result, or all of them.
+    /// Vectors of buffers going in (`struct iovec[count]`); how many bytes moved is the result, or
+    /// all of them.
     InIov { count: u8 },
     /// Vectors of buffers coming out; the result says how many bytes.
     OutIov { count: u8 },
@@ -205,8 +214,9 @@ impl Kind {
 }
 
 impl PathUse {
-    /// Whether a link in the last component is followed, given the call's arguments and, for an open, its flags (wherever they stand): `O_NOFOLLOW` and
-    /// `O_CREAT | O_EXCL` take the link itself.
+    /// Whether a link in the last component is followed, given the call's arguments and, for an
+    /// open, its flags (wherever they stand): `O_NOFOLLOW` and `O_CREAT | O_EXCL` take the link
+    /// itself.
     pub fn follows(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
         let bits = |arg: u8| args[arg as usize];
         let opened_itself = open_flags.is_some_and(|f| {

@@ -1,4 +1,5 @@
-//! How the bytes that a pointer leads to are laid out: enough to print them, and to compare them field by field after a replay.
+//! How the bytes that a pointer leads to are laid out: enough to print them, and to compare them
+//! field by field after a replay.
 
 use crate::Flags;
 
@@ -13,7 +14,8 @@ pub use io::*;
 pub use net::*;
 pub use process::*;
 
-/// What a field of a struct means; what cannot be equal on another file system is told by this, not by the struct's name.
+/// What a field of a struct means; what cannot be equal on another file system is told by this, not
+/// by the struct's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Is {
     /// A signed number, compared.
@@ -48,11 +50,13 @@ pub enum Is {
     Addr,
     /// Padding.
     Pad,
-    /// Characters up to a NUL or to the field's end (`sockaddr_un.sun_path`, `utsname.release`), compared; any width.
+    /// Characters up to a NUL or to the field's end (`sockaddr_un.sun_path`, `utsname.release`),
+    /// compared; any width.
     Text,
 }
 
-/// One field: `size` bytes (1, 2, 4 or 8, little-endian on the architectures supported; any number for [`Is::Text`]) at byte `at`.
+/// One field: `size` bytes (1, 2, 4 or 8, little-endian on the architectures supported; any number
+/// for [`Is::Text`]) at byte `at`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Field {
     /// The kernel's name for it.
@@ -68,7 +72,8 @@ pub struct Field {
 /// The overall form of the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// The data that the call moves: they go to the trace's `data` column and are compared byte for byte.
+    /// The data that the call moves: they go to the trace's `data` column and are compared byte for
+    /// byte.
     Data,
     /// Bytes that mean nothing further to us, compared byte for byte.
     Opaque,
@@ -90,7 +95,8 @@ pub enum Form {
     Fds,
     /// A `struct sockaddr` of whatever family its first two bytes say.
     Sockaddr,
-    /// The `struct sockaddr` that a socket gets: one of `AF_UNIX` with a path makes a file of that name (unix(7)).
+    /// The `struct sockaddr` that a socket gets: one of `AF_UNIX` with a path makes a file of that
+    /// name (unix(7)).
     SocketName,
     /// A bit set, lowest bit first (`fd_set`, `cpu_set_t`).
     BitSet,
@@ -121,7 +127,8 @@ const fn width<T, F>(_: fn(&T) -> &F) -> u8 {
     size_of::<F>() as u8
 }
 
-/// A layout out of a struct of `linux-raw-sys`: offsets and widths are the architecture's own. What is left out is padding.
+/// A layout out of a struct of `linux-raw-sys`: offsets and widths are the architecture's own. What
+/// is left out is padding.
 macro_rules! layout {
     ($(#[$doc:meta])* $id:ident = $form:ident $name:literal $t:path { $($field:ident $(. $sub:ident)* : $is:expr),* $(,)? }) => {
         $(#[$doc])*

@@ -1,6 +1,7 @@
-//! The capture plan of a call: what to copy, when, and how much, derived from its kinds. Every engine interprets these steps and nothing else.
+//! The capture plan of a call: what to copy, when, and how much, derived from its kinds. Every
+//! engine interprets these steps and nothing else.
 //!
-//! A step whose pointer is null yields no piece: the program passed nothing.
+//! A step whose pointer is null yields no payload: the program passed nothing.
 
 use crate::{At, Effect, Form, Kind, Len, Ret, Shape};
 
@@ -22,15 +23,18 @@ pub enum What {
     Msgs = 5,
     /// An array of pointers to `struct iocb`, and the buffers of those that write.
     Iocbs = 6,
-    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset that argument `arg2` pointed to before the call.
+    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset
+    /// that argument `arg2` pointed to before the call.
     File = 7,
     /// What a descriptor is: `arg` is an argument, [`RESULT`] or [`WORKING_DIRECTORY`].
     Identity = 8,
-    /// Data that the kernel moved into a file, read from there: as [`What::File`], but taken only where argument `arg3` is no descriptor of a regular file that holds
-    /// them (they came out of a pipe, a socket, a file that the kernel makes up).
+    /// Data that the kernel moved into a file, read from there: as [`What::File`], but taken only
+    /// where argument `arg3` is no descriptor of a regular file that holds them (they came out of a
+    /// pipe, a socket, a file that the kernel makes up).
     Landed = 9,
-    /// Data from a file that a struct names: `arg` points to its descriptor (`s64`), the offset there (`u64`) and how many bytes (`u64`; 0: to the file's end), as
-    /// `struct file_clone_range` has them.
+    /// Data from a file that a struct names: `arg` points to its descriptor (`s64`), the offset
+    /// there (`u64`) and how many bytes (`u64`; 0: to the file's end), as `struct file_clone_range`
+    /// has them.
     Range = 10,
 }
 
@@ -79,7 +83,8 @@ pub const ROOT_DIRECTORY: u8 = 252;
 pub const DATA: u8 = 1;
 /// The step is at most as long as the result says (a write's data).
 pub const CLAMP: u8 = 2;
-/// The messages came in: what each descriptor is that came with them (unix(7), `SCM_RIGHTS`) is told after them.
+/// The messages came in: what each descriptor is that came with them (unix(7), `SCM_RIGHTS`) is
+/// told after them.
 pub const RECEIVED: u8 = 4;
 
 /// One step: 16 bytes, the same in a BPF map and in user space.
@@ -96,7 +101,8 @@ pub struct Step {
     pub from: From,
     /// The argument that `from` means.
     pub len_arg: u8,
-    /// A second argument: the offset of [`What::File`] and [`What::Landed`]; or [`OWN`]; [`NONE`]: from byte 0.
+    /// A second argument: the offset of [`What::File`] and [`What::Landed`]; or [`OWN`]; [`NONE`]:
+    /// from byte 0.
     pub arg2: u8,
     /// [`DATA`], [`CLAMP`], [`RECEIVED`].
     pub flags: u8,

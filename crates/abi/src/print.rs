@@ -1,7 +1,8 @@
 //! How calls are printed: as strace prints them, from the table alone.
 //!
-//! Everything takes bytes that may be anything (a trace may be damaged, a program may pass nonsense) and never panics. Nothing here knows where captured
-//! bytes come from: whoever prints a call hands in a [`Captured`].
+//! Everything takes bytes that may be anything (a trace may be damaged, a program may pass
+//! nonsense) and never panics. Nothing here knows where captured bytes come from: whoever prints a
+//! call hands in a [`Captured`].
 
 mod arguments;
 mod brief;
@@ -14,7 +15,7 @@ mod signature;
 mod value;
 
 pub use arguments::{arguments, unknown};
-pub use captured::{Captured, Part, Piece};
+pub use captured::{Captured, Part, Payload};
 pub use errno::{errno_message, errno_name, restart, result};
 pub use form::formed;
 pub use quote::{Hex, quote};
@@ -75,7 +76,8 @@ fn list<T>(
     out.push(']');
 }
 
-/// The number in the first `width` bytes at `at`, little-endian; `None` if they are not all there or more than 8.
+/// The number in the first `width` bytes at `at`, little-endian; `None` if they are not all there
+/// or more than 8.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let part = bytes.get(at..at.checked_add(width)?)?;
     let mut word = [0; 8];

@@ -1,4 +1,5 @@
-//! One row of the table: what a call is called, takes, returns, does to its process, and how replay treats it.
+//! One row of the table: what a call is called, takes, returns, does to its process, and how replay
+//! treats it.
 
 mod unseen;
 mod uses;
@@ -16,7 +17,8 @@ pub enum Ret {
     Zero,
     /// Bytes of data moved.
     Bytes,
-    /// Bytes or entries of something that is not data (getdents, listxattr, readlink), compared unless the layout says otherwise.
+    /// Bytes or entries of something that is not data (getdents, listxattr, readlink), compared
+    /// unless the layout says otherwise.
     Count,
     /// A new descriptor of the process.
     Fd,
@@ -34,7 +36,8 @@ pub enum Ret {
     Never,
 }
 
-/// What a successful call does to the traced process's world, beyond what its kinds tell (`Ret::Fd`, path roles).
+/// What a successful call does to the traced process's world, beyond what its kinds tell
+/// (`Ret::Fd`, path roles).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Effect {
@@ -101,7 +104,8 @@ pub enum Effect {
     /// The result is one more descriptor of what argument `fd` is in the process of argument
     /// `process`, a descriptor of one (pidfd_getfd).
     Fetch { process: u8, fd: u8 },
-    /// A mapping: argument 4 is a descriptor unless the flags in argument 3 say anonymous; protection in argument 2.
+    /// A mapping: argument 4 is a descriptor unless the flags in argument 3 say anonymous;
+    /// protection in argument 2.
     Map,
     /// The process stops sharing what the flags of argument 0 say.
     Unshare,
@@ -147,7 +151,8 @@ pub enum Class {
 /// How replay treats a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Replay {
-    /// Performed by translating each argument by its kind; its [`Effect`] names the handler, if it has one.
+    /// Performed by translating each argument by its kind; its [`Effect`] names the handler, if it
+    /// has one.
     Issue,
     /// Performed by no one.
     Skip(Class),
@@ -160,7 +165,8 @@ pub enum At {
     Start,
     /// At the descriptor's own offset.
     Own,
-    /// At the offset that the argument points to (`loff_t *`, which the call advances); NULL: the descriptor's own.
+    /// At the offset that the argument points to (`loff_t *`, which the call advances); NULL: the
+    /// descriptor's own.
     Pointed(u8),
     /// At the `u64` at byte `at` of the struct that argument `arg` points to.
     Field {
@@ -174,21 +180,23 @@ pub enum At {
 /// One end of such a move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct End {
-    /// The argument with the descriptor, or with the struct whose field of meaning [`crate::Is::Fd`] it is.
+    /// The argument with the descriptor, or with the struct whose field of meaning
+    /// [`crate::Is::Fd`] it is.
     pub fd: u8,
     /// Where.
     pub at: At,
 }
 
-/// Data that the kernel moves without passing the program's memory: read by the engine from the source file itself; from where they went, if the source is no file
-/// that keeps them.
+/// Data that the kernel moves without passing the program's memory: read by the engine from the
+/// source file itself; from where they went, if the source is no file that keeps them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Copies {
     /// Where the data come from.
     pub from: End,
     /// Where they go.
     pub to: End,
-    /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end, or as many as the struct says that has the source's descriptor.
+    /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end, or as many as the struct
+    /// says that has the source's descriptor.
     pub len: Len,
 }
 
@@ -266,7 +274,8 @@ pub struct Shape {
     pub effect: Effect,
     /// How replay treats it.
     pub replay: Replay,
-    /// Whether it changes a file's or directory's content or attributes (overlapping calls on one object, of which one changes it, keep their order).
+    /// Whether it changes a file's or directory's content or attributes (overlapping calls on one
+    /// object, of which one changes it, keep their order).
     pub changes: bool,
     /// Data that move inside the kernel.
     pub copies: Option<Copies>,
@@ -279,7 +288,8 @@ pub struct Shape {
 /// One system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Its number on x86-64 (other architectures go by name); operations that are no system calls (io_uring's, libaio's) have numbers above the kernel's.
+    /// Its number on x86-64 (other architectures go by name); operations that are no system calls
+    /// (io_uring's, libaio's) have numbers above the kernel's.
     pub number: u32,
     /// What it looks like.
     pub shape: Shape,
@@ -336,7 +346,8 @@ impl Shape {
 }
 
 impl Row {
-    /// The groups that filters know: those of [`Groups`], and `replay`, which follows from the rows.
+    /// The groups that filters know: those of [`Groups`], and `replay`, which follows from the
+    /// rows.
     pub fn group_names() -> impl Iterator<Item = &'static str> {
         Groups::NAMES.iter().map(|(name, _)| *name).chain(["replay"])
     }
@@ -345,7 +356,8 @@ impl Row {
         let named = |(name, bits): &(&str, Groups)| *name == group && self.groups.has(*bits);
         Groups::NAMES.iter().any(named) || group == "replay" && self.serves_replay()
     }
-    /// Whether replay needs such calls: those that it performs, and those that change what a process has (descriptors, memory, directories, users, children) or pass it on.
+    /// Whether replay needs such calls: those that it performs, and those that change what a
+    /// process has (descriptors, memory, directories, users, children) or pass it on.
     pub fn serves_replay(&self) -> bool {
         let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });
         let serves = |shape: &Shape| {

@@ -1,7 +1,9 @@
 //! The table: every system call of Linux 6.18 on x86-64, one row each, sorted by number.
 //!
-//! Names of calls are those of the kernel's `syscall_64.tbl`, names of arguments those of its `SYSCALL_DEFINE`s. A pointer that is only an [`crate::Kind::Addr`]
-//! is not followed. What a call's pages hold is data only if it moves file or message contents; everything else is a struct or plain bytes.
+//! Names of calls are those of the kernel's `syscall_64.tbl`, names of arguments those of its
+//! `SYSCALL_DEFINE`s. A pointer that is only an [`crate::Kind::Addr`] is not followed. What a
+//! call's pages hold is data only if it moves file or message contents; everything else is a struct
+//! or plain bytes.
 
 mod arch;
 mod args;
@@ -1528,7 +1530,8 @@ static FCNTL: &[(u64, Shape)] = &[
             .returns(Ret::Fd)
             .does(Effect::Dup { old: 0 }),
     ),
-    // Of the descriptor's number, not of the file: which number replay uses, and what it does at exec, is its own affair.
+    // Of the descriptor's number, not of the file: which number replay uses, and what it does at
+    // exec, is its own affair.
     (raw::F_GETFD as u64, var("F_GETFD", &[FD, CMD]).returns(Ret::Host)),
     (
         raw::F_SETFD as u64,

@@ -92,8 +92,8 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                 .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
             r.name = CString::new(name).unwrap_or_default();
             let call = r.held.insert(call);
-            let plain = call.pieces.iter().filter(|p| p.kind as u8 <= RA_IOVECS);
-            let piece = |p: &trace::Piece| ra_piece {
+            let plain = call.payloads.iter().filter(|p| p.kind as u8 <= RA_IOVECS);
+            let piece = |p: &trace::Payload| ra_piece {
                 arg: p.arg,
                 kind: p.kind as u8,
                 after: p.flags & AT_EXIT != 0,

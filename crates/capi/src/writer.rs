@@ -14,7 +14,7 @@ use std::path::Path;
 use std::slice;
 use trace::About;
 use trace::error::chain;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// What is known of a recording as a whole. Zeros and nulls are what is not known.
 #[repr(C)]
@@ -195,7 +195,7 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
     }
     // SAFETY: as above.
     for p in unsafe { slice::from_raw_parts(pieces, n) } {
-        let kind = PieceKind::from_number(p.kind)
+        let kind = PayloadKind::from_number(p.kind)
             .filter(|k| *k as u8 <= RA_IOVECS)
             .ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
         if usize::from(p.arg) >= told.row.shape.args.len() {
@@ -210,10 +210,10 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
             // SAFETY: as above.
             unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) }
         };
-        told.piece(
+        told.payload(
             p.arg.into(),
             kind,
-            p.after || kind == PieceKind::Data,
+            p.after || kind == PayloadKind::Data,
             bytes,
             p.wanted.max(p.len as u64),
         );

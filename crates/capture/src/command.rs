@@ -1,4 +1,5 @@
-//! The program to run. It is found before a trace is made, so that a mistyped name leaves nothing behind.
+//! The program to run. It is found before a trace is made, so that a mistyped name leaves nothing
+//! behind.
 
 pub(crate) mod inherited;
 pub(crate) mod launch;

@@ -1,9 +1,13 @@
-//! The eBPF engine: a small program in the kernel watches entries and exits, and writes records into rings, which threads here copy to the journals as they are.
+//! The eBPF engine: a small program in the kernel watches entries and exits, and writes records
+//! into rings, which threads here copy to the journals as they are.
 //!
-//! The program in the kernel names no system call; it interprets the plans that we give it (`bpf/steps.h`). The watched program is never stopped: if its calls
-//! move more than the trace's disk takes, they are delayed a little (`bpf/ring.h`). Should we die, the kernel takes the program out and nothing else happens.
+//! The program in the kernel names no system call; it interprets the plans that we give it
+//! (`bpf/steps.h`). The watched program is never stopped: if its calls move more than the trace's
+//! disk takes, they are delayed a little (`bpf/ring.h`). Should we die, the kernel takes the
+//! program out and nothing else happens.
 //!
-//! Streams: one for each CPU, with what its ring held; then one of our own, with what was there at the beginning; then one of data read from files.
+//! Streams: one for each CPU, with what its ring held; then one of our own, with what was there at
+//! the beginning; then one of data read from files.
 
 mod back_pressure;
 mod calls_under_way;

@@ -59,7 +59,8 @@ impl Error {
     pub(crate) fn refused(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Refused { doing, source }
     }
-    /// The exit status that shells give in this case: 127 not found, 126 not executable, 125 otherwise.
+    /// The exit status that shells give in this case: 127 not found, 126 not executable, 125
+    /// otherwise.
     pub fn status(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,

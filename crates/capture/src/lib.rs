@@ -1,8 +1,10 @@
 //! How a running program is watched.
 //!
-//! An engine watches a program and puts what it sees into a journal, as the plans of `abi` say. There is one way in for every engine, [`Engine`]; what they
-//! emit is the same, so that nothing behind the journal knows which one it was. A program that is watched behaves as if it were not: its output, its
-//! signals and its end are its own, and should the recorder fail or die, it goes on unwatched.
+//! An engine watches a program and puts what it sees into a journal, as the plans of `abi` say.
+//! There is one way in for every engine, [`Engine`]; what they emit is the same, so that nothing
+//! behind the journal knows which one it was. A program that is watched behaves as if it were not:
+//! its output, its signals and its end are its own, and should the recorder fail or die, it goes on
+//! unwatched.
 
 mod command;
 mod ebpf;
@@ -30,7 +32,8 @@ use trace::Recording;
 pub trait Engine {
     /// Its name, as `--engine` and traces have it.
     fn name(&self) -> &'static str;
-    /// Runs a command and watches it until it and all its descendants have ended, or until the user interrupts twice.
+    /// Runs a command and watches it until it and all its descendants have ended, or until the user
+    /// interrupts twice.
     fn record_command(
         &self,
         command: &Command,
@@ -44,7 +47,8 @@ pub trait Engine {
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error>;
-    /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the whole machine except ourselves, until the user interrupts.
+    /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the
+    /// whole machine except ourselves, until the user interrupts.
     fn record_everybody(
         &self,
         cgroup: Option<&std::path::Path>,

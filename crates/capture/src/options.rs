@@ -1,6 +1,7 @@
 //! What an engine is asked to keep.
 
-/// How much of the data that calls move is kept. Paths, structs and whatever else is no data are always kept whole.
+/// How much of the data that calls move is kept. Paths, structs and whatever else is no data are
+/// always kept whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DataLimit {
     /// All of it.
@@ -100,15 +101,19 @@ pub struct Options {
     pub wanted: Wanted,
     /// And how they end (eBPF).
     pub outcomes: Outcomes,
-    /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the recorder die, the wanted calls fail with ENOSYS.
+    /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the
+    /// recorder die, the wanted calls fail with ENOSYS.
     pub seccomp: bool,
-    /// Bytes of each CPU's ring, a power of two (eBPF); by default what the machine's memory suggests.
+    /// Bytes of each CPU's ring, a power of two (eBPF); by default what the machine's memory
+    /// suggests.
     pub ring_bytes: Option<usize>,
     /// Lose records rather than delay the program (eBPF).
     pub drops: bool,
-    /// Write no more than so many bytes a second to each CPU's journal (eBPF): a slow disk, for tests.
+    /// Write no more than so many bytes a second to each CPU's journal (eBPF): a slow disk, for
+    /// tests.
     pub write_rate: Option<u64>,
-    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended.
+    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has
+    /// ended.
     pub seal_at: u64,
     /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for
     /// tests (ptrace).

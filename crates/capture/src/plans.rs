@@ -1,4 +1,5 @@
-//! The capture plans of all calls, made once: per call there is nothing left to do but to look one up.
+//! The capture plans of all calls, made once: per call there is nothing left to do but to look one
+//! up.
 
 use crate::options::{DataLimit, NUMBERS, Options};
 use abi::plan::{DATA, Plan, Step, What, When};
@@ -111,7 +112,8 @@ impl Plans {
         Self { steps, by_number, wanted_beyond: options.wanted.has(u32::MAX) }
     }
 
-    /// The plan for these arguments, by its place in [`Plans::steps`]; `None` if the call is not wanted.
+    /// The plan for these arguments, by its place in [`Plans::steps`]; `None` if the call is not
+    /// wanted.
     pub fn find(&self, number: u64, args: &[u64; 6]) -> Option<u32> {
         let Some(entry) = usize::try_from(number).ok().and_then(|n| self.by_number.get(n)) else {
             return self.wanted_beyond.then_some(UNKNOWN);
@@ -128,7 +130,8 @@ impl Plans {
         )
     }
 
-    /// The plan of a number in the table's range, whatever its arguments; `None` if the call is not wanted.
+    /// The plan of a number in the table's range, whatever its arguments; `None` if the call is not
+    /// wanted.
     pub fn own(&self, number: u32) -> Option<u32> {
         self.by_number.get(number as usize).filter(|e| e.wanted).map(|e| e.own)
     }

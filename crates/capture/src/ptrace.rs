@@ -1,7 +1,9 @@
 //! The ptrace engine: works everywhere, stops the program twice a call.
 //!
-//! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees when that thread ends, and they go on. Every stop is handled in
-//! turn by this one thread, so that records of one recording have one order, and a call that had returned before another was entered says so.
+//! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees
+//! when that thread ends, and they go on. Every stop is handled in turn by this one thread, so that
+//! records of one recording have one order, and a call that had returned before another was entered
+//! says so.
 
 mod affinity;
 mod births;

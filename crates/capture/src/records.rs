@@ -1,8 +1,10 @@
 //! Records on their way into the journal.
 //!
-//! Invariant: between [`Out::begin`] and [`Out::end`] there is one record under way. A record that may become long is begun as large: then what it holds goes out in
-//! `Part` records of at most `PART_BYTES`, and an empty `Call` record ends them, so that our memory does not grow with what the program moves.
-//! After the journal has failed everything is taken and thrown away; [`Out::failed`] tells.
+//! Invariant: between [`Out::begin`] and [`Out::end`] there is one record under way. A record that
+//! may become long is begun as large: then what it holds goes out in `Part` records of at most
+//! `PART_BYTES`, and an empty `Call` record ends them, so that our memory does not grow with what
+//! the program moves. After the journal has failed everything is taken and thrown away;
+//! [`Out::failed`] tells.
 
 mod at_entry;
 pub(crate) mod at_start;
@@ -14,13 +16,13 @@ use crate::inspect::memory::{Span, read_spans};
 use nix::libc;
 use spans::Cursor;
 use trace::journal::Journal;
-use trace::record::{CUT, Header, PART_BYTES, PieceHeader, PieceKind, RecordKind, UNREADABLE};
+use trace::record::{CUT, Header, PART_BYTES, PayloadHeader, PayloadKind, RecordKind, UNREADABLE};
 
 /// Bytes of a call that are to be kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     pub arg: u8,
-    pub kind: PieceKind,
+    pub kind: PayloadKind,
     pub flags: u8,
     /// How many there are.
     pub wanted: u64,
@@ -29,8 +31,8 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    fn head(&self, wanted: u64) -> PieceHeader {
-        PieceHeader {
+    fn head(&self, wanted: u64) -> PayloadHeader {
+        PayloadHeader {
             arg: self.arg,
             kind: self.kind as u8,
             flags: self.flags,
@@ -116,7 +118,7 @@ impl Out {
             None => self.journal.finish().err(),
         }
     }
-    /// An event without pieces.
+    /// An event without payloads.
     pub fn event(&mut self, kind: RecordKind, time: u64, pid: i32, tid: i32, args: [u64; 6]) {
         self.event_with(kind, time, pid, tid, args, &[]);
     }
@@ -128,7 +130,7 @@ impl Out {
         pid: i32,
         tid: i32,
         args: [u64; 6],
-        pieces: &[(u8, PieceKind, &[u8])],
+        payloads: &[(u8, PayloadKind, &[u8])],
     ) {
         let header = Header {
             kind: kind as u8,
@@ -140,15 +142,15 @@ impl Out {
             ..Header::default()
         };
         self.begin(header, false);
-        for (arg, kind, bytes) in pieces {
+        for (arg, kind, bytes) in payloads {
             self.own(*arg, *kind, 0, bytes);
         }
         self.end();
     }
     /// Bytes that are ours and whole.
-    pub fn own(&mut self, arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) {
-        self.journal.piece(
-            PieceHeader {
+    pub fn own(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
+        self.journal.payload(
+            PayloadHeader {
                 arg,
                 kind: kind as u8,
                 flags,
@@ -160,9 +162,9 @@ impl Out {
         );
         self.in_part += bytes.len();
     }
-    /// A piece that was kept since the call's entry.
-    pub fn kept(&mut self, head: PieceHeader, bytes: &[u8]) {
-        self.journal.piece(head, bytes);
+    /// A payload that was kept since the call's entry.
+    pub fn kept(&mut self, head: PayloadHeader, bytes: &[u8]) {
+        self.journal.payload(head, bytes);
         self.in_part += bytes.len();
     }
 }
@@ -193,7 +195,7 @@ impl Sink for Out {
             let room = if self.large { PART_BYTES - self.in_part } else { PART_BYTES };
             let chunk = (take - done).min(room as u64) as usize;
             let last = done + chunk as u64 == take;
-            // What is cut off is told by the last piece.
+            // What is cut off is told by the last payload.
             let head = due.head(if last { due.wanted - done } else { chunk as u64 });
             let got = fill(done, self.journal.space(head, chunk)).min(chunk);
             let short = if got < chunk { UNREADABLE } else { 0 };

@@ -171,7 +171,7 @@ mod tests {
             args: [0; 6],
             ret,
             seen: Default::default(),
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         }
     }
 

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 use trace::{Call, Event, RecordKind, Trace, Want};
 
 /// A format to write.
@@ -125,9 +125,9 @@ fn program(event: &Event) -> Option<String> {
         return None;
     }
     let path = event
-        .pieces
+        .payloads
         .iter()
-        .find(|p| p.kind == PieceKind::String)
+        .find(|p| p.kind == PayloadKind::String)
         .map(|p| p.bytes.as_slice())
         .filter(|p| !p.is_empty())?;
     Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))

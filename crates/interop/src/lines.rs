@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// The longest line: a call with data, four characters a byte. What is longer comes in pieces.
+/// The longest line: a call with data, four characters a byte. What is longer comes in payloads.
 const LINE: u64 = 1 << 30;
 
 pub(crate) struct Lines {

@@ -18,9 +18,9 @@ pub(crate) fn unrecorded(told: &mut Told) {
     let moved = told.call.ret.max(0).cast_unsigned();
     let told_of = |told: &Told, arg: usize| {
         told.call
-            .pieces
+            .payloads
             .iter()
-            .any(|p| usize::from(p.arg) == arg && p.kind == trace::record::PieceKind::Data)
+            .any(|p| usize::from(p.arg) == arg && p.kind == trace::record::PayloadKind::Data)
     };
     for (arg, a) in told.row.shape(&told.call.args).args.iter().enumerate() {
         match a.kind {
@@ -45,7 +45,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                     .zip(told.call.args)
                     .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & AT_EMPTY_PATH != 0));
                 if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
-                    told.call.pieces.retain(|p| usize::from(p.arg) != arg);
+                    told.call.payloads.retain(|p| usize::from(p.arg) != arg);
                     let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
                     told.number(arg, if optional { 0 } else { model::told::SOMEWHERE });
                 }

@@ -44,7 +44,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use table::OriginWriter;
-use trace::record::{PieceKind, RecordKind};
+use trace::record::{PayloadKind, RecordKind};
 use trace::storage::Storage;
 use trace::{About, Call, Error, Event, Item};
 
@@ -140,7 +140,7 @@ pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<
     Ok(moved)
 }
 
-/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data pieces may come without
+/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data payloads may come without
 /// bytes. Memory is proportional to the files touched.
 pub fn infer(
     storage: &dyn Storage,
@@ -334,7 +334,7 @@ impl Origination {
     fn enter(&mut self, call: &Call) -> u64 {
         let index = self.next;
         self.next += 1;
-        if call.returned() && call.pieces.iter().any(|p| p.kind == PieceKind::Data) {
+        if call.returned() && call.payloads.iter().any(|p| p.kind == PayloadKind::Data) {
             self.open.insert(index);
         }
         index

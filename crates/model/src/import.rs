@@ -22,8 +22,8 @@ use std::path::Path;
 use std::sync::Arc;
 use threads::Threads;
 use trace::Buffer;
-use trace::record::{AT_EXIT, Header, Identity, PieceKind};
-use trace::{About, End, Error, Event, Journal, Mount, Piece, RecordKind, Recording, Summary};
+use trace::record::{AT_EXIT, Header, Identity, PayloadKind};
+use trace::{About, End, Error, Event, Journal, Mount, Payload, RecordKind, Recording, Summary};
 use write::put;
 use zerocopy::IntoBytes;
 
@@ -156,9 +156,9 @@ impl Import {
             let bytes = [identity.as_bytes(), &path].concat();
             let len = bytes.len() as u64;
             let arg = abi::plan::RESULT;
-            call.pieces.push(Piece {
+            call.payloads.push(Payload {
                 arg,
-                kind: PieceKind::Identity,
+                kind: PayloadKind::Identity,
                 flags: AT_EXIT,
                 len,
                 wanted: len,
@@ -181,7 +181,7 @@ impl Import {
                     call.pid,
                     call.pid,
                     [u64::from(call.tid), 0, 0, 0, 0, 0],
-                    &[(0, PieceKind::String, &path)],
+                    &[(0, PayloadKind::String, &path)],
                 )?;
                 self.threads.exec(call.pid);
             }
@@ -268,7 +268,7 @@ impl Import {
             pid,
             tid,
             [fd as u64, u64::from(flags >> 19 & 1), u64::from(pid) << 32 | fd as u64, 0, 0, 0],
-            &[(0, PieceKind::Identity, &bytes)],
+            &[(0, PayloadKind::Identity, &bytes)],
         )
     }
 
@@ -340,12 +340,12 @@ impl Import {
         };
         let known = directory.iter().map(|d| [identity.as_bytes(), d].concat());
         let bytes: Vec<Vec<u8>> = known.collect();
-        let pieces: Vec<(u8, PieceKind, &[u8])> = bytes
+        let payloads: Vec<(u8, PayloadKind, &[u8])> = bytes
             .iter()
-            .map(|b| (abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &b[..]))
+            .map(|b| (abi::plan::WORKING_DIRECTORY, PayloadKind::Identity, &b[..]))
             .collect();
         let umask = u64::from(umask.unwrap_or(UMASK));
-        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &pieces)
+        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &payloads)
     }
 
     fn event(
@@ -355,14 +355,14 @@ impl Import {
         pid: u32,
         tid: u32,
         args: [u64; 6],
-        pieces: &[(u8, PieceKind, &[u8])],
+        payloads: &[(u8, PayloadKind, &[u8])],
     ) -> Result<(), Error> {
-        let piece = |&(arg, kind, bytes): &(u8, PieceKind, &[u8])| {
+        let payload = |&(arg, kind, bytes): &(u8, PayloadKind, &[u8])| {
             let len = bytes.len() as u64;
-            Piece { arg, kind, flags: 0, len, wanted: len, bytes: Buffer::from_slice_ref(bytes) }
+            Payload { arg, kind, flags: 0, len, wanted: len, bytes: Buffer::from_slice_ref(bytes) }
         };
         let event =
-            Event { time, kind, pid, tid, args, pieces: pieces.iter().map(piece).collect() };
+            Event { time, kind, pid, tid, args, payloads: payloads.iter().map(payload).collect() };
         self.world.event(&event);
         self.journal.begin(Header {
             kind: kind as u8,
@@ -373,7 +373,7 @@ impl Import {
             args,
             ..Header::default()
         });
-        for p in &event.pieces {
+        for p in &event.payloads {
             put(&mut self.journal, p, p.bytes.as_slice());
         }
         self.journal.commit()

@@ -2,8 +2,8 @@
 
 use abi::Row;
 use trace::Buffer;
-use trace::record::{AT_EXIT, CUT, NO_EXIT, PieceKind};
-use trace::{Call, Piece};
+use trace::record::{AT_EXIT, CUT, NO_EXIT, PayloadKind};
+use trace::{Call, Payload};
 
 /// A call under construction.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Told {
             args: [0; 6],
             ret: 0,
             seen: Default::default(),
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         };
         Self { row, call }
     }
@@ -68,12 +68,19 @@ impl Told {
     }
 
     /// What argument `arg` points to: `bytes` of the `wanted` that were there.
-    pub fn piece(&mut self, arg: usize, kind: PieceKind, at_exit: bool, bytes: &[u8], wanted: u64) {
+    pub fn payload(
+        &mut self,
+        arg: usize,
+        kind: PayloadKind,
+        at_exit: bool,
+        bytes: &[u8],
+        wanted: u64,
+    ) {
         self.pointer_if_none(arg);
         let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
         let flags = cut | if at_exit { AT_EXIT } else { 0 };
         let wanted = wanted.max(bytes.len() as u64);
-        self.call.pieces.push(Piece {
+        self.call.payloads.push(Payload {
             arg: arg as u8,
             kind,
             flags,
@@ -85,7 +92,7 @@ impl Told {
 
     /// A path or another string, without its NUL.
     pub fn string(&mut self, arg: usize, text: &[u8]) {
-        self.piece(arg, PieceKind::String, false, text, text.len() as u64);
+        self.payload(arg, PayloadKind::String, false, text, text.len() as u64);
     }
 
     /// Data that moved, whichever way; none, if none did.
@@ -94,6 +101,6 @@ impl Told {
         if wanted == 0 {
             return;
         }
-        self.piece(arg, PieceKind::Data, true, bytes, wanted);
+        self.payload(arg, PayloadKind::Data, true, bytes, wanted);
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod payloads;
 
 use crate::format::record::{
-    AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PieceKind, RecordKind, Seen,
+    AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PayloadKind, RecordKind, Seen,
 };
 use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
@@ -15,16 +15,19 @@ pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// A captured piece of memory. The bytes are shared with the segment that they were read from: cloning is cheap.
+/// A captured payload of memory. The bytes are shared with the segment that they were read from:
+/// cloning is cheap.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Piece {
-    /// The argument that led to it, or `RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY` of `abi::plan`.
+pub struct Payload {
+    /// The argument that led to it, or `RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY` of
+    /// `abi::plan`.
     pub arg: u8,
     /// What it holds.
-    pub kind: PieceKind,
+    pub kind: PayloadKind,
     /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::format::record`].
     pub flags: u8,
-    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PieceKind::Data`] piece is empty but `len` is not 0.
+    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PieceKind::Data`] payload is
+    /// empty but `len` is not 0.
     pub len: u64,
     /// Bytes that were due.
     pub wanted: u64,
@@ -32,8 +35,9 @@ pub struct Piece {
     pub bytes: Buffer,
 }
 
-impl Piece {
-    /// The same piece with other bytes, as if these had been captured; what was left out stays left out.
+impl Payload {
+    /// The same payload with other bytes, as if these had been captured; what was left out stays
+    /// left out.
     pub fn with_bytes(&self, bytes: Vec<u8>) -> Self {
         let left_out = self.wanted.saturating_sub(self.bytes.len() as u64);
         let len = bytes.len() as u64;
@@ -65,7 +69,7 @@ pub struct Call {
     /// What its descriptor led to.
     pub seen: Seen,
     /// What was captured, in plan order.
-    pub pieces: Vec<Piece>,
+    pub payloads: Vec<Payload>,
 }
 
 /// Something that happened to a process and is no call. `args` as [`RecordKind`] says.
@@ -82,7 +86,7 @@ pub struct Event {
     /// Particulars.
     pub args: [u64; 6],
     /// Texts and identities.
-    pub pieces: Vec<Piece>,
+    pub payloads: Vec<Payload>,
 }
 
 /// What a reader gives next. Events come before the calls that were entered at the same nanosecond.
@@ -99,7 +103,8 @@ impl Call {
     pub fn is_after(&self, moment: Option<u64>) -> bool {
         self.left.zip(moment).is_some_and(|(left, moment)| left > moment)
     }
-    /// The table's shape for it, unless the table does not know it or it came through a 32-bit entry.
+    /// The table's shape for it, unless the table does not know it or it came through a 32-bit
+    /// entry.
     pub fn shape(&self) -> Option<&'static Shape> {
         if self.flags & crate::format::record::COMPAT != 0 {
             None
@@ -136,20 +141,21 @@ impl Call {
     pub fn succeeded(&self) -> bool {
         self.returned() && self.errno().is_none()
     }
-    /// The first piece of this argument and kind (for one that is read at both ends, the entry's).
-    pub fn piece(&self, arg: u8, kind: PieceKind) -> Option<&Piece> {
-        self.pieces.iter().find(|p| p.arg == arg && p.kind == kind)
+    /// The first payload of this argument and kind (for one that is read at both ends, the
+    /// entry's).
+    pub fn payload(&self, arg: u8, kind: PayloadKind) -> Option<&Payload> {
+        self.payloads.iter().find(|p| p.arg == arg && p.kind == kind)
     }
     /// The path or string of argument `arg`.
     pub fn string(&self, arg: u8) -> Option<&[u8]> {
-        self.piece(arg, PieceKind::String).map(|p| p.bytes.as_slice())
+        self.payload(arg, PayloadKind::String).map(|p| p.bytes.as_slice())
     }
-    /// The path in argument `arg`: its string, or the file's name in a socket's address (`struct sockaddr_un`: two bytes of family, then the path, which ends with
-    /// a NUL or the address).
+    /// The path in argument `arg`: its string, or the file's name in a socket's address (`struct
+    /// sockaddr_un`: two bytes of family, then the path, which ends with a NUL or the address).
     pub fn path(&self, arg: u8) -> Option<&[u8]> {
         const AF_UNIX: [u8; 2] = 1u16.to_ne_bytes();
         let address = || {
-            self.piece(arg, PieceKind::Bytes)?
+            self.payload(arg, PayloadKind::Bytes)?
                 .bytes
                 .as_slice()
                 .strip_prefix(&AF_UNIX)?
@@ -179,15 +185,16 @@ impl Call {
     /// The `u64` at byte `at` of the struct in argument `arg`; 0 if it was not captured.
     pub fn word(&self, arg: u8, at: u8) -> u64 {
         let bytes = self
-            .piece(arg, PieceKind::Bytes)
+            .payload(arg, PayloadKind::Bytes)
             .and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
         bytes.map_or(0, |b| u64::from_le_bytes(*b))
     }
-    /// The data that the kernel moved itself, as far as they were captured: from the source, or from where they went.
-    pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Piece> + use<'_> {
+    /// The data that the kernel moved itself, as far as they were captured: from the source, or
+    /// from where they went.
+    pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Payload> + use<'_> {
         let of = |fd: u8| {
-            self.pieces.iter().filter(move |p| {
-                p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0
+            self.payloads.iter().filter(move |p| {
+                p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0
             })
         };
         let held = |fd: u8| total(of(fd).map(|p| p.len));
@@ -196,29 +203,30 @@ impl Call {
     }
     /// What the engine found out about the result or directory `arg`, with its path.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
-        identity(&self.pieces, arg)
+        identity(&self.payloads, arg)
     }
 }
 
 /// What was captured, for the printers of `abi`.
 impl abi::print::Captured for Call {
-    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<abi::print::Piece<'_>> {
+    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<abi::print::Payload<'_>> {
         let kind = match part {
-            Part::Data => PieceKind::Data,
-            Part::Bytes => PieceKind::Bytes,
-            Part::String => PieceKind::String,
-            Part::StrVec => PieceKind::StrVec,
-            Part::Iovecs => PieceKind::Iovecs,
-            Part::Msg => PieceKind::Msg,
-            Part::Name => PieceKind::Name,
-            Part::Control => PieceKind::Control,
-            Part::Iocbs => PieceKind::Iocbs,
+            Part::Data => PayloadKind::Data,
+            Part::Bytes => PayloadKind::Bytes,
+            Part::String => PayloadKind::String,
+            Part::StrVec => PayloadKind::StrVec,
+            Part::Iovecs => PayloadKind::Iovecs,
+            Part::Msg => PayloadKind::Msg,
+            Part::Name => PayloadKind::Name,
+            Part::Control => PayloadKind::Control,
+            Part::Iocbs => PayloadKind::Iocbs,
         };
-        let ours = || self.pieces.iter().filter(|p| p.arg == arg && p.kind == kind);
-        let piece = ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
-        Some(abi::print::Piece {
-            bytes: piece.bytes.as_slice(),
-            more: piece.wanted > piece.bytes.len() as u64,
+        let ours = || self.payloads.iter().filter(|p| p.arg == arg && p.kind == kind);
+        let payload =
+            ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
+        Some(abi::print::Payload {
+            bytes: payload.bytes.as_slice(),
+            more: payload.wanted > payload.bytes.len() as u64,
         })
     }
 }
@@ -231,11 +239,11 @@ impl Event {
 
     /// What the engine found out about `arg`, with its path.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
-        identity(&self.pieces, arg)
+        identity(&self.payloads, arg)
     }
 }
 
-fn identity(pieces: &[Piece], arg: u8) -> Option<(Identity, &[u8])> {
-    let piece = pieces.iter().find(|p| p.arg == arg && p.kind == PieceKind::Identity)?;
-    Identity::read_from_prefix(piece.bytes.as_slice()).ok()
+fn identity(payloads: &[Payload], arg: u8) -> Option<(Identity, &[u8])> {
+    let payload = payloads.iter().find(|p| p.arg == arg && p.kind == PayloadKind::Identity)?;
+    Identity::read_from_prefix(payload.bytes.as_slice()).ok()
 }

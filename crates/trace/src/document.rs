@@ -1,7 +1,9 @@
 //! `trace.json`: what a trace is, in one document that people can read too.
 //!
-//! Rules of versions: a reader refuses a major version above its own; a minor version only adds fields, which an older reader ignores and an older document
-//! lacks (each new field has a default). It is replaced as a whole (written beside, made durable, renamed), so it is never half of one and half of another.
+//! Rules of versions: a reader refuses a major version above its own; a minor version only adds
+//! fields, which an older reader ignores and an older document lacks (each new field has a
+//! default). It is replaced as a whole (written beside, made durable, renamed), so it is never half
+//! of one and half of another.
 
 mod here;
 
@@ -46,7 +48,8 @@ pub struct About {
     pub version: String,
     /// When it began: nanoseconds of `CLOCK_MONOTONIC`.
     pub began: u64,
-    /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC` when it began, in nanoseconds: added to a time of the trace it gives the time of day.
+    /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC` when it began, in nanoseconds: added to a time of
+    /// the trace it gives the time of day.
     pub clock_offset: i64,
     /// Host name.
     pub host: String,
@@ -78,7 +81,8 @@ pub struct Mount {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct End {
-    /// The engine ended in order: every process that it followed has ended or was let go on purpose.
+    /// The engine ended in order: every process that it followed has ended or was let go on
+    /// purpose.
     pub finished: bool,
     /// Nanoseconds that calls were delayed, all together, so that nothing was lost.
     pub held_ns: u64,
@@ -95,7 +99,8 @@ pub struct End {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every call of the recorded processes that the filter selects, each with all its bytes, from the beginning of the recording to its end.
+    /// Every call of the recorded processes that the filter selects, each with all its bytes, from
+    /// the beginning of the recording to its end.
     Complete,
     /// Something is missing; [`Summary::reasons`] says what.
     #[default]
@@ -124,11 +129,13 @@ pub struct Summary {
     pub events: u64,
     /// Calls known to be missing.
     pub lost: u64,
-    /// Nanoseconds that calls were delayed, all together, as the trace could not be written as fast.
+    /// Nanoseconds that calls were delayed, all together, as the trace could not be written as
+    /// fast.
     pub held_ns: u64,
-    /// Pieces of memory that could not be read.
+    /// Payloads of memory that could not be read.
     pub unreadable: u64,
-    /// Pieces that were cut because the user asked for less data, or because they were too long for a row.
+    /// Payloads that were cut because the user asked for less data, or because they were too long
+    /// for a row.
     pub cut: u64,
     /// Calls that did not return while they were watched.
     pub unreturned: u64,
@@ -152,7 +159,8 @@ pub struct Summary {
     pub outside: u64,
     /// Bytes that the snapshot holds; `None`: none was taken.
     pub snapshot_bytes: Option<u64>,
-    /// The recorder was killed: what was recorded of later times (`CLOCK_MONOTONIC`) may follow from what was not. `None`: it was not, or wrote everything in one order.
+    /// The recorder was killed: what was recorded of later times (`CLOCK_MONOTONIC`) may follow
+    /// from what was not. `None`: it was not, or wrote everything in one order.
     pub complete_until: Option<u64>,
     /// Sealed after the recorder had died.
     pub recovered: bool,

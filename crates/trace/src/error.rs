@@ -1,4 +1,5 @@
-//! What can go wrong with a trace. Texts are lowercase fragments; the program puts them into one line and says what to do next.
+//! What can go wrong with a trace. Texts are lowercase fragments; the program puts them into one
+//! line and says what to do next.
 
 use std::io;
 use std::path::{Path, PathBuf};

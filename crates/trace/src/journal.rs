@@ -1,8 +1,11 @@
-//! The journal: the append-only log that engines write records into while recording. One stream, one file.
+//! The journal: the append-only log that engines write records into while recording. One stream,
+//! one file.
 //!
-//! A file is a row of frames. A frame is a [`Frame`] head, then whole records. Its CRC covers the rest of the head and the records, so that what a crash tore is told
-//! from what is whole; frames of a stream are numbered without gaps, and so are the records in them. A journal takes a record as it is: nothing is parsed,
-//! compressed or allocated per record. After a write error it stays failed: half a frame may be on the disk, and a reader would stop there.
+//! A file is a row of frames. A frame is a [`Frame`] head, then whole records. Its CRC covers the
+//! rest of the head and the records, so that what a crash tore is told from what is whole; frames
+//! of a stream are numbered without gaps, and so are the records in them. A journal takes a record
+//! as it is: nothing is parsed, compressed or allocated per record. After a write error it stays
+//! failed: half a frame may be on the disk, and a reader would stop there.
 
 mod read;
 mod repeats;
@@ -11,7 +14,7 @@ pub(crate) use read::{Damage, Record, Records, other_version};
 pub(crate) use repeats::{Known, known};
 
 use crate::error::Error;
-use crate::format::record::{Header, PieceHeader, complete, padded};
+use crate::format::record::{Header, PayloadHeader, complete, padded};
 use crate::storage::{Disk, Sink, Storage};
 use repeats::Repeats;
 use std::io::IoSlice;
@@ -27,8 +30,9 @@ pub const RING_MAGIC: [u8; 4] = *b"RAR3";
 const REFERRING_MAGIC: [u8; 4] = *b"RAF3";
 /// A frame is written when so many bytes are waiting.
 pub const FRAME_BYTES: usize = 256 << 10;
-/// A file beside the journals of a recorder that writes several at once: a `u64`, the `CLOCK_MONOTONIC` time until which all of them together hold everything. Should the
-/// recorder be killed, what one journal holds of later times may follow from what another does not.
+/// A file beside the journals of a recorder that writes several at once: a `u64`, the
+/// `CLOCK_MONOTONIC` time until which all of them together hold everything. Should the recorder be
+/// killed, what one journal holds of later times may follow from what another does not.
 pub const COMPLETE: &str = "complete";
 /// A journal of no more bytes is not made durable by itself.
 const LITTLE: u64 = 1 << 20;
@@ -47,7 +51,8 @@ pub struct Frame {
     pub len: u32,
     /// The stream's number.
     pub stream: u32,
-    /// The recording's random number: a frame that a recorded program wrote (it may have been a recorder itself) is not taken for one of ours.
+    /// The recording's random number: a frame that a recorded program wrote (it may have been a
+    /// recorder itself) is not taken for one of ours.
     pub recording: u64,
     /// Position in the stream, from 0.
     pub seq: u64,
@@ -61,13 +66,14 @@ pub struct Journal {
     path: PathBuf,
     stream: u32,
     recording: u64,
-    /// Head of the coming frame, then committed records, then the record under way. Longer than `used`, so that reserving space need not clear it.
+    /// Head of the coming frame, then committed records, then the record under way. Longer than
+    /// `used`, so that reserving space need not clear it.
     buffer: Vec<u8>,
     used: usize,
     committed: usize,
-    /// Head of the piece that [`Journal::space`] reserved.
-    reserved: Option<(usize, PieceHeader)>,
-    pieces: u16,
+    /// Head of the payload that [`Journal::space`] reserved.
+    reserved: Option<(usize, PayloadHeader)>,
+    payloads: u16,
     pending: u64,
     frames: u64,
     first: u64,
@@ -81,7 +87,8 @@ pub struct Journal {
 const HEAD: usize = size_of::<Frame>();
 
 impl Journal {
-    /// A new journal of stream number `stream`: the file `NNNNN` in the directory `dir`. Engines take theirs from [`crate::Recording::journal`].
+    /// A new journal of stream number `stream`: the file `NNNNN` in the directory `dir`. Engines
+    /// take theirs from [`crate::Recording::journal`].
     pub fn create(dir: &Path, stream: u32) -> Result<Self, Error> {
         Self::create_on(&Disk, dir, stream, 0)
     }
@@ -109,7 +116,7 @@ impl Journal {
             used: HEAD,
             committed: HEAD,
             reserved: None,
-            pieces: 0,
+            payloads: 0,
             pending: 0,
             frames: 0,
             first: 0,
@@ -126,34 +133,36 @@ impl Journal {
         Self { sink: of(self.sink), ..self }
     }
 
-    /// Begins a record; `len`, `pieces` and `seq` are filled in by [`Journal::commit`]. One that was begun and not committed is forgotten.
+    /// Begins a record; `len`, `pieces` and `seq` are filled in by [`Journal::commit`]. One that
+    /// was begun and not committed is forgotten.
     pub fn begin(&mut self, header: Header) {
         self.used = self.committed;
-        self.pieces = 0;
+        self.payloads = 0;
         self.pending = 0;
         self.reserved = None;
         self.put(header.as_bytes());
     }
 
-    /// Adds a piece; `head.len` is set from `bytes`.
-    pub fn piece(&mut self, mut head: PieceHeader, bytes: &[u8]) {
+    /// Adds a payload; `head.len` is set from `bytes`.
+    pub fn payload(&mut self, mut head: PayloadHeader, bytes: &[u8]) {
         head.len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.put(head.as_bytes());
         self.put(bytes);
         self.pad();
-        self.pieces += 1;
+        self.payloads += 1;
         self.pending += bytes.len() as u64;
     }
 
-    /// Reserves `max` bytes for a piece, to be read into; they hold anything. [`Journal::keep`] must follow.
-    pub fn space(&mut self, head: PieceHeader, max: usize) -> &mut [u8] {
+    /// Reserves `max` bytes for a payload, to be read into; they hold anything. [`Journal::keep`]
+    /// must follow.
+    pub fn space(&mut self, head: PayloadHeader, max: usize) -> &mut [u8] {
         self.reserved = Some((self.used, head));
-        let from = self.used + size_of::<PieceHeader>();
+        let from = self.used + size_of::<PayloadHeader>();
         self.room(from + max + 8);
         &mut self.buffer[from..from + max]
     }
 
-    /// The first `n` of the reserved bytes are the piece; `flags` are added to its head's.
+    /// The first `n` of the reserved bytes are the payload; `flags` are added to its head's.
     pub fn keep(&mut self, n: usize, flags: u8) {
         let Some((at, mut head)) = self.reserved.take() else { return };
         head.len = u32::try_from(n).unwrap_or(u32::MAX);
@@ -162,7 +171,7 @@ impl Journal {
         self.put(head.as_bytes());
         self.used += n;
         self.pad();
-        self.pieces += 1;
+        self.payloads += 1;
         self.pending += n as u64;
     }
 
@@ -177,14 +186,15 @@ impl Journal {
             return Err(Error::RecordTooLong(len));
         }
         let record = &mut self.buffer[self.committed..self.used];
-        complete(record, self.pieces, self.records);
+        complete(record, self.payloads, self.records);
         self.captured += self.pending;
         self.records += 1;
         self.committed = self.used;
         if self.committed - HEAD >= FRAME_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is waiting as a frame. Engines call it every 50 ms or so: what is not written is lost if the recorder dies.
+    /// Writes what is waiting as a frame. Engines call it every 50 ms or so: what is not written is
+    /// lost if the recorder dies.
     pub fn flush(&mut self) -> Result<(), Error> {
         if self.failed {
             return Err(Error::JournalFailed);
@@ -222,8 +232,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes a stretch of a BPF ring as a frame, as it is but for data that were written before. `first` is the sequence number of its first record and `next` the one after its last. Engines use this or
-    /// records of their own in a journal, not both.
+    /// Writes a stretch of a BPF ring as a frame, as it is but for data that were written before.
+    /// `first` is the sequence number of its first record and `next` the one after its last.
+    /// Engines use this or records of their own in a journal, not both.
     pub fn span(&mut self, span: &[u8], first: u64, next: u64) -> Result<(), Error> {
         if self.failed {
             return Err(Error::JournalFailed);
@@ -279,7 +290,7 @@ impl Journal {
     pub fn records(&self) -> u64 {
         self.records
     }
-    /// Bytes of pieces committed.
+    /// Bytes of payloads committed.
     pub fn captured(&self) -> u64 {
         self.captured
     }

@@ -15,7 +15,7 @@ pub mod storage;
 
 /// Bytes that are shared: cloning is cheap.
 pub use arrow::buffer::Buffer;
-pub use call::{Call, Event, Item, Piece, total};
+pub use call::{Call, Event, Item, Payload, total};
 pub use document::{About, End, Mount, Summary, Verdict};
 pub use error::Error;
 pub use format::record::{Identity, RecordKind};

@@ -1,6 +1,7 @@
 //! A sealed trace, opened for reading.
 //!
-//! Everything is opened through one descriptor of the trace's directory, held from the beginning: replay changes its root, and the trace stays where it was.
+//! Everything is opened through one descriptor of the trace's directory, held from the beginning:
+//! replay changes its root, and the trace stays where it was.
 
 mod chunk_reader;
 mod cursor;
@@ -90,7 +91,8 @@ impl Trace {
         let Document { segments, tables, .. } = &self.inner.document;
         segments.iter().map(|s| &s.sealed).chain(tables)
     }
-    /// The table `name` (`files.parquet`, ...), checked: it is what was sealed, and decoding it takes no more memory than a table of ours.
+    /// The table `name` (`files.parquet`, ...), checked: it is what was sealed, and decoding it
+    /// takes no more memory than a table of ours.
     pub fn table(&self, name: &'static str) -> Result<std::fs::File, Error> {
         let sealed = self.inner.document.tables.iter().find(|t| t.file == name);
         let sealed = sealed.ok_or_else(|| Error::damaged(name, "the trace has no such table"))?;

@@ -1,7 +1,9 @@
 //! A trace that is being written.
 //!
-//! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: who finds a trace in state `recording` and can lock it knows that its
-//! recorder is dead. Journals are not known to the recording: what lies in `T.ra/journal/` when sealing begins counts, so nothing that an engine wrote can be forgotten.
+//! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: who finds a
+//! trace in state `recording` and can lock it knows that its recorder is dead. Journals are not
+//! known to the recording: what lies in `T.ra/journal/` when sealing begins counts, so nothing that
+//! an engine wrote can be forgotten.
 
 use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
@@ -131,8 +133,9 @@ impl Recording {
         self.limits = limits;
     }
 
-    /// Begins to seal while the journals are being written; those that are written from the beginning must have been made. At most once. Segments have at most about
-    /// `bytes` of data, or fewer.
+    /// Begins to seal while the journals are being written; those that are written from the
+    /// beginning must have been made. At most once. Segments have at most about `bytes` of data, or
+    /// fewer.
     pub fn follow(&self, bytes: u64) -> Result<Along, Error> {
         Along::new(
             again(&self.dir, &self.path)?,
@@ -147,7 +150,8 @@ impl Recording {
         )
     }
 
-    /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it, and its room is given back.
+    /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it,
+    /// and its room is given back.
     pub fn followed(&self, along: Option<Along>) {
         if along.is_none() {
             self.provisional.take_back();
@@ -155,7 +159,8 @@ impl Recording {
         *self.along.lock().unwrap_or_else(PoisonError::into_inner) = along;
     }
 
-    /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there outlives a recorder that is killed.
+    /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there
+    /// outlives a recorder that is killed.
     pub fn complete(&self) -> Result<std::fs::File, Error> {
         let path = self.held(JOURNAL).join(crate::journal::COMPLETE);
         let make = || {
@@ -181,12 +186,14 @@ impl Recording {
         &self.path
     }
 
-    /// Makes segments of the journals, infers the files' states, and then removes the journals. If this fails, or the process dies, the journals are whole and
-    /// [`recover`] does it again. All journals must be finished or dropped.
+    /// Makes segments of the journals, infers the files' states, and then removes the journals. If
+    /// this fails, or the process dies, the journals are whole and [`recover`] does it again. All
+    /// journals must be finished or dropped.
     pub fn seal(mut self, end: End, progress: Progress<'_>) -> Result<Summary, Error> {
         self.document.state = State::Sealing;
         self.document.end = Some(end);
-        // On a full disk the note that the recording has ended in order is lost, and the recording is not.
+        // On a full disk the note that the recording has ended in order is lost, and the recording
+        // is not.
         let _ = self.document.write(&*self.storage, self.dir.as_fd(), &self.path, Durable::Whole);
         let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
         let place = Place { storage: &*self.storage, dir: self.dir.as_fd(), path: &self.path };

@@ -1,7 +1,8 @@
 //! Sealing: journals become segments, in bounded memory, and may be interrupted at any moment.
 //!
-//! Invariant: until the `trace.json` that says `sealed` is durable, the journals are whole and nothing else counts; what an interrupted sealing left behind is
-//! removed by the next. After that the journals count for nothing.
+//! Invariant: until the `trace.json` that says `sealed` is durable, the journals are whole and
+//! nothing else counts; what an interrupted sealing left behind is removed by the next. After that
+//! the journals count for nothing.
 
 mod ahead;
 mod events;
@@ -86,7 +87,8 @@ pub(crate) fn seal(
             e
         });
     }
-    // The trace is whole: that its journals could not be removed would be no reason to say otherwise.
+    // The trace is whole: that its journals could not be removed would be no reason to say
+    // otherwise.
     let _ = remove_journals(storage, place.dir);
     Ok(document)
 }
@@ -144,7 +146,8 @@ fn stream_number(name: &str) -> Option<u32> {
     (name.len() >= 5 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
-/// While a window of more bytes is written, none is filled: there are rows enough to do for two threads, but of bytes one at a time is enough to hold.
+/// While a window of more bytes is written, none is filled: there are rows enough to do for two
+/// threads, but of bytes one at a time is enough to hold.
 const HEAVY: usize = 16 << 20;
 
 /// Seals what is not sealed yet of a recording that has ended.

@@ -1,7 +1,9 @@
-//! Where a trace's bytes go: the few operations on a directory that writing one needs, each through a held descriptor of the directory.
+//! Where a trace's bytes go: the few operations on a directory that writing one needs, each through
+//! a held descriptor of the directory.
 //!
-//! Everything that writes goes through [`Storage`], so that a test can make the n-th operation fail. New files are created anew (`O_EXCL`, never through a link) and
-//! readable by their owner alone: a trace holds the data of the program.
+//! Everything that writes goes through [`Storage`], so that a test can make the n-th operation
+//! fail. New files are created anew (`O_EXCL`, never through a link) and readable by their owner
+//! alone: a trace holds the data of the program.
 
 mod log;
 mod provisional;
@@ -102,7 +104,8 @@ pub(crate) fn directory_at(
     )?)
 }
 
-/// Opens a regular file within a directory, not through a link; anything else (a pipe would block) is refused.
+/// Opens a regular file within a directory, not through a link; anything else (a pipe would block)
+/// is refused.
 pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
     let file = File::from(rustix::fs::openat(
         dir,
@@ -122,7 +125,8 @@ pub(crate) fn is_full(e: &io::Error) -> bool {
     matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Storage that remembers whether it was full: what writes through it may not pass the reason on (Parquet's writer does not always).
+/// Storage that remembers whether it was full: what writes through it may not pass the reason on
+/// (Parquet's writer does not always).
 pub(crate) struct Noticing<'a> {
     storage: &'a dyn Storage,
     full: Arc<AtomicBool>,

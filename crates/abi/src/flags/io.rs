@@ -151,7 +151,8 @@ pub static FCNTL: Flags = Flags::one_of(
         F_SET_FILE_RW_HINT
     ],
 );
-/// The commands F_DUPFD (0) and F_DUPFD_CLOEXEC (0x406): bit 0x400 tells them apart, and so asks for close-on-exec.
+/// The commands F_DUPFD (0) and F_DUPFD_CLOEXEC (0x406): bit 0x400 tells them apart, and so asks
+/// for close-on-exec.
 pub static FCNTL_DUP: Flags =
     Flags::one_of("F_", names![F_DUPFD, F_DUPFD_CLOEXEC]).with_cloexec(0x400);
 /// `posix_fadvise(2)`.

@@ -14,7 +14,8 @@ layout! {
     }
 }
 layout! {
-    /// `struct statx`. Which fields beyond the basic ones are filled (`stx_mask`) is the file system's affair.
+    /// `struct statx`. Which fields beyond the basic ones are filled (`stx_mask`) is the file
+    /// system's affair.
     STATX = Struct "struct statx" raw::statx {
         stx_mask: Host, stx_blksize: Host, stx_attributes: Host, stx_nlink: Links, stx_uid: Uid, stx_gid: Gid, stx_mode: Mode, stx_ino: Ino, stx_size: Size,
         stx_blocks: Host, stx_attributes_mask: Host, stx_atime.tv_sec: Time, stx_atime.tv_nsec: Time, stx_btime.tv_sec: Time, stx_btime.tv_nsec: Time,

@@ -58,8 +58,8 @@ fn argument(
     out: &mut String,
 ) {
     let string = |most, out: &mut String| {
-        let piece = captured.piece(arg, Part::String, false);
-        piece.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
+        let payload = captured.payload(arg, Part::String, false);
+        payload.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
     };
     let done = match kind {
         Kind::Path(_) => string(usize::MAX, out),
@@ -74,8 +74,8 @@ fn argument(
             message::messages(captured, arg, true, o, out)
         }
         Kind::Iocbs { .. } => {
-            let piece = captured.piece(arg, Part::Iocbs, false);
-            piece.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
+            let payload = captured.payload(arg, Part::Iocbs, false);
+            payload.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
         }
         Kind::Int
         | Kind::Uint
@@ -116,12 +116,12 @@ fn strings(
     o: &Options,
     out: &mut String,
 ) -> bool {
-    let Some(piece) = captured.piece(arg, Part::StrVec, false) else { return false };
-    let count = piece.bytes.iter().filter(|b| **b == 0).count();
+    let Some(payload) = captured.payload(arg, Part::StrVec, false) else { return false };
+    let count = payload.bytes.iter().filter(|b| **b == 0).count();
     if name == "envp" && !o.whole {
         put!(out, "{raw:#x} /* {count} vars */");
     } else {
-        let inner = piece.bytes.strip_suffix(b"\0").unwrap_or(piece.bytes).split(|b| *b == 0);
+        let inner = payload.bytes.strip_suffix(b"\0").unwrap_or(payload.bytes).split(|b| *b == 0);
         list(inner.take(count), o.elements, out, |word, out| {
             quote(word, o.strings, false, o.hex, out);
         });
@@ -143,7 +143,7 @@ fn buffer(
         return true;
     }
     let part = if layout.form == Form::Data { Part::Data } else { Part::Bytes };
-    match (captured.piece(arg, part, false), captured.piece(arg, part, true)) {
+    match (captured.payload(arg, part, false), captured.payload(arg, part, true)) {
         (Some(before), Some(after)) if before.bytes != after.bytes => {
             out.push('[');
             formed(layout, before, o, out);
@@ -152,12 +152,12 @@ fn buffer(
             out.push(']');
         }
         // A number that is pointed to, as strace shows it.
-        (Some(piece), _) | (None, Some(piece)) if is_number(layout) => {
+        (Some(payload), _) | (None, Some(payload)) if is_number(layout) => {
             out.push('[');
-            formed(layout, piece, o, out);
+            formed(layout, payload, o, out);
             out.push(']');
         }
-        (Some(piece), _) | (None, Some(piece)) => formed(layout, piece, o, out),
+        (Some(payload), _) | (None, Some(payload)) => formed(layout, payload, o, out),
         (None, None) => return false,
     }
     true
@@ -178,6 +178,6 @@ fn is_number(layout: &Layout) -> bool {
 /// How many entries of a directory came back, if the layout is one of directory entries.
 fn listed(layout: &Layout, arg: u8, captured: &impl Captured) -> Option<usize> {
     let head = super::form::entry_head(layout)?;
-    let piece = captured.piece(arg, Part::Bytes, true)?;
-    Some(super::form::entries(piece.bytes, head).count())
+    let payload = captured.payload(arg, Part::Bytes, true)?;
+    Some(super::form::entries(payload.bytes, head).count())
 }

@@ -1,6 +1,6 @@
 //! What the printer is given of a call.
 
-/// What was captured for an argument; the names are those of a record's pieces.
+/// What was captured for an argument; the names are those of a record's payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     /// Bulk data.
@@ -25,7 +25,7 @@ pub enum Part {
 
 /// Captured bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Piece<'a> {
+pub struct Payload<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
     /// There were more than these.
@@ -36,7 +36,7 @@ pub struct Piece<'a> {
 pub trait Captured {
     /// What was captured for `arg`: the one read after the call if `after`, else the one read
     /// before it. Where only one was captured, either gives it.
-    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>>;
+    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>>;
     /// What stands behind a descriptor's number in angle brackets; nothing unless asked for.
     fn note(&self, arg: u8) -> Option<String> {
         let _ = arg;

@@ -19,7 +19,8 @@ pub fn errno_message(errno: i32) -> String {
     text
 }
 
-/// Results that the program never sees, as the kernel makes the call again (`include/linux/errno.h`): name and explanation.
+/// Results that the program never sees, as the kernel makes the call again
+/// (`include/linux/errno.h`): name and explanation.
 pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
     Some(match errno {
         512 => ("ERESTARTSYS", "To be restarted if SA_RESTART is set"),
@@ -30,7 +31,8 @@ pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// A call's result: `3`, `-1 ENOENT (No such file or directory)`, `0x7f…`, or `?` if it never returned.
+/// A call's result: `3`, `-1 ENOENT (No such file or directory)`, `0x7f…`, or `?` if it never
+/// returned.
 pub fn result(ret: Ret, raw: Option<i64>, out: &mut String) {
     match raw {
         None => out.push('?'),

@@ -1,11 +1,11 @@
 //! Buffers: what a layout makes of captured bytes.
 
-use super::{Options, Piece, list, number, put, quote, structure};
+use super::{Options, Payload, list, number, put, quote, structure};
 use crate::{Form, Layout};
 
 /// What a pointer led to.
-pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) {
-    let bytes = piece.bytes;
+pub fn formed(layout: &Layout, payload: Payload<'_>, o: &Options, out: &mut String) {
+    let bytes = payload.bytes;
     match layout.form {
         Form::Struct => structure(layout, bytes, o.whole, out),
         Form::Array if layout.size > 0 => {
@@ -27,10 +27,10 @@ pub fn formed(layout: &Layout, piece: Piece<'_>, o: &Options, out: &mut String) 
         Form::BitSet => bits(bytes, o.elements, out),
         // getcwd gives the NUL with it, readlink does not.
         Form::Text => {
-            quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, piece.more, o.hex, out);
+            quote(bytes.strip_suffix(b"\0").unwrap_or(bytes), usize::MAX, payload.more, o.hex, out);
         }
         Form::Data | Form::Opaque | Form::Host | Form::Array => {
-            quote(bytes, o.strings, piece.more, o.hex, out);
+            quote(bytes, o.strings, payload.more, o.hex, out);
         }
     }
 }
@@ -175,7 +175,7 @@ mod tests {
 
     fn printed(layout: &Layout, bytes: &[u8]) -> String {
         let mut out = String::new();
-        formed(layout, Piece { bytes, more: false }, &Options::default(), &mut out);
+        formed(layout, Payload { bytes, more: false }, &Options::default(), &mut out);
         out
     }
 

@@ -2,10 +2,11 @@
 
 use super::{Captured, Options, Part, list, number, put, quote};
 
-/// `[{iov_base="...", iov_len=5}, ...]`, or the data alone where no vectors were captured. `false` if nothing was captured.
+/// `[{iov_base="...", iov_len=5}, ...]`, or the data alone where no vectors were captured. `false`
+/// if nothing was captured.
 pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut String) -> bool {
-    let data = captured.piece(arg, Part::Data, true);
-    let Some(vectors) = captured.piece(arg, Part::Iovecs, true) else {
+    let data = captured.payload(arg, Part::Data, true);
+    let Some(vectors) = captured.payload(arg, Part::Iovecs, true) else {
         let Some(data) = data else { return false };
         quote(data.bytes, o.strings, data.more, o.hex, out);
         return true;
@@ -26,7 +27,8 @@ fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut S
     });
 }
 
-/// `struct msghdr`s, or `mmsghdr`s if `many`, with names, vectors and data. `false` if no header was captured.
+/// `struct msghdr`s, or `mmsghdr`s if `many`, with names, vectors and data. `false` if no header
+/// was captured.
 pub(super) fn messages(
     captured: &impl Captured,
     arg: u8,
@@ -34,11 +36,11 @@ pub(super) fn messages(
     o: &Options,
     out: &mut String,
 ) -> bool {
-    let Some(heads) = captured.piece(arg, Part::Msg, true) else {
+    let Some(heads) = captured.payload(arg, Part::Msg, true) else {
         return vectors(captured, arg, o, out);
     };
-    let part = |part| captured.piece(arg, part, true).map_or(&[][..], |p| p.bytes);
-    let more = captured.piece(arg, Part::Data, true).is_some_and(|p| p.more);
+    let part = |part| captured.payload(arg, part, true).map_or(&[][..], |p| p.bytes);
+    let more = captured.payload(arg, Part::Data, true).is_some_and(|p| p.more);
     let (mut names, mut vectors, mut controls, mut data) =
         (part(Part::Name), part(Part::Iovecs), part(Part::Control), part(Part::Data));
     let mut one = |head: &[u8], out: &mut String| {

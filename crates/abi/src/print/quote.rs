@@ -1,4 +1,5 @@
-//! Strings as strace prints them: C escapes, octal for other bytes, or hexadecimal on request; `...` where they are cut.
+//! Strings as strace prints them: C escapes, octal for other bytes, or hexadecimal on request;
+//! `...` where they are cut.
 
 use super::put;
 

@@ -14,7 +14,8 @@ pub enum Arch {
 /// Names that the `syscalls` crate spells differently for aarch64.
 const SPELT: &[(&str, &str)] = &[("newfstatat", "fstatat")];
 
-/// The number of the call with this name; `None` if that architecture does not have it (the calls without `at` of old: `open`, `stat`, `fork`, …).
+/// The number of the call with this name; `None` if that architecture does not have it (the calls
+/// without `at` of old: `open`, `stat`, `fork`, …).
 pub fn number_on(arch: Arch, name: &str) -> Option<u32> {
     match arch {
         Arch::X86_64 => crate::by_name(name).map(|row| row.number),

@@ -170,7 +170,8 @@ pub const fn own(fd: u8) -> End {
 pub const fn pointed(fd: u8, off: u8) -> End {
     End { fd, at: At::Pointed(off) }
 }
-/// The file of descriptor `fd` (an argument, or a field of a struct), at the offset at byte `at` of struct `arg`.
+/// The file of descriptor `fd` (an argument, or a field of a struct), at the offset at byte `at` of
+/// struct `arg`.
 pub const fn told(fd: u8, arg: u8, at: usize) -> End {
     End { fd, at: At::Field { arg, at: at as u8 } }
 }

@@ -2,7 +2,8 @@
 
 use crate::{Kind, Len, Row, Shape};
 
-/// Panics at compile time if `table` is not sorted by number and unique, or a length refers to an argument that is missing or of the wrong kind.
+/// Panics at compile time if `table` is not sorted by number and unique, or a length refers to an
+/// argument that is missing or of the wrong kind.
 pub(super) const fn check(table: &[Row]) {
     let mut i = 0;
     while i < table.len() {

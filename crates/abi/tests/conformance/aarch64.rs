@@ -1,14 +1,16 @@
 //! Numbers on aarch64, and structs as `linux-raw-sys` has them for it.
 //!
-//! The standard library for aarch64 cannot be had everywhere, so nothing is compiled for it: the crate's aarch64 modules are plain `repr(C)` structs of the
-//! same basic types (both are LP64), and a small program that includes them tells offsets and sizes.
+//! The standard library for aarch64 cannot be had everywhere, so nothing is compiled for it: the
+//! crate's aarch64 modules are plain `repr(C)` structs of the same basic types (both are LP64), and
+//! a small program that includes them tells offsets and sizes.
 
 use abi::{Arch, Form, Layout};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The rows that exist on x86-64 only: calls that newer forms replace, and those of the processor. Everything else must have a number on aarch64.
+/// The rows that exist on x86-64 only: calls that newer forms replace, and those of the processor.
+/// Everything else must have a number on aarch64.
 const X86_ONLY: &[&str] = &[
     "open",
     "stat",
@@ -83,7 +85,8 @@ const SPELT: &[(&str, &str)] = &[
     ("struct io_uring_params", "io_uring::io_uring_params"),
 ];
 
-/// Fields that stand elsewhere on aarch64: field, offset there, size there. The capture and printing of an aarch64 build use these through `linux-raw-sys`.
+/// Fields that stand elsewhere on aarch64: field, offset there, size there. The capture and
+/// printing of an aarch64 build use these through `linux-raw-sys`.
 const ELSEWHERE: &[(&str, &str, u32, u32)] = &[
     ("struct stat", "st_nlink", 20, 4),
     ("struct stat", "st_mode", 16, 4),

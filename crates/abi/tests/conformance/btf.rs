@@ -1,4 +1,5 @@
-//! Reads the running kernel's types (`/sys/kernel/btf/vmlinux`, `Documentation/bpf/btf.rst`): structs, their members and sizes.
+//! Reads the running kernel's types (`/sys/kernel/btf/vmlinux`, `Documentation/bpf/btf.rst`):
+//! structs, their members and sizes.
 
 use std::collections::HashMap;
 
@@ -74,7 +75,8 @@ impl Btf {
         Some(self.types[*self.structs.get(name)?].size_or_type)
     }
 
-    /// Offset and size in bytes of a member (`st_mode`, `it_value.tv_sec`), also of one inside a nameless union or struct.
+    /// Offset and size in bytes of a member (`st_mode`, `it_value.tv_sec`), also of one inside a
+    /// nameless union or struct.
     pub fn member(&self, name: &str, path: &str) -> Option<(u32, u32)> {
         let mut at = *self.structs.get(name)?;
         let (mut offset, mut size) = (0, 0);

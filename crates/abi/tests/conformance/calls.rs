@@ -42,7 +42,8 @@ const UNTRACED: &[(&str, &str)] = &[
     ("map_shadow_stack", "CONFIG_X86_USER_SHADOW_STACK is off in this kernel"),
 ];
 
-/// Arguments that are pointers in the kernel's signature, but that the plan does not follow, and why.
+/// Arguments that are pointers in the kernel's signature, but that the plan does not follow, and
+/// why.
 const NOT_FOLLOWED: &[(&str, &str, &str)] = &[
     ("mincore", "vec", "a byte for each page: the length is no argument"),
     ("shmat", "shmaddr", "where to map"),

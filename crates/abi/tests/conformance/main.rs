@@ -1,4 +1,5 @@
-//! The table against other tellings of the same facts: the running kernel's own, and those of the crates that list calls and structs.
+//! The table against other tellings of the same facts: the running kernel's own, and those of the
+//! crates that list calls and structs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 extern crate reanimator_abi as abi;

@@ -1,19 +1,19 @@
 //! Printing takes anything: arguments and captured bytes may be garbage.
 
-use abi::print::{Captured, Hex, Options, Part, Piece, arguments, formed, result, signature};
+use abi::print::{Captured, Hex, Options, Part, Payload, arguments, formed, result, signature};
 use proptest::prelude::*;
 
 struct Anything<'a> {
-    pieces: &'a [(u8, Vec<u8>)],
+    payloads: &'a [(u8, Vec<u8>)],
     more: bool,
 }
 
 impl Captured for Anything<'_> {
-    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
-        let at =
-            (arg as usize * 9 + part as usize + usize::from(after) * 5) % self.pieces.len().max(1);
-        let (kept, bytes) = self.pieces.get(at)?;
-        (kept % 3 != 0).then_some(Piece { bytes, more: self.more })
+    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>> {
+        let at = (arg as usize * 9 + part as usize + usize::from(after) * 5)
+            % self.payloads.len().max(1);
+        let (kept, bytes) = self.payloads.get(at)?;
+        (kept % 3 != 0).then_some(Payload { bytes, more: self.more })
     }
     fn note(&self, arg: u8) -> Option<String> {
         Some(format!("/file/{arg}"))
@@ -36,7 +36,7 @@ proptest! {
         args: [u64; 6],
         small: [bool; 6],
         ret: Option<i64>,
-        pieces in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..8),
+        payloads in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..8),
         more: bool,
         o in options(),
     ) {
@@ -50,7 +50,7 @@ proptest! {
         }
         let shape = row.shape(&args);
         let mut out = String::new();
-        arguments(shape, &args, &Anything { pieces: &pieces, more }, &o, &mut out);
+        arguments(shape, &args, &Anything { payloads: &payloads, more }, &o, &mut out);
         result(shape.ret, ret, &mut out);
         prop_assert!(!signature(shape).is_empty());
     }
@@ -59,7 +59,7 @@ proptest! {
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), more: bool, o in options()) {
         for layout in crate::structs::layouts() {
             let mut out = String::new();
-            formed(layout, Piece { bytes: &bytes, more }, &o, &mut out);
+            formed(layout, Payload { bytes: &bytes, more }, &o, &mut out);
             prop_assert!(!out.is_empty());
         }
     }

@@ -1,8 +1,8 @@
 //! Starts the command under watch.
 //!
-//! The child waits on a pipe until it is seized, so that its very first step as the command is seen. It inherits our descriptors that are not close-on-exec, our
-//! terminal, and the signal mask and dispositions that we were started with, as if the shell had
-//! started it.
+//! The child waits on a pipe until it is seized, so that its very first step as the command is
+//! seen. It inherits our descriptors that are not close-on-exec, our terminal, and the signal mask
+//! and dispositions that we were started with, as if the shell had started it.
 
 use super::{inherited, seccomp};
 use crate::{Command, Error, Options};
@@ -106,7 +106,8 @@ pub(crate) fn fork(
     let filter = if options.seccomp { seccomp::program(&options.wanted) } else { Vec::new() };
     let (wait_go, go) = pipe()?;
     let (trouble, tell) = pipe()?;
-    // SAFETY: the child does nothing but system calls on memory that was made ready above, as it must after a fork of a process with threads.
+    // SAFETY: the child does nothing but system calls on memory that was made ready above, as it
+    // must after a fork of a process with threads.
     let (pid, is_placed) = unsafe {
         match cgroup.map_or(-1, |cgroup| fork_into(cgroup)) {
             pid @ 0.. => (pid, true),
@@ -169,7 +170,8 @@ unsafe fn become_command(
         return FILTER;
     }
     if let Some(who) = &c.credentials {
-        // SAFETY: takes numbers, and an array with its length. The raw calls, as the C library would wait for threads that are not there.
+        // SAFETY: takes numbers, and an array with its length. The raw calls, as the C library
+        // would wait for threads that are not there.
         let changed = unsafe {
             libc::syscall(libc::SYS_setgroups, who.groups.len(), who.groups.as_ptr()) == 0
                 && libc::syscall(libc::SYS_setresgid, who.gid, who.gid, who.gid) == 0

@@ -1,6 +1,8 @@
-//! The filter of `--seccomp`: the kernel sends us wanted calls, and those by which we follow threads and programs; it lets the others pass without a stop.
+//! The filter of `--seccomp`: the kernel sends us wanted calls, and those by which we follow
+//! threads and programs; it lets the others pass without a stop.
 //!
-//! A filter cannot be taken back. When its tracer is gone a call that it sends to the tracer fails with ENOSYS.
+//! A filter cannot be taken back. When its tracer is gone a call that it sends to the tracer fails
+//! with ENOSYS.
 
 use crate::options::Wanted;
 use nix::libc;

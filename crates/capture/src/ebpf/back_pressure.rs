@@ -1,8 +1,10 @@
-//! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full although calls are delayed, everybody who produces is stopped until it is nearly empty.
+//! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full
+//! although calls are delayed, everybody who produces is stopped until it is nearly empty.
 //!
-//! By the freezer of a cgroup, the command's own or the one that is watched; where there is none, and for processes that were joined, by holding them with ptrace. Both
-//! interrupt waits (`epoll_wait` returns EINTR), so it is the last resort. Who watches the whole machine has the first stage only: he cannot do without those that he
-//! would stop.
+//! By the freezer of a cgroup, the command's own or the one that is watched; where there is none,
+//! and for processes that were joined, by holding them with ptrace. Both interrupt waits
+//! (`epoll_wait` returns EINTR), so it is the last resort. Who watches the whole machine has the
+//! first stage only: he cannot do without those that he would stop.
 
 mod freezer;
 
@@ -28,7 +30,8 @@ pub(super) use freezer::Cgroup;
 
 /// While they are stopped, the rings are looked at so often.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-/// When nothing has been written for so long, whoever writes may need those who stand still: they go on.
+/// When nothing has been written for so long, whoever writes may need those who stand still: they
+/// go on.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// How everybody is stopped.
@@ -155,7 +158,8 @@ impl Watcher {
 
     /// Forgets what the alarms say: that there is one is all.
     fn hear(&self) {
-        // The kernel's position is on the page behind ours; what it has produced is what we have taken now.
+        // The kernel's position is on the page behind ours; what it has produced is what we have
+        // taken now.
         if let Ok(theirs) =
             Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false)
         {

@@ -1,4 +1,5 @@
-//! Calls that are under way when we leave: the kernel's program has seen them begin and will not see them end.
+//! Calls that are under way when we leave: the kernel's program has seen them begin and will not
+//! see them end.
 
 use super::load::Probe;
 use super::skel::types::under_way;

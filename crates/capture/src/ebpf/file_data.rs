@@ -1,9 +1,13 @@
-//! Data that the kernel moved from file to file by itself: the kernel's program cannot read files, so it asks, and a thread here does.
+//! Data that the kernel moved from file to file by itself: the kernel's program cannot read files,
+//! so it asks, and a thread here does.
 //!
-//! The call does not return until its request is served, but for no longer than some milliseconds; the thread's next calls do not begin before, but for no longer than a
-//! second in all. After that, and where we share the program's only CPU, the program goes on meanwhile. Has it closed the descriptor, the file is found by the name that
-//! it had (if it has none any more, the data are marked as unreadable); has it changed the file, the trace has what is there now. That it is the same file is checked.
-//! Nothing runs on a CPU whose call waits, so there are two threads, on different CPUs, and they run before others if they may.
+//! The call does not return until its request is served, but for no longer than some milliseconds;
+//! the thread's next calls do not begin before, but for no longer than a second in all. After that,
+//! and where we share the program's only CPU, the program goes on meanwhile. Has it closed the
+//! descriptor, the file is found by the name that it had (if it has none any more, the data are
+//! marked as unreadable); has it changed the file, the trace has what is there now. That it is the
+//! same file is checked. Nothing runs on a CPU whose call waits, so there are two threads, on
+//! different CPUs, and they run before others if they may.
 
 use super::libbpf_error::refused;
 use super::load::Probe;
@@ -26,15 +30,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use trace::journal::Journal;
-use trace::record::{AT_EXIT, FROM_FILE, Header, PieceKind, RecordKind};
+use trace::record::{AT_EXIT, FROM_FILE, Header, PayloadKind, RecordKind};
 
 /// Bits of a request's `how` (bpf/record.h).
 const TO_THE_END: u32 = 1;
 const WRITTEN_THERE: u32 = 2;
 
-/// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a CPU all the time;
+/// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a
+/// CPU all the time;
 const TICKS: u64 = 8_000_000;
-/// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this time.
+/// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this
+/// time.
 const AT_ONCE: u64 = 2_000_000;
 /// Who could not write, as the other was writing, tries again after this.
 const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
@@ -76,7 +82,8 @@ impl Turn {
             self.taken += count;
         }
     }
-    /// A thread has written all its answers. How many of the first requests have theirs in the journals.
+    /// A thread has written all its answers. How many of the first requests have theirs in the
+    /// journals.
     fn wrote(&mut self, thread: usize) -> u64 {
         self.unwritten[thread] = None;
         self.unwritten.iter().flatten().copied().min().unwrap_or(self.taken)
@@ -147,8 +154,8 @@ impl Files {
     }
 }
 
-/// Writes nothing while it takes requests, nor while the other one writes: the disk may let them wait, or want a CPU that a waiting call keeps, and one of them can answer
-/// meanwhile.
+/// Writes nothing while it takes requests, nor while the other one writes: the disk may let them
+/// wait, or want a CPU that a waiting call keeps, and one of them can answer meanwhile.
 fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
     let turn = || desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
@@ -226,7 +233,7 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
     }
     let due = Due {
         arg: r.arg as u8,
-        kind: PieceKind::Data,
+        kind: PayloadKind::Data,
         flags: AT_EXIT | FROM_FILE,
         wanted,
         limit: r.limit,

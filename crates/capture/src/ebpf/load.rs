@@ -1,4 +1,5 @@
-//! Loading the program into the kernel: which of its two ways to copy data this kernel has, how large the rings are, and whom it watches.
+//! Loading the program into the kernel: which of its two ways to copy data this kernel has, how
+//! large the rings are, and whom it watches.
 
 mod parallel;
 mod plan_maps;
@@ -26,7 +27,8 @@ const LEAVING: u32 = 2;
 /// How data get into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Reservations of run-time size, filled straight from the program's memory (Linux 6.16 and later).
+    /// Reservations of run-time size, filled straight from the program's memory (Linux 6.16 and
+    /// later).
     Dynptr,
     /// Reservations of a few fixed sizes.
     Chunked,
@@ -43,7 +45,8 @@ impl fmt::Display for Path {
 
 /// The kernel function that tells the two apart, as it stands among the strings of BTF.
 const DYNPTR: &[u8] = b"\0bpf_probe_read_user_dynptr\0";
-/// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer nobody else runs on its CPU.
+/// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer
+/// nobody else runs on its CPU.
 const CHUNK: u32 = 1 << 20;
 /// The greatest fixed size, in `bpf/ring.h`.
 const FIXED_CHUNK: u32 = 64 << 10;
@@ -51,7 +54,8 @@ const FIXED_CHUNK: u32 = 64 << 10;
 /// The inode of the first pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// The kernel's program sees the numbers that processes have in the first pid namespace: they must be ours.
+/// The kernel's program sees the numbers that processes have in the first pid namespace: they must
+/// be ours.
 fn knows_our_numbers() -> Result<(), Error> {
     let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable {
         doing: "read this process's pid namespace",
@@ -300,12 +304,14 @@ fn power_of_two(bytes: usize) -> usize {
     1 << bytes.ilog2()
 }
 
-/// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program of this name is loaded, besides ours.
+/// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program
+/// of this name is loaded, besides ours.
 fn others_record() -> bool {
     ProgInfoIter::default().filter(|program| program.name == "calls_under_way").nth(1).is_some()
 }
 
-/// Whether the engine works here: loads and attaches the real program, and says which way of copying it uses.
+/// Whether the engine works here: loads and attaches the real program, and says which way of
+/// copying it uses.
 pub fn usable() -> Result<Path, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(

@@ -13,7 +13,8 @@ pub(super) struct Mapped {
     len: usize,
 }
 
-// SAFETY: the memory is shared with the kernel, and read and written through atomics or after they said that it is ours.
+// SAFETY: the memory is shared with the kernel, and read and written through atomics or after they
+// said that it is ours.
 unsafe impl Send for Mapped {}
 // SAFETY: as above.
 unsafe impl Sync for Mapped {}

@@ -123,7 +123,8 @@ pub(super) fn attach(
     Ok(watch.finish(recording))
 }
 
-/// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a process is what it was while we looked.
+/// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a
+/// process is what it was while we looked.
 pub(super) fn everybody(
     cgroup: Option<&Path>,
     options: &Options,
@@ -201,7 +202,8 @@ impl<'o> Watch<'o> {
         let common =
             Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         common.word(offset_of!(common_state, cpus)).store(cpus_online(), Ordering::Release);
-        // Before any thread is started: a kernel that refuses it finds none of ours left behind. What it sees meanwhile waits in the rings.
+        // Before any thread is started: a kernel that refuses it finds none of ours left behind.
+        // What it sees meanwhile waits in the rings.
         probe.attach()?;
         let complete = recording.complete().map_err(Error::Journal)?;
         let consumers = Consumers::start(
@@ -315,7 +317,8 @@ impl<'o> Watch<'o> {
             return;
         }
         if libc::WIFSTOPPED(status) {
-            // When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
+            // When the terminal stops the command and us, our shell must see us stopped; but not
+            // before the command has stopped, which may not want to.
             if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
                 stop_ourselves();
             }

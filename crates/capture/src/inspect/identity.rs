@@ -1,4 +1,5 @@
-//! What a descriptor or a directory is, found out right at the stop, before the program can change it.
+//! What a descriptor or a directory is, found out right at the stop, before the program can change
+//! it.
 
 use super::deep_path::climb;
 use nix::libc;
@@ -6,7 +7,8 @@ use std::ffi::CStr;
 use std::io::Write;
 use trace::record::{GONE, Identity, UNNAMED};
 
-/// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows. What cannot be found out stays 0.
+/// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows.
+/// What cannot be found out stays 0.
 pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
     let mut name = [0u8; 64];
     let mut rest = &mut name[..63];

@@ -10,10 +10,12 @@ pub(crate) fn span(address: u64, len: usize) -> Span {
     Span { iov_base: address as *mut libc::c_void, iov_len: len }
 }
 
-/// Reads the stretches one after the other into `local`; returns how many bytes could be read. At most 1024 stretches, none longer together than `local`.
+/// Reads the stretches one after the other into `local`; returns how many bytes could be read. At
+/// most 1024 stretches, none longer together than `local`.
 pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
-    // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are checked by the kernel.
+    // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are
+    // checked by the kernel.
     let n = unsafe {
         libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0)
     };
@@ -41,7 +43,8 @@ const PAGE: usize = 4096;
 /// Longer than the kernel takes any string (`MAX_ARG_STRLEN`).
 const STRING: usize = 256 << 10;
 
-/// Strings of a stopped process. The tail of the page that was read last is kept, as strings lie side by side; [`Strings::forget`] it when the process has run.
+/// Strings of a stopped process. The tail of the page that was read last is kept, as strings lie
+/// side by side; [`Strings::forget`] it when the process has run.
 pub(crate) struct Strings {
     page: u64,
     from: usize,
@@ -57,7 +60,8 @@ impl Strings {
     pub fn forget(&mut self) {
         self.page = u64::MAX;
     }
-    /// What can be read from `address` to the end of its page. No read crosses a page: the next one may not be there.
+    /// What can be read from `address` to the end of its page. No read crosses a page: the next one
+    /// may not be there.
     fn tail(&mut self, tid: i32, address: u64) -> &[u8] {
         let at = (address % PAGE as u64) as usize;
         let page = address - at as u64;

@@ -1,8 +1,9 @@
-//! Data that the kernel moved from file to file without passing the program's memory: read from the source, or from where they went if the source does not keep
-//! what it gives (a pipe, a socket, a file that the kernel makes up).
+//! Data that the kernel moved from file to file without passing the program's memory: read from the
+//! source, or from where they went if the source does not keep what it gives (a pipe, a socket, a
+//! file that the kernel makes up).
 //!
-//! Only regular files: what went from a pipe into a socket is gone. The program stands still, but others may have written to the file since; then the trace holds
-//! what is there now.
+//! Only regular files: what went from a pipe into a socket is gone. The program stands still, but
+//! others may have written to the file since; then the trace holds what is there now.
 
 use super::memory::read_u64;
 use nix::libc;
@@ -52,14 +53,16 @@ impl Source {
         }
         let after = match place {
             Place::Start => moved,
-            // The position is asked of the program's descriptor: a file that was opened anew has its own.
+            // The position is asked of the program's descriptor: a file that was opened anew has
+            // its own.
             Place::Own => position(tid, fd)?,
             Place::Pointed(pointer) => read_u64(tid, pointer)?,
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
-    /// The regular file with this inode, from a place on: that of descriptor `fd` or, if the program has closed that meanwhile, that of this name; `landed`: the descriptor
-    /// need not be one for reading.
+    /// The regular file with this inode, from a place on: that of descriptor `fd` or, if the
+    /// program has closed that meanwhile, that of this name; `landed`: the descriptor need not be
+    /// one for reading.
     pub fn of_inode(
         tid: i32,
         pid: i32,
@@ -77,7 +80,8 @@ impl Source {
         };
         let named = || {
             std::fs::symlink_metadata(name).ok().filter(is_it)?;
-            // Another file may have the name by now, whose opening must neither wait nor do anything.
+            // Another file may have the name by now, whose opening must neither wait nor do
+            // anything.
             let plain = File::options()
                 .read(true)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -106,13 +110,15 @@ impl Source {
     }
 }
 
-/// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes up have none, as far as they tell.
+/// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes
+/// up have none, as far as they tell.
 pub(crate) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
     std::fs::metadata(format!("/proc/{tid}/fd/{fd}"))
         .is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
-/// A copy of the process's descriptor: needs no permission to open the file, which may have no name any more.
+/// A copy of the process's descriptor: needs no permission to open the file, which may have no name
+/// any more.
 fn borrow(pid: i32, fd: i32) -> Option<OwnedFd> {
     // SAFETY: takes numbers; the result is a new descriptor or -1.
     let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };

@@ -1,14 +1,19 @@
 //! Being where the tracee is.
 //!
-//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom we resume on an idle CPU rather than on ours, which is
-//! busy with us. So while the program stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy SCHED_IDLE: a CPU that
-//! runs nothing else counts as idle, the tracee is woken there, takes it over at once, and gives it back at its next stop. The tracee itself is never touched:
-//! its affinity and policy are its own. Now and then the tracee moves all the same; then its next stop is not there yet when we ask for it, a few times in a row, and
-//! we go after it at once. The price is that anybody else who wants that CPU gets it before us, so a second thread watches: when no CPU is idle (then
-//! waking is cheap anyway), or when we get nowhere, our thread is as any other.
-//! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment instead of sleeping, which saves one of two wake-ups.
+//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom
+//! we resume on an idle CPU rather than on ours, which is busy with us. So while the program stops
+//! often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy
+//! SCHED_IDLE: a CPU that runs nothing else counts as idle, the tracee is woken there, takes it
+//! over at once, and gives it back at its next stop. The tracee itself is never touched: its
+//! affinity and policy are its own. Now and then the tracee moves all the same; then its next stop
+//! is not there yet when we ask for it, a few times in a row, and we go after it at once. The price
+//! is that anybody else who wants that CPU gets it before us, so a second thread watches: when no
+//! CPU is idle (then waking is cheap anyway), or when we get nowhere, our thread is as any other.
+//! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment
+//! instead of sleeping, which saves one of two wake-ups.
 //!
-//! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the user.
+//! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the
+//! user.
 
 use super::stopped::Waited;
 use crate::command::inherited;
@@ -52,7 +57,8 @@ struct Shared {
 pub(super) struct Beside {
     /// That thread: a CPU which it runs on is idle.
     pub tid: Option<i32>,
-    /// Says to it that the program stops often: each stop is a wake-up, which another thread delays whatever its policy, and ours may have the same.
+    /// Says to it that the program stops often: each stop is a wake-up, which another thread delays
+    /// whatever its policy, and ours may have the same.
     pub busy: Arc<AtomicBool>,
 }
 
@@ -93,7 +99,8 @@ impl Near {
             .ok();
         Self { shared, thread, misses: 0, patience: MISSES }
     }
-    /// From now on our thread may be moved. Not before the command was forked: it would inherit what is ours.
+    /// From now on our thread may be moved. Not before the command was forked: it would inherit
+    /// what is ours.
     pub fn begin(&self) {
         self.shared.live.store(true, Ordering::Release);
         if let Some(t) = &self.thread {

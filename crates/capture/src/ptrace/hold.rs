@@ -1,8 +1,9 @@
-//! Holding running processes still: for as long as their descriptor tables are read, so that what is told of them is true at one moment, or until there is room for what
-//! they do.
+//! Holding running processes still: for as long as their descriptor tables are read, so that what
+//! is told of them is true at one moment, or until there is room for what they do.
 //!
-//! With ptrace's interrupts, which neither the processes nor their parents see (SIGSTOP they would). A thread of our own holds them and ends to let them go: the kernel
-//! then lets go of all that it held, whatever state they were in, and as well if we are killed.
+//! With ptrace's interrupts, which neither the processes nor their parents see (SIGSTOP they
+//! would). A thread of our own holds them and ends to let them go: the kernel then lets go of all
+//! that it held, whatever state they were in, and as well if we are killed.
 
 use super::stopped::{NOTHING, Waited, take_hold, wait};
 use crate::Error;
@@ -13,7 +14,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-/// A thread that cannot stop (it waits for a disk, or for a vforked child) is not waited for longer than this.
+/// A thread that cannot stop (it waits for a disk, or for a vforked child) is not waited for longer
+/// than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Processes that stand still, or will when they next run, until this is dropped.

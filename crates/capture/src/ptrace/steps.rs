@@ -1,4 +1,5 @@
-//! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of every other engine.
+//! Interprets the steps of a plan: the same steps, with the same outcome, as the interpreter of
+//! every other engine.
 
 mod vectors;
 
@@ -12,12 +13,14 @@ use abi::plan::{
     CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
     When,
 };
-use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PieceKind};
+use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PayloadKind};
 use zerocopy::IntoBytes;
 
-/// The most that one call moves (`MAX_RW_COUNT`): a greater count has not been moved, whatever the register says.
+/// The most that one call moves (`MAX_RW_COUNT`): a greater count has not been moved, whatever the
+/// register says.
 const MOST: u64 = 0x7fff_f000;
-/// The most that a length in a register is believed of anything but data: what no call takes (16 MiB is a POSIX message's limit), a negative `int` for one.
+/// The most that a length in a register is believed of anything but data: what no call takes (16
+/// MiB is a POSIX message's limit), a negative `int` for one.
 const MOST_PASSED: u64 = 16 << 20;
 /// The most that a length in the program's memory is believed.
 const MOST_TOLD: u64 = 1 << 20;
@@ -126,7 +129,7 @@ impl End<'_> {
     fn step(&self, take: &Take, scratch: &mut Scratch, sink: &mut impl Sink) {
         let Take { step, limit } = take;
         let address = self.arg(step.arg);
-        let kind = if step.flags & DATA != 0 { PieceKind::Data } else { PieceKind::Bytes };
+        let kind = if step.flags & DATA != 0 { PayloadKind::Data } else { PayloadKind::Bytes };
         let due =
             |kind, wanted, limit| Due { arg: step.arg, kind, flags: self.flags(), wanted, limit };
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
@@ -149,7 +152,7 @@ impl End<'_> {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
                 sink.local(
-                    whole(PieceKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
+                    whole(PayloadKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
                     &scratch.bytes,
                 );
             }
@@ -157,7 +160,7 @@ impl End<'_> {
             What::Iov => {
                 let count = self.arg(step.len_arg).min(vectors::MOST) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
-                sink.local(whole(PieceKind::Iovecs, count as u64 * 16), &scratch.bytes);
+                sink.local(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
                 vectors::spans(&scratch.bytes, &mut scratch.spans);
                 let all: u64 =
                     scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
@@ -175,7 +178,7 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
                 let n = read(self.tid, address, bytes);
-                sink.local(whole(PieceKind::Msg, bytes.len() as u64), &bytes[..n]);
+                sink.local(whole(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
                 gathered.messages(self.tid, &bytes[..n], size, moved);
                 gathered.put(self.tid, *limit, &due, sink);
                 if step.flags & RECEIVED != 0 {
@@ -186,7 +189,7 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 let count = self.arg(step.len_arg).min(vectors::MOST);
                 gathered.control_blocks(self.tid, address, count as usize, bytes);
-                sink.local(whole(PieceKind::Iocbs, count * vectors::IOCB as u64), bytes);
+                sink.local(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 gathered.put(self.tid, *limit, &due, sink);
             }
         }
@@ -226,7 +229,7 @@ impl End<'_> {
     }
 
     fn of_file(&self, step: &Step, wanted: u64, limit: u64) -> Due {
-        let (kind, flags) = (PieceKind::Data, self.flags() | FROM_FILE);
+        let (kind, flags) = (PayloadKind::Data, self.flags() | FROM_FILE);
         Due { arg: step.arg, kind, flags, wanted, limit }
     }
 
@@ -239,13 +242,14 @@ impl End<'_> {
     fn string_vector(
         &self,
         mut address: u64,
-        whole: impl Fn(PieceKind, u64) -> Due,
+        whole: impl Fn(PayloadKind, u64) -> Due,
         scratch: &mut Scratch,
         sink: &mut impl Sink,
     ) {
         scratch.bytes.clear();
         let mut all = true;
-        // As many as the kernel takes together with their strings (a quarter of the stack, 2 MiB by default) would be at least a byte each.
+        // As many as the kernel takes together with their strings (a quarter of the stack, 2 MiB by
+        // default) would be at least a byte each.
         while scratch.bytes.len() < MOST_TOLD as usize * 8 {
             match read_u64(self.tid, address) {
                 Some(0) => break,
@@ -261,7 +265,7 @@ impl End<'_> {
             address = address.wrapping_add(8);
         }
         sink.local(
-            whole(PieceKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
+            whole(PayloadKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
             &scratch.bytes,
         );
     }
@@ -309,7 +313,7 @@ impl End<'_> {
         sink.local(
             Due {
                 arg,
-                kind: PieceKind::Identity,
+                kind: PayloadKind::Identity,
                 flags: AT_EXIT,
                 wanted: bytes.len() as u64,
                 limit: u64::MAX,

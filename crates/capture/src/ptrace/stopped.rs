@@ -1,7 +1,8 @@
 //! A stopped thread, and why it stopped.
 //!
-//! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on. While it exists the thread stands still, unless it was killed:
-//! then every request answers [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
+//! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on.
+//! While it exists the thread stands still, unless it was killed: then every request answers
+//! [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
 
 use crate::inspect::procfs;
 use nix::libc;
@@ -100,12 +101,14 @@ pub(crate) const FILTERED: i32 = HOLD | libc::PTRACE_O_TRACESECCOMP;
 pub(crate) const NOTHING: i32 = 0;
 
 fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i64> {
-    // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its caller owns and that is as large as the request writes.
+    // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its
+    // caller owns and that is as large as the request writes.
     let result = unsafe { libc::ptrace(request, tid, address, data) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it goes on.
+/// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it
+/// goes on.
 pub(crate) fn seize(tid: i32, requests: i32) -> io::Result<()> {
     request(libc::PTRACE_SEIZE, tid, 0, requests as usize).map(drop)
 }
@@ -115,7 +118,8 @@ pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
     request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
 }
 
-/// Seizes, with these requests, and interrupts all threads of a process but those that are `ours` already: which it took hold of. An error if there was none.
+/// Seizes, with these requests, and interrupts all threads of a process but those that are `ours`
+/// already: which it took hold of. An error if there was none.
 pub(crate) fn take_hold(
     process: i32,
     requests: i32,
@@ -134,7 +138,8 @@ pub(crate) fn take_hold(
                     let _ = interrupt(tid);
                     held.insert(tid);
                 }
-                // One that was born of a thread that we hold is ours from its birth; one that has just ended is nobody's.
+                // One that was born of a thread that we hold is ours from its birth; one that has
+                // just ended is nobody's.
                 Err(e) => refusal = refusal.or(Some(e)),
             }
         }
@@ -149,7 +154,8 @@ pub(crate) fn take_hold(
     }
 }
 
-/// Waits for any thread that the calling thread holds or made; with `block` until something happens.
+/// Waits for any thread that the calling thread holds or made; with `block` until something
+/// happens.
 pub(crate) fn wait(block: bool) -> Waited {
     let mut status = 0;
     let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
@@ -169,7 +175,8 @@ pub(crate) fn wait(block: bool) -> Waited {
 impl Stop {
     fn from_status(status: i32) -> Self {
         let signal = libc::WSTOPSIG(status);
-        // "Syscall-stops can be distinguished if PTRACE_O_TRACESYSGOOD is set: bit 7 of the signal number."
+        // "Syscall-stops can be distinguished if PTRACE_O_TRACESYSGOOD is set: bit 7 of the signal
+        // number."
         if signal == libc::SIGTRAP | 0x80 {
             return Self::Call;
         }
@@ -183,7 +190,8 @@ impl Stop {
             libc::PTRACE_EVENT_EXIT => Self::Ending,
             libc::PTRACE_EVENT_VFORK_DONE => Self::VforkDone,
             libc::PTRACE_EVENT_SECCOMP => Self::Seccomp,
-            // "If PTRACE_SEIZE was used: PTRACE_EVENT_STOP. Group-stop if the signal is a stopping one", else SIGTRAP: PTRACE_INTERRUPT, a new child, or the end of a group-stop.
+            // "If PTRACE_SEIZE was used: PTRACE_EVENT_STOP. Group-stop if the signal is a stopping
+            // one", else SIGTRAP: PTRACE_INTERRUPT, a new child, or the end of a group-stop.
             libc::PTRACE_EVENT_STOP
                 if matches!(
                     signal,

@@ -6,7 +6,8 @@ use crate::records::Waiting;
 /// Where a thread is.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Born or joined, and not seen at a call yet: the exit of the call that made it is its maker's story.
+    /// Born or joined, and not seen at a call yet: the exit of the call that made it is its maker's
+    /// story.
     New,
     /// In its own code.
     Out,

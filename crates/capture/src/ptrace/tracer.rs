@@ -60,7 +60,8 @@ pub(super) struct Tracer {
     stop_asked: Option<Instant>,
 }
 
-/// After this long we no longer wait for a thread that does not stop: the kernel lets go of it when our thread ends.
+/// After this long we no longer wait for a thread that does not stop: the kernel lets go of it when
+/// our thread ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Tracer {
@@ -102,7 +103,8 @@ impl Tracer {
             }
             if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
                 self.detached |= !self.threads.is_empty();
-                // Without a journal there is nothing to watch, but the shell still waits for the command, and for its status from us.
+                // Without a journal there is nothing to watch, but the shell still waits for the
+                // command, and for its status from us.
                 let awaited = self.out.failed()
                     && self.ours
                     && matches!(self.end, End::Running)
@@ -145,7 +147,8 @@ impl Tracer {
             self.late.retain(|(_, other)| other.tid() != stopped.tid());
         }
         let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
-            // "The new child may stop before the parent's event is reported": hold it until we know whose child it is.
+            // "The new child may stop before the parent's event is reported": hold it until we know
+            // whose child it is.
             return if self.leaving.is_some() {
                 stopped.detach(0);
             } else {
@@ -232,7 +235,8 @@ impl Tracer {
         }
     }
 
-    /// When the terminal stops the command and us, our shell must see us stopped; but not before the command has stopped, which may not want to.
+    /// When the terminal stops the command and us, our shell must see us stopped; but not before
+    /// the command has stopped, which may not want to.
     fn stop_with_the_command(&mut self) {
         let recent = self.stop_asked.is_some_and(|t| t.elapsed() < Duration::from_secs(1));
         let stopped = self.main.and_then(|m| self.threads.get(&m)).is_some_and(|t| t.stopped);
@@ -316,7 +320,7 @@ impl Tracer {
                 pid,
                 tid,
                 [0; 6],
-                &[(0, trace::record::PieceKind::String, text.as_bytes())],
+                &[(0, trace::record::PayloadKind::String, text.as_bytes())],
             );
             self.notes.push(text);
         }

@@ -3,23 +3,24 @@
 use super::spans::Cursor;
 use super::{Due, Out, Sink};
 use crate::inspect::memory::Span;
-use trace::record::{CUT, Header, PieceHeader, UNREADABLE};
+use trace::record::{CUT, Header, PayloadHeader, UNREADABLE};
 
-/// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as parts at once.
+/// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as
+/// parts at once.
 pub(crate) struct AtEntry<'a> {
     pub waiting: &'a mut Waiting,
     pub out: &'a mut Out,
     pub header: Header,
 }
 
-/// Pieces that wait for their call's exit; the memory is used again for the next call.
+/// Payloads that wait for their call's exit; the memory is used again for the next call.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    heads: Vec<PieceHeader>,
+    heads: Vec<PayloadHeader>,
     bytes: Vec<u8>,
 }
 
-/// Pieces up to this size wait.
+/// Payloads up to this size wait.
 const WAITING: u64 = 1 << 20;
 
 impl Waiting {

@@ -9,7 +9,7 @@ use crate::{Command, Credentials};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use nix::libc;
 use std::os::unix::ffi::OsStrExt;
-use trace::record::{GONE, Identity, MADE_UP, PieceKind, RecordKind};
+use trace::record::{GONE, Identity, MADE_UP, PayloadKind, RecordKind};
 use zerocopy::IntoBytes;
 
 /// What the threads of a process share.
@@ -80,12 +80,12 @@ fn mappings(out: &mut Out, time: u64, pid: i32, tid: i32) {
             }
             (identity.mode, identity.created) = (libc::S_IFREG, MADE_UP);
         }
-        let piece = [identity.as_bytes(), &path].concat();
+        let payload = [identity.as_bytes(), &path].concat();
         let end = |at| range.split('-').nth(at).and_then(|a| u64::from_str_radix(a, 16).ok());
         let args = [u64::MAX, 0, 0, end(0).unwrap_or(0), end(1).unwrap_or(0), 0];
-        let pieces = [(0, PieceKind::Identity, &piece[..])];
+        let payloads = [(0, PayloadKind::Identity, &payload[..])];
         if identity.mode & libc::S_IFMT == libc::S_IFREG {
-            out.event_with(RecordKind::Descriptor, time, pid, tid, args, &pieces);
+            out.event_with(RecordKind::Descriptor, time, pid, tid, args, &payloads);
         }
     }
 }
@@ -118,14 +118,14 @@ fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i
         let key = files.key(pid, fd, info, (identity.dev, identity.ino));
         let identity = Identity { offset: info.position, status: info.flags, ..identity };
         let closes = u64::from(info.flags & libc::O_CLOEXEC as u32 != 0);
-        let piece = [identity.as_bytes(), &path].concat();
+        let payload = [identity.as_bytes(), &path].concat();
         out.event_with(
             RecordKind::Descriptor,
             time,
             pid,
             tid,
             [fd as u64, closes, key, 0, 0, 0],
-            &[(0, PieceKind::Identity, &piece)],
+            &[(0, PayloadKind::Identity, &payload)],
         );
     }
 }
@@ -162,11 +162,11 @@ fn state(
         tid,
         [umask, uid[0], gid[0], uid[1], gid[1], u64::from(uid[3] != 0)],
         &[
-            (WORKING_DIRECTORY, PieceKind::Identity, &directory("cwd")),
-            (ROOT_DIRECTORY, PieceKind::Identity, &directory("root")),
-            (0, PieceKind::StrVec, command_line),
-            (1, PieceKind::StrVec, &groups),
-            (0, PieceKind::String, program),
+            (WORKING_DIRECTORY, PayloadKind::Identity, &directory("cwd")),
+            (ROOT_DIRECTORY, PayloadKind::Identity, &directory("root")),
+            (0, PayloadKind::StrVec, command_line),
+            (1, PayloadKind::StrVec, &groups),
+            (0, PayloadKind::String, program),
         ],
     );
 }

@@ -11,8 +11,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Counts what came. `command`: the program that is ours and still runs; it has heard what came from the terminal, and gets what came to us alone the first time.
-    /// Whether we are to leave: without a command that would hear it, the first request is for us.
+    /// Counts what came. `command`: the program that is ours and still runs; it has heard what came
+    /// from the terminal, and gets what came to us alone the first time. Whether we are to leave:
+    /// without a command that would hear it, the first request is for us.
     pub fn hear(&mut self, news: News, command: Option<i32>) -> bool {
         self.times += news.interrupts;
         if let Some(signal) = news.terminate {

@@ -1,7 +1,8 @@
 //! Signal handlers of the recorder. They only count; the engine looks at the counts when it likes.
 //!
-//! Invariant: what was ignored when we came stays ignored (nohup), and everything is as it was once the value is dropped. A handler resets itself in a program that
-//! is executed, so that the command inherits nothing from us.
+//! Invariant: what was ignored when we came stays ignored (nohup), and everything is as it was once
+//! the value is dropped. A handler resets itself in a program that is executed, so that the command
+//! inherits nothing from us.
 
 use nix::libc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -2,15 +2,17 @@
 
 use nix::libc;
 
-/// Gives thread `tid` (0: the one that asks) a policy, with the least priority that it has. Whether that was allowed.
+/// Gives thread `tid` (0: the one that asks) a policy, with the least priority that it has. Whether
+/// that was allowed.
 pub(crate) fn policy_of(tid: i32, policy: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: i32::from(policy == libc::SCHED_FIFO) };
     // SAFETY: the structure lives for the call.
     unsafe { libc::sched_setscheduler(tid, policy, &raw const parameters) == 0 }
 }
 
-/// Lets our thread run before all that is not of real time: programs that keep a CPU until it has done what it is to do may be many. There should be little that it does.
-/// Who may not asks in vain, and waits for its turn. Whether it may.
+/// Lets our thread run before all that is not of real time: programs that keep a CPU until it has
+/// done what it is to do may be many. There should be little that it does. Who may not asks in
+/// vain, and waits for its turn. Whether it may.
 pub(crate) fn first_of_all() -> bool {
     policy_of(0, libc::SCHED_FIFO)
 }

@@ -1,7 +1,10 @@
-//! Sealing while the program is recorded, by a thread that runs when nobody else wants a CPU (SCHED_IDLE).
+//! Sealing while the program is recorded, by a thread that runs when nobody else wants a CPU
+//! (SCHED_IDLE).
 //!
-//! It has nothing to do before much of the journals waits, and leaves the machine to others unless a CPU is to spare and the recording is in no hurry. At the end it is as urgent as anybody, if we may say so;
-//! if it takes too long even so, it is left to itself, its files are removed, and everything is sealed afterwards.
+//! It has nothing to do before much of the journals waits, and leaves the machine to others unless
+//! a CPU is to spare and the recording is in no hurry. At the end it is as urgent as anybody, if we
+//! may say so; if it takes too long even so, it is left to itself, its files are removed, and
+//! everything is sealed afterwards.
 
 use super::scheduling::policy_of;
 use super::spare_cpu::Spare;
@@ -36,7 +39,8 @@ pub(crate) struct Sealing {
 }
 
 impl Sealing {
-    /// Starts it; it works when so many bytes wait. `None`: it cannot be, and nothing is lost. All journals must have been made.
+    /// Starts it; it works when so many bytes wait. `None`: it cannot be, and nothing is lost. All
+    /// journals must have been made.
     pub fn start(recording: &Recording, tide: impl Tide, bytes: u64) -> Option<Self> {
         if bytes == 0 {
             return None;

@@ -1,7 +1,8 @@
 //! Whether the machine has a CPU to spare, and its disks.
 //!
-//! SCHED_IDLE is not enough: a CPU that runs such a thread does not look for what waits on other CPUs' queues, as an idle one does. Measured, a compile that keeps all CPUs busy
-//! takes 4 to 5 % longer with such a thread beside it.
+//! SCHED_IDLE is not enough: a CPU that runs such a thread does not look for what waits on other
+//! CPUs' queues, as an idle one does. Measured, a compile that keeps all CPUs busy takes 4 to 5 %
+//! longer with such a thread beside it.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
@@ -13,7 +14,8 @@ const COUNT: Duration = Duration::from_millis(100);
 /// So much of a CPU must be idle, or ours.
 const ENOUGH: f64 = 0.5;
 
-/// Disks that have to write more than so many bytes now are busy: journals are sent to them at once, others' pages when it suits.
+/// Disks that have to write more than so many bytes now are busy: journals are sent to them at
+/// once, others' pages when it suits.
 const BUSY: f64 = (64 << 20) as f64;
 
 /// What is spare, for the thread that asks.

@@ -118,7 +118,7 @@ fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Re
                     call.entered < last || call.left.is_some_and(|left| left < call.entered),
                 );
                 last = call.entered;
-                findings.bytes += call.pieces.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
+                findings.bytes += call.payloads.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
                 if findings.calls.is_multiple_of(64) {
                     progress.at(work(findings.calls, findings.bytes).min(all), all);
                 }

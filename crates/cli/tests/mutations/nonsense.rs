@@ -4,7 +4,7 @@ use super::Random;
 use crate::forge::{Forge, PID, Part};
 use std::path::Path;
 use syscalls::x86_64::Sysno as X;
-use trace::record::{PieceKind, RecordKind};
+use trace::record::{PayloadKind, RecordKind};
 
 const CALLS: &[X] = &[
     X::openat,
@@ -117,7 +117,7 @@ pub fn nonsense(path: &Path, random: &mut Random) {
             } else {
                 random.below(7) as u8
             };
-            let kind = PieceKind::from_number(random.below(10) as u8).expect("a kind");
+            let kind = PayloadKind::from_number(random.below(10) as u8).expect("a kind");
             parts.push((arg, kind, random.below(16) as u8, text));
         }
         if random.below(8) == 0 {

@@ -14,7 +14,7 @@ use model::import::Origin;
 use model::{Import, Told};
 use std::path::Path;
 use trace::About;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
 /// of how many.
@@ -248,7 +248,7 @@ fn arguments(told: &mut Told, fields: &Value<'_>, entry: bool) {
 fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value<'_>) {
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
-            if told.call.pieces.iter().all(|p| usize::from(p.arg) != arg) {
+            if told.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {
                 told.string(arg, text);
             }
         }
@@ -258,7 +258,7 @@ fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value<'_>) {
                 .filter_map(Value::register)
                 .flat_map(|v| (v as u32).to_le_bytes())
                 .collect();
-            told.piece(arg, PieceKind::Bytes, true, &bytes, bytes.len() as u64);
+            told.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
         }
         _ => {
             if let Some(v) = value.register() {

@@ -126,10 +126,10 @@ fn a_trace_becomes_one_of_ours() {
         .collect();
     assert_eq!(renames, [(&b"a/f1"[..], &b"a/f1.new"[..], 0), (b"a/b", b"d/b2", 0)]);
     assert!(
-        named("pipe2").iter().all(|c| c.pieces[0].bytes.as_slice() == [3, 0, 0, 0, 4, 0, 0, 0])
+        named("pipe2").iter().all(|c| c.payloads[0].bytes.as_slice() == [3, 0, 0, 0, 4, 0, 0, 0])
     );
     let write = named("write").into_iter().find(|c| c.succeeded()).unwrap();
-    assert_eq!((write.pieces[0].len, write.pieces[0].wanted), (0, write.ret.cast_unsigned()));
+    assert_eq!((write.payloads[0].len, write.payloads[0].wanted), (0, write.ret.cast_unsigned()));
     assert!(outcome.summary.processes > 30);
 }
 

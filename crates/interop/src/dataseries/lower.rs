@@ -6,8 +6,8 @@ use abi::layout::{OPEN_HOW, RLIMIT, STAT, STATX};
 use abi::{Kind, Layout};
 use model::world::Bound;
 use trace::Buffer;
-use trace::record::{AT_EXIT, PieceKind};
-use trace::{Call, Piece, Trace};
+use trace::record::{AT_EXIT, PayloadKind};
+use trace::{Call, Payload, Trace};
 
 /// What a call goes as.
 pub(super) enum Lowered {
@@ -90,7 +90,7 @@ impl Scene<'_> {
         let row = abi::by_name(name)?;
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
-        Some(Call { nr: row.number, args: all, pieces: Vec::new(), ..self.call.clone() })
+        Some(Call { nr: row.number, args: all, payloads: Vec::new(), ..self.call.clone() })
     }
 
     /// The same with the same arguments.
@@ -104,10 +104,10 @@ impl Scene<'_> {
         let text = self.names.without(dir, given, self.call, self.bound)?;
         let args: Vec<u64> = [path].iter().chain(rest).map(|arg| self.call.args[*arg]).collect();
         let mut call = self.plain(name, &args)?;
-        call.pieces.push(piece(0, PieceKind::String, false, text));
+        call.payloads.push(payload(0, PayloadKind::String, false, text));
         for (to, from) in rest.iter().enumerate() {
-            let theirs = self.call.pieces.iter().filter(|p| usize::from(p.arg) == *from);
-            call.pieces.extend(theirs.map(|p| Piece { arg: to as u8 + 1, ..p.clone() }));
+            let theirs = self.call.payloads.iter().filter(|p| usize::from(p.arg) == *from);
+            call.payloads.extend(theirs.map(|p| Payload { arg: to as u8 + 1, ..p.clone() }));
         }
         Some(call)
     }
@@ -117,7 +117,7 @@ impl Scene<'_> {
         for (to, (dir, path)) in [(0, 1), (2, 3)].into_iter().enumerate() {
             let given = self.call.string(path)?;
             let text = self.names.without(dir, given, self.call, self.bound)?;
-            call.pieces.push(piece(to as u8, PieceKind::String, false, text));
+            call.payloads.push(payload(to as u8, PayloadKind::String, false, text));
         }
         Some(call)
     }
@@ -158,7 +158,7 @@ impl Scene<'_> {
         }
         let text = self.names.of(0, self.bound)?;
         let mut call = self.plain("chown", &[model::told::SOMEWHERE, user, group])?;
-        call.pieces.push(piece(0, PieceKind::String, false, text));
+        call.payloads.push(payload(0, PayloadKind::String, false, text));
         Some(call)
     }
 
@@ -170,7 +170,7 @@ impl Scene<'_> {
 
     fn getdents(&self) -> Option<Call> {
         let mut call = self.kept("getdents")?;
-        for p in call.pieces.iter_mut().filter(|p| p.arg == 1 && p.kind == PieceKind::Bytes) {
+        for p in call.payloads.iter_mut().filter(|p| p.arg == 1 && p.kind == PayloadKind::Bytes) {
             *p = p.with_bytes(dirents::turned(p.bytes.as_slice(), true));
         }
         Some(call)
@@ -178,7 +178,7 @@ impl Scene<'_> {
 
     /// Where it succeeded, restrictions changed nothing, except which root it was.
     fn openat2(&self) -> Option<Call> {
-        let how = self.call.piece(2, PieceKind::Bytes)?.bytes.as_slice();
+        let how = self.call.payload(2, PayloadKind::Bytes)?.bytes.as_slice();
         let (flags, mode) = (field(how, &OPEN_HOW, "flags")?, field(how, &OPEN_HOW, "mode")?);
         let resolve = field(how, &OPEN_HOW, "resolve")?;
         let others = self.call.errno().is_some_and(|e| ERRNO_OF_OTHERS.contains(&e) || e == 7);
@@ -188,8 +188,8 @@ impl Scene<'_> {
         }
         let [dir, path, ..] = self.call.args;
         let mut call = self.plain("openat", &[dir, path, flags, mode])?;
-        let kept = |p: &&Piece| p.arg == 1 || p.arg == abi::plan::RESULT;
-        call.pieces.extend(self.call.pieces.iter().filter(kept).cloned());
+        let kept = |p: &&Payload| p.arg == 1 || p.arg == abi::plan::RESULT;
+        call.payloads.extend(self.call.payloads.iter().filter(kept).cloned());
         Some(call)
     }
 
@@ -228,11 +228,11 @@ impl Scene<'_> {
         let text = self.call.string(1).map(<[u8]>::to_vec);
         // No name at all means an empty one since Linux 6.11.
         let text = text.or_else(|| (path == 0 && flags & AT_EMPTY_PATH != 0).then(Vec::new))?;
-        call.pieces.push(piece(1, PieceKind::String, false, text));
-        if let Some(found) = self.call.piece(4, PieceKind::Bytes)
+        call.payloads.push(payload(1, PayloadKind::String, false, text));
+        if let Some(found) = self.call.payload(4, PayloadKind::Bytes)
             && let Some(stat) = stat_of(found.bytes.as_slice())
         {
-            call.pieces.push(piece(2, PieceKind::Bytes, true, stat));
+            call.payloads.push(payload(2, PayloadKind::Bytes, true, stat));
         }
         Some(call)
     }
@@ -250,15 +250,15 @@ impl Scene<'_> {
         if pos as i64 == -1 && self.call.shape()?.args.len() > 5 {
             return Some(Call { args: [fd, vec, count, 0, 0, 0], ..self.kept(vectored)? });
         }
-        let vectors = self.call.pieces.iter().filter(|p| p.kind == PieceKind::Iovecs);
+        let vectors = self.call.payloads.iter().filter(|p| p.kind == PayloadKind::Iovecs);
         let asked = vectors
             .flat_map(|p| p.bytes.as_slice().chunks_exact(16))
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .fold(0u64, u64::saturating_add)
             .max(self.call.ret.max(0).cast_unsigned());
         let mut call = self.plain(positioned, &[fd, model::told::SOMEWHERE, asked, pos])?;
-        let data = |p: &&Piece| p.kind == PieceKind::Data;
-        call.pieces.extend(self.call.pieces.iter().filter(data).cloned());
+        let data = |p: &&Payload| p.kind == PayloadKind::Data;
+        call.payloads.extend(self.call.payloads.iter().filter(data).cloned());
         Some(call)
     }
 
@@ -270,8 +270,13 @@ impl Scene<'_> {
         }
         let limit = |name: &str, from: u8, after: bool| {
             let mut call = self.plain(name, &[resource, model::told::SOMEWHERE])?;
-            if let Some(p) = self.call.piece(from, PieceKind::Bytes) {
-                call.pieces.push(piece(1, PieceKind::Bytes, after, p.bytes.as_slice().to_vec()));
+            if let Some(p) = self.call.payload(from, PayloadKind::Bytes) {
+                call.payloads.push(payload(
+                    1,
+                    PayloadKind::Bytes,
+                    after,
+                    p.bytes.as_slice().to_vec(),
+                ));
             } else if !after || self.call.succeeded() {
                 return None;
             }
@@ -288,10 +293,10 @@ impl Scene<'_> {
     }
 }
 
-fn piece(arg: u8, kind: PieceKind, at_exit: bool, bytes: Vec<u8>) -> Piece {
+fn payload(arg: u8, kind: PayloadKind, at_exit: bool, bytes: Vec<u8>) -> Payload {
     let len = bytes.len() as u64;
     let flags = if at_exit { AT_EXIT } else { 0 };
-    Piece { arg, kind, flags, len, wanted: len, bytes: Buffer::from_vec(bytes) }
+    Payload { arg, kind, flags, len, wanted: len, bytes: Buffer::from_vec(bytes) }
 }
 
 /// A field of a struct.
@@ -345,7 +350,7 @@ pub(super) fn unknown(call: &Call, arg: usize, kind: Kind) -> bool {
     let comes_in = matches!(kind, Kind::In(..) | Kind::InOut(..));
     comes_in
         && call.args[arg] != 0
-        && !call.pieces.iter().any(|p| {
-            usize::from(p.arg) == arg && p.kind == PieceKind::Bytes && p.flags & AT_EXIT == 0
+        && !call.payloads.iter().any(|p| {
+            usize::from(p.arg) == arg && p.kind == PayloadKind::Bytes && p.flags & AT_EXIT == 0
         })
 }

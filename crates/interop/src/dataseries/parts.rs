@@ -7,7 +7,7 @@ use super::rows::{Part, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use super::stream::Row;
 use abi::{Arg, Kind, Layout};
 use model::Told;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// A record that is being taken over.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ impl Source<'_> {
                 let bytes = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0));
                 if let Some(bytes) = bytes {
                     let size = size.clamp(0, 1 << 20).cast_unsigned();
-                    told.piece(arg, PieceKind::Bytes, false, bytes, size);
+                    told.payload(arg, PayloadKind::Bytes, false, bytes, size);
                 }
             }
             Part::After(arg, field) => {
@@ -56,7 +56,7 @@ impl Source<'_> {
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    told.piece(arg, PieceKind::Bytes, true, bytes, bytes.len() as u64);
+                    told.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
             Part::Dirents(arg, field) => {
@@ -65,7 +65,7 @@ impl Source<'_> {
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
                     let entries = dirents::for_call(told.row, bytes);
-                    told.piece(arg, PieceKind::Bytes, true, &entries, bytes.len() as u64);
+                    told.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
                 }
             }
             Part::Stat(arg) => {
@@ -86,7 +86,7 @@ impl Source<'_> {
                 if let (Some(read), Some(write), true) =
                     (fd("read_descriptor"), fd("write_descriptor"), succeeded)
                 {
-                    told.piece(arg, PieceKind::Bytes, true, &[read, write].concat(), 8);
+                    told.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
                 }
             }
             Part::Times(arg, form) => times(row, original, arg, form, told),
@@ -120,7 +120,7 @@ fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut Told) {
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
     let after = comes_out(told.row.shape.args[arg]);
     if !after || succeeded {
-        told.piece(arg, PieceKind::Bytes, after, &bytes, 16);
+        told.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
     }
 }
 
@@ -146,7 +146,7 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Told)
         }
     };
     let bytes = [word(access), word(modification)].concat();
-    told.piece(arg, PieceKind::Bytes, false, &bytes, bytes.len() as u64);
+    told.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
 }
 
 /// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
@@ -170,7 +170,7 @@ fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut Told) {
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    told.piece(arg, PieceKind::Bytes, original && found, &bytes, bytes.len() as u64);
+    told.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
 }
 
 /// What an ioctl's parameter points to. The original library writes what the call left there.
@@ -187,7 +187,7 @@ fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut Told
         _ => false,
     };
     if !after || told.call.succeeded() {
-        told.piece(arg, PieceKind::Bytes, after, bytes, bytes.len() as u64);
+        told.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
     }
 }
 
@@ -206,5 +206,5 @@ fn structure(row: Row<'_>, prefix: &str, layout: &Layout, ours: &str, arg: usize
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
     }
-    told.piece(arg, PieceKind::Bytes, true, &bytes, bytes.len() as u64);
+    told.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
 }

@@ -99,19 +99,19 @@ fn a_file_becomes_a_trace() {
     };
     let hello = named("write")[0];
     assert_eq!(
-        (hello.args[0], hello.ret, hello.pieces[0].bytes.as_slice()),
+        (hello.args[0], hello.ret, hello.payloads[0].bytes.as_slice()),
         (1, 6, &b"hello\n"[..])
     );
     assert_eq!(hello.entered, 1_795_374_039_136_181_100);
     assert_eq!(
-        named("execve").iter().find(|c| c.string(0) == Some(b"/usr/bin/ln")).unwrap().pieces[1]
+        named("execve").iter().find(|c| c.string(0) == Some(b"/usr/bin/ln")).unwrap().payloads[1]
             .bytes
             .as_slice(),
         b"ln\0a/one\0a/two\0"
     );
     assert_eq!(named("linkat")[0].string(3), Some(&b"a/two"[..]));
     assert_eq!(named("access")[0].errno(), Some(2));
-    let times = &named("utimensat")[0].pieces[0];
+    let times = &named("utimensat")[0].payloads[0];
     assert_eq!(times.bytes.as_slice()[..8], 1_000_000_000u64.to_le_bytes());
     // What RA-Strace writes there is half an address.
     assert_eq!(named("symlinkat")[0].args[1] as i32, abi::AT_FDCWD);
@@ -212,10 +212,11 @@ fn a_round_trip_keeps_what_can_be_expressed() {
             .into_iter()
             .map(|c| {
                 // Which file it is, the reader makes up: it knows more when a rename is there.
-                let told = c.pieces.iter().filter(|p| p.kind != trace::record::PieceKind::Identity);
-                let pieces: Vec<_> =
+                let told =
+                    c.payloads.iter().filter(|p| p.kind != trace::record::PayloadKind::Identity);
+                let payloads: Vec<_> =
                     told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
-                (c.entered, c.tid, c.nr, c.args, c.ret, c.left, pieces)
+                (c.entered, c.tid, c.nr, c.args, c.ret, c.left, payloads)
             })
             .collect();
         all.sort_by_key(|c| (c.0, c.1));

@@ -8,7 +8,7 @@ use model::import::Origin;
 use model::{Import, Told};
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 use trace::{Call, Item, Trace, Want};
 
 /// A call by thread 7 that returned this; its strings as (argument, text).
@@ -23,7 +23,7 @@ fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) 
 }
 
 fn bytes(mut told: Told, arg: usize, at_exit: bool, bytes: &[u8]) -> Told {
-    told.piece(arg, PieceKind::Bytes, at_exit, bytes, bytes.len() as u64);
+    told.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
     told
 }
 
@@ -83,7 +83,7 @@ fn names_below_descriptors_are_said_without_them() {
         .iter()
         .filter(|c| !matches!(name(c), "openat" | "chdir"))
         .map(|c| {
-            let texts = c.pieces.iter().filter(|p| p.kind == PieceKind::String);
+            let texts = c.payloads.iter().filter(|p| p.kind == PayloadKind::String);
             let texts: Vec<_> =
                 texts.map(|p| String::from_utf8_lossy(p.bytes.as_slice()).into_owned()).collect();
             format!("{} {}", name(c), texts.join(" "))
@@ -150,7 +150,11 @@ fn special_times_go_out_and_in() {
     for (pair, call) in given.iter().zip(&back) {
         let wanted: Vec<u8> =
             pair.iter().flat_map(|(s, ns)| [s.to_le_bytes(), ns.to_le_bytes()].concat()).collect();
-        assert_eq!(call.piece(2, PieceKind::Bytes).unwrap().bytes.as_slice(), wanted, "{pair:?}");
+        assert_eq!(
+            call.payload(2, PayloadKind::Bytes).unwrap().bytes.as_slice(),
+            wanted,
+            "{pair:?}"
+        );
     }
 }
 
@@ -199,12 +203,13 @@ fn structs_go_out_and_in() {
     let expected =
         ["F_SETLK", "getrlimit", "getdents", "newfstatat", "pipe"].into_iter().chain(fcntls);
     assert_eq!(names, expected.collect::<Vec<_>>());
-    let piece = |i: usize, arg| back[i].piece(arg, PieceKind::Bytes).unwrap().bytes.as_slice();
-    assert_eq!(piece(0, 2), lock(5));
-    assert_eq!(piece(1, 1), limit);
-    assert_eq!((piece(2, 1)[18], piece(2, 1)[23]), (b'f', 8));
+    let payload =
+        |i: usize, arg| back[i].payload(arg, PayloadKind::Bytes).unwrap().bytes.as_slice();
+    assert_eq!(payload(0, 2), lock(5));
+    assert_eq!(payload(1, 1), limit);
+    assert_eq!((payload(2, 1)[18], payload(2, 1)[23]), (b'f', 8));
     let size = abi::layout::STAT.fields.iter().find(|f| f.name == "st_size").unwrap();
-    assert_eq!(piece(3, 2)[size.at as usize], 77);
+    assert_eq!(payload(3, 2)[size.at as usize], 77);
     assert_eq!((back[3].args[3], back[6].args[2]), (0x100, 0o4000));
 }
 
@@ -219,7 +224,7 @@ fn vectors_keep_their_buffers() {
             .iter()
             .flat_map(|n| [0x1000u64.to_le_bytes(), (*n as u64).to_le_bytes()].concat())
             .collect();
-        told.piece(1, PieceKind::Iovecs, true, &vectors, vectors.len() as u64);
+        told.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         let data: Vec<u8> = (0..all).map(|i| (i as u64 * 7 + at) as u8).collect();
         told.data(1, &data, all as u64);
         told
@@ -227,12 +232,12 @@ fn vectors_keep_their_buffers() {
     let lens = [9000, 0, 20_000, 31];
     let all: Vec<Told> = (0..400).map(|i| vectored(i * 10, &lens)).collect();
     let given: Vec<Vec<u8>> =
-        all.iter().map(|t| t.call.pieces[1].bytes.as_slice().to_vec()).collect();
+        all.iter().map(|t| t.call.payloads[1].bytes.as_slice().to_vec()).collect();
     let (_, back, out) = through(dir.path(), all);
     assert_eq!(back.len(), given.len());
     for (call, data) in back.iter().zip(&given) {
-        assert_eq!(call.piece(1, PieceKind::Data).unwrap().bytes.as_slice(), data);
-        assert_eq!(call.piece(1, PieceKind::Iovecs).unwrap().len, 64);
+        assert_eq!(call.payload(1, PayloadKind::Data).unwrap().bytes.as_slice(), data);
+        assert_eq!(call.payload(1, PayloadKind::Iovecs).unwrap().len, 64);
     }
     // The original replayer wants each call in one extent.
     let mut reader = Reader::open(&out).unwrap();
@@ -277,7 +282,7 @@ fn vectors_keep_their_buffers() {
     assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
     let back = calls_of(&ra);
     assert_eq!(back.len(), 100);
-    let whole = |c: &Call| c.piece(1, PieceKind::Data).is_some_and(|p| p.len == 200_000);
+    let whole = |c: &Call| c.payload(1, PayloadKind::Data).is_some_and(|p| p.len == 200_000);
     assert!(back.iter().all(whole));
 }
 

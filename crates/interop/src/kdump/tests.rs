@@ -4,7 +4,7 @@ use super::import;
 use super::line::{Line, bytes, is_kdump};
 use crate::fuzz::imported;
 use trace::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 pub(crate) const LOG: &str = include_str!("../../../../tests/fixtures/kdump.txt");
 
@@ -69,7 +69,13 @@ fn a_log_becomes_a_trace() {
         (abi::AT_FDCWD, 0o1101, 0o644)
     );
     let data = |call: &Call| {
-        call.pieces.iter().find(|p| p.kind == PieceKind::Data).unwrap().bytes.as_slice().to_vec()
+        call.payloads
+            .iter()
+            .find(|p| p.kind == PayloadKind::Data)
+            .unwrap()
+            .bytes
+            .as_slice()
+            .to_vec()
     };
     assert_eq!(
         (data(&calls[3]), data(&calls[4])),

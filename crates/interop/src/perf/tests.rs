@@ -4,7 +4,7 @@ use super::import;
 use super::line::{Called, Line, is_perf};
 use crate::fuzz::imported;
 use trace::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 pub(crate) const SCRIPT: &str = "\
             dash 19918 [001] 66745.453955:  raw_syscalls:sys_exit: NR 59 = 0
@@ -100,7 +100,7 @@ fn registers_become_calls() {
     ];
     assert_eq!(told, expected);
     // So many bytes, and none of them.
-    let data = calls[1].pieces.iter().find(|p| p.kind == PieceKind::Data).unwrap();
+    let data = calls[1].payloads.iter().find(|p| p.kind == PayloadKind::Data).unwrap();
     assert_eq!((data.bytes.len(), data.wanted, calls[1].args[2]), (0, 832, 0x340));
 }
 

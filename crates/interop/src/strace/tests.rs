@@ -6,7 +6,7 @@ use super::value::{number, split, string};
 use crate::fuzz::imported;
 use std::fs;
 use trace::Item;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 #[test]
 fn lines_of_all_forms() {
@@ -89,21 +89,21 @@ fn a_log_becomes_a_trace() {
         (2, true, 9, 2)
     );
     let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
-    let piece = |name: &str, kind| named(name).pieces.iter().find(|p| p.kind == kind).unwrap();
+    let payload = |name: &str, kind| named(name).payloads.iter().find(|p| p.kind == kind).unwrap();
     assert_eq!(
         (named("write").entered, named("write").left),
         (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000))
     );
-    assert_eq!(piece("write", PieceKind::Data).bytes.as_slice(), b"ab\0");
-    let cut = piece("writev", PieceKind::Data);
+    assert_eq!(payload("write", PayloadKind::Data).bytes.as_slice(), b"ab\0");
+    let cut = payload("writev", PayloadKind::Data);
     assert_eq!((cut.bytes.as_slice(), cut.wanted), (&b"cde"[..], 72));
     assert_eq!(
-        piece("utimensat", PieceKind::Bytes).bytes.as_slice(),
+        payload("utimensat", PayloadKind::Bytes).bytes.as_slice(),
         [5u64, 6, 0, 0x3fff_fffe].map(u64::to_le_bytes).concat()
     );
     assert_eq!(named("read").errno(), Some(4));
     // What strace abbreviates is not known.
-    assert!(named("fstat").pieces.is_empty());
+    assert!(named("fstat").payloads.is_empty());
     assert_eq!(named("openat").identity(abi::plan::RESULT).unwrap().1, b"/home/f");
     assert!(items.iter().any(|i| matches!(i, Item::Event(e) if e.kind == trace::RecordKind::Start && e.tid == 101 && e.args[0] == 100)));
 }
@@ -140,7 +140,8 @@ fn renames_are_worked_out_from_inode_numbers() {
         (stat("/d/z", 7, 2), vec![]),
         // It is a third name.
         (format!("{}{}", stat("/d/z", 7, 3), stat("/x", 7, 3)), vec![]),
-        // Nobody knows what was in that directory before; or the number belongs to another file now.
+        // Nobody knows what was in that directory before; or the number belongs to another file
+        // now.
         (format!("{}{}", stat("/e/z", 7, 2), stat("/x", 7, 2)), vec![]),
         (
             format!(

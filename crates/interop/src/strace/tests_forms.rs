@@ -4,7 +4,7 @@ use super::import;
 use super::line::{Body, Line, When};
 use super::split::split;
 use crate::fuzz::imported;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 use trace::{Call, Item, RecordKind};
 
 /// A log of calls by one thread, a millisecond apart.
@@ -94,7 +94,7 @@ fn an_offset_is_printed_as_one() {
 fn structs_are_read_in_every_style() {
     let times = |text: &str| {
         let line = format!("utimensat(AT_FDCWD, \"f\", {text}, AT_SYMLINK_NOFOLLOW) = 0");
-        calls(&[&line])[0].piece(2, PieceKind::Bytes).unwrap().bytes.to_vec()
+        calls(&[&line])[0].payload(2, PayloadKind::Bytes).unwrap().bytes.to_vec()
     };
     let words = times("[{tv_sec=5, tv_nsec=6} /* 1970 */, UTIME_OMIT]");
     let numbers = times("[{tv_sec=5, tv_nsec=6}, {tv_sec=0, tv_nsec=1073741822} /* UTIME_OMIT */]");
@@ -104,7 +104,8 @@ fn structs_are_read_in_every_style() {
         "getdents64(3, [{d_ino=7, d_off=9, d_reclen=24, d_type=DT_REG, d_name=\"log\"}], 99) = 24",
         "lseek(3, 1*1024, SEEK_SET) = 1024",
     ]);
-    let bytes = |call: usize, arg| one[call].piece(arg, PieceKind::Bytes).unwrap().bytes.to_vec();
+    let bytes =
+        |call: usize, arg| one[call].payload(arg, PayloadKind::Bytes).unwrap().bytes.to_vec();
     let set = !(1u64 << 1 | 1 << 31 | 1 << 32);
     assert_eq!(
         (bytes(0, 1), bytes(0, 2)),
@@ -161,7 +162,7 @@ fn an_execve_goes_on_under_another_number() {
     assert!(of.contains(&("execve", 6, 5)) && of.contains(&("close", 5, 5)), "{of:?}");
     assert_eq!(events(&items, RecordKind::Exec), [(5, 5), (5, 6)]);
     let clone = calls.iter().find(|c| c.shape().unwrap().name == "clone3").unwrap();
-    let flags = clone.piece(0, PieceKind::Bytes).unwrap().bytes.as_slice()[..8].to_vec();
+    let flags = clone.payload(0, PayloadKind::Bytes).unwrap().bytes.as_slice()[..8].to_vec();
     assert_eq!(flags, 0x10700u64.to_le_bytes());
 }
 

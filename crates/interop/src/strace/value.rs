@@ -9,7 +9,7 @@ pub(super) use super::words::words;
 pub(crate) use super::words::{errno, number, signal};
 use abi::{Flags, Form, Kind, Layout};
 use model::Told;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// What became of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> Taken
         Kind::Path(_) | Kind::Str => match string(text) {
             Some((bytes, cut)) => {
                 let wanted = bytes.len() as u64 + u64::from(cut);
-                told.piece(arg, PieceKind::String, false, &bytes, wanted);
+                told.payload(arg, PayloadKind::String, false, &bytes, wanted);
                 if cut { Taken::Cut } else { Taken::Whole }
             }
             None => address(told, arg, text),
         },
         Kind::StrVec => match strings(text) {
             Some(bytes) => {
-                told.piece(arg, PieceKind::StrVec, false, &bytes, bytes.len() as u64);
+                told.payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
                 Taken::Whole
             }
             None => address(told, arg, text),
@@ -56,7 +56,7 @@ pub(super) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> Taken
         }
         Kind::InIov { .. } | Kind::OutIov { .. } => {
             let Some((vectors, data, cut)) = vectors(text) else { return address(told, arg, text) };
-            told.piece(arg, PieceKind::Iovecs, true, &vectors, vectors.len() as u64);
+            told.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
             let moved = told.call.ret.max(0).cast_unsigned();
             if told.call.succeeded() {
                 told.data(arg, &data[..data.len().min(moved as usize)], moved);
@@ -130,7 +130,7 @@ fn memory(told: &mut Told, arg: usize, kind: Kind, layout: &Layout, text: &str) 
         if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
             bytes.push(0);
         }
-        told.piece(arg, PieceKind::Bytes, at_exit, &bytes, bytes.len() as u64);
+        told.payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
         Some(())
     };
     let done = match kind {

@@ -205,6 +205,6 @@ pub struct Origin {
     pub len: u64,
     /// [`trace::Call::seq`] of the call that moved them.
     pub seq: u64,
-    /// Where they begin in the call's data: all its data pieces one after the other.
+    /// Where they begin in the call's data: all its data payloads one after the other.
     pub at: u64,
 }

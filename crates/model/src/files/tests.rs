@@ -8,7 +8,7 @@ use super::*;
 use abi::plan::RESULT;
 use row::State;
 use std::path::Path;
-use trace::Piece;
+use trace::Payload;
 use trace::record::{AT_EXIT, CREATED, CREATED_KNOWN, Identity};
 use zerocopy::IntoBytes;
 
@@ -16,8 +16,8 @@ const CWD: u64 = abi::AT_FDCWD as u64;
 const BEGAN: u64 = 1_000_000_000_000;
 const O_CREAT: u64 = 0o100;
 
-fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
-    Piece {
+fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
+    Payload {
         arg,
         kind,
         flags: AT_EXIT,
@@ -31,9 +31,10 @@ fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
 fn told(calls: Vec<Call>) -> Vec<Item> {
     let directory = Identity { mode: 0o40755, magic: 0xef53, ..Identity::default() };
     let cwd =
-        piece(WORKING_DIRECTORY, PieceKind::Identity, &[directory.as_bytes(), b"/w"].concat());
-    let event =
-        |kind, pieces| Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], pieces });
+        payload(WORKING_DIRECTORY, PayloadKind::Identity, &[directory.as_bytes(), b"/w"].concat());
+    let event = |kind, payloads| {
+        Item::Event(Event { time: 0, kind, pid: 1, tid: 1, args: [0; 6], payloads })
+    };
     let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
     for (mut call, seq) in calls.into_iter().zip(1..) {
         (call.seq, call.entered) = (seq, call.entered.max(seq * 10));
@@ -46,8 +47,10 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
 /// A call: each path is the argument with this number.
 fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     let nr = abi::by_name(name).unwrap().number;
-    let pieces =
-        paths.iter().map(|(arg, path)| piece(*arg, PieceKind::String, path.as_bytes())).collect();
+    let payloads = paths
+        .iter()
+        .map(|(arg, path)| payload(*arg, PayloadKind::String, path.as_bytes()))
+        .collect();
     Call {
         seq: 0,
         entered: 0,
@@ -59,7 +62,7 @@ fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
         args,
         ret,
         seen: Default::default(),
-        pieces,
+        payloads,
     }
 }
 
@@ -68,7 +71,11 @@ fn open(flags: u64, fd: i64, identity: Identity) -> Call {
     let identity =
         Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, magic: 0xef53, ..identity };
     let mut open = call("openat", [CWD, 1, flags, 0o644, 0, 0], fd, &[(1, "f")]);
-    open.pieces.push(piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w/f"].concat()));
+    open.payloads.push(payload(
+        RESULT,
+        PayloadKind::Identity,
+        &[identity.as_bytes(), b"/w/f"].concat(),
+    ));
     open
 }
 
@@ -115,7 +122,7 @@ fn an_open_that_found_what_an_overlapping_one_made() {
     let finds =
         open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
     let mut reads = call("pread64", [4, 1, 3, 0, 0, 0], 3, &[]);
-    reads.pieces.push(piece(1, PieceKind::Data, b"new"));
+    reads.payloads.push(payload(1, PayloadKind::Data, b"new"));
     assert!(first(vec![makes, finds, reads], "/w/f").is_none());
 }
 

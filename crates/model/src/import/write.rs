@@ -3,8 +3,8 @@
 use super::Import;
 use crate::told::Told;
 use abi::Role;
-use trace::record::{Header, PART_BYTES, PieceHeader, RecordKind};
-use trace::{Call, Error, Journal, Piece};
+use trace::record::{Header, PART_BYTES, PayloadHeader, RecordKind};
+use trace::{Call, Error, Journal, Payload};
 
 impl Import {
     pub(super) fn emit(journal: &mut Journal, call: &Call) -> Result<(), Error> {
@@ -21,15 +21,15 @@ impl Import {
             args: call.args,
             ..Header::default()
         };
-        let bytes: usize = call.pieces.iter().map(|p| p.bytes.len()).sum();
+        let bytes: usize = call.payloads.iter().map(|p| p.bytes.len()).sum();
         if bytes <= PART_BYTES {
             journal.begin(header);
-            for p in &call.pieces {
+            for p in &call.payloads {
                 put(journal, p, p.bytes.as_slice());
             }
             return journal.commit();
         }
-        for p in &call.pieces {
+        for p in &call.payloads {
             for part in p.bytes.as_slice().chunks(PART_BYTES) {
                 journal.begin(Header { kind: RecordKind::Part as u8, ..header });
                 put(journal, p, part);
@@ -88,9 +88,9 @@ impl Import {
     }
 }
 
-pub(super) fn put(journal: &mut Journal, p: &Piece, bytes: &[u8]) {
-    journal.piece(
-        PieceHeader {
+pub(super) fn put(journal: &mut Journal, p: &Payload, bytes: &[u8]) {
+    journal.payload(
+        PayloadHeader {
             arg: p.arg,
             kind: p.kind as u8,
             flags: p.flags,

@@ -7,8 +7,8 @@ use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use trace::document::{About, End, Summary, Verdict};
-use trace::record::{AT_EXIT, Header, NO_EXIT, PieceHeader, PieceKind, RecordKind, Seen};
-use trace::{Call, Error, Event, Identity, Item, Journal, Limits, Piece, Recording, Trace, Want};
+use trace::record::{AT_EXIT, Header, NO_EXIT, PayloadHeader, PayloadKind, RecordKind, Seen};
+use trace::{Call, Error, Event, Identity, Item, Journal, Limits, Payload, Recording, Trace, Want};
 
 mod along;
 mod columns;
@@ -67,8 +67,8 @@ fn open(path: &Path) -> Result<(Trace, bool), Error> {
     Ok((Trace::open(path)?, recovered))
 }
 
-fn kind(n: u8) -> PieceKind {
-    PieceKind::from_number(n).unwrap()
+fn kind(n: u8) -> PayloadKind {
+    PayloadKind::from_number(n).unwrap()
 }
 
 fn header_of(item: &Item) -> Header {
@@ -98,27 +98,27 @@ fn header_of(item: &Item) -> Header {
     }
 }
 
-fn head_of(piece: &Piece) -> PieceHeader {
-    PieceHeader {
-        arg: piece.arg,
-        kind: piece.kind as u8,
-        flags: piece.flags,
-        wanted: piece.wanted,
-        ..PieceHeader::default()
+fn head_of(payload: &Payload) -> PayloadHeader {
+    PayloadHeader {
+        arg: payload.arg,
+        kind: payload.kind as u8,
+        flags: payload.flags,
+        wanted: payload.wanted,
+        ..PayloadHeader::default()
     }
 }
 
-fn pieces_of(item: &Item) -> &[Piece] {
+fn payloads_of(item: &Item) -> &[Payload] {
     match item {
-        Item::Call(c) => &c.pieces,
-        Item::Event(e) => &e.pieces,
+        Item::Call(c) => &c.payloads,
+        Item::Event(e) => &e.payloads,
     }
 }
 
 fn write(journal: &mut Journal, item: &Item) {
     journal.begin(header_of(item));
-    for piece in pieces_of(item) {
-        journal.piece(head_of(piece), &piece.bytes);
+    for payload in payloads_of(item) {
+        journal.payload(head_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }
@@ -138,7 +138,7 @@ fn read(trace: &Trace, data: bool) -> Vec<Item> {
     trace.read(Want { data }).map(|i| i.unwrap()).collect()
 }
 
-fn piece() -> impl Strategy<Value = Piece> {
+fn payload() -> impl Strategy<Value = Payload> {
     let bytes = prop_oneof![
         Just(Vec::new()),
         Just(vec![7; 4096]),
@@ -146,7 +146,7 @@ fn piece() -> impl Strategy<Value = Piece> {
         prop::collection::vec(any::<u8>(), 0..3000)
     ];
     (any::<u8>(), 0u8..10, 0u8..16, bytes, any::<u64>()).prop_map(
-        |(arg, k, flags, bytes, wanted)| Piece {
+        |(arg, k, flags, bytes, wanted)| Payload {
             arg,
             kind: kind(k),
             flags,
@@ -167,11 +167,11 @@ fn item() -> impl Strategy<Value = Item> {
         any::<i64>(),
         any::<[u64; 6]>(),
     );
-    (numbers, prop::collection::vec(piece(), 0..5), 0u8..10, 0u8..8).prop_map(
-        |((entered, took, pid, tid, nr, ret, args), pieces, which, flags)| {
+    (numbers, prop::collection::vec(payload(), 0..5), 0u8..10, 0u8..8).prop_map(
+        |((entered, took, pid, tid, nr, ret, args), payloads, which, flags)| {
             if which == 9 {
                 let kind = RecordKind::from_number(2 + flags % 6).unwrap();
-                return Item::Event(Event { time: entered, kind, pid, tid, args, pieces });
+                return Item::Event(Event { time: entered, kind, pid, tid, args, payloads });
             }
             let left = (flags & NO_EXIT == 0).then_some(entered + took);
             let ret = if left.is_some() { ret } else { 0 };
@@ -182,7 +182,19 @@ fn item() -> impl Strategy<Value = Item> {
                 Seen::default()
             };
             let seen = seen.known().unwrap_or_default();
-            Item::Call(Call { seq: 0, entered, left, pid, tid, nr, flags, args, ret, seen, pieces })
+            Item::Call(Call {
+                seq: 0,
+                entered,
+                left,
+                pid,
+                tid,
+                nr,
+                flags,
+                args,
+                ret,
+                seen,
+                payloads,
+            })
         },
     )
 }
@@ -203,10 +215,10 @@ fn canonical(items: &[Item]) -> Vec<(u64, Vec<u8>)> {
     use zerocopy::IntoBytes;
     let bytes = |item: &Item| {
         let mut bytes = header_of(item).as_bytes().to_vec();
-        for piece in pieces_of(item) {
-            bytes.extend_from_slice(head_of(piece).as_bytes());
-            bytes.extend_from_slice(&piece.len.to_le_bytes());
-            bytes.extend_from_slice(&piece.bytes);
+        for payload in payloads_of(item) {
+            bytes.extend_from_slice(head_of(payload).as_bytes());
+            bytes.extend_from_slice(&payload.len.to_le_bytes());
+            bytes.extend_from_slice(&payload.bytes);
         }
         (entered(item), bytes)
     };
@@ -219,9 +231,9 @@ fn without_data(items: &[Item]) -> Vec<Item> {
     let mut items = items.to_vec();
     for item in &mut items {
         if let Item::Call(c) = item {
-            c.pieces
+            c.payloads
                 .iter_mut()
-                .filter(|p| p.kind == PieceKind::Data)
+                .filter(|p| p.kind == PayloadKind::Data)
                 .for_each(|p| p.bytes = Vec::<u8>::new().into());
         }
     }
@@ -263,9 +275,9 @@ fn about_again(trace: &Trace) -> About {
 
 /// A call that moved `bytes`.
 fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
-    let piece = Piece {
+    let payload = Payload {
         arg: 1,
-        kind: PieceKind::Data,
+        kind: PayloadKind::Data,
         flags: AT_EXIT,
         len: bytes.len() as u64,
         wanted: bytes.len() as u64,
@@ -283,7 +295,7 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
         args,
         ret: bytes.len() as i64,
         seen: Default::default(),
-        pieces: vec![piece],
+        payloads: vec![payload],
     })
 }
 
@@ -339,7 +351,7 @@ fn parts_are_joined() {
     let recording = create(&path);
     let mut journal = recording.journal(0).unwrap();
     let whole: Vec<u8> = (0..50_000u32).map(|n| (n / 7) as u8).collect();
-    let head = PieceHeader { arg: 1, flags: AT_EXIT, wanted: 20_000, ..PieceHeader::default() };
+    let head = PayloadHeader { arg: 1, flags: AT_EXIT, wanted: 20_000, ..PayloadHeader::default() };
     for part in [&whole[..20_000], &whole[20_000..40_000]] {
         journal.begin(Header {
             kind: RecordKind::Part as u8,
@@ -348,7 +360,7 @@ fn parts_are_joined() {
             entered: 10,
             ..Header::default()
         });
-        journal.piece(head, part);
+        journal.payload(head, part);
         journal.commit().unwrap();
     }
     journal.begin(Header {
@@ -359,22 +371,22 @@ fn parts_are_joined() {
         ret: 50_000,
         ..Header::default()
     });
-    journal.space(PieceHeader { wanted: 10_000, ..head }, 20_000)[..10_000]
+    journal.space(PayloadHeader { wanted: 10_000, ..head }, 20_000)[..10_000]
         .copy_from_slice(&whole[40_000..]);
     journal.keep(10_000, trace::record::FROM_FILE);
-    journal.piece(PieceHeader { arg: 9, kind: PieceKind::String as u8, ..head }, b"x");
+    journal.payload(PayloadHeader { arg: 9, kind: PayloadKind::String as u8, ..head }, b"x");
     journal.commit().unwrap();
     assert_eq!((journal.records(), journal.captured()), (3, 50_001));
     journal.finish().unwrap();
     recording.seal(ended(), &mut |_, _| {}).unwrap();
     let items = read(&Trace::open(&path).unwrap(), true);
     let [Item::Call(call)] = &items[..] else { panic!("{items:?}") };
-    assert_eq!(call.pieces.len(), 2);
+    assert_eq!(call.payloads.len(), 2);
     assert_eq!(
-        (call.pieces[0].len, call.pieces[0].wanted, call.pieces[0].flags),
+        (call.payloads[0].len, call.payloads[0].wanted, call.payloads[0].flags),
         (50_000, 50_000, AT_EXIT | trace::record::FROM_FILE)
     );
-    assert_eq!(call.pieces[0].bytes.as_slice(), whole);
+    assert_eq!(call.payloads[0].bytes.as_slice(), whole);
     assert_eq!(call.string(9), Some(&b"x"[..]));
 }
 

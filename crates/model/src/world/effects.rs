@@ -11,7 +11,7 @@ use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Kind, Ret, Shape, arguments};
 use std::sync::Arc;
 use trace::call::{Call, total};
-use trace::record::{Identity, PieceKind};
+use trace::record::{Identity, PayloadKind};
 
 const EBADF: i32 = 9;
 pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
@@ -195,7 +195,8 @@ impl<T: Default> World<T> {
                 put(&mut who.egid, b);
             }
             "setgroups" => {
-                let list = call.piece(1, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+                let list =
+                    call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
                 who.groups = list
                     .chunks_exact(4)
                     .map(|g| u32::from_le_bytes(g.try_into().expect("chunks of four")))
@@ -305,8 +306,8 @@ impl<T: Default> World<T> {
         fds: u8,
         flags: Option<u8>,
     ) {
-        let Some(piece) = call.piece(fds, PieceKind::Bytes) else { return };
-        let bytes = piece.bytes.as_slice();
+        let Some(payload) = call.payload(fds, PayloadKind::Bytes) else { return };
+        let bytes = payload.bytes.as_slice();
         let cloexec = flags.is_some_and(|f| call.args[f as usize] as u32 & O_CLOEXEC != 0)
             || asks_cloexec(call, shape);
         for number in bytes.chunks_exact(4).take(2) {
@@ -374,10 +375,10 @@ fn set_status_flags<T>(call: &Call, bound: &Bound<T>) {
 
 fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
     const O_NONBLOCK: u32 = 0o4000;
-    if let (Some(d), Some(piece)) =
-        (&bound.fds[0], call.piece(2, PieceKind::Bytes).filter(|p| p.len >= 4))
+    if let (Some(d), Some(payload)) =
+        (&bound.fds[0], call.payload(2, PayloadKind::Bytes).filter(|p| p.len >= 4))
     {
-        let on = piece.bytes.as_slice().iter().take(4).any(|b| *b != 0);
+        let on = payload.bytes.as_slice().iter().take(4).any(|b| *b != 0);
         let bit = if on { O_NONBLOCK } else { 0 };
         d.file.set_status(d.file.status() & !O_NONBLOCK | bit);
     }

@@ -10,7 +10,7 @@ use super::table::Fs;
 use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
 use std::sync::Arc;
 use trace::call::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 const EBADF: i32 = 9;
 
@@ -149,7 +149,7 @@ impl<T: Default> World<T> {
     fn bind_inner(&self, table: u32, call: &Call, kind: Kind, i: u8, bound: &mut Bound<T>) {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
         for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
-            let bytes = call.piece(i, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            let bytes = call.payload(i, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
             let number = bytes
                 .get(field.at as usize..field.at as usize + 4)
                 .and_then(|b| b.try_into().ok())

@@ -7,7 +7,7 @@ use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::call::Event;
-use trace::record::{Identity, PieceKind, RecordKind};
+use trace::record::{Identity, PayloadKind, RecordKind};
 
 pub(super) const CLONE_FS: u64 = 0x200;
 pub(super) const CLONE_FILES: u64 = 0x400;
@@ -161,9 +161,9 @@ impl<T: Default> World<T> {
         self.know(event.pid, event.tid);
         let [umask, uid, gid, euid, egid, _] = event.args.map(|a| a as u32);
         let groups = event
-            .pieces
+            .payloads
             .iter()
-            .find(|p| p.kind == PieceKind::StrVec && p.arg == 1)
+            .find(|p| p.kind == PayloadKind::StrVec && p.arg == 1)
             .map_or(&b""[..], |p| p.bytes.as_slice());
         let groups = groups
             .split(|b| *b == 0)
@@ -196,7 +196,7 @@ impl<T: Default> World<T> {
             None => {
                 let (identity, path) = event
                     .identity(0)
-                    .or_else(|| event.pieces.iter().find_map(|p| event.identity(p.arg)))
+                    .or_else(|| event.payloads.iter().find_map(|p| event.identity(p.arg)))
                     .unwrap_or_default();
                 let file = self.file(path, identity, identity.status, false);
                 self.present.insert(key, file.clone());

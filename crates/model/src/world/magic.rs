@@ -215,7 +215,7 @@ mod tests {
             args: [0; 6],
             ret: 0,
             seen: Default::default(),
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use abi::layout::control::rights;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use trace::call::Call;
-use trace::record::{Identity, PieceKind};
+use trace::record::{Identity, PayloadKind};
 use zerocopy::FromBytes;
 
 /// Messages on their way that are remembered.
@@ -45,9 +45,9 @@ impl<T: Default> World<T> {
             return;
         }
         let files: Vec<_> = call
-            .pieces
+            .payloads
             .iter()
-            .filter(|p| p.kind == PieceKind::Identity)
+            .filter(|p| p.kind == PayloadKind::Identity)
             .map(|p| inode(p.bytes.as_slice()))
             .collect();
         let data = data(call);
@@ -76,22 +76,22 @@ impl<T: Default> World<T> {
 
 /// The descriptors in a message.
 fn passed(call: &Call) -> impl Iterator<Item = i32> + '_ {
-    call.pieces
+    call.payloads
         .iter()
-        .filter(|p| p.kind == PieceKind::Control)
+        .filter(|p| p.kind == PayloadKind::Control)
         .flat_map(|p| rights(p.bytes.as_slice()))
 }
 
 /// Device and inode; zeros: not known.
-fn inode(piece: &[u8]) -> (u64, u64) {
-    Identity::read_from_prefix(piece).map_or((0, 0), |(identity, _)| (identity.dev, identity.ino))
+fn inode(payload: &[u8]) -> (u64, u64) {
+    Identity::read_from_prefix(payload).map_or((0, 0), |(identity, _)| (identity.dev, identity.ino))
 }
 
 fn data(call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
-    call.pieces
+    call.payloads
         .iter()
-        .filter(|p| p.kind == PieceKind::Data)
+        .filter(|p| p.kind == PayloadKind::Data)
         .for_each(|p| hasher.write(p.bytes.as_slice()));
     call.ret.hash(&mut hasher);
     hasher.finish()

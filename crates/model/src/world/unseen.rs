@@ -12,7 +12,7 @@ use ahash::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use trace::call::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// Why nobody knows what a file holds.
 pub const BY_OPERATIONS: &str = "io_uring or aio can have written it, which is not recorded";
@@ -66,7 +66,7 @@ impl Unrecorded {
             Unseen::Nothing => self.opened(world, call, bound),
             Unseen::Operations if call.ret > 0 => {
                 let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
-                match blocks.and_then(|i| call.piece(i as u8, PieceKind::Iocbs)) {
+                match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
                     Some(blocks) => self.blocks(world, call, &blocks.bytes),
                     None => {
                         self.operations += call.ret.unsigned_abs();

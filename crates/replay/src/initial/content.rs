@@ -8,7 +8,7 @@ use model::files::{Copied, FileType, Origin, Row};
 use rustix::fs::OFlags;
 use std::io;
 use trace::Item;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// Files kept open while content is written.
 const OPEN_FILES: usize = 64;
@@ -79,11 +79,11 @@ impl<'a> Maker<'a> {
                 offset = part.base + within;
                 left = left.min(part.len - within);
             }
-            for piece in call.pieces.iter().filter(|p| p.kind == PieceKind::Data) {
+            for payload in call.payloads.iter().filter(|p| p.kind == PayloadKind::Data) {
                 if left == 0 {
                     break;
                 }
-                let bytes = piece.bytes.as_slice();
+                let bytes = payload.bytes.as_slice();
                 let Some(part) = usize::try_from(at).ok().and_then(|at| bytes.get(at..)) else {
                     at -= bytes.len() as u64;
                     continue;

@@ -18,8 +18,8 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use trace::record::{AT_EXIT, PieceKind, RecordKind};
-use trace::{Buffer, Call, Event, Identity, Piece};
+use trace::record::{AT_EXIT, PayloadKind, RecordKind};
+use trace::{Buffer, Call, Event, Identity, Payload};
 use zerocopy::IntoBytes;
 
 const FIRST_FD: usize = 3;
@@ -33,8 +33,8 @@ struct Teller {
 const PID: u32 = 77;
 const AT_FDCWD: u64 = -100i64 as u64;
 
-fn piece(arg: u8, kind: PieceKind, bytes: &[u8]) -> Piece {
-    Piece {
+fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
+    Payload {
         arg,
         kind,
         flags: AT_EXIT,
@@ -76,23 +76,23 @@ fn told(stat: Option<&Stat>) -> Vec<u8> {
 }
 
 /// What an engine tells of a file that was opened.
-fn opened(file: &Option<OwnedFd>, stat: &Stat) -> Piece {
+fn opened(file: &Option<OwnedFd>, stat: &Stat) -> Payload {
     use rustix::fd::AsRawFd;
     let file = file.as_ref().unwrap();
     let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
     let s = fs::statx(file, c"", AtFlags::EMPTY_PATH, fs::StatxFlags::BTIME).unwrap();
     let born = s.stx_btime.tv_sec as u64 * 1_000_000_000 + u64::from(s.stx_btime.tv_nsec);
-    piece(abi::plan::RESULT, PieceKind::Identity, &identity(&shown, stat, born))
+    payload(abi::plan::RESULT, PayloadKind::Identity, &identity(&shown, stat, born))
 }
 
 impl Teller {
     fn new(base: &Path) -> Self {
         let stat = fs::stat(base).unwrap();
-        let event = |kind, args, pieces| {
-            Item::Event(Event { time: 0, kind, pid: PID, tid: PID, args, pieces })
+        let event = |kind, args, payloads| {
+            Item::Event(Event { time: 0, kind, pid: PID, tid: PID, args, payloads })
         };
         let cwd =
-            piece(abi::plan::WORKING_DIRECTORY, PieceKind::Identity, &identity(base, &stat, 1));
+            payload(abi::plan::WORKING_DIRECTORY, PayloadKind::Identity, &identity(base, &stat, 1));
         let state = event(RecordKind::State, [0o22, 0, 0, 0, 0, 0], vec![cwd]);
         Self { items: vec![event(RecordKind::Start, [0; 6], Vec::new()), state], clock: 10 }
     }
@@ -100,23 +100,23 @@ impl Teller {
     fn tell(&mut self, op: &Op, out: &Outcome, place: &Place) {
         let at = AT_FDCWD;
         let fd = |slot: usize| (slot + FIRST_FD) as u64;
-        let path = |arg, path: &str| piece(arg, PieceKind::String, path.as_bytes());
-        let (name, args, mut pieces): (&str, [u64; 6], Vec<Piece>) = match op {
+        let path = |arg, path: &str| payload(arg, PayloadKind::String, path.as_bytes());
+        let (name, args, mut payloads): (&str, [u64; 6], Vec<Payload>) = match op {
             Op::Open(p, flags) => {
                 ("openat", [at, 1, u64::from(*flags), 0o640, 0, 0], vec![path(1, p)])
             }
             Op::Read(slot, len, None) => (
                 "read",
                 [fd(*slot), 1, *len as u64, 0, 0, 0],
-                vec![piece(1, PieceKind::Data, &out.bytes)],
+                vec![payload(1, PayloadKind::Data, &out.bytes)],
             ),
             Op::Read(slot, len, Some(p)) => (
                 "pread64",
                 [fd(*slot), 1, *len as u64, *p, 0, 0],
-                vec![piece(1, PieceKind::Data, &out.bytes)],
+                vec![payload(1, PayloadKind::Data, &out.bytes)],
             ),
             Op::Write(slot, len, p) => {
-                let data = piece(1, PieceKind::Data, &pattern(*len)[..out.ret.max(0) as usize]);
+                let data = payload(1, PayloadKind::Data, &pattern(*len)[..out.ret.max(0) as usize]);
                 (
                     if p.is_some() { "pwrite64" } else { "write" },
                     [fd(*slot), 1, *len as u64, p.unwrap_or(0), 0, 0],
@@ -135,28 +135,28 @@ impl Teller {
             Op::Readlink(p) => (
                 "readlink",
                 [1, 1, 4096, 0, 0, 0],
-                vec![path(0, p), piece(1, PieceKind::Bytes, &out.bytes)],
+                vec![path(0, p), payload(1, PayloadKind::Bytes, &out.bytes)],
             ),
             Op::Stat(p, follow) => {
                 let bytes = told(place.raw.as_ref());
                 (
                     if *follow { "stat" } else { "lstat" },
                     [1, 1, 0, 0, 0, 0],
-                    vec![path(0, p), piece(1, PieceKind::Bytes, &bytes)],
+                    vec![path(0, p), payload(1, PayloadKind::Bytes, &bytes)],
                 )
             }
             Op::List(slot) => (
                 "getdents64",
                 [fd(*slot), 1, 1 << 16, 0, 0, 0],
-                vec![piece(1, PieceKind::Bytes, &place.listing)],
+                vec![payload(1, PayloadKind::Bytes, &place.listing)],
             ),
             Op::Chmod(p, mode) => ("chmod", [1, u64::from(*mode), 0, 0, 0, 0], vec![path(0, p)]),
             Op::Close(slot) => ("close", [fd(*slot), 0, 0, 0, 0, 0], vec![]),
         };
         if out.ret < 0 {
-            pieces.retain(|p| p.kind == PieceKind::String);
+            payloads.retain(|p| p.kind == PayloadKind::String);
         } else if let (Op::Open(..), Some(stat)) = (op, &place.raw) {
-            pieces.push(opened(&place.fds[out.ret as usize - FIRST_FD], stat));
+            payloads.push(opened(&place.fds[out.ret as usize - FIRST_FD], stat));
         }
         let nr = abi::by_name(name).unwrap_or_else(|| panic!("no row for {name}")).number;
         self.clock += 10;
@@ -172,7 +172,7 @@ impl Teller {
             args,
             ret: out.ret,
             seen: Default::default(),
-            pieces,
+            payloads,
         }));
     }
 }

@@ -46,7 +46,7 @@ fn content_comes_from_parts_of_calls() {
     let dir = tempfile::tempdir().unwrap();
     let rows = [row("/", FileType::Directory), file("/f", b"0123456789", 5)];
     let mut split = call(4, b"56xx");
-    split.pieces.push(call(4, b"789").pieces.remove(0));
+    split.payloads.push(call(4, b"789").payloads.remove(0));
     let items = || {
         Ok([
             Ok(Item::Call(call(1, b"ab01234"))),

@@ -2,8 +2,8 @@
 
 use super::*;
 use ::model::files::Final;
-use trace::record::PieceKind;
-use trace::{Buffer, Call, Piece};
+use trace::record::PayloadKind;
+use trace::{Buffer, Call, Payload};
 
 /// A name that stood there at first.
 pub fn row(path: &str, kind: FileType) -> Row {
@@ -35,9 +35,9 @@ pub fn file(path: &str, content: &[u8], number: u32) -> Row {
 
 /// A call that moved these bytes.
 pub fn call(seq: u64, bytes: &[u8]) -> Call {
-    let piece = Piece {
+    let payload = Payload {
         arg: 1,
-        kind: PieceKind::Data,
+        kind: PayloadKind::Data,
         flags: 0,
         len: bytes.len() as u64,
         wanted: bytes.len() as u64,
@@ -54,7 +54,7 @@ pub fn call(seq: u64, bytes: &[u8]) -> Call {
         args: [0; 6],
         ret: bytes.len() as i64,
         seen: Default::default(),
-        pieces: vec![piece],
+        payloads: vec![payload],
     }
 }
 

@@ -11,8 +11,8 @@ use super::{Real, Scratch, raw};
 use abi::{Effect, Kind, Shape};
 use model::world::{Bound, Descriptor};
 use std::sync::Arc;
-use trace::record::PieceKind;
-use trace::{Call, Piece};
+use trace::record::PayloadKind;
+use trace::{Call, Payload};
 use translation::{BEYOND, LIST, given, text};
 
 /// The most vectors that the kernel takes.
@@ -271,19 +271,21 @@ pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> &'
 /// Copies the captured data of argument `i`; the rest becomes zeros.
 fn fill(call: &Call, i: usize, bytes: &mut [u8]) {
     let mut at = 0;
-    for piece in call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data) {
-        let n = piece.bytes.len().min(bytes.len() - at);
-        bytes[at..at + n].copy_from_slice(&piece.bytes.as_slice()[..n]);
+    for payload in
+        call.payloads.iter().filter(|p| p.arg as usize == i && p.kind == PayloadKind::Data)
+    {
+        let n = payload.bytes.len().min(bytes.len() - at);
+        bytes[at..at + n].copy_from_slice(&payload.bytes.as_slice()[..n]);
         at += n;
-        if short(piece) {
+        if short(payload) {
             break;
         }
     }
     clean(&mut bytes[at..]);
 }
 
-fn short(piece: &Piece) -> bool {
-    (piece.bytes.len() as u64) < piece.len
+fn short(payload: &Payload) -> bool {
+    (payload.bytes.len() as u64) < payload.len
 }
 
 /// Zeros what comes back, as far as it is looked at.
@@ -307,7 +309,7 @@ fn clean(bytes: &mut [u8]) {
 
 /// The lengths of the recorded vectors.
 fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
-    let bytes = call.piece(i as u8, PieceKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
+    let bytes = call.payload(i as u8, PayloadKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
     let length = |v: &[u8]| {
         usize::try_from(u64::from_le_bytes(v[8..16].try_into().expect("eight bytes")))
             .unwrap_or(usize::MAX)

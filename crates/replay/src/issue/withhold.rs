@@ -10,7 +10,7 @@ use crate::sandbox::SET_ID;
 use abi::{Form, Is, Kind, OpenFlags, Role, Shape};
 use std::sync::Arc;
 use trace::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 const O_CREAT: u64 = 0o100;
 const O_TMPFILE: u64 = 0o20_000_000;
@@ -56,13 +56,13 @@ pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
 /// Clears the bits in a mode at byte `at` of the struct that argument `i` points to.
 fn clear(call: &Call, less: &mut Option<Call>, i: usize, at: usize) {
     const HIGH: u8 = (SET_ID >> 8) as u8;
-    let found = |p: &trace::Piece| usize::from(p.arg) == i && p.kind == PieceKind::Bytes;
-    let Some(n) = call.pieces.iter().position(found) else { return };
-    let mut bytes = call.pieces[n].bytes.as_slice().to_vec();
+    let found = |p: &trace::Payload| usize::from(p.arg) == i && p.kind == PayloadKind::Bytes;
+    let Some(n) = call.payloads.iter().position(found) else { return };
+    let mut bytes = call.payloads[n].bytes.as_slice().to_vec();
     let Some(high) = bytes.get_mut(at + 1).filter(|byte| **byte & HIGH != 0) else { return };
     *high &= !HIGH;
-    let piece = call.pieces[n].with_bytes(bytes);
-    less.get_or_insert_with(|| Call::clone(call)).pieces[n] = piece;
+    let payload = call.payloads[n].with_bytes(bytes);
+    less.get_or_insert_with(|| Call::clone(call)).payloads[n] = payload;
 }
 
 /// Whether an open can create a file; `None`: it is no open.
@@ -73,7 +73,7 @@ fn creates(call: &Call, shape: &Shape) -> Option<bool> {
         OpenFlags::Arg(n) => call.args[usize::from(n)],
         OpenFlags::Implied(flags) => u64::from(flags),
         OpenFlags::InStruct(n) => {
-            let bytes = call.piece(n, PieceKind::Bytes)?.bytes.as_slice();
+            let bytes = call.payload(n, PayloadKind::Bytes)?.bytes.as_slice();
             u64::from_le_bytes(*bytes.first_chunk()?)
         }
     };
@@ -103,9 +103,9 @@ pub(crate) fn on_directory(issue: &Handled, arguments: &Arguments) -> Option<i64
 mod tests {
     use super::*;
     use trace::Buffer;
-    use trace::Piece;
+    use trace::Payload;
 
-    fn call(name: &str, args: &[u64], pieces: Vec<Piece>) -> (Arc<Call>, &'static Shape) {
+    fn call(name: &str, args: &[u64], payloads: Vec<Payload>) -> (Arc<Call>, &'static Shape) {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
         let call = Call {
@@ -119,7 +119,7 @@ mod tests {
             args: six,
             ret: 0,
             seen: trace::record::Seen::default(),
-            pieces,
+            payloads,
         };
         let shape = call.shape().unwrap();
         (Arc::new(call), shape)
@@ -149,18 +149,18 @@ mod tests {
     #[test]
     fn modes_in_structs_and_whole_modes() {
         let how = [0o101u64, 0o4755, 0].map(u64::to_le_bytes).concat();
-        let piece = Piece {
+        let payload = Payload {
             arg: 2,
-            kind: PieceKind::Bytes,
+            kind: PayloadKind::Bytes,
             flags: 0,
             len: 24,
             wanted: 24,
             bytes: Buffer::from_vec(how),
         };
-        let (openat2, shape) = call("openat2", &[0, 1, 2, 24], vec![piece]);
+        let (openat2, shape) = call("openat2", &[0, 1, 2, 24], vec![payload]);
         let less = withheld(&openat2, shape).unwrap();
         let expected = [0o101u64, 0o755, 0].map(u64::to_le_bytes).concat();
-        assert_eq!(less.call.pieces[0].bytes.as_slice(), expected);
+        assert_eq!(less.call.payloads[0].bytes.as_slice(), expected);
         assert!(less.counts && less.mode.is_none());
         let (chmod, shape) = call("chmod", &[1, 0o2775], Vec::new());
         let less = withheld(&chmod, shape).unwrap();

@@ -15,7 +15,7 @@ use abi::{
 use model::world::{Bound, Descriptor, OpenFile, To, Way};
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
-use trace::record::{NO_ENTRY, PieceKind};
+use trace::record::{NO_ENTRY, PayloadKind};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
@@ -273,7 +273,7 @@ fn told(call: &Call, i: usize) -> Result<(), &'static str> {
     const EFAULT: i32 = 14;
     let told = call.args[i] == 0
         || call.errno() == Some(EFAULT)
-        || call.pieces.iter().any(|p| usize::from(p.arg) == i);
+        || call.payloads.iter().any(|p| usize::from(p.arg) == i);
     if told { Ok(()) } else { Err("argument not recorded") }
 }
 
@@ -294,10 +294,13 @@ fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(
     if form != Form::Struct || !call.succeeded() {
         return Ok(());
     }
-    let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { return Ok(()) };
+    let Some(payload) = call.payload(i as u8, PayloadKind::Bytes) else { return Ok(()) };
     for field in fields.iter().filter(|f| f.is == Is::Mode) {
-        let bytes =
-            piece.bytes.as_slice().get(field.at as usize..field.at as usize + 2).unwrap_or(&[0, 0]);
+        let bytes = payload
+            .bytes
+            .as_slice()
+            .get(field.at as usize..field.at as usize + 2)
+            .unwrap_or(&[0, 0]);
         let mode = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
         if matches!(mode & S_IFMT, 0o020_000 | 0o060_000) {
             return Err("special file");

@@ -159,7 +159,7 @@ mod tests {
             args: [0; 6],
             ret: 0,
             seen: trace::record::Seen::default(),
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         }
     }
 

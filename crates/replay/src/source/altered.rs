@@ -10,8 +10,8 @@ use model::files::{Change, Content, Copied, FileType, Final, Origin, Row, State,
 use model::world::{Mounts, parent};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use trace::record::{AT_EXIT, CUT, PieceKind};
-use trace::{Call, Item, Piece};
+use trace::record::{AT_EXIT, CUT, PayloadKind};
+use trace::{Call, Item, Payload};
 
 /// Which bytes stand for the recorded ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,39 +79,39 @@ impl<'a> Altered<'a> {
     }
 
     /// `into`: the program gave the bytes, so that those which were not recorded can be any.
-    fn piece(&self, piece: &mut Piece, into: bool) {
-        let bytes = piece.bytes.as_slice();
-        let new = match piece.kind {
-            PieceKind::Data
+    fn payload(&self, payload: &mut Payload, into: bool) {
+        let bytes = payload.bytes.as_slice();
+        let new = match payload.kind {
+            PayloadKind::Data
                 if into
                     && self.by.data != Data::Recorded
-                    && piece.wanted > bytes.len() as u64
-                    && piece.wanted <= MOST =>
+                    && payload.wanted > bytes.len() as u64
+                    && payload.wanted <= MOST =>
             {
-                let mut all = self.made_up(piece.wanted as usize);
+                let mut all = self.made_up(payload.wanted as usize);
                 all[..bytes.len()].copy_from_slice(bytes);
                 self.data(&mut all);
-                *piece = Piece {
-                    len: piece.wanted,
-                    flags: piece.flags & !CUT,
+                *payload = Payload {
+                    len: payload.wanted,
+                    flags: payload.flags & !CUT,
                     bytes: all.into(),
-                    ..piece.clone()
+                    ..payload.clone()
                 };
                 None
             }
-            PieceKind::Data if self.by.data != Data::Recorded => {
+            PayloadKind::Data if self.by.data != Data::Recorded => {
                 let mut bytes = bytes.to_vec();
                 self.data(&mut bytes);
                 Some(bytes)
             }
-            PieceKind::String => self.path(bytes),
-            PieceKind::Identity => bytes
+            PayloadKind::String => self.path(bytes),
+            PayloadKind::Identity => bytes
                 .split_at_checked(IDENTITY)
                 .and_then(|(head, path)| Some([head, &self.path(path)?].concat())),
             _ => None,
         };
         if let Some(new) = new {
-            *piece = piece.with_bytes(new);
+            *payload = payload.with_bytes(new);
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Altered<'a> {
             self.told(call, shape);
         }
         let writes = call.shape().is_some_and(|s| s.changes);
-        call.pieces.iter_mut().for_each(|p| self.piece(p, writes));
+        call.payloads.iter_mut().for_each(|p| self.payload(p, writes));
     }
 
     /// Bytes for what was not recorded: some that do not compress, the same in each run.
@@ -143,20 +143,21 @@ impl<'a> Altered<'a> {
     fn told(&self, call: &mut Call, shape: &Shape) {
         for (i, arg) in shape.args.iter().enumerate() {
             let Kind::Out(_, layout) = arg.kind else { continue };
-            let text = |p: &&mut Piece| {
-                p.arg as usize == i && p.kind == PieceKind::Bytes && p.flags & AT_EXIT != 0
+            let text = |p: &&mut Payload| {
+                p.arg as usize == i && p.kind == PayloadKind::Bytes && p.flags & AT_EXIT != 0
             };
-            let Some(piece) =
-                call.pieces.iter_mut().find(text).filter(|_| layout.form == Form::Text)
+            let Some(payload) =
+                call.payloads.iter_mut().find(text).filter(|_| layout.form == Form::Text)
             else {
                 continue;
             };
-            let ended = piece.bytes.as_slice().ends_with(b"\0");
-            let path = piece.bytes.as_slice().strip_suffix(b"\0").unwrap_or(piece.bytes.as_slice());
+            let ended = payload.bytes.as_slice().ends_with(b"\0");
+            let path =
+                payload.bytes.as_slice().strip_suffix(b"\0").unwrap_or(payload.bytes.as_slice());
             let Some(mut new) = self.path(path) else { continue };
             call.ret += new.len() as i64 - path.len() as i64;
             new.extend(ended.then_some(0));
-            *piece = piece.with_bytes(new);
+            *payload = payload.with_bytes(new);
         }
     }
 
@@ -189,7 +190,7 @@ impl Source for Altered<'_> {
                 match &mut item {
                     Item::Call(call) => self.call(call),
                     Item::Event(event) => {
-                        event.pieces.iter_mut().for_each(|p| self.piece(p, false));
+                        event.payloads.iter_mut().for_each(|p| self.payload(p, false));
                     }
                 }
                 item

@@ -2,8 +2,8 @@
 
 use super::{Difference, Expected, Rules, layout, text};
 use abi::{Effect, Form, Kind, Layout};
-use trace::record::{AT_EXIT, PieceKind};
-use trace::{Call, Piece};
+use trace::record::{AT_EXIT, PayloadKind};
+use trace::{Call, Payload};
 
 /// Recorded bytes, and whether they are all that there were.
 #[derive(Clone, Copy)]
@@ -12,18 +12,21 @@ pub(crate) struct Recorded<'a> {
     pub whole: bool,
 }
 
-impl<'a> From<&'a Piece> for Recorded<'a> {
-    fn from(piece: &'a Piece) -> Self {
-        Self { bytes: piece.bytes.as_slice(), whole: piece.bytes.len() as u64 >= piece.wanted }
+impl<'a> From<&'a Payload> for Recorded<'a> {
+    fn from(payload: &'a Payload) -> Self {
+        Self {
+            bytes: payload.bytes.as_slice(),
+            whole: payload.bytes.len() as u64 >= payload.wanted,
+        }
     }
 }
 
-/// What argument `i` of a call brought: pieces of data, or (`clean`) a struct or another small
+/// What argument `i` of a call brought: payloads of data, or (`clean`) a struct or another small
 /// buffer.
-pub(crate) fn brought(call: &Call, i: usize, clean: bool) -> impl Iterator<Item = &Piece> {
-    let kind = if clean { PieceKind::Bytes } else { PieceKind::Data };
-    let here = move |p: &&Piece| usize::from(p.arg) == i && p.kind == kind;
-    call.pieces.iter().filter(move |p| here(p) && p.flags & AT_EXIT != 0)
+pub(crate) fn brought(call: &Call, i: usize, clean: bool) -> impl Iterator<Item = &Payload> {
+    let kind = if clean { PayloadKind::Bytes } else { PayloadKind::Data };
+    let here = move |p: &&Payload| usize::from(p.arg) == i && p.kind == kind;
+    call.payloads.iter().filter(move |p| here(p) && p.flags & AT_EXIT != 0)
 }
 
 /// Compares all that a call brought. `rooms` gives the bytes that came back into an argument's
@@ -49,7 +52,7 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     })
 }
 
-/// Compares what one argument brought: recorded pieces with the buffers that came back, one after
+/// Compares what one argument brought: recorded payloads with the buffers that came back, one after
 /// the other.
 pub(crate) fn compare_argument<'a, 'b>(
     of: Expected,
@@ -77,13 +80,13 @@ pub(crate) fn compare_argument<'a, 'b>(
 
 /// Compares recorded data with the first `left` bytes that came into rooms.
 fn compare_data<'a, 'b>(
-    pieces: impl Iterator<Item = Recorded<'a>>,
+    payloads: impl Iterator<Item = Recorded<'a>>,
     mut rooms: impl Iterator<Item = &'b [u8]>,
     mut left: usize,
 ) -> Option<Difference> {
     let mut room: &[u8] = &[];
     let mut at = 0usize;
-    for Recorded { bytes: mut recorded, whole } in pieces {
+    for Recorded { bytes: mut recorded, whole } in payloads {
         while !recorded.is_empty() && left > 0 {
             if room.is_empty() {
                 room = rooms.next()?;
@@ -100,7 +103,7 @@ fn compare_data<'a, 'b>(
             left -= n;
             at += n;
         }
-        // What follows a piece that was cut short is not where the next one begins.
+        // What follows a payload that was cut short is not where the next one begins.
         if !whole {
             return None;
         }

@@ -9,7 +9,7 @@ use abi::{Form, Kind, Shape};
 use ahash::HashMap;
 use std::sync::{Mutex, PoisonError};
 use trace::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// Names of one directory that are held for comparison; a larger one is not compared.
 const MOST: usize = 1 << 20;
@@ -81,7 +81,7 @@ impl Listings {
             result = again();
         }
         let recorded =
-            call.piece(i as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            call.payload(i as u8, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
         // Another tool's trace may tell how many bytes came, and not which.
         listing.incomparable |= recorded.is_empty() && call.ret > 0;
         for (name, kind) in entries(form, recorded) {

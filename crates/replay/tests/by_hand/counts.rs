@@ -1,9 +1,9 @@
 //! What a replay counts: calls that are done, calls that failed.
 
 use super::RDWR_CREATE;
-use super::script::{Made, Script, piece};
+use super::script::{Made, Script, payload};
 use reanimator_replay::{Options, Progress, Quiet, Root, Verify, replay_source};
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// Progress counts calls that are done. All are read before the first is performed here.
 #[test]
@@ -20,7 +20,7 @@ fn progress_is_of_calls_that_are_done() {
     }
     let mut s = Script::default();
     for i in 0..4500 {
-        let name = piece(0, PieceKind::String, 0, format!("/d{i}").as_bytes());
+        let name = payload(0, PayloadKind::String, 0, format!("/d{i}").as_bytes());
         s.call(1, "mkdir", &[4096, 0o755], 0, vec![name]);
     }
     // So many directories take long on a disk.
@@ -40,7 +40,7 @@ fn failures_are_counted_whatever_is_compared() {
         let mut s = Script::default();
         s.open(1, "/f", RDWR_CREATE, 3, 10);
         s.call(1, "lseek", &[3, 5, 0], 7, vec![]);
-        let name = || piece(0, PieceKind::String, 0, b"/nothing");
+        let name = || payload(0, PayloadKind::String, 0, b"/nothing");
         s.call(1, "rmdir", &[4096], 0, vec![name()]);
         s.call(1, "rmdir", &[4096], -20, vec![name()]);
         let root = tempfile::tempdir().expect("a temporary directory");

@@ -5,10 +5,10 @@ mod reasons;
 mod script;
 
 use reanimator_replay::Error;
-use script::{Script, file_of, piece};
+use script::{Script, file_of, payload};
 use std::time::Duration;
 use trace::RecordKind;
-use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PieceKind};
+use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PayloadKind};
 
 const RDWR_CREATE: u64 = 0o102;
 
@@ -34,7 +34,7 @@ fn differences_are_told() {
     s.write(1, 3, b"hello");
     s.call(1, "lseek", &[3, 0, 0], 0, vec![]);
     s.read(1, 3, 100, b"hexlo");
-    s.call(1, "unlink", &[4096], 0, vec![piece(0, PieceKind::String, 0, b"/nothing")]);
+    s.call(1, "unlink", &[4096], 0, vec![payload(0, PayloadKind::String, 0, b"/nothing")]);
     let (_root, report) = s.run();
     assert_eq!((report.divergences, report.exit_code()), (2, 1), "{report:#?}");
     assert_eq!(report.shown[0].what, "byte 2 of the data");
@@ -50,7 +50,7 @@ fn differences_are_told_in_a_row_of_reads() {
             "pread64",
             &[3, 4096, 100, at],
             bytes.len() as i64,
-            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+            vec![payload(1, PayloadKind::Data, AT_EXIT, bytes)],
         );
     };
     let mut s = Script::default();
@@ -111,7 +111,7 @@ fn a_read_outlives_the_close_that_overlaps_it() {
         "pread64",
         &[3, 4096, 100, 0],
         5,
-        vec![piece(1, PieceKind::Data, AT_EXIT, b"hello")],
+        vec![payload(1, PayloadKind::Data, AT_EXIT, b"hello")],
     );
     begun.left = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
@@ -139,13 +139,19 @@ fn a_write_whose_number_changes_its_file() {
         "pwrite64",
         &[3, 4096, 2, 100],
         2,
-        vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")],
+        vec![payload(1, PayloadKind::Data, AT_EXIT, b"ab")],
     );
     begun.left = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
-    s.open(1, "/g", RDWR_CREATE, 3, 11).pieces[1] = file_of("/g", 11, 300);
+    s.open(1, "/g", RDWR_CREATE, 3, 11).payloads[1] = file_of("/g", 11, 300);
     s.time += 2000;
-    s.call(1, "pread64", &[4, 4096, 2, 100], 2, vec![piece(1, PieceKind::Data, AT_EXIT, b"ab")]);
+    s.call(
+        1,
+        "pread64",
+        &[4, 4096, 2, 100],
+        2,
+        vec![payload(1, PayloadKind::Data, AT_EXIT, b"ab")],
+    );
     let (_root, report) = s.run();
     assert_eq!((report.divergences, report.races), (0, 1), "{report:#?}");
 }
@@ -161,7 +167,10 @@ fn nothing_leads_out() {
         "symlink",
         &[4096, 4096],
         0,
-        vec![piece(0, PieceKind::String, 0, target), piece(1, PieceKind::String, 0, b"/out")],
+        vec![
+            payload(0, PayloadKind::String, 0, target),
+            payload(1, PayloadKind::String, 0, b"/out"),
+        ],
     );
     s.open(1, "/out/victim", RDWR_CREATE, 3, 10);
     s.open(1, &format!("/../../../../../..{}", victim.display()), RDWR_CREATE, 4, 11);
@@ -170,9 +179,9 @@ fn nothing_leads_out() {
         "mknod",
         &[4096, 0o020_666, 0x103],
         0,
-        vec![piece(0, PieceKind::String, 0, b"/null")],
+        vec![payload(0, PayloadKind::String, 0, b"/null")],
     );
-    s.call(1, "chdir", &[4096], 0, vec![piece(0, PieceKind::String, 0, b"..")]);
+    s.call(1, "chdir", &[4096], 0, vec![payload(0, PayloadKind::String, 0, b"..")]);
     s.open(1, "../victim", RDWR_CREATE, 5, 12);
     s.write(1, 5, b"inside");
     let (root, report) = s.run();
@@ -185,7 +194,7 @@ fn nothing_leads_out() {
 fn huge_lengths_take_no_memory() {
     let mut s = Script::default();
     s.open(1, "/f", RDWR_CREATE, 3, 10);
-    let mut cut = piece(1, PieceKind::Data, AT_EXIT, b"x");
+    let mut cut = payload(1, PayloadKind::Data, AT_EXIT, b"x");
     (cut.len, cut.wanted) = (1, 1 << 20);
     s.call(1, "write", &[3, 4096, u64::MAX], 1 << 20, vec![cut]);
     s.call(
@@ -193,7 +202,7 @@ fn huge_lengths_take_no_memory() {
         "pread64",
         &[3, 4096, u64::MAX / 2, 0],
         1 << 20,
-        vec![piece(1, PieceKind::Data, AT_EXIT, b"x")],
+        vec![payload(1, PayloadKind::Data, AT_EXIT, b"x")],
     );
     s.call(1, "pread64", &[3, 4096, 1 << 40, 1 << 62], 0, vec![]);
     let (root, report) = s.run();
@@ -227,13 +236,13 @@ fn calls_that_never_returned_are_counted() {
 /// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
 #[test]
 fn one_end_of_a_move_is_performed() {
-    let from_file = |arg, bytes: &[u8]| piece(arg, PieceKind::Data, AT_EXIT | FROM_FILE, bytes);
+    let from_file = |arg, bytes: &[u8]| payload(arg, PayloadKind::Data, AT_EXIT | FROM_FILE, bytes);
     let mut s = Script::default();
     let fds = [4i32, 5].map(i32::to_le_bytes).concat();
-    s.call(1, "pipe", &[4096], 0, vec![piece(0, PieceKind::Bytes, AT_EXIT, &fds)]);
+    s.call(1, "pipe", &[4096], 0, vec![payload(0, PayloadKind::Bytes, AT_EXIT, &fds)]);
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.call(1, "splice", &[4, 0, 3, 0, 100, 0], 5, vec![from_file(2, b"hello")]);
-    let at = piece(3, PieceKind::Bytes, 0, &9u64.to_le_bytes());
+    let at = payload(3, PayloadKind::Bytes, 0, &9u64.to_le_bytes());
     s.call(1, "splice", &[4, 0, 3, 8192, 100, 0], 3, vec![at, from_file(2, b"end")]);
     s.call(1, "lseek", &[3, 0, 1], 5, vec![]);
     s.call(1, "lseek", &[3, 1, 0], 1, vec![]);
@@ -255,13 +264,13 @@ fn a_clone_is_a_copy_where_blocks_cannot_be_shared() {
     s.write(1, 3, &[b'x'; 5000]);
     s.open(1, "/to", RDWR_CREATE, 4, 11);
     let range = [3u64, 1, 4000, 7].map(u64::to_le_bytes).concat();
-    let bytes = piece(2, PieceKind::Data, AT_EXIT | FROM_FILE, &[b'x'; 4000]);
+    let bytes = payload(2, PayloadKind::Data, AT_EXIT | FROM_FILE, &[b'x'; 4000]);
     s.call(
         1,
         "ioctl",
         &[4, FICLONERANGE, 4096],
         0,
-        vec![piece(2, PieceKind::Bytes, 0, &range), bytes],
+        vec![payload(2, PayloadKind::Bytes, 0, &range), bytes],
     );
     let (root, report) = s.run();
     // Such a range no file system shares.

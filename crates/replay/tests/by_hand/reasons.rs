@@ -1,18 +1,18 @@
 //! Why calls are left out: each reason of the report's `skipped_by` that a call by itself gives.
 
 use crate::RDWR_CREATE;
-use crate::script::{Script, file_of, piece};
+use crate::script::{Script, file_of, payload};
 use abi::plan::{RESULT, WORKING_DIRECTORY};
-use trace::record::{AT_EXIT, NO_ENTRY, PieceKind};
-use trace::{Identity, Item, Piece, RecordKind};
+use trace::record::{AT_EXIT, NO_ENTRY, PayloadKind};
+use trace::{Identity, Item, Payload, RecordKind};
 use zerocopy::IntoBytes;
 
 const HERE: u64 = -100i64 as u64;
 const SOMEWHERE: u64 = 4096;
 
 /// A path, or another string.
-fn text(arg: u8, text: &str) -> Piece {
-    piece(arg, PieceKind::String, 0, text.as_bytes())
+fn text(arg: u8, text: &str) -> Payload {
+    payload(arg, PayloadKind::String, 0, text.as_bytes())
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn every_call_is_counted_once_and_for_its_reason() {
     s.call(1, "munmap", &[SOMEWHERE, 4096], 0, vec![]);
     s.call(1, "getpid", &[], 1, vec![]).nr = 999;
     let fds = [5i32, 6].map(i32::to_le_bytes).concat();
-    s.call(1, "pipe2", &[SOMEWHERE, 0], 0, vec![piece(0, PieceKind::Bytes, AT_EXIT, &fds)]);
+    s.call(1, "pipe2", &[SOMEWHERE, 0], 0, vec![payload(0, PayloadKind::Bytes, AT_EXIT, &fds)]);
     s.write(1, 6, b"x");
     s.open(1, "/proc/version", 0, 7, 11);
     s.call(1, "unlink", &[SOMEWHERE], 0, vec![]);
@@ -35,7 +35,8 @@ fn every_call_is_counted_once_and_for_its_reason() {
     s.call(1, "mkdir", &[SOMEWHERE, 0o755], -30, path("/read-only"));
     s.call(1, "truncate", &[SOMEWHERE, 1 << 50], -27, path("/f"));
     s.call(1, "fcntl", &[3, 6, SOMEWHERE], -11, vec![]);
-    let attribute = |name| vec![text(0, "/f"), text(1, name), piece(2, PieceKind::Bytes, 0, b"v")];
+    let attribute =
+        |name| vec![text(0, "/f"), text(1, name), payload(2, PayloadKind::Bytes, 0, b"v")];
     let set = [SOMEWHERE, SOMEWHERE, SOMEWHERE, 1, 0];
     s.call(1, "setxattr", &set, 0, attribute("security.selinux"));
     s.call(1, "setxattr", &set, 0, attribute("trusted.SGI_ACL_FILE"));
@@ -43,7 +44,7 @@ fn every_call_is_counted_once_and_for_its_reason() {
     s.call(1, "mkdir", &[SOMEWHERE, 0o755], 0, path("/d"));
     let directory = Identity { dev: 1, ino: 12, mode: 0o040_755, ..Identity::default() };
     let shown =
-        piece(RESULT, PieceKind::Identity, AT_EXIT, &[directory.as_bytes(), b"/d"].concat());
+        payload(RESULT, PayloadKind::Identity, AT_EXIT, &[directory.as_bytes(), b"/d"].concat());
     let open = [HERE, SOMEWHERE, 0o200_000, 0];
     s.call(1, "openat", &open, 8, vec![text(1, "/d"), shown]);
     s.call(1, "lseek", &[8, 5, 0], 5, vec![]);
@@ -79,8 +80,8 @@ fn every_call_is_counted_once_and_for_its_reason() {
 #[test]
 fn a_file_changed_by_what_is_not_performed_is_told() {
     let mut s = Script::default();
-    let name = piece(1, PieceKind::String, 0, b"/changed");
-    let attributes = piece(2, PieceKind::Bytes, 0, &[0; 24]);
+    let name = payload(1, PayloadKind::String, 0, b"/changed");
+    let attributes = payload(2, PayloadKind::Bytes, 0, &[0; 24]);
     s.call(1, "file_setattr", &[-100i64 as u64, 4096, 8192, 24, 0], 0, vec![name, attributes]);
     let (_root, report) = s.run();
     assert_eq!((report.issued, report.state.excluded), (0, 1), "{report:#?}");
@@ -95,18 +96,18 @@ fn a_file_changed_by_what_is_not_performed_is_told() {
 #[test]
 fn what_starts_in_a_directory_that_is_gone_is_not_performed() {
     let mut s = Script::default();
-    let path = |text: &[u8]| vec![piece(0, PieceKind::String, 0, text)];
+    let path = |text: &[u8]| vec![payload(0, PayloadKind::String, 0, text)];
     s.call(1, "mkdir", &[4096, 0o755], 0, path(b"/d"));
     s.call(1, "rmdir", &[4096], 0, path(b"/d"));
     let directory = Identity { dev: 1, ino: 5, mode: 0o40755, ..Identity::default() };
     let cwd = [directory.as_bytes(), b"/d"].concat();
     s.event(2, RecordKind::State, &[0o022]);
     let Some(Item::Event(state)) = s.items.last_mut() else { panic!("just pushed") };
-    state.pieces = vec![piece(WORKING_DIRECTORY, PieceKind::Identity, 0, &cwd)];
+    state.payloads = vec![payload(WORKING_DIRECTORY, PayloadKind::Identity, 0, &cwd)];
     s.call(2, "mkdir", &[4096, 0o755], 0, path(b"inside"));
     s.open(2, "/f", RDWR_CREATE, 3, 10);
     s.write(2, 3, b"kept");
-    let inside = piece(1, PieceKind::String, 0, b"g");
+    let inside = payload(1, PayloadKind::String, 0, b"g");
     s.call(2, "mknodat", &[-100i64 as u64, 4096, 0o100_644, 0], 0, vec![inside]);
     let (root, report) = s.run();
     assert_eq!(report.skipped_by.get("no working directory"), Some(&2), "{report:#?}");

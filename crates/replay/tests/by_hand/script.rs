@@ -9,8 +9,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use trace::Buffer;
-use trace::record::{AT_EXIT, PieceKind};
-use trace::{Call, Event, Identity, Item, Piece, RecordKind};
+use trace::record::{AT_EXIT, PayloadKind};
+use trace::{Call, Event, Identity, Item, Payload, RecordKind};
 use zerocopy::IntoBytes;
 
 pub struct Made(pub Vec<Item>);
@@ -33,8 +33,8 @@ impl Source for Made {
     }
 }
 
-pub fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
-    Piece {
+pub fn payload(arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) -> Payload {
+    Payload {
         arg,
         kind,
         flags,
@@ -44,15 +44,15 @@ pub fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
     }
 }
 
-pub fn file(path: &str, ino: u64) -> Piece {
+pub fn file(path: &str, ino: u64) -> Payload {
     file_of(path, ino, 0)
 }
 
-pub fn file_of(path: &str, ino: u64, size: u64) -> Piece {
+pub fn file_of(path: &str, ino: u64, size: u64) -> Payload {
     let identity = Identity { dev: 1, ino, size, mode: 0o100_644, links: 1, ..Identity::default() };
     let mut bytes = identity.as_bytes().to_vec();
     bytes.extend_from_slice(path.as_bytes());
-    piece(RESULT, PieceKind::Identity, AT_EXIT, &bytes)
+    payload(RESULT, PayloadKind::Identity, AT_EXIT, &bytes)
 }
 
 /// A recording under construction: a call follows the other unless it is said to overlap.
@@ -69,7 +69,7 @@ impl Script {
         name: &str,
         args: &[u64],
         ret: i64,
-        pieces: Vec<Piece>,
+        payloads: Vec<Payload>,
     ) -> &mut Call {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
@@ -87,7 +87,7 @@ impl Script {
             args: six,
             ret,
             seen: Default::default(),
-            pieces,
+            payloads,
         };
         self.items.push(Item::Call(call));
         match self.items.last_mut() {
@@ -105,11 +105,11 @@ impl Script {
             pid: tid,
             tid,
             args: six,
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         }));
     }
     pub fn open(&mut self, tid: u32, path: &str, flags: u64, fd: i64, ino: u64) -> &mut Call {
-        let text = piece(1, PieceKind::String, 0, path.as_bytes());
+        let text = payload(1, PayloadKind::String, 0, path.as_bytes());
         self.call(
             tid,
             "openat",
@@ -124,7 +124,7 @@ impl Script {
             "write",
             &[fd, 4096, bytes.len() as u64],
             bytes.len() as i64,
-            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+            vec![payload(1, PayloadKind::Data, AT_EXIT, bytes)],
         )
     }
     pub fn read(&mut self, tid: u32, fd: u64, count: u64, bytes: &[u8]) -> &mut Call {
@@ -133,7 +133,7 @@ impl Script {
             "read",
             &[fd, 4096, count],
             bytes.len() as i64,
-            vec![piece(1, PieceKind::Data, AT_EXIT, bytes)],
+            vec![payload(1, PayloadKind::Data, AT_EXIT, bytes)],
         )
     }
     /// A test process has threads, so that it cannot enter a user namespace: only root can replay.

@@ -1,11 +1,12 @@
-//! A cell of the column `pieces`: the pieces of a row as they stood in its records, but for the bytes of data pieces, which stand in the column `data`.
+//! A cell of the column `pieces`: the payloads of a row as they stood in its records, but for the
+//! bytes of data payloads, which stand in the column `data`.
 
-use super::Piece;
-use crate::format::record::{PieceHeader, PieceKind, padded};
+use super::Payload;
+use crate::format::record::{PayloadHeader, PayloadKind, padded};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
-/// Where the bytes of data pieces are.
+/// Where the bytes of data payloads are.
 pub(crate) enum Inside {
     /// In the cell itself, as in a record.
     Here,
@@ -15,36 +16,37 @@ pub(crate) enum Inside {
     Nowhere,
 }
 
-/// Takes a cell apart, copying nothing. `None`: it is not sound, or knows more kinds than this program.
-pub(crate) fn pieces(cell: &Buffer, data: Inside) -> Option<Vec<Piece>> {
-    pieces_at(cell, (0, cell.len()), data)
+/// Takes a cell apart, copying nothing. `None`: it is not sound, or knows more kinds than this
+/// program.
+pub(crate) fn payloads(cell: &Buffer, data: Inside) -> Option<Vec<Payload>> {
+    payloads_at(cell, (0, cell.len()), data)
 }
 
 /// The same with the cell that stands at `start`, `len` bytes of `page`.
-pub(crate) fn pieces_at(
+pub(crate) fn payloads_at(
     page: &Buffer,
     (start, len): (usize, usize),
     mut data: Inside,
-) -> Option<Vec<Piece>> {
+) -> Option<Vec<Payload>> {
     let cell = page.get(start..start.checked_add(len)?)?;
     let mut all = Vec::new();
     let mut at = 0;
     while at < cell.len() {
-        let (head, _) = PieceHeader::read_from_prefix(&cell[at..]).ok()?;
-        at += size_of::<PieceHeader>();
+        let (head, _) = PayloadHeader::read_from_prefix(&cell[at..]).ok()?;
+        at += size_of::<PayloadHeader>();
         let len = head.len as usize;
-        let kind = PieceKind::from_number(head.kind)?;
+        let kind = PayloadKind::from_number(head.kind)?;
         let bytes = match &mut data {
-            Inside::There(rest) if kind == PieceKind::Data => cut(rest, len)?,
-            Inside::Nowhere if kind == PieceKind::Data => empty(),
+            Inside::There(rest) if kind == PayloadKind::Data => cut(rest, len)?,
+            Inside::Nowhere if kind == PayloadKind::Data => empty(),
             _ => {
                 let end = at.checked_add(len).filter(|end| *end <= cell.len())?;
-                let piece = page.slice_with_length(start + at, len);
+                let payload = page.slice_with_length(start + at, len);
                 at = padded(end);
-                piece
+                payload
             }
         };
-        all.push(Piece {
+        all.push(Payload {
             arg: head.arg,
             kind,
             flags: head.flags,
@@ -63,9 +65,9 @@ fn cut(rest: &mut Option<Buffer>, len: usize) -> Option<Buffer> {
         all if all == len => rest.take(),
         all if all > len => {
             let whole = rest.as_mut()?;
-            let piece = whole.slice_with_length(0, len);
+            let payload = whole.slice_with_length(0, len);
             whole.advance(len);
-            Some(piece)
+            Some(payload)
         }
         _ => None,
     }

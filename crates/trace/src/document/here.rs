@@ -4,7 +4,8 @@ use super::{About, Mount};
 use rustix::time::ClockId;
 
 impl About {
-    /// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter`, `data` and `version` are for the caller to fill in.
+    /// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter`,
+    /// `data` and `version` are for the caller to fill in.
     pub fn here() -> Self {
         let uname = rustix::system::uname();
         let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
@@ -44,7 +45,8 @@ fn clock_offset() -> i64 {
     readings.min().map_or(0, |(_, offset)| offset)
 }
 
-/// `/proc/self/mountinfo` (proc(5)): the fifth field is the mount point with `\ooo` for space, tab, newline and backslash; the type follows ` - `.
+/// `/proc/self/mountinfo` (proc(5)): the fifth field is the mount point with `\ooo` for space, tab,
+/// newline and backslash; the type follows ` - `.
 fn mounts(text: &[u8]) -> Vec<Mount> {
     let line = |line: &[u8]| {
         let mut fields = line.split(|b| *b == b' ');

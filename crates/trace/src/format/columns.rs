@@ -1,7 +1,8 @@
 //! The columns of the tables that a trace is made of: names, types, order. docs/trace-schema.md
 //! says what each means; writer and reader both take them from here.
 //!
-//! Columns that answer questions come first, those that make a row lossless after them, bulk data last.
+//! Columns that answer questions come first, those that make a row lossless after them, bulk data
+//! last.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;

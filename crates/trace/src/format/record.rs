@@ -1,43 +1,48 @@
 //! The record: what an engine emits for one call or one event, and what the journal holds.
 //!
-//! A record is a [`Header`], then [`Header::pieces`] pieces, each a [`PieceHeader`], [`PieceHeader::len`] bytes, and zeros up to a multiple of 8. All numbers
-//! are little-endian. Every record of a stream carries the stream's next sequence number, so that a gap shows.
+//! A record is a [`Header`], then [`Header::payloads`] payloads, each a [`PieceHeader`],
+//! [`PieceHeader::len`] bytes, and zeros up to a multiple of 8. All numbers are little-endian.
+//! Every record of a stream carries the stream's next sequence number, so that a gap shows.
 
 mod layout;
 
-pub(crate) use layout::{Pieces, complete, put_piece, whole};
+pub(crate) use layout::{Payloads, complete, put_payload, whole};
 pub use layout::{RING_DISCARD, RING_HEAD, SEQ, padded, ring_step};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a record tells of, in [`Header::kind`]. For events, `entered` is the time, `left` equals it, `nr` and `ret` are 0, and `args` hold what is said here.
+/// What a record tells of, in [`Header::kind`]. For events, `entered` is the time, `left` equals
+/// it, `nr` and `ret` are 0, and `args` hold what is said here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum RecordKind {
     /// A call.
     Call = 0,
-    /// Pieces of a call whose `Call` record follows (same tid and `entered`): a piece longer than [`PART_BYTES`] comes in several, in order.
+    /// Payloads of a call whose `Call` record follows (same tid and `entered`): a payload longer
+    /// than [`PART_BYTES`] comes in several, in order.
     Part = 1,
-    /// A thread begins: args = parent pid, parent tid, clone flags, 1 if it is a new process. Parent 0: it was there when recording began.
+    /// A thread begins: args = parent pid, parent tid, clone flags, 1 if it is a new process.
+    /// Parent 0: it was there when recording began.
     Start = 2,
     /// A thread's process replaced its program: args = the tid that called (it now has `tid` =
     /// `pid`), euid, egid, 1 if these two are known: a set-user-ID or set-group-ID program changes
-    /// them. The other threads are gone. Piece: String (executable).
+    /// them. The other threads are gone. Payload: String (executable).
     Exec = 3,
     /// A thread ended: args = wait status (as `waitpid` gives it), 1 if it was the process's last.
     Exit = 4,
     /// A signal was delivered: args = signal, `si_code`, sender pid.
     Signal = 5,
-    /// A descriptor that was open when recording began: args = descriptor, `FD_CLOEXEC`, open file key (equal for descriptors that share an offset). Piece: Identity.
-    /// With -1 as descriptor: a file that was mapped shared and writable then: args = -1, 0, 0,
-    /// first address, end.
+    /// A descriptor that was open when recording began: args = descriptor, `FD_CLOEXEC`, open file
+    /// key (equal for descriptors that share an offset). Payload: Identity. With -1 as descriptor:
+    /// a file that was mapped shared and writable then: args = -1, 0, 0, first address, end.
     Descriptor = 6,
-    /// What a process was when recording began: args = umask, uid, gid, euid, egid, 1 if fsuid is not root. Pieces: Identity with argument
-    /// `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, StrVec (argument 0: the command line; 1: supplementary groups in decimal), String (the executable).
+    /// What a process was when recording began: args = umask, uid, gid, euid, egid, 1 if fsuid is
+    /// not root. Payloads: Identity with argument `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, StrVec
+    /// (argument 0: the command line; 1: supplementary groups in decimal), String (the executable).
     State = 7,
     /// Records were lost here: args = first missing sequence number, how many, CPU.
     Gap = 8,
-    /// The engine says something to the user: args = a code. Piece: String.
+    /// The engine says something to the user: args = a code. Payload: String.
     Note = 9,
 }
 
@@ -78,10 +83,11 @@ impl RecordKind {
     }
 }
 
-/// Engines split a piece that is longer than this into [`RecordKind::Part`] records.
+/// Engines split a payload that is longer than this into [`RecordKind::Part`] records.
 pub const PART_BYTES: usize = 8 << 20;
 
-/// [`Header::flags`]: the call did not return while we watched (its process died, or we left); `left` and `ret` mean nothing.
+/// [`Header::flags`]: the call did not return while we watched (its process died, or we left);
+/// `left` and `ret` mean nothing.
 pub const NO_EXIT: u8 = 1;
 /// [`Header::flags`]: the call was already under way when we came; `entered` is when we came.
 pub const NO_ENTRY: u8 = 2;
@@ -105,8 +111,8 @@ pub struct Header {
     pub kind: u8,
     /// [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`], [`NOT_MADE`].
     pub flags: u8,
-    /// How many pieces follow.
-    pub pieces: u16,
+    /// How many payloads follow.
+    pub payloads: u16,
     /// Position in its stream, from 0, without gaps.
     pub seq: u64,
     /// The process (thread group) in the recorder's pid namespace.
@@ -129,8 +135,9 @@ pub struct Header {
     pub seen: Seen,
 }
 
-/// What the first descriptor among a call's arguments led to, as the engine saw it in the process itself when the call was entered: 24 bytes. A number that names no open file
-/// has none, nor has a call whose engine does not look (ptrace: it would cost two more looks at `/proc` a call).
+/// What the first descriptor among a call's arguments led to, as the engine saw it in the process
+/// itself when the call was entered: 24 bytes. A number that names no open file has none, nor has a
+/// call whose engine does not look (ptrace: it would cost two more looks at `/proc` a call).
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
@@ -155,11 +162,12 @@ impl Seen {
     }
 }
 
-/// What a piece holds.
+/// What a payload holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
-pub enum PieceKind {
-    /// Bulk data that the call moved (for vectors: the buffers one after the other, as many bytes as moved).
+pub enum PayloadKind {
+    /// Bulk data that the call moved (for vectors: the buffers one after the other, as many bytes
+    /// as moved).
     Data = 0,
     /// The bytes of a struct or of another buffer that the argument points to.
     Bytes = 1,
@@ -181,7 +189,7 @@ pub enum PieceKind {
     Identity = 9,
 }
 
-impl PieceKind {
+impl PayloadKind {
     /// The kind with this number.
     pub const fn from_number(n: u8) -> Option<Self> {
         Some(match n {
@@ -202,19 +210,20 @@ impl PieceKind {
 
 /// [`PieceHeader::flags`]: read after the call (else before it).
 pub const AT_EXIT: u8 = 1;
-/// [`PieceHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never zero-filled.
+/// [`PieceHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never
+/// zero-filled.
 pub const UNREADABLE: u8 = 2;
 /// [`PieceHeader::flags`]: cut on request (`--data N`); `wanted` were there.
 pub const CUT: u8 = 4;
 /// [`PieceHeader::flags`]: read from the source file, as the kernel moved the data itself.
 pub const FROM_FILE: u8 = 8;
 
-/// The head of a piece: 16 bytes.
+/// The head of a payload: 16 bytes.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
-pub struct PieceHeader {
+pub struct PayloadHeader {
     /// The argument that led to it, or `abi::plan::RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY`.
     pub arg: u8,
     /// A [`PieceKind`].
@@ -229,12 +238,14 @@ pub struct PieceHeader {
     pub wanted: u64,
 }
 
-/// [`Identity::created`]: the engine saw what the kernel noted in the open file, so that [`CREATED`] means something.
+/// [`Identity::created`]: the engine saw what the kernel noted in the open file, so that
+/// [`CREATED`] means something.
 pub const CREATED_KNOWN: u64 = 1;
 /// [`Identity::created`]: this open made the file (`FMODE_CREATED`, `include/linux/fs.h`).
 pub const CREATED: u64 = 2;
 
-/// [`Identity::created`]: an importer made it up: of it only the type, device, inode, offset and path mean something.
+/// [`Identity::created`]: an importer made it up: of it only the type, device, inode, offset and
+/// path mean something.
 pub const MADE_UP: u64 = 4;
 
 /// What the kernel puts behind the path of a file that has lost its name (`d_path` in fs/d_path.c).
@@ -242,7 +253,8 @@ pub const GONE: &[u8] = b" (deleted)";
 /// [`Identity::created`]: the name is gone: ` (deleted)` stands behind the path that it was.
 pub const UNNAMED: u64 = 8;
 
-/// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then the path.
+/// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then
+/// the path.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
@@ -258,7 +270,8 @@ pub struct Identity {
     pub offset: u64,
     /// Birth: nanoseconds of `CLOCK_REALTIME`, 0 if the file system does not say.
     pub born: u64,
-    /// `struct file`'s flags (`O_*`), from `/proc/PID/fdinfo`; for descriptors present at the start only, else 0.
+    /// `struct file`'s flags (`O_*`), from `/proc/PID/fdinfo`; for descriptors present at the start
+    /// only, else 0.
     pub status: u32,
     /// Type and mode (`st_mode`); 0: could not be found out.
     pub mode: u32,

@@ -1,4 +1,5 @@
-//! Bytes as text and back, without loss: `\xNN` for what is not UTF-8 or not printable, `\\` for a backslash. JSON documents and people's columns use it.
+//! Bytes as text and back, without loss: `\xNN` for what is not UTF-8 or not printable, `\\` for a
+//! backslash. JSON documents and people's columns use it.
 
 /// The text of `bytes`.
 pub fn escape(bytes: &[u8]) -> String {

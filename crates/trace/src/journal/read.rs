@@ -1,16 +1,18 @@
-//! Reading a journal back, whatever happened to it: every whole frame counts, what is damaged is stepped over and counted.
+//! Reading a journal back, whatever happened to it: every whole frame counts, what is damaged is
+//! stepped over and counted.
 //!
-//! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and its pieces lie wholly in it. After damage the search for the
-//! next frame goes on byte by byte, so one bad sector costs the frames that it lies in and no more; numbers say how many records were lost in between.
-//! A record that is none in a frame that is right costs itself alone.
-//! While a journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
+//! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and
+//! its payloads lie wholly in it. After damage the search for the next frame goes on byte by byte,
+//! so one bad sector costs the frames that it lies in and no more; numbers say how many records
+//! were lost in between. A record that is none in a frame that is right costs itself alone. While a
+//! journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
 
 mod record_at;
 mod running_crc;
 
 use super::repeats::{self, Known, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
-use crate::format::record::{Header, PieceHeader, RING_HEAD, UNREADABLE, padded};
+use crate::format::record::{Header, PayloadHeader, RING_HEAD, UNREADABLE, padded};
 use crate::format::version::JOURNAL;
 use record_at::Stands;
 use running_crc::Sums;
@@ -89,17 +91,19 @@ enum Found {
     Other,
 }
 
-/// A record: its head, and its pieces as they lie in the journal.
+/// A record: its head, and its payloads as they lie in the journal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub header: Header,
     pub body: &'a [u8],
-    /// The data of its only piece, which stand for themselves: `body` ends behind the piece's head.
+    /// The data of its only payload, which stand for themselves: `body` ends behind the payload's
+    /// head.
     pub known: Option<Known>,
 }
 
 impl Records {
-    /// Reads `file`, the journal of stream number `stream` of the recording with this random number.
+    /// Reads `file`, the journal of stream number `stream` of the recording with this random
+    /// number.
     pub fn new(file: File, stream: u32, recording: u64) -> Self {
         Self {
             file,
@@ -189,7 +193,8 @@ impl Records {
         }
     }
 
-    /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are not read.
+    /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are
+    /// not read.
     pub fn take(&mut self, known: impl FnOnce(&Header, &Known) -> bool) -> Record<'_> {
         let begin = self.at + if self.ring { RING_HEAD } else { 0 };
         let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame])
@@ -201,44 +206,45 @@ impl Records {
         self.lose(header.seq.saturating_sub(self.next).max(bad));
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
-            Some((mut piece, reference)) if known(&header, &reference.known()) => {
-                piece.flags &= !REFERENCE;
-                piece.len = reference.len as u32;
+            Some((mut payload, reference)) if known(&header, &reference.known()) => {
+                payload.flags &= !REFERENCE;
+                payload.len = reference.len as u32;
                 self.body.clear();
-                self.body.extend_from_slice(piece.as_bytes());
+                self.body.extend_from_slice(payload.as_bytes());
                 Record { header, body: &self.body, known: Some(reference.known()) }
             }
-            Some((piece, reference)) => {
-                self.follow(piece, reference);
+            Some((payload, reference)) => {
+                self.follow(payload, reference);
                 Record { header, body: &self.body, known: None }
             }
             None => Record { header, body: &self.buffer[body], known: None },
         }
     }
 
-    fn reference(&self, body: &[u8]) -> Option<(PieceHeader, Reference)> {
-        let (piece, rest) = PieceHeader::read_from_prefix(body)
+    fn reference(&self, body: &[u8]) -> Option<(PayloadHeader, Reference)> {
+        let (payload, rest) = PayloadHeader::read_from_prefix(body)
             .ok()
             .filter(|(p, _)| self.refers && p.flags & REFERENCE != 0)?;
-        Some((piece, Reference::read_from_prefix(rest).ok()?.0))
+        Some((payload, Reference::read_from_prefix(rest).ok()?.0))
     }
 
-    /// Makes the body of a record whose piece refers to data. If they are no longer what they were, they could not be read.
-    fn follow(&mut self, mut piece: PieceHeader, to: Reference) {
-        const HEAD: usize = size_of::<PieceHeader>();
+    /// Makes the body of a record whose payload refers to data. If they are no longer what they
+    /// were, they could not be read.
+    fn follow(&mut self, mut payload: PayloadHeader, to: Reference) {
+        const HEAD: usize = size_of::<PayloadHeader>();
         let len = to.len.min(repeats::MOST) as usize;
         self.body.clear();
         self.body.resize(padded(HEAD + len), 0);
         let there = self.file.read_exact_at(&mut self.body[HEAD..HEAD + len], to.at).is_ok();
         let sound = there && to.means(&self.body[HEAD..HEAD + len], self.recording);
-        piece.flags &= !REFERENCE;
-        piece.len = if sound { len as u32 } else { 0 };
+        payload.flags &= !REFERENCE;
+        payload.len = if sound { len as u32 } else { 0 };
         if !sound {
-            piece.flags |= UNREADABLE;
+            payload.flags |= UNREADABLE;
             self.damage.bytes += to.len.min(repeats::MOST);
             self.body.truncate(HEAD);
         }
-        self.body[..HEAD].copy_from_slice(piece.as_bytes());
+        self.body[..HEAD].copy_from_slice(payload.as_bytes());
     }
 
     /// What stands at `at`, within the frame.
@@ -319,12 +325,14 @@ impl Records {
         Ok(Found::Whole)
     }
 
-    /// Whether the head of a frame stands in what is left: then the length before it was damaged, and not the file cut.
+    /// Whether the head of a frame stands in what is left: then the length before it was damaged,
+    /// and not the file cut.
     fn another_frame_follows(&self) -> bool {
         self.buffer[self.at + 1..self.end].windows(4).any(is_magic)
     }
 
-    /// What its writer had dropped from the page cache, and we have read again, is not to stay there: the program has more use for the memory.
+    /// What its writer had dropped from the page cache, and we have read again, is not to stay
+    /// there: the program has more use for the memory.
     fn drop_behind(&mut self) -> io::Result<()> {
         if self.base - self.dropped < STEP {
             return Ok(());

@@ -1,16 +1,20 @@
-//! Data that a journal holds already: a record refers to them in place of holding them again. Programs mostly read what they have read before, and the trace's disk is
-//! slower than their memory.
+//! Data that a journal holds already: a record refers to them in place of holding them again.
+//! Programs mostly read what they have read before, and the trace's disk is slower than their
+//! memory.
 //!
-//! Invariant: a reference leads to bytes that stand before it in the same file, and bears their hash: who follows it sees whether they are still the same. What is
-//! remembered is bounded, and newer data take the place of older. Where nothing repeats, only some stretches are looked at.
+//! Invariant: a reference leads to bytes that stand before it in the same file, and bears their
+//! hash: who follows it sees whether they are still the same. What is remembered is bounded, and
+//! newer data take the place of older. Where nothing repeats, only some stretches are looked at.
 
-use crate::format::record::{Header, PieceHeader, PieceKind, RING_DISCARD, RING_HEAD, ring_step};
+use crate::format::record::{
+    Header, PayloadHeader, PayloadKind, RING_DISCARD, RING_HEAD, ring_step,
+};
 use std::mem::offset_of;
 use std::ops::Range;
 use twox_hash::XxHash3_128;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// [`PieceHeader::flags`], in frames with references only: the piece's bytes are a [`Reference`].
+/// [`PieceHeader::flags`], in frames with references only: the payload's bytes are a [`Reference`].
 pub(super) const REFERENCE: u8 = 128;
 /// The longest data that are referred to: engines copy no more at once.
 pub(super) const MOST: u64 = 1 << 20;
@@ -90,7 +94,8 @@ impl Repeats {
         }
     }
 
-    /// Looks for repetitions in a stretch of a ring that will stand at byte `at` of the file. Whether there are any.
+    /// Looks for repetitions in a stretch of a ring that will stand at byte `at` of the file.
+    /// Whether there are any.
     pub fn look(&mut self, ring: &[u8], at: u64) -> bool {
         self.stretches.clear();
         self.made.clear();
@@ -150,9 +155,9 @@ impl Repeats {
         let len = (record.len() - RING_HEAD) as u32;
         record[..4].copy_from_slice(&len.to_le_bytes());
         record[RING_HEAD + offset_of!(Header, len)..][..4].copy_from_slice(&len.to_le_bytes());
-        let piece = RING_HEAD + size_of::<Header>();
-        record[piece + offset_of!(PieceHeader, flags)] |= REFERENCE;
-        record[piece + offset_of!(PieceHeader, len)..][..4]
+        let payload = RING_HEAD + size_of::<Header>();
+        record[payload + offset_of!(PayloadHeader, flags)] |= REFERENCE;
+        record[payload + offset_of!(PayloadHeader, len)..][..4]
             .copy_from_slice(&(size_of::<Reference>() as u32).to_le_bytes());
         self.len += record.len();
         match self.stretches.last_mut() {
@@ -187,19 +192,19 @@ fn data(record: &[u8]) -> Option<Range<usize>> {
         return None;
     }
     let (header, rest) = Header::ref_from_prefix(record.get(RING_HEAD..)?).ok()?;
-    let (piece, _) = PieceHeader::ref_from_prefix(rest)
+    let (payload, _) = PayloadHeader::ref_from_prefix(rest)
         .ok()
-        .filter(|(p, _)| header.pieces == 1 && p.kind == PieceKind::Data as u8)?;
-    let begin = RING_HEAD + size_of::<Header>() + size_of::<PieceHeader>();
-    let end = begin + piece.len as usize;
+        .filter(|(p, _)| header.payloads == 1 && p.kind == PayloadKind::Data as u8)?;
+    let begin = RING_HEAD + size_of::<Header>() + size_of::<PayloadHeader>();
+    let end = begin + payload.len as usize;
     (end <= record.len()).then_some(begin..end)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::format::record::{Header, PieceHeader, UNREADABLE};
-    use crate::format::record::{Pieces, RING_HEAD};
+    use crate::format::record::{Header, PayloadHeader, UNREADABLE};
+    use crate::format::record::{Payloads, RING_HEAD};
     use crate::journal::{Damage, Journal, Records};
     use proptest::prelude::*;
     use std::fs::File;
@@ -208,15 +213,16 @@ mod tests {
 
     /// A record as it stands in a ring.
     fn ring(seq: u64, data: &[u8]) -> Vec<u8> {
-        let len = (size_of::<Header>() + size_of::<PieceHeader>() + data.len()).next_multiple_of(8);
-        let header = Header { len: len as u32, pieces: 1, seq, ..Header::default() };
-        let piece = PieceHeader {
+        let len =
+            (size_of::<Header>() + size_of::<PayloadHeader>() + data.len()).next_multiple_of(8);
+        let header = Header { len: len as u32, payloads: 1, seq, ..Header::default() };
+        let payload = PayloadHeader {
             len: data.len() as u32,
             wanted: data.len() as u64,
-            ..PieceHeader::default()
+            ..PayloadHeader::default()
         };
         let mut all = [(len as u32).to_le_bytes(), [0; 4]].concat();
-        all.extend([header.as_bytes(), piece.as_bytes(), data].concat());
+        all.extend([header.as_bytes(), payload.as_bytes(), data].concat());
         all.resize(RING_HEAD + len, 0);
         all
     }
@@ -240,9 +246,9 @@ mod tests {
         let mut records = Records::new(File::open(dir.join("again")).unwrap(), 0, 0);
         let (mut all, mut unreadable) = (Vec::new(), 0);
         while records.peek().unwrap().is_some() {
-            let (piece, data) = Pieces::new(records.take(|_, _| false).body).next().unwrap();
-            assert!(piece.len as usize == data.len() && piece.flags & super::REFERENCE == 0);
-            unreadable += usize::from(piece.flags & UNREADABLE != 0);
+            let (payload, data) = Payloads::new(records.take(|_, _| false).body).next().unwrap();
+            assert!(payload.len as usize == data.len() && payload.flags & super::REFERENCE == 0);
+            unreadable += usize::from(payload.flags & UNREADABLE != 0);
             all.push(data.to_vec());
         }
         (all, unreadable, records.damage())

@@ -1,4 +1,5 @@
-//! A file of a trace as the Parquet reader sees it: reads at offsets, so that no position is shared.
+//! A file of a trace as the Parquet reader sees it: reads at offsets, so that no position is
+//! shared.
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};

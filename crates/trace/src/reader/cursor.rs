@@ -3,7 +3,7 @@
 use super::Trace;
 use super::chunk_reader::Source;
 use super::guard::{self, Checked, check_hash, guarded};
-use crate::call::payloads::{Inside, pieces_at};
+use crate::call::payloads::{Inside, payloads_at};
 use crate::call::{Call, Event, Item};
 use crate::document::Sealed;
 use crate::error::Error;
@@ -55,7 +55,7 @@ const OF_EVENTS: [&str; 11] =
 /// What a reader is to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// The bytes of data pieces, too. Without, the column is not read, and data pieces have a
+    /// The bytes of data payloads, too. Without, the column is not read, and data payloads have a
     /// length and no bytes.
     pub data: bool,
 }
@@ -163,7 +163,8 @@ fn reader(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<ParquetRecordBatchReader, Error> {
     let damaged = |e: parquet::errors::ParquetError| Error::damaged(name, e.to_string());
-    // Binary columns as views: a value is a piece of its page, copied by no one, and a dictionary's entry is there once.
+    // Binary columns as views: a value is a payload of its page, copied by no one, and a
+    // dictionary's entry is there once.
     let view = |f: &Arc<Field>| match f.data_type() {
         DataType::Binary => Arc::new(f.as_ref().clone().with_data_type(DataType::BinaryView)),
         _ => f.clone(),
@@ -203,7 +204,7 @@ pub(super) struct Batch {
     pid: UInt32Array,
     tid: UInt32Array,
     args: [UInt64Array; 6],
-    pieces: BinaryViewArray,
+    payloads: BinaryViewArray,
     data: Option<BinaryViewArray>,
     /// Of events.
     kind: Option<UInt8Array>,
@@ -285,7 +286,7 @@ impl Batch {
             pid: full(batch, "pid")?,
             tid: full(batch, "tid")?,
             args: [a0, a1, a2, a3, a4, a5],
-            pieces: full(batch, "pieces")?,
+            payloads: full(batch, "pieces")?,
             data: if calls && want.data { Some(column(batch, "data")?) } else { None },
             kind: if calls { None } else { Some(full(batch, "kind")?) },
             call: if calls { Some(call()?) } else { None },
@@ -307,7 +308,7 @@ impl Batch {
         let entered = self.entered.value(i) as u64;
         let (pid, tid) = (self.pid.value(i), self.tid.value(i));
         let args = std::array::from_fn(|a| self.args[a].value(i));
-        let (page, place) = cell(&self.pieces, i)?;
+        let (page, place) = cell(&self.payloads, i)?;
         if let Some(kind) = &self.kind {
             let kind = RecordKind::from_number(kind.value(i))?;
             return Some(Item::Event(Event {
@@ -316,7 +317,7 @@ impl Batch {
                 pid,
                 tid,
                 args,
-                pieces: pieces_at(page, place, Inside::Here)?,
+                payloads: payloads_at(page, place, Inside::Here)?,
             }));
         }
         let call = self.call.as_ref()?;
@@ -336,7 +337,7 @@ impl Batch {
         let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i))
             .then(|| entered.wrapping_add(call.duration.value(i) as u64));
         let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
-        let pieces = pieces_at(page, place, data)?;
+        let payloads = payloads_at(page, place, data)?;
         Some(Item::Call(Call {
             seq: call.seq.value(i),
             entered,
@@ -348,12 +349,13 @@ impl Batch {
             args,
             ret,
             seen: call.seen(i),
-            pieces,
+            payloads,
         }))
     }
 }
 
-/// Where the value of row `i` stands, and its length: short ones lie in the view itself, others in the page that they came from.
+/// Where the value of row `i` stands, and its length: short ones lie in the view itself, others in
+/// the page that they came from.
 fn cell(column: &BinaryViewArray, i: usize) -> Option<(&Buffer, (usize, usize))> {
     let view = *column.views().get(i)?;
     let len = view as u32 as usize;

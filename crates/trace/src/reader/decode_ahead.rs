@@ -1,7 +1,9 @@
-//! Calls decoded ahead, by a thread of their own: who performs or looks at them does not wait for the decoder, as long as there is a CPU for both.
+//! Calls decoded ahead, by a thread of their own: who performs or looks at them does not wait for
+//! the decoder, as long as there is a CPU for both.
 //!
-//! Invariants: one batch waits while another one is taken. The thread ends before its reader does: replay takes a user namespace, which only a process of one
-//! thread may. Rows become items on the reader's side: what is allocated for them is then freed where it was allocated.
+//! Invariants: one batch waits while another one is taken. The thread ends before its reader does:
+//! replay takes a user namespace, which only a process of one thread may. Rows become items on the
+//! reader's side: what is allocated for them is then freed where it was allocated.
 
 use super::Trace;
 use super::cursor::{Batch, Batches, Decoder, Table, Want};

@@ -1,8 +1,11 @@
-//! A file of a trace is believed only so far: what stands here is checked before the Parquet reader sees it.
+//! A file of a trace is believed only so far: what stands here is checked before the Parquet reader
+//! sees it.
 //!
-//! A trace may come from anyone. The Parquet reader takes memory as a file's numbers demand, before it has seen whether the bytes are there, and panics on some
-//! of the impossible. So: the file's hash must be the one in `trace.json` (this finds damage); footer and page heads must be sound and their numbers within what this
-//! program writes (this bounds the memory that a forger can make us take); and what still panics is caught and becomes an error.
+//! A trace may come from anyone. The Parquet reader takes memory as a file's numbers demand, before
+//! it has seen whether the bytes are there, and panics on some of the impossible. So: the file's
+//! hash must be the one in `trace.json` (this finds damage); footer and page heads must be sound
+//! and their numbers within what this program writes (this bounds the memory that a forger can make
+//! us take); and what still panics is caught and becomes an error.
 
 use super::chunk_reader::Source;
 use super::thrift::Walk;
@@ -65,7 +68,8 @@ thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one of this program.
+/// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one
+/// of this program.
 pub fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

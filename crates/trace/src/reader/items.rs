@@ -1,9 +1,9 @@
 //! Reading calls and events in the order of their entry.
 //!
-//! Segments follow each other, decoded ahead ([`decode_ahead`]); late segments and the events are merged
-//! in. Invariant: of the files that are not late one is open at a time, and a late file is open
-//! only from the time of its first row to that of its last, so memory depends on how many calls
-//! were under way at once, not on how long the trace is.
+//! Segments follow each other, decoded ahead ([`decode_ahead`]); late segments and the events are
+//! merged in. Invariant: of the files that are not late one is open at a time, and a late file is
+//! open only from the time of its first row to that of its last, so memory depends on how many
+//! calls were under way at once, not on how long the trace is.
 
 use super::Trace;
 use super::cursor::{Cursor, Decoder, Table, Want};
@@ -26,7 +26,8 @@ pub struct Reader {
     segments: Vec<Segment>,
     late: VecDeque<Segment>,
     open: Vec<Option<Cursor>>,
-    /// The next item of each cursor: when, whose (events before calls, late calls before others), and where in `open`.
+    /// The next item of each cursor: when, whose (events before calls, late calls before others),
+    /// and where in `open`.
     heap: BinaryHeap<Reverse<(u64, Rank, usize)>>,
     time: u64,
     /// What comes after the last item that was given.

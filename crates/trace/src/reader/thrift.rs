@@ -1,4 +1,5 @@
-//! Walking over the Thrift structures of a Parquet file (compact protocol), to judge their numbers before the Parquet reader believes them.
+//! Walking over the Thrift structures of a Parquet file (compact protocol), to judge their numbers
+//! before the Parquet reader believes them.
 //!
 //! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`] structs
 //! and lists. A list that claims more elements than bytes are left is refused.
@@ -10,7 +11,8 @@ const DEEPEST: usize = 12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Where an integer stands: the numbers of the fields that lead to it, outermost first; elements of lists have none.
+/// Where an integer stands: the numbers of the fields that lead to it, outermost first; elements of
+/// lists have none.
 pub(super) type Place<'a> = &'a [i16];
 
 /// A structure under examination.

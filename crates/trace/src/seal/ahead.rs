@@ -1,7 +1,10 @@
-//! Sealing along: what the journals hold is sealed while they are being written, so that little is left to do when the recording ends.
+//! Sealing along: what the journals hold is sealed while they are being written, so that little is
+//! left to do when the recording ends.
 //!
-//! Invariant: what is sealed along is provisional. It is not in `trace.json`, the journals keep everything, and whoever recovers the trace removes it and begins anew; it
-//! counts from the moment that the sealing which takes it over is durable, as all else that is sealed. What goes wrong here costs the time that it was to save.
+//! Invariant: what is sealed along is provisional. It is not in `trace.json`, the journals keep
+//! everything, and whoever recovers the trace removes it and begins anew; it counts from the moment
+//! that the sealing which takes it over is durable, as all else that is sealed. What goes wrong
+//! here costs the time that it was to save.
 
 use super::work::Work;
 use super::{Limits, Place};
@@ -48,8 +51,9 @@ impl Along {
         Ok(self.work.total()?.saturating_sub(self.work.position()))
     }
 
-    /// Goes on with what was recorded until then (ns of CLOCK_MONOTONIC): until then the journals' files hold everything. Ends early when `go_on` says so, which is
-    /// asked often. After an error there is nothing to go on with, and nothing left of it.
+    /// Goes on with what was recorded until then (ns of CLOCK_MONOTONIC): until then the journals'
+    /// files hold everything. Ends early when `go_on` says so, which is asked often. After an error
+    /// there is nothing to go on with, and nothing left of it.
     pub fn go(&mut self, until: u64, go_on: impl FnMut() -> bool) -> Result<(), Error> {
         let gone = self.seal(until, go_on);
         if gone.is_err() {
@@ -93,7 +97,8 @@ impl Along {
         }
     }
 
-    /// What is done so far, for who finishes it, and whether space was wanting. `None`: it is of no use.
+    /// What is done so far, for who finishes it, and whether space was wanting. `None`: it is of no
+    /// use.
     pub(super) fn take_over(mut self, place: &Place<'_>, document: &Document) -> Option<Work> {
         let kept = self.files.keep().is_ok_and(|kept| kept);
         (kept && self.work.grown(place, document).is_ok()).then_some(self.work)

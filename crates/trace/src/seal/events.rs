@@ -1,6 +1,7 @@
 //! `events.parquet`: what happened that is no call, in the order of time.
 //!
-//! Events come in order except where an engine learns of one late; those that come after a later one was written go to `events-late.parquet`, as with calls.
+//! Events come in order except where an engine learns of one late; those that come after a later
+//! one was written go to `events-late.parquet`, as with calls.
 
 use super::Place;
 use super::segment::Views;
@@ -20,20 +21,21 @@ use std::sync::Arc;
 /// Events per row group.
 const ROWS: usize = 16 << 10;
 const BYTES: usize = 16 << 20;
-/// Late events wait for the end. No engine makes so many; what a forged journal has more is counted as lost.
+/// Late events wait for the end. No engine makes so many; what a forged journal has more is counted
+/// as lost.
 const LATE_ROWS: usize = 256 << 10;
 const LATE_BYTES: usize = 64 << 20;
 
 #[derive(Default)]
 struct Waiting {
     rows: Vec<(Header, (u32, u32))>,
-    pieces: Vec<u8>,
+    payloads: Vec<u8>,
 }
 
 impl Waiting {
     fn add(&mut self, header: Header, body: &[u8]) {
-        self.rows.push((header, (self.pieces.len() as u32, body.len() as u32)));
-        self.pieces.extend_from_slice(body);
+        self.rows.push((header, (self.payloads.len() as u32, body.len() as u32)));
+        self.payloads.extend_from_slice(body);
     }
 }
 
@@ -60,14 +62,14 @@ impl Events {
         clock_offset: i64,
     ) -> Result<(), Error> {
         let late = record.header.entered < self.last;
-        if late && (self.late.pieces.len() >= LATE_BYTES || self.late.rows.len() >= LATE_ROWS) {
+        if late && (self.late.payloads.len() >= LATE_BYTES || self.late.rows.len() >= LATE_ROWS) {
             self.dropped += 1;
             return Ok(());
         }
         self.count += 1;
         let to = if late { &mut self.late } else { &mut self.waiting };
         to.add(record.header, record.body);
-        if self.waiting.rows.len() >= ROWS || self.waiting.pieces.len() >= BYTES {
+        if self.waiting.rows.len() >= ROWS || self.waiting.payloads.len() >= BYTES {
             self.flush(place, clock_offset)
         } else {
             Ok(())
@@ -108,18 +110,18 @@ fn write(
             place.path,
             name,
             columns::events(),
-            properties((waiting.rows.len() * ROW + waiting.pieces.len()) as u64)
+            properties((waiting.rows.len() * ROW + waiting.payloads.len()) as u64)
                 .set_write_batch_size(64)
                 .build(),
         )?),
     };
-    table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.pieces), clock_offset))
+    table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.payloads), clock_offset))
 }
 
 fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> RecordBatch {
     let word = |h: &Header| RecordKind::from_number(h.kind).map_or("unknown", RecordKind::name);
-    let mut pieces = Views::new(arena, rows.len());
-    rows.iter().for_each(|(_, place)| pieces.push(Some(*place)));
+    let mut payloads = Views::new(arena, rows.len());
+    rows.iter().for_each(|(_, place)| payloads.push(Some(*place)));
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(
             TimestampNanosecondArray::from_iter_values(
@@ -136,7 +138,7 @@ fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> Re
     for a in 0..6 {
         columns.push(Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(h, _)| h.args[a]))));
     }
-    columns.push(pieces.finish());
+    columns.push(payloads.finish());
     RecordBatch::try_new(columns::events(), columns)
         .expect("the columns are those of the schema, equally long")
 }

@@ -1,8 +1,10 @@
 //! The records of all streams in one order.
 //!
-//! Invariant: records of one stream keep their order, and the streams are merged by the time at which a record was made, as far as it is known: a call's return,
-//! an event's time. A call that did not return, and a part of a call, say when they were made too; if they do not, they count as made when the record before them was.
-//! While streams grow, records are given up to a moment until which the files hold everything: a stream that has none then has none of before that moment.
+//! Invariant: records of one stream keep their order, and the streams are merged by the time at
+//! which a record was made, as far as it is known: a call's return, an event's time. A call that
+//! did not return, and a part of a call, say when they were made too; if they do not, they count as
+//! made when the record before them was. While streams grow, records are given up to a moment until
+//! which the files hold everything: a stream that has none then has none of before that moment.
 
 use crate::format::record::{Header, RecordKind};
 use crate::journal::{Damage, Records};
@@ -43,7 +45,8 @@ impl Streams {
         self.look()
     }
 
-    /// Looks what has come to streams that had nothing more. To be asked after it was learnt until when the files hold everything.
+    /// Looks what has come to streams that had nothing more. To be asked after it was learnt until
+    /// when the files hold everything.
     pub fn look(&mut self) -> io::Result<()> {
         std::mem::take(&mut self.dry).into_iter().try_for_each(|i| self.peek(i))
     }

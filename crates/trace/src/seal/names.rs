@@ -1,4 +1,5 @@
-//! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths, the offset. Derived from what is stored losslessly beside them.
+//! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths,
+//! the offset. Derived from what is stored losslessly beside them.
 //!
 //! Inference goes on window by window, with the rows and events of a window in the order of time. A
 //! call whose window ended before it returned is late, and meets the processes as they are when its
@@ -6,7 +7,7 @@
 //! meanwhile.
 
 use super::window::Row;
-use crate::call::payloads::{Inside, pieces};
+use crate::call::payloads::{Inside, payloads};
 use crate::call::{Call, Event, Item};
 use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
 use crate::semantics::Inference;
@@ -110,9 +111,9 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
         }
         let (i, row) = rows.next()?;
         let h = &row.header;
-        let cell = arena.slice_with_length(row.pieces.0 as usize, row.pieces.1 as usize);
+        let cell = arena.slice_with_length(row.payloads.0 as usize, row.payloads.1 as usize);
         let left = (h.flags & NO_EXIT == 0).then_some(h.left);
-        let pieces = pieces(&cell, Inside::Nowhere).unwrap_or_default();
+        let payloads = payloads(&cell, Inside::Nowhere).unwrap_or_default();
         Some(Item::Call(Call {
             seq: i as u64,
             entered: h.entered,
@@ -124,7 +125,7 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
             args: h.args,
             ret: h.ret,
             seen: h.seen,
-            pieces,
+            payloads,
         }))
     })
 }

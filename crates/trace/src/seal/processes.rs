@@ -1,11 +1,12 @@
-//! Who took part: `processes.parquet`, one row per thread, for people. Numbers of processes and threads are used again; a `Start` begins a new row.
+//! Who took part: `processes.parquet`, one row per thread, for people. Numbers of processes and
+//! threads are used again; a `Start` begins a new row.
 
 use super::Place;
 use super::table::{ROW, Table, properties};
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::format::columns;
-use crate::format::record::{Header, PieceKind, Pieces, RecordKind};
+use crate::format::record::{Header, PayloadKind, Payloads, RecordKind};
 use crate::journal::Record;
 use ahash::HashMap;
 use arrow::array::{
@@ -69,8 +70,8 @@ impl Census {
     /// Takes note of an event.
     pub fn event(&mut self, record: &Record<'_>) {
         let header = &record.header;
-        let text = |kind: PieceKind, arg: Option<u8>| {
-            Pieces::new(record.body)
+        let text = |kind: PayloadKind, arg: Option<u8>| {
+            Payloads::new(record.body)
                 .find(|(h, _)| h.kind == kind as u8 && arg.is_none_or(|a| a == h.arg))
                 .map(|(_, bytes)| bytes.to_vec())
         };
@@ -89,12 +90,12 @@ impl Census {
                 {
                     self.threads[index].ended = Some(header.entered);
                 }
-                let program = text(PieceKind::String, None);
+                let program = text(PayloadKind::String, None);
                 self.thread(header).program = program.map(|p| crate::format::text::escape(&p));
             }
             Some(RecordKind::State) => {
                 let (program, command) =
-                    (text(PieceKind::String, None), text(PieceKind::StrVec, Some(0)));
+                    (text(PayloadKind::String, None), text(PayloadKind::StrVec, Some(0)));
                 let thread = self.thread(header);
                 thread.program = program.map(|p| crate::format::text::escape(&p));
                 thread.command = command;

@@ -1,7 +1,8 @@
 //! A window's rows become a segment, and its late rows a sibling of it.
 //!
-//! Invariant: the segments that are not late follow each other in the order of entry, in themselves and from one to the next. A call that was entered before
-//! the last row of the segment before it is late.
+//! Invariant: the segments that are not late follow each other in the order of entry, in themselves
+//! and from one to the next. A call that was entered before the last row of the segment before it
+//! is late.
 
 use super::Place;
 use super::names::{Answer, Answers, Part, resolve};
@@ -29,18 +30,18 @@ const PAGE_BYTES: usize = 1 << 20;
 pub(super) struct Full {
     rows: Vec<Row>,
     data: Buffer,
-    pieces: Buffer,
+    payloads: Buffer,
     answers: Answers,
 }
 
 impl Full {
     /// Windows must come in their order: each moves inference on.
     pub fn new(window: Window, inference: &mut dyn Inference) -> Self {
-        let Window { mut rows, data, pieces, events, .. } = window;
+        let Window { mut rows, data, payloads, events, .. } = window;
         rows.sort_by_key(|r| r.header.entered);
-        let (data, pieces) = (Buffer::from_vec(data), Buffer::from_vec(pieces));
-        let answers = resolve(inference, &rows, &pieces, events);
-        Self { rows, data, pieces, answers }
+        let (data, payloads) = (Buffer::from_vec(data), Buffer::from_vec(payloads));
+        let answers = resolve(inference, &rows, &payloads, events);
+        Self { rows, data, payloads, answers }
     }
 }
 
@@ -62,7 +63,7 @@ impl Segments {
         clock_offset: i64,
         window: &Full,
     ) -> Result<(), Error> {
-        let Full { rows, data, pieces, answers } = window;
+        let Full { rows, data, payloads, answers } = window;
         if rows.is_empty() {
             return Ok(());
         }
@@ -74,7 +75,7 @@ impl Segments {
                 format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
             let data_bytes: u64 =
                 rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
-            let bytes = data_bytes + rows.iter().map(|r| u64::from(r.pieces.1)).sum::<u64>();
+            let bytes = data_bytes + rows.iter().map(|r| u64::from(r.payloads.1)).sum::<u64>();
             // The writer looks at a page's length after each so many rows.
             let step = (PAGE_BYTES / 4 * rows.len())
                 .checked_div(bytes as usize)
@@ -97,7 +98,7 @@ impl Segments {
                 columns::calls(),
                 properties.build(),
             )?;
-            table.write(&batch(rows, data, pieces, clock_offset, self.seq, &answers))?;
+            table.write(&batch(rows, data, payloads, clock_offset, self.seq, &answers))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
             self.done.push(Segment {
@@ -137,7 +138,7 @@ fn repeats(rows: &[Row]) -> bool {
 fn batch(
     rows: &[Row],
     data: &Buffer,
-    pieces: &Buffer,
+    payloads: &Buffer,
     clock_offset: i64,
     seq: u64,
     answers: &Part<'_>,
@@ -146,13 +147,13 @@ fn batch(
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
     let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
     let mut error = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut pieces_column = Views::new(pieces, n);
+    let mut payloads_column = Views::new(payloads, n);
     let mut data_column = Views::new(data, n);
     for (row, answer) in rows.iter().zip(answers.rows) {
         call.append_value(&answer.call);
         variant.append_option(answer.variant);
         error.append_option(answer.error);
-        pieces_column.push(Some(row.pieces));
+        payloads_column.push(Some(row.payloads));
         data_column.push(row.data);
     }
     let text = |of: fn(&Answer) -> Option<u32>| -> ArrayRef {
@@ -199,7 +200,7 @@ fn batch(
     for a in 0..6 {
         columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|i| header(i).args[a]))));
     }
-    columns.push(pieces_column.finish());
+    columns.push(payloads_column.finish());
     columns.push(data_column.finish());
     RecordBatch::try_new(columns::calls(), columns)
         .expect("the columns are those of the schema, equally long")

@@ -40,7 +40,7 @@ impl Write for Hashing {
     }
 }
 
-/// About so many bytes has a row, besides its pieces and its data.
+/// About so many bytes has a row, besides its payloads and its data.
 pub(super) const ROW: usize = 128;
 
 /// How a table of about so many bytes is compressed. What a compressor needs for each column, to
@@ -85,7 +85,8 @@ impl Table {
         let path = path.join(name);
         let sink = storage.create(dir, name).map_err(Error::io("create", &path))?;
         let sink = Hashing { sink, hasher: blake3::Hasher::new(), bytes: 0 };
-        // Without Arrow's own schema in the file, every reader sees the plain types of the Parquet schema.
+        // Without Arrow's own schema in the file, every reader sees the plain types of the Parquet
+        // schema.
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(sink, schema, options)

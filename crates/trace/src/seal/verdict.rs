@@ -1,8 +1,9 @@
-//! Whether everything is there, and what is not. The verdict follows from numbers: what sequence numbers, frames and the engine itself say is missing.
+//! Whether everything is there, and what is not. The verdict follows from numbers: what sequence
+//! numbers, frames and the engine itself say is missing.
 
 use super::window::Counts;
 use crate::document::{End, Summary, Verdict};
-use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PieceKind, Pieces, RecordKind};
+use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PayloadKind, Payloads, RecordKind};
 use crate::journal::{Damage, Record};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
@@ -51,10 +52,12 @@ impl Findings {
         }
     }
 
-    /// The summary, as far as it follows from these; `end` is what the recorder said, if it came to that.
+    /// The summary, as far as it follows from these; `end` is what the recorder said, if it came to
+    /// that.
     pub fn summary(self, end: Option<&End>, counts: &Counts) -> Summary {
         let mut reasons = Vec::new();
-        // A call of which only parts came is missing itself, and has left a gap, unless the recorder died.
+        // A call of which only parts came is missing itself, and has left a gap, unless the
+        // recorder died.
         let lost = self.gaps.saturating_add(self.damage.records).max(self.orphans);
         match end {
             None => reasons
@@ -113,10 +116,10 @@ impl Findings {
     }
 }
 
-/// Text of an event's piece.
+/// Text of an event's payload.
 fn note(record: &Record<'_>) -> Option<String> {
-    let mut pieces = Pieces::new(record.body);
-    pieces
-        .find(|(h, _)| h.kind == PieceKind::String as u8)
+    let mut payloads = Payloads::new(record.body);
+    payloads
+        .find(|(h, _)| h.kind == PayloadKind::String as u8)
         .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
 }

@@ -1,12 +1,13 @@
 //! The rows that are to become the next segment.
 //!
-//! A row is complete here: the pieces of its parts have been joined. Bulk data and pieces lie in two arenas, in the order of arrival; sorting moves only the rows. Equal
-//! data lie there once.
+//! A row is complete here: the payloads of its parts have been joined. Bulk data and payloads lie
+//! in two arenas, in the order of arrival; sorting moves only the rows. Equal data lie there once.
 
 use crate::call::Event;
-use crate::call::payloads::{Inside, pieces};
+use crate::call::payloads::{Inside, payloads};
 use crate::format::record::{
-    AT_EXIT, CUT, Header, PieceHeader, PieceKind, Pieces, RecordKind, UNREADABLE, padded, put_piece,
+    AT_EXIT, CUT, Header, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE, padded,
+    put_payload,
 };
 use crate::journal::{Known, Record, known};
 use ahash::HashMap;
@@ -18,7 +19,7 @@ use zerocopy::{FromBytes, IntoBytes};
 pub struct Limits {
     /// At so many rows,
     pub rows: usize,
-    /// or when its bulk data and pieces come to so many bytes.
+    /// or when its bulk data and payloads come to so many bytes.
     pub bytes: usize,
 }
 
@@ -34,10 +35,10 @@ pub(super) const ROW_BYTES: usize = 256 << 20;
 /// One call.
 pub(super) struct Row {
     pub header: Header,
-    /// In [`Window::data`], if there was a data piece.
+    /// In [`Window::data`], if there was a data payload.
     pub data: Option<(u32, u32)>,
-    /// In [`Window::pieces`].
-    pub pieces: (u32, u32),
+    /// In [`Window::payloads`].
+    pub payloads: (u32, u32),
 }
 
 /// The rows to come.
@@ -45,7 +46,7 @@ pub(super) struct Row {
 pub(super) struct Window {
     pub rows: Vec<Row>,
     pub data: Vec<u8>,
-    pub pieces: Vec<u8>,
+    pub payloads: Vec<u8>,
     /// What happened meanwhile.
     pub events: Vec<Event>,
     event_bytes: usize,
@@ -60,15 +61,15 @@ pub(super) struct Window {
 pub(super) struct Counts {
     pub captured: u64,
     pub unreadable: u64,
-    /// Pieces cut by the engine.
+    /// Payloads cut by the engine.
     pub cut: u64,
-    /// Pieces cut here: the row was too long.
+    /// Payloads cut here: the row was too long.
     pub shortened: u64,
 }
 
-type Part = (PieceHeader, Vec<u8>);
+type Part = (PayloadHeader, Vec<u8>);
 
-/// Pieces that came before their call, by thread and entry.
+/// Payloads that came before their call, by thread and entry.
 #[derive(Default)]
 pub(super) struct Parts {
     waiting: HashMap<(u32, u64), Vec<Part>>,
@@ -80,14 +81,15 @@ pub(super) struct Parts {
 const CALLS: usize = 1 << 16;
 
 impl Parts {
-    /// Keeps the pieces of a part until its call comes. Only a forged journal has more than [`CALLS`] calls waiting.
+    /// Keeps the payloads of a part until its call comes. Only a forged journal has more than
+    /// [`CALLS`] calls waiting.
     pub fn add(&mut self, record: Record<'_>, counts: &mut Counts) {
         if self.waiting.len() >= CALLS {
             self.dropped += 1;
             return;
         }
         let waiting = self.waiting.entry((record.header.tid, record.header.entered)).or_default();
-        for (mut head, mut bytes) in Pieces::new(record.body) {
+        for (mut head, mut bytes) in Payloads::new(record.body) {
             if self.bytes + bytes.len() > 2 * ROW_BYTES {
                 bytes = &[];
                 head.len = 0;
@@ -99,12 +101,12 @@ impl Parts {
         }
     }
 
-    /// Whether pieces of this call came.
+    /// Whether payloads of this call came.
     pub fn are_of(&self, header: &Header) -> bool {
         !self.waiting.is_empty() && self.waiting.contains_key(&(header.tid, header.entered))
     }
 
-    fn take(&mut self, header: &Header) -> Vec<(PieceHeader, Vec<u8>)> {
+    fn take(&mut self, header: &Header) -> Vec<(PayloadHeader, Vec<u8>)> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
@@ -140,9 +142,9 @@ impl Window {
         self.rows.len().max(self.events.len()) >= limits.rows || self.bytes() >= limits.bytes
     }
 
-    /// Bytes of data and pieces.
+    /// Bytes of data and payloads.
     pub fn bytes(&self) -> usize {
-        self.data.len() + self.pieces.len() + self.event_bytes
+        self.data.len() + self.payloads.len() + self.event_bytes
     }
 
     /// Adds an event, for the world to know.
@@ -150,40 +152,40 @@ impl Window {
         let header = &record.header;
         let Some(kind) = RecordKind::from_number(header.kind) else { return };
         self.event_bytes += record.body.len();
-        let pieces = pieces(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
+        let payloads = payloads(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
         self.events.push(Event {
             time: header.entered,
             kind,
             pid: header.pid,
             tid: header.tid,
             args: header.args,
-            pieces,
+            payloads,
         });
     }
 
     /// Adds a call.
     pub fn add(&mut self, record: Record<'_>, parts: &mut Parts, counts: &mut Counts) {
-        let mut row = Building { window: self, data: None, pieces: 0, head: None, counts };
+        let mut row = Building { window: self, data: None, payloads: 0, head: None, counts };
         row.begin();
         for (head, bytes) in &parts.take(&record.header) {
-            row.piece(*head, bytes, true);
+            row.payload(*head, bytes, true);
         }
         if let Some(data) = &record.known
-            && let Ok((head, _)) = PieceHeader::read_from_prefix(record.body)
+            && let Ok((head, _)) = PayloadHeader::read_from_prefix(record.body)
         {
             row.refer(head, data.1);
         }
-        for (head, bytes) in Pieces::new(record.body) {
-            row.piece(head, bytes, false);
+        for (head, bytes) in Payloads::new(record.body) {
+            row.payload(head, bytes, false);
         }
-        let (data, pieces) = (row.data, row.pieces);
+        let (data, payloads) = (row.data, row.payloads);
         let known =
             record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
         let data = known.or_else(|| data.map(|start| self.once(start)));
         self.rows.push(Row {
             header: record.header,
             data,
-            pieces: (pieces as u32, (self.pieces.len() - pieces) as u32),
+            payloads: (payloads as u32, (self.payloads.len() - payloads) as u32),
         });
     }
 }
@@ -192,7 +194,8 @@ impl Window {
 const LEAST: usize = 64;
 
 impl Window {
-    /// The place of the data that begin at `start` and are the last: that of equal ones if they were there before.
+    /// The place of the data that begin at `start` and are the last: that of equal ones if they
+    /// were there before.
     fn once(&mut self, start: usize) -> (u32, u32) {
         let data = &self.data[start..];
         let len = data.len();
@@ -210,27 +213,27 @@ impl Window {
 struct Building<'a> {
     window: &'a mut Window,
     data: Option<usize>,
-    pieces: usize,
-    /// Where the head of the last piece stands, if that came in a part.
-    head: Option<(usize, PieceHeader)>,
+    payloads: usize,
+    /// Where the head of the last payload stands, if that came in a part.
+    head: Option<(usize, PayloadHeader)>,
     counts: &'a mut Counts,
 }
 
 impl Building<'_> {
     fn begin(&mut self) {
-        self.pieces = self.window.pieces.len();
+        self.payloads = self.window.payloads.len();
     }
 
-    /// The piece whose head this is has data that are there.
-    fn refer(&mut self, head: PieceHeader, len: u64) {
+    /// The payload whose head this is has data that are there.
+    fn refer(&mut self, head: PayloadHeader, len: u64) {
         self.counts.captured += len;
         self.counts.cut += u64::from(head.flags & CUT != 0);
-        self.window.pieces.extend_from_slice(head.as_bytes());
+        self.window.payloads.extend_from_slice(head.as_bytes());
     }
 
-    fn piece(&mut self, mut head: PieceHeader, bytes: &[u8], part: bool) {
-        let bulk = head.kind == PieceKind::Data as u8;
-        let room = (ROW_BYTES - (self.window.pieces.len() - self.pieces))
+    fn payload(&mut self, mut head: PayloadHeader, bytes: &[u8], part: bool) {
+        let bulk = head.kind == PayloadKind::Data as u8;
+        let room = (ROW_BYTES - (self.window.payloads.len() - self.payloads))
             .saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
         let bytes = if bytes.len() > room {
             head.flags |= CUT;
@@ -253,22 +256,22 @@ impl Building<'_> {
             && (first.arg, first.kind, first.flags & AT_EXIT)
                 == (head.arg, head.kind, head.flags & AT_EXIT)
         {
-            let body = at + size_of::<PieceHeader>();
+            let body = at + size_of::<PayloadHeader>();
             if !bulk {
-                window.pieces.truncate(body + first.len as usize);
-                window.pieces.extend_from_slice(bytes);
-                window.pieces.resize(padded(window.pieces.len()), 0);
+                window.payloads.truncate(body + first.len as usize);
+                window.payloads.extend_from_slice(bytes);
+                window.payloads.resize(padded(window.payloads.len()), 0);
             }
             first.len += head.len;
             first.wanted += head.wanted;
             first.flags |= head.flags;
-            window.pieces[at..body].copy_from_slice(first.as_bytes());
+            window.payloads[at..body].copy_from_slice(first.as_bytes());
             self.head = part.then_some((at, first));
             return;
         }
         if part {
-            self.head = Some((window.pieces.len(), head));
+            self.head = Some((window.payloads.len(), head));
         }
-        put_piece(&mut window.pieces, head, if bulk { &[] } else { bytes });
+        put_payload(&mut window.payloads, head, if bulk { &[] } else { bytes });
     }
 }

@@ -1,4 +1,5 @@
-//! Sealing under way: how far the journals are read, and what came of that. It can be left off after any record, and gone on with in another thread.
+//! Sealing under way: how far the journals are read, and what came of that. It can be left off
+//! after any record, and gone on with in another thread.
 
 use super::events::Events;
 use super::merge::Streams;
@@ -79,7 +80,8 @@ impl Work {
         self.streams.position()
     }
 
-    /// Reads on until the window is full, which is true, or until there is no record of before `until` or `go_on`, asked at a position, does not want to: false.
+    /// Reads on until the window is full, which is true, or until there is no record of before
+    /// `until` or `go_on`, asked at a position, does not want to: false.
     pub fn fill(
         &mut self,
         place: &Place<'_>,
@@ -126,7 +128,7 @@ impl Work {
         })
     }
 
-    /// Bytes of data and pieces in the window.
+    /// Bytes of data and payloads in the window.
     pub fn bytes(&self) -> usize {
         self.window.bytes()
     }

@@ -1,6 +1,8 @@
-//! A file that is written from its beginning to its end, and that does not take the page cache from the program that is watched.
+//! A file that is written from its beginning to its end, and that does not take the page cache from
+//! the program that is watched.
 //!
-//! What is written is sent to the disk soon, and pages that are a window behind are dropped. The window takes bursts that the disk cannot: it is a share of the memory.
+//! What is written is sent to the disk soon, and pages that are a window behind are dropped. The
+//! window takes bursts that the disk cannot: it is a share of the memory.
 
 use super::Sink;
 use rustix::fs::{Advice, fadvise};
@@ -35,7 +37,8 @@ impl Log {
     fn wrote(&mut self, n: usize) {
         self.written += n as u64;
         while self.written - self.sent >= STEP {
-            // A page that is on its way to the disk is not dropped, but sent; one that has arrived is. None of this may fail the writing.
+            // A page that is on its way to the disk is not dropped, but sent; one that has arrived
+            // is. None of this may fail the writing.
             let _ = fadvise(&self.file, self.sent, NonZeroU64::new(STEP), Advice::DontNeed);
             self.sent += STEP;
         }

@@ -1,7 +1,9 @@
-//! Files that are of use only if all goes well: what is sealed while the recording goes on. Whoever needs the room takes it back, from whatever thread, and from then on
-//! nothing more can be written here.
+//! Files that are of use only if all goes well: what is sealed while the recording goes on. Whoever
+//! needs the room takes it back, from whatever thread, and from then on nothing more can be written
+//! here.
 //!
-//! Invariant: nothing of this is durable before [`Provisional::keep`], and nobody waits for the disk before that.
+//! Invariant: nothing of this is durable before [`Provisional::keep`], and nobody waits for the
+//! disk before that.
 
 use super::{Sink, Storage, file_at};
 use std::collections::BTreeMap;
@@ -52,7 +54,8 @@ impl Provisional {
         Arc::clone(&lock(&self.files).full)
     }
 
-    /// Removes all files, those that are being written too. Whether that gave room, now or when somebody else did; nothing is taken once they are kept.
+    /// Removes all files, those that are being written too. Whether that gave room, now or when
+    /// somebody else did; nothing is taken once they are kept.
     pub fn take_back(&self) -> bool {
         let mut files = lock(&self.files);
         if files.kept {

@@ -1,4 +1,5 @@
-//! Cgroups (version 2) that are frozen and thawed: nobody in them sees it but by the time that passes, and waits that it interrupts (`epoll_wait` returns EINTR).
+//! Cgroups (version 2) that are frozen and thawed: nobody in them sees it but by the time that
+//! passes, and waits that it interrupts (`epoll_wait` returns EINTR).
 //!
 //! A second process thaws what we froze should we be killed meanwhile.
 
@@ -124,17 +125,20 @@ fn remove_those_of_the_dead(above: &Path) {
     }
 }
 
-/// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end is the result.
+/// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end
+/// is the result.
 fn guard(freeze: &File) -> Option<OwnedFd> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
     let (read_fd, freeze) = (read.as_raw_fd(), freeze.as_raw_fd());
-    // SAFETY: the child makes nothing but system calls on numbers and a byte of its stack, as it must after a fork of a process with threads.
+    // SAFETY: the child makes nothing but system calls on numbers and a byte of its stack, as it
+    // must after a fork of a process with threads.
     unsafe {
         match libc::fork() {
             -1 => return None,
             0 => {
                 libc::setsid();
-                // Nothing of ours is to live on in it but these two, the kernel's program least of all.
+                // Nothing of ours is to live on in it but these two, the kernel's program least of
+                // all.
                 libc::dup2(read_fd, 0);
                 libc::dup2(freeze, 1);
                 libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);

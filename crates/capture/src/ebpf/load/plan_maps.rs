@@ -1,4 +1,5 @@
-//! The capture plans as the program in the kernel has them: the same as [`crate::plans::Plans`], in maps.
+//! The capture plans as the program in the kernel has them: the same as [`crate::plans::Plans`], in
+//! maps.
 
 use crate::Options;
 use crate::ebpf::skel::EngineSkel;
@@ -121,6 +122,7 @@ pub(super) fn fill(
 
 /// A struct that the kernel shares with us, as bytes.
 fn bytes<T: Copy>(value: &T) -> &[u8] {
-    // SAFETY: the types are made of the C structs, whose padding has names; all their bytes are initialised.
+    // SAFETY: the types are made of the C structs, whose padding has names; all their bytes are
+    // initialised.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }

@@ -1,8 +1,12 @@
-//! Records that wait in memory for a slow disk: one stretch of address space that one thread fills and another empties, in turn.
+//! Records that wait in memory for a slow disk: one stretch of address space that one thread fills
+//! and another empties, in turn.
 //!
-//! Invariant: to put something there takes no lock and asks nothing of the allocator. A probe that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be
-//! a thread of ours that holds the lock on our memory map: who waited for that lock, to map memory or in `malloc`, lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`).
-//! Pages come when they are touched: anonymous memory whose first page is there faults under a lock of its own (Linux 6.4 and later), and goes back when nothing waits.
+//! Invariant: to put something there takes no lock and asks nothing of the allocator. A probe that
+//! waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be a thread of
+//! ours that holds the lock on our memory map: who waited for that lock, to map memory or in
+//! `malloc`, lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`). Pages come when they are
+//! touched: anonymous memory whose first page is there faults under a lock of its own (Linux 6.4
+//! and later), and goes back when nothing waits.
 
 use crate::Error;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -14,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const HEAD: usize = 24;
 /// In the place of a length: what follows stands at the beginning.
 const AROUND: u64 = u64::MAX;
-/// When nothing waits and so many bytes of the stretch were used, the next ones stand at its beginning again: it is touched as far as records wait, and no further.
+/// When nothing waits and so many bytes of the stretch were used, the next ones stand at its
+/// beginning again: it is touched as far as records wait, and no further.
 const LOW: usize = 4 << 20;
 /// When so many bytes have passed, memory is given back.
 const MUCH: u64 = 1 << 20;
@@ -30,7 +35,8 @@ pub(in crate::ebpf) struct Backlog {
     given_back: AtomicU64,
 }
 
-// SAFETY: one thread writes behind `put` and then moves it, another reads what lies between `taken` and `put`.
+// SAFETY: one thread writes behind `put` and then moves it, another reads what lies between `taken`
+// and `put`.
 unsafe impl Send for Backlog {}
 // SAFETY: as above.
 unsafe impl Sync for Backlog {}
@@ -133,7 +139,8 @@ impl Backlog {
         if taken == put {
             return None;
         }
-        // SAFETY: what lies between `taken` and `put` was written before `put` was moved, and stays until `taken` is.
+        // SAFETY: what lies between `taken` and `put` was written before `put` was moved, and stays
+        // until `taken` is.
         let word = |at: usize| unsafe { self.word(at).read() };
         if word(self.place(taken)) == AROUND {
             taken += (self.len - self.place(taken)) as u64;

@@ -1,6 +1,8 @@
-//! The threads that empty rings: one for each CPU, so that what one hands on to its journal's writer is in the order in which it happened there.
+//! The threads that empty rings: one for each CPU, so that what one hands on to its journal's
+//! writer is in the order in which it happened there.
 //!
-//! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while, until there is something. The kernel's program wakes it (`wake_at`).
+//! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while,
+//! until there is something. The kernel's program wakes it (`wake_at`).
 
 use super::ring::{Ring, View};
 use super::writer::{Window, Writer};
@@ -106,7 +108,8 @@ impl Consumers {
                 .map_err(refused("duplicate a descriptor"))?;
             let sleep =
                 epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("create an epoll"))?;
-            // Edges only: what lies in the ring is no reason to wake, that the kernel's program wants it is.
+            // Edges only: what lies in the ring is no reason to wake, that the kernel's program
+            // wants it is.
             epoll::add(
                 &sleep,
                 &map,
@@ -151,7 +154,8 @@ impl Consumers {
                     .map_err(Error::refused("start a thread"))?,
             );
         }
-        // A thread that begins takes locks on our memory map, and whom we start soon may keep it from its CPU meanwhile.
+        // A thread that begins takes locks on our memory map, and whom we start soon may keep it
+        // from its CPU meanwhile.
         for _ in &threads {
             let _ended = all_settled.recv();
         }
@@ -231,7 +235,8 @@ impl Consumer {
         }
     }
 
-    /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or come to wait.
+    /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or
+    /// come to wait.
     fn careful(&mut self) -> bool {
         let long_calls =
             self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
@@ -298,13 +303,15 @@ impl Consumer {
     }
 }
 
-/// What a thread does before it empties a CPU's ring: it leaves that CPU, and touches the memory that it will use.
+/// What a thread does before it empties a CPU's ring: it leaves that CPU, and touches the memory
+/// that it will use.
 fn settle(cpu: usize) {
     elsewhere(cpu);
     std::hint::black_box([0u8; 64 << 10]);
 }
 
-/// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the ring, nothing else runs on that CPU.
+/// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the
+/// ring, nothing else runs on that CPU.
 fn elsewhere(cpu: usize) {
     use rustix::thread::{sched_getaffinity, sched_setaffinity};
     if let Ok(mut allowed) = sched_getaffinity(None)

@@ -1,7 +1,10 @@
-//! What the journals hold, for who seals along: everything that the rings got until some moment, with what was read from files for it.
+//! What the journals hold, for who seals along: everything that the rings got until some moment,
+//! with what was read from files for it.
 //!
-//! Invariant: a record made before [`Waters::until`] is in its file, but for one whose call waits for room in its ring for longer than `SLACK`; that one comes late, and is sealed
-//! as what comes late is. What caused another record is never behind it: it was in its ring before the other one was made.
+//! Invariant: a record made before [`Waters::until`] is in its file, but for one whose call waits
+//! for room in its ring for longer than `SLACK`; that one comes late, and is sealed as what comes
+//! late is. What caused another record is never behind it: it was in its ring before the other one
+//! was made.
 
 use super::written_until::Complete;
 use crate::ebpf::mapped::Mapped;
@@ -11,8 +14,9 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a file for it: in nanoseconds, and with more to spare
-/// than there is in what is complete ([`super::written_until`]). What comes later still is sealed as what comes late is.
+/// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a
+/// file for it: in nanoseconds, and with more to spare than there is in what is complete
+/// ([`super::written_until`]). What comes later still is sealed as what comes late is.
 const SLACK: u64 = 100_000_000;
 
 /// All journals.

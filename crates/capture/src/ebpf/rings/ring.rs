@@ -4,8 +4,9 @@
 //! Mapped pages count as memory of ours from the beginning, so only the first ones of a long ring
 //! are mapped before records come to the others.
 //!
-//! Layout and protocol: kernel/bpf/ringbuf.c. One page holds the consumer's position, one the producer's, then come the data, twice. A record's head is 8 bytes:
-//! a length whose upper bits say that it is not finished (31) or is to be skipped (30).
+//! Layout and protocol: kernel/bpf/ringbuf.c. One page holds the consumer's position, one the
+//! producer's, then come the data, twice. A record's head is 8 bytes: a length whose upper bits say
+//! that it is not finished (31) or is to be skipped (30).
 
 use crate::Error;
 use crate::ebpf::mapped::Mapped;

@@ -1,4 +1,5 @@
-//! Until when all journals together hold everything, kept where it outlives us: what one CPU's journal has of later times may follow from what another's has not
+//! Until when all journals together hold everything, kept where it outlives us: what one CPU's
+//! journal has of later times may follow from what another's has not
 //! ([`trace::journal::COMPLETE`]).
 
 use super::ring::Ring;
@@ -9,7 +10,8 @@ use crate::records::now;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A call says when it returned, and waits until we have read a file for it, or is delayed, before its record is in the ring: so long, in nanoseconds, and with some to spare.
+/// A call says when it returned, and waits until we have read a file for it, or is delayed, before
+/// its record is in the ring: so long, in nanoseconds, and with some to spare.
 const LATE: u64 = 20_000_000;
 
 /// All rings, and what is written of them.
@@ -70,7 +72,8 @@ impl Complete {
         self.all.word(0).load(Ordering::Acquire)
     }
 
-    /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by who empties the ring, when he has handed on what he took.
+    /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by
+    /// who empties the ring, when he has handed on what he took.
     pub fn is_behind(&self, cpu: usize, look: &Look) -> bool {
         if self.rings[cpu].consumed() < look.position {
             return false;

@@ -1,8 +1,9 @@
-//! Buffers that a program lists: `struct iovec[]`, `struct msghdr` and `struct iocb` (64-bit layouts).
+//! Buffers that a program lists: `struct iovec[]`, `struct msghdr` and `struct iocb` (64-bit
+//! layouts).
 
 use crate::inspect::memory::{Span, read, read_spans, span};
 use crate::records::{Due, Sink};
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// `UIO_MAXIOV`: more the kernel takes nowhere.
 pub(in crate::ptrace) const MOST: u64 = 1024;
@@ -80,7 +81,8 @@ impl Gathered {
         }
     }
 
-    /// Gathers from `struct msghdr`s or `struct mmsghdr`s of `size` bytes; the latter say themselves how many bytes they moved.
+    /// Gathers from `struct msghdr`s or `struct mmsghdr`s of `size` bytes; the latter say
+    /// themselves how many bytes they moved.
     pub fn messages(&mut self, tid: i32, headers: &[u8], size: usize, moved: Option<u64>) {
         self.clear();
         for h in headers.chunks_exact(size) {
@@ -96,7 +98,8 @@ impl Gathered {
         }
     }
 
-    /// Gathers from an array of pointers to `struct iocb`, whose bytes go into `blocks`: the buffers of those that write.
+    /// Gathers from an array of pointers to `struct iocb`, whose bytes go into `blocks`: the
+    /// buffers of those that write.
     pub fn control_blocks(&mut self, tid: i32, address: u64, count: usize, blocks: &mut Vec<u8>) {
         self.clear();
         self.one.resize(count * 8, 0);
@@ -130,10 +133,11 @@ impl Gathered {
         &self,
         tid: i32,
         limit: u64,
-        due: &dyn Fn(PieceKind, u64, u64) -> Due,
+        due: &dyn Fn(PayloadKind, u64, u64) -> Due,
         sink: &mut impl Sink,
     ) {
-        for (kind, spans) in [(PieceKind::Name, &self.names), (PieceKind::Control, &self.controls)]
+        for (kind, spans) in
+            [(PayloadKind::Name, &self.names), (PayloadKind::Control, &self.controls)]
         {
             let all: u64 = spans.iter().map(|s| s.iov_len as u64).sum();
             if all > 0 {
@@ -141,10 +145,10 @@ impl Gathered {
             }
         }
         if !self.iovecs.is_empty() {
-            sink.local(due(PieceKind::Iovecs, self.iovecs.len() as u64, u64::MAX), &self.iovecs);
+            sink.local(due(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX), &self.iovecs);
         }
         if self.data > 0 {
-            sink.remote(tid, due(PieceKind::Data, self.data, limit), &self.spans);
+            sink.remote(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
         }
     }
 }

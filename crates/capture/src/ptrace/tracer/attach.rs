@@ -1,7 +1,8 @@
 //! Joining processes that run already.
 //!
-//! All threads of a process are made to stop before its descriptor table is read, so that what it tells is true at one moment, and what each thread does
-//! from then on is seen. New threads of a thread that we hold are ours from their birth.
+//! All threads of a process are made to stop before its descriptor table is read, so that what it
+//! tells is true at one moment, and what each thread does from then on is seen. New threads of a
+//! thread that we hold are ours from their birth.
 
 use super::Tracer;
 use crate::Error;
@@ -20,7 +21,8 @@ pub(in crate::ptrace) struct Joining {
     since: Instant,
 }
 
-/// A thread that cannot stop (it waits for a disk, or for a vforked child) is not waited for longer than this.
+/// A thread that cannot stop (it waits for a disk, or for a vforked child) is not waited for longer
+/// than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Tracer {

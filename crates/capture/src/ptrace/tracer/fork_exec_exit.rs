@@ -10,7 +10,7 @@ use crate::ptrace::thread::{Phase, Thread};
 use crate::records::{at_start, now};
 use nix::libc;
 use std::os::unix::fs::MetadataExt;
-use trace::record::{PieceKind, RecordKind};
+use trace::record::{PayloadKind, RecordKind};
 
 /// A thread that showed itself before its maker told of it, at this stop.
 type Held = Early<(Stopped, Stop)>;
@@ -112,7 +112,8 @@ impl Tracer {
         self.unfinished(&mut thread);
     }
 
-    /// A process runs a new program. The thread that called has taken the process's number; the others are gone.
+    /// A process runs a new program. The thread that called has taken the process's number; the
+    /// others are gone.
     pub fn exec(&mut self, stopped: Stopped) {
         let pid = stopped.tid();
         let former = stopped.message().unwrap_or(pid);
@@ -145,7 +146,7 @@ impl Tracer {
             pid,
             pid,
             [former as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
-            &[(0, PieceKind::String, &program)],
+            &[(0, PayloadKind::String, &program)],
         );
         self.tell_of_privileges(pid);
         let until = self.inside(pid);

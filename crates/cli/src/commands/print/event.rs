@@ -54,8 +54,8 @@ pub fn text(event: &Event) -> String {
 
 /// The same, byte for byte.
 pub fn bytes(event: &Event) -> &[u8] {
-    let piece = event.pieces.iter().find(|p| p.kind == trace::record::PieceKind::String);
-    piece.map(|p| p.bytes.as_slice()).unwrap_or_default()
+    let payload = event.payloads.iter().find(|p| p.kind == trace::record::PayloadKind::String);
+    payload.map(|p| p.bytes.as_slice()).unwrap_or_default()
 }
 
 /// A wait status in words.
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn event(kind: RecordKind, args: [u64; 6]) -> Event {
-        Event { time: 0, kind, pid: 7, tid: 7, args, pieces: Vec::new() }
+        Event { time: 0, kind, pid: 7, tid: 7, args, payloads: Vec::new() }
     }
 
     #[test]

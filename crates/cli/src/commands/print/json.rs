@@ -6,8 +6,8 @@ use crate::output::json;
 use abi::{Form, Kind, Layout};
 use model::world::lexical;
 use serde_json::{Map, Value, json};
-use trace::record::{AT_EXIT, PieceKind, UNREADABLE};
-use trace::{Event, Piece, RecordKind};
+use trace::record::{AT_EXIT, PayloadKind, UNREADABLE};
+use trace::{Event, Payload, RecordKind};
 
 /// A call: what the table makes of it, and the raw numbers.
 pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
@@ -50,7 +50,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if !paths.is_empty() {
         object["paths"] = paths.into();
     }
-    if call.pieces.iter().any(|p| p.flags & UNREADABLE != 0) {
+    if call.payloads.iter().any(|p| p.flags & UNREADABLE != 0) {
         object["unreadable"] = true.into();
     }
     json::versioned(object)
@@ -102,28 +102,33 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
 
 fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
     let raw = seen.call.args[usize::from(arg)];
-    let at = |kind: PieceKind, flag: u8| {
+    let at = |kind: PayloadKind, flag: u8| {
         seen.call
-            .pieces
+            .payloads
             .iter()
             .find(|p| p.arg == arg && p.kind == kind && p.flags & AT_EXIT == flag)
     };
-    let any = |kind: PieceKind| seen.call.piece(arg, kind);
+    let any = |kind: PayloadKind| seen.call.payload(arg, kind);
     let address = || if raw == 0 { Value::Null } else { format!("{raw:#x}").into() };
     match kind {
         Kind::Int | Kind::Fd | Kind::Pid | Kind::DirFd => (raw as i32).into(),
         Kind::Off | Kind::Pos | Kind::Length => raw.cast_signed().into(),
         Kind::Uint | Kind::Size | Kind::PosHigh | Kind::Mode => raw.into(),
         Kind::Uid | Kind::Gid => (raw as i32).into(),
-        Kind::Path(_) | Kind::Str => any(PieceKind::String).map_or_else(address, |p| text(p, most)),
-        Kind::StrVec => any(PieceKind::StrVec).map_or_else(address, |p| words(p.bytes.as_slice())),
+        Kind::Path(_) | Kind::Str => {
+            any(PayloadKind::String).map_or_else(address, |p| text(p, most))
+        }
+        Kind::StrVec => {
+            any(PayloadKind::StrVec).map_or_else(address, |p| words(p.bytes.as_slice()))
+        }
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            let kind = if layout.form == Form::Data { PieceKind::Data } else { PieceKind::Bytes };
+            let kind =
+                if layout.form == Form::Data { PayloadKind::Data } else { PayloadKind::Bytes };
             match (at(kind, 0), at(kind, AT_EXIT)) {
                 (Some(before), Some(after)) => {
                     json!({"before": formed(layout, before, most), "after": formed(layout, after, most)})
                 }
-                (Some(piece), None) | (None, Some(piece)) => formed(layout, piece, most),
+                (Some(payload), None) | (None, Some(payload)) => formed(layout, payload, most),
                 (None, None) => address(),
             }
         }
@@ -132,7 +137,7 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
         | Kind::InMsg
         | Kind::OutMsg
         | Kind::InMsgs { .. }
-        | Kind::OutMsgs { .. } => any(PieceKind::Data).map_or_else(address, |p| text(p, most)),
+        | Kind::OutMsgs { .. } => any(PayloadKind::Data).map_or_else(address, |p| text(p, most)),
         _ => {
             let mut text = String::new();
             abi::print::scalar(kind, raw, &mut text);
@@ -141,8 +146,8 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
     }
 }
 
-fn text(piece: &Piece, most: usize) -> Value {
-    json::shortened(piece.bytes.as_slice(), most)
+fn text(payload: &Payload, most: usize) -> Value {
+    json::shortened(payload.bytes.as_slice(), most)
 }
 
 fn words(bytes: &[u8]) -> Value {
@@ -158,8 +163,8 @@ fn words(bytes: &[u8]) -> Value {
         .into()
 }
 
-fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
-    let bytes = piece.bytes.as_slice();
+fn formed(layout: &Layout, payload: &Payload, most: usize) -> Value {
+    let bytes = payload.bytes.as_slice();
     let fields = |bytes: &[u8]| {
         let named = layout.fields.iter().filter_map(|f| {
             let name = f.name.trim_end_matches('_').to_owned();
@@ -178,6 +183,6 @@ fn formed(layout: &Layout, piece: &Piece, most: usize) -> Value {
             .collect::<Vec<_>>()
             .into(),
         Form::Names => words(bytes),
-        _ => text(piece, most),
+        _ => text(payload, most),
     }
 }

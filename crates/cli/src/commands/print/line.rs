@@ -1,7 +1,7 @@
 //! One call as a line of strace.
 
 use super::Seen;
-use abi::print::{self, Captured, Part, Piece};
+use abi::print::{self, Captured, Part, Payload};
 use abi::{Form, Kind, Len};
 
 /// What a line shows.
@@ -73,7 +73,7 @@ struct WithPaths<'a> {
 }
 
 /// Of a call that brought no bytes nothing is recorded: strace prints `""` then.
-const NOTHING: Piece<'static> = Piece { bytes: &[], more: false };
+const NOTHING: Payload<'static> = Payload { bytes: &[], more: false };
 
 impl WithPaths<'_> {
     fn brought_nothing(&self, arg: u8, part: Part) -> bool {
@@ -90,9 +90,9 @@ impl WithPaths<'_> {
 }
 
 impl Captured for WithPaths<'_> {
-    fn piece(&self, arg: u8, part: Part, after: bool) -> Option<Piece<'_>> {
+    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>> {
         let empty = || (after && self.brought_nothing(arg, part)).then_some(NOTHING);
-        Captured::piece(self.seen.call, arg, part, after).or_else(empty)
+        Captured::payload(self.seen.call, arg, part, after).or_else(empty)
     }
 
     fn note(&self, arg: u8) -> Option<String> {
@@ -107,16 +107,16 @@ impl Captured for WithPaths<'_> {
 mod tests {
     use super::*;
     use model::world::Bound;
-    use trace::record::{AT_EXIT, PieceKind};
-    use trace::{Call, Piece};
+    use trace::record::{AT_EXIT, PayloadKind};
+    use trace::{Call, Payload};
 
     const O: Options = Options {
         paths: false,
         values: print::Options { strings: 32, elements: 32, whole: false, hex: print::Hex::Never },
     };
 
-    fn piece(arg: u8, kind: PieceKind, flags: u8, bytes: &[u8]) -> Piece {
-        Piece {
+    fn payload(arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) -> Payload {
+        Payload {
             arg,
             kind,
             flags,
@@ -125,7 +125,7 @@ mod tests {
             bytes: bytes.to_vec().into(),
         }
     }
-    fn made(name: &str, args: [u64; 6], ret: i64, pieces: Vec<Piece>) -> Call {
+    fn made(name: &str, args: [u64; 6], ret: i64, payloads: Vec<Payload>) -> Call {
         let nr = abi::by_name(name).expect("a call of the table").number;
         Call {
             seq: 0,
@@ -138,7 +138,7 @@ mod tests {
             args,
             ret,
             seen: Default::default(),
-            pieces,
+            payloads,
         }
     }
     fn printed(call: &Call) -> String {
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn as_strace_prints_them() {
         let at_cwd = i64::from(abi::AT_FDCWD).cast_unsigned();
-        let path = || vec![piece(1, PieceKind::String, 0, b"/etc/passwd")];
+        let path = || vec![payload(1, PayloadKind::String, 0, b"/etc/passwd")];
         let mut unfinished = made("read", [0, 0x7ffe_1000, 1, 0, 0, 0], 0, vec![]);
         unfinished.left = None;
         let lines = [
@@ -158,13 +158,13 @@ mod tests {
                 "read",
                 [3, 1, 64, 0, 0, 0],
                 5,
-                vec![piece(1, PieceKind::Data, AT_EXIT, b"abc\n\0")],
+                vec![payload(1, PayloadKind::Data, AT_EXIT, b"abc\n\0")],
             )),
             printed(&made(
                 "write",
                 [1, 1, 40, 0, 0, 0],
                 40,
-                vec![piece(1, PieceKind::Data, AT_EXIT, &[b'x'; 40])],
+                vec![payload(1, PayloadKind::Data, AT_EXIT, &[b'x'; 40])],
             )),
             printed(&made("read", [3, 0x7ffe_1000, 64, 0, 0, 0], -9, vec![])),
             printed(&made("read", [0, 0x7ffe_1000, 1, 0, 0, 0], -512, vec![])),

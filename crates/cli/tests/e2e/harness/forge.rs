@@ -5,7 +5,7 @@ use model::Model;
 use std::path::Path;
 use std::sync::Arc;
 use trace::journal::Journal;
-use trace::record::{AT_EXIT, Header, PieceHeader, PieceKind, RecordKind};
+use trace::record::{AT_EXIT, Header, PayloadHeader, PayloadKind, RecordKind};
 use trace::{About, Identity, Recording};
 use zerocopy::IntoBytes;
 
@@ -17,8 +17,8 @@ pub struct Forge {
     pub now: u64,
 }
 
-/// A piece to be: argument, kind, flags, bytes.
-pub type Part<'a> = (u8, PieceKind, u8, &'a [u8]);
+/// A payload to be: argument, kind, flags, bytes.
+pub type Part<'a> = (u8, PayloadKind, u8, &'a [u8]);
 
 /// The process that all forged calls are of.
 pub const PID: u32 = 1000;
@@ -43,8 +43,8 @@ impl Forge {
         };
         let (cwd, root) = (directory(b"/w"), directory(b"/"));
         let parts: [Part<'_>; 2] = [
-            (WORKING_DIRECTORY, PieceKind::Identity, 0, &cwd),
-            (ROOT_DIRECTORY, PieceKind::Identity, 0, &root),
+            (WORKING_DIRECTORY, PayloadKind::Identity, 0, &cwd),
+            (ROOT_DIRECTORY, PayloadKind::Identity, 0, &root),
         ];
         forge.event(RecordKind::State, PID, [0o22, 0, 0, 0, 0, 0], &parts);
         forge
@@ -52,13 +52,13 @@ impl Forge {
     fn put(&mut self, header: Header, parts: &[Part<'_>]) {
         self.journal.begin(header);
         for &(arg, kind, flags, bytes) in parts {
-            self.journal.piece(
-                PieceHeader {
+            self.journal.payload(
+                PayloadHeader {
                     arg,
                     kind: kind as u8,
                     flags,
                     wanted: bytes.len() as u64,
-                    ..PieceHeader::default()
+                    ..PayloadHeader::default()
                 },
                 bytes,
             );
@@ -111,7 +111,7 @@ impl Forge {
         };
         let opened = [identity.as_bytes(), path].concat();
         let parts: [Part<'_>; 2] =
-            [(1, PieceKind::String, 0, path), (RESULT, PieceKind::Identity, AT_EXIT, &opened)];
+            [(1, PayloadKind::String, 0, path), (RESULT, PayloadKind::Identity, AT_EXIT, &opened)];
         self.call(PID, 257, [-100i64 as u64, 0x7000, 0o102, 0o644, 0, 0], fd, &parts);
         self.now += 10_000;
     }
@@ -135,14 +135,14 @@ pub fn generate(path: &Path, calls: u64) {
             18,
             [3, 0x1000, 64, at, 0, 0],
             64,
-            &[(1, PieceKind::Data, AT_EXIT, &block)],
+            &[(1, PayloadKind::Data, AT_EXIT, &block)],
         );
         forge.call(
             tid,
             17,
             [3, 0x2000, 64, at, 0, 0],
             64,
-            &[(1, PieceKind::Data, AT_EXIT, &block)],
+            &[(1, PayloadKind::Data, AT_EXIT, &block)],
         );
         // The next thread begins before this one is done.
         forge.now -= 1000;

@@ -6,13 +6,13 @@ use crate::harness::run::run;
 use std::path::Path;
 use syscalls::x86_64::Sysno as X;
 use trace::Identity;
-use trace::record::{AT_EXIT, PieceKind, RecordKind};
+use trace::record::{AT_EXIT, PayloadKind, RecordKind};
 use zerocopy::IntoBytes;
 
 const CWD: u64 = -100i64 as u64;
 
 fn string(arg: u8, text: &[u8]) -> Part<'_> {
-    (arg, PieceKind::String, 0, text)
+    (arg, PayloadKind::String, 0, text)
 }
 fn opened(path: &[u8], mode: u32) -> Vec<u8> {
     [
@@ -34,9 +34,9 @@ impl Forge {
             X::openat,
             [CWD, 1, flags, 0o644, 0, 0],
             fd as i64,
-            &[string(1, path), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)],
+            &[string(1, path), (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity)],
         );
-        self.nr(X::write, [fd, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+        self.nr(X::write, [fd, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
         self.nr(X::ftruncate, [fd, 2, 0, 0, 0, 0], 0, &[]);
         self.nr(X::fchmod, [fd, 0o777, 0, 0, 0, 0], 0, &[]);
         self.nr(X::close, [fd, 0, 0, 0, 0, 0], 0, &[]);
@@ -76,7 +76,7 @@ pub const ATTACKS: &[Attack] = &[
             X::readlink,
             [1, 2, 4096, 0, 0, 0],
             out.len() as i64,
-            &[string(0, b"/w/l"), (1, PieceKind::Bytes, AT_EXIT, &out)],
+            &[string(0, b"/w/l"), (1, PayloadKind::Bytes, AT_EXIT, &out)],
         );
         let identity = opened(b"/w/l/canary", 0o100_644);
         f.nr(
@@ -85,10 +85,10 @@ pub const ATTACKS: &[Attack] = &[
             3,
             &[
                 string(1, b"/w/l/canary"),
-                (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity),
+                (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity),
             ],
         );
-        f.nr(X::read, [3, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+        f.nr(X::read, [3, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
         f.spoil(b"/w/l/canary", 0o2, 4);
     }),
     ("names with dots that were there before", |f, o| {
@@ -98,9 +98,9 @@ pub const ATTACKS: &[Attack] = &[
             X::openat,
             [CWD, 1, 0, 0, 0, 0],
             3,
-            &[string(1, &up), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)],
+            &[string(1, &up), (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity)],
         );
-        f.nr(X::read, [3, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+        f.nr(X::read, [3, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
     }),
     ("identities that lie about their paths", |f, o| {
         for path in [
@@ -115,10 +115,10 @@ pub const ATTACKS: &[Attack] = &[
                 X::openat,
                 [CWD, 1, 0o2, 0, 0, 0],
                 3,
-                &[string(1, b"f"), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)],
+                &[string(1, b"f"), (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity)],
             );
-            f.nr(X::pread64, [3, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
-            f.nr(X::pwrite64, [3, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+            f.nr(X::pread64, [3, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
+            f.nr(X::pwrite64, [3, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
         }
     }),
     ("a way out of chroot", |f, o| {
@@ -159,9 +159,9 @@ pub const ATTACKS: &[Attack] = &[
             X::openat,
             [CWD, 1, 0o1, 0, 0, 0],
             3,
-            &[string(1, b"/w/old"), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)],
+            &[string(1, b"/w/old"), (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity)],
         );
-        f.nr(X::write, [3, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+        f.nr(X::write, [3, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
     }),
     ("files by handle", |f, o| {
         let (size, kind, bytes) = handle(Path::new(std::ffi::OsStr::new(
@@ -173,7 +173,7 @@ pub const ATTACKS: &[Attack] = &[
             X::openat,
             [CWD, 1, 0o200_000, 0, 0, 0],
             3,
-            &[string(1, b"/w"), (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity)],
+            &[string(1, b"/w"), (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity)],
         );
         let identity = opened(b"/w/by handle", 0o100_644);
         f.nr(
@@ -181,11 +181,11 @@ pub const ATTACKS: &[Attack] = &[
             [3, 1, 0o2, 0, 0, 0],
             4,
             &[
-                (1, PieceKind::Bytes, 0, &head),
-                (abi::plan::RESULT, PieceKind::Identity, AT_EXIT, &identity),
+                (1, PayloadKind::Bytes, 0, &head),
+                (abi::plan::RESULT, PayloadKind::Identity, AT_EXIT, &identity),
             ],
         );
-        f.nr(X::write, [4, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+        f.nr(X::write, [4, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
     }),
     ("descriptors that it brought along", |f, o| {
         for fd in 3..8 {
@@ -194,11 +194,11 @@ pub const ATTACKS: &[Attack] = &[
                 RecordKind::Descriptor,
                 PID,
                 [fd, 0, fd, 0, 0, 0],
-                &[(0, PieceKind::Identity, 0, &identity)],
+                &[(0, PayloadKind::Identity, 0, &identity)],
             );
         }
         for fd in 0..200 {
-            f.nr(X::write, [fd, 1, 4, 0, 0, 0], 4, &[(1, PieceKind::Data, AT_EXIT, b"evil")]);
+            f.nr(X::write, [fd, 1, 4, 0, 0, 0], 4, &[(1, PayloadKind::Data, AT_EXIT, b"evil")]);
             f.nr(X::ftruncate, [fd, 1, 0, 0, 0, 0], 0, &[]);
         }
     }),
@@ -215,7 +215,7 @@ pub const ATTACKS: &[Attack] = &[
             &[string(0, b"/"), string(1, &o.path("directory")), string(2, b"none")],
         );
         f.nr(X::acct, [1, 0, 0, 0, 0, 0], 0, &[string(0, b"/w/acct")]);
-        f.nr(X::sethostname, [1, 4, 0, 0, 0, 0], 0, &[(0, PieceKind::Bytes, 0, b"evil")]);
+        f.nr(X::sethostname, [1, 4, 0, 0, 0, 0], 0, &[(0, PayloadKind::Bytes, 0, b"evil")]);
         f.nr(X::ptrace, [16, pid, 0, 0, 0, 0], 0, &[]);
         f.nr(X::setns, [3, 0, 0, 0, 0, 0], 0, &[]);
         f.nr(X::exit_group, [0, 0, 0, 0, 0, 0], 0, &[]);
@@ -223,15 +223,20 @@ pub const ATTACKS: &[Attack] = &[
     ("huge lengths", |f, _| {
         f.create(b"/w/huge", 3);
         for n in [1 << 30, 1 << 40, 1 << 62, i64::MAX as u64, u64::MAX, u64::MAX - 4095] {
-            f.nr(X::read, [3, 1, n, 0, 0, 0], n as i64, &[(1, PieceKind::Data, AT_EXIT, b"short")]);
-            f.nr(X::pread64, [3, 1, n, n, 0, 0], 5, &[(1, PieceKind::Data, AT_EXIT, b"short")]);
+            f.nr(
+                X::read,
+                [3, 1, n, 0, 0, 0],
+                n as i64,
+                &[(1, PayloadKind::Data, AT_EXIT, b"short")],
+            );
+            f.nr(X::pread64, [3, 1, n, n, 0, 0], 5, &[(1, PayloadKind::Data, AT_EXIT, b"short")]);
             f.nr(
                 X::write,
                 [3, 1, n, 0, 0, 0],
                 n as i64,
-                &[(1, PieceKind::Data, AT_EXIT, b"short")],
+                &[(1, PayloadKind::Data, AT_EXIT, b"short")],
             );
-            f.nr(X::pwrite64, [3, 1, 5, n, 0, 0], 5, &[(1, PieceKind::Data, AT_EXIT, b"short")]);
+            f.nr(X::pwrite64, [3, 1, 5, n, 0, 0], 5, &[(1, PayloadKind::Data, AT_EXIT, b"short")]);
             f.nr(X::ftruncate, [3, n, 0, 0, 0, 0], 0, &[]);
             f.nr(X::fallocate, [3, 0, 0, n, 0, 0], 0, &[]);
             f.nr(X::lseek, [3, n, 0, 0, 0, 0], n as i64, &[]);
@@ -239,19 +244,19 @@ pub const ATTACKS: &[Attack] = &[
                 X::getdents64,
                 [3, 1, n, 0, 0, 0],
                 n as i64,
-                &[(1, PieceKind::Bytes, AT_EXIT, b"short")],
+                &[(1, PayloadKind::Bytes, AT_EXIT, b"short")],
             );
             f.nr(
                 X::fgetxattr,
                 [3, 1, 1, n, 0, 0],
                 n as i64,
-                &[string(1, b"user.x"), (2, PieceKind::Bytes, AT_EXIT, b"short")],
+                &[string(1, b"user.x"), (2, PayloadKind::Bytes, AT_EXIT, b"short")],
             );
             f.nr(
                 X::fsetxattr,
                 [3, 1, 1, n, 0, 0],
                 0,
-                &[string(1, b"user.x"), (2, PieceKind::Bytes, 0, b"short")],
+                &[string(1, b"user.x"), (2, PayloadKind::Bytes, 0, b"short")],
             );
             f.nr(X::copy_file_range, [3, 0, 3, 0, n, 0], n as i64, &[]);
             f.nr(X::sendfile, [3, 3, 0, n, 0, 0], n as i64, &[]);
@@ -259,13 +264,19 @@ pub const ATTACKS: &[Attack] = &[
                 X::readv,
                 [3, 1, n, 0, 0, 0],
                 n as i64,
-                &[(1, PieceKind::Iovecs, 0, &[0xff; 64]), (1, PieceKind::Data, AT_EXIT, b"short")],
+                &[
+                    (1, PayloadKind::Iovecs, 0, &[0xff; 64]),
+                    (1, PayloadKind::Data, AT_EXIT, b"short"),
+                ],
             );
             f.nr(
                 X::writev,
                 [3, 1, n, 0, 0, 0],
                 n as i64,
-                &[(1, PieceKind::Iovecs, 0, &[0x7f; 64]), (1, PieceKind::Data, AT_EXIT, b"short")],
+                &[
+                    (1, PayloadKind::Iovecs, 0, &[0x7f; 64]),
+                    (1, PayloadKind::Data, AT_EXIT, b"short"),
+                ],
             );
             f.nr(X::mmap, [0, n, 3, 1, 3, 0], 0x7000_0000, &[]);
             f.nr(X::dup2, [3, n & 0x7fff_ffff, 0, 0, 0, 0], (n & 0x7fff_ffff) as i64, &[]);
@@ -297,7 +308,7 @@ pub const ATTACKS: &[Attack] = &[
                 X::stat,
                 [1, 2, 0, 0, 0, 0],
                 0,
-                &[string(0, path), (1, PieceKind::Bytes, AT_EXIT, &stat)],
+                &[string(0, path), (1, PayloadKind::Bytes, AT_EXIT, &stat)],
             );
         }
     }),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use trace::record::{PieceKind, RecordKind};
+use trace::record::{PayloadKind, RecordKind};
 use trace::{Call, Item, Trace, Want};
 
 fn count(n: u64, threads: u64) -> [String; 4] {
@@ -35,19 +35,19 @@ fn told(call: &Call) -> String {
     let mut text =
         format!("{} = {:?}", abi::by_number(call.nr).map_or("?", |row| row.name()), call.ret);
     // What was read from files comes before the rest, or after it.
-    let mut pieces: Vec<_> = call.pieces.iter().collect();
-    pieces.sort_by_key(|p| (p.arg, p.kind, p.flags));
+    let mut payloads: Vec<_> = call.payloads.iter().collect();
+    payloads.sort_by_key(|p| (p.arg, p.kind, p.flags));
     // The environment says which way was chosen.
-    for p in pieces.into_iter().filter(|p| (p.kind, p.arg) != (PieceKind::StrVec, 2)) {
+    for p in payloads.into_iter().filter(|p| (p.kind, p.arg) != (PayloadKind::StrVec, 2)) {
         let bytes: &[u8] = &p.bytes;
         let shown = match p.kind {
             // A file without a name, a pipe and a socket are called after their inodes.
-            PieceKind::Identity => String::from_utf8_lossy(bytes.get(88..).unwrap_or_default())
+            PayloadKind::Identity => String::from_utf8_lossy(bytes.get(88..).unwrap_or_default())
                 .split(['#', '['])
                 .next()
                 .unwrap_or_default()
                 .to_owned(),
-            PieceKind::Bytes => bytes.len().to_string(),
+            PayloadKind::Bytes => bytes.len().to_string(),
             _ => format!("{} {:x}", bytes.len(), crc_of(bytes)),
         };
         text.push_str(&format!("; {} {:?} {} {}: {shown}", p.arg, p.kind, p.flags, p.wanted));
@@ -217,7 +217,7 @@ fn what_is_read_again_is_whole() {
                 && c.ret > 0
         });
         let bytes: Vec<u8> =
-            read.iter().flat_map(|c| c.pieces[0].bytes.as_slice()).copied().collect();
+            read.iter().flat_map(|c| c.payloads[0].bytes.as_slice()).copied().collect();
         assert!(bytes == data.repeat(20), "{watch:?}: {} of {} reads", read.len(), pages * 20);
         assert_eq!(place.info(&trace)["verdict"], "complete", "{watch:?}");
     }
@@ -237,7 +237,7 @@ fn long_buffers_are_whole() {
         .ok("record");
         let info = place.info(&trace);
         assert_eq!(info["verdict"], "complete", "{watch:?}: {info}");
-        let longest = calls(&trace).iter().flat_map(|c| &c.pieces).map(|p| p.bytes.len()).max();
+        let longest = calls(&trace).iter().flat_map(|c| &c.payloads).map(|p| p.bytes.len()).max();
         assert_eq!(longest, Some(64 << 20));
     }
 }

@@ -39,7 +39,7 @@ fn check_writes(trace: &Path, when: &str) -> u64 {
         );
         assert!(due.is_some() || number < THREADS, "{when}: the first writes are missing");
         *due = Some(number + THREADS);
-        let data = call.pieces.iter().find(|p| p.kind == trace::record::PieceKind::Data);
+        let data = call.payloads.iter().find(|p| p.kind == trace::record::PayloadKind::Data);
         if call.returned() {
             let data = data.unwrap_or_else(|| panic!("{when}: write {number} has no data"));
             assert_eq!(

@@ -12,8 +12,8 @@ use abi::Kind;
 use abi::layout::{STAT, STATFS};
 use std::io;
 use std::sync::Arc;
-use trace::record::{AT_EXIT, PieceKind};
-use trace::{Call, Piece};
+use trace::record::{AT_EXIT, PayloadKind};
+use trace::{Call, Payload};
 
 /// So many bytes that nobody knows are written as zeros, since the original replayer looks for as
 /// many as moved. Where more are unknown the record has none.
@@ -120,7 +120,7 @@ impl One {
                 None => {}
             },
             Part::Data(arg, field) if call.succeeded() => {
-                let mut data = joined(call, arg, PieceKind::Data, None);
+                let mut data = joined(call, arg, PayloadKind::Data, None);
                 let moved = call.ret.max(0).cast_unsigned();
                 let missing = moved.saturating_sub(data.len() as u64);
                 self.whole &= missing == 0;
@@ -136,28 +136,28 @@ impl One {
                 if kind(arg).is_some_and(|kind| unknown(call, arg, kind)) {
                     return None;
                 }
-                self.held.push((field, joined(call, arg, PieceKind::Bytes, Some(false))));
+                self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(false))));
             }
             Part::After(arg, field) => {
-                let after = joined(call, arg, PieceKind::Bytes, Some(true));
+                let after = joined(call, arg, PayloadKind::Bytes, Some(true));
                 if field == "sockaddr_buffer" {
                     self.numbers.push(("sockaddr_length", after.len() as i64));
                 }
                 self.held.push((field, after));
             }
             Part::Dirents(arg, field) => {
-                self.held.push((field, joined(call, arg, PieceKind::Bytes, Some(true))));
+                self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(true))));
             }
             Part::Stat(arg) => {
-                let bytes = joined(call, arg, PieceKind::Bytes, Some(true));
+                let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
                 structure(&bytes, &STAT, "st_", &STAT_FIELDS, &mut self.numbers);
             }
             Part::Statfs(arg) => {
-                let bytes = joined(call, arg, PieceKind::Bytes, Some(true));
+                let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
                 structure(&bytes, &STATFS, "f_", &STATFS_FIELDS, &mut self.numbers);
             }
             Part::Pair(arg) => {
-                let pair = joined(call, arg, PieceKind::Bytes, Some(true));
+                let pair = joined(call, arg, PayloadKind::Bytes, Some(true));
                 let fd = |at: usize| {
                     let bytes = pair.get(at..at + 4).and_then(|b| b.try_into().ok());
                     i64::from(bytes.map_or(-1, i32::from_le_bytes))
@@ -168,7 +168,7 @@ impl One {
                 if call.args[arg] == 0 {
                     return Some(());
                 }
-                match moments(&joined(call, arg, PieceKind::Bytes, Some(false)), form) {
+                match moments(&joined(call, arg, PayloadKind::Bytes, Some(false)), form) {
                     Moments::Times(times) => self.numbers.extend(times),
                     Moments::Now => {}
                     Moments::Beyond => return None,
@@ -183,7 +183,7 @@ impl One {
 
     fn limit(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
         let after = matches!(kind, Some(Kind::Out(..)));
-        let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
+        let bytes = joined(call, arg, PayloadKind::Bytes, Some(after));
         if bytes.len() < LIMIT {
             return (after && !call.succeeded()).then_some(());
         }
@@ -199,7 +199,7 @@ impl One {
         let Some(Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else {
             return kind.is_none_or(|k| !k.is_followed()).then_some(());
         };
-        let bytes = joined(call, arg, PieceKind::Bytes, Some(false));
+        let bytes = joined(call, arg, PayloadKind::Bytes, Some(false));
         for (field, name) in LOCK_FIELDS {
             let f = layout.fields.iter().find(|f| f.name == name)?;
             let (at, size) = (f.at as usize, usize::from(f.size));
@@ -228,7 +228,7 @@ impl One {
             return None;
         }
         let after = matches!(kind, Kind::Out(..));
-        let bytes = joined(call, arg, PieceKind::Bytes, Some(after));
+        let bytes = joined(call, arg, PayloadKind::Bytes, Some(after));
         if !bytes.is_empty() {
             self.numbers.push(("buffer_size", bytes.len() as i64));
             self.held.push((field, bytes));
@@ -261,7 +261,7 @@ impl Giving {
         values.extend(one.numbers.iter().map(|(field, v)| (*field, Field::Int(*v))));
         values.extend(one.held.iter().map(|(field, bytes)| (*field, Field::Bytes(bytes))));
         if one.name == "utimensat" {
-            let given = joined(call, 2, PieceKind::Bytes, Some(false));
+            let given = joined(call, 2, PayloadKind::Bytes, Some(false));
             let nanos = |i: usize| given.get(8 + 16 * i..)?.first_chunk().copied();
             let either = |wanted: u64| {
                 (0..2).any(|i| nanos(i).is_some_and(|b| u64::from_le_bytes(b) == wanted))
@@ -289,8 +289,8 @@ impl Giving {
         let name = shape.name;
         let message = !shape.uses.moves;
         let moved = call.ret.max(0);
-        let vectors = joined(call, 1, PieceKind::Iovecs, None);
-        let data = joined(call, 1, PieceKind::Data, None);
+        let vectors = joined(call, 1, PayloadKind::Iovecs, None);
+        let data = joined(call, 1, PayloadKind::Data, None);
         let asked: Vec<u64> = vectors
             .chunks_exact(16)
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
@@ -343,8 +343,10 @@ impl Giving {
 
     /// What a message has besides its data has no fields.
     fn beside(&mut self, call: &Call) {
-        for (kind, what) in [(PieceKind::Name, "addresses"), (PieceKind::Control, "control data")] {
-            if call.pieces.iter().any(|p| p.kind == kind && p.len > 0) {
+        for (kind, what) in
+            [(PayloadKind::Name, "addresses"), (PayloadKind::Control, "control data")]
+        {
+            if call.payloads.iter().any(|p| p.kind == kind && p.len > 0) {
                 let name = call.shape().map_or("messages", |s| s.name);
                 *self.exported.lost.entry(format!("{what} of {name}")).or_default() += 1;
             }
@@ -363,7 +365,7 @@ impl Giving {
         self.writer.together();
         self.put("execve", values)?;
         for (arg, field) in [(1, "argument"), (2, "environment")] {
-            let texts = joined(call, arg, PieceKind::StrVec, None);
+            let texts = joined(call, arg, PayloadKind::StrVec, None);
             for text in texts.split_inclusive(|b| *b == 0) {
                 number += 1;
                 let mut values = self.common(call, false);
@@ -415,13 +417,13 @@ impl Giving {
     }
 }
 
-fn joined(call: &Call, arg: usize, kind: PieceKind, after: Option<bool>) -> Vec<u8> {
-    let wanted = |p: &&Piece| {
+fn joined(call: &Call, arg: usize, kind: PayloadKind, after: Option<bool>) -> Vec<u8> {
+    let wanted = |p: &&Payload| {
         usize::from(p.arg) == arg
             && p.kind == kind
             && after.is_none_or(|a| (p.flags & AT_EXIT != 0) == a)
     };
     let mut all = Vec::new();
-    call.pieces.iter().filter(wanted).for_each(|p| all.extend_from_slice(p.bytes.as_slice()));
+    call.payloads.iter().filter(wanted).for_each(|p| all.extend_from_slice(p.bytes.as_slice()));
     all
 }

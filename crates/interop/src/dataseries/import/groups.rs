@@ -5,7 +5,7 @@ use crate::Error;
 use crate::dataseries::Reader;
 use crate::dataseries::stream::{Row, Stream};
 use model::Told;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// The kernel takes no more buffers in a call.
 const BUFFERS: usize = 1024;
@@ -99,10 +99,10 @@ impl Taking {
         } else {
             let mut head = [0; HEAD];
             head[HEAD_VECTORS..HEAD_VECTORS + 8].copy_from_slice(&(taken as u64).to_le_bytes());
-            told.piece(1, PieceKind::Msg, true, &head, HEAD as u64);
+            told.payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
             told.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
         }
-        told.piece(1, PieceKind::Iovecs, true, &vectors, vectors.len() as u64);
+        told.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         if told.call.succeeded() {
             if !known {
                 // Zeros that stand for what nobody knows are not what was there.
@@ -132,8 +132,8 @@ impl Taking {
                 };
                 let Some(mut told) = Told::new("execve", tid, exec.entered) else { return Ok(()) };
                 told.string(0, &exec.path);
-                told.piece(1, PieceKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
-                told.piece(2, PieceKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
+                told.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
+                told.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
                 let (_, left) = self.times(row);
                 told.returned(left.max(exec.entered), row.result().unwrap_or(0));
                 self.import.call(told)?;

@@ -7,7 +7,7 @@ use crate::files::node::{NodeId, Seen};
 use crate::files::row::FileType;
 use abi::{Effect, Form, Groups, Kind, Shape};
 use trace::call::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// access(2).
 const X_OK: u32 = 1;
@@ -22,7 +22,7 @@ impl Facts {
         }
         for (i, a) in shape.args.iter().enumerate() {
             let Kind::Out(_, layout) = a.kind else { continue };
-            let Some(piece) = call.piece(i as u8, PieceKind::Bytes) else { continue };
+            let Some(payload) = call.payload(i as u8, PayloadKind::Bytes) else { continue };
             match layout.form {
                 Form::Text
                     if matches!(self.names.node(node).kind, FileType::Link | FileType::Unknown) =>
@@ -35,13 +35,13 @@ impl Facts {
                     let node = self.names.node_mut(node);
                     node.kind = FileType::Link;
                     if (call.ret as u64) < room {
-                        node.target = Some(piece.bytes.as_slice().to_vec());
+                        node.target = Some(payload.bytes.as_slice().to_vec());
                     }
                 }
                 Form::Dirents | Form::Dirents64 => {
                     self.names.node_mut(node).kind = FileType::Directory;
                     self.names.node_mut(node).listed = true;
-                    for (name, kind) in layouts::listing(layout.form, piece.bytes.as_slice()) {
+                    for (name, kind) in layouts::listing(layout.form, payload.bytes.as_slice()) {
                         if !self.names.node(node).is_virtual {
                             let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
                             self.names.listed(&place, kind);
@@ -103,16 +103,16 @@ impl Facts {
                 node.xattrs_changed.insert(name.to_vec());
             }
             (Some(name), Some(value)) => {
-                let piece = call.pieces.iter().find(|p| {
+                let payload = call.payloads.iter().find(|p| {
                     usize::from(p.arg) == value
-                        && matches!(p.kind, PieceKind::Bytes | PieceKind::Data)
+                        && matches!(p.kind, PayloadKind::Bytes | PayloadKind::Data)
                 });
-                if let Some(piece) = piece.filter(|p| {
+                if let Some(payload) = payload.filter(|p| {
                     p.bytes.len() as i64 == call.ret
                         && node.initial
                         && !node.xattrs_changed.contains(name)
                 }) {
-                    node.xattrs.insert(name.to_vec(), piece.bytes.as_slice().to_vec());
+                    node.xattrs.insert(name.to_vec(), payload.bytes.as_slice().to_vec());
                 }
             }
             _ => {}
@@ -129,7 +129,7 @@ pub(super) fn link_read(call: &Call, shape: &Shape) -> Option<Seen> {
     let room =
         shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
     let target = call
-        .piece(text as u8, PieceKind::Bytes)
+        .payload(text as u8, PayloadKind::Bytes)
         .filter(|_| (call.ret as u64) < room)
         .map(|p| p.bytes.as_slice().to_vec());
     Some(Seen { target, ..Seen::kind(FileType::Link) })
@@ -139,7 +139,7 @@ pub(super) fn link_read(call: &Call, shape: &Shape) -> Option<Seen> {
 pub(super) fn stat_result(call: &Call, shape: &Shape) -> Option<Seen> {
     shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, layout) => {
-            layouts::seen(layout, call.piece(i as u8, PieceKind::Bytes)?.bytes.as_slice())
+            layouts::seen(layout, call.payload(i as u8, PayloadKind::Bytes)?.bytes.as_slice())
         }
         _ => None,
     })

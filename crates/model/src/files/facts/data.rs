@@ -5,8 +5,8 @@ use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
 use crate::files::scene::Scene;
 use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
-use trace::call::{Call, Piece, total};
-use trace::record::{FROM_FILE, PieceKind};
+use trace::call::{Call, Payload, total};
+use trace::record::{FROM_FILE, PayloadKind};
 
 const ENXIO: i32 = 6;
 const SEEK_DATA: u64 = 3;
@@ -24,10 +24,10 @@ impl Facts {
         };
         let moved = call.ret as u64;
         for (i, a) in shape.args.iter().enumerate() {
-            let pieces = call.pieces.iter().filter(|p| {
-                usize::from(p.arg) == i && p.kind == PieceKind::Data && p.flags & FROM_FILE == 0
+            let payloads = call.payloads.iter().filter(|p| {
+                usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
-            let held = total(pieces.map(|p| p.len));
+            let held = total(payloads.map(|p| p.len));
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
                     self.read(id, at.offset, held.min(moved), moved, call.seq);
@@ -81,12 +81,12 @@ impl Facts {
     pub(super) fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
         let Some(copies) = shape.copies else { return };
         let clones = matches!(shape.effect, Effect::Clone { .. });
-        let sum = |fd: u8, of: fn(&Piece) -> u64| -> u64 {
-            let pieces = call
-                .pieces
+        let sum = |fd: u8, of: fn(&Payload) -> u64| -> u64 {
+            let payloads = call
+                .payloads
                 .iter()
-                .filter(|p| p.arg == fd && p.kind == PieceKind::Data && p.flags & FROM_FILE != 0);
-            total(pieces.map(of))
+                .filter(|p| p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0);
+            total(payloads.map(of))
         };
         let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
         let moved = if clones {

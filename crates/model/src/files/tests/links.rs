@@ -6,14 +6,18 @@ use super::*;
 fn listed() -> Vec<Call> {
     let identity = Identity { dev: 1, ino: 5, mode: 0o40755, magic: 0xef53, ..Identity::default() };
     let mut opens = call("openat", [CWD, 1, 0o200_000, 0, 0, 0], 3, &[(1, ".")]);
-    opens.pieces.push(piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w"].concat()));
+    opens.payloads.push(payload(
+        RESULT,
+        PayloadKind::Identity,
+        &[identity.as_bytes(), b"/w"].concat(),
+    ));
     let mut entry = vec![0u8; 24];
     entry[0] = 9;
     entry[16] = 24;
     entry[18] = 10; // DT_LNK
     entry[19] = b'l';
     let mut lists = call("getdents64", [3, 1, 1024, 0, 0, 0], 24, &[]);
-    lists.pieces.push(piece(1, PieceKind::Bytes, &entry));
+    lists.payloads.push(payload(1, PayloadKind::Bytes, &entry));
     vec![opens, lists]
 }
 
@@ -34,7 +38,7 @@ fn what_was_opened_through_it_tells_where_it_leads() {
             Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, ..Identity::default() };
         let bytes = [identity.as_bytes(), real.as_bytes()].concat();
         let mut open = call("openat", [CWD, 1, 0, 0, 0, 0], 4, &[(1, path)]);
-        open.pieces.push(piece(RESULT, PieceKind::Identity, &bytes));
+        open.payloads.push(payload(RESULT, PayloadKind::Identity, &bytes));
         after(vec![open])
     };
     let target = |calls: Vec<Call>| first(calls, "/w/l").unwrap().target.unwrap();

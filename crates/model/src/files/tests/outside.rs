@@ -32,13 +32,13 @@ fn sized(fd: i64, size: u64) -> Call {
 
 fn pread(fd: u64, len: u64) -> Call {
     let mut read = call("pread64", [fd, 1, len, 0, 0, 0], len as i64, &[]);
-    read.pieces.push(piece(1, PieceKind::Data, &vec![b'x'; len as usize]));
+    read.payloads.push(payload(1, PayloadKind::Data, &vec![b'x'; len as usize]));
     read
 }
 
 fn pwrite(fd: u64, offset: u64, len: u64) -> Call {
     let mut write = call("pwrite64", [fd, 1, len, offset, 0, 0], len as i64, &[]);
-    write.pieces.push(piece(1, PieceKind::Data, &vec![b'x'; len as usize]));
+    write.payloads.push(payload(1, PayloadKind::Data, &vec![b'x'; len as usize]));
     write
 }
 
@@ -110,9 +110,9 @@ fn names_that_come_and_go() {
             created: CREATED_KNOWN,
             ..Identity::default()
         };
-        let last = other.pieces.len() - 1;
-        other.pieces[last] =
-            piece(RESULT, PieceKind::Identity, &[identity.as_bytes(), b"/w/f"].concat());
+        let last = other.payloads.len() - 1;
+        other.payloads[last] =
+            payload(RESULT, PayloadKind::Identity, &[identity.as_bytes(), b"/w/f"].concat());
         other
     };
     assert_eq!(changes(vec![sized(3, 6), other()]), ["replaced /w/f 2"]);
@@ -131,7 +131,7 @@ fn looks(how: &str, name: &str, size: u64, ret: i64) -> Call {
     bytes[24..28].copy_from_slice(&0o100_644u32.to_le_bytes());
     let mut stat = call(how, [1, 1, 0, 0, 0, 0], ret, &[(0, name)]);
     if ret == 0 {
-        stat.pieces.push(piece(1, PieceKind::Bytes, &bytes));
+        stat.payloads.push(payload(1, PayloadKind::Bytes, &bytes));
     }
     stat
 }
@@ -154,11 +154,11 @@ fn a_number_that_is_given_to_a_name_not_seen_before() {
     let none = Vec::<String>::new();
     let opened = |fd, name: &str, real: &str| {
         let mut other = sized(fd, 6);
-        let last = other.pieces.len() - 1;
-        let identity = other.pieces[last].bytes.slice_with_length(0, size_of::<Identity>());
+        let last = other.payloads.len() - 1;
+        let identity = other.payloads[last].bytes.slice_with_length(0, size_of::<Identity>());
         let bytes = [identity.as_slice(), real.as_bytes()].concat();
-        other.pieces[last] = piece(RESULT, PieceKind::Identity, &bytes);
-        other.pieces[0] = piece(1, PieceKind::String, name.as_bytes());
+        other.payloads[last] = payload(RESULT, PayloadKind::Identity, &bytes);
+        other.payloads[0] = payload(1, PayloadKind::String, name.as_bytes());
         other
     };
     let close = || call("close", [3, 0, 0, 0, 0, 0], 0, &[]);

@@ -21,8 +21,8 @@ fn create_on(storage: impl Storage + 'static, path: &Path) -> Recording {
 /// As engines do: a call that did not return says when that was found.
 fn write(journal: &mut Journal, item: &Item) {
     journal.begin(Header { left: made(item), ..header_of(item) });
-    for piece in pieces_of(item) {
-        journal.piece(head_of(piece), &piece.bytes);
+    for payload in payloads_of(item) {
+        journal.payload(head_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }

@@ -13,18 +13,18 @@ fn columns_for_people() {
         use zerocopy::IntoBytes;
         let bytes =
             [Identity { ino: 5, mode: 0o100_644, ..Default::default() }.as_bytes(), path].concat();
-        Piece {
+        Payload {
             arg: abi::plan::RESULT,
-            kind: PieceKind::Identity,
+            kind: PayloadKind::Identity,
             flags: AT_EXIT,
             len: bytes.len() as u64,
             wanted: 0,
             bytes: bytes.into(),
         }
     };
-    let name = Piece {
+    let name = Payload {
         arg: 1,
-        kind: PieceKind::String,
+        kind: PayloadKind::String,
         flags: 0,
         len: 6,
         wanted: 6,
@@ -41,13 +41,13 @@ fn columns_for_people() {
         args: [u64::MAX - 99, 1, 0, 0, 0, 0],
         ret: 3,
         seen: Default::default(),
-        pieces: vec![name, identity(b"/a\xffb")],
+        payloads: vec![name, identity(b"/a\xffb")],
     };
     let missing = Call {
         entered: 60,
         left: Some(70),
         ret: -2,
-        pieces: vec![open.pieces[0].clone()],
+        payloads: vec![open.payloads[0].clone()],
         ..open.clone()
     };
     let stuck = Call {
@@ -57,7 +57,7 @@ fn columns_for_people() {
         flags: NO_EXIT,
         ret: 0,
         args: [3, 0, 9, 0, 0, 0],
-        pieces: vec![],
+        payloads: vec![],
         ..open.clone()
     };
     let items = [

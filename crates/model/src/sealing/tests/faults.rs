@@ -71,7 +71,7 @@ fn items() -> Vec<Item> {
         pid: 1,
         tid: 1,
         args: [0; 6],
-        pieces: Vec::new(),
+        payloads: Vec::new(),
     }));
     items
 }
@@ -132,7 +132,7 @@ fn journals_fail_at_every_operation() {
             let mut journal: Journal = recording.journal(0)?;
             for i in 0..20 {
                 journal.begin(header_of(&call(1, i, i, b"")));
-                journal.piece(PieceHeader::default(), b"bytes");
+                journal.payload(PayloadHeader::default(), b"bytes");
                 journal.commit()?;
                 if let Err(e) = journal.flush() {
                     assert!(e.is_full());

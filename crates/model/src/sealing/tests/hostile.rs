@@ -33,7 +33,7 @@ fn sample(dir: &Path) -> PathBuf {
         pid: 1,
         tid: 1,
         args: [0; 6],
-        pieces: Vec::new(),
+        payloads: Vec::new(),
     }));
     seal(&path, &items, 100);
     path

@@ -30,8 +30,8 @@ fn seal_and_read(calls: u64) {
             args,
             ..Header::default()
         });
-        journal.piece(
-            PieceHeader { arg: 1, flags: AT_EXIT, wanted: 16, ..PieceHeader::default() },
+        journal.payload(
+            PayloadHeader { arg: 1, flags: AT_EXIT, wanted: 16, ..PayloadHeader::default() },
             &(n / 3).to_le_bytes().repeat(2),
         );
         journal.commit().unwrap();
@@ -47,7 +47,7 @@ fn seal_and_read(calls: u64) {
     let (mut count, mut last) = (0, 0);
     for item in trace.read(Want { data: true }) {
         let Item::Call(call) = item.unwrap() else { panic!() };
-        assert!(call.entered >= last && call.pieces[0].bytes.len() == 16);
+        assert!(call.entered >= last && call.payloads[0].bytes.len() == 16);
         last = call.entered;
         count += 1;
     }
@@ -97,8 +97,8 @@ fn much_data() {
             ret: 65536,
             ..Header::default()
         });
-        journal.piece(
-            PieceHeader { arg: 1, flags: AT_EXIT, wanted: 65536, ..PieceHeader::default() },
+        journal.payload(
+            PayloadHeader { arg: 1, flags: AT_EXIT, wanted: 65536, ..PayloadHeader::default() },
             &block,
         );
         journal.commit().unwrap();

@@ -5,8 +5,8 @@ use crate::issue::scratch::MOST;
 use crate::issue::{Real, raw};
 use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
 use model::world::Bound;
-use trace::record::{PieceKind, UNREADABLE};
-use trace::{Call, Piece};
+use trace::record::{PayloadKind, UNREADABLE};
+use trace::{Call, Payload};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
 pub(super) const BEYOND: usize = 64 << 10;
@@ -207,12 +207,12 @@ impl Translation {
             return Ok(());
         }
         let direct = bound.status.iter().any(|status| status & O_DIRECT != 0);
-        let mut pieces =
-            call.pieces.iter().filter(|p| p.arg as usize == i && p.kind == PieceKind::Data);
-        if let (Some(first), None, false) = (pieces.next(), pieces.next(), direct)
+        let mut payloads =
+            call.payloads.iter().filter(|p| p.arg as usize == i && p.kind == PayloadKind::Data);
+        if let (Some(first), None, false) = (payloads.next(), payloads.next(), direct)
             && first.bytes.len() >= moved
         {
-            // The kernel only reads from it, and the piece outlives the call.
+            // The kernel only reads from it, and the payload outlives the call.
             self.values[i] = first.bytes.as_ptr() as usize;
             self.holes[i] = Hole::Recorded;
             return Ok(());
@@ -224,13 +224,13 @@ impl Translation {
     /// A struct or another small buffer that goes in (and out).
     fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), Refused> {
         let faulted =
-            |piece: &&Piece| call.errno() == Some(EFAULT) && piece.flags & UNREADABLE != 0;
-        let Some(piece) = given(call, i).filter(|piece| !faulted(piece)) else {
+            |payload: &&Payload| call.errno() == Some(EFAULT) && payload.flags & UNREADABLE != 0;
+        let Some(payload) = given(call, i).filter(|payload| !faulted(payload)) else {
             self.nowhere(i);
             return Ok(());
         };
         let due = self.length(call, i, len).ok_or(Refused::Size)?;
-        self.holes[i] = Hole::Input { len: due.max(piece.bytes.len()) };
+        self.holes[i] = Hole::Input { len: due.max(payload.bytes.len()) };
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl Translation {
     fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
         let word = |arg: usize, at: usize| {
             let bytes =
-                call.piece(arg as u8, PieceKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+                call.payload(arg as u8, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
             bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
                 as usize
         };
@@ -298,12 +298,12 @@ impl Translation {
 
 /// The string of argument `i`, if it could be read.
 pub(super) fn text(call: &Call, i: usize) -> Option<&[u8]> {
-    call.piece(i as u8, PieceKind::String)
+    call.payload(i as u8, PayloadKind::String)
         .filter(|p| p.flags & UNREADABLE == 0)
         .map(|p| p.bytes.as_slice())
 }
 
 /// The struct, or the other small buffer, that argument `i` pointed to.
-pub(super) fn given(call: &Call, i: usize) -> Option<&Piece> {
-    call.piece(i as u8, PieceKind::Bytes).or_else(|| call.piece(i as u8, PieceKind::Data))
+pub(super) fn given(call: &Call, i: usize) -> Option<&Payload> {
+    call.payload(i as u8, PayloadKind::Bytes).or_else(|| call.payload(i as u8, PayloadKind::Data))
 }

@@ -14,7 +14,7 @@ use crate::verify::{Difference, differing};
 use abi::{Copies, End};
 use model::world::Bound;
 use std::sync::atomic::Ordering::Relaxed;
-use trace::{Call, Piece};
+use trace::{Call, Payload};
 
 /// The end that is a file, if the other is none and data moved.
 pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Option<End> {
@@ -54,7 +54,7 @@ pub(super) fn clone(thread: &mut Thread, issue: &Handled) -> Outcome {
         return Ok(issue.expected().compare(got));
     };
     thread.common.copied.fetch_add(1, Relaxed);
-    let sum = |of: fn(&Piece) -> u64| trace::total(issue.call.copied(&copies).map(of));
+    let sum = |of: fn(&Payload) -> u64| trace::total(issue.call.copied(&copies).map(of));
     let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
     match carry(thread, issue, copies, copies.to, due)? {
         (got, _) if got == due as i64 => Ok(None),
@@ -112,14 +112,14 @@ fn carry(
 
 /// The captured bytes, one after the other, up to the first that is missing.
 struct Captured<'a, I> {
-    pieces: I,
+    payloads: I,
     rest: &'a [u8],
     ended: bool,
 }
 
-impl<'a, I: Iterator<Item = &'a Piece>> Captured<'a, I> {
-    fn new(pieces: I) -> Self {
-        Self { pieces, rest: &[], ended: false }
+impl<'a, I: Iterator<Item = &'a Payload>> Captured<'a, I> {
+    fn new(payloads: I) -> Self {
+        Self { payloads, rest: &[], ended: false }
     }
 
     /// Passes on the next `len` bytes, as far as they are known, with their distance from here; how
@@ -128,9 +128,9 @@ impl<'a, I: Iterator<Item = &'a Piece>> Captured<'a, I> {
         let mut at = 0;
         while at < len {
             if self.rest.is_empty() {
-                let Some(piece) = self.pieces.next().filter(|_| !self.ended) else { break };
-                self.rest = piece.bytes.as_slice();
-                self.ended = (piece.bytes.len() as u64) < piece.wanted;
+                let Some(payload) = self.payloads.next().filter(|_| !self.ended) else { break };
+                self.rest = payload.bytes.as_slice();
+                self.ended = (payload.bytes.len() as u64) < payload.wanted;
                 continue;
             }
             let (now, later) = self.rest.split_at(self.rest.len().min(len - at));

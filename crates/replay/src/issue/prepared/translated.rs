@@ -11,8 +11,8 @@ use crate::verify::{Recorded, brought};
 use abi::Shape;
 use model::world::Bound;
 use trace::Buffer;
-use trace::record::PieceKind;
-use trace::{Call, Piece};
+use trace::record::PayloadKind;
+use trace::{Call, Payload};
 
 const NONE: u8 = u8::MAX;
 
@@ -66,19 +66,19 @@ impl Translated {
                 Hole::Real if this.fd == NONE => this.fd = i as u8,
                 Hole::Recorded if this.data.is_none() && this.room == NONE => {
                     this.hold(
-                        call.pieces
+                        call.payloads
                             .iter()
-                            .find(|p| usize::from(p.arg) == i && p.kind == PieceKind::Data)?,
+                            .find(|p| usize::from(p.arg) == i && p.kind == PayloadKind::Data)?,
                     );
                 }
                 Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
                     (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
                     let mut data = brought(call, i, false);
-                    let piece = match clean {
+                    let payload = match clean {
                         true => brought(call, i, true).next(),
                         false => data.next().filter(|_| !mapped),
                     };
-                    piece.filter(|_| compared).into_iter().for_each(|piece| this.hold(piece));
+                    payload.filter(|_| compared).into_iter().for_each(|payload| this.hold(payload));
                     if data.next().is_some() {
                         return None;
                     }
@@ -98,8 +98,8 @@ impl Translated {
         Some((this, strings))
     }
 
-    fn hold(&mut self, piece: &Piece) {
-        (self.data, self.whole) = (Some(piece.bytes.clone()), Recorded::from(piece).whole);
+    fn hold(&mut self, payload: &Payload) {
+        (self.data, self.whole) = (Some(payload.bytes.clone()), Recorded::from(payload).whole);
     }
 
     /// The argument that is a descriptor.

@@ -166,7 +166,7 @@ impl Dispatcher<'_> {
             }
             return Ok(prepared);
         }
-        let bytes = call.pieces.iter().map(|p| p.bytes.len() as u64).sum();
+        let bytes = call.payloads.iter().map(|p| p.bytes.len() as u64).sum();
         Ok(Prepared::handled(Handled {
             call,
             shape,

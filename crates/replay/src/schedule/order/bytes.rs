@@ -6,7 +6,7 @@
 use super::claims::{Claim, Resource, Span, State};
 use std::borrow::Cow;
 use trace::Call;
-use trace::record::{AT_EXIT, PieceKind};
+use trace::record::{AT_EXIT, PayloadKind};
 
 /// What a call moved between its memory and a file.
 #[derive(Clone, Copy)]
@@ -70,16 +70,16 @@ impl<'a> Moved<'a> {
     fn bytes(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
         let (mut from, len) = ((start - self.span.start) as usize, (end - start) as usize);
         let mut all = Vec::new();
-        let data = |p: &&trace::Piece| p.kind == PieceKind::Data && p.flags & AT_EXIT != 0;
-        for piece in self.call.pieces.iter().filter(data) {
-            let bytes = piece.bytes.as_slice();
+        let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && p.flags & AT_EXIT != 0;
+        for payload in self.call.payloads.iter().filter(data) {
+            let bytes = payload.bytes.as_slice();
             if all.is_empty() && from + len <= bytes.len() {
                 return Some(Cow::Borrowed(&bytes[from..from + len]));
             }
             let part = bytes.get(from..).unwrap_or_default();
             all.extend_from_slice(&part[..part.len().min(len - all.len())]);
             from = from.saturating_sub(bytes.len());
-            if (bytes.len() as u64) < piece.wanted {
+            if (bytes.len() as u64) < payload.wanted {
                 break;
             }
         }

@@ -84,7 +84,7 @@ pub(super) enum State {
     Present,
     /// So many bytes; of one that was left, at least so many.
     Size(u64),
-    /// The bytes that the call's pieces tell.
+    /// The bytes that the call's payloads tell.
     Bytes,
     /// Those, and then the file's end.
     Last,

@@ -74,7 +74,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Moments<I> {
                 self.ahead.push_back(moment);
             }
             if let Ok(Moment::Enter(_, call)) = &self.ahead[at] {
-                bytes += call.pieces.iter().map(|p| p.bytes.len()).sum::<usize>();
+                bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 if call.entered > until || bytes > BYTES {
                     return false;
                 }
@@ -144,7 +144,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Moments<I> {
                 }
                 Ok(Moment::Enter(place, call)) => {
                     self.begun.insert(*place);
-                    self.bytes += call.pieces.iter().map(|p| p.bytes.len()).sum::<usize>();
+                    self.bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 }
                 _ => {}
             }
@@ -171,7 +171,7 @@ mod tests {
             args: [0; 6],
             ret: 0,
             seen: Default::default(),
-            pieces: Vec::new(),
+            payloads: Vec::new(),
         }))
     }
 

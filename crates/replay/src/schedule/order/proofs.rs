@@ -13,7 +13,7 @@ use crate::issue::Real;
 use abi::{Effect, Ret};
 use model::world::{Moment, World};
 use trace::Call;
-use trace::record::PieceKind;
+use trace::record::PayloadKind;
 
 /// A call that is still under way and must have acted before the one at `place`, which returns now.
 pub(super) fn came_first(under_way: &UnderWay, world: &World<Real>, place: usize) -> Option<usize> {
@@ -143,8 +143,8 @@ pub(super) fn brought_by_a_later<I: Iterator<Item = Result<Moment, E>>, E>(
     let (Some(write), Some(read)) = (open(place), open(other)) else { return false };
     let changes = |call: &Call| call.shape().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
     let data = |call: &Call| {
-        let data = |p: &&trace::Piece| p.kind == PieceKind::Data && !p.bytes.is_empty();
-        call.pieces.iter().find(data).map(|p| p.bytes.clone())
+        let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && !p.bytes.is_empty();
+        call.payloads.iter().find(data).map(|p| p.bytes.clone())
     };
     let (Some(until), Some(brought), true, false) =
         (read.left, data(read), changes(write), changes(read))

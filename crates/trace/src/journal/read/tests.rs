@@ -3,7 +3,7 @@
 mod rings;
 
 use super::*;
-use crate::format::record::{Header, Pieces};
+use crate::format::record::{Header, Payloads};
 use crate::journal::Journal;
 use proptest::prelude::*;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn journal(dir: &Path, frames: u64) -> Vec<u8> {
     let mut journal = Journal::create(dir, 3).unwrap();
     for n in 0..frames * 3 {
         journal.begin(Header { tid: n as u32, ..Header::default() });
-        journal.piece(PieceHeader::default(), &vec![n as u8; 10 + n as usize % 90]);
+        journal.payload(PayloadHeader::default(), &vec![n as u8; 10 + n as usize % 90]);
         journal.commit().unwrap();
         if n % 3 == 2 {
             journal.flush().unwrap();
@@ -32,7 +32,7 @@ fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
     let mut seen = Vec::new();
     while let Some(header) = records.peek().unwrap() {
         let record = records.take(|_, _| false);
-        let (_, bytes) = Pieces::new(record.body).next().unwrap();
+        let (_, bytes) = Payloads::new(record.body).next().unwrap();
         assert_eq!(bytes, vec![header.seq as u8; 10 + header.seq as usize % 90]);
         assert_eq!(u64::from(header.tid), header.seq);
         seen.push(header.seq);
@@ -105,7 +105,7 @@ fn a_journal_within_the_data_is_not_ours() {
             Journal::create_on(&crate::storage::Disk, dir.path(), 3, recording).unwrap();
         for _ in 0..2 {
             journal.begin(Header::default());
-            journal.piece(PieceHeader::default(), &inner);
+            journal.payload(PayloadHeader::default(), &inner);
             journal.commit().unwrap();
             journal.flush().unwrap();
         }
@@ -123,7 +123,8 @@ fn a_journal_within_the_data_is_not_ours() {
     assert_eq!(recorded(99), [1]);
 }
 
-/// What is not there yet is no damage, wherever the file ends at the moment; what never comes is torn.
+/// What is not there yet is no damage, wherever the file ends at the moment; what never comes is
+/// torn.
 #[test]
 fn a_journal_that_grows() {
     use std::io::Write;
@@ -147,7 +148,7 @@ fn a_journal_that_grows() {
             while let Some(header) = records.peek().unwrap() {
                 let record = records.take(|_, _| false);
                 assert_eq!(
-                    Pieces::new(record.body).next().unwrap().1,
+                    Payloads::new(record.body).next().unwrap().1,
                     vec![header.seq as u8; 10 + header.seq as usize % 90]
                 );
                 seen.push(header.seq);
@@ -171,7 +172,8 @@ fn a_journal_that_grows() {
     }
 }
 
-/// A frame of which the reader saw only a part, the rest of it being zeros, as on a disk that was told its length first.
+/// A frame of which the reader saw only a part, the rest of it being zeros, as on a disk that was
+/// told its length first.
 #[test]
 fn a_frame_that_is_not_whole_yet() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,20 +2,20 @@
 //! own size or a greater one, reservations that were given back, calls that found no room.
 
 use super::super::*;
-use crate::format::record::{PieceKind, Pieces, RING_DISCARD};
+use crate::format::record::{PayloadKind, Payloads, RING_DISCARD};
 use crate::journal::Journal;
 use proptest::prelude::*;
 
 /// What a producer does.
 #[derive(Clone, Debug)]
 enum Deed {
-    /// A record with a piece of so many bytes, and room in its reservation that is not used.
+    /// A record with a payload of so many bytes, and room in its reservation that is not used.
     Record { bytes: usize, spare: usize },
     /// A reservation that was given back; what stood there before stands there still.
     Discard { bytes: usize, stale: u8 },
     /// No room: a number is left out.
     Failed,
-    /// A record that says that it is longer, or has more pieces, than can be.
+    /// A record that says that it is longer, or has more payloads, than can be.
     Bad { bytes: usize, how: u8 },
     /// The consumer takes what is there.
     Taken,
@@ -49,14 +49,14 @@ fn reserve(ring: &mut Vec<u8>, word: u32, bytes: &[u8], len: usize) {
     ring.resize((ring.len() - bytes.len() + len).next_multiple_of(8), 0xee);
 }
 
-/// A record with one piece, whose bytes follow from its number.
+/// A record with one payload, whose bytes follow from its number.
 fn record(seq: u64, bytes: usize) -> Vec<u8> {
     let padded = bytes.next_multiple_of(8);
-    let len = size_of::<Header>() + size_of::<PieceHeader>() + padded;
-    let header = Header { len: len as u32, pieces: 1, seq, ..Header::default() };
-    let kind = PieceKind::Data as u8;
-    let piece = PieceHeader { kind, len: bytes as u32, ..PieceHeader::default() };
-    let mut all = [header.as_bytes(), piece.as_bytes(), &vec![seq as u8; bytes]].concat();
+    let len = size_of::<Header>() + size_of::<PayloadHeader>() + padded;
+    let header = Header { len: len as u32, payloads: 1, seq, ..Header::default() };
+    let kind = PayloadKind::Data as u8;
+    let payload = PayloadHeader { kind, len: bytes as u32, ..PayloadHeader::default() };
+    let mut all = [header.as_bytes(), payload.as_bytes(), &vec![seq as u8; bytes]].concat();
     all.resize(len, 0);
     all
 }
@@ -130,8 +130,8 @@ proptest! {
         let mut records = Records::new(File::open(dir.path().join("00000")).unwrap(), 0, 0);
         let mut good = Vec::new();
         while let Some(header) = records.peek().unwrap() {
-            let (piece, bytes) = Pieces::new(records.take(|_, _| false).body).next().unwrap();
-            prop_assert_eq!(piece.len as usize, bytes.len());
+            let (payload, bytes) = Payloads::new(records.take(|_, _| false).body).next().unwrap();
+            prop_assert_eq!(payload.len as usize, bytes.len());
             prop_assert!(bytes.iter().all(|b| *b == header.seq as u8));
             good.push((header.seq, bytes.len()));
         }
