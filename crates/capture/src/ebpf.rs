@@ -22,7 +22,7 @@ mod watch;
 use crate::{Command, Engine, Error, Options, Outcome};
 use trace::Recording;
 
-pub use load::{Path, usable};
+pub use load::{CopyMethod, usable};
 
 /// The eBPF engine.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +48,12 @@ impl Engine for Ebpf {
     ) -> Result<Outcome, Error> {
         watch::attach(pids, options, recording)
     }
-    fn record_everybody(
+    fn record_system_wide(
         &self,
         cgroup: Option<&std::path::Path>,
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error> {
-        watch::everybody(cgroup, options, recording)
+        watch::system_wide(cgroup, options, recording)
     }
 }

@@ -19,12 +19,12 @@ mod threads;
 
 pub use command::inherited::{outlive_limits, own_proc_files};
 pub use command::{Command, Credentials, resolve};
-pub use ebpf::{Ebpf, Path as CopyPath, usable as ebpf_usable};
+pub use ebpf::{CopyMethod as CopyPath, Ebpf, usable as ebpf_usable};
 pub use error::Error;
 pub use inspect::this_machine::ThisMachine;
-pub use options::{Begun, DataLimit, Options, Outcomes, Wanted};
+pub use options::{CallSet, DataLimit, OnStart, Options, Outcomes};
 pub use ptrace::Ptrace;
-pub use signals::{Listening, Wiped, die_of, ignores};
+pub use signals::{LineWiper, SignalListener, exit_by_signal, ignores};
 
 use trace::Recording;
 
@@ -49,7 +49,7 @@ pub trait Engine {
     ) -> Result<Outcome, Error>;
     /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the
     /// whole machine except ourselves, until the user interrupts.
-    fn record_everybody(
+    fn record_system_wide(
         &self,
         cgroup: Option<&std::path::Path>,
         options: &Options,

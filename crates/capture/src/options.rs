@@ -17,7 +17,7 @@ pub enum DataLimit {
 
 /// The set of calls to record, by number.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct CallSet {
     known: Vec<bool>,
     /// Whether numbers beyond the set are in it.
     beyond: bool,
@@ -26,7 +26,7 @@ pub struct Wanted {
 /// One more than the greatest number that a filter distinguishes.
 pub(crate) const NUMBERS: u32 = 1024;
 
-impl Wanted {
+impl CallSet {
     /// Every call.
     pub fn all() -> Self {
         Self { known: Vec::new(), beyond: true }
@@ -68,9 +68,9 @@ impl Outcomes {
 
 /// What to do when the recording of processes that run already has begun.
 #[derive(Clone)]
-pub struct Begun(std::sync::Arc<dyn Fn() + Send + Sync>);
+pub struct OnStart(std::sync::Arc<dyn Fn() + Send + Sync>);
 
-impl Begun {
+impl OnStart {
     /// Does this.
     pub fn new(then: impl Fn() + Send + Sync + 'static) -> Self {
         Self(std::sync::Arc::new(then))
@@ -80,15 +80,15 @@ impl Begun {
     }
 }
 
-impl Default for Begun {
+impl Default for OnStart {
     fn default() -> Self {
         Self::new(|| {})
     }
 }
 
-impl std::fmt::Debug for Begun {
+impl std::fmt::Debug for OnStart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Begun")
+        f.write_str("OnStart")
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Options {
     /// How much data.
     pub data: DataLimit,
     /// Which calls.
-    pub wanted: Wanted,
+    pub calls: CallSet,
     /// And how they end (eBPF).
     pub outcomes: Outcomes,
     /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the
@@ -119,7 +119,7 @@ pub struct Options {
     /// tests (ptrace).
     pub late_births: u32,
     /// Called once running processes, a cgroup or the machine are watched.
-    pub begun: Begun,
+    pub on_start: OnStart,
 }
 
 /// What [`Options::seal_at`] is unless somebody says otherwise.
@@ -129,7 +129,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             data: DataLimit::All,
-            wanted: Wanted::all(),
+            calls: CallSet::all(),
             outcomes: Outcomes::ALL,
             seccomp: false,
             ring_bytes: None,
@@ -137,7 +137,7 @@ impl Default for Options {
             write_rate: None,
             seal_at: SEAL_AT,
             late_births: 0,
-            begun: Begun::default(),
+            on_start: OnStart::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use abi::{Kind, Shape};
 
 /// A step, and how many bytes of data it may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Take {
+pub(crate) struct LimitedStep {
     pub step: Step,
     /// At most so many bytes, where the step's bytes are data.
     pub limit: u64,
@@ -15,14 +15,14 @@ pub(crate) struct Take {
 
 /// What to do at a call's two ends.
 #[derive(Debug, Default)]
-pub(crate) struct Steps {
-    pub entry: Box<[Take]>,
-    pub exit: Box<[Take]>,
+pub(crate) struct CapturePlan {
+    pub entry: Box<[LimitedStep]>,
+    pub exit: Box<[LimitedStep]>,
     /// The argument that is the call's descriptor.
     pub fd: Option<u8>,
 }
 
-impl Steps {
+impl CapturePlan {
     fn of(shape: &Shape, data: DataLimit) -> Self {
         let plan = Plan::of(shape);
         let take = |step: &Step| {
@@ -31,13 +31,13 @@ impl Steps {
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
                     let written = matches!(step.what, What::File | What::Landed | What::Range)
-                        || shape.args.get(step.arg as usize).is_some_and(|a| goes_in(a.kind));
+                        || shape.args.get(step.arg as usize).is_some_and(|a| is_input(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,
                 DataLimit::Bytes(n) => n,
             };
-            Take { step: *step, limit }
+            LimitedStep { step: *step, limit }
         };
         debug_assert!(plan.entry.iter().all(|s| s.when == When::Entry));
         Self {
@@ -48,14 +48,14 @@ impl Steps {
     }
 }
 
-fn goes_in(kind: Kind) -> bool {
+fn is_input(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::In(..) | Kind::InIov { .. } | Kind::InMsg | Kind::InMsgs { .. } | Kind::Iocbs { .. }
     )
 }
 
-struct Entry {
+struct NumberEntry {
     wanted: bool,
     by: u8,
     mask: u32,
@@ -73,8 +73,8 @@ pub(crate) struct Variants<'a> {
 
 /// All plans.
 pub(crate) struct Plans {
-    steps: Vec<Steps>,
-    by_number: Vec<Entry>,
+    steps: Vec<CapturePlan>,
+    by_number: Vec<NumberEntry>,
     wanted_beyond: bool,
 }
 
@@ -83,18 +83,20 @@ pub(crate) const UNKNOWN: u32 = 0;
 
 impl Plans {
     pub fn new(options: &Options) -> Self {
-        let mut steps = vec![Steps::default()];
+        let mut steps = vec![CapturePlan::default()];
         let mut add = |shape: &Shape| {
-            steps.push(Steps::of(shape, options.data));
+            steps.push(CapturePlan::of(shape, options.data));
             (steps.len() - 1) as u32
         };
         let by_number = (0..NUMBERS).map(|number| {
-            let wanted = options.wanted.has(number);
+            let wanted = options.calls.has(number);
             match abi::by_number(number) {
-                None => Entry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() },
+                None => {
+                    NumberEntry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() }
+                }
                 Some(row) => {
                     let own = add(&row.shape);
-                    Entry {
+                    NumberEntry {
                         wanted,
                         by: row.by,
                         mask: row.mask,
@@ -109,7 +111,7 @@ impl Plans {
             }
         });
         let by_number = by_number.collect();
-        Self { steps, by_number, wanted_beyond: options.wanted.has(u32::MAX) }
+        Self { steps, by_number, wanted_beyond: options.calls.has(u32::MAX) }
     }
 
     /// The plan for these arguments, by its place in [`Plans::steps`]; `None` if the call is not
@@ -144,11 +146,11 @@ impl Plans {
     }
 
     /// All plans, by their place.
-    pub fn all(&self) -> &[Steps] {
+    pub fn all(&self) -> &[CapturePlan] {
         &self.steps
     }
 
-    pub fn steps(&self, at: u32) -> &Steps {
+    pub fn steps(&self, at: u32) -> &CapturePlan {
         &self.steps[at as usize]
     }
 }
@@ -156,11 +158,11 @@ impl Plans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Wanted;
+    use crate::options::CallSet;
 
     #[test]
     fn what_is_not_wanted_has_no_plan() {
-        let plans = Plans::new(&Options { wanted: Wanted::new(|n| n == 0), ..Options::default() });
+        let plans = Plans::new(&Options { calls: CallSet::new(|n| n == 0), ..Options::default() });
         let read = plans.find(0, &[0; 6]).expect("read is wanted");
         assert_eq!(plans.steps(read).exit.len(), 1);
         assert_eq!(plans.find(1, &[0; 6]), None);

@@ -17,9 +17,9 @@ mod tracer;
 
 use crate::command::launch;
 use crate::inspect::procfs;
-use crate::threads::seal_ahead::{Sealing, Tide};
+use crate::threads::seal_ahead::{JournalProgress, SealAheadThread};
 use crate::{Command, Engine, Error, Options, Outcome};
-use affinity::Beside;
+use affinity::BackgroundSealer;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,9 @@ impl Engine for Ptrace {
         recording: &Recording,
     ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
-        sealed_along(recording, options, |beside| launched(command, options, journal, beside))
+        while_sealing_ahead(recording, options, |sealer| {
+            launched(command, options, journal, sealer)
+        })
     }
     fn record_attach(
         &self,
@@ -52,9 +54,9 @@ impl Engine for Ptrace {
         recording: &Recording,
     ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
-        sealed_along(recording, options, |beside| joined(pids, options, journal, beside))
+        while_sealing_ahead(recording, options, |sealer| joined(pids, options, journal, sealer))
     }
-    fn record_everybody(
+    fn record_system_wide(
         &self,
         _: Option<&std::path::Path>,
         _: &Options,
@@ -68,29 +70,33 @@ impl Engine for Ptrace {
 }
 
 /// The journal: one, so its own order is that of the records.
-struct OneStream {
+struct SingleJournal {
     busy: Arc<AtomicBool>,
 }
 
-impl Tide for OneStream {
-    fn until(&mut self) -> u64 {
+impl JournalProgress for SingleJournal {
+    fn written_until(&mut self) -> u64 {
         u64::MAX
     }
-    fn in_a_hurry(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed)
     }
 }
 
 /// Watches on a thread of its own, and has the journal sealed meanwhile.
-fn sealed_along(
+fn while_sealing_ahead(
     recording: &Recording,
     options: &Options,
-    watch: impl FnOnce(Beside) -> Result<Outcome, Error> + Send,
+    watch: impl FnOnce(BackgroundSealer) -> Result<Outcome, Error> + Send,
 ) -> Result<Outcome, Error> {
     let busy = Arc::new(AtomicBool::new(false));
-    let sealing = Sealing::start(recording, OneStream { busy: Arc::clone(&busy) }, options.seal_at);
-    let beside = Beside { tid: sealing.as_ref().map(Sealing::tid), busy };
-    let outcome = on_its_own_thread(|| watch(beside))?;
+    let sealing = SealAheadThread::start(
+        recording,
+        SingleJournal { busy: Arc::clone(&busy) },
+        options.seal_at,
+    );
+    let sealer = BackgroundSealer { tid: sealing.as_ref().map(SealAheadThread::tid), busy };
+    let outcome = on_its_own_thread(|| watch(sealer))?;
     if let Some(sealing) = sealing {
         sealing.finish(recording);
     }
@@ -111,14 +117,15 @@ fn launched(
     command: &Command,
     options: &Options,
     journal: Journal,
-    beside: Beside,
+    sealer: BackgroundSealer,
 ) -> Result<Outcome, Error> {
-    let mut tracer = Tracer::new(options, journal, beside);
+    let mut tracer = Tracer::new(options, journal, sealer);
     if let Some(signal) = tracer.handlers.early() {
         return Err(Error::Interrupted { signal });
     }
     let mut child = launch::fork(command, options, None)?;
-    let requests = if options.seccomp { stopped::FILTERED } else { stopped::HOLD };
+    let requests =
+        if options.seccomp { stopped::TRACE_OPTIONS_SECCOMP } else { stopped::TRACE_OPTIONS };
     let held = stopped::seize(child.pid, requests)
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = held {
@@ -132,7 +139,7 @@ fn launched(
     tracer.main = Some(child.pid);
     tracer.ours = true;
     tracer.launching = true;
-    tracer.near.begin();
+    tracer.affinity.begin();
     child.go();
     tracer.run();
     if tracer.launching {
@@ -145,15 +152,15 @@ fn joined(
     pids: &[i32],
     options: &Options,
     journal: Journal,
-    beside: Beside,
+    sealer: BackgroundSealer,
 ) -> Result<Outcome, Error> {
-    let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal, beside);
+    let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal, sealer);
     tracer.main = if let [one] = pids { Some(*one) } else { None };
     for pid in pids {
         tracer.join(*pid)?;
     }
-    options.begun.tell();
-    tracer.near.begin();
+    options.on_start.tell();
+    tracer.affinity.begin();
     tracer.run();
     Ok(tracer.finish())
 }

@@ -1,26 +1,26 @@
 //! Records on their way into the journal.
 //!
-//! Invariant: between [`Out::begin`] and [`Out::end`] there is one record under way. A record that
-//! may become long is begun as large: then what it holds goes out in `Part` records of at most
-//! `PART_BYTES`, and an empty `Call` record ends them, so that our memory does not grow with what
-//! the program moves. After the journal has failed everything is taken and thrown away;
-//! [`Out::failed`] tells.
+//! Invariant: between [`RecordWriter::begin`] and [`RecordWriter::end`] there is one record under
+//! way. A record that may become long is begun as large: then what it holds goes out in `Part`
+//! records of at most `PART_BYTES`, and an empty `Call` record ends them, so that our memory does
+//! not grow with what the program moves. After the journal has failed everything is taken and
+//! thrown away; [`RecordWriter::failed`] tells.
 
 mod at_entry;
 pub(crate) mod at_start;
 mod spans;
 
-pub(crate) use at_entry::{AtEntry, Waiting};
+pub(crate) use at_entry::{EntryPayloads, EntrySink};
 
 use crate::inspect::memory::{Span, read_spans};
 use nix::libc;
-use spans::Cursor;
+use spans::SpanReader;
 use trace::journal::Journal;
 use trace::record::{CUT, Header, PART_BYTES, PayloadHeader, PayloadKind, RecordKind, UNREADABLE};
 
 /// Bytes of a call that are to be kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
+pub(crate) struct PayloadSpec {
     pub arg: u8,
     pub kind: PayloadKind,
     pub flags: u8,
@@ -30,7 +30,7 @@ pub(crate) struct Due {
     pub limit: u64,
 }
 
-impl Due {
+impl PayloadSpec {
     fn head(&self, wanted: u64) -> PayloadHeader {
         PayloadHeader {
             arg: self.arg,
@@ -44,12 +44,12 @@ impl Due {
 }
 
 /// Where the bytes of a call go.
-pub(crate) trait Sink {
+pub(crate) trait PayloadSink {
     /// Bytes of the program's memory: the stretches one after the other.
-    fn remote(&mut self, tid: i32, due: Due, spans: &[Span]);
+    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]);
     /// Bytes that we have; fewer than due means that the rest could not be read.
-    fn local(&mut self, due: Due, bytes: &[u8]) {
-        self.filled(due, &mut |at, local| {
+    fn from_bytes(&mut self, due: PayloadSpec, bytes: &[u8]) {
+        self.from_reader(due, &mut |at, local| {
             let rest = bytes.get(at as usize..).unwrap_or_default();
             let n = rest.len().min(local.len());
             local[..n].copy_from_slice(&rest[..n]);
@@ -57,11 +57,11 @@ pub(crate) trait Sink {
         });
     }
     /// Bytes that `fill` reads, from a position on; it returns how many it read.
-    fn filled(&mut self, due: Due, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
+    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
 }
 
 /// The journal, and the record under way.
-pub(crate) struct Out {
+pub(crate) struct RecordWriter {
     journal: Journal,
     failed: Option<trace::Error>,
     header: Header,
@@ -69,7 +69,7 @@ pub(crate) struct Out {
     in_part: usize,
 }
 
-impl Out {
+impl RecordWriter {
     pub fn new(journal: Journal) -> Self {
         Self { journal, failed: None, header: Header::default(), large: false, in_part: 0 }
     }
@@ -143,12 +143,12 @@ impl Out {
         };
         self.begin(header, false);
         for (arg, kind, bytes) in payloads {
-            self.own(*arg, *kind, 0, bytes);
+            self.whole_payload(*arg, *kind, 0, bytes);
         }
         self.end();
     }
     /// Bytes that are ours and whole.
-    pub fn own(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
+    pub fn whole_payload(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
         self.journal.payload(
             PayloadHeader {
                 arg,
@@ -163,27 +163,27 @@ impl Out {
         self.in_part += bytes.len();
     }
     /// A payload that was kept since the call's entry.
-    pub fn kept(&mut self, head: PayloadHeader, bytes: &[u8]) {
+    pub fn payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
         self.journal.payload(head, bytes);
         self.in_part += bytes.len();
     }
 }
 
-impl Sink for Out {
-    fn remote(&mut self, tid: i32, due: Due, spans: &[Span]) {
+impl PayloadSink for RecordWriter {
+    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
         if let [one] = spans {
             let (base, len) = (one.iov_base as u64, one.iov_len as u64);
-            self.filled(due, &mut |at, local| {
+            self.from_reader(due, &mut |at, local| {
                 let n = (local.len() as u64).min(len.saturating_sub(at)) as usize;
                 read_spans(tid, &[crate::inspect::memory::span(base.wrapping_add(at), n)], local)
             });
             return;
         }
-        let mut next = Cursor::new(spans);
-        self.filled(due, &mut |_, local| next.read(tid, local));
+        let mut next = SpanReader::new(spans);
+        self.from_reader(due, &mut |_, local| next.read(tid, local));
     }
 
-    fn filled(&mut self, due: Due, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
         let take = due.wanted.min(due.limit);
         let mut done = 0;
         loop {

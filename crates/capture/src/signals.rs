@@ -4,7 +4,7 @@ mod ctrl_c;
 mod fatal;
 mod handlers;
 
-pub(crate) use ctrl_c::Asked;
-pub use fatal::{Wiped, die_of};
+pub(crate) use ctrl_c::EndRequests;
+pub use fatal::{LineWiper, exit_by_signal};
 pub(crate) use handlers::{Handlers, NUDGE, stop_ourselves};
-pub use handlers::{Listening, ignores};
+pub use handlers::{SignalListener, ignores};

@@ -4,7 +4,7 @@ use crate::files::{
     Change, Copied, CopiedReader, FILES, INITIAL, OUTSIDE, Origin, Origins, Row, SNAPSHOT, UNNAMED,
     Unnamed, read_changes, read_rows,
 };
-use trace::{Error, Trace, guarded};
+use trace::{Error, Trace, catch_panics};
 
 /// The tables about files of a sealed trace. Each is checked before it is read.
 pub trait Tables {
@@ -23,7 +23,7 @@ pub trait Tables {
 impl Tables for Trace {
     fn files(&self) -> Result<Vec<Row>, Error> {
         let file = self.table(FILES)?;
-        guarded(FILES, || read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string())))
+        catch_panics(FILES, || read_rows(file).map_err(|e| Error::damaged(FILES, e.to_string())))
     }
 
     fn unnamed(&self) -> Result<Vec<Unnamed>, Error> {
@@ -31,7 +31,7 @@ impl Tables for Trace {
             return Ok(Vec::new());
         }
         let file = self.table(UNNAMED)?;
-        guarded(UNNAMED, || {
+        catch_panics(UNNAMED, || {
             let rows = read_rows(file).map_err(|e| Error::damaged(UNNAMED, e.to_string()))?;
             rows.into_iter()
                 .map(|row| {
@@ -46,16 +46,18 @@ impl Tables for Trace {
             return Ok(Vec::new());
         }
         let file = self.table(OUTSIDE)?;
-        guarded(OUTSIDE, || read_changes(file).map_err(|e| Error::damaged(OUTSIDE, e.to_string())))
+        catch_panics(OUTSIDE, || {
+            read_changes(file).map_err(|e| Error::damaged(OUTSIDE, e.to_string()))
+        })
     }
 
     fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<>, Error> {
         let file = self.table(INITIAL)?;
-        let mut origins = guarded(INITIAL, || {
+        let mut origins = catch_panics(INITIAL, || {
             Origins::open(file).map_err(|e| Error::damaged(INITIAL, e.to_string()))
         })?;
         let next = move || {
-            guarded(INITIAL, || {
+            catch_panics(INITIAL, || {
                 origins.next().transpose().map_err(|e| Error::damaged(INITIAL, e.to_string()))
             })
             .transpose()
@@ -67,7 +69,7 @@ impl Tables for Trace {
         let mut copied = match self.has_table(SNAPSHOT) {
             true => {
                 let file = self.table(SNAPSHOT)?;
-                Some(guarded(SNAPSHOT, || {
+                Some(catch_panics(SNAPSHOT, || {
                     CopiedReader::open(file).map_err(|e| Error::damaged(SNAPSHOT, e.to_string()))
                 })?)
             }
@@ -80,7 +82,7 @@ impl Tables for Trace {
                 .transpose()
                 .map_err(|e| Error::damaged(SNAPSHOT, e.to_string()))
         };
-        let next = move || guarded(SNAPSHOT, &mut read).transpose();
+        let next = move || catch_panics(SNAPSHOT, &mut read).transpose();
         Ok(std::iter::from_fn(next))
     }
 }

@@ -35,7 +35,7 @@ impl Told {
             flags: NO_EXIT,
             args: [0; 6],
             ret: 0,
-            seen: Default::default(),
+            fd_snapshot: Default::default(),
             payloads: Vec::new(),
         };
         Self { row, call }

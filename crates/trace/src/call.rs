@@ -3,7 +3,7 @@
 pub(crate) mod payloads;
 
 use crate::format::record::{
-    AT_EXIT, FROM_FILE, Identity, NO_EXIT, NOT_MADE, PayloadKind, RecordKind, Seen,
+    AT_EXIT, FROM_FILE, FdSnapshot, Identity, NO_EXIT, NOT_MADE, PayloadKind, RecordKind,
 };
 use abi::print::Part;
 use abi::{At, Copies, OpenFlags, Shape};
@@ -11,7 +11,7 @@ use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
 /// The sum of numbers that a trace tells, which may be any: at most the largest number.
-pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+pub fn saturating_sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
@@ -26,7 +26,7 @@ pub struct Payload {
     pub kind: PayloadKind,
     /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::format::record`].
     pub flags: u8,
-    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PieceKind::Data`] payload is
+    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PayloadKind::Data`] payload is
     /// empty but `len` is not 0.
     pub len: u64,
     /// Bytes that were due.
@@ -67,7 +67,7 @@ pub struct Call {
     /// Result; means nothing without `left`.
     pub ret: i64,
     /// What its descriptor led to.
-    pub seen: Seen,
+    pub fd_snapshot: FdSnapshot,
     /// What was captured, in plan order.
     pub payloads: Vec<Payload>,
 }
@@ -197,7 +197,7 @@ impl Call {
                 p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0
             })
         };
-        let held = |fd: u8| total(of(fd).map(|p| p.len));
+        let held = |fd: u8| saturating_sum(of(fd).map(|p| p.len));
         // A source that others have changed since may have less of them.
         of(if held(copies.from.fd) > held(copies.to.fd) { copies.from.fd } else { copies.to.fd })
     }

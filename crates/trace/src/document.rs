@@ -293,14 +293,14 @@ impl Document {
         }
         let document: Self = serde_json::from_slice(&text)
             .map_err(|e| bad(format!("its trace.json cannot be parsed: {e}")))?;
-        match document.twice() {
+        match document.file_named_twice() {
             Some(file) => Err(bad(format!("its trace.json names {file:?} more than once"))),
             None => Ok(document),
         }
     }
 
     /// A file that is named more than once: each is read once, and some of them at the same time.
-    fn twice(&self) -> Option<&str> {
+    fn file_named_twice(&self) -> Option<&str> {
         let mut seen = HashSet::new();
         let files = self.segments.iter().map(|segment| &segment.sealed).chain(&self.tables);
         files.map(|sealed| &*sealed.file).find(|file| !seen.insert(*file))

@@ -11,7 +11,7 @@ mod read;
 mod repeats;
 
 pub(crate) use read::{Damage, Record, Records, other_version};
-pub(crate) use repeats::{Known, known};
+pub(crate) use repeats::{DataHash, data_hash};
 
 use crate::error::Error;
 use crate::format::record::{Header, PayloadHeader, complete, padded};
@@ -35,7 +35,7 @@ pub const FRAME_BYTES: usize = 256 << 10;
 /// killed, what one journal holds of later times may follow from what another does not.
 pub const COMPLETE: &str = "complete";
 /// A journal of no more bytes is not made durable by itself.
-const LITTLE: u64 = 1 << 20;
+const SYNC_ABOVE_BYTES: u64 = 1 << 20;
 /// The longest record.
 pub const RECORD_BYTES: usize = 64 << 20;
 
@@ -276,7 +276,7 @@ impl Journal {
     /// which makes it durable as well, takes no longer.
     pub fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
-        if self.bytes <= LITTLE {
+        if self.bytes <= SYNC_ABOVE_BYTES {
             return Ok(());
         }
         self.sink.sync().map_err(Error::io("write", &self.path))

@@ -15,13 +15,13 @@ pub mod storage;
 
 /// Bytes that are shared: cloning is cheap.
 pub use arrow::buffer::Buffer;
-pub use call::{Call, Event, Item, Payload, total};
+pub use call::{Call, Event, Item, Payload, saturating_sum};
 pub use document::{About, End, Mount, Summary, Verdict};
 pub use error::Error;
 pub use format::record::{Identity, RecordKind};
 pub use format::{record, text};
 pub use journal::Journal;
-pub use reader::{Reader, Trace, Want, guarded};
+pub use reader::{Reader, Trace, Want, catch_panics};
 pub use recording::{Recording, recover};
-pub use seal::{Along, Limits, compression};
+pub use seal::{Limits, SealAhead, compression};
 pub use semantics::{Columns, Inference, Progress, Sealing, Semantics};

@@ -11,14 +11,14 @@ mod items;
 mod thrift;
 
 pub use cursor::Want;
-pub use guard::guarded;
+pub use guard::catch_panics;
 pub use items::Reader;
 
 use crate::call::{Event, Item};
 use crate::document::{About, Document, Sealed, Segment, State, Summary};
 use crate::error::Error;
 use crate::storage::{directory, file_at};
-use chunk_reader::Source;
+use chunk_reader::TraceFile;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Trace {
         let sealed = sealed.ok_or_else(|| Error::damaged(name, "the trace has no such table"))?;
         let open = || file_at(self.dir(), name).map_err(Error::io("open", name));
         guard::check_hash(&open()?, sealed)?;
-        let source = Source::new(open()?).map_err(Error::io("read", name))?;
+        let source = TraceFile::new(open()?).map_err(Error::io("read", name))?;
         guard::check(name, source, &|_| true)?;
         open()
     }

@@ -8,7 +8,7 @@
 use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
 use crate::journal::Journal;
-use crate::seal::{Along, How, Limits, Place};
+use crate::seal::{Limits, Place, SealAhead, SealOptions};
 use crate::semantics::{Progress, Semantics};
 use crate::storage::{Disk, Provisional, Storage, directory, directory_at};
 use std::hash::{BuildHasher, Hasher};
@@ -28,7 +28,7 @@ pub struct Recording {
     storage: Arc<dyn Storage>,
     /// Where is written what is sealed while the journals are.
     provisional: Arc<Provisional>,
-    along: Mutex<Option<Along>>,
+    sealed_ahead: Mutex<Option<SealAhead>>,
     semantics: Arc<dyn Semantics>,
     limits: Limits,
 }
@@ -43,7 +43,7 @@ impl Recording {
     /// Makes the directory `path` and its `trace.json`, for the owner alone. `semantics`: what the
     /// calls mean, for sealing.
     pub fn create(path: &Path, about: About, semantics: Arc<dyn Semantics>) -> Result<Self, Error> {
-        let recording = Self::made(Arc::new(Disk), path, about, semantics, Durable::Later)?;
+        let recording = Self::create_with(Arc::new(Disk), path, about, semantics, Durable::Later)?;
         recording.make_durable();
         Ok(recording)
     }
@@ -52,7 +52,7 @@ impl Recording {
     /// begins meanwhile. If that fails, a crash of the machine may cost the trace.
     fn make_durable(&self) {
         let file = crate::storage::file_at(&self.dir, NAME);
-        if let (Ok(file), Ok(dir)) = (file, again(&self.dir, &self.path)) {
+        if let (Ok(file), Ok(dir)) = (file, reopen(&self.dir, &self.path)) {
             let sync = move || {
                 let _best = file.sync_data().and_then(|()| Disk.sync_dir(dir.as_fd()));
             };
@@ -67,10 +67,10 @@ impl Recording {
         about: About,
         semantics: Arc<dyn Semantics>,
     ) -> Result<Self, Error> {
-        Self::made(storage, path, about, semantics, Durable::Now)
+        Self::create_with(storage, path, about, semantics, Durable::Now)
     }
 
-    fn made(
+    fn create_with(
         storage: Arc<dyn Storage>,
         path: &Path,
         about: About,
@@ -104,14 +104,14 @@ impl Recording {
         let document =
             Document { state: State::Recording, recording, about, ..Document::default() };
         document.write(&*storage, dir.as_fd(), path, durable)?;
-        let provisional = Arc::new(Provisional::new(Arc::clone(&storage), again(&dir, path)?));
+        let provisional = Arc::new(Provisional::new(Arc::clone(&storage), reopen(&dir, path)?));
         Ok(Self {
             path: path.to_owned(),
             dir,
             document,
             storage,
             provisional,
-            along: Mutex::default(),
+            sealed_ahead: Mutex::default(),
             semantics,
             limits: Limits::default(),
         })
@@ -121,11 +121,11 @@ impl Recording {
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
         let journal = Journal::create_on(
             &*self.storage,
-            &self.held(JOURNAL),
+            &self.path_in_dir(JOURNAL),
             stream,
             self.document.recording(),
         )?;
-        Ok(journal.on_sink(|sink| self.provisional.first(sink)))
+        Ok(journal.on_sink(|sink| self.provisional.priority_sink(sink)))
     }
 
     /// Has segments end at these limits.
@@ -136,9 +136,9 @@ impl Recording {
     /// Begins to seal while the journals are being written; those that are written from the
     /// beginning must have been made. At most once. Segments have at most about `bytes` of data, or
     /// fewer.
-    pub fn follow(&self, bytes: u64) -> Result<Along, Error> {
-        Along::new(
-            again(&self.dir, &self.path)?,
+    pub fn seal_ahead(&self, bytes: u64) -> Result<SealAhead, Error> {
+        SealAhead::new(
+            reopen(&self.dir, &self.path)?,
             self.path.clone(),
             Arc::clone(&self.provisional),
             &self.document,
@@ -152,17 +152,17 @@ impl Recording {
 
     /// What was sealed along, for [`Recording::seal`] to go on with. `None`: nothing came of it,
     /// and its room is given back.
-    pub fn followed(&self, along: Option<Along>) {
-        if along.is_none() {
+    pub fn keep_sealed_ahead(&self, sealed_ahead: Option<SealAhead>) {
+        if sealed_ahead.is_none() {
             self.provisional.take_back();
         }
-        *self.along.lock().unwrap_or_else(PoisonError::into_inner) = along;
+        *self.sealed_ahead.lock().unwrap_or_else(PoisonError::into_inner) = sealed_ahead;
     }
 
     /// A file of eight bytes for [`crate::journal::COMPLETE`], to be mapped: what is stored there
     /// outlives a recorder that is killed.
-    pub fn complete(&self) -> Result<std::fs::File, Error> {
-        let path = self.held(JOURNAL).join(crate::journal::COMPLETE);
+    pub fn written_until(&self) -> Result<std::fs::File, Error> {
+        let path = self.path_in_dir(JOURNAL).join(crate::journal::COMPLETE);
         let make = || {
             let file = std::fs::File::options()
                 .read(true)
@@ -177,7 +177,7 @@ impl Recording {
     }
 
     /// A name in the trace's directory that no change of names leads elsewhere.
-    fn held(&self, name: &str) -> PathBuf {
+    fn path_in_dir(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd())).join(name)
     }
 
@@ -195,14 +195,14 @@ impl Recording {
         // On a full disk the note that the recording has ended in order is lost, and the recording
         // is not.
         let _ = self.document.write(&*self.storage, self.dir.as_fd(), &self.path, Durable::Whole);
-        let along = self.along.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let sealed_ahead = self.sealed_ahead.into_inner().unwrap_or_else(PoisonError::into_inner);
         let place = Place { storage: &*self.storage, dir: self.dir.as_fd(), path: &self.path };
         crate::seal::seal(
             place,
             self.document,
-            How { recovered: false, limits: self.limits },
+            SealOptions { recovered: false, limits: self.limits },
             &*self.semantics,
-            along,
+            sealed_ahead,
             progress,
         )
         .map(|d| d.summary)
@@ -239,7 +239,7 @@ pub fn recover_on(
     let sealed = if document.state == State::Sealed {
         Ok(())
     } else {
-        let how = How { recovered: true, ..How::default() };
+        let how = SealOptions { recovered: true, ..SealOptions::default() };
         let place = Place { storage, dir: dir.as_fd(), path };
         crate::seal::seal(place, document, how, semantics, None, progress).map(drop)
     };
@@ -269,7 +269,7 @@ fn made_directory(path: &Path) -> std::io::Result<OwnedFd> {
 }
 
 /// The same directory, without its lock: whoever holds this may live longer than the recording.
-fn again(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+fn reopen(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
     directory_at(dir, ".").map_err(Error::io("open", path))
 }
 

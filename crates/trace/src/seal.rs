@@ -10,19 +10,20 @@ mod merge;
 mod names;
 mod processes;
 mod segment;
+mod state;
 mod table;
 mod verdict;
 mod window;
-mod work;
 
 use crate::document::{Document, State};
 use crate::error::Error;
 use crate::journal::COMPLETE;
 use crate::reader::Trace;
 use crate::semantics::{Inference, Progress, Sealing, Semantics};
-use crate::storage::{Noticing, Storage, directory_at, file_at};
-pub use ahead::Along;
-use segment::{Full, Segments};
+use crate::storage::{NotesFull, Storage, directory_at, file_at};
+pub use ahead::SealAhead;
+use segment::{FilledWindow, Segments};
+use state::SealState;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -31,7 +32,6 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 pub use table::compression;
 pub use window::Limits;
-use work::Work;
 
 /// Where tables are written.
 #[derive(Clone, Copy)]
@@ -43,7 +43,7 @@ pub(crate) struct Place<'a> {
 
 /// How to seal.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct How {
+pub(crate) struct SealOptions {
     /// The recorder has died.
     pub recovered: bool,
     /// When a segment is full.
@@ -55,19 +55,21 @@ pub(crate) struct How {
 pub(crate) fn seal(
     place: Place<'_>,
     mut document: Document,
-    how: How,
+    how: SealOptions,
     semantics: &dyn Semantics,
-    along: Option<Along>,
+    along: Option<SealAhead>,
     progress: Progress<'_>,
 ) -> Result<Document, Error> {
     let (plain, path) = (place.storage, place.path);
-    let storage = &Noticing::new(plain, along.as_ref().map_or_else(Arc::default, Along::full));
+    let storage = &NotesFull::new(plain, along.as_ref().map_or_else(Arc::default, SealAhead::full));
     let place = Place { storage, ..place };
     document.segments.clear();
     document.tables.clear();
     let begun = match along.and_then(|along| along.take_over(&place, &document)) {
         Some(work) => Ok(work),
-        None => clean(&place).and_then(|()| Work::new(&place, &document, semantics.begin(), false)),
+        None => {
+            clean(&place).and_then(|()| SealState::new(&place, &document, semantics.begin(), false))
+        }
     };
     let sealed =
         begun.and_then(|work| finish(work, &place, &mut document, how, progress)).and_then(|()| {
@@ -148,19 +150,19 @@ fn stream_number(name: &str) -> Option<u32> {
 
 /// While a window of more bytes is written, none is filled: there are rows enough to do for two
 /// threads, but of bytes one at a time is enough to hold.
-const HEAVY: usize = 16 << 20;
+const SINGLE_WINDOW_BYTES: usize = 16 << 20;
 
 /// Seals what is not sealed yet of a recording that has ended.
 fn finish(
-    mut work: Work,
+    mut work: SealState,
     place: &Place<'_>,
     document: &mut Document,
-    how: How,
+    how: SealOptions,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
     let total = work.total().map_err(Error::io("read", place.path.join("journal")))?;
     let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
-    let segments = if total <= LITTLE {
+    let segments = if total <= ONE_THREAD_BYTES {
         in_turn(&mut work, place, how.limits, segments, &mut |done| progress(done, 2 * total))?
     } else {
         in_two_threads(&mut work, place, how.limits, segments, &mut |done| {
@@ -184,7 +186,7 @@ fn finish(
         }
     }
     document.tables = work.events.finish(place, clock_offset)?;
-    document.tables.push(work.census.write(place)?);
+    document.tables.push(work.thread_table.write(place)?);
     document.segments = segments.done;
     document.summary = summary;
     infer(work.inference, place, document, &mut |done, of| {
@@ -193,7 +195,7 @@ fn finish(
     })?;
     place.storage.sync_dir(place.dir).map_err(Error::io("write", place.path))?;
     let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
-    document.summary.bytes_on_disk = crate::call::total(files.map(|f| f.bytes));
+    document.summary.bytes_on_disk = crate::call::saturating_sum(files.map(|f| f.bytes));
     progress(2 * total, 2 * total);
     Ok(())
 }
@@ -230,7 +232,7 @@ fn infer(
 
 /// Fills a window and writes it.
 fn in_turn(
-    work: &mut Work,
+    work: &mut SealState,
     place: &Place<'_>,
     limits: Limits,
     mut segments: Segments,
@@ -238,7 +240,7 @@ fn in_turn(
 ) -> Result<Segments, Error> {
     let clock_offset = work.clock_offset;
     let mut written = Ok(());
-    let mut full = |window: Option<Full>| {
+    let mut full = |window: Option<FilledWindow>| {
         if let Some(window) = window {
             written = segments.write(place, clock_offset, &window);
         }
@@ -249,7 +251,7 @@ fn in_turn(
 
 /// Fills one window while another one is written.
 fn in_two_threads(
-    work: &mut Work,
+    work: &mut SealState,
     place: &Place<'_>,
     limits: Limits,
     segments: Segments,
@@ -268,16 +270,16 @@ fn in_two_threads(
 }
 
 /// Journals of no more bytes are sealed by one thread: to start another takes longer.
-const LITTLE: u64 = 1 << 20;
+const ONE_THREAD_BYTES: u64 = 1 << 20;
 
 /// Merges all records into windows, and hands them on when they are full, with their answers, and
 /// at the end; until `full` says that it takes no more. `None` is taken when the one before is
 /// written.
 fn merge(
-    work: &mut Work,
+    work: &mut SealState,
     place: &Place<'_>,
     limits: Limits,
-    full: &mut dyn FnMut(Option<Full>) -> bool,
+    full: &mut dyn FnMut(Option<FilledWindow>) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
     let mut reported = work.position();
@@ -290,7 +292,7 @@ fn merge(
             }
             true
         })?;
-        let heavy = work.bytes() > HEAVY;
+        let heavy = work.bytes() > SINGLE_WINDOW_BYTES;
         let sent = full(Some(work.window())) && (!heavy || full(None));
         if !more || !sent {
             return Ok(());
@@ -303,7 +305,7 @@ fn write(
     place: &Place<'_>,
     clock_offset: i64,
     mut segments: Segments,
-    windows: impl IntoIterator<Item = Option<Full>>,
+    windows: impl IntoIterator<Item = Option<FilledWindow>>,
 ) -> Result<Segments, Error> {
     for window in windows.into_iter().flatten() {
         segments.write(place, clock_offset, &window)?;

@@ -127,17 +127,17 @@ pub(crate) fn is_full(e: &io::Error) -> bool {
 
 /// Storage that remembers whether it was full: what writes through it may not pass the reason on
 /// (Parquet's writer does not always).
-pub(crate) struct Noticing<'a> {
+pub(crate) struct NotesFull<'a> {
     storage: &'a dyn Storage,
     full: Arc<AtomicBool>,
 }
 
-struct NoticingSink {
+struct NotesFullSink {
     sink: Box<dyn Sink>,
     full: Arc<AtomicBool>,
 }
 
-impl<'a> Noticing<'a> {
+impl<'a> NotesFull<'a> {
     /// `full` says so of others, too.
     pub fn new(storage: &'a dyn Storage, full: Arc<AtomicBool>) -> Self {
         Self { storage, full }
@@ -148,7 +148,7 @@ impl<'a> Noticing<'a> {
     }
 }
 
-fn notice<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
+fn note_full<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
     if let Err(e) = &done
         && is_full(e)
     {
@@ -157,33 +157,33 @@ fn notice<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
     done
 }
 
-impl Write for NoticingSink {
+impl Write for NotesFullSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        notice(&self.full, self.sink.write(bytes))
+        note_full(&self.full, self.sink.write(bytes))
     }
     fn flush(&mut self) -> io::Result<()> {
-        notice(&self.full, self.sink.flush())
+        note_full(&self.full, self.sink.flush())
     }
 }
 
-impl Sink for NoticingSink {
+impl Sink for NotesFullSink {
     fn sync(&mut self) -> io::Result<()> {
-        notice(&self.full, self.sink.sync())
+        note_full(&self.full, self.sink.sync())
     }
 }
 
-impl Storage for Noticing<'_> {
+impl Storage for NotesFull<'_> {
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        let sink = notice(&self.full, self.storage.create(dir, name))?;
-        Ok(Box::new(NoticingSink { sink, full: self.full.clone() }))
+        let sink = note_full(&self.full, self.storage.create(dir, name))?;
+        Ok(Box::new(NotesFullSink { sink, full: self.full.clone() }))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
-        notice(&self.full, self.storage.rename(dir, from, to))
+        note_full(&self.full, self.storage.rename(dir, from, to))
     }
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-        notice(&self.full, self.storage.remove(dir, name))
+        note_full(&self.full, self.storage.remove(dir, name))
     }
     fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
-        notice(&self.full, self.storage.sync_dir(dir))
+        note_full(&self.full, self.storage.sync_dir(dir))
     }
 }

@@ -21,9 +21,9 @@ static MASK: AtomicU64 = AtomicU64::new(0);
 /// The C library calls it before `main`.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static LOOK: extern "C" fn() = look;
+static SAVE: extern "C" fn() = save;
 
-extern "C" fn look() {
+extern "C" fn save() {
     let mut ignored = 0;
     for (bit, signal) in CHANGED.iter().enumerate() {
         // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
@@ -48,7 +48,7 @@ fn set_mask(how: i32, new: *const u64, old: *mut u64) {
 }
 
 /// The calling thread hears this signal, whatever it was started with.
-pub(crate) fn hear(signal: i32) {
+pub(crate) fn unblock(signal: i32) {
     set_mask(libc::SIG_UNBLOCK, &(1 << (signal - 1)), null_mut());
 }
 

@@ -103,7 +103,7 @@ pub(crate) fn fork(
         .map(|(k, v)| c_string(&[k.as_os_str(), v.as_os_str()].join(OsStr::new("="))))
         .collect::<Result<Vec<_>, _>>()?;
     let (argv, environment) = (pointers(&argv), pointers(&environment));
-    let filter = if options.seccomp { seccomp::program(&options.wanted) } else { Vec::new() };
+    let filter = if options.seccomp { seccomp::program(&options.calls) } else { Vec::new() };
     let (wait_go, go) = pipe()?;
     let (trouble, tell) = pipe()?;
     // SAFETY: the child does nothing but system calls on memory that was made ready above, as it

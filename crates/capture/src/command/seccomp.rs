@@ -4,7 +4,7 @@
 //! A filter cannot be taken back. When its tracer is gone a call that it sends to the tracer fails
 //! with ENOSYS.
 
-use crate::options::Wanted;
+use crate::options::CallSet;
 use nix::libc;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -37,7 +37,7 @@ fn op(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 }
 
 /// The filter's program.
-pub(crate) fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
+pub(crate) fn program(wanted: &CallSet) -> Vec<libc::sock_filter> {
     let trace = op(RETURN, libc::SECCOMP_RET_TRACE | u32::from(tag()), 0, 0);
     // `struct seccomp_data`: the number at byte 0, the architecture at byte 4.
     let mut program = vec![

@@ -11,11 +11,11 @@ mod freezer;
 use super::libbpf_error::refused;
 use super::load::Probe;
 use super::mapped::Mapped;
-use super::rings::{Complete, Consumers, Cpus, Ring};
+use super::rings::{Consumers, Cpus, Ring, WrittenUntil};
 use super::skel::types::cpu_state;
 use crate::Error;
 use crate::ptrace::hold::{Held, hold_all};
-use crate::threads::scheduling::first_of_all;
+use crate::threads::scheduling::run_before_others;
 use libbpf_rs::{Iter, Link, MapHandle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
@@ -29,20 +29,20 @@ use std::time::{Duration, Instant};
 pub(super) use freezer::Cgroup;
 
 /// While they are stopped, the rings are looked at so often.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const CHECK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 /// When nothing has been written for so long, whoever writes may need those who stand still: they
 /// go on.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// How everybody is stopped.
-pub(super) enum Brake {
+pub(super) enum StopMethod {
     /// All are in this cgroup.
     Freezer(Cgroup),
     /// The kernel's program knows who they are.
     Hold(Link),
 }
 
-impl Brake {
+impl StopMethod {
     /// For those in the probe's scope, in `cgroup` if there is one.
     pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
         match cgroup {
@@ -58,27 +58,27 @@ impl Brake {
     }
 
     /// Stops everybody until the result is let go. `None`: that cannot be.
-    fn press(&mut self) -> Option<Pressed<'_>> {
+    fn stop_all(&mut self) -> Option<AllStopped<'_>> {
         match self {
-            Self::Freezer(cgroup) => cgroup.freeze().then_some(Pressed::Frozen(cgroup)),
+            Self::Freezer(cgroup) => cgroup.freeze().then_some(AllStopped::Frozen(cgroup)),
             Self::Hold(in_scope) => {
                 let mut bytes = Vec::new();
                 Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
                 let processes =
                     bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
-                hold_all(processes).ok().map(Pressed::Held)
+                hold_all(processes).ok().map(AllStopped::Held)
             }
         }
     }
 }
 
 /// Everybody stands still.
-enum Pressed<'a> {
+enum AllStopped<'a> {
     Frozen(&'a Cgroup),
     Held(#[expect(dead_code, reason = "lets go when it is dropped")] Held),
 }
 
-impl Drop for Pressed<'_> {
+impl Drop for AllStopped<'_> {
     fn drop(&mut self) {
         if let Self::Frozen(cgroup) = self {
             cgroup.thaw();
@@ -93,27 +93,31 @@ pub(super) struct Throttle {
 }
 
 struct Watcher {
-    brake: Brake,
+    method: StopMethod,
     alarms: MapHandle,
     taken: Mapped,
     cpus: Arc<Cpus>,
-    complete: Arc<Complete>,
+    written: Arc<WrittenUntil>,
     ring_bytes: u64,
 }
 
 impl Throttle {
     /// Starts it.
-    pub fn start(probe: &Probe<'_>, consumers: &Consumers, brake: Brake) -> Result<Self, Error> {
+    pub fn start(
+        probe: &Probe<'_>,
+        consumers: &Consumers,
+        method: StopMethod,
+    ) -> Result<Self, Error> {
         let page = rustix::param::page_size();
         let alarms = MapHandle::try_from(&probe.skel.maps.alarms)
             .map_err(refused("duplicate a descriptor"))?;
         let taken = Mapped::new(&alarms, 0, page, true)?;
         let watcher = Watcher {
-            brake,
+            method,
             alarms,
             taken,
             cpus: Arc::clone(&consumers.cpus),
-            complete: Arc::clone(&consumers.complete),
+            written: Arc::clone(&consumers.written),
             ring_bytes: probe.ring_bytes as u64,
         };
         let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
@@ -133,10 +137,10 @@ impl Throttle {
 
 impl Watcher {
     fn run(mut self, stop: &OwnedFd) -> Duration {
-        first_of_all();
+        run_before_others();
         let mut all = Duration::ZERO;
         loop {
-            for cpu in 0..self.complete.rings.len() {
+            for cpu in 0..self.written.rings.len() {
                 self.cpus
                     .word(cpu, offset_of!(cpu_state, alarm_at))
                     .store(self.ring_bytes / 4 * 3, Ordering::SeqCst);
@@ -149,15 +153,15 @@ impl Watcher {
             if woken.is_ok() && fds[0].revents().contains(PollFlags::IN) {
                 return all;
             }
-            self.hear();
-            if self.complete.fullest() >= self.ring_bytes / 8 * 5 {
+            self.forget_alarms();
+            if self.written.fullest() >= self.ring_bytes / 8 * 5 {
                 all += self.hold(stop);
             }
         }
     }
 
     /// Forgets what the alarms say: that there is one is all.
-    fn hear(&self) {
+    fn forget_alarms(&self) {
         // The kernel's position is on the page behind ours; what it has produced is what we have
         // taken now.
         if let Ok(theirs) =
@@ -169,17 +173,17 @@ impl Watcher {
 
     /// Holds everybody until the rings are nearly empty.
     fn hold(&mut self, stop: &OwnedFd) -> Duration {
-        let (begin, complete) = (Instant::now(), Arc::clone(&self.complete));
-        let Some(_pressed) = self.brake.press() else { return Duration::ZERO };
-        let written = || complete.rings.iter().map(Ring::consumed).sum::<u64>();
-        let mut last = (written(), begin);
-        while complete.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
+        let (begin, written) = (Instant::now(), Arc::clone(&self.written));
+        let Some(_stopped) = self.method.stop_all() else { return Duration::ZERO };
+        let taken = || written.rings.iter().map(Ring::consumed).sum::<u64>();
+        let mut last = (taken(), begin);
+        while written.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
-            if poll(&mut fds, Some(&LOOK)).is_ok_and(|n| n > 0) {
+            if poll(&mut fds, Some(&CHECK_EVERY)).is_ok_and(|n| n > 0) {
                 break;
             }
-            if written() != last.0 {
-                last = (written(), Instant::now());
+            if taken() != last.0 {
+                last = (taken(), Instant::now());
             }
         }
         begin.elapsed()

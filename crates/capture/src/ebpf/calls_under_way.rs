@@ -3,13 +3,13 @@
 
 use super::load::Probe;
 use super::skel::types::under_way;
-use crate::records::{Out, now};
+use crate::records::{RecordWriter, now};
 use libbpf_rs::Iter;
 use std::io::Read;
 use trace::record::{Header, NO_EXIT, RecordKind};
 
 /// Writes a record of each.
-pub(super) fn tell(probe: &Probe<'_>, out: &mut Out) {
+pub(super) fn write_records(probe: &Probe<'_>, out: &mut RecordWriter) {
     let mut bytes = Vec::new();
     let read = probe
         .skel

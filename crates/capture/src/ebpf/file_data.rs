@@ -14,9 +14,9 @@ use super::load::Probe;
 use super::mapped::Mapped;
 use super::skel::types::{common_state, request};
 use crate::Error;
-use crate::inspect::moved_data::Source;
-use crate::records::{Due, Out, Sink};
-use crate::threads::scheduling::{as_others, first_of_all};
+use crate::inspect::moved_data::FileRange;
+use crate::records::{PayloadSink, PayloadSpec, RecordWriter};
+use crate::threads::scheduling::{run_as_others, run_before_others};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CpuSet;
@@ -38,43 +38,43 @@ const WRITTEN_THERE: u32 = 2;
 
 /// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a
 /// CPU all the time;
-const TICKS: u64 = 8_000_000;
+const NORMAL_WAIT_NS: u64 = 8_000_000;
 /// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this
 /// time.
-const AT_ONCE: u64 = 2_000_000;
+const REALTIME_WAIT_NS: u64 = 2_000_000;
 /// Who could not write, as the other was writing, tries again after this.
-const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const RETRY_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// So many bytes take their time to read: others come first then, when it is their turn.
-const LONG: u64 = 1 << 20;
+const LONG_READ: u64 = 1 << 20;
 
 /// The threads, each with a journal of its own.
-pub(super) struct Files {
-    desk: Arc<Desk>,
+pub(super) struct FileReaders {
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<Option<trace::Error>>>,
 }
 
 /// What they share.
-struct Desk {
+struct Shared {
     stop: AtomicBool,
     stopped: OwnedFd,
     /// The words of `struct common_state`.
     common: Arc<Mapped>,
     /// One at a time takes requests.
-    turn: Mutex<Turn>,
+    order: Mutex<RequestOrder>,
     /// One at a time waits for the disk.
     disk: Mutex<()>,
 }
 
 /// Requests are taken in the order in which they were made.
 #[derive(Default)]
-struct Turn {
+struct RequestOrder {
     /// How many were.
     taken: u64,
     /// The first one whose answer each thread has not written.
-    unwritten: [Option<u64>; Files::JOURNALS],
+    unwritten: [Option<u64>; FileReaders::JOURNALS],
 }
 
-impl Turn {
+impl RequestOrder {
     /// A thread has taken the next ones, so many.
     fn took(&mut self, thread: usize, count: u64) {
         if count > 0 {
@@ -90,7 +90,7 @@ impl Turn {
     }
 }
 
-impl Files {
+impl FileReaders {
     /// How many journals they write.
     pub const JOURNALS: usize = 2;
 
@@ -102,35 +102,36 @@ impl Files {
     ) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             stopped,
             common: Arc::clone(common),
-            turn: Mutex::default(),
+            order: Mutex::default(),
             disk: Mutex::new(()),
         });
         let cpus = rustix::thread::sched_getaffinity(None)
             .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>())
             .unwrap_or_default();
-        let patience = if cpus.len() == 1 { 0 } else { TICKS };
+        let patience = if cpus.len() == 1 { 0 } else { NORMAL_WAIT_NS };
         common.word(offset_of!(common_state, patience)).store(patience, Ordering::Release);
         let mut threads = Vec::new();
-        for (half, journal) in journals.into_iter().enumerate() {
+        for (index, journal) in journals.into_iter().enumerate() {
             let requests = MapHandle::try_from(&probe.skel.maps.requests)
                 .map_err(refused("duplicate a descriptor"))?;
-            let desk = Arc::clone(&desk);
+            let shared = Arc::clone(&shared);
             let mut mine = CpuSet::new();
-            cpus.iter().skip(half).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
+            cpus.iter().skip(index).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
             let serve = move || {
                 // Of one CPU both have the same.
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
-                if first_of_all() {
-                    desk.common
+                if run_before_others() {
+                    shared
+                        .common
                         .word(offset_of!(common_state, patience))
-                        .fetch_min(AT_ONCE, Ordering::Release);
+                        .fetch_min(REALTIME_WAIT_NS, Ordering::Release);
                 }
-                let mut out = Out::new(journal);
-                serve(&requests, &desk, half, &mut out);
+                let mut out = RecordWriter::new(journal);
+                serve(&requests, &shared, index, &mut out);
                 out.finish()
             };
             threads.push(
@@ -140,12 +141,12 @@ impl Files {
                     .map_err(Error::refused("start a thread"))?,
             );
         }
-        Ok(Self { desk, threads })
+        Ok(Self { shared, threads })
     }
     /// Ends them when all that was asked for is read; the error that a journal had, if any.
     pub fn finish(self) -> Option<trace::Error> {
-        self.desk.stop.store(true, Ordering::Release);
-        let _ = rustix::io::write(&self.desk.stopped, &1u64.to_ne_bytes());
+        self.shared.stop.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
         let ends = self
             .threads
             .into_iter()
@@ -156,17 +157,17 @@ impl Files {
 
 /// Writes nothing while it takes requests, nor while the other one writes: the disk may let them
 /// wait, or want a CPU that a waiting call keeps, and one of them can answer meanwhile.
-fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
-    let turn = || desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
+fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWriter) {
+    let order = || shared.order.lock().unwrap_or_else(PoisonError::into_inner);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
     let read = |bytes: &[u8]| {
         if bytes.len() >= size_of::<request>() {
             // SAFETY: as many bytes of a struct of numbers.
             let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
             let name = Path::new(OsStr::from_bytes(&bytes[size_of::<request>()..]));
-            answer(&request, name, &mut out.borrow_mut());
+            serve_request(&request, name, &mut out.borrow_mut());
         }
-        desk.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
+        shared.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
         answered.set(answered.get() + 1);
         0
     };
@@ -176,23 +177,24 @@ fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
     }
     let Ok(ring) = rings.build() else { return };
     loop {
-        let last = desk.stop.load(Ordering::Acquire);
+        let last = shared.stop.load(Ordering::Acquire);
         {
-            let mut turn = turn();
+            let mut order = order();
             let _ = ring.consume();
-            turn.took(half, answered.take());
+            order.took(index, answered.take());
         }
         let disk = if last {
-            Some(desk.disk.lock().unwrap_or_else(PoisonError::into_inner))
+            Some(shared.disk.lock().unwrap_or_else(PoisonError::into_inner))
         } else {
-            desk.disk.try_lock().ok()
+            shared.disk.try_lock().ok()
         };
         if disk.is_some() {
             out.borrow_mut().flush();
-            let mut turn = turn();
-            desk.common
+            let mut order = order();
+            shared
+                .common
                 .word(offset_of!(common_state, kept))
-                .store(turn.wrote(half), Ordering::Release);
+                .store(order.wrote(index), Ordering::Release);
         }
         let waits = disk.is_none();
         drop(disk);
@@ -201,13 +203,13 @@ fn serve(requests: &MapHandle, desk: &Desk, half: usize, out: &mut Out) {
         }
         let mut fds = [
             PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN),
-            PollFd::new(&desk.stopped, PollFlags::IN),
+            PollFd::new(&shared.stopped, PollFlags::IN),
         ];
-        let _ = poll(&mut fds, waits.then_some(&SOON));
+        let _ = poll(&mut fds, waits.then_some(&RETRY_AFTER));
     }
 }
 
-fn answer(r: &request, name: &Path, out: &mut Out) {
+fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
     let header = Header {
         kind: RecordKind::Call as u8,
@@ -218,7 +220,8 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
         left: r.entered,
         ..Header::default()
     };
-    let source = Source::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
+    let source =
+        FileRange::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
     let wanted = match &source {
         Some(source) if r.how & TO_THE_END != 0 => source.rest(),
         Some(source) => r.wanted.min(source.rest()),
@@ -227,11 +230,11 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
     if wanted == 0 {
         return;
     }
-    let long = wanted.min(r.limit) > LONG;
+    let long = wanted.min(r.limit) > LONG_READ;
     if long {
-        as_others();
+        run_as_others();
     }
-    let due = Due {
+    let due = PayloadSpec {
         arg: r.arg as u8,
         kind: PayloadKind::Data,
         flags: AT_EXIT | FROM_FILE,
@@ -240,12 +243,12 @@ fn answer(r: &request, name: &Path, out: &mut Out) {
     };
     out.begin(header, true);
     match source {
-        Some(mut source) => out.filled(due, &mut |at, local| source.read(at, local)),
-        None => out.filled(due, &mut |_, _| 0),
+        Some(mut source) => out.from_reader(due, &mut |at, local| source.read(at, local)),
+        None => out.from_reader(due, &mut |_, _| 0),
     }
     out.end_parts();
     if long {
-        first_of_all();
+        run_before_others();
     }
 }
 
@@ -255,15 +258,15 @@ mod tests {
 
     #[test]
     fn what_is_written_counts_up_to_the_first_that_is_not() {
-        let mut turn = Turn::default();
-        turn.took(0, 5);
-        turn.took(1, 3);
-        assert_eq!(turn.wrote(1), 0, "the first five are not there");
-        turn.took(1, 4);
-        turn.took(0, 0);
-        assert_eq!(turn.wrote(0), 8, "the last four are not there");
-        turn.took(0, 1);
-        assert_eq!(turn.wrote(1), 12);
-        assert_eq!(turn.wrote(0), 13);
+        let mut order = RequestOrder::default();
+        order.took(0, 5);
+        order.took(1, 3);
+        assert_eq!(order.wrote(1), 0, "the first five are not there");
+        order.took(1, 4);
+        order.took(0, 0);
+        assert_eq!(order.wrote(0), 8, "the last four are not there");
+        order.took(0, 1);
+        assert_eq!(order.wrote(1), 12);
+        assert_eq!(order.wrote(0), 13);
     }
 }

@@ -10,7 +10,7 @@ use crate::{Error, Options};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
-use parallel::{Beside, Loaded};
+use parallel::{Loaded, ParallelLoad};
 use rustix::mm::{MapFlags as MmapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fmt;
@@ -26,7 +26,7 @@ const LEAVING: u32 = 2;
 
 /// How data get into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
+pub enum CopyMethod {
     /// Reservations of run-time size, filled straight from the program's memory (Linux 6.16 and
     /// later).
     Dynptr,
@@ -34,7 +34,7 @@ pub enum Path {
     Chunked,
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for CopyMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dynptr => "copies of run-time size",
@@ -56,7 +56,7 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The kernel's program sees the numbers that processes have in the first pid namespace: they must
 /// be ours.
-fn knows_our_numbers() -> Result<(), Error> {
+fn is_first_pid_namespace() -> Result<(), Error> {
     let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable {
         doing: "read this process's pid namespace",
         source,
@@ -71,9 +71,9 @@ fn knows_our_numbers() -> Result<(), Error> {
 }
 
 /// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
-fn path() -> Result<Path, Error> {
+fn path() -> Result<CopyMethod, Error> {
     if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
-        return Ok(Path::Chunked);
+        return Ok(CopyMethod::Chunked);
     }
     let unusable = |source| Error::Unusable {
         doing: "read the kernel's types (/sys/kernel/btf/vmlinux)",
@@ -100,7 +100,7 @@ fn path() -> Result<Path, Error> {
         (&types).read_to_end(&mut bytes).map_err(unusable)?;
         found(&bytes)
     };
-    Ok(if found { Path::Dynptr } else { Path::Chunked })
+    Ok(if found { CopyMethod::Dynptr } else { CopyMethod::Chunked })
 }
 
 /// The program, attached.
@@ -113,9 +113,9 @@ pub(super) struct Probe<'o> {
     pub ring_bytes: usize,
     /// So much can.
     pub room_bytes: usize,
-    pub path: Path,
+    pub path: CopyMethod,
     /// The programs that were loaded beside the others.
-    beside: Loaded,
+    parallel: Loaded,
     /// What has the kernel call those for entries and exits of calls and for ends of threads, in
     /// the order in which they go.
     calls: Option<[OwnedFd; 3]>,
@@ -127,11 +127,11 @@ pub(super) struct Probe<'o> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// Who is joined, and their descendants.
-    Family = 0,
+    ProcessTree = 0,
     /// A cgroup.
     Cgroup = 1,
     /// Everybody but us.
-    Everybody = 2,
+    SystemWide = 2,
 }
 
 /// Loads the program and attaches it.
@@ -142,7 +142,7 @@ pub(super) fn load<'o>(
 ) -> Result<Probe<'o>, Error> {
     // libbpf says on stderr what the caller is told in an error.
     libbpf_rs::set_print(None);
-    knows_our_numbers()?;
+    is_first_pid_namespace()?;
     let path = path()?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
     let plans = plan_maps::Tables::new(options);
@@ -152,16 +152,16 @@ pub(super) fn load<'o>(
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
-    let beside = Beside::start(&mut open)?;
+    let parallel = ParallelLoad::start(&mut open)?;
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
         let rings = fill(&mut skel, options, &plans, path, cpus)?;
         Ok((skel, rings))
     });
     // Whatever went wrong, no thread is left behind.
-    let beside = beside.finish();
+    let parallel = parallel.finish();
     let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
-    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, beside: beside?, calls: None, cpus })
+    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, parallel: parallel?, calls: None, cpus })
 }
 
 /// See [`Probe`].
@@ -176,16 +176,16 @@ fn fill(
     skel: &mut EngineSkel<'_>,
     options: &Options,
     plans: &plan_maps::Tables,
-    path: Path,
+    path: CopyMethod,
     cpus: usize,
 ) -> Result<Rings, Error> {
     let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
-    let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(least_room(cpus)) };
+    let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(min_ring_room(cpus)) };
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
     data.ring_bytes = ring_bytes as u64;
     data.room_bytes = room_bytes as u64;
     data.chunk_bytes =
-        if path == Path::Dynptr { CHUNK.min(room_bytes as u32 / 8) } else { FIXED_CHUNK };
+        if path == CopyMethod::Dynptr { CHUNK.min(room_bytes as u32 / 8) } else { FIXED_CHUNK };
     let rings = (0..cpus).map(|_| ring(room_bytes)).collect::<Result<Vec<_>, _>>()?;
     place(&skel.maps.rings, &rings)?;
     plans.store(skel).map_err(refused("load the table of system calls"))?;
@@ -210,9 +210,9 @@ impl Probe<'_> {
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
-        let ends = parallel::attach(&self.beside.end)?;
-        let entries = parallel::attach(&self.beside.enter)?;
-        self.calls = Some([entries, parallel::attach(&self.beside.exit)?, ends]);
+        let ends = parallel::attach(&self.parallel.end)?;
+        let entries = parallel::attach(&self.parallel.enter)?;
+        self.calls = Some([entries, parallel::attach(&self.parallel.exit)?, ends]);
         self.now(WATCHING);
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Probe<'_> {
 }
 
 struct Settings {
-    path: Path,
+    path: CopyMethod,
     cpus: usize,
     scope: Scope,
 }
@@ -246,7 +246,7 @@ fn configure(
     set: &Settings,
 ) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
-    data.dynptrs = set.path == Path::Dynptr;
+    data.dynptrs = set.path == CopyMethod::Dynptr;
     data.drops = options.drops;
     data.recorder = std::process::id();
     data.scope = set.scope as u32;
@@ -274,14 +274,14 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
 }
 
 /// Room that a ring has for the rest of calls under way, however little should wait in it.
-const ROOM: usize = 8 << 20;
+const MIN_RING_ROOM: usize = 8 << 20;
 /// But rings of a small machine take no more than this part of its memory, together.
 const SHARE: usize = 16;
 
 /// What each ring has room for at least, where calls are delayed and not dropped. A call that waits
 /// for room keeps its CPU: where all CPUs make long calls at once, nobody is left to empty a ring.
-fn least_room(cpus: usize) -> usize {
-    power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, ROOM))
+fn min_ring_room(cpus: usize) -> usize {
+    power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, MIN_RING_ROOM))
 }
 
 /// As much as stays in a processor's cache while it goes from the program to us, if the machine has
@@ -290,9 +290,9 @@ fn least_room(cpus: usize) -> usize {
 /// keep the other CPUs to themselves just then, until we give up this one.
 fn ring_bytes(cpus: usize) -> usize {
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-    let large = alone || others_record();
-    let most = if large { 256 << 20 } else { ROOM };
-    power_of_two((memory() / 64 / cpus.max(1)).clamp(least_room(cpus), most))
+    let large = alone || another_recorder_runs();
+    let most = if large { 256 << 20 } else { MIN_RING_ROOM };
+    power_of_two((memory() / 64 / cpus.max(1)).clamp(min_ring_room(cpus), most))
 }
 
 fn memory() -> usize {
@@ -306,18 +306,18 @@ fn power_of_two(bytes: usize) -> usize {
 
 /// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program
 /// of this name is loaded, besides ours.
-fn others_record() -> bool {
+fn another_recorder_runs() -> bool {
     ProgInfoIter::default().filter(|program| program.name == "calls_under_way").nth(1).is_some()
 }
 
 /// Whether the engine works here: loads and attaches the real program, and says which way of
 /// copying it uses.
-pub fn usable() -> Result<Path, Error> {
+pub fn usable() -> Result<CopyMethod, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(
         &mut object,
         &Options { ring_bytes: Some(1 << 20), drops: true, ..Options::default() },
-        Scope::Family,
+        Scope::ProcessTree,
     )?;
     probe.attach()?;
     Ok(probe.path)

@@ -9,6 +9,6 @@ mod writer;
 mod written_until;
 
 pub(super) use consumer::{Consumers, Cpus};
-pub(super) use low_water::Waters;
+pub(super) use low_water::LowWaterMark;
 pub(super) use ring::Ring;
-pub(super) use written_until::Complete;
+pub(super) use written_until::WrittenUntil;

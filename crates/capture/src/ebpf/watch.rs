@@ -1,21 +1,21 @@
 //! Watching a command or processes from their beginning to their end.
 
-use super::back_pressure::{Brake, Cgroup, Throttle};
+use super::back_pressure::{Cgroup, StopMethod, Throttle};
 use super::calls_under_way;
-use super::file_data::Files;
+use super::file_data::FileReaders;
 use super::libbpf_error::refused;
 use super::load::{Probe, Scope, load};
 use super::mapped::Mapped;
-use super::rings::{Consumers, Waters};
+use super::rings::{Consumers, LowWaterMark};
 use super::skel::types::common_state;
 use crate::command::launch;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs;
 use crate::ptrace::hold;
 use crate::records::at_start;
-use crate::records::{Out, now};
-use crate::signals::{Asked, Handlers, stop_ourselves};
-use crate::threads::seal_ahead::Sealing;
+use crate::records::{RecordWriter, now};
+use crate::signals::{EndRequests, Handlers, stop_ourselves};
+use crate::threads::seal_ahead::SealAheadThread;
 use crate::{Command, End, Error, Options, Outcome};
 use libbpf_rs::{MapCore, MapFlags};
 use nix::libc;
@@ -39,17 +39,17 @@ struct Watch<'o> {
     probe: Probe<'o>,
     common: Arc<Mapped>,
     consumers: Consumers,
-    files: Files,
+    files: FileReaders,
     throttle: Option<Throttle>,
-    sealing: Option<Sealing>,
-    out: Out,
+    sealing: Option<SealAheadThread>,
+    out: RecordWriter,
     handlers: Handlers,
     /// The command's process, or the only one that we joined.
     main: Option<i32>,
     /// Whether it is our child.
     ours: bool,
     end: End,
-    asked: Asked,
+    end_requests: EndRequests,
     stop_asked: Option<Instant>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn command(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
     if let Some(signal) = watch.handlers.early() {
         watch.stop();
         return Err(Error::Interrupted { signal });
@@ -73,7 +73,7 @@ pub(super) fn command(
     let cgroup = cgroup.filter(|cgroup| child.is_placed || cgroup.take(pid));
     (watch.main, watch.ours) = (Some(pid), true);
     watch.out.event(RecordKind::Start, now(), pid, pid, [0, 0, 0, 1, 0, 0]);
-    at_start::tell_child(&mut watch.out, now(), pid, command);
+    at_start::child(&mut watch.out, now(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
     if !options.drops {
@@ -86,7 +86,7 @@ pub(super) fn command(
     }
     // All that it starts are watched from their birth.
     watch.common.word(offset_of!(common_state, joining)).store(0, Ordering::Release);
-    watch.seal_along(options, recording);
+    watch.seal_ahead(options, recording);
     watch.run();
     Ok(watch.finish(recording))
 }
@@ -98,14 +98,14 @@ pub(super) fn attach(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, Scope::Family, None)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
         let (process, held) = hold::hold(*pid)?;
         let time = now();
         watch.join(process, NOW)?;
-        at_start::tell_all(
+        at_start::process(
             &mut watch.out,
             &mut files,
             time,
@@ -117,15 +117,15 @@ pub(super) fn attach(
     if !options.drops {
         watch.throttle(None)?;
     }
-    watch.seal_along(options, recording);
-    options.begun.tell();
+    watch.seal_ahead(options, recording);
+    options.on_start.tell();
     watch.run();
     Ok(watch.finish(recording))
 }
 
 /// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a
 /// process is what it was while we looked.
-pub(super) fn everybody(
+pub(super) fn system_wide(
     cgroup: Option<&Path>,
     options: &Options,
     recording: &Recording,
@@ -134,12 +134,12 @@ pub(super) fn everybody(
         cgroup.map(File::open).transpose().map_err(Error::refused("open the cgroup"))?;
     let mut object = MaybeUninit::uninit();
     let begun = now();
-    let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::Everybody };
+    let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::SystemWide };
     let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
         let Ok(threads) = procfs::threads(pid) else { continue };
-        at_start::tell_all(&mut watch.out, &mut files, begun, pid, threads.collect());
+        at_start::process(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
     if !options.drops
@@ -147,10 +147,10 @@ pub(super) fn everybody(
     {
         watch.throttle(Cgroup::at(cgroup))?;
     }
-    watch.seal_along(options, recording);
-    options.begun.tell();
-    while !watch.handlers.any() || !watch.hear() {
-        if watch.consumers.complete.has_failed() {
+    watch.seal_ahead(options, recording);
+    options.on_start.tell();
+    while !watch.handlers.any() || !watch.is_to_end() {
+        if watch.consumers.written.has_failed() {
             break;
         }
         wait(None, Duration::from_millis(100));
@@ -205,19 +205,19 @@ impl<'o> Watch<'o> {
         // Before any thread is started: a kernel that refuses it finds none of ours left behind.
         // What it sees meanwhile waits in the rings.
         probe.attach()?;
-        let complete = recording.complete().map_err(Error::Journal)?;
+        let complete = recording.written_until().map_err(Error::Journal)?;
         let consumers = Consumers::start(
             &probe,
             (0..probe.cpus).map(journal).collect::<Result<_, _>>()?,
             &complete,
             options.write_rate,
         )?;
-        let out = Out::new(journal(probe.cpus)?);
+        let out = RecordWriter::new(journal(probe.cpus)?);
         let after = probe.cpus + 1;
-        let files = Files::start(
+        let files = FileReaders::start(
             &probe,
             &common,
-            (after..after + Files::JOURNALS).map(journal).collect::<Result<_, _>>()?,
+            (after..after + FileReaders::JOURNALS).map(journal).collect::<Result<_, _>>()?,
         )?;
         let handlers = Handlers::install();
         Ok(Self {
@@ -232,26 +232,26 @@ impl<'o> Watch<'o> {
             main: None,
             ours: false,
             end: End::Running,
-            asked: Asked::default(),
+            end_requests: EndRequests::default(),
             stop_asked: None,
         })
     }
 
     /// Begins to stop everybody when rings are nearly full.
     fn throttle(&mut self, cgroup: Option<Cgroup>) -> Result<(), Error> {
-        let brake = Brake::of(&self.probe, cgroup)?;
-        self.throttle = Some(Throttle::start(&self.probe, &self.consumers, brake)?);
+        let method = StopMethod::of(&self.probe, cgroup)?;
+        self.throttle = Some(Throttle::start(&self.probe, &self.consumers, method)?);
         Ok(())
     }
 
     /// Begins to seal. What was there at the beginning must have been told.
-    fn seal_along(&mut self, options: &Options, recording: &Recording) {
-        let waters = Waters::new(
-            Arc::clone(&self.consumers.complete),
+    fn seal_ahead(&mut self, options: &Options, recording: &Recording) {
+        let waters = LowWaterMark::new(
+            Arc::clone(&self.consumers.written),
             Arc::clone(&self.common),
             self.probe.ring_bytes,
         );
-        self.sealing = Sealing::start(recording, waters, options.seal_at);
+        self.sealing = SealAheadThread::start(recording, waters, options.seal_at);
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
@@ -273,11 +273,11 @@ impl<'o> Watch<'o> {
     fn run(&mut self) {
         let process = self.main.and_then(process_descriptor);
         loop {
-            if self.handlers.any() && self.hear() {
+            if self.handlers.any() && self.is_to_end() {
                 return;
             }
             if self.ours && matches!(self.end, End::Running) {
-                self.look_after_child();
+                self.reap_child();
             }
             // A joined process is counted when it makes its first call.
             let gone = if self.ours {
@@ -288,8 +288,8 @@ impl<'o> Watch<'o> {
             if gone && self.alive() <= 0 {
                 return;
             }
-            if self.consumers.complete.has_failed()
-                && (!self.ours || gone || self.asked.times() > 1)
+            if self.consumers.written.has_failed()
+                && (!self.ours || gone || self.end_requests.times() > 1)
             {
                 return;
             }
@@ -301,15 +301,16 @@ impl<'o> Watch<'o> {
     }
 
     /// Whether we are to leave.
-    fn hear(&mut self) -> bool {
-        let news = self.handlers.take();
-        if news.stop {
+    fn is_to_end(&mut self) -> bool {
+        let arrived = self.handlers.take();
+        if arrived.stop {
             self.stop_asked = Some(Instant::now());
         }
-        self.asked.hear(news, self.main.filter(|_| self.ours && matches!(self.end, End::Running)))
+        self.end_requests
+            .count(arrived, self.main.filter(|_| self.ours && matches!(self.end, End::Running)))
     }
 
-    fn look_after_child(&mut self) {
+    fn reap_child(&mut self) {
         let Some(pid) = self.main else { return };
         let mut status = 0;
         // SAFETY: `status` is a valid place for the answer.
@@ -342,11 +343,11 @@ impl<'o> Watch<'o> {
         self.probe.leave();
         let sealing = self.sealing.take();
         // What we tell now was so before.
-        sealing.iter().for_each(Sealing::stop);
+        sealing.iter().for_each(SealAheadThread::stop);
         let detached = self.alive() > 0;
         if detached {
             // The programs are still attached: a call is told here, or they see it end.
-            calls_under_way::tell(&self.probe, &mut self.out);
+            calls_under_way::write_records(&self.probe, &mut self.out);
         }
         self.probe.detach();
         // A program that has just run has put its record into a ring.

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 const LEVELS: usize = 8192;
 
 /// The path of the directory that `link` leads to; `None` if it has none, or cannot be found.
-pub(crate) fn climb(link: &CStr) -> Option<Vec<u8>> {
+pub(crate) fn path_by_walking_up(link: &CStr) -> Option<Vec<u8>> {
     let open = |dir: &OwnedFd, name: &CStr, flags| {
         openat(dir, name, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     };
@@ -73,9 +73,9 @@ mod tests {
         }
         let link = format!("/proc/self/fd/{}\0", dir.as_raw_fd());
         let link = CStr::from_bytes_with_nul(link.as_bytes()).expect("a string");
-        assert_eq!(climb(link), Some(path));
-        assert_eq!(climb(c"/proc").as_deref(), Some(&b"/proc"[..]));
-        assert_eq!(climb(c"/").as_deref(), Some(&b"/"[..]));
-        assert_eq!(climb(c"/proc/self/nothing"), None);
+        assert_eq!(path_by_walking_up(link), Some(path));
+        assert_eq!(path_by_walking_up(c"/proc").as_deref(), Some(&b"/proc"[..]));
+        assert_eq!(path_by_walking_up(c"/").as_deref(), Some(&b"/"[..]));
+        assert_eq!(path_by_walking_up(c"/proc/self/nothing"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What a descriptor or a directory is, found out right at the stop, before the program can change
 //! it.
 
-use super::deep_path::climb;
+use super::deep_path::path_by_walking_up;
 use nix::libc;
 use std::ffi::CStr;
 use std::io::Write;
@@ -49,16 +49,16 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
     };
     path.truncate(at + usize::try_from(n).unwrap_or(0));
     if n < 0 && identity.mode & libc::S_IFMT == libc::S_IFDIR {
-        path.extend(climb(name).unwrap_or_default());
+        path.extend(path_by_walking_up(name).unwrap_or_default());
     }
-    if path[at..].ends_with(GONE) && identity.mode != 0 && !stands(&path[at..], &identity) {
+    if path[at..].ends_with(GONE) && identity.mode != 0 && !is_at(&path[at..], &identity) {
         identity.created |= UNNAMED;
     }
     identity
 }
 
 /// Whether the file stands under this path.
-fn stands(path: &[u8], identity: &Identity) -> bool {
+fn is_at(path: &[u8], identity: &Identity) -> bool {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
     let found = std::fs::symlink_metadata(std::ffi::OsStr::from_bytes(path));

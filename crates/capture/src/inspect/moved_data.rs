@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A range of a regular file of another process, up to the file's end.
-pub(crate) struct Source {
+pub(crate) struct FileRange {
     file: File,
     from: u64,
     end: u64,
@@ -21,42 +21,42 @@ pub(crate) struct Source {
 
 /// Where in the file the range begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum RangeStart {
     /// At its first byte.
-    Start,
+    FileStart,
     /// `moved` bytes before the descriptor's offset.
-    Own,
+    FdOffset,
     /// `moved` bytes before the offset at this address.
-    Pointed(u64),
+    At(u64),
 }
 
-impl Source {
+impl FileRange {
     /// The file of descriptor `fd`, from where `moved` bytes were taken.
-    pub fn open(tid: i32, pid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
-        let file = File::from(borrow(pid, fd).or_else(|| reopen(tid, fd))?);
-        Self::of(file, tid, fd, place, moved)
+    pub fn open(tid: i32, pid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
+        let file = File::from(duplicate(pid, fd).or_else(|| reopen(tid, fd))?);
+        Self::new(file, tid, fd, start, moved)
     }
     /// The file of descriptor `fd`, to where `moved` bytes went.
-    pub fn landed(tid: i32, pid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
+    pub fn landed(tid: i32, pid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
         // The program's own descriptor need not be one for reading.
-        let file = File::from(reopen(tid, fd).or_else(|| borrow(pid, fd))?);
-        Self::of(file, tid, fd, place, moved)
+        let file = File::from(reopen(tid, fd).or_else(|| duplicate(pid, fd))?);
+        Self::new(file, tid, fd, start, moved)
     }
     /// The file of descriptor `fd`, from byte `from`.
     pub fn from(tid: i32, pid: i32, fd: i32, from: u64) -> Option<Self> {
-        Self::open(tid, pid, fd, Place::Start, 0).map(|source| Self { from, ..source })
+        Self::open(tid, pid, fd, RangeStart::FileStart, 0).map(|source| Self { from, ..source })
     }
-    fn of(file: File, tid: i32, fd: i32, place: Place, moved: u64) -> Option<Self> {
+    fn new(file: File, tid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {
             return None;
         }
-        let after = match place {
-            Place::Start => moved,
+        let after = match start {
+            RangeStart::FileStart => moved,
             // The position is asked of the program's descriptor: a file that was opened anew has
             // its own.
-            Place::Own => position(tid, fd)?,
-            Place::Pointed(pointer) => read_u64(tid, pointer)?,
+            RangeStart::FdOffset => position(tid, fd)?,
+            RangeStart::At(pointer) => read_u64(tid, pointer)?,
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
@@ -88,9 +88,9 @@ impl Source {
                 .open(name);
             plain.ok().map(OwnedFd::from)
         };
-        let first = if landed { reopen(tid, fd) } else { borrow(pid, fd) };
+        let first = if landed { reopen(tid, fd) } else { duplicate(pid, fd) };
         of(first)
-            .or_else(|| of(if landed { borrow(pid, fd) } else { reopen(tid, fd) }))
+            .or_else(|| of(if landed { duplicate(pid, fd) } else { reopen(tid, fd) }))
             .or_else(|| of(named()))
     }
     /// Bytes from here to the file's end.
@@ -112,14 +112,14 @@ impl Source {
 
 /// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes
 /// up have none, as far as they tell.
-pub(crate) fn keeps(tid: i32, fd: i32, bytes: u64) -> bool {
+pub(crate) fn is_file_of(tid: i32, fd: i32, bytes: u64) -> bool {
     std::fs::metadata(format!("/proc/{tid}/fd/{fd}"))
         .is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
 /// A copy of the process's descriptor: needs no permission to open the file, which may have no name
 /// any more.
-fn borrow(pid: i32, fd: i32) -> Option<OwnedFd> {
+fn duplicate(pid: i32, fd: i32) -> Option<OwnedFd> {
     // SAFETY: takes numbers; the result is a new descriptor or -1.
     let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if process < 0 {

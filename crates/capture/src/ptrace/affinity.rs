@@ -15,11 +15,11 @@
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the
 //! user.
 
-use super::stopped::Waited;
+use super::stopped::WaitResult;
 use crate::command::inherited;
 use crate::signals::{Handlers, NUDGE};
-use crate::threads::scheduling::policy_of;
-use crate::threads::spare_cpu::field;
+use crate::threads::scheduling::set_policy;
+use crate::threads::spare_cpu::number_in;
 use nix::libc;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -28,15 +28,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the second thread looks.
-const LOOK: Duration = Duration::from_millis(20);
+const UPDATE_EVERY: Duration = Duration::from_millis(20);
 /// How often ours is nudged.
 const NUDGE_EVERY: Duration = Duration::from_millis(50);
 /// Idle CPUs are counted over so long.
-const COUNT: Duration = Duration::from_millis(100);
+const MEASURE_EVERY: Duration = Duration::from_millis(100);
 /// The next stop is polled for so long.
 const POLL: Duration = Duration::from_micros(60);
 /// So many stops in a look are often.
-const OFTEN: u64 = 40;
+const MANY_STOPS: u64 = 40;
 
 #[derive(Default)]
 struct Shared {
@@ -49,12 +49,12 @@ struct Shared {
     cpu: AtomicUsize,
     /// Where our thread may run.
     allowed: OnceLock<libc::cpu_set_t>,
-    beside: Beside,
+    sealer: BackgroundSealer,
 }
 
 /// Who else runs when nobody does.
 #[derive(Default)]
-pub(super) struct Beside {
+pub(super) struct BackgroundSealer {
     /// That thread: a CPU which it runs on is idle.
     pub tid: Option<i32>,
     /// Says to it that the program stops often: each stop is a wake-up, which another thread delays
@@ -72,7 +72,7 @@ impl Shared {
 const ANYWHERE: usize = usize::MAX;
 
 /// The second thread.
-pub(super) struct Near {
+pub(super) struct CpuAffinity {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     /// So many stops in a row were not there yet when we asked for them,
@@ -81,15 +81,15 @@ pub(super) struct Near {
     patience: u32,
 }
 
-/// The least of [`Near::patience`].
+/// The least of [`CpuAffinity::patience`].
 const MISSES: u32 = 3;
 
-impl Near {
+impl CpuAffinity {
     /// Starts it, for the thread that calls. It nudges at once, so the handlers must be in place.
-    pub fn start(beside: Beside, _: &Handlers) -> Self {
-        inherited::hear(NUDGE);
+    pub fn start(sealer: BackgroundSealer, _: &Handlers) -> Self {
+        inherited::unblock(NUDGE);
         let shared =
-            Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), beside, ..Shared::default() });
+            Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), sealer, ..Shared::default() });
         // SAFETY: takes nothing.
         let tracer = unsafe { libc::gettid() };
         let theirs = Arc::clone(&shared);
@@ -108,21 +108,21 @@ impl Near {
         }
     }
     /// A thread stopped.
-    pub fn stop_of(&self, tid: i32) {
+    pub fn note_stop(&self, tid: i32) {
         self.shared.last.store(tid, Ordering::Relaxed);
         // Only this thread writes it.
         self.shared.stops.store(self.shared.stops.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
     /// Whether we are where the tracee was: its next stop should be there before we ask for it.
-    pub fn bound(&self) -> bool {
+    pub fn is_bound(&self) -> bool {
         self.shared.cpu.load(Ordering::Relaxed) != ANYWHERE
     }
     /// The next stop was there when we asked for it.
-    pub fn hit(&mut self) {
+    pub fn next_stop_was_there(&mut self) {
         self.misses = 0;
     }
     /// It was not: the tracee runs elsewhere, or waits for something.
-    pub fn missed(&mut self) {
+    pub fn next_stop_was_late(&mut self) {
         self.misses += 1;
         if self.misses < self.patience {
             return;
@@ -140,25 +140,25 @@ impl Near {
         }
     }
     /// Whether to poll before sleeping.
-    pub fn spins(&self) -> bool {
+    pub fn polls_first(&self) -> bool {
         self.shared.polls.load(Ordering::Relaxed)
     }
     /// Polls for a moment.
-    pub fn spin(&self, mut poll: impl FnMut() -> Waited) -> Waited {
+    pub fn poll(&self, mut poll: impl FnMut() -> WaitResult) -> WaitResult {
         let begin = Instant::now();
         while begin.elapsed() < POLL {
             for _ in 0..4 {
                 match poll() {
-                    Waited::Nothing => std::hint::spin_loop(),
+                    WaitResult::Nothing => std::hint::spin_loop(),
                     something => return something,
                 }
             }
         }
-        Waited::Nothing
+        WaitResult::Nothing
     }
 }
 
-impl Drop for Near {
+impl Drop for CpuAffinity {
     fn drop(&mut self) {
         self.shared.done.store(true, Ordering::Release);
         if let Some(t) = self.thread.take() {
@@ -170,7 +170,7 @@ impl Drop for Near {
 }
 
 fn watch(shared: &Shared, tracer: i32) {
-    let mut bed: Option<Bed> = None;
+    let mut placement: Option<Placement> = None;
     let mut nudged: Option<Instant> = None;
     while !shared.done.load(Ordering::Acquire) {
         if nudged.is_none_or(|last| last.elapsed() >= NUDGE_EVERY) {
@@ -179,26 +179,26 @@ fn watch(shared: &Shared, tracer: i32) {
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, NUDGE) };
         }
         if shared.live.load(Ordering::Acquire) {
-            match &mut bed {
-                Some(bed) => bed.look(shared),
-                None => bed = Some(Bed::new(tracer, shared)),
+            match &mut placement {
+                Some(placement) => placement.update(shared),
+                None => placement = Some(Placement::new(tracer, shared)),
             }
         }
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(UPDATE_EVERY);
     }
-    if let Some(bed) = &mut bed {
-        bed.far(shared);
+    if let Some(placement) = &mut placement {
+        placement.restore(shared);
     }
 }
 
 /// Where our thread may run, and where it does.
-struct Bed {
+struct Placement {
     tracer: i32,
     /// Whether there is anything to choose.
     possible: bool,
-    returns: bool,
-    near: bool,
-    seen: u64,
+    can_return: bool,
+    near_tracee: bool,
+    stops_seen: u64,
     delay: u64,
     schedstat: Option<File>,
     uptime: Option<File>,
@@ -211,7 +211,7 @@ struct Bed {
     rest_until: Instant,
 }
 
-impl Bed {
+impl Placement {
     fn new(tracer: i32, shared: &Shared) -> Self {
         // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
         let (allowed, policy) = unsafe {
@@ -225,65 +225,66 @@ impl Bed {
             let _ = shared.allowed.set(set);
         }
         let possible = choice && policy == libc::SCHED_OTHER;
-        let mut bed = Self {
+        let mut placement = Self {
             tracer,
             possible,
-            returns: possible
+            can_return: possible
                 && std::thread::spawn(|| {
-                    policy_of(0, libc::SCHED_IDLE) && policy_of(0, libc::SCHED_OTHER)
+                    set_policy(0, libc::SCHED_IDLE) && set_policy(0, libc::SCHED_OTHER)
                 })
                 .join()
                 .unwrap_or(false),
-            near: false,
-            seen: 0,
+            near_tracee: false,
+            stops_seen: 0,
             delay: 0,
             schedstat: schedstat(tracer),
-            idle_thread: shared.beside.tid.and_then(schedstat),
+            idle_thread: shared.sealer.tid.and_then(schedstat),
             uptime: File::open("/proc/uptime").ok(),
             counted: Instant::now(),
             idle: 0,
             idle_cpus: 0.0,
             rest_until: Instant::now(),
         };
-        bed.idle = bed.idle_time();
+        placement.idle = placement.idle_time();
         // Until it can be counted: nobody runs but us, our program, and the thread that asks.
         if runnable() <= 3 {
-            bed.idle_cpus = 1.0;
+            placement.idle_cpus = 1.0;
         }
-        bed
+        placement
     }
 
-    fn look(&mut self, shared: &Shared) {
+    fn update(&mut self, shared: &Shared) {
         if !self.possible {
             return;
         }
         let stops = shared.stops.load(Ordering::Relaxed);
-        let new = stops - std::mem::replace(&mut self.seen, stops);
-        let delay = field(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
+        let new = stops - std::mem::replace(&mut self.stops_seen, stops);
+        let delay = number_in(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
         let waited = delay.saturating_sub(std::mem::replace(&mut self.delay, delay));
         let passed = self.counted.elapsed();
-        if passed >= COUNT {
+        if passed >= MEASURE_EVERY {
             let idle = self.idle_time();
             let more = idle.saturating_sub(std::mem::replace(&mut self.idle, idle));
             self.idle_cpus = more as f64 / 100.0 / passed.as_secs_f64();
             self.counted = Instant::now();
         }
-        shared.beside.busy.store(new >= OFTEN / 4, Ordering::Relaxed);
-        let starved = self.near && new < OFTEN / 4 && waited > LOOK.as_nanos() as u64 / 2;
+        shared.sealer.busy.store(new >= MANY_STOPS / 4, Ordering::Relaxed);
+        let starved =
+            self.near_tracee && new < MANY_STOPS / 4 && waited > UPDATE_EVERY.as_nanos() as u64 / 2;
         if starved {
-            self.rest_until = Instant::now() + 2 * COUNT;
+            self.rest_until = Instant::now() + 2 * MEASURE_EVERY;
         }
         if starved || self.idle_cpus < 0.3 {
-            self.far(shared);
-        } else if new >= OFTEN && self.idle_cpus > 0.5 && Instant::now() >= self.rest_until {
-            self.come(shared);
+            self.restore(shared);
+        } else if new >= MANY_STOPS && self.idle_cpus > 0.5 && Instant::now() >= self.rest_until {
+            self.follow_tracee(shared);
         }
     }
 
-    fn come(&mut self, shared: &Shared) {
-        if !self.returns {
+    fn follow_tracee(&mut self, shared: &Shared) {
+        if !self.can_return {
             shared.polls.store(true, Ordering::Relaxed);
-            self.near = true;
+            self.near_tracee = true;
             return;
         }
         let cpu = cpu_of(shared.last.load(Ordering::Relaxed));
@@ -291,15 +292,15 @@ impl Bed {
         if shared.cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
             shared.cpu.store(cpu, Ordering::Relaxed);
         }
-        if !self.near {
-            self.near = policy_of(self.tracer, libc::SCHED_IDLE);
+        if !self.near_tracee {
+            self.near_tracee = set_policy(self.tracer, libc::SCHED_IDLE);
         }
     }
 
-    fn far(&mut self, shared: &Shared) {
+    fn restore(&mut self, shared: &Shared) {
         shared.polls.store(false, Ordering::Relaxed);
-        if std::mem::replace(&mut self.near, false) && self.returns {
-            policy_of(self.tracer, libc::SCHED_OTHER);
+        if std::mem::replace(&mut self.near_tracee, false) && self.can_return {
+            set_policy(self.tracer, libc::SCHED_OTHER);
         }
         if shared.cpu.swap(ANYWHERE, Ordering::Relaxed) != ANYWHERE
             && let Some(allowed) = shared.allowed.get()
@@ -310,8 +311,8 @@ impl Bed {
 
     /// Idle time of all CPUs together, in hundredths of a second.
     fn idle_time(&self) -> u64 {
-        let thread = field(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
-        field(self.uptime.as_ref(), 1).map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
+        let thread = number_in(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
+        number_in(self.uptime.as_ref(), 1).map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
     }
 }
 
@@ -365,6 +366,6 @@ mod tests {
         // SAFETY: takes nothing.
         assert!(cpu_of(unsafe { libc::gettid() }).is_some_and(|c| c < 4096));
         assert!(runnable() >= 1);
-        assert!(field(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
+        assert!(number_in(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! Two stops tell of a new thread: one of the thread that made it, which knows how, and its own
 //! first one. They come in any order and any time apart, so a thread that shows itself first is
-//! held until its maker speaks. A thread is born once: either its maker tells of it, or nobody is
+//! held until its parent speaks. A thread is born once: either its parent tells of it, or nobody is
 //! left who could. The latter follows from facts and never from a clock: whoever was in a call that
-//! makes threads when the child appeared, and has not told of one, may be its maker. A maker that
+//! makes threads when the child appeared, and has not told of one, may be its parent. A parent that
 //! is killed in that call never tells; what it asked for is kept for the child that it leaves.
 
-use super::clone::Making;
+use super::clone::CloneCall;
 
-/// A thread that showed itself, or ended, before its maker told of it.
+/// A thread that showed itself, or ended, before its parent told of it.
 #[derive(Debug)]
-pub(super) struct Early<H> {
+pub(super) struct UnreportedChild<H> {
     pub tid: i32,
     /// Its stop, while it is held.
     pub held: Option<H>,
@@ -23,26 +23,26 @@ pub(super) struct Early<H> {
 
 /// A thread in a call that makes threads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Maker {
+pub(super) struct Parent {
     pub pid: i32,
     pub tid: i32,
-    pub making: Making,
+    pub clone_call: CloneCall,
 }
 
-/// Where a child came from whose maker cannot tell any more.
+/// Where a child came from whose parent cannot tell any more.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// One dead maker asked for it; or several of one process did, in the same way.
-    Maker(Maker),
-    /// There is no such maker, or there are several that asked for different things.
+    /// One dead parent asked for it; or several of one process did, in the same way.
+    Parent(Parent),
+    /// There is no such parent, or there are several that asked for different things.
     Unknown,
 }
 
 /// Threads that wait to be born.
 #[derive(Debug)]
 pub(super) struct Births<H> {
-    early: Vec<Early<H>>,
-    dead: Vec<Maker>,
+    early: Vec<UnreportedChild<H>>,
+    dead: Vec<Parent>,
 }
 
 impl<H> Births<H> {
@@ -50,9 +50,9 @@ impl<H> Births<H> {
         Self { early: Vec::new(), dead: Vec::new() }
     }
 
-    fn early(&mut self, tid: i32, now: u64) -> &mut Early<H> {
+    fn early(&mut self, tid: i32, now: u64) -> &mut UnreportedChild<H> {
         let at = self.early.iter().position(|e| e.tid == tid).unwrap_or_else(|| {
-            self.early.push(Early { tid, held: None, ended: None, since: now });
+            self.early.push(UnreportedChild { tid, held: None, ended: None, since: now });
             self.early.len() - 1
         });
         &mut self.early[at]
@@ -64,25 +64,25 @@ impl<H> Births<H> {
         self.early(tid, now).held = Some(held);
     }
 
-    /// A thread that nobody has told of ended. It is born all the same, when its maker speaks.
+    /// A thread that nobody has told of ended. It is born all the same, when its parent speaks.
     pub fn ended(&mut self, tid: i32, status: i32, now: u64) {
         let early = self.early(tid, now);
         (early.held, early.ended) = (None, Some(status));
     }
 
-    /// Its maker has told of it: what came of it before.
-    pub fn told(&mut self, tid: i32) -> Option<Early<H>> {
+    /// Its parent has told of it: what came of it before.
+    pub fn reported(&mut self, tid: i32) -> Option<UnreportedChild<H>> {
         let at = self.early.iter().position(|e| e.tid == tid)?;
         Some(self.early.swap_remove(at))
     }
 
     /// A thread ended in a call that makes threads, and has not told of one.
-    pub fn maker_died(&mut self, maker: Maker) {
-        self.dead.push(maker);
+    pub fn parent_died(&mut self, parent: Parent) {
+        self.dead.push(parent);
     }
 
     /// Whether there is anybody to decide about.
-    pub fn waits(&self) -> bool {
+    pub fn is_any_pending(&self) -> bool {
         !self.early.is_empty()
     }
 
@@ -93,7 +93,7 @@ impl<H> Births<H> {
         &mut self,
         may_tell: impl Fn(u64) -> bool,
         process: impl Fn(i32) -> Option<i32>,
-    ) -> Option<(Early<H>, Origin)> {
+    ) -> Option<(UnreportedChild<H>, Origin)> {
         let at = self.early.iter().position(|e| !may_tell(e.since))?;
         let child = self.early.swap_remove(at);
         let origin = self.origin(&child, process(child.tid));
@@ -104,22 +104,22 @@ impl<H> Births<H> {
         Some((child, origin))
     }
 
-    fn origin(&mut self, child: &Early<H>, process: Option<i32>) -> Origin {
-        let fits = |maker: &Maker| {
-            maker.making.entered <= child.since
+    fn origin(&mut self, child: &UnreportedChild<H>, process: Option<i32>) -> Origin {
+        let fits = |parent: &Parent| {
+            parent.clone_call.entered <= child.since
                 && match process {
-                    _ if maker.making.is_thread() => process.is_none_or(|p| p == maker.pid),
+                    _ if parent.clone_call.is_thread() => process.is_none_or(|p| p == parent.pid),
                     Some(process) => process == child.tid,
                     None => true,
                 }
         };
         let fitting: Vec<usize> = (0..self.dead.len()).filter(|at| fits(&self.dead[*at])).collect();
         let Some(first) = fitting.first() else { return Origin::Unknown };
-        let how = |at: usize| (self.dead[at].pid, self.dead[at].making.flags);
+        let how = |at: usize| (self.dead[at].pid, self.dead[at].clone_call.flags);
         if fitting.iter().any(|at| how(*at) != how(*first)) {
             return Origin::Unknown;
         }
-        Origin::Maker(self.dead.remove(*first))
+        Origin::Parent(self.dead.remove(*first))
     }
 
     /// All that is held: we leave.
@@ -136,8 +136,8 @@ mod tests {
     const THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_VM) as u64;
     const FORK: u64 = libc::SIGCHLD as u64;
 
-    fn maker(tid: i32, flags: u64, entered: u64) -> Maker {
-        Maker { pid: 1, tid, making: Making::new(flags, entered) }
+    fn parent(tid: i32, flags: u64, entered: u64) -> Parent {
+        Parent { pid: 1, tid, clone_call: CloneCall::new(flags, entered) }
     }
 
     fn own(tid: i32) -> Option<i32> {
@@ -149,9 +149,9 @@ mod tests {
         let mut births = Births::new();
         births.stopped(7, "first", 10);
         assert!(births.orphan(|_| true, own).is_none(), "whatever the time");
-        let early = births.told(7).expect("it is held");
+        let early = births.reported(7).expect("it is held");
         assert_eq!((early.held, early.ended), (Some("first"), None));
-        assert!(!births.waits() && births.told(7).is_none(), "born once");
+        assert!(!births.is_any_pending() && births.reported(7).is_none(), "born once");
     }
 
     #[test]
@@ -169,27 +169,27 @@ mod tests {
         let mut births = Births::new();
         births.stopped(7, "first", 10);
         births.stopped(7, "ending", 11);
-        assert_eq!(births.told(7).and_then(|e| e.held), Some("ending"), "one stop, the last");
+        assert_eq!(births.reported(7).and_then(|e| e.held), Some("ending"), "one stop, the last");
         births.stopped(8, "first", 12);
         births.ended(8, 9, 13);
-        let early = births.told(8).expect("it is remembered");
+        let early = births.reported(8).expect("it is remembered");
         assert_eq!((early.held, early.ended), (None, Some(9)));
         births.ended(9, 9, 14);
-        assert_eq!(births.told(9).and_then(|e| e.ended), Some(9), "it never stopped");
+        assert_eq!(births.reported(9).and_then(|e| e.ended), Some(9), "it never stopped");
     }
 
     #[test]
     fn the_dead_maker_is_found() {
         let mut births = Births::new();
         births.stopped(7, (), 10);
-        births.maker_died(maker(3, FORK, 9));
-        births.maker_died(maker(4, FORK, 12));
-        births.maker_died(maker(5, THREAD, 8));
+        births.parent_died(parent(3, FORK, 9));
+        births.parent_died(parent(4, FORK, 12));
+        births.parent_died(parent(5, THREAD, 8));
         let (_, origin) = births.orphan(|_| false, own).expect("an orphan");
-        assert!(matches!(origin, Origin::Maker(Maker { tid: 3, .. })), "{origin:?}");
+        assert!(matches!(origin, Origin::Parent(Parent { tid: 3, .. })), "{origin:?}");
         births.stopped(8, (), 13);
         let (_, origin) = births.orphan(|_| false, |_| Some(1)).expect("another");
-        assert!(matches!(origin, Origin::Unknown), "dead makers of before made none: {origin:?}");
+        assert!(matches!(origin, Origin::Unknown), "dead parents of before made none: {origin:?}");
     }
 
     #[test]
@@ -197,8 +197,8 @@ mod tests {
         let mut births = Births::new();
         births.stopped(7, (), 10);
         births.stopped(8, (), 11);
-        births.maker_died(maker(3, FORK, 9));
-        births.maker_died(maker(4, FORK | libc::CLONE_FILES as u64, 9));
+        births.parent_died(parent(3, FORK, 9));
+        births.parent_died(parent(4, FORK | libc::CLONE_FILES as u64, 9));
         for _ in 0..2 {
             let (_, origin) = births.orphan(|_| false, own).expect("an orphan");
             assert!(matches!(origin, Origin::Unknown), "{origin:?}");

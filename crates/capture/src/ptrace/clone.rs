@@ -1,7 +1,7 @@
 //! Calls that make threads and processes, and how a child of one is kept from us: CLONE_UNTRACED.
 //!
 //! The kernel tells a tracer of no child that was made with that flag. So it is taken away while
-//! the call runs, and put back, in the maker and in the child, before either goes on.
+//! the call runs, and put back, in the parent and in the child, before either goes on.
 
 use super::stopped::{Gone, Stopped};
 use crate::command::seccomp::{ARCH, X32};
@@ -12,20 +12,20 @@ const UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
 
 /// A call under way that makes a thread or a process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Making {
+pub(super) struct CloneCall {
     /// What it asks for, as the program said it.
     pub flags: u64,
     /// When it was entered.
     pub entered: u64,
     /// The kernel has told us of the child.
-    pub told: bool,
+    pub reported: bool,
     /// What we changed.
-    pub changed: Option<Changed>,
+    pub changed: Option<PatchedFlags>,
 }
 
 /// Where the flags were that we changed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Changed {
+pub(super) enum PatchedFlags {
     /// The first argument.
     Register { compat: bool },
     /// `struct clone_args`.
@@ -33,46 +33,46 @@ pub(super) enum Changed {
 }
 
 /// Where a call's flags are.
-enum Flags {
-    Are(u64),
-    InRegister,
-    InMemory,
+enum FlagsLocation {
+    Implied(u64),
+    Register,
+    Memory,
 }
 
 /// What a number means: the calls of all three tables that make threads.
-fn place(arch: u32, number: u64) -> Option<Flags> {
+fn flags_location(arch: u32, number: u64) -> Option<FlagsLocation> {
     const VFORK: u64 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as u64;
     const FORK: u64 = libc::SIGCHLD as u64;
     if arch != ARCH {
         // arch/x86/entry/syscalls/syscall_32.tbl
         return Some(match number {
-            2 => Flags::Are(FORK),
-            190 => Flags::Are(VFORK),
-            120 => Flags::InRegister,
-            435 => Flags::InMemory,
+            2 => FlagsLocation::Implied(FORK),
+            190 => FlagsLocation::Implied(VFORK),
+            120 => FlagsLocation::Register,
+            435 => FlagsLocation::Memory,
             _ => return None,
         });
     }
     Some(match (number & !X32) as i64 {
-        libc::SYS_fork => Flags::Are(FORK),
-        libc::SYS_vfork => Flags::Are(VFORK),
-        libc::SYS_clone => Flags::InRegister,
-        libc::SYS_clone3 => Flags::InMemory,
+        libc::SYS_fork => FlagsLocation::Implied(FORK),
+        libc::SYS_vfork => FlagsLocation::Implied(VFORK),
+        libc::SYS_clone => FlagsLocation::Register,
+        libc::SYS_clone3 => FlagsLocation::Memory,
         _ => return None,
     })
 }
 
-impl Making {
+impl CloneCall {
     pub fn new(flags: u64, entered: u64) -> Self {
-        Self { flags, entered, told: false, changed: None }
+        Self { flags, entered, reported: false, changed: None }
     }
 
     /// What a thread that is entering this call makes, if it makes something.
     pub fn of(tid: i32, arch: u32, number: u64, args: &[u64; 6], entered: u64) -> Option<Self> {
-        let flags = match place(arch, number)? {
-            Flags::Are(flags) => flags,
-            Flags::InRegister => args[0] & 0xffff_ffff,
-            Flags::InMemory => read_u64(tid, args[0]).unwrap_or(0),
+        let flags = match flags_location(arch, number)? {
+            FlagsLocation::Implied(flags) => flags,
+            FlagsLocation::Register => args[0] & 0xffff_ffff,
+            FlagsLocation::Memory => read_u64(tid, args[0]).unwrap_or(0),
         };
         Some(Self::new(flags, entered))
     }
@@ -83,14 +83,14 @@ impl Making {
     }
 
     /// Takes the flag away that would keep the child from us. Should that fail the child is not
-    /// seen, and its maker's exit says so.
-    pub fn uncover(&mut self, stopped: &Stopped, arch: u32, number: u64, args: &[u64; 6]) {
+    /// seen, and its parent's exit says so.
+    pub fn clear_untraced(&mut self, stopped: &Stopped, arch: u32, number: u64, args: &[u64; 6]) {
         if self.flags & UNTRACED == 0 {
             return;
         }
-        let changed = match place(arch, number) {
-            Some(Flags::InRegister) => Changed::Register { compat: arch != ARCH },
-            Some(Flags::InMemory) => Changed::Memory(args[0]),
+        let changed = match flags_location(arch, number) {
+            Some(FlagsLocation::Register) => PatchedFlags::Register { compat: arch != ARCH },
+            Some(FlagsLocation::Memory) => PatchedFlags::Memory(args[0]),
             _ => return,
         };
         if changed.store(stopped, self.flags & !UNTRACED).is_ok() {
@@ -99,22 +99,22 @@ impl Making {
     }
 
     /// Puts it back.
-    pub fn cover(&mut self, stopped: &Stopped) {
+    pub fn restore_untraced(&mut self, stopped: &Stopped) {
         if let Some(changed) = self.changed.take() {
             let _ = changed.store(stopped, self.flags);
         }
     }
 
-    /// What is to be put back in the child: all that it does not share with its maker.
-    pub fn in_child(&self) -> Option<(Changed, u64)> {
+    /// What is to be put back in the child: all that it does not share with its parent.
+    pub fn to_restore_in_child(&self) -> Option<(PatchedFlags, u64)> {
         let shared = self.flags & libc::CLONE_VM as u64 != 0;
         self.changed
-            .filter(|c| !(shared && matches!(c, Changed::Memory(_))))
+            .filter(|c| !(shared && matches!(c, PatchedFlags::Memory(_))))
             .map(|changed| (changed, self.flags))
     }
 }
 
-impl Changed {
+impl PatchedFlags {
     /// Stores these flags in a stopped thread.
     pub fn store(self, stopped: &Stopped, flags: u64) -> Result<(), Gone> {
         match self {
@@ -136,7 +136,7 @@ mod tests {
     fn calls_that_make_threads() {
         const I386: u32 = 0x4000_0003;
         let flags = |arch, number, first| {
-            Making::of(0, arch, number, &[first, 0, 0, 0, 0, 0], 0).map(|m| m.flags)
+            CloneCall::of(0, arch, number, &[first, 0, 0, 0, 0, 0], 0).map(|m| m.flags)
         };
         let clone = libc::SYS_clone as u64;
         assert_eq!(flags(ARCH, clone, 0xff_0000_0011), Some(0x11));
@@ -150,12 +150,19 @@ mod tests {
 
     #[test]
     fn what_is_put_back_in_the_child() {
-        let with = |changed, flags| Making { changed: Some(changed), ..Making::new(flags, 0) };
-        let register = Changed::Register { compat: false };
+        let with =
+            |changed, flags| CloneCall { changed: Some(changed), ..CloneCall::new(flags, 0) };
+        let register = PatchedFlags::Register { compat: false };
         let vm = libc::CLONE_VM as u64;
-        assert!(with(register, vm).in_child().is_some(), "registers are a thread's own");
-        assert!(with(Changed::Memory(8), 0).in_child().is_some(), "a copy of the memory");
-        assert!(with(Changed::Memory(8), vm).in_child().is_none(), "the same memory");
-        assert!(Making::new(vm, 0).in_child().is_none());
+        assert!(with(register, vm).to_restore_in_child().is_some(), "registers are a thread's own");
+        assert!(
+            with(PatchedFlags::Memory(8), 0).to_restore_in_child().is_some(),
+            "a copy of the memory"
+        );
+        assert!(
+            with(PatchedFlags::Memory(8), vm).to_restore_in_child().is_none(),
+            "the same memory"
+        );
+        assert!(CloneCall::new(vm, 0).to_restore_in_child().is_none());
     }
 }

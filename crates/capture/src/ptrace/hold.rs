@@ -5,7 +5,7 @@
 //! would). A thread of our own holds them and ends to let them go: the kernel then lets go of all
 //! that it held, whatever state they were in, and as well if we are killed.
 
-use super::stopped::{NOTHING, Waited, take_hold, wait};
+use super::stopped::{NO_OPTIONS, WaitResult, seize_threads, wait};
 use crate::Error;
 use crate::inspect::procfs;
 use std::collections::HashSet;
@@ -31,21 +31,21 @@ pub(crate) fn hold(pid: i32) -> Result<(i32, Held), Error> {
     let refuse = |source| Error::Join { pid, source };
     let process = procfs::status_number(pid, "Tgid:")
         .ok_or_else(|| refuse(io::Error::from_raw_os_error(nix::libc::ESRCH)))?;
-    by_a_thread(move || stop(process)).map(|held| (process, held)).map_err(refuse)
+    on_a_thread(move || stop(process)).map(|held| (process, held)).map_err(refuse)
 }
 
 /// Has all threads of these processes stop, those that can be held.
 pub(crate) fn hold_all(processes: HashSet<i32>) -> io::Result<Held> {
-    by_a_thread(move || {
+    on_a_thread(move || {
         Ok(processes
             .into_iter()
-            .filter_map(|process| take_hold(process, NOTHING, |_| false).ok())
+            .filter_map(|process| seize_threads(process, NO_OPTIONS, |_| false).ok())
             .flatten()
             .collect())
     })
 }
 
-fn by_a_thread(
+fn on_a_thread(
     take: impl FnOnce() -> io::Result<HashSet<i32>> + Send + 'static,
 ) -> io::Result<Held> {
     let (until, ends) = channel::<()>();
@@ -64,22 +64,22 @@ fn by_a_thread(
 
 /// Takes hold until there is no thread that is not held, and waits until all stand still.
 fn stop(process: i32) -> io::Result<HashSet<i32>> {
-    let mut seized = take_hold(process, NOTHING, |_| false)?;
+    let mut seized = seize_threads(process, NO_OPTIONS, |_| false)?;
     let mut awaited = seized.clone();
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         match wait(false) {
             // The thread stands still for as long as we hold it.
-            Waited::Stopped(one, _) => drop(awaited.remove(&one.tid())),
-            Waited::Ended(tid, _) => {
+            WaitResult::Stopped(one, _) => drop(awaited.remove(&one.tid())),
+            WaitResult::Ended(tid, _) => {
                 awaited.remove(&tid);
                 seized.remove(&tid);
             }
-            Waited::Interrupted | Waited::Nothing if !awaited.is_empty() => {
+            WaitResult::Interrupted | WaitResult::Nothing if !awaited.is_empty() => {
                 sleep(Duration::from_micros(200));
             }
             // One that made another before it stood still: nobody else can.
-            _ => match take_hold(process, NOTHING, |tid| seized.contains(&tid)) {
+            _ => match seize_threads(process, NO_OPTIONS, |tid| seized.contains(&tid)) {
                 Ok(more) => {
                     awaited.extend(&more);
                     seized.extend(more);

@@ -5,9 +5,9 @@ mod vectors;
 
 use crate::inspect::identity::describe;
 use crate::inspect::memory::{Span, Strings, read, read_u32, read_u64, span};
-use crate::inspect::moved_data::{Place, Source, keeps};
-use crate::plans::Take;
-use crate::records::{Due, Sink};
+use crate::inspect::moved_data::{FileRange, RangeStart, is_file_of};
+use crate::plans::LimitedStep;
+use crate::records::{PayloadSink, PayloadSpec};
 use abi::layout::control::rights;
 use abi::plan::{
     CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
@@ -101,7 +101,7 @@ impl End<'_> {
         if step.flags & CLAMP != 0 { len.min(self.moved()) } else { len }
     }
     /// Whether the record of this exit must be begun as a large one.
-    pub fn is_large(&self, steps: &[Take]) -> bool {
+    pub fn is_large(&self, steps: &[LimitedStep]) -> bool {
         let most = PART_BYTES as u64;
         steps.iter().any(|take| match take.step.what {
             What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => {
@@ -117,7 +117,7 @@ impl End<'_> {
         })
     }
     /// Takes the steps.
-    pub fn take(&self, steps: &[Take], scratch: &mut Scratch, sink: &mut impl Sink) {
+    pub fn take(&self, steps: &[LimitedStep], scratch: &mut Scratch, sink: &mut impl PayloadSink) {
         for take in steps {
             if self.failed() && take.step.when == When::Exit {
                 continue;
@@ -126,12 +126,17 @@ impl End<'_> {
         }
     }
 
-    fn step(&self, take: &Take, scratch: &mut Scratch, sink: &mut impl Sink) {
-        let Take { step, limit } = take;
+    fn step(&self, take: &LimitedStep, scratch: &mut Scratch, sink: &mut impl PayloadSink) {
+        let LimitedStep { step, limit } = take;
         let address = self.arg(step.arg);
         let kind = if step.flags & DATA != 0 { PayloadKind::Data } else { PayloadKind::Bytes };
-        let due =
-            |kind, wanted, limit| Due { arg: step.arg, kind, flags: self.flags(), wanted, limit };
+        let due = |kind, wanted, limit| PayloadSpec {
+            arg: step.arg,
+            kind,
+            flags: self.flags(),
+            wanted,
+            limit,
+        };
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
         match step.what {
             What::Identity => self.identity(step, scratch, sink),
@@ -141,7 +146,7 @@ impl End<'_> {
             What::Bytes => {
                 let wanted = self.len(step);
                 if wanted > 0 {
-                    sink.remote(
+                    sink.from_memory(
                         self.tid,
                         due(kind, wanted, *limit),
                         &[span(address, wanted as usize)],
@@ -151,7 +156,7 @@ impl End<'_> {
             What::String => {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
-                sink.local(
+                sink.from_bytes(
                     whole(PayloadKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
                     &scratch.bytes,
                 );
@@ -160,14 +165,14 @@ impl End<'_> {
             What::Iov => {
                 let count = self.arg(step.len_arg).min(vectors::MOST) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
-                sink.local(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
+                sink.from_bytes(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
                 vectors::spans(&scratch.bytes, &mut scratch.spans);
                 let all: u64 =
                     scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
                 let wanted =
                     if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
                 if wanted > 0 {
-                    sink.remote(self.tid, due(kind, wanted, *limit), &scratch.spans);
+                    sink.from_memory(self.tid, due(kind, wanted, *limit), &scratch.spans);
                 }
             }
             What::Msg | What::Msgs => {
@@ -178,7 +183,7 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
                 let n = read(self.tid, address, bytes);
-                sink.local(whole(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
+                sink.from_bytes(whole(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
                 gathered.messages(self.tid, &bytes[..n], size, moved);
                 gathered.put(self.tid, *limit, &due, sink);
                 if step.flags & RECEIVED != 0 {
@@ -189,62 +194,62 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 let count = self.arg(step.len_arg).min(vectors::MOST);
                 gathered.control_blocks(self.tid, address, count as usize, bytes);
-                sink.local(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
+                sink.from_bytes(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 gathered.put(self.tid, *limit, &due, sink);
             }
         }
     }
 
     /// Data that the kernel moved itself, out of a file or into one.
-    fn file(&self, step: &Step, limit: u64, sink: &mut impl Sink) {
+    fn file(&self, step: &Step, limit: u64, sink: &mut impl PayloadSink) {
         let place = match step.arg2 {
-            NONE => Place::Start,
-            OWN => Place::Own,
-            n if self.arg(n) == 0 => Place::Own,
-            n => Place::Pointed(self.arg(n)),
+            NONE => RangeStart::FileStart,
+            OWN => RangeStart::FdOffset,
+            n if self.arg(n) == 0 => RangeStart::FdOffset,
+            n => RangeStart::At(self.arg(n)),
         };
         let moved = self.moved();
         let (fd, landed) = (self.arg(step.arg) as i32, step.what == What::Landed);
-        if landed && (moved == 0 || keeps(self.tid, self.arg(step.arg3) as i32, moved)) {
+        if landed && (moved == 0 || is_file_of(self.tid, self.arg(step.arg3) as i32, moved)) {
             return;
         }
-        let open = if landed { Source::landed } else { Source::open };
+        let open = if landed { FileRange::landed } else { FileRange::open };
         let Some(source) = open(self.tid, self.pid, fd, place, moved) else { return };
         let wanted = if whole_file(step) { source.rest() } else { self.len(step) };
         self.put(self.of_file(step, wanted, limit), source, sink);
     }
 
     /// Data in a file that a struct tells of.
-    fn range(&self, step: &Step, limit: u64, sink: &mut impl Sink) {
+    fn range(&self, step: &Step, limit: u64, sink: &mut impl PayloadSink) {
         let address = self.arg(step.arg);
         let word = |at: u64| read_u64(self.tid, address.wrapping_add(at));
         let (Some(fd), Some(from), Some(len)) = (word(0), word(8), word(16)) else {
             return;
         };
-        let Some(source) = Source::from(self.tid, self.pid, fd as i32, from) else {
+        let Some(source) = FileRange::from(self.tid, self.pid, fd as i32, from) else {
             return;
         };
         let wanted = if len == 0 { source.rest() } else { len.min(source.rest()) };
         self.put(self.of_file(step, wanted, limit), source, sink);
     }
 
-    fn of_file(&self, step: &Step, wanted: u64, limit: u64) -> Due {
+    fn of_file(&self, step: &Step, wanted: u64, limit: u64) -> PayloadSpec {
         let (kind, flags) = (PayloadKind::Data, self.flags() | FROM_FILE);
-        Due { arg: step.arg, kind, flags, wanted, limit }
+        PayloadSpec { arg: step.arg, kind, flags, wanted, limit }
     }
 
-    fn put(&self, due: Due, mut source: Source, sink: &mut impl Sink) {
+    fn put(&self, due: PayloadSpec, mut source: FileRange, sink: &mut impl PayloadSink) {
         if due.wanted > 0 {
-            sink.filled(due, &mut |at, local| source.read(at, local));
+            sink.from_reader(due, &mut |at, local| source.read(at, local));
         }
     }
 
     fn string_vector(
         &self,
         mut address: u64,
-        whole: impl Fn(PayloadKind, u64) -> Due,
+        whole: impl Fn(PayloadKind, u64) -> PayloadSpec,
         scratch: &mut Scratch,
-        sink: &mut impl Sink,
+        sink: &mut impl PayloadSink,
     ) {
         scratch.bytes.clear();
         let mut all = true;
@@ -264,13 +269,13 @@ impl End<'_> {
             }
             address = address.wrapping_add(8);
         }
-        sink.local(
+        sink.from_bytes(
             whole(PayloadKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
             &scratch.bytes,
         );
     }
 
-    fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl Sink) {
+    fn identity(&self, step: &Step, scratch: &mut Scratch, sink: &mut impl PayloadSink) {
         let fd = if step.arg == RESULT {
             self.result.unwrap_or(-1)
         } else {
@@ -289,7 +294,7 @@ impl End<'_> {
     }
 
     /// What each descriptor is that came with the messages that were gathered.
-    fn received(&self, arg: u8, scratch: &mut Scratch, sink: &mut impl Sink) {
+    fn received(&self, arg: u8, scratch: &mut Scratch, sink: &mut impl PayloadSink) {
         for control in scratch.gathered.controls() {
             scratch.bytes.resize(control.iov_len, 0);
             let n = read(self.tid, control.iov_base as u64, &mut scratch.bytes);
@@ -305,13 +310,13 @@ impl End<'_> {
         arg: u8,
         link: std::fmt::Arguments<'_>,
         bytes: &mut Vec<u8>,
-        sink: &mut impl Sink,
+        sink: &mut impl PayloadSink,
     ) {
         bytes.clear();
         let identity = describe(format_args!("/proc/{}/{link}", self.tid), bytes);
         bytes.splice(0..0, identity.as_bytes().iter().copied());
-        sink.local(
-            Due {
+        sink.from_bytes(
+            PayloadSpec {
                 arg,
                 kind: PayloadKind::Identity,
                 flags: AT_EXIT,

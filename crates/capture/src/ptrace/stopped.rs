@@ -43,7 +43,7 @@ pub(crate) enum Stop {
 
 /// What [`wait`] tells.
 #[derive(Debug)]
-pub(crate) enum Waited {
+pub(crate) enum WaitResult {
     /// A thread stopped.
     Stopped(Stopped, Stop),
     /// A thread ended, with this wait status.
@@ -53,12 +53,12 @@ pub(crate) enum Waited {
     /// Nothing has changed (only when we do not wait).
     Nothing,
     /// There is nobody left to wait for.
-    Nobody,
+    NoTracees,
 }
 
 /// How a thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
+pub(crate) enum ResumeUntil {
     /// To the next call's entry or exit.
     Call,
     /// To the next event.
@@ -86,7 +86,7 @@ pub(crate) const EXIT: u8 = 2;
 pub(crate) const SECCOMP: u8 = 3;
 
 /// The requests with which we take hold of a thread.
-pub(crate) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
+pub(crate) const TRACE_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
@@ -95,10 +95,10 @@ pub(crate) const HOLD: i32 = libc::PTRACE_O_TRACESYSGOOD
 
 /// And with a filter of ours. Without this request the kernel itself answers ENOSYS to a call that
 /// a filter of the program sends to its tracer, as it does where nobody traces (seccomp(2)).
-pub(crate) const FILTERED: i32 = HOLD | libc::PTRACE_O_TRACESECCOMP;
+pub(crate) const TRACE_OPTIONS_SECCOMP: i32 = TRACE_OPTIONS | libc::PTRACE_O_TRACESECCOMP;
 
 /// No request: new threads of a held thread are not ours.
-pub(crate) const NOTHING: i32 = 0;
+pub(crate) const NO_OPTIONS: i32 = 0;
 
 fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i64> {
     // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its
@@ -120,7 +120,7 @@ pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
 
 /// Seizes, with these requests, and interrupts all threads of a process but those that are `ours`
 /// already: which it took hold of. An error if there was none.
-pub(crate) fn take_hold(
+pub(crate) fn seize_threads(
     process: i32,
     requests: i32,
     ours: impl Fn(i32) -> bool,
@@ -156,19 +156,25 @@ pub(crate) fn take_hold(
 
 /// Waits for any thread that the calling thread holds or made; with `block` until something
 /// happens.
-pub(crate) fn wait(block: bool) -> Waited {
+pub(crate) fn wait(block: bool) -> WaitResult {
     let mut status = 0;
     let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
     // SAFETY: `status` is a valid place for the status; no usage is asked for.
     let tid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
     match tid {
-        0 => Waited::Nothing,
-        -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => Waited::Interrupted,
-        -1 => Waited::Nobody,
-        tid if libc::WIFSTOPPED(status) => Waited::Stopped(Stopped(tid), Stop::from_status(status)),
-        tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => Waited::Ended(tid, status),
+        0 => WaitResult::Nothing,
+        -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => {
+            WaitResult::Interrupted
+        }
+        -1 => WaitResult::NoTracees,
+        tid if libc::WIFSTOPPED(status) => {
+            WaitResult::Stopped(Stopped(tid), Stop::from_status(status))
+        }
+        tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => {
+            WaitResult::Ended(tid, status)
+        }
         // Continued: only reported to who asks for it.
-        _ => Waited::Nothing,
+        _ => WaitResult::Nothing,
     }
 }
 
@@ -242,7 +248,7 @@ impl Stopped {
         Ok(info)
     }
     /// Whether a seccomp filter has sent SIGSYS in place of the call `number`, which ends now.
-    pub fn was_refused(&self, number: u32) -> bool {
+    pub fn ends_in_seccomp_sigsys(&self, number: u32) -> bool {
         /// `SYS_SECCOMP` (`asm-generic/siginfo.h`).
         const REFUSED: i32 = 1;
         /// `struct ptrace_peeksiginfo_args`.
@@ -317,10 +323,10 @@ impl Stopped {
         Ok((info.si_code, sender))
     }
     /// Lets it go on, and delivers `signal` unless that is 0.
-    pub fn resume(self, until: Until, signal: i32) {
+    pub fn resume(self, until: ResumeUntil, signal: i32) {
         let how = match until {
-            Until::Call => libc::PTRACE_SYSCALL,
-            Until::Event => libc::PTRACE_CONT,
+            ResumeUntil::Call => libc::PTRACE_SYSCALL,
+            ResumeUntil::Event => libc::PTRACE_CONT,
         };
         // If it has died meanwhile, its end is reported by `wait`.
         let _ = request(how, self.0, 0, signal as usize);

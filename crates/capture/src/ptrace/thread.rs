@@ -1,25 +1,25 @@
 //! What we know of a traced thread.
 
-use super::clone::{Changed, Making};
-use crate::records::Waiting;
+use super::clone::{CloneCall, PatchedFlags};
+use crate::records::EntryPayloads;
 
 /// Where a thread is.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Born or joined, and not seen at a call yet: the exit of the call that made it is its maker's
-    /// story.
+    /// Born or joined, and not seen at a call yet: the exit of the call that made it is its
+    /// parent's story.
     New,
     /// In its own code.
-    Out,
+    RecordWriter,
     /// In a call that nobody asked for.
     Skipped,
     /// In a call that we record.
-    In(Pending),
+    InCall(PendingCall),
 }
 
 /// A call under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingCall {
     /// The thread that made it: an exec changes its number.
     pub tid: i32,
     pub number: u32,
@@ -37,13 +37,13 @@ pub(super) struct Thread {
     pub pid: i32,
     pub phase: Phase,
     /// What was read at the entry of the call under way.
-    pub waiting: Waiting,
+    pub entry_payloads: EntryPayloads,
     /// It has stopped with its process.
     pub stopped: bool,
     /// What it makes, in a call that makes threads.
-    pub making: Option<Making>,
+    pub clone_call: Option<CloneCall>,
     /// What is to be put back at its first stop.
-    pub repair: Option<(Changed, u64)>,
+    pub to_restore: Option<(PatchedFlags, u64)>,
     /// It has a seccomp filter that is not ours, and stops at every call: what such a filter
     /// answers never comes to ours.
     pub filtered: bool,
@@ -55,15 +55,15 @@ impl Thread {
             tid,
             pid,
             phase: Phase::New,
-            waiting: Waiting::default(),
+            entry_payloads: EntryPayloads::default(),
             stopped: false,
-            making: None,
-            repair: None,
+            clone_call: None,
+            to_restore: None,
             filtered: false,
         }
     }
     /// Whether it may be about to tell of a child that was there at `time`.
     pub fn may_tell(&self, time: u64) -> bool {
-        self.making.is_some_and(|m| !m.told && m.entered <= time)
+        self.clone_call.is_some_and(|m| !m.reported && m.entered <= time)
     }
 }

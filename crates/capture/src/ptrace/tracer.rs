@@ -4,16 +4,16 @@ mod attach;
 mod calls;
 mod fork_exec_exit;
 
-use super::affinity::{Beside, Near};
+use super::affinity::{BackgroundSealer, CpuAffinity};
 use super::births::Births;
 use super::missing::Missing;
 use super::steps::Scratch;
-use super::stopped::{CallInfo, Stop, Stopped, Until, Waited, wait};
+use super::stopped::{CallInfo, ResumeUntil, Stop, Stopped, WaitResult, wait};
 use super::thread::{Phase, Thread};
 use crate::inspect::open_files::OpenFiles;
 use crate::plans::Plans;
-use crate::records::{Out, now};
-use crate::signals::{Asked, Handlers, stop_ourselves};
+use crate::records::{RecordWriter, now};
+use crate::signals::{EndRequests, Handlers, stop_ourselves};
 use crate::{End, Options, Outcome};
 use attach::Joining;
 use nix::libc;
@@ -25,7 +25,7 @@ use trace::record::RecordKind;
 /// Everything that the engine knows.
 pub(super) struct Tracer {
     pub threads: HashMap<i32, Thread>,
-    /// Threads that showed themselves before their makers told us of them.
+    /// Threads that showed themselves before their parents told us of them.
     pub births: Births<(Stopped, Stop)>,
     /// What we know that we did not see.
     pub missing: Missing,
@@ -35,15 +35,15 @@ pub(super) struct Tracer {
     /// A thread may have a seccomp filter that is not ours.
     pub filters: bool,
     pub joining: HashMap<i32, Joining>,
-    pub out: Out,
+    pub out: RecordWriter,
     pub plans: Plans,
     pub scratch: Scratch,
     pub info: CallInfo,
     pub files: OpenFiles,
-    pub near: Near,
+    pub affinity: CpuAffinity,
     pub handlers: Handlers,
     /// How a thread goes on that is in its own code.
-    pub until: Until,
+    pub until: ResumeUntil,
     /// The command's process, or the only one that we joined.
     pub main: Option<i32>,
     /// Whether it is our child: signals to us are meant for it.
@@ -56,7 +56,7 @@ pub(super) struct Tracer {
     /// We are letting go of everybody, until then.
     pub leaving: Option<Instant>,
     pub detached: bool,
-    asked: Asked,
+    end_requests: EndRequests,
     stop_asked: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Tracer {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    pub fn new(options: &Options, journal: Journal, beside: Beside) -> Self {
+    pub fn new(options: &Options, journal: Journal, sealer: BackgroundSealer) -> Self {
         let handlers = Handlers::install();
         Self {
             threads: HashMap::new(),
@@ -75,14 +75,14 @@ impl Tracer {
             late: Vec::new(),
             filters: false,
             joining: HashMap::new(),
-            out: Out::new(journal),
+            out: RecordWriter::new(journal),
             plans: Plans::new(options),
             scratch: Scratch::new(),
             info: CallInfo::default(),
             files: OpenFiles::default(),
-            near: Near::start(beside, &handlers),
+            affinity: CpuAffinity::start(sealer, &handlers),
             handlers,
-            until: if options.seccomp { Until::Event } else { Until::Call },
+            until: if options.seccomp { ResumeUntil::Event } else { ResumeUntil::Call },
             main: None,
             ours: false,
             launching: false,
@@ -90,7 +90,7 @@ impl Tracer {
             notes: Vec::new(),
             leaving: None,
             detached: false,
-            asked: Asked::default(),
+            end_requests: EndRequests::default(),
             stop_asked: None,
         }
     }
@@ -108,31 +108,31 @@ impl Tracer {
                 let awaited = self.out.failed()
                     && self.ours
                     && matches!(self.end, End::Running)
-                    && self.asked.times() < 2;
+                    && self.end_requests.times() < 2;
                 if !awaited {
                     return;
                 }
             }
             match self.wait() {
-                Waited::Stopped(stopped, stop) => self.stopped(stopped, stop),
-                Waited::Ended(tid, status) => self.ended(tid, status),
-                Waited::Interrupted | Waited::Nothing => {}
-                Waited::Nobody => return,
+                WaitResult::Stopped(stopped, stop) => self.stopped(stopped, stop),
+                WaitResult::Ended(tid, status) => self.ended(tid, status),
+                WaitResult::Interrupted | WaitResult::Nothing => {}
+                WaitResult::NoTracees => return,
             }
         }
     }
 
-    fn wait(&mut self) -> Waited {
-        if self.near.spins() {
-            match self.near.spin(|| wait(false)) {
-                Waited::Nothing => {}
+    fn wait(&mut self) -> WaitResult {
+        if self.affinity.polls_first() {
+            match self.affinity.poll(|| wait(false)) {
+                WaitResult::Nothing => {}
                 something => return something,
             }
-        } else if self.near.bound() {
+        } else if self.affinity.is_bound() {
             match wait(false) {
-                Waited::Nothing => self.near.missed(),
+                WaitResult::Nothing => self.affinity.next_stop_was_late(),
                 something => {
-                    self.near.hit();
+                    self.affinity.next_stop_was_there();
                     return something;
                 }
             }
@@ -141,7 +141,7 @@ impl Tracer {
     }
 
     pub fn stopped(&mut self, stopped: Stopped, stop: Stop) {
-        self.near.stop_of(stopped.tid());
+        self.affinity.note_stop(stopped.tid());
         self.scratch.strings.forget();
         if !self.late.is_empty() {
             self.late.retain(|(_, other)| other.tid() != stopped.tid());
@@ -159,7 +159,7 @@ impl Tracer {
             let pid = thread.pid;
             return self.joined(pid, stopped, stop);
         }
-        if let Some((changed, flags)) = thread.repair.take() {
+        if let Some((changed, flags)) = thread.to_restore.take() {
             let _ = changed.store(&stopped, flags);
         }
         let was_stopped = std::mem::replace(&mut thread.stopped, matches!(stop, Stop::Group(_)));
@@ -196,10 +196,12 @@ impl Tracer {
 
     /// How a thread goes on from where it is: one that is in a call that we record, or that makes
     /// threads, stops at its exit.
-    pub fn inside(&self, tid: i32) -> Until {
+    pub fn inside(&self, tid: i32) -> ResumeUntil {
         match self.threads.get(&tid) {
-            Some(t) if t.making.is_some() || t.filtered || matches!(t.phase, Phase::In(_)) => {
-                Until::Call
+            Some(t)
+                if t.clone_call.is_some() || t.filtered || matches!(t.phase, Phase::InCall(_)) =>
+            {
+                ResumeUntil::Call
             }
             _ => self.until,
         }
@@ -207,25 +209,25 @@ impl Tracer {
 
     /// Something happened outside: time has passed, or the user wants something.
     fn tick(&mut self) {
-        let news = self.handlers.take();
+        let arrived = self.handlers.take();
         self.out.flush();
         if self.out.failed() {
             self.leave();
         }
         let command = self.main.filter(|_| self.ours && matches!(self.end, End::Running));
-        if self.asked.hear(news, command) {
+        if self.end_requests.count(arrived, command) {
             self.leave();
         }
-        if news.stop {
+        if arrived.stop {
             self.stop_asked = Some(Instant::now());
             self.stop_with_the_command();
         }
-        self.tell_late_births();
+        self.report_late_births();
         self.release_orphans(None);
         self.hurry_joining();
     }
 
-    fn tell_late_births(&mut self) {
+    fn report_late_births(&mut self) {
         for (ticks, stopped) in std::mem::take(&mut self.late) {
             if ticks > 0 {
                 self.late.push((ticks - 1, stopped));
@@ -274,16 +276,16 @@ impl Tracer {
             && let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&stopped.tid()))
         {
             // It is watched from its birth, and stops by itself.
-            let repair = parent.making.and_then(|m| m.in_child());
-            let child = Thread { repair, ..Thread::new(parent.pid, child) };
+            let to_restore = parent.clone_call.and_then(|m| m.to_restore_in_child());
+            let child = Thread { to_restore, ..Thread::new(parent.pid, child) };
             self.threads.insert(child.tid, child);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             if matches!(stop, Stop::Call) {
                 self.call_before_leaving(&stopped, &mut thread);
             }
-            if let Some(making) = &mut thread.making {
-                making.cover(&stopped);
+            if let Some(clone_call) = &mut thread.clone_call {
+                clone_call.restore_untraced(&stopped);
             }
             self.unfinished(&mut thread);
             self.detached = true;
@@ -298,7 +300,7 @@ impl Tracer {
             self.missing.ends += u64::from(self.leaving.is_none());
             self.unfinished(&mut thread);
         }
-        drop(self.near);
+        drop(self.affinity);
         drop(self.handlers);
         let journal_error = self.out.finish();
         Outcome {

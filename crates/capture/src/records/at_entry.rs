@@ -1,48 +1,48 @@
 //! What is read at a call's entry, until its exit.
 
-use super::spans::Cursor;
-use super::{Due, Out, Sink};
+use super::spans::SpanReader;
+use super::{PayloadSink, PayloadSpec, RecordWriter};
 use crate::inspect::memory::Span;
 use trace::record::{CUT, Header, PayloadHeader, UNREADABLE};
 
 /// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as
 /// parts at once.
-pub(crate) struct AtEntry<'a> {
-    pub waiting: &'a mut Waiting,
-    pub out: &'a mut Out,
+pub(crate) struct EntrySink<'a> {
+    pub waiting: &'a mut EntryPayloads,
+    pub out: &'a mut RecordWriter,
     pub header: Header,
 }
 
 /// Payloads that wait for their call's exit; the memory is used again for the next call.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct EntryPayloads {
     heads: Vec<PayloadHeader>,
     bytes: Vec<u8>,
 }
 
 /// Payloads up to this size wait.
-const WAITING: u64 = 1 << 20;
+const MOST_WAITING: u64 = 1 << 20;
 
-impl Waiting {
+impl EntryPayloads {
     pub fn clear(&mut self) {
         self.heads.clear();
         self.bytes.clear();
         self.bytes.shrink_to(64 << 10);
     }
     /// Puts them into the record under way.
-    pub fn put(&self, out: &mut Out) {
+    pub fn put(&self, out: &mut RecordWriter) {
         let mut at = 0;
         for head in &self.heads {
             let end = at + head.len as usize;
-            out.kept(*head, &self.bytes[at..end]);
+            out.payload(*head, &self.bytes[at..end]);
             at = end;
         }
     }
 }
 
-impl AtEntry<'_> {
-    fn parts(&mut self, due: &Due) -> bool {
-        let parts = due.wanted.min(due.limit) > WAITING;
+impl EntrySink<'_> {
+    fn parts(&mut self, due: &PayloadSpec) -> bool {
+        let parts = due.wanted.min(due.limit) > MOST_WAITING;
         if parts {
             self.out.begin(self.header, true);
         }
@@ -50,18 +50,18 @@ impl AtEntry<'_> {
     }
 }
 
-impl Sink for AtEntry<'_> {
-    fn remote(&mut self, tid: i32, due: Due, spans: &[Span]) {
+impl PayloadSink for EntrySink<'_> {
+    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
         if self.parts(&due) {
-            self.out.remote(tid, due, spans);
+            self.out.from_memory(tid, due, spans);
             return self.out.end_parts();
         }
-        let mut next = Cursor::new(spans);
-        self.filled(due, &mut |_, local| next.read(tid, local));
+        let mut next = SpanReader::new(spans);
+        self.from_reader(due, &mut |_, local| next.read(tid, local));
     }
-    fn filled(&mut self, due: Due, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
         if self.parts(&due) {
-            self.out.filled(due, fill);
+            self.out.from_reader(due, fill);
             return self.out.end_parts();
         }
         let take = due.wanted.min(due.limit) as usize;

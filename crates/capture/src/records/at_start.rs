@@ -1,7 +1,7 @@
 //! Records of what is there when recording begins: what a process is, its threads, descriptors and
 //! mappings.
 
-use super::Out;
+use super::RecordWriter;
 use crate::inspect::identity::describe;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs::{descriptor_info, executable, ids};
@@ -19,9 +19,9 @@ pub(crate) const SHARED_BY_THREADS: u64 = (libc::CLONE_VM
     | libc::CLONE_SIGHAND
     | libc::CLONE_THREAD) as u64;
 
-/// Emits a `Start` record of each of a process's threads, and what [`tell`] does.
-pub(crate) fn tell_all(
-    out: &mut Out,
+/// Emits a `Start` record of each of a process's threads, and what [`state_of`] does.
+pub(crate) fn process(
+    out: &mut RecordWriter,
     files: &mut OpenFiles,
     time: u64,
     pid: i32,
@@ -32,13 +32,13 @@ pub(crate) fn tell_all(
         let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, SHARED_BY_THREADS, 0, 0, 0] };
         out.event(RecordKind::Start, time, pid, *tid, args);
         if i == 0 {
-            tell(out, files, time, pid, *tid);
+            state_of(out, files, time, pid, *tid);
         }
     }
 }
 
 /// The same of our child that is about to become the command: what it will have when it is.
-pub(crate) fn tell_child(out: &mut Out, time: u64, pid: i32, command: &Command) {
+pub(crate) fn child(out: &mut RecordWriter, time: u64, pid: i32, command: &Command) {
     let command_line: Vec<u8> =
         command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();
     state(
@@ -54,7 +54,13 @@ pub(crate) fn tell_child(out: &mut Out, time: u64, pid: i32, command: &Command) 
 }
 
 /// Emits a `State` record and the `Descriptor` records of a process that stands still.
-pub(crate) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32) {
+pub(crate) fn state_of(
+    out: &mut RecordWriter,
+    files: &mut OpenFiles,
+    time: u64,
+    pid: i32,
+    tid: i32,
+) {
     let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
     state(out, time, pid, tid, &command_line, &executable(tid), None);
     descriptors(out, files, time, pid, tid, false);
@@ -63,9 +69,9 @@ pub(crate) fn tell(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, ti
 
 /// Files that the process has mapped so that it can store into them, which no call tells: each a
 /// `Descriptor` record with the number -1.
-fn mappings(out: &mut Out, time: u64, pid: i32, tid: i32) {
+fn mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
     let maps = std::fs::read(format!("/proc/{tid}/maps")).unwrap_or_default();
-    for line in maps.split(|b| *b == b'\n').filter(|line| is_stored_into(line)) {
+    for line in maps.split(|b| *b == b'\n').filter(|line| is_shared_and_writable(line)) {
         let Some(range) = line.split(|b| *b == b' ').next().and_then(|r| str::from_utf8(r).ok())
         else {
             continue;
@@ -91,7 +97,7 @@ fn mappings(out: &mut Out, time: u64, pid: i32, tid: i32) {
 }
 
 /// Whether a line of `/proc/PID/maps` tells of a shared and writable mapping of a file with a name.
-fn is_stored_into(line: &[u8]) -> bool {
+fn is_shared_and_writable(line: &[u8]) -> bool {
     const NO_FILES: [&[u8]; 4] = [b"/dev/", b"/memfd:", b"/SYSV", b"/anon_hugepage"];
     let mut words = line.splitn(6, |b| *b == b' ');
     let permissions = words.nth(1).unwrap_or_default();
@@ -103,7 +109,14 @@ fn is_stored_into(line: &[u8]) -> bool {
 }
 
 /// All of them, or only those that the next program will have.
-fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i32, at_exec: bool) {
+fn descriptors(
+    out: &mut RecordWriter,
+    files: &mut OpenFiles,
+    time: u64,
+    pid: i32,
+    tid: i32,
+    at_exec: bool,
+) {
     let Ok(listing) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return };
     let mut descriptors: Vec<i32> =
         listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
@@ -131,13 +144,13 @@ fn descriptors(out: &mut Out, files: &mut OpenFiles, time: u64, pid: i32, tid: i
 }
 
 fn state(
-    out: &mut Out,
+    out: &mut RecordWriter,
     time: u64,
     pid: i32,
     tid: i32,
     command_line: &[u8],
     program: &[u8],
-    becomes: Option<&Credentials>,
+    credentials: Option<&Credentials>,
 ) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
@@ -146,9 +159,9 @@ fn state(
     let (mut uid, mut gid) = (ids("Uid:"), ids("Gid:"));
     let mut groups: Vec<u8> =
         field("Groups:").split_whitespace().flat_map(|g| g.bytes().chain([0])).collect();
-    if let Some(who) = becomes {
-        (uid, gid) = ([u64::from(who.uid); 4], [u64::from(who.gid); 4]);
-        groups = who.groups.iter().flat_map(|g| format!("{g}\0").into_bytes()).collect();
+    if let Some(user) = credentials {
+        (uid, gid) = ([u64::from(user.uid); 4], [u64::from(user.gid); 4]);
+        groups = user.groups.iter().flat_map(|g| format!("{g}\0").into_bytes()).collect();
     }
     let directory = |name: &str| {
         let mut path = Vec::new();
@@ -187,7 +200,7 @@ mod tests {
             ("7f5-7f6 rw-p 00000000 00:00 0 ", false),
             ("", false),
         ] {
-            assert_eq!(is_stored_into(line.as_bytes()), is, "{line}");
+            assert_eq!(is_shared_and_writable(line.as_bytes()), is, "{line}");
         }
     }
 }

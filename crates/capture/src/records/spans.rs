@@ -6,13 +6,13 @@ use crate::inspect::memory::{Span, read_spans, span};
 const SPANS: usize = 64;
 
 /// A place in a row of stretches.
-pub(super) struct Cursor<'a> {
+pub(super) struct SpanReader<'a> {
     spans: &'a [Span],
     at: usize,
     within: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> SpanReader<'a> {
     pub fn new(spans: &'a [Span]) -> Self {
         Self { spans, at: 0, within: 0 }
     }

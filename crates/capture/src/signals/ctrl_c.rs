@@ -1,22 +1,22 @@
 //! What Ctrl-C (SIGINT) and other signals that ask the recorder to end do: the first goes to the
 //! command, the second ends the recording.
 
-use super::handlers::News;
+use super::handlers::Arrived;
 use nix::libc;
 
 /// How often we were asked to end.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct EndRequests {
     times: u32,
 }
 
-impl Asked {
+impl EndRequests {
     /// Counts what came. `command`: the program that is ours and still runs; it has heard what came
     /// from the terminal, and gets what came to us alone the first time. Whether we are to leave:
     /// without a command that would hear it, the first request is for us.
-    pub fn hear(&mut self, news: News, command: Option<i32>) -> bool {
-        self.times += news.interrupts;
-        if let Some(signal) = news.terminate {
+    pub fn count(&mut self, arrived: Arrived, command: Option<i32>) -> bool {
+        self.times += arrived.interrupts;
+        if let Some(signal) = arrived.terminate {
             self.times += 1;
             if let (1, Some(pid)) = (self.times, command) {
                 send(pid, signal);

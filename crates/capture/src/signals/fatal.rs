@@ -8,7 +8,7 @@ use nix::sys::signal::{
 
 /// Ends this process by `signal`, without a core dump: that was the program's. A signal that does
 /// not kill gives the status that shells give for it.
-pub fn die_of(signal: i32) -> ! {
+pub fn exit_by_signal(signal: i32) -> ! {
     if let Ok(known) = Signal::try_from(signal) {
         let _best = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         // SAFETY: the default action runs no code of ours.
@@ -28,7 +28,7 @@ pub fn die_of(signal: i32) -> ! {
 /// While it exists, a signal that ends this process wipes the terminal's line first: one that is
 /// drawn again and again, like a progress bar. Signals that are handled or ignored are left alone.
 #[derive(Debug)]
-pub struct Wiped {
+pub struct LineWiper {
     before: Vec<(Signal, SigAction)>,
 }
 
@@ -42,7 +42,7 @@ extern "C" fn wipe(signal: i32) {
     }
 }
 
-impl Wiped {
+impl LineWiper {
     /// Begins.
     pub fn begin() -> Self {
         let action =
@@ -62,7 +62,7 @@ impl Wiped {
     }
 }
 
-impl Drop for Wiped {
+impl Drop for LineWiper {
     fn drop(&mut self) {
         for (signal, before) in &self.before {
             // SAFETY: what sigaction gave.

@@ -7,7 +7,7 @@
 use nix::libc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-static NEWS: AtomicBool = AtomicBool::new(false);
+static ARRIVED: AtomicBool = AtomicBool::new(false);
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 static TERMINATE: AtomicU32 = AtomicU32::new(0);
 static STOPS: AtomicU32 = AtomicU32::new(0);
@@ -15,8 +15,8 @@ static STOPS: AtomicU32 = AtomicU32::new(0);
 /// The signal that ends our waiting; nothing but a nudge.
 pub(crate) const NUDGE: i32 = libc::SIGALRM;
 
-const ASK: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
-const STOP: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+const END_SIGNALS: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
+const STOP_SIGNALS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 extern "C" fn note(signal: i32) {
     match signal {
@@ -25,12 +25,12 @@ extern "C" fn note(signal: i32) {
         NUDGE => {}
         _ => drop(STOPS.fetch_add(1, Ordering::Relaxed)),
     }
-    NEWS.store(true, Ordering::Release);
+    ARRIVED.store(true, Ordering::Release);
 }
 
 /// What has come since the last time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct News {
+pub(crate) struct Arrived {
     /// Interrupts from the terminal, which the program has got as well.
     pub interrupts: u32,
     /// The signal, not from the terminal, that asks us to end.
@@ -41,11 +41,11 @@ pub(crate) struct News {
 
 /// What comes from now on is noted, for the engine that begins meanwhile. Ends with the value.
 #[derive(Debug)]
-pub struct Listening {
+pub struct SignalListener {
     _handlers: Handlers,
 }
 
-impl Listening {
+impl SignalListener {
     /// For a recording of a command, which hears signals itself; what was ignored stays ignored.
     pub fn with_command() -> Self {
         Self::install(&[])
@@ -55,12 +55,12 @@ impl Listening {
     pub fn alone() -> Self {
         Self::install(&[libc::SIGINT, libc::SIGQUIT])
     }
-    fn install(whatever: &[i32]) -> Self {
+    fn install(even_if_ignored: &[i32]) -> Self {
         INTERRUPTS.store(0, Ordering::Relaxed);
         TERMINATE.store(0, Ordering::Relaxed);
         STOPS.store(0, Ordering::Relaxed);
-        NEWS.store(false, Ordering::Relaxed);
-        Self { _handlers: Handlers::of(whatever) }
+        ARRIVED.store(false, Ordering::Relaxed);
+        Self { _handlers: Handlers::of(even_if_ignored) }
     }
 }
 
@@ -71,15 +71,15 @@ pub(crate) struct Handlers {
 }
 
 impl Handlers {
-    /// What came before, while a [`Listening`] was there, counts too.
+    /// What came before, while a [`SignalListener`] was there, counts too.
     pub fn install() -> Self {
         Self::of(&[])
     }
 
-    /// `whatever`: handled even if they were ignored.
-    fn of(whatever: &[i32]) -> Self {
+    /// `even_if_ignored`: handled even if they were ignored.
+    fn of(even_if_ignored: &[i32]) -> Self {
         let mut before = Vec::new();
-        for signal in ASK.into_iter().chain(STOP).chain([NUDGE]) {
+        for signal in END_SIGNALS.into_iter().chain(STOP_SIGNALS).chain([NUDGE]) {
             // SAFETY: all zeros is a value of the struct; the handler only stores to atomics.
             unsafe {
                 let (mut action, mut old): (libc::sigaction, libc::sigaction) =
@@ -89,7 +89,7 @@ impl Handlers {
                     continue;
                 }
                 let ignored = old.sa_sigaction == libc::SIG_IGN;
-                if ignored && signal != NUDGE && !whatever.contains(&signal) {
+                if ignored && signal != NUDGE && !even_if_ignored.contains(&signal) {
                     libc::sigaction(signal, &old, std::ptr::null_mut());
                     continue;
                 }
@@ -100,18 +100,18 @@ impl Handlers {
     }
     /// The signal that came before there was a command to hear it, if any did.
     pub fn early(&self) -> Option<i32> {
-        let news = if self.any() { self.take() } else { News::default() };
-        news.terminate.or((news.interrupts > 0).then_some(libc::SIGINT))
+        let arrived = if self.any() { self.take() } else { Arrived::default() };
+        arrived.terminate.or((arrived.interrupts > 0).then_some(libc::SIGINT))
     }
     /// Whether there may be news; costs nothing.
     pub fn any(&self) -> bool {
-        NEWS.load(Ordering::Relaxed)
+        ARRIVED.load(Ordering::Relaxed)
     }
     /// The news.
-    pub fn take(&self) -> News {
-        NEWS.swap(false, Ordering::Acquire);
+    pub fn take(&self) -> Arrived {
+        ARRIVED.swap(false, Ordering::Acquire);
         let terminate = TERMINATE.swap(0, Ordering::Relaxed);
-        News {
+        Arrived {
             interrupts: INTERRUPTS.swap(0, Ordering::Relaxed),
             terminate: (terminate != 0).then_some(terminate as i32),
             stop: STOPS.swap(0, Ordering::Relaxed) != 0,

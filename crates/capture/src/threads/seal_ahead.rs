@@ -6,8 +6,8 @@
 //! may say so; if it takes too long even so, it is left to itself, its files are removed, and
 //! everything is sealed afterwards.
 
-use super::scheduling::policy_of;
-use super::spare_cpu::Spare;
+use super::scheduling::set_policy;
+use super::spare_cpu::SpareCpu;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::sync::Arc;
@@ -15,55 +15,59 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use trace::{Along, Recording};
+use trace::{Recording, SealAhead};
 
 /// What an engine knows of its journals.
-pub(crate) trait Tide: Send + 'static {
+pub(crate) trait JournalProgress: Send + 'static {
     /// Until when (ns of CLOCK_MONOTONIC) their files hold everything.
-    fn until(&mut self) -> u64;
+    fn written_until(&mut self) -> u64;
     /// Whether those who write them need the machine for themselves.
-    fn in_a_hurry(&self) -> bool;
+    fn is_busy(&self) -> bool;
 }
 
 /// How often the thread looks whether there is something to do.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// It is waited for so long at the end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_AT_END: Duration = Duration::from_secs(5);
 
 /// The thread.
-pub(crate) struct Sealing {
+pub(crate) struct SealAheadThread {
     stop: Arc<AtomicBool>,
     tid: i32,
     thread: JoinHandle<()>,
-    done: Receiver<Option<Along>>,
+    result: Receiver<Option<SealAhead>>,
 }
 
-impl Sealing {
+impl SealAheadThread {
     /// Starts it; it works when so many bytes wait. `None`: it cannot be, and nothing is lost. All
     /// journals must have been made.
-    pub fn start(recording: &Recording, tide: impl Tide, bytes: u64) -> Option<Self> {
+    pub fn start(
+        recording: &Recording,
+        journals: impl JournalProgress,
+        bytes: u64,
+    ) -> Option<Self> {
         if bytes == 0 {
             return None;
         }
-        let along = recording.follow(2 * bytes).ok()?;
+        let sealer = recording.seal_ahead(2 * bytes).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&stop);
-        let (tell, told) = sync_channel(1);
-        let (hand_over, done) = sync_channel(1);
+        let asked = Arc::clone(&stop);
+        let (send_tid, tid) = sync_channel(1);
+        let (send_result, result) = sync_channel(1);
         let run = move || {
             // What signals say is for the engine's threads.
             let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             // SAFETY: takes nothing.
-            let _told = tell.send(unsafe { libc::gettid() });
-            let along = if policy_of(0, libc::SCHED_IDLE) {
-                follow(&theirs, along, tide, bytes)
+            let _sent = send_tid.send(unsafe { libc::gettid() });
+            let sealer = if set_policy(0, libc::SCHED_IDLE) {
+                follow(&asked, sealer, journals, bytes)
             } else {
                 None
             };
-            let _nobody_waits = hand_over.send(along);
+            let _ignored = send_result.send(sealer);
         };
         let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(run).ok()?;
-        Some(Self { stop, tid: told.recv().ok()?, thread, done })
+        Some(Self { stop, tid: tid.recv().ok()?, thread, result })
     }
 
     /// The thread's number.
@@ -76,7 +80,7 @@ impl Sealing {
         self.stop.store(true, Ordering::Release);
         if !self.thread.is_finished() {
             // Who may not waits for its turn.
-            policy_of(self.tid, libc::SCHED_OTHER);
+            set_policy(self.tid, libc::SCHED_OTHER);
         }
         self.thread.thread().unpark();
     }
@@ -84,26 +88,33 @@ impl Sealing {
     /// Ends it, and leaves what it did to the recording.
     pub fn finish(self, recording: &Recording) {
         self.stop();
-        recording.followed(self.done.recv_timeout(PATIENCE).unwrap_or_default());
+        recording.keep_sealed_ahead(self.result.recv_timeout(WAIT_AT_END).unwrap_or_default());
     }
 }
 
-impl Drop for Sealing {
+impl Drop for SealAheadThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
     }
 }
 
-fn follow(stop: &AtomicBool, mut along: Along, mut tide: impl Tide, bytes: u64) -> Option<Along> {
+fn follow(
+    stop: &AtomicBool,
+    mut sealer: SealAhead,
+    mut journals: impl JournalProgress,
+    bytes: u64,
+) -> Option<SealAhead> {
     let stop = || stop.load(Ordering::Acquire);
-    let mut spare = Spare::new();
+    let mut cpu = SpareCpu::new();
     while !stop() {
-        let free = spare.is_enough() && !tide.in_a_hurry();
-        if free && along.behind().ok()? >= bytes {
-            let until = tide.until();
-            along.go(until, || !stop() && spare.is_enough() && !tide.in_a_hurry()).ok()?;
+        let free = cpu.is_available() && !journals.is_busy();
+        if free && sealer.bytes_behind().ok()? >= bytes {
+            let until = journals.written_until();
+            sealer
+                .seal_until(until, || !stop() && cpu.is_available() && !journals.is_busy())
+                .ok()?;
         }
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(CHECK_EVERY);
     }
-    Some(along)
+    Some(sealer)
 }

@@ -10,25 +10,25 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Looked at over so long.
-const COUNT: Duration = Duration::from_millis(100);
+const MEASURE_EVERY: Duration = Duration::from_millis(100);
 /// So much of a CPU must be idle, or ours.
-const ENOUGH: f64 = 0.5;
+const MIN_IDLE_CPUS: f64 = 0.5;
 
 /// Disks that have to write more than so many bytes now are busy: journals are sent to them at
 /// once, others' pages when it suits.
-const BUSY: f64 = (64 << 20) as f64;
+const MAX_WRITEBACK_BYTES: f64 = (64 << 20) as f64;
 
 /// What is spare, for the thread that asks.
-pub(crate) struct Spare {
+pub(crate) struct SpareCpu {
     uptime: Option<File>,
     memory: Option<File>,
     since: Instant,
     idle: f64,
     ours: f64,
-    enough: bool,
+    available: bool,
 }
 
-impl Spare {
+impl SpareCpu {
     /// Nothing is known yet: there is none.
     pub fn new() -> Self {
         let open = |path: &str| File::open(path).ok();
@@ -38,34 +38,34 @@ impl Spare {
             since: Instant::now(),
             idle: 0.0,
             ours: 0.0,
-            enough: false,
+            available: false,
         };
-        (spare.idle, spare.ours) = (spare.idle(), ours());
+        (spare.idle, spare.ours) = (spare.idle(), thread_seconds());
         spare
     }
 
     /// Whether there was enough lately.
-    pub fn is_enough(&mut self) -> bool {
+    pub fn is_available(&mut self) -> bool {
         let passed = self.since.elapsed();
-        if passed >= COUNT {
-            let (idle, ours) = (self.idle(), ours());
+        if passed >= MEASURE_EVERY {
+            let (idle, ours) = (self.idle(), thread_seconds());
             let spare = idle - std::mem::replace(&mut self.idle, idle) + ours
                 - std::mem::replace(&mut self.ours, ours);
-            self.enough =
-                spare >= ENOUGH * passed.as_secs_f64() && writing(self.memory.as_ref()) < BUSY;
+            self.available = spare >= MIN_IDLE_CPUS * passed.as_secs_f64()
+                && writeback_bytes(self.memory.as_ref()) < MAX_WRITEBACK_BYTES;
             self.since = Instant::now();
         }
-        self.enough
+        self.available
     }
 
     /// Seconds that CPUs were idle, all together.
     fn idle(&self) -> f64 {
-        field(self.uptime.as_ref(), 1).unwrap_or(0.0)
+        number_in(self.uptime.as_ref(), 1).unwrap_or(0.0)
     }
 }
 
 /// Bytes that are on their way to disks.
-fn writing(memory: Option<&File>) -> f64 {
+fn writeback_bytes(memory: Option<&File>) -> f64 {
     let mut text = [0; 4096];
     let len = memory.and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
     let kib = |line: &str| line.strip_prefix("Writeback:")?.split_whitespace().next()?.parse().ok();
@@ -73,13 +73,13 @@ fn writing(memory: Option<&File>) -> f64 {
 }
 
 /// Seconds that our thread ran.
-fn ours() -> f64 {
+fn thread_seconds() -> f64 {
     let t = clock_gettime(ClockId::ThreadCPUTime);
     t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
 /// A number in a one-line file of procfs.
-pub(crate) fn field(file: Option<&File>, n: usize) -> Option<f64> {
+pub(crate) fn number_in(file: Option<&File>, n: usize) -> Option<f64> {
     let mut text = [0; 128];
     let len = file?.read_at(&mut text, 0).ok()?;
     std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
@@ -98,17 +98,18 @@ mod tests {
             file
         };
         assert!(
-            (writing(Some(&file(
+            (writeback_bytes(Some(&file(
                 "Dirty:   9 kB\nWriteback:          2048 kB\nWritebackTmp:   7 kB\n"
             ))) - 2_097_152.0)
                 .abs()
                 < 1.0
         );
-        assert!(writing(None) < 1.0);
+        assert!(writeback_bytes(None) < 1.0);
         assert!(
-            field(Some(&file("12.50 20.25\n")), 1).is_some_and(|idle| (idle - 20.25).abs() < 0.001)
+            number_in(Some(&file("12.50 20.25\n")), 1)
+                .is_some_and(|idle| (idle - 20.25).abs() < 0.001)
         );
-        assert!(Spare::new().idle > 0.0);
-        assert!(!Spare::new().is_enough(), "nothing is known yet");
+        assert!(SpareCpu::new().idle > 0.0);
+        assert!(!SpareCpu::new().is_available(), "nothing is known yet");
     }
 }

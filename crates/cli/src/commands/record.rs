@@ -15,7 +15,7 @@ use crate::messages::{self, Messages, Outcome};
 use crate::output::units::{bytes, count, counted, duration};
 use crate::traces::naming;
 use anyhow::{Context, Result, bail};
-use capture::{Begun, Listening, Outcomes, Wanted};
+use capture::{CallSet, OnStart, Outcomes, SignalListener};
 use std::os::fd::AsFd;
 use std::path::Path;
 use trace::{Recording, Summary, Verdict};
@@ -43,13 +43,13 @@ fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
 
     let joined = target::joined(&target);
     if let (Some(joined), true) = (joined.clone(), !messages.is_quiet()) {
-        options.begun = Begun::new(move || {
+        options.on_start = OnStart::new(move || {
             messages::say(&format!("recording {joined}; press Ctrl-C to end the recording"));
         });
     }
     let listening = match &target {
-        Target::Command(_) => Listening::with_command(),
-        _ => Listening::alone(),
+        Target::Command(_) => SignalListener::with_command(),
+        _ => SignalListener::alone(),
     };
     let (engine, recording, watched) = engine::watch(a, &target, &options, &path, messages)?;
     drop(listening);
@@ -87,7 +87,7 @@ fn options(a: &Args) -> Result<capture::Options> {
     if a.seccomp && filter.has_all_numbers() {
         bail!("--seccomp needs -e: without it no call is left out");
     }
-    let wanted = Wanted::new(|number| filter.has_number(number));
+    let wanted = CallSet::new(|number| filter.has_number(number));
     let outcomes = Outcomes {
         successful: filter.has_status(Status::Successful),
         failed: filter.has_status(Status::Failed),
@@ -102,7 +102,7 @@ fn options(a: &Args) -> Result<capture::Options> {
     }
     Ok(capture::Options {
         data: a.data,
-        wanted,
+        calls: wanted,
         outcomes,
         seccomp: a.seccomp,
         ring_bytes: a.buffer,
@@ -110,7 +110,7 @@ fn options(a: &Args) -> Result<capture::Options> {
         write_rate: a.write_rate,
         late_births: a.late_births.unwrap_or(0),
         seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
-        begun: Begun::default(),
+        on_start: OnStart::default(),
     })
 }
 

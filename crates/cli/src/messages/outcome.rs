@@ -20,7 +20,7 @@ impl Outcome {
     pub fn end(self, messages: &Messages) -> ! {
         match self {
             Self::Status(status) => exit(status),
-            Self::Signal(signal) => capture::die_of(signal),
+            Self::Signal(signal) => capture::exit_by_signal(signal),
             // The reader of our output has seen enough (`| head`).
             Self::Failed(error, _) if is_broken_pipe(&error) => exit(0),
             Self::Failed(error, status) => {

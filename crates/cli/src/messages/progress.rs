@@ -18,7 +18,7 @@ const RATE: u8 = 20;
 pub struct Progress {
     bar: ProgressBar,
     /// A signal that ends us takes the bar away.
-    _wiped: Option<capture::Wiped>,
+    _wiped: Option<capture::LineWiper>,
 }
 
 impl Progress {
@@ -38,7 +38,7 @@ impl Progress {
             ProgressStyle::with_template("{prefix} [{bar:20}] {percent}%  {left}  {wide_msg}")
                 .expect("the template is a constant");
         bar.set_style(style.with_key("left", left).progress_chars("=> "));
-        Self { bar, _wiped: visible.then(capture::Wiped::begin) }
+        Self { bar, _wiped: visible.then(capture::LineWiper::begin) }
     }
 
     /// A word beside the bar. Formatted only where somebody can see it.

@@ -64,8 +64,8 @@ impl Closing {
     /// about.
     fn that_take_from(call: &Call, shape: &Shape) -> impl Iterator<Item = Self> {
         let (pid, args) = (call.pid, call.args);
-        let fds = arguments(shape.uses.fds).filter(move |_| call.seen.mode == 0);
-        let several = arguments(shape.uses.fds).next().filter(|_| call.seen.mode == 0);
+        let fds = arguments(shape.uses.fds).filter(move |_| call.fd_snapshot.mode == 0);
+        let several = arguments(shape.uses.fds).next().filter(|_| call.fd_snapshot.mode == 0);
         let which = fds.map(move |i| Some(args[i])).chain(several.map(|_| None));
         which.map(move |fd| Self { pid, fd })
     }

@@ -61,7 +61,7 @@ fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
         flags: 0,
         args,
         ret,
-        seen: Default::default(),
+        fd_snapshot: Default::default(),
         payloads,
     }
 }

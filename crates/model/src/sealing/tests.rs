@@ -7,7 +7,7 @@ use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use trace::document::{About, End, Summary, Verdict};
-use trace::record::{AT_EXIT, Header, NO_EXIT, PayloadHeader, PayloadKind, RecordKind, Seen};
+use trace::record::{AT_EXIT, FdSnapshot, Header, NO_EXIT, PayloadHeader, PayloadKind, RecordKind};
 use trace::{Call, Error, Event, Identity, Item, Journal, Limits, Payload, Recording, Trace, Want};
 
 mod along;
@@ -83,7 +83,7 @@ fn header_of(item: &Item) -> Header {
             left: c.left.unwrap_or(0),
             ret: c.ret,
             args: c.args,
-            seen: c.seen,
+            fd_snapshot: c.fd_snapshot,
             ..Header::default()
         },
         Item::Event(e) => Header {
@@ -176,12 +176,12 @@ fn item() -> impl Strategy<Value = Item> {
             let left = (flags & NO_EXIT == 0).then_some(entered + took);
             let ret = if left.is_some() { ret } else { 0 };
             // An engine that looks does not see something at each call.
-            let seen = if args[0] % 3 == 0 {
-                Seen { ino: args[1], offset: args[2], dev: nr, mode: args[3] as u16, pad: 0 }
+            let fd_snapshot = if args[0] % 3 == 0 {
+                FdSnapshot { ino: args[1], offset: args[2], dev: nr, mode: args[3] as u16, pad: 0 }
             } else {
-                Seen::default()
+                FdSnapshot::default()
             };
-            let seen = seen.known().unwrap_or_default();
+            let fd_snapshot = fd_snapshot.known().unwrap_or_default();
             Item::Call(Call {
                 seq: 0,
                 entered,
@@ -192,7 +192,7 @@ fn item() -> impl Strategy<Value = Item> {
                 flags,
                 args,
                 ret,
-                seen,
+                fd_snapshot,
                 payloads,
             })
         },
@@ -294,7 +294,7 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
         flags: 0,
         args,
         ret: bytes.len() as i64,
-        seen: Default::default(),
+        fd_snapshot: Default::default(),
         payloads: vec![payload],
     })
 }

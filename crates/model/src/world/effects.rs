@@ -10,7 +10,7 @@ use super::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Kind, Ret, Shape, arguments};
 use std::sync::Arc;
-use trace::call::{Call, total};
+use trace::call::{Call, saturating_sum};
 use trace::record::{Identity, PayloadKind};
 
 const EBADF: i32 = 9;
@@ -327,7 +327,7 @@ impl<T: Default> World<T> {
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
             if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
-                let due = total(call.copied(&copies).map(|p| p.wanted));
+                let due = saturating_sum(call.copied(&copies).map(|p| p.wanted));
                 d.file.inode.grow(call.pointed(copies.to.at).unwrap_or(0).saturating_add(due));
             }
             return;

@@ -50,8 +50,8 @@ impl<T: Default> World<T> {
             if bound.fds[i].is_none() {
                 let found = self.find(thread.table, call, call.args[i] as i32);
                 // Where the engine saw another file behind the number, it has changed its meaning without our knowing.
-                bound.fds[i] =
-                    found.filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.seen));
+                bound.fds[i] = found
+                    .filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.fd_snapshot));
             }
             bound.status[i] = bound.fds[i].as_ref().map_or(0, |d| d.file.status());
         }

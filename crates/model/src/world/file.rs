@@ -3,7 +3,7 @@
 use super::mounts::Mounts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use trace::record::{Identity, Seen};
+use trace::record::{FdSnapshot, Identity};
 
 /// What all open files of one inode share.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl OpenFile {
     }
     /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
     /// tells other numbers than their inodes have.
-    pub fn may_be(&self, seen: Seen) -> bool {
+    pub fn may_be(&self, seen: FdSnapshot) -> bool {
         let Identity { dev, ino, .. } = self.identity;
         seen.known().is_none_or(|seen| {
             self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
@@ -152,9 +152,9 @@ mod tests {
                 false,
             )
         };
-        let seen = |dev, ino| Seen { dev, ino, mode: 0o100_644, ..Seen::default() };
+        let seen = |dev, ino| FdSnapshot { dev, ino, mode: 0o100_644, ..FdSnapshot::default() };
         let (told, asked) = (file(CREATED_KNOWN), file(0));
-        assert!(told.may_be(seen(0x801, 7)) && told.may_be(Seen::default()));
+        assert!(told.may_be(seen(0x801, 7)) && told.may_be(FdSnapshot::default()));
         assert!(!told.may_be(seen(0x801, 8)) && !told.may_be(seen(0x802, 7)));
         // What `stat` said may be another number for the same file.
         assert!(asked.may_be(seen(0x17, 8)));

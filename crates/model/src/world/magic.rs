@@ -214,7 +214,7 @@ mod tests {
             flags: 0,
             args: [0; 6],
             ret: 0,
-            seen: Default::default(),
+            fd_snapshot: Default::default(),
             payloads: Vec::new(),
         }
     }

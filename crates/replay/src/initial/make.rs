@@ -76,7 +76,7 @@ impl<'a> Maker<'a> {
                     | OFlags::CLOEXEC;
                 let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
                     .map_err(|e| ("create file", e.into()))?;
-                let holes = trace::total(row.holes.iter().map(|(_, len)| *len));
+                let holes = trace::saturating_sum(row.holes.iter().map(|(_, len)| *len));
                 let unknown = state.size.unwrap_or(0).saturating_sub(holes);
                 self.done.assumed = self.done.assumed.saturating_add(unknown);
                 ftruncate(&file, state.size.unwrap_or(0))

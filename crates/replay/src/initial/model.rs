@@ -171,7 +171,7 @@ impl Teller {
             flags: 0,
             args,
             ret: out.ret,
-            seen: Default::default(),
+            fd_snapshot: Default::default(),
             payloads,
         }));
     }

@@ -53,7 +53,7 @@ pub fn call(seq: u64, bytes: &[u8]) -> Call {
         flags: 0,
         args: [0; 6],
         ret: bytes.len() as i64,
-        seen: Default::default(),
+        fd_snapshot: Default::default(),
         payloads: vec![payload],
     }
 }

@@ -118,7 +118,7 @@ mod tests {
             flags: 0,
             args: six,
             ret: 0,
-            seen: trace::record::Seen::default(),
+            fd_snapshot: trace::record::FdSnapshot::default(),
             payloads,
         };
         let shape = call.shape().unwrap();

@@ -158,7 +158,7 @@ mod tests {
             flags: 0,
             args: [0; 6],
             ret: 0,
-            seen: trace::record::Seen::default(),
+            fd_snapshot: trace::record::FdSnapshot::default(),
             payloads: Vec::new(),
         }
     }

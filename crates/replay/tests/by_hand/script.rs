@@ -86,7 +86,7 @@ impl Script {
             flags: 0,
             args: six,
             ret,
-            seen: Default::default(),
+            fd_snapshot: Default::default(),
             payloads,
         };
         self.items.push(Item::Call(call));

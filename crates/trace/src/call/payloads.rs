@@ -7,18 +7,18 @@ use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
 /// Where the bytes of data payloads are.
-pub(crate) enum Inside {
+pub(crate) enum DataBytes {
     /// In the cell itself, as in a record.
-    Here,
+    Inline,
     /// In the column `data`; `None`: nothing is left there.
-    There(Option<Buffer>),
+    InColumn(Option<Buffer>),
     /// They were not read.
-    Nowhere,
+    NotRead,
 }
 
 /// Takes a cell apart, copying nothing. `None`: it is not sound, or knows more kinds than this
 /// program.
-pub(crate) fn payloads(cell: &Buffer, data: Inside) -> Option<Vec<Payload>> {
+pub(crate) fn payloads(cell: &Buffer, data: DataBytes) -> Option<Vec<Payload>> {
     payloads_at(cell, (0, cell.len()), data)
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn payloads(cell: &Buffer, data: Inside) -> Option<Vec<Payload>> {
 pub(crate) fn payloads_at(
     page: &Buffer,
     (start, len): (usize, usize),
-    mut data: Inside,
+    mut data: DataBytes,
 ) -> Option<Vec<Payload>> {
     let cell = page.get(start..start.checked_add(len)?)?;
     let mut all = Vec::new();
@@ -37,8 +37,8 @@ pub(crate) fn payloads_at(
         let len = head.len as usize;
         let kind = PayloadKind::from_number(head.kind)?;
         let bytes = match &mut data {
-            Inside::There(rest) if kind == PayloadKind::Data => cut(rest, len)?,
-            Inside::Nowhere if kind == PayloadKind::Data => empty(),
+            DataBytes::InColumn(rest) if kind == PayloadKind::Data => cut(rest, len)?,
+            DataBytes::NotRead if kind == PayloadKind::Data => empty(),
             _ => {
                 let end = at.checked_add(len).filter(|end| *end <= cell.len())?;
                 let payload = page.slice_with_length(start + at, len);

@@ -1,7 +1,7 @@
 //! The record: what an engine emits for one call or one event, and what the journal holds.
 //!
-//! A record is a [`Header`], then [`Header::payloads`] payloads, each a [`PieceHeader`],
-//! [`PieceHeader::len`] bytes, and zeros up to a multiple of 8. All numbers are little-endian.
+//! A record is a [`Header`], then [`Header::payloads`] payloads, each a [`PayloadHeader`],
+//! [`PayloadHeader::len`] bytes, and zeros up to a multiple of 8. All numbers are little-endian.
 //! Every record of a stream carries the stream's next sequence number, so that a gap shows.
 
 mod layout;
@@ -132,7 +132,7 @@ pub struct Header {
     /// The six argument registers at entry.
     pub args: [u64; 6],
     /// What the call's descriptor led to when it was entered.
-    pub seen: Seen,
+    pub fd_snapshot: FdSnapshot,
 }
 
 /// What the first descriptor among a call's arguments led to, as the engine saw it in the process
@@ -142,7 +142,7 @@ pub struct Header {
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
-pub struct Seen {
+pub struct FdSnapshot {
     /// Inode.
     pub ino: u64,
     /// The descriptor's offset (`struct file`'s `f_pos`).
@@ -155,7 +155,7 @@ pub struct Seen {
     pub pad: u16,
 }
 
-impl Seen {
+impl FdSnapshot {
     /// The same, if something was seen.
     pub fn known(self) -> Option<Self> {
         (self.mode != 0).then_some(self)
@@ -208,14 +208,14 @@ impl PayloadKind {
     }
 }
 
-/// [`PieceHeader::flags`]: read after the call (else before it).
+/// [`PayloadHeader::flags`]: read after the call (else before it).
 pub const AT_EXIT: u8 = 1;
-/// [`PieceHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never
+/// [`PayloadHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never
 /// zero-filled.
 pub const UNREADABLE: u8 = 2;
-/// [`PieceHeader::flags`]: cut on request (`--data N`); `wanted` were there.
+/// [`PayloadHeader::flags`]: cut on request (`--data N`); `wanted` were there.
 pub const CUT: u8 = 4;
-/// [`PieceHeader::flags`]: read from the source file, as the kernel moved the data itself.
+/// [`PayloadHeader::flags`]: read from the source file, as the kernel moved the data itself.
 pub const FROM_FILE: u8 = 8;
 
 /// The head of a payload: 16 bytes.
@@ -226,7 +226,7 @@ pub const FROM_FILE: u8 = 8;
 pub struct PayloadHeader {
     /// The argument that led to it, or `abi::plan::RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY`.
     pub arg: u8,
-    /// A [`PieceKind`].
+    /// A [`PayloadKind`].
     pub kind: u8,
     /// [`AT_EXIT`], [`UNREADABLE`], [`CUT`], [`FROM_FILE`].
     pub flags: u8,

@@ -10,12 +10,12 @@
 mod record_at;
 mod running_crc;
 
-use super::repeats::{self, Known, REFERENCE, Reference};
+use super::repeats::{self, DataHash, REFERENCE, Reference};
 use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
 use crate::format::record::{Header, PayloadHeader, RING_HEAD, UNREADABLE, padded};
 use crate::format::version::JOURNAL;
-use record_at::Stands;
-use running_crc::Sums;
+use record_at::AtRecord;
+use running_crc::RunningCrc;
 use rustix::fs::Advice;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -24,7 +24,7 @@ use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The longest frame: what was waiting, and one record.
-const MOST: usize = super::FRAME_BYTES + RECORD_BYTES;
+const MAX_FRAME_BYTES: usize = super::FRAME_BYTES + RECORD_BYTES;
 
 /// What was wrong with a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) struct Records {
     /// The buffer reaches to the end of a file that does not grow.
     whole: bool,
     /// Since a frame's CRC was wrong: many may be, and each must not cost its length.
-    sums: Option<Sums>,
+    running_crc: Option<RunningCrc>,
     /// Bytes read, moved and summed up so far.
     #[cfg(test)]
     work: u64,
@@ -80,11 +80,11 @@ pub(crate) struct Records {
 const STEP: u64 = 8 << 20;
 
 /// What stands where a frame should begin.
-enum Found {
+enum FrameState {
     /// A whole one.
     Whole,
     /// Not even a head.
-    Nothing,
+    TooShort,
     /// A head, and less than it promises.
     Cut,
     /// Something else.
@@ -98,7 +98,7 @@ pub(crate) struct Record<'a> {
     pub body: &'a [u8],
     /// The data of its only payload, which stand for themselves: `body` ends behind the payload's
     /// head.
-    pub known: Option<Known>,
+    pub known: Option<DataHash>,
 }
 
 impl Records {
@@ -125,19 +125,19 @@ impl Records {
             grows: false,
             dropped: 0,
             whole: false,
-            sums: None,
+            running_crc: None,
             #[cfg(test)]
             work: 0,
         }
     }
 
     /// Notes that records are missing: at most all that there can be.
-    fn lose(&mut self, records: u64) {
+    fn count_lost(&mut self, records: u64) {
         self.damage.records = self.damage.records.saturating_add(records);
     }
 
     /// Notes work on so many bytes.
-    fn spend(&mut self, _bytes: usize) {
+    fn count_work(&mut self, _bytes: usize) {
         #[cfg(test)]
         {
             self.work += _bytes as u64;
@@ -169,12 +169,12 @@ impl Records {
     pub fn peek(&mut self) -> io::Result<Option<Header>> {
         loop {
             if self.at < self.frame {
-                match self.stand() {
-                    Stands::Record(header) => return Ok(Some(header)),
-                    Stands::Nothing => {}
+                match self.at_record() {
+                    AtRecord::Record(header) => return Ok(Some(header)),
+                    AtRecord::Discarded => {}
                     // The CRC was right and the record is not: a writer's mistake. It is passed
                     // over alone, if it says how long it is.
-                    Stands::Rubbish => {
+                    AtRecord::Invalid => {
                         self.damage.bytes += self.step as u64;
                         self.bad += 1;
                     }
@@ -186,7 +186,7 @@ impl Records {
                 self.ended = !self.grows;
                 if self.ended {
                     let bad = std::mem::take(&mut self.bad);
-                    self.lose(bad);
+                    self.count_lost(bad);
                 }
                 return Ok(None);
             }
@@ -195,7 +195,7 @@ impl Records {
 
     /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are
     /// not read.
-    pub fn take(&mut self, known: impl FnOnce(&Header, &Known) -> bool) -> Record<'_> {
+    pub fn take(&mut self, known: impl FnOnce(&Header, &DataHash) -> bool) -> Record<'_> {
         let begin = self.at + if self.ring { RING_HEAD } else { 0 };
         let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame])
             .expect("peek has seen this record");
@@ -203,15 +203,15 @@ impl Records {
         self.at += self.step;
         // Those that were no good had numbers, as far as anybody knows.
         let bad = std::mem::take(&mut self.bad);
-        self.lose(header.seq.saturating_sub(self.next).max(bad));
+        self.count_lost(header.seq.saturating_sub(self.next).max(bad));
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
-            Some((mut payload, reference)) if known(&header, &reference.known()) => {
+            Some((mut payload, reference)) if known(&header, &reference.data_hash()) => {
                 payload.flags &= !REFERENCE;
                 payload.len = reference.len as u32;
                 self.body.clear();
                 self.body.extend_from_slice(payload.as_bytes());
-                Record { header, body: &self.body, known: Some(reference.known()) }
+                Record { header, body: &self.body, known: Some(reference.data_hash()) }
             }
             Some((payload, reference)) => {
                 self.follow(payload, reference);
@@ -232,7 +232,7 @@ impl Records {
     /// were, they could not be read.
     fn follow(&mut self, mut payload: PayloadHeader, to: Reference) {
         const HEAD: usize = size_of::<PayloadHeader>();
-        let len = to.len.min(repeats::MOST) as usize;
+        let len = to.len.min(repeats::MAX_BYTES) as usize;
         self.body.clear();
         self.body.resize(padded(HEAD + len), 0);
         let there = self.file.read_exact_at(&mut self.body[HEAD..HEAD + len], to.at).is_ok();
@@ -241,14 +241,14 @@ impl Records {
         payload.len = if sound { len as u32 } else { 0 };
         if !sound {
             payload.flags |= UNREADABLE;
-            self.damage.bytes += to.len.min(repeats::MOST);
+            self.damage.bytes += to.len.min(repeats::MAX_BYTES);
             self.body.truncate(HEAD);
         }
         self.body[..HEAD].copy_from_slice(payload.as_bytes());
     }
 
     /// What stands at `at`, within the frame.
-    fn stand(&mut self) -> Stands {
+    fn at_record(&mut self) -> AtRecord {
         let (stands, step) =
             record_at::record_at(&self.buffer[self.at..self.frame], self.ring, self.next);
         self.step = step;
@@ -261,23 +261,23 @@ impl Records {
         let mut searching = false;
         loop {
             match self.find_frame()? {
-                Found::Whole => return Ok(true),
+                FrameState::Whole => return Ok(true),
                 _ if self.grows => {
                     // Read again what may have been read while it was written.
                     self.end = self.at;
                     return Ok(false);
                 }
-                Found::Nothing => {
+                FrameState::TooShort => {
                     self.damage.torn += (self.end - self.at) as u64;
                     self.at = self.end;
                     return Ok(false);
                 }
-                Found::Cut if !searching && !self.another_frame_follows() => {
+                FrameState::Cut if !searching && !self.another_frame_follows() => {
                     self.damage.torn += (self.end - self.at) as u64;
                     self.at = self.end;
                     return Ok(false);
                 }
-                Found::Cut | Found::Other => {}
+                FrameState::Cut | FrameState::Other => {}
             }
             searching = true;
             let step = self.buffer[self.at + 1..self.end]
@@ -290,9 +290,9 @@ impl Records {
     }
 
     /// Goes into the frame that begins here, if there is a whole one.
-    fn find_frame(&mut self) -> io::Result<Found> {
+    fn find_frame(&mut self) -> io::Result<FrameState> {
         if !self.fill(HEAD)? {
-            return Ok(Found::Nothing);
+            return Ok(FrameState::TooShort);
         }
         let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
         let len = frame.len as usize;
@@ -301,28 +301,28 @@ impl Records {
         let ours = (ring || frame.magic == MAGIC)
             && frame.stream == self.stream
             && frame.recording == self.recording;
-        if !ours || len > MOST || frame.first < self.next {
-            return Ok(Found::Other);
+        if !ours || len > MAX_FRAME_BYTES || frame.first < self.next {
+            return Ok(FrameState::Other);
         }
         if !self.fill(HEAD + len)? {
-            return Ok(Found::Cut);
+            return Ok(FrameState::Cut);
         }
         let (from, to) = (self.at + 8, self.at + HEAD + len);
-        let (crc, cost) = match &mut self.sums {
-            Some(sums) => sums.of(&self.buffer, from, to),
+        let (crc, cost) = match &mut self.running_crc {
+            Some(running_crc) => running_crc.of(&self.buffer, from, to),
             None => (crc_fast::crc32_iscsi(&self.buffer[from..to]), to - from),
         };
-        self.spend(cost);
+        self.count_work(cost);
         if crc != frame.crc {
             if !self.grows {
-                self.sums.get_or_insert_with(Sums::new);
+                self.running_crc.get_or_insert_with(RunningCrc::new);
             }
-            return Ok(Found::Other);
+            return Ok(FrameState::Other);
         }
         self.frame = self.at + HEAD + len;
         (self.ring, self.refers) = (ring, refers);
         self.at += HEAD;
-        Ok(Found::Whole)
+        Ok(FrameState::Whole)
     }
 
     /// Whether the head of a frame stands in what is left: then the length before it was damaged,
@@ -354,9 +354,9 @@ impl Records {
         if self.end - self.at >= n || self.whole {
             return Ok(self.end - self.at >= n);
         }
-        self.spend(self.end - self.at);
-        if let Some(sums) = &mut self.sums {
-            sums.clear();
+        self.count_work(self.end - self.at);
+        if let Some(running_crc) = &mut self.running_crc {
+            running_crc.clear();
         }
         self.buffer.copy_within(self.at..self.end, 0);
         self.base += self.at as u64;
@@ -379,7 +379,7 @@ impl Records {
                 Ok(0) => break,
                 Ok(got) => {
                     self.end += got;
-                    self.spend(got);
+                    self.count_work(got);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),

@@ -14,16 +14,17 @@ use std::ops::Range;
 use twox_hash::XxHash3_128;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// [`PieceHeader::flags`], in frames with references only: the payload's bytes are a [`Reference`].
+/// [`PayloadHeader::flags`], in frames with references only: the payload's bytes are a
+/// [`Reference`].
 pub(super) const REFERENCE: u8 = 128;
 /// The longest data that are referred to: engines copy no more at once.
-pub(super) const MOST: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 /// Shorter data are written again.
-const LEAST: usize = 512;
+const MIN_BYTES: usize = 512;
 /// So many different data are remembered.
-const PLACES: usize = 1 << 15;
+const SLOTS: usize = 1 << 15;
 /// After stretches without repetitions, so many are passed over at most before the next look.
-const PASSES: u32 = 15;
+const MAX_PASSES: u32 = 15;
 
 /// Where the data stand: 32 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -37,25 +38,25 @@ pub(super) struct Reference {
 }
 
 /// By which equal data are told: hash and length.
-pub(crate) type Known = (u128, u64);
+pub(crate) type DataHash = (u128, u64);
 
 /// What tells these data from others of the recording with this number.
-pub(crate) fn known(data: &[u8], recording: u64) -> Known {
+pub(crate) fn data_hash(data: &[u8], recording: u64) -> DataHash {
     (XxHash3_128::oneshot_with_seed(recording, data), data.len() as u64)
 }
 
 impl Reference {
     fn to(bytes: &[u8], at: u64, seed: u64) -> Self {
-        let (hash, len) = known(bytes, seed);
+        let (hash, len) = data_hash(bytes, seed);
         Self { at, len, hash: [hash as u64, (hash >> 64) as u64] }
     }
     /// What tells the data from others.
-    pub fn known(&self) -> Known {
+    pub fn data_hash(&self) -> DataHash {
         (u128::from(self.hash[1]) << 64 | u128::from(self.hash[0]), self.len)
     }
     /// Whether these are the bytes.
     pub fn means(&self, bytes: &[u8], seed: u64) -> bool {
-        self.known() == known(bytes, seed)
+        self.data_hash() == data_hash(bytes, seed)
     }
 }
 
@@ -106,14 +107,14 @@ impl Repeats {
             return false;
         }
         if self.known.is_empty() {
-            self.known.resize(PLACES, Reference { at: 0, len: 0, hash: [0; 2] });
+            self.known.resize(SLOTS, Reference { at: 0, len: 0, hash: [0; 2] });
         }
         let mut next = 0;
         while let Some(step) = ring.get(next..).and_then(record) {
             let whole = next..next + step;
             next = whole.end;
-            let Some(data) =
-                data(&ring[whole.clone()]).filter(|d| (LEAST..=MOST as usize).contains(&d.len()))
+            let Some(data) = data(&ring[whole.clone()])
+                .filter(|d| (MIN_BYTES..=MAX_BYTES as usize).contains(&d.len()))
             else {
                 self.keep(whole);
                 continue;
@@ -124,16 +125,16 @@ impl Repeats {
                 at + (self.len + data.start) as u64,
                 self.seed,
             );
-            let place = here.hash[0] as usize % PLACES;
-            if self.known[place].known() == here.known() {
-                self.refer(&ring[whole.start..begin], place);
+            let slot = here.hash[0] as usize % SLOTS;
+            if self.known[slot].data_hash() == here.data_hash() {
+                self.refer(&ring[whole.start..begin], slot);
             } else {
-                self.known[place] = here;
+                self.known[slot] = here;
                 self.keep(whole);
             }
         }
         self.keep(next..ring.len());
-        self.passed = if self.made.is_empty() { (2 * self.passed + 1).min(PASSES) } else { 0 };
+        self.passed = if self.made.is_empty() { (2 * self.passed + 1).min(MAX_PASSES) } else { 0 };
         self.pass = self.passed;
         !self.made.is_empty()
     }
@@ -147,10 +148,10 @@ impl Repeats {
     }
 
     /// Writes a record anew whose heads are these: with a reference in place of its data.
-    fn refer(&mut self, heads: &[u8], place: usize) {
+    fn refer(&mut self, heads: &[u8], slot: usize) {
         let begin = self.made.len();
         self.made.extend_from_slice(heads);
-        self.made.extend_from_slice(self.known[place].as_bytes());
+        self.made.extend_from_slice(self.known[slot].as_bytes());
         let record = &mut self.made[begin..];
         let len = (record.len() - RING_HEAD) as u32;
         record[..4].copy_from_slice(&len.to_le_bytes());

@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 /// A file, and its length when it was opened.
 #[derive(Clone)]
-pub(super) struct Source {
+pub(super) struct TraceFile {
     file: Arc<File>,
     len: u64,
 }
 
 /// Reads from an offset on.
-pub(super) struct From {
-    source: Source,
+pub(super) struct TraceFileReader {
+    source: TraceFile,
     at: u64,
 }
 
-impl Source {
+impl TraceFile {
     pub fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file: Arc::new(file), len })
@@ -44,7 +44,7 @@ impl Source {
     }
 }
 
-impl Read for From {
+impl Read for TraceFileReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.source.file.read_at(buffer, self.at)?;
         self.at += n as u64;
@@ -52,16 +52,16 @@ impl Read for From {
     }
 }
 
-impl Length for Source {
+impl Length for TraceFile {
     fn len(&self) -> u64 {
         self.len
     }
 }
 
-impl ChunkReader for Source {
-    type T = BufReader<From>;
+impl ChunkReader for TraceFile {
+    type T = BufReader<TraceFileReader>;
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        Ok(BufReader::with_capacity(256, From { source: self.clone(), at: start }))
+        Ok(BufReader::with_capacity(256, TraceFileReader { source: self.clone(), at: start }))
     }
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         self.at(start, length).map(Bytes::from).map_err(|e| ParquetError::External(Box::new(e)))

@@ -1,14 +1,14 @@
 //! Files of a trace, row by row, decoded a batch at a time.
 
 use super::Trace;
-use super::chunk_reader::Source;
-use super::guard::{self, Checked, check_hash, guarded};
-use crate::call::payloads::{Inside, payloads_at};
+use super::chunk_reader::TraceFile;
+use super::guard::{self, Checked, catch_panics, check_hash};
+use crate::call::payloads::{DataBytes, payloads_at};
 use crate::call::{Call, Event, Item};
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::format::columns::ARGS;
-use crate::format::record::{NO_EXIT, RecordKind, Seen};
+use crate::format::record::{FdSnapshot, NO_EXIT, RecordKind};
 use crate::storage::file_at;
 use arrow::array::{
     Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
@@ -132,9 +132,9 @@ impl Decoder {
         }
         let columns: &[&str] = if table == Table::Calls { &OF_CALLS } else { &OF_EVENTS };
         let wanted = |column: &str| columns.contains(&column) && (want.data || column != "data");
-        let source = Source::new(file).map_err(Error::io("read", &name))?;
+        let source = TraceFile::new(file).map_err(Error::io("read", &name))?;
         let Checked { source, metadata, page } = guard::check(&name, source, &wanted)?;
-        let reader = guarded(&name, || reader(&name, source, &metadata, &wanted))?;
+        let reader = catch_panics(&name, || reader(&name, source, &metadata, &wanted))?;
         Ok(Self { name, table, want, reader, page })
     }
 }
@@ -142,7 +142,7 @@ impl Decoder {
 impl Batches for Decoder {
     fn next(&mut self) -> Result<Option<Batch>, Error> {
         let Self { name, reader, .. } = self;
-        let next = guarded(name, || {
+        let next = catch_panics(name, || {
             reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string()))
         })?;
         let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.want));
@@ -158,7 +158,7 @@ impl Batches for Decoder {
 
 fn reader(
     name: &str,
-    source: Source,
+    source: TraceFile,
     metadata: &ArrowReaderMetadata,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<ParquetRecordBatchReader, Error> {
@@ -208,18 +208,18 @@ pub(super) struct Batch {
     data: Option<BinaryViewArray>,
     /// Of events.
     kind: Option<UInt8Array>,
-    call: Option<OfCalls>,
+    call: Option<CallColumns>,
 }
 
 /// What descriptors led to: recorded since version 1.2, by engines that look.
-struct OfSeen {
+struct FdSnapshotColumns {
     dev: UInt32Array,
     ino: UInt64Array,
     mode: UInt32Array,
     offset: UInt64Array,
 }
 
-impl OfSeen {
+impl FdSnapshotColumns {
     fn of(batch: &RecordBatch) -> Option<Self> {
         let mode: UInt32Array =
             column(batch, "mode").filter(|mode: &UInt32Array| mode.null_count() < mode.len())?;
@@ -232,10 +232,10 @@ impl OfSeen {
     }
 }
 
-impl OfCalls {
-    fn seen(&self, i: usize) -> Seen {
-        let known = self.seen.as_ref().filter(|of| !of.mode.is_null(i));
-        known.map_or_else(Seen::default, |of| Seen {
+impl CallColumns {
+    fn fd_snapshot(&self, i: usize) -> FdSnapshot {
+        let known = self.fd_snapshot.as_ref().filter(|of| !of.mode.is_null(i));
+        known.map_or_else(FdSnapshot::default, |of| FdSnapshot {
             ino: of.ino.value(i),
             offset: of.offset.value(i),
             dev: of.dev.value(i),
@@ -245,8 +245,8 @@ impl OfCalls {
     }
 }
 
-struct OfCalls {
-    seen: Option<OfSeen>,
+struct CallColumns {
+    fd_snapshot: Option<FdSnapshotColumns>,
     seq: UInt64Array,
     duration: Int64Array,
     result: Int64Array,
@@ -270,8 +270,8 @@ impl Batch {
             return None;
         };
         let call = || {
-            Some(OfCalls {
-                seen: OfSeen::of(batch),
+            Some(CallColumns {
+                fd_snapshot: FdSnapshotColumns::of(batch),
                 seq: full(batch, "seq")?,
                 duration: column(batch, "duration")?,
                 result: column(batch, "result")?,
@@ -317,16 +317,16 @@ impl Batch {
                 pid,
                 tid,
                 args,
-                payloads: payloads_at(page, place, Inside::Here)?,
+                payloads: payloads_at(page, place, DataBytes::Inline)?,
             }));
         }
         let call = self.call.as_ref()?;
         let data = match &self.data {
-            None => Inside::Nowhere,
-            Some(column) if column.is_null(i) => Inside::There(None),
+            None => DataBytes::NotRead,
+            Some(column) if column.is_null(i) => DataBytes::InColumn(None),
             Some(column) => {
                 let (page, (start, len)) = self::cell(column, i)?;
-                Inside::There(if len == 0 {
+                DataBytes::InColumn(if len == 0 {
                     None
                 } else {
                     Some(page.slice_with_length(start, len))
@@ -348,7 +348,7 @@ impl Batch {
             flags,
             args,
             ret,
-            seen: call.seen(i),
+            fd_snapshot: call.fd_snapshot(i),
             payloads,
         }))
     }

@@ -13,18 +13,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// The calls of segments that follow each other.
-struct Ahead {
+struct DecodeThread {
     from: Option<Receiver<Result<Batch, Error>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Ahead {
+impl DecodeThread {
     /// Begins to decode.
     fn start(trace: Trace, segments: Vec<Segment>, want: Want) -> Result<Self, Error> {
         let (to, from) = sync_channel(0);
         let run = move || {
             if let Err(e) = decode(&trace, &segments, want, &to) {
-                let _nobody_reads = to.send(Err(e));
+                let _ignored = to.send(Err(e));
             }
         };
         let thread = std::thread::Builder::new()
@@ -35,14 +35,14 @@ impl Ahead {
     }
 }
 
-impl Batches for Ahead {
+impl Batches for DecodeThread {
     fn next(&mut self) -> Result<Option<Batch>, Error> {
         self.from.as_ref().and_then(|from| from.recv().ok()).transpose()
     }
 }
 
 /// The same on the reader's own thread.
-pub(super) struct Here {
+pub(super) struct DecodeInline {
     trace: Trace,
     segments: std::vec::IntoIter<Segment>,
     want: Want,
@@ -55,15 +55,15 @@ pub(super) fn calls(
     segments: Vec<Segment>,
     want: Want,
 ) -> Result<Box<dyn Batches>, Error> {
-    const FEW: u64 = 256 << 10;
+    const INLINE_BYTES: u64 = 256 << 10;
     let bytes: u64 = segments.iter().map(|s| s.sealed.bytes.max(s.data_bytes)).sum();
-    if bytes > FEW {
-        return Ok(Box::new(Ahead::start(trace, segments, want)?));
+    if bytes > INLINE_BYTES {
+        return Ok(Box::new(DecodeThread::start(trace, segments, want)?));
     }
-    Ok(Box::new(Here { trace, segments: segments.into_iter(), want, open: None }))
+    Ok(Box::new(DecodeInline { trace, segments: segments.into_iter(), want, open: None }))
 }
 
-impl Batches for Here {
+impl Batches for DecodeInline {
     fn next(&mut self) -> Result<Option<Batch>, Error> {
         loop {
             if let Some(decoder) = &mut self.open
@@ -78,11 +78,11 @@ impl Batches for Here {
     }
 }
 
-impl Drop for Ahead {
+impl Drop for DecodeThread {
     fn drop(&mut self) {
         self.from = None;
         if let Some(thread) = self.thread.take() {
-            // It sends what went wrong; and nothing that it runs panics past `guarded`.
+            // It sends what went wrong; and nothing that it runs panics past `catch_panics`.
             let _ = thread.join();
         }
     }

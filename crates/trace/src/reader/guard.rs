@@ -7,7 +7,7 @@
 //! and their numbers within what this program writes (this bounds the memory that a forger can make
 //! us take); and what still panics is caught and becomes an error.
 
-use super::chunk_reader::Source;
+use super::chunk_reader::TraceFile;
 use super::thrift::Walk;
 use crate::document::Sealed;
 use crate::error::Error;
@@ -19,21 +19,21 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 /// Bytes of footer.
-const FOOTER: usize = 1 << 20;
+const MAX_FOOTER_BYTES: usize = 1 << 20;
 /// Rows of a row group.
-const ROWS: i64 = 1 << 20;
+const MAX_ROWS: i64 = 1 << 20;
 /// Elements of all lists in a column of a row group.
-const VALUES: i64 = 16 << 20;
+const MAX_VALUES: i64 = 16 << 20;
 /// Row groups of a file.
-const GROUPS: usize = 1 << 12;
+const MAX_ROW_GROUPS: usize = 1 << 12;
 /// Bytes of one column of one row group when decoded: the longest row and a whole window more.
-const COLUMN: u64 = 384 << 20;
+const MAX_COLUMN_BYTES: u64 = 384 << 20;
 /// Bytes of all columns of one row group when decoded.
-const GROUP: u64 = 640 << 20;
+const MAX_GROUP_BYTES: u64 = 640 << 20;
 
 /// What a file needs when it is read.
 pub(super) struct Checked {
-    pub source: Source,
+    pub source: TraceFile,
     pub metadata: ArrowReaderMetadata,
     /// Bytes of the longest page when decoded.
     pub page: u64,
@@ -70,7 +70,7 @@ thread_local! {
 
 /// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one
 /// of this program.
-pub fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub fn catch_panics<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let report = panic::take_hook();
@@ -89,22 +89,22 @@ pub fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result
 /// Checks footer and pages of the columns for which `wanted` holds.
 pub(super) fn check(
     name: &str,
-    source: Source,
+    source: TraceFile,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Checked, Error> {
     let damaged = |what: &str| Error::damaged(name, what);
     check_footer(&source).ok_or_else(|| damaged("its footer is invalid"))?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = guarded(name, || {
+    let metadata = catch_panics(name, || {
         ArrowReaderMetadata::load(&source, options).map_err(|e| Error::damaged(name, e.to_string()))
     })?;
     let groups = metadata.metadata().row_groups();
-    if groups.len() > GROUPS {
+    if groups.len() > MAX_ROW_GROUPS {
         return Err(damaged("it has too many row groups"));
     }
     let mut longest = 0;
     for group in groups {
-        if !(0..=ROWS).contains(&group.num_rows()) {
+        if !(0..=MAX_ROWS).contains(&group.num_rows()) {
             return Err(damaged("a row group has too many rows"));
         }
         let mut all = 0;
@@ -126,15 +126,17 @@ pub(super) fn check(
             let (start, len) = pages.ok_or_else(|| damaged("a column has no position"))?;
             // A list has as many values as its elements.
             let values =
-                if column.column_path().parts().len() > 1 { VALUES } else { group.num_rows() };
-            if column.num_values() > values || (values != VALUES && column.num_values() != values) {
+                if column.column_path().parts().len() > 1 { MAX_VALUES } else { group.num_rows() };
+            if column.num_values() > values
+                || (values != MAX_VALUES && column.num_values() != values)
+            {
                 return Err(damaged("a column has more or fewer values than there are rows"));
             }
             let (bytes, page) = check_pages(&source, start, len, values)
                 .ok_or_else(|| damaged("its pages are invalid"))?;
             all += bytes;
             longest = longest.max(page);
-            if bytes > COLUMN || all > GROUP {
+            if bytes > MAX_COLUMN_BYTES || all > MAX_GROUP_BYTES {
                 return Err(damaged("it is larger than a segment may be"));
             }
         }
@@ -143,11 +145,11 @@ pub(super) fn check(
 }
 
 /// The footer: its Thrift structure, its length, `PAR1`.
-fn check_footer(source: &Source) -> Option<()> {
+fn check_footer(source: &TraceFile) -> Option<()> {
     let end = source.bytes().checked_sub(8)?;
     let tail = source.at(end, 8).ok()?;
     let len = u32::from_le_bytes(tail[..4].try_into().ok()?) as usize;
-    if tail[4..] != *b"PAR1" || len > FOOTER {
+    if tail[4..] != *b"PAR1" || len > MAX_FOOTER_BYTES {
         return None;
     }
     let footer = source.at(end.checked_sub(len as u64)?, len).ok()?;
@@ -155,7 +157,7 @@ fn check_footer(source: &Source) -> Option<()> {
 }
 
 /// The pages of a column: bytes of all of them and of the longest when decoded.
-fn check_pages(source: &Source, start: u64, len: u64, rows: i64) -> Option<(u64, u64)> {
+fn check_pages(source: &TraceFile, start: u64, len: u64, rows: i64) -> Option<(u64, u64)> {
     let end = start.checked_add(len).filter(|end| *end <= source.bytes())?;
     let (mut at, mut all, mut longest) = (start, 0u64, 0);
     while at < end {
@@ -173,7 +175,7 @@ fn check_pages(source: &Source, start: u64, len: u64, rows: i64) -> Option<(u64,
             })
             .ok()?;
         let (decoded, stored) = (u64::try_from(decoded).ok()?, u64::try_from(stored).ok()?);
-        if values > rows || least < 0 || least as u64 > decoded || decoded > COLUMN {
+        if values > rows || least < 0 || least as u64 > decoded || decoded > MAX_COLUMN_BYTES {
             return None;
         }
         all = all.checked_add(decoded)?;

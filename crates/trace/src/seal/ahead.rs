@@ -6,7 +6,7 @@
 //! that the sealing which takes it over is durable, as all else that is sealed. What goes wrong
 //! here costs the time that it was to save.
 
-use super::work::Work;
+use super::state::SealState;
 use super::{Limits, Place};
 use crate::document::Document;
 use crate::error::Error;
@@ -19,20 +19,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// The least room that is left on the disk, for the journals and for whoever else writes there.
-const ROOM: u64 = 256 << 20;
+const MIN_FREE_BYTES: u64 = 256 << 20;
 /// The same as a share of the disk.
-const SHARE: u64 = 16;
+const MIN_FREE_SHARE: u64 = 16;
 
 /// A sealing that goes along with a recording.
-pub struct Along {
-    work: Work,
+pub struct SealAhead {
+    work: SealState,
     files: Arc<Provisional>,
     dir: OwnedFd,
     path: PathBuf,
     limits: Limits,
 }
 
-impl Along {
+impl SealAhead {
     pub(crate) fn new(
         dir: OwnedFd,
         path: PathBuf,
@@ -42,34 +42,34 @@ impl Along {
         limits: Limits,
     ) -> Result<Self, Error> {
         let place = Place { storage: &*files, dir: dir.as_fd(), path: &path };
-        let work = Work::new(&place, document, inference, true)?;
+        let work = SealState::new(&place, document, inference, true)?;
         Ok(Self { work, files, dir, path, limits })
     }
 
     /// Bytes of the journals that are not merged yet.
-    pub fn behind(&self) -> Result<u64, Error> {
+    pub fn bytes_behind(&self) -> Result<u64, Error> {
         Ok(self.work.total()?.saturating_sub(self.work.position()))
     }
 
     /// Goes on with what was recorded until then (ns of CLOCK_MONOTONIC): until then the journals'
     /// files hold everything. Ends early when `go_on` says so, which is asked often. After an error
     /// there is nothing to go on with, and nothing left of it.
-    pub fn go(&mut self, until: u64, go_on: impl FnMut() -> bool) -> Result<(), Error> {
-        let gone = self.seal(until, go_on);
-        if gone.is_err() {
+    pub fn seal_until(&mut self, until: u64, go_on: impl FnMut() -> bool) -> Result<(), Error> {
+        let sealed = self.seal(until, go_on);
+        if sealed.is_err() {
             self.files.take_back();
         }
-        gone
+        sealed
     }
 
     fn seal(&mut self, until: u64, mut go_on: impl FnMut() -> bool) -> Result<(), Error> {
-        self.work.look()?;
+        self.work.refresh()?;
         loop {
-            self.look_for_room()?;
+            self.check_free_space()?;
             let place = Place { storage: &*self.files, dir: self.dir.as_fd(), path: &self.path };
             let mut asked = self.work.position();
             let full = self.work.fill(&place, self.limits, until, |position| {
-                if position - asked < ASK {
+                if position - asked < ASK_EVERY {
                     return true;
                 }
                 asked = position;
@@ -84,10 +84,10 @@ impl Along {
     }
 
     /// Gives everything back if the disk is nearly full: nobody's writing is to fail because of us.
-    fn look_for_room(&self) -> Result<(), Error> {
+    fn check_free_space(&self) -> Result<(), Error> {
         let StatVfs { f_bavail, f_blocks, f_frsize, .. } =
             rustix::fs::fstatvfs(&self.dir).map_err(|e| Error::io("read", &self.path)(e.into()))?;
-        if f_bavail * f_frsize < ROOM.max(f_blocks * f_frsize / SHARE) {
+        if f_bavail * f_frsize < MIN_FREE_BYTES.max(f_blocks * f_frsize / MIN_FREE_SHARE) {
             self.files.take_back();
         }
         if self.files.is_taken_back() {
@@ -99,9 +99,9 @@ impl Along {
 
     /// What is done so far, for who finishes it, and whether space was wanting. `None`: it is of no
     /// use.
-    pub(super) fn take_over(mut self, place: &Place<'_>, document: &Document) -> Option<Work> {
+    pub(super) fn take_over(mut self, place: &Place<'_>, document: &Document) -> Option<SealState> {
         let kept = self.files.keep().is_ok_and(|kept| kept);
-        (kept && self.work.grown(place, document).is_ok()).then_some(self.work)
+        (kept && self.work.finish_growing(place, document).is_ok()).then_some(self.work)
     }
 
     pub(super) fn full(&self) -> Arc<AtomicBool> {
@@ -110,4 +110,4 @@ impl Along {
 }
 
 /// Whether to go on is asked after so many bytes of journal.
-const ASK: u64 = 256 << 10;
+const ASK_EVERY: u64 = 256 << 10;

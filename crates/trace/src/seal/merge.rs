@@ -20,7 +20,7 @@ pub(super) struct Streams {
     /// The next record of each stream: when, and which stream.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     /// Streams that had no next record when they were looked at.
-    dry: Vec<usize>,
+    exhausted: Vec<usize>,
 }
 
 impl Streams {
@@ -30,7 +30,7 @@ impl Streams {
             streams: Vec::new(),
             made: Vec::new(),
             next: BinaryHeap::new(),
-            dry: Vec::new(),
+            exhausted: Vec::new(),
         };
         all.add(streams, grow)?;
         Ok(all)
@@ -38,17 +38,17 @@ impl Streams {
 
     /// More streams; from now on they all grow, or none does.
     pub fn add(&mut self, streams: Vec<Records>, grow: bool) -> io::Result<()> {
-        self.dry.extend(self.streams.len()..self.streams.len() + streams.len());
+        self.exhausted.extend(self.streams.len()..self.streams.len() + streams.len());
         self.made.resize(self.streams.len() + streams.len(), 0);
         self.streams.extend(streams);
         self.streams.iter_mut().for_each(|s| s.grows(grow));
-        self.look()
+        self.refresh()
     }
 
     /// Looks what has come to streams that had nothing more. To be asked after it was learnt until
     /// when the files hold everything.
-    pub fn look(&mut self) -> io::Result<()> {
-        std::mem::take(&mut self.dry).into_iter().try_for_each(|i| self.peek(i))
+    pub fn refresh(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.exhausted).into_iter().try_for_each(|i| self.peek(i))
     }
 
     fn peek(&mut self, i: usize) -> io::Result<()> {
@@ -57,7 +57,7 @@ impl Streams {
                 self.made[i] = when(&header, self.made[i]);
                 self.next.push(Reverse((self.made[i], i)));
             }
-            None => self.dry.push(i),
+            None => self.exhausted.push(i),
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! meanwhile.
 
 use super::window::Row;
-use crate::call::payloads::{Inside, payloads};
+use crate::call::payloads::{DataBytes, payloads};
 use crate::call::{Call, Event, Item};
 use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
 use crate::semantics::Inference;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// What is derived for one row. Texts are numbers in the window's table of texts.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct Derived {
     pub call: Cow<'static, str>,
     pub variant: Option<&'static str>,
     pub error: Option<&'static str>,
@@ -33,20 +33,20 @@ pub(super) struct Answer {
 }
 
 /// The answers about a window's rows.
-pub(super) struct Answers {
-    rows: Vec<Answer>,
+pub(super) struct DerivedColumns {
+    rows: Vec<Derived>,
     texts: ArrayRef,
 }
 
 /// Those about some of them.
-pub(super) struct Part<'a> {
-    pub rows: &'a [Answer],
+pub(super) struct DerivedPart<'a> {
+    pub rows: &'a [Derived],
     pub texts: &'a ArrayRef,
 }
 
-impl Answers {
-    pub fn part(&self, range: Range<usize>) -> Part<'_> {
-        Part { rows: &self.rows[range], texts: &self.texts }
+impl DerivedColumns {
+    pub fn part(&self, range: Range<usize>) -> DerivedPart<'_> {
+        DerivedPart { rows: &self.rows[range], texts: &self.texts }
     }
 }
 
@@ -80,24 +80,24 @@ impl Texts {
 }
 
 /// The answers about `rows`, which are in the order of entry; `events` happened meanwhile.
-pub(super) fn resolve(
+pub(super) fn derive(
     inference: &mut dyn Inference,
     rows: &[Row],
     arena: &Buffer,
     mut events: Vec<Event>,
-) -> Answers {
+) -> DerivedColumns {
     events.sort_by_key(|e| e.time);
-    let mut answers: Vec<Answer> = rows.iter().map(|r| plain(&r.header)).collect();
+    let mut derived: Vec<Derived> = rows.iter().map(|r| plain(&r.header)).collect();
     let mut texts = Texts::default();
     inference.columns(&mut items(rows, arena, events), &mut |row, found| {
-        let answer = &mut answers[row as usize];
-        answer.file = found.file.map(|path| texts.number(path));
-        for (slot, path) in answer.paths.iter_mut().zip(&found.paths) {
+        let row_derived = &mut derived[row as usize];
+        row_derived.file = found.file.map(|path| texts.number(path));
+        for (slot, path) in row_derived.paths.iter_mut().zip(&found.paths) {
             *slot = path.as_deref().map(|path| texts.number(path));
         }
-        answer.offset = found.offset.map(|o| o as i64);
+        row_derived.offset = found.offset.map(|o| o as i64);
     });
-    Answers { rows: answers, texts: Arc::new(StringArray::from(texts.texts)) }
+    DerivedColumns { rows: derived, texts: Arc::new(StringArray::from(texts.texts)) }
 }
 
 /// Rows and events in the order of time; a call bears its row's number.
@@ -113,7 +113,7 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
         let h = &row.header;
         let cell = arena.slice_with_length(row.payloads.0 as usize, row.payloads.1 as usize);
         let left = (h.flags & NO_EXIT == 0).then_some(h.left);
-        let payloads = payloads(&cell, Inside::Nowhere).unwrap_or_default();
+        let payloads = payloads(&cell, DataBytes::NotRead).unwrap_or_default();
         Some(Item::Call(Call {
             seq: i as u64,
             entered: h.entered,
@@ -124,14 +124,14 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
             flags: h.flags,
             args: h.args,
             ret: h.ret,
-            seen: h.seen,
+            fd_snapshot: h.fd_snapshot,
             payloads,
         }))
     })
 }
 
 /// What needs no world.
-fn plain(header: &Header) -> Answer {
+fn plain(header: &Header) -> Derived {
     let returned = header.flags & NO_EXIT == 0;
     let made = header.flags & NOT_MADE == 0;
     let failed = returned && (-4095..0).contains(&header.ret);
@@ -139,21 +139,21 @@ fn plain(header: &Header) -> Answer {
     let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
     let Some(known) = known else {
         let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };
-        return Answer {
+        return Derived {
             call: format!("{compat}syscall_{}", header.nr).into(),
             error,
-            ..Answer::default()
+            ..Derived::default()
         };
     };
     let shape = known.shape(&header.args);
-    Answer {
+    Derived {
         call: known.name().into(),
         variant: (shape.name != known.name()).then_some(shape.name),
         error,
         fd: descriptor(header, shape),
         bytes: (shape.ret == Ret::Bytes && made && returned && header.ret >= 0)
             .then_some(header.ret),
-        ..Answer::default()
+        ..Derived::default()
     }
 }
 

@@ -31,18 +31,18 @@ struct Thread {
 }
 
 /// Rows of the table.
-const MOST: usize = 1 << 20;
+const MAX_ROWS: usize = 1 << 20;
 
 /// The threads seen so far.
 #[derive(Default)]
-pub(super) struct Census {
+pub(super) struct ThreadTable {
     threads: Vec<Thread>,
     alive: HashMap<u32, usize>,
 }
 
-impl Census {
+impl ThreadTable {
     fn thread(&mut self, header: &Header) -> &mut Thread {
-        if self.threads.len() >= MOST {
+        if self.threads.len() >= MAX_ROWS {
             // Only a forged journal has so many: the last row stands for the rest.
             return self.threads.last_mut().expect("there are many");
         }

@@ -5,7 +5,7 @@
 //! is late.
 
 use super::Place;
-use super::names::{Answer, Answers, Part, resolve};
+use super::names::{Derived, DerivedColumns, DerivedPart, derive};
 use super::table::{ROW, Table, properties};
 use super::window::{ROW_BYTES, Row, Window};
 use crate::document::Segment;
@@ -27,21 +27,21 @@ use std::sync::Arc;
 const PAGE_BYTES: usize = 1 << 20;
 
 /// A window that takes no more rows: in the order of entry, and with what is derived for them.
-pub(super) struct Full {
+pub(super) struct FilledWindow {
     rows: Vec<Row>,
     data: Buffer,
     payloads: Buffer,
-    answers: Answers,
+    derived: DerivedColumns,
 }
 
-impl Full {
+impl FilledWindow {
     /// Windows must come in their order: each moves inference on.
     pub fn new(window: Window, inference: &mut dyn Inference) -> Self {
         let Window { mut rows, data, payloads, events, .. } = window;
         rows.sort_by_key(|r| r.header.entered);
         let (data, payloads) = (Buffer::from_vec(data), Buffer::from_vec(payloads));
-        let answers = resolve(inference, &rows, &payloads, events);
-        Self { rows, data, payloads, answers }
+        let derived = derive(inference, &rows, &payloads, events);
+        Self { rows, data, payloads, derived }
     }
 }
 
@@ -61,15 +61,15 @@ impl Segments {
         &mut self,
         place: &Place<'_>,
         clock_offset: i64,
-        window: &Full,
+        window: &FilledWindow,
     ) -> Result<(), Error> {
-        let Full { rows, data, payloads, answers } = window;
+        let FilledWindow { rows, data, payloads, derived } = window;
         if rows.is_empty() {
             return Ok(());
         }
         let late = rows.partition_point(|r| r.header.entered < self.last);
         for (range, is_late) in [(late..rows.len(), false), (0..late, true)] {
-            let (rows, answers) = (&rows[range.clone()], answers.part(range));
+            let (rows, derived) = (&rows[range.clone()], derived.part(range));
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
             let name =
                 format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
@@ -98,7 +98,7 @@ impl Segments {
                 columns::calls(),
                 properties.build(),
             )?;
-            table.write(&batch(rows, data, payloads, clock_offset, self.seq, &answers))?;
+            table.write(&batch(rows, data, payloads, clock_offset, self.seq, &derived))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
             self.done.push(Segment {
@@ -141,7 +141,7 @@ fn batch(
     payloads: &Buffer,
     clock_offset: i64,
     seq: u64,
-    answers: &Part<'_>,
+    derived: &DerivedPart<'_>,
 ) -> RecordBatch {
     let n = rows.len();
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
@@ -149,23 +149,23 @@ fn batch(
     let mut error = StringDictionaryBuilder::<UInt32Type>::new();
     let mut payloads_column = Views::new(payloads, n);
     let mut data_column = Views::new(data, n);
-    for (row, answer) in rows.iter().zip(answers.rows) {
-        call.append_value(&answer.call);
-        variant.append_option(answer.variant);
-        error.append_option(answer.error);
+    for (row, row_derived) in rows.iter().zip(derived.rows) {
+        call.append_value(&row_derived.call);
+        variant.append_option(row_derived.variant);
+        error.append_option(row_derived.error);
         payloads_column.push(Some(row.payloads));
         data_column.push(row.data);
     }
-    let text = |of: fn(&Answer) -> Option<u32>| -> ArrayRef {
-        let keys = UInt32Array::from_iter(answers.rows.iter().map(of));
+    let text = |of: fn(&Derived) -> Option<u32>| -> ArrayRef {
+        let keys = UInt32Array::from_iter(derived.rows.iter().map(of));
         Arc::new(
-            DictionaryArray::try_new(keys, answers.texts.clone())
-                .expect("each answer's text is in the table of texts"),
+            DictionaryArray::try_new(keys, derived.texts.clone())
+                .expect("each row_derived's text is in the table of texts"),
         )
     };
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
-    let seen = |i: usize| header(i).seen.known();
+    let seen = |i: usize| header(i).fd_snapshot.known();
     let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef {
         Arc::new(UInt32Array::from_iter_values((0..n).map(f)))
     };
@@ -183,12 +183,12 @@ fn batch(
         Arc::new(variant.finish()),
         Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.ret)))),
         Arc::new(error.finish()),
-        Arc::new(Int32Array::from_iter(answers.rows.iter().map(|a| a.fd))),
+        Arc::new(Int32Array::from_iter(derived.rows.iter().map(|a| a.fd))),
         text(|a| a.file),
         text(|a| a.paths[0]),
         text(|a| a.paths[1]),
-        Arc::new(Int64Array::from_iter(answers.rows.iter().map(|a| a.offset))),
-        Arc::new(Int64Array::from_iter(answers.rows.iter().map(|a| a.bytes))),
+        Arc::new(Int64Array::from_iter(derived.rows.iter().map(|a| a.offset))),
+        Arc::new(Int64Array::from_iter(derived.rows.iter().map(|a| a.bytes))),
         numbers(&|i| header(i).nr),
         Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
         numbers(&|i| header(i).cpu),

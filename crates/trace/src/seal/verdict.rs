@@ -7,7 +7,7 @@ use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PayloadKind, Payl
 use crate::journal::{Damage, Record};
 
 /// So many of an engine's notes go into `trace.json`; all of them are events.
-const NOTES: usize = 20;
+const MAX_NOTES: usize = 20;
 
 /// What was found on the way.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Findings {
     pub fn event(&mut self, record: &Record<'_>) {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
-            Some(RecordKind::Note) if self.notes.len() < NOTES => {
+            Some(RecordKind::Note) if self.notes.len() < MAX_NOTES => {
                 self.notes.extend(note(record));
             }
             _ => {}

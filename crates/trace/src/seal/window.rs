@@ -4,12 +4,12 @@
 //! in two arenas, in the order of arrival; sorting moves only the rows. Equal data lie there once.
 
 use crate::call::Event;
-use crate::call::payloads::{Inside, payloads};
+use crate::call::payloads::{DataBytes, payloads};
 use crate::format::record::{
     AT_EXIT, CUT, Header, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE, padded,
     put_payload,
 };
-use crate::journal::{Known, Record, known};
+use crate::journal::{DataHash, Record, data_hash};
 use ahash::HashMap;
 use arrow::buffer::Buffer;
 use zerocopy::{FromBytes, IntoBytes};
@@ -51,7 +51,7 @@ pub(super) struct Window {
     pub events: Vec<Event>,
     event_bytes: usize,
     /// Where data begin, by their hash and length.
-    known: HashMap<Known, usize>,
+    known: HashMap<DataHash, usize>,
     /// The recording's number.
     recording: u64,
 }
@@ -102,7 +102,7 @@ impl Parts {
     }
 
     /// Whether payloads of this call came.
-    pub fn are_of(&self, header: &Header) -> bool {
+    pub fn has_parts_of(&self, header: &Header) -> bool {
         !self.waiting.is_empty() && self.waiting.contains_key(&(header.tid, header.entered))
     }
 
@@ -134,7 +134,7 @@ impl Window {
     }
 
     /// Whether such data are there.
-    pub fn knows(&self, data: &Known) -> bool {
+    pub fn knows(&self, data: &DataHash) -> bool {
         self.known.contains_key(data)
     }
 
@@ -148,11 +148,11 @@ impl Window {
     }
 
     /// Adds an event, for the world to know.
-    pub fn happened(&mut self, record: &Record<'_>) {
+    pub fn add_event(&mut self, record: &Record<'_>) {
         let header = &record.header;
         let Some(kind) = RecordKind::from_number(header.kind) else { return };
         self.event_bytes += record.body.len();
-        let payloads = payloads(&Buffer::from(record.body), Inside::Here).unwrap_or_default();
+        let payloads = payloads(&Buffer::from(record.body), DataBytes::Inline).unwrap_or_default();
         self.events.push(Event {
             time: header.entered,
             kind,
@@ -165,7 +165,7 @@ impl Window {
 
     /// Adds a call.
     pub fn add(&mut self, record: Record<'_>, parts: &mut Parts, counts: &mut Counts) {
-        let mut row = Building { window: self, data: None, payloads: 0, head: None, counts };
+        let mut row = RowBuilder { window: self, data: None, payloads: 0, head: None, counts };
         row.begin();
         for (head, bytes) in &parts.take(&record.header) {
             row.payload(*head, bytes, true);
@@ -181,7 +181,7 @@ impl Window {
         let (data, payloads) = (row.data, row.payloads);
         let known =
             record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
-        let data = known.or_else(|| data.map(|start| self.once(start)));
+        let data = known.or_else(|| data.map(|start| self.deduplicate(start)));
         self.rows.push(Row {
             header: record.header,
             data,
@@ -191,18 +191,18 @@ impl Window {
 }
 
 /// Shorter data may be there several times.
-const LEAST: usize = 64;
+const MIN_SHARED_BYTES: usize = 64;
 
 impl Window {
     /// The place of the data that begin at `start` and are the last: that of equal ones if they
     /// were there before.
-    fn once(&mut self, start: usize) -> (u32, u32) {
+    fn deduplicate(&mut self, start: usize) -> (u32, u32) {
         let data = &self.data[start..];
         let len = data.len();
-        if len < LEAST {
+        if len < MIN_SHARED_BYTES {
             return (start as u32, len as u32);
         }
-        let first = *self.known.entry(known(data, self.recording)).or_insert(start);
+        let first = *self.known.entry(data_hash(data, self.recording)).or_insert(start);
         if first != start {
             self.data.truncate(start);
         }
@@ -210,7 +210,7 @@ impl Window {
     }
 }
 
-struct Building<'a> {
+struct RowBuilder<'a> {
     window: &'a mut Window,
     data: Option<usize>,
     payloads: usize,
@@ -219,7 +219,7 @@ struct Building<'a> {
     counts: &'a mut Counts,
 }
 
-impl Building<'_> {
+impl RowBuilder<'_> {
     fn begin(&mut self) {
         self.payloads = self.window.payloads.len();
     }

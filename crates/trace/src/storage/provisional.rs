@@ -95,8 +95,8 @@ impl Provisional {
     }
 
     /// A journal that takes the room of these files when there is no other.
-    pub fn first(self: &Arc<Self>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
-        Box::new(First { sink, others: Arc::clone(self), insisted: false })
+    pub fn priority_sink(self: &Arc<Self>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+        Box::new(PrioritySink { sink, others: Arc::clone(self), has_retried: false })
     }
 }
 
@@ -108,7 +108,7 @@ impl Storage for Provisional {
             return Err(gone());
         }
         let made = self.storage.create_log(dir, name);
-        let sink = files.noticed(made)?;
+        let sink = files.note_full(made)?;
         files.sinks.insert(name.to_owned(), Some(sink));
         Ok(Box::new(ProvisionalSink { files: Arc::clone(&self.files), name: name.to_owned() }))
     }
@@ -125,7 +125,7 @@ impl Storage for Provisional {
 }
 
 impl Files {
-    fn noticed<T>(&self, done: io::Result<T>) -> io::Result<T> {
+    fn note_full<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if done.as_ref().is_err_and(is_full) {
             self.full.store(true, Relaxed);
         }
@@ -144,7 +144,7 @@ impl ProvisionalSink {
         let kept = files.kept;
         let sink = files.sinks.get_mut(&self.name).and_then(Option::as_mut).ok_or_else(gone)?;
         let done = work(&mut **sink, kept);
-        files.noticed(done)
+        files.note_full(done)
     }
 }
 
@@ -171,21 +171,21 @@ impl Drop for ProvisionalSink {
     }
 }
 
-struct First {
+struct PrioritySink {
     sink: Box<dyn Sink>,
     others: Arc<Provisional>,
     /// It has tried again.
-    insisted: bool,
+    has_retried: bool,
 }
 
-impl First {
-    fn insist<T>(
+impl PrioritySink {
+    fn retry_after_freeing<T>(
         &mut self,
         mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>,
     ) -> io::Result<T> {
         match write(&mut *self.sink) {
-            Err(e) if is_full(&e) && !self.insisted && self.others.take_back() => {
-                self.insisted = true;
+            Err(e) if is_full(&e) && !self.has_retried && self.others.take_back() => {
+                self.has_retried = true;
                 write(&mut *self.sink)
             }
             other => other,
@@ -193,20 +193,20 @@ impl First {
     }
 }
 
-impl Write for First {
+impl Write for PrioritySink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.insist(|sink| sink.write(bytes))
+        self.retry_after_freeing(|sink| sink.write(bytes))
     }
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.insist(|sink| sink.write_vectored(parts))
+        self.retry_after_freeing(|sink| sink.write_vectored(parts))
     }
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
 }
 
-impl Sink for First {
+impl Sink for PrioritySink {
     fn sync(&mut self) -> io::Result<()> {
-        self.insist(|sink| sink.sync())
+        self.retry_after_freeing(|sink| sink.sync())
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::ebpf) struct Cgroup {
 }
 
 /// The root of the cgroups of version 2, and ours.
-fn ours() -> Option<(PathBuf, PathBuf)> {
+fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let root = PathBuf::from(
         mounts
@@ -40,8 +40,8 @@ fn ours() -> Option<(PathBuf, PathBuf)> {
 impl Cgroup {
     /// Makes one below ours. `None`: this machine has none, or not for us.
     pub fn make() -> Option<Self> {
-        let (_, above) = ours()?;
-        remove_those_of_the_dead(&above);
+        let (_, above) = own_cgroup()?;
+        remove_stale(&above);
         let path = above.join(format!("{NAME}{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
         let freeze = File::options().read(true).write(true).open(path.join("cgroup.freeze"));
@@ -65,7 +65,7 @@ impl Cgroup {
     /// One that is there. `None`: it holds ourselves, or may not be frozen by us.
     pub fn at(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
-        let (_, ours) = ours()?;
+        let (_, ours) = own_cgroup()?;
         if ours.canonicalize().ok()?.starts_with(&path) {
             return None;
         }
@@ -81,7 +81,7 @@ impl Cgroup {
             return false;
         }
         if self.guard.is_none() {
-            self.guard = guard(&self.freeze);
+            self.guard = thaw_if_killed(&self.freeze);
         }
         self.guard.is_some() && self.freeze.write_at(b"1", 0).is_ok()
     }
@@ -115,7 +115,7 @@ impl Drop for Cgroup {
 const NAME: &str = "reanimator-";
 
 /// Recorders that were killed left their cgroups; those in which nobody is any more can be removed.
-fn remove_those_of_the_dead(above: &Path) {
+fn remove_stale(above: &Path) {
     for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
         let recorder =
             entry.file_name().to_str().and_then(|n| n.strip_prefix(NAME)?.parse::<u32>().ok());
@@ -127,7 +127,7 @@ fn remove_those_of_the_dead(above: &Path) {
 
 /// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end
 /// is the result.
-fn guard(freeze: &File) -> Option<OwnedFd> {
+fn thaw_if_killed(freeze: &File) -> Option<OwnedFd> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
     let (read_fd, freeze) = (read.as_raw_fd(), freeze.as_raw_fd());
     // SAFETY: the child makes nothing but system calls on numbers and a byte of its stack, as it

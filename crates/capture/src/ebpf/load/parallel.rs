@@ -42,7 +42,7 @@ fn kernel_types() -> Result<[u32; 3], Error> {
 }
 
 /// The threads.
-pub(super) struct Beside([JoinHandle<Result<OwnedFd, Error>>; 3]);
+pub(super) struct ParallelLoad([JoinHandle<Result<OwnedFd, Error>>; 3]);
 
 /// What they have loaded.
 pub(super) struct Loaded {
@@ -51,7 +51,7 @@ pub(super) struct Loaded {
     pub end: OwnedFd,
 }
 
-impl Beside {
+impl ParallelLoad {
     /// Makes `open`, which is to load all other programs, ready, and begins to load these.
     pub fn start(open: &mut OpenEngineSkel<'_>) -> Result<Self, Error> {
         // Searched while libbpf makes the object ready.

@@ -5,7 +5,7 @@ use crate::Options;
 use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types;
 use crate::options::NUMBERS;
-use crate::plans::{Plans, Take};
+use crate::plans::{LimitedStep, Plans};
 use abi::plan::{NONE, What};
 use libbpf_rs::{MapCore, MapFlags};
 
@@ -22,7 +22,7 @@ pub(super) struct Tables {
 
 const STEPS: usize = 8;
 
-fn take(take: &Take) -> types::take {
+fn take(take: &LimitedStep) -> types::take {
     let s = take.step;
     types::take {
         what: s.what as u8,
@@ -39,7 +39,7 @@ fn take(take: &Take) -> types::take {
     }
 }
 
-fn plan(steps: &crate::plans::Steps) -> types::plan {
+fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
     let mut plan = types::plan::default();
     for (at, takes) in [&steps.entry, &steps.exit].into_iter().enumerate() {
         assert!(takes.len() <= STEPS, "no call has more steps than arguments and results");

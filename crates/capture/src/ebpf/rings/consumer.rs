@@ -5,8 +5,8 @@
 //! until there is something. The kernel's program wakes it (`wake_at`).
 
 use super::ring::{Ring, View};
-use super::writer::{Window, Writer};
-use super::written_until::{Complete, Look};
+use super::writer::{MemoryBudget, Writer};
+use super::written_until::{Mark, WrittenUntil};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
 use crate::ebpf::load::Probe;
@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 use trace::journal::Journal;
 
 /// A frame of the journal holds about so many bytes.
-const SPAN: u64 = 1 << 20;
+const SPAN_BYTES: u64 = 1 << 20;
 /// Sleeps no longer than this while records come,
-const NAP: Duration = Duration::from_millis(5);
+const SLEEP: Duration = Duration::from_millis(5);
 /// and after this long without one until there is one.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// After a call that is longer than the ring, the next ones may be, too.
-const CAREFUL: Duration = Duration::from_secs(1);
+const MEMORY_FOR: Duration = Duration::from_secs(1);
 
 /// What the kernel's program and we tell each other of a CPU.
 pub(in crate::ebpf) struct Cpus(Mapped);
@@ -58,7 +58,7 @@ struct Shared {
 pub(in crate::ebpf) struct Consumers {
     shared: Arc<Shared>,
     pub cpus: Arc<Cpus>,
-    pub complete: Arc<Complete>,
+    pub written: Arc<WrittenUntil>,
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
 }
 
@@ -98,11 +98,11 @@ impl Consumers {
         let cpus = Arc::new(Cpus::new(probe)?);
         let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("create an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped });
-        let window = Arc::new(Window::new(probe.cpus));
+        let budget = Arc::new(MemoryBudget::new(probe.cpus));
         let rings = probe.rings.iter().map(Ring::new).collect::<Result<_, Error>>()?;
-        let complete = Arc::new(Complete::new(rings, Arc::clone(&window), complete)?);
+        let written = Arc::new(WrittenUntil::new(rings, Arc::clone(&budget), complete)?);
         let mut threads = Vec::new();
-        let (settled, all_settled) = std::sync::mpsc::channel();
+        let (prepared, all_prepared) = std::sync::mpsc::channel();
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = MapHandle::try_from(&probe.rings[cpu])
                 .map_err(refused("duplicate a descriptor"))?;
@@ -124,11 +124,11 @@ impl Consumers {
                 epoll::EventFlags::IN,
             )
             .map_err(io("poll an eventfd"))?;
-            let writer = Writer::start(cpu, journal, Arc::clone(&window))?;
+            let writer = Writer::start(cpu, journal, Arc::clone(&budget))?;
             let consumer = Consumer {
                 cpu,
-                look: complete.look(cpu),
-                complete: Arc::clone(&complete),
+                mark: written.mark(cpu),
+                written: Arc::clone(&written),
                 writer,
                 sleep,
                 view: View::new(map, probe.room_bytes)?,
@@ -136,15 +136,15 @@ impl Consumers {
                 shared: Arc::clone(&shared),
                 cpus: Arc::clone(&cpus),
                 rate,
-                much: probe.ring_bytes as u64 / 16,
+                wake_at_bytes: probe.ring_bytes as u64 / 16,
                 next: 0,
                 long_calls: 0,
-                careful_until: Instant::now(),
+                memory_until: Instant::now(),
             };
-            let settled = settled.clone();
+            let prepared = prepared.clone();
             let run = move || {
-                settle(cpu);
-                let _nobody_waits = settled.send(());
+                prepare_thread(cpu);
+                let _ignored = prepared.send(());
                 consumer.run()
             };
             threads.push(
@@ -157,9 +157,9 @@ impl Consumers {
         // A thread that begins takes locks on our memory map, and whom we start soon may keep it
         // from its CPU meanwhile.
         for _ in &threads {
-            let _ended = all_settled.recv();
+            let _ended = all_prepared.recv();
         }
-        Ok(Self { shared, cpus, complete, threads })
+        Ok(Self { shared, cpus, written, threads })
     }
 
     /// Ends them when everything is written. Nothing may come any more.
@@ -191,8 +191,8 @@ impl Consumers {
 
 struct Consumer {
     cpu: usize,
-    complete: Arc<Complete>,
-    look: Look,
+    written: Arc<WrittenUntil>,
+    mark: Mark,
     writer: Writer,
     sleep: OwnedFd,
     view: View,
@@ -201,14 +201,14 @@ struct Consumer {
     shared: Arc<Shared>,
     cpus: Arc<Cpus>,
     /// Wake us at so many bytes.
-    much: u64,
+    wake_at_bytes: u64,
     /// Bytes a second, for tests.
     rate: Option<u64>,
     /// The sequence number that comes next.
     next: u64,
     /// So many long calls were announced.
     long_calls: u64,
-    careful_until: Instant,
+    memory_until: Instant,
 }
 
 impl Consumer {
@@ -224,8 +224,8 @@ impl Consumer {
             if stop && took == 0 {
                 break;
             }
-            if !stop && took < SPAN {
-                self.nap(last.elapsed() > QUIET);
+            if !stop && took < SPAN_BYTES {
+                self.sleep_until_woken(last.elapsed() > QUIET);
             }
         }
         self.writer.finish()?;
@@ -237,33 +237,33 @@ impl Consumer {
 
     /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or
     /// come to wait.
-    fn careful(&mut self) -> bool {
+    fn memory_only(&mut self) -> bool {
         let long_calls =
             self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
         if long_calls != self.long_calls {
             self.long_calls = long_calls;
-            self.careful_until = Instant::now() + CAREFUL;
+            self.memory_until = Instant::now() + MEMORY_FOR;
         }
-        Instant::now() < self.careful_until
+        Instant::now() < self.memory_until
     }
 
     /// Takes what is there; how many bytes.
     fn drain(&mut self) -> u64 {
-        let complete = Arc::clone(&self.complete);
-        let ring = &complete.rings[self.cpu];
+        let written = Arc::clone(&self.written);
+        let ring = &written.rings[self.cpu];
         let mut took = 0;
         loop {
-            let careful = self.careful();
-            if self.complete.is_behind(self.cpu, &self.look) {
-                self.look = self.complete.look(self.cpu);
+            let memory_only = self.memory_only();
+            if self.written.has_passed(self.cpu, &self.mark) {
+                self.mark = self.written.mark(self.cpu);
             }
-            let span = match self.view.span(ring, SPAN) {
+            let span = match self.view.span(ring, SPAN_BYTES) {
                 Ok(Some(span)) => span,
                 Ok(None) => return took,
                 Err(error) => {
                     // No call is to wait for room because of that.
                     ring.taken(ring.produced());
-                    complete.fail();
+                    written.fail();
                     self.unmapped = Some(error);
                     return took;
                 }
@@ -271,7 +271,7 @@ impl Consumer {
             took += span.bytes.len() as u64;
             let (first, next) = span.seqs;
             if next > first {
-                self.writer.take(span.bytes, first, next, careful);
+                self.writer.take(span.bytes, first, next, memory_only);
                 self.next = next;
             }
             let len = span.bytes.len() as u64;
@@ -282,19 +282,19 @@ impl Consumer {
         }
     }
 
-    fn nap(&mut self, quiet: bool) {
+    fn sleep_until_woken(&mut self, quiet: bool) {
         if quiet {
             self.writer.rest();
         }
         self.cpus
             .word(self.cpu, offset_of!(cpu_state, wake_at))
-            .store(if quiet { 0 } else { self.much }, Ordering::SeqCst);
+            .store(if quiet { 0 } else { self.wake_at_bytes }, Ordering::SeqCst);
         // Something may have come while the kernel's program did not know that we want to be woken.
-        let ring = &self.complete.rings[self.cpu];
+        let ring = &self.written.rings[self.cpu];
         if quiet && !matches!(self.view.span(ring, 1), Ok(None)) {
             return;
         }
-        let nap = Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
+        let nap = Timespec { tv_sec: 0, tv_nsec: SLEEP.as_nanos() as i64 };
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
@@ -305,14 +305,14 @@ impl Consumer {
 
 /// What a thread does before it empties a CPU's ring: it leaves that CPU, and touches the memory
 /// that it will use.
-fn settle(cpu: usize) {
-    elsewhere(cpu);
+fn prepare_thread(cpu: usize) {
+    leave_cpu(cpu);
     std::hint::black_box([0u8; 64 << 10]);
 }
 
 /// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the
 /// ring, nothing else runs on that CPU.
-fn elsewhere(cpu: usize) {
+fn leave_cpu(cpu: usize) {
     use rustix::thread::{sched_getaffinity, sched_setaffinity};
     if let Ok(mut allowed) = sched_getaffinity(None)
         && allowed.count() > 1

@@ -14,7 +14,7 @@ use std::time::Duration;
 use trace::journal::Journal;
 
 /// How many bytes wait in memory, for all rings together, and how many may.
-pub(in crate::ebpf) struct Window {
+pub(in crate::ebpf) struct MemoryBudget {
     waiting: AtomicU64,
     most: u64,
     /// Chunks that wait, of each ring.
@@ -23,7 +23,7 @@ pub(in crate::ebpf) struct Window {
     failed: AtomicBool,
 }
 
-impl Window {
+impl MemoryBudget {
     /// A share of the memory.
     pub fn new(rings: usize) -> Self {
         let memory = rustix::system::sysinfo();
@@ -57,7 +57,7 @@ impl Window {
 struct Target {
     journal: Mutex<Result<Journal, trace::Error>>,
     ring: usize,
-    window: Arc<Window>,
+    budget: Arc<MemoryBudget>,
     backlog: Backlog,
     /// Nothing more comes.
     last: AtomicBool,
@@ -72,7 +72,7 @@ impl Target {
             && let Err(e) = writable.span(records, first, next)
         {
             *journal = Err(e);
-            self.window.fail();
+            self.budget.fail();
         }
     }
 }
@@ -85,12 +85,12 @@ pub(in crate::ebpf) struct Writer {
 
 impl Writer {
     /// Starts its thread.
-    pub fn start(ring: usize, journal: Journal, window: Arc<Window>) -> Result<Self, Error> {
-        let backlog = Backlog::new(window.most as usize)?;
+    pub fn start(ring: usize, journal: Journal, budget: Arc<MemoryBudget>) -> Result<Self, Error> {
+        let backlog = Backlog::new(budget.most as usize)?;
         let target = Arc::new(Target {
             journal: Mutex::new(Ok(journal)),
             ring,
-            window,
+            budget,
             backlog,
             last: AtomicBool::new(false),
         });
@@ -102,18 +102,18 @@ impl Writer {
         Ok(Self { target, thread })
     }
 
-    /// Takes records; `careful`: whatever the disk does. Waits while too much waits in memory.
-    pub fn take(&self, records: &[u8], first: u64, next: u64, careful: bool) {
-        let Target { ring, window, backlog, .. } = &*self.target;
-        if !careful && window.queued(*ring) == 0 {
+    /// Takes records; `memory_only`: whatever the disk does. Waits while too much waits in memory.
+    pub fn take(&self, records: &[u8], first: u64, next: u64, memory_only: bool) {
+        let Target { ring, budget, backlog, .. } = &*self.target;
+        if !memory_only && budget.queued(*ring) == 0 {
             backlog.give_back();
             return self.target.write(records, first, next);
         }
-        while window.waiting.load(Ordering::Acquire) > window.most {
+        while budget.waiting.load(Ordering::Acquire) > budget.most {
             std::thread::sleep(Duration::from_millis(1));
         }
-        window.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
-        window.queued[*ring].fetch_add(1, Ordering::AcqRel);
+        budget.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
+        budget.queued[*ring].fetch_add(1, Ordering::AcqRel);
         while !backlog.put(records, first, next) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -143,8 +143,8 @@ fn write(target: &Target) {
             let len = chunk.records.len() as u64;
             target.write(chunk.records, chunk.first, chunk.next);
             target.backlog.take(&chunk);
-            target.window.waiting.fetch_sub(len, Ordering::AcqRel);
-            target.window.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
+            target.budget.waiting.fetch_sub(len, Ordering::AcqRel);
+            target.budget.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
         } else if last {
             return;
         } else {

@@ -3,7 +3,7 @@
 //! ([`trace::journal::COMPLETE`]).
 
 use super::ring::Ring;
-use super::writer::Window;
+use super::writer::MemoryBudget;
 use crate::Error;
 use crate::ebpf::mapped::Mapped;
 use crate::records::now;
@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const LATE: u64 = 20_000_000;
 
 /// All rings, and what is written of them.
-pub(in crate::ebpf) struct Complete {
+pub(in crate::ebpf) struct WrittenUntil {
     pub rings: Vec<Ring>,
-    window: Arc<Window>,
+    budget: Arc<MemoryBudget>,
     /// What each ring got before this is written.
     upto: Vec<AtomicU64>,
     /// What all of them got.
@@ -25,25 +25,29 @@ pub(in crate::ebpf) struct Complete {
 }
 
 /// A look at a ring: what lies before the position came before the time, or soon after it.
-pub(in crate::ebpf) struct Look {
+pub(in crate::ebpf) struct Mark {
     time: u64,
     position: u64,
 }
 
-impl Complete {
+impl WrittenUntil {
     /// Nothing is written yet.
-    pub fn new(rings: Vec<Ring>, window: Arc<Window>, file: &std::fs::File) -> Result<Self, Error> {
+    pub fn new(
+        rings: Vec<Ring>,
+        budget: Arc<MemoryBudget>,
+        file: &std::fs::File,
+    ) -> Result<Self, Error> {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
         let begun = now();
         all.word(0).store(begun, Ordering::Release);
         let upto = rings.iter().map(|_| AtomicU64::new(begun)).collect();
-        Ok(Self { rings, window, upto, all })
+        Ok(Self { rings, budget, upto, all })
     }
 
     /// Looks at a CPU's ring.
-    pub fn look(&self, cpu: usize) -> Look {
+    pub fn mark(&self, cpu: usize) -> Mark {
         let time = now();
-        Look { time, position: self.rings[cpu].produced() }
+        Mark { time, position: self.rings[cpu].produced() }
     }
 
     /// How many bytes wait in the ring that holds most.
@@ -54,17 +58,17 @@ impl Complete {
 
     /// How many bytes wait behind the rings.
     pub fn waiting(&self) -> u64 {
-        self.window.waiting()
+        self.budget.waiting()
     }
 
     /// What a ring holds is thrown away.
     pub fn fail(&self) {
-        self.window.fail();
+        self.budget.fail();
     }
 
     /// Whether the journal of some ring has failed.
     pub fn has_failed(&self) -> bool {
-        self.window.has_failed()
+        self.budget.has_failed()
     }
 
     /// Until when all journals together hold what the rings got.
@@ -74,24 +78,24 @@ impl Complete {
 
     /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by
     /// who empties the ring, when he has handed on what he took.
-    pub fn is_behind(&self, cpu: usize, look: &Look) -> bool {
-        if self.rings[cpu].consumed() < look.position {
+    pub fn has_passed(&self, cpu: usize, mark: &Mark) -> bool {
+        if self.rings[cpu].consumed() < mark.position {
             return false;
         }
-        if self.window.queued(cpu) == 0 {
-            self.upto[cpu].store(look.time, Ordering::Release);
+        if self.budget.queued(cpu) == 0 {
+            self.upto[cpu].store(mark.time, Ordering::Release);
             let of = |(i, ring): (usize, &Ring)| {
                 let upto = self.upto[i].load(Ordering::Acquire);
                 // An empty ring's consumer may sleep.
-                if ring.consumed() == ring.produced() && self.window.queued(i) == 0 {
-                    look.time.max(upto)
+                if ring.consumed() == ring.produced() && self.budget.queued(i) == 0 {
+                    mark.time.max(upto)
                 } else {
                     upto
                 }
             };
             let all = self.rings.iter().enumerate().map(of).min();
             // What is taken when a journal has failed is thrown away.
-            if let Some(all) = all.filter(|_| !self.window.has_failed()) {
+            if let Some(all) = all.filter(|_| !self.budget.has_failed()) {
                 self.all.word(0).fetch_max(all.saturating_sub(LATE), Ordering::AcqRel);
             }
         }

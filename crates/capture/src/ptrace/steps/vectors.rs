@@ -2,7 +2,7 @@
 //! layouts).
 
 use crate::inspect::memory::{Span, read, read_spans, span};
-use crate::records::{Due, Sink};
+use crate::records::{PayloadSink, PayloadSpec};
 use trace::record::PayloadKind;
 
 /// `UIO_MAXIOV`: more the kernel takes nowhere.
@@ -133,22 +133,25 @@ impl Gathered {
         &self,
         tid: i32,
         limit: u64,
-        due: &dyn Fn(PayloadKind, u64, u64) -> Due,
-        sink: &mut impl Sink,
+        due: &dyn Fn(PayloadKind, u64, u64) -> PayloadSpec,
+        sink: &mut impl PayloadSink,
     ) {
         for (kind, spans) in
             [(PayloadKind::Name, &self.names), (PayloadKind::Control, &self.controls)]
         {
             let all: u64 = spans.iter().map(|s| s.iov_len as u64).sum();
             if all > 0 {
-                sink.remote(tid, due(kind, all, u64::MAX), spans);
+                sink.from_memory(tid, due(kind, all, u64::MAX), spans);
             }
         }
         if !self.iovecs.is_empty() {
-            sink.local(due(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX), &self.iovecs);
+            sink.from_bytes(
+                due(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX),
+                &self.iovecs,
+            );
         }
         if self.data > 0 {
-            sink.remote(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
+            sink.from_memory(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::Tracer;
 use crate::Error;
 use crate::inspect::procfs;
-use crate::ptrace::stopped::{HOLD, Stop, Stopped, take_hold};
+use crate::ptrace::stopped::{Stop, Stopped, TRACE_OPTIONS, seize_threads};
 use crate::ptrace::thread::Thread;
 use crate::records::{at_start, now};
 use std::collections::HashSet;
@@ -31,8 +31,8 @@ impl Tracer {
         let refuse = |source| Error::Join { pid, source };
         let process = procfs::status_number(pid, "Tgid:")
             .ok_or_else(|| refuse(io::Error::from_raw_os_error(nix::libc::ESRCH)))?;
-        let awaited =
-            take_hold(process, HOLD, |tid| self.threads.contains_key(&tid)).map_err(refuse)?;
+        let awaited = seize_threads(process, TRACE_OPTIONS, |tid| self.threads.contains_key(&tid))
+            .map_err(refuse)?;
         for tid in &awaited {
             self.threads.insert(*tid, Thread::new(process, *tid));
         }
@@ -81,7 +81,7 @@ impl Tracer {
         let Some(joining) = self.joining.remove(&pid) else { return };
         let time = now();
         let tids = self.threads.values().filter(|t| t.pid == pid).map(|t| t.tid).collect();
-        at_start::tell_all(&mut self.out, &mut self.files, time, pid, tids);
+        at_start::process(&mut self.out, &mut self.files, time, pid, tids);
         for (stopped, stop) in joining.held {
             self.stopped(stopped, stop);
         }

@@ -2,15 +2,15 @@
 
 use super::Tracer;
 use crate::command::seccomp::{self, ARCH, X32, installs_filter};
-use crate::ptrace::clone::Making;
+use crate::ptrace::clone::CloneCall;
 use crate::ptrace::steps::End;
-use crate::ptrace::stopped::{ENTRY, EXIT, SECCOMP, Stopped, Until};
-use crate::ptrace::thread::{Pending, Phase, Thread};
-use crate::records::{AtEntry, now};
+use crate::ptrace::stopped::{ENTRY, EXIT, ResumeUntil, SECCOMP, Stopped};
+use crate::ptrace::thread::{PendingCall, Phase, Thread};
+use crate::records::{EntrySink, now};
 use nix::libc;
 use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_MADE, RecordKind};
 
-fn header(thread: &Thread, p: &Pending, left: u64, ret: i64, flags: u8) -> Header {
+fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {
     Header {
         kind: RecordKind::Call as u8,
         flags: p.flags | flags,
@@ -30,7 +30,7 @@ impl Tracer {
     pub fn call(&mut self, stopped: Stopped) {
         if stopped.call_info(&mut self.info).is_err() {
             // Dying: nothing is to be learnt from it, and its end will be reported.
-            return stopped.resume(Until::Call, 0);
+            return stopped.resume(ResumeUntil::Call, 0);
         }
         let until = match self.info.op {
             ENTRY => self.entry(&stopped),
@@ -54,7 +54,7 @@ impl Tracer {
         let known = self
             .threads
             .get(&tid)
-            .is_some_and(|t| t.filtered && matches!(t.phase, Phase::In(_) | Phase::Skipped));
+            .is_some_and(|t| t.filtered && matches!(t.phase, Phase::InCall(_) | Phase::Skipped));
         if known || stopped.call_info(&mut self.info).is_err() || self.info.op != SECCOMP {
             let until = self.inside(tid);
             return stopped.resume(until, 0);
@@ -64,16 +64,16 @@ impl Tracer {
     }
 
     /// How it goes on.
-    fn entry(&mut self, stopped: &Stopped) -> Until {
+    fn entry(&mut self, stopped: &Stopped) -> ResumeUntil {
         let entered = now();
         let tid = stopped.tid();
         let [number, args @ .., _] = self.info.words;
         let arch = self.info.arch;
-        if self.until == Until::Event && installs_filter(arch, number, &args) {
+        if self.until == ResumeUntil::Event && installs_filter(arch, number, &args) {
             self.filter_comes(tid, number, &args);
         }
         let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
-        if let Phase::In(_) = thread.phase {
+        if let Phase::InCall(_) = thread.phase {
             self.missing.exits += 1;
             if let Some(mut thread) = self.threads.remove(&tid) {
                 self.unfinished(&mut thread);
@@ -86,9 +86,9 @@ impl Tracer {
             thread.phase = Phase::Skipped;
             return self.until;
         }
-        thread.making = Making::of(tid, arch, number, &args, entered);
-        if let Some(making) = &mut thread.making {
-            making.uncover(stopped, arch, number, &args);
+        thread.clone_call = CloneCall::of(tid, arch, number, &args, entered);
+        if let Some(clone_call) = &mut thread.clone_call {
+            clone_call.clear_untraced(stopped, arch, number, &args);
         }
         let (steps, flags) =
             if native { (self.plans.find(number, &args), 0) } else { (Some(0), COMPAT) };
@@ -96,48 +96,57 @@ impl Tracer {
             thread.phase = Phase::Skipped;
             return self.inside(tid);
         };
-        let pending = Pending { tid, number: number as u32, flags, steps, args, entered };
-        thread.waiting.clear();
+        let pending = PendingCall { tid, number: number as u32, flags, steps, args, entered };
+        thread.entry_payloads.clear();
         let entry = &self.plans.steps(steps).entry;
         if !entry.is_empty() {
             let header = header(thread, &pending, 0, 0, 0);
-            let mut sink = AtEntry { waiting: &mut thread.waiting, out: &mut self.out, header };
+            let mut sink =
+                EntrySink { waiting: &mut thread.entry_payloads, out: &mut self.out, header };
             End { tid, pid: thread.pid, args: &args, result: None }.take(
                 entry,
                 &mut self.scratch,
                 &mut sink,
             );
         }
-        thread.phase = Phase::In(pending);
-        Until::Call
+        thread.phase = Phase::InCall(pending);
+        ResumeUntil::Call
     }
 
     /// How it goes on.
-    fn exit(&mut self, stopped: &Stopped) -> Until {
+    fn exit(&mut self, stopped: &Stopped) -> ResumeUntil {
         let left = now();
         let tid = stopped.tid();
         let ret = self.info.words[0] as i64;
         let Some(thread) = self.threads.get_mut(&tid) else { return self.until };
         // A filter that sends SIGSYS puts the number back where a result stands.
-        let number = if let Phase::In(pending) = &thread.phase { pending.number } else { u32::MAX };
-        let trapped = ret == i64::from(number) && stopped.was_refused(number);
-        if let Some(mut making) = thread.making.take() {
-            making.cover(stopped);
-            making.told |= trapped;
+        let number =
+            if let Phase::InCall(pending) = &thread.phase { pending.number } else { u32::MAX };
+        let trapped = ret == i64::from(number) && stopped.ends_in_seccomp_sigsys(number);
+        if let Some(mut clone_call) = thread.clone_call.take() {
+            clone_call.restore_untraced(stopped);
+            clone_call.reported |= trapped;
             // It made a child, and the kernel did not tell us of it.
-            self.missing.children += u64::from(ret > 0 && !making.told);
+            self.missing.children += u64::from(ret > 0 && !clone_call.reported);
         }
-        let until = if thread.filtered { Until::Call } else { self.until };
-        let pending = match std::mem::replace(&mut thread.phase, Phase::Out) {
-            Phase::In(pending) => pending,
+        let until = if thread.filtered { ResumeUntil::Call } else { self.until };
+        let pending = match std::mem::replace(&mut thread.phase, Phase::RecordWriter) {
+            Phase::InCall(pending) => pending,
             Phase::Skipped | Phase::New => return until,
             // We have not seen it begin.
-            Phase::Out => {
+            Phase::RecordWriter => {
                 self.missing.entries += 1;
                 let Ok((number, args)) = stopped.registers() else { return until };
                 let Some(steps) = self.plans.find(number, &args) else { return until };
-                thread.waiting.clear();
-                Pending { tid, number: number as u32, flags: NO_ENTRY, steps, args, entered: left }
+                thread.entry_payloads.clear();
+                PendingCall {
+                    tid,
+                    number: number as u32,
+                    flags: NO_ENTRY,
+                    steps,
+                    args,
+                    entered: left,
+                }
             }
         };
         if self.launching {
@@ -147,7 +156,7 @@ impl Tracer {
         if trapped {
             let flags = NOT_MADE | NO_EXIT;
             self.out.begin(header(thread, &pending, left, 0, flags), false);
-            thread.waiting.put(&mut self.out);
+            thread.entry_payloads.put(&mut self.out);
             self.out.end();
             return until;
         }
@@ -157,7 +166,7 @@ impl Tracer {
             header(thread, &pending, left, ret, 0),
             !steps.is_empty() && end.is_large(steps),
         );
-        thread.waiting.put(&mut self.out);
+        thread.entry_payloads.put(&mut self.out);
         end.take(steps, &mut self.scratch, &mut self.out);
         self.out.end();
         if self.out.failed() {
@@ -181,7 +190,7 @@ impl Tracer {
                 thread.filtered = true;
                 self.missing.filters += 1;
                 if matches!(thread.phase, Phase::Skipped) {
-                    thread.phase = Phase::Out;
+                    thread.phase = Phase::RecordWriter;
                 }
             }
         }
@@ -189,11 +198,11 @@ impl Tracer {
 
     /// A call that will not be seen to return.
     pub fn unfinished(&mut self, thread: &mut Thread) {
-        if let Phase::In(pending) = std::mem::replace(&mut thread.phase, Phase::Out)
+        if let Phase::InCall(pending) = std::mem::replace(&mut thread.phase, Phase::RecordWriter)
             && !self.launching
         {
             self.out.begin(header(thread, &pending, pending.entered, 0, NO_EXIT), false);
-            thread.waiting.put(&mut self.out);
+            thread.entry_payloads.put(&mut self.out);
             self.out.end();
         }
     }

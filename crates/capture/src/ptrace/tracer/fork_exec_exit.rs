@@ -3,17 +3,17 @@
 use super::Tracer;
 use crate::command::seccomp::ARCH;
 use crate::inspect::procfs;
-use crate::ptrace::births::{Early, Maker, Origin};
-use crate::ptrace::clone::Making;
-use crate::ptrace::stopped::{Stop, Stopped, Until};
+use crate::ptrace::births::{Origin, Parent, UnreportedChild};
+use crate::ptrace::clone::CloneCall;
+use crate::ptrace::stopped::{ResumeUntil, Stop, Stopped};
 use crate::ptrace::thread::{Phase, Thread};
 use crate::records::{at_start, now};
 use nix::libc;
 use std::os::unix::fs::MetadataExt;
 use trace::record::{PayloadKind, RecordKind};
 
-/// A thread that showed itself before its maker told of it, at this stop.
-type Held = Early<(Stopped, Stop)>;
+/// A thread that showed itself before its parent told of it, at this stop.
+type Held = UnreportedChild<(Stopped, Stop)>;
 
 /// The status that an orphan's process is found by.
 const PROCESS: &str = "Tgid:";
@@ -24,31 +24,37 @@ impl Tracer {
         let tid = stopped.tid();
         // Killed at this very stop it tells nothing: its child is found when that shows itself.
         if let (Some(thread), Ok(child)) = (self.threads.get_mut(&tid), stopped.message()) {
-            let mut making = thread.making.unwrap_or_else(|| {
+            let mut clone_call = thread.clone_call.unwrap_or_else(|| {
                 // It was in the call when we came.
                 let call = stopped.registers().ok();
-                call.and_then(|(number, args)| Making::of(tid, ARCH, number, &args, 0))
-                    .unwrap_or_else(|| Making::new(libc::SIGCHLD as u64, 0))
+                call.and_then(|(number, args)| CloneCall::of(tid, ARCH, number, &args, 0))
+                    .unwrap_or_else(|| CloneCall::new(libc::SIGCHLD as u64, 0))
             });
-            let maker = Maker { pid: thread.pid, tid, making };
-            making.told = true;
-            making.cover(&stopped);
-            thread.making = Some(making);
-            let (filtered, early) = (thread.filtered, self.births.told(child));
-            self.born(child, &maker, filtered, early);
+            let parent = Parent { pid: thread.pid, tid, clone_call };
+            clone_call.reported = true;
+            clone_call.restore_untraced(&stopped);
+            thread.clone_call = Some(clone_call);
+            let (filtered, early) = (thread.filtered, self.births.reported(child));
+            self.born(child, &parent, filtered, early);
         }
         let until = self.inside(tid);
         stopped.resume(until, 0);
     }
 
-    /// A thread begins; what came of it before its maker told of it comes now.
-    fn born(&mut self, tid: i32, maker: &Maker, filtered: bool, early: Option<Held>) {
-        let thread = maker.making.is_thread();
-        let pid = if thread { maker.pid } else { tid };
-        let args =
-            [maker.pid as u64, maker.tid as u64, maker.making.flags, u64::from(!thread), 0, 0];
-        let repair = maker.making.in_child();
-        self.begins(Thread { repair, filtered, ..Thread::new(pid, tid) }, args, early);
+    /// A thread begins; what came of it before its parent told of it comes now.
+    fn born(&mut self, tid: i32, parent: &Parent, filtered: bool, early: Option<Held>) {
+        let thread = parent.clone_call.is_thread();
+        let pid = if thread { parent.pid } else { tid };
+        let args = [
+            parent.pid as u64,
+            parent.tid as u64,
+            parent.clone_call.flags,
+            u64::from(!thread),
+            0,
+            0,
+        ];
+        let to_restore = parent.clone_call.to_restore_in_child();
+        self.begins(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
     }
 
     fn begins(&mut self, thread: Thread, args: [u64; 6], early: Option<Held>) {
@@ -60,16 +66,18 @@ impl Tracer {
             self.unfinished(&mut before);
         }
         match early {
-            Some(Early { ended: Some(status), .. }) => self.ended(tid, status),
-            Some(Early { held: Some((stopped, stop)), .. }) => self.stopped(stopped, stop),
+            Some(UnreportedChild { ended: Some(status), .. }) => self.ended(tid, status),
+            Some(UnreportedChild { held: Some((stopped, stop)), .. }) => {
+                self.stopped(stopped, stop)
+            }
             _ => {}
         }
     }
 
-    /// Children whose makers died before they could tell us of them. `dying`: this one's end is not
-    /// recorded yet, so that what its child has of it is still known.
+    /// Children whose parents died before they could tell us of them. `dying`: this one's end is
+    /// not recorded yet, so that what its child has of it is still known.
     pub fn release_orphans(&mut self, dying: Option<i32>) {
-        while self.births.waits() {
+        while self.births.is_any_pending() {
             let (threads, joining) = (&self.threads, &self.joining);
             let may_tell = |time| {
                 threads.values().any(|t| {
@@ -79,12 +87,12 @@ impl Tracer {
             let process = |tid| procfs::status_number(tid, PROCESS);
             let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
             match origin {
-                Origin::Maker(maker) => {
-                    let known = maker.making.is_thread()
-                        || dying == Some(maker.tid)
-                        || self.threads.contains_key(&maker.tid);
+                Origin::Parent(parent) => {
+                    let known = parent.clone_call.is_thread()
+                        || dying == Some(parent.tid)
+                        || self.threads.contains_key(&parent.tid);
                     self.missing.births += u64::from(!known);
-                    self.born(child.tid, &maker, self.filters, Some(child));
+                    self.born(child.tid, &parent, self.filters, Some(child));
                 }
                 Origin::Unknown => {
                     let tid = child.tid;
@@ -106,8 +114,8 @@ impl Tracer {
 
     /// A thread is no more. A call that it was in will not return.
     fn gone(&mut self, mut thread: Thread) {
-        if let Some(making) = thread.making.filter(|m| !m.told) {
-            self.births.maker_died(Maker { pid: thread.pid, tid: thread.tid, making });
+        if let Some(clone_call) = thread.clone_call.filter(|m| !m.reported) {
+            self.births.parent_died(Parent { pid: thread.pid, tid: thread.tid, clone_call });
         }
         self.unfinished(&mut thread);
     }
@@ -131,11 +139,11 @@ impl Tracer {
         if self.launching {
             self.launching = false;
             let begin = match self.threads.get(&pid).map(|t| &t.phase) {
-                Some(Phase::In(exec)) => exec.entered,
+                Some(Phase::InCall(exec)) => exec.entered,
                 _ => time,
             };
             self.out.event(RecordKind::Start, begin, pid, pid, [0, 0, 0, 1, 0, 0]);
-            at_start::tell(&mut self.out, &mut self.files, begin, pid, pid);
+            at_start::state_of(&mut self.out, &mut self.files, begin, pid, pid);
         }
         let program = procfs::executable(pid);
         let effective = procfs::effective(pid);
@@ -148,13 +156,13 @@ impl Tracer {
             [former as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
             &[(0, PayloadKind::String, &program)],
         );
-        self.tell_of_privileges(pid);
+        self.note_lost_privileges(pid);
         let until = self.inside(pid);
         stopped.resume(until, 0);
     }
 
     /// A set-user-ID program that an ordinary user traces does not change its user (execve(2)).
-    fn tell_of_privileges(&mut self, pid: i32) {
+    fn note_lost_privileges(&mut self, pid: i32) {
         // SAFETY: takes nothing.
         let we = unsafe { libc::geteuid() };
         if we == 0 {
@@ -177,34 +185,34 @@ impl Tracer {
     /// A thread is about to end: the call that it is in will not return.
     pub fn ending(&mut self, stopped: Stopped) {
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
-            let maker = thread.making.as_mut().filter(|m| !m.told).map(|making| {
-                making.told = true;
-                Maker { pid: thread.pid, tid: thread.tid, making: *making }
+            let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {
+                clone_call.reported = true;
+                Parent { pid: thread.pid, tid: thread.tid, clone_call: *clone_call }
             });
             self.unfinished(&mut thread);
             let (tid, filtered) = (thread.tid, thread.filtered);
             self.threads.insert(tid, thread);
-            if let Some(maker) = maker {
-                self.tell_for(maker, filtered);
+            if let Some(parent) = parent {
+                self.report_for(parent, filtered);
             }
         }
-        stopped.resume(Until::Event, 0);
+        stopped.resume(ResumeUntil::Event, 0);
     }
 
-    /// A maker was killed before it could tell of a child. It is at its last stop, and the kernel
+    /// A parent was killed before it could tell of a child. It is at its last stop, and the kernel
     /// still knows whose child is whose.
-    fn tell_for(&mut self, mut maker: Maker, filtered: bool) {
-        let children = procfs::children(maker.pid, maker.tid);
+    fn report_for(&mut self, mut parent: Parent, filtered: bool) {
+        let children = procfs::children(parent.pid, parent.tid);
         match children.into_iter().find(|child| !self.threads.contains_key(child)) {
             Some(child) => {
-                let early = self.births.told(child);
-                self.born(child, &maker, filtered, early);
+                let early = self.births.reported(child);
+                self.born(child, &parent, filtered, early);
             }
-            // There is none, or it is a thread, or another one's child (CLONE_PARENT). Its maker
+            // There is none, or it is a thread, or another one's child (CLONE_PARENT). Its parent
             // cannot tell any more; the first thread of a process does not even end before others.
             None => {
-                maker.making.told = false;
-                self.births.maker_died(maker);
+                parent.clone_call.reported = false;
+                self.births.parent_died(parent);
             }
         }
     }
@@ -228,7 +236,7 @@ impl Tracer {
             }
             self.joining_ended(pid, tid);
         } else if self.leaving.is_none() {
-            // Its maker's stop may still come.
+            // Its parent's stop may still come.
             self.births.ended(tid, status, now());
         }
         if self.main == Some(tid) {

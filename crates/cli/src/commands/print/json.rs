@@ -43,7 +43,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if let Some(file) = file {
         object["file"] = file;
     }
-    if let Some(found) = call.seen.known() {
+    if let Some(found) = call.fd_snapshot.known() {
         object["seen"] =
             json!({"dev": found.dev, "ino": found.ino, "mode": found.mode, "offset": found.offset});
     }

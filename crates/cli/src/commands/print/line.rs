@@ -137,7 +137,7 @@ mod tests {
             flags: 0,
             args,
             ret,
-            seen: Default::default(),
+            fd_snapshot: Default::default(),
             payloads,
         }
     }

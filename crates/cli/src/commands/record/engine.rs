@@ -36,8 +36,8 @@ pub fn watch(
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),
-            Target::Cgroup(cgroup) => engine.record_everybody(Some(cgroup), options, &recording),
-            Target::Machine => engine.record_everybody(None, options, &recording),
+            Target::Cgroup(cgroup) => engine.record_system_wide(Some(cgroup), options, &recording),
+            Target::Machine => engine.record_system_wide(None, options, &recording),
         };
         match watched {
             Ok(watched) => return Ok((engine, recording, watched)),

@@ -166,7 +166,14 @@ fn descriptors_are_seen() {
             });
             moved
                 .map(|c| {
-                    ((u64::from(c.seen.dev), c.seen.ino, u32::from(c.seen.mode)), c.seen.offset)
+                    (
+                        (
+                            u64::from(c.fd_snapshot.dev),
+                            c.fd_snapshot.ino,
+                            u32::from(c.fd_snapshot.mode),
+                        ),
+                        c.fd_snapshot.offset,
+                    )
                 })
                 .collect()
         };
@@ -184,10 +191,13 @@ fn descriptors_are_seen() {
             calls(&trace)
                 .iter()
                 .any(|c| abi::by_number(c.nr).is_some_and(|row| row.name() == "close")
-                    && c.seen.ino == of(&from).1)
+                    && c.fd_snapshot.ino == of(&from).1)
         );
         assert!(
-            calls(&trace).iter().filter(|c| c.errno() == Some(9)).all(|c| c.seen.known().is_none())
+            calls(&trace)
+                .iter()
+                .filter(|c| c.errno() == Some(9))
+                .all(|c| c.fd_snapshot.known().is_none())
         );
     }
 }

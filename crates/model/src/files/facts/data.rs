@@ -5,7 +5,7 @@ use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
 use crate::files::scene::Scene;
 use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
-use trace::call::{Call, Payload, total};
+use trace::call::{Call, Payload, saturating_sum};
 use trace::record::{FROM_FILE, PayloadKind};
 
 const ENXIO: i32 = 6;
@@ -27,7 +27,7 @@ impl Facts {
             let payloads = call.payloads.iter().filter(|p| {
                 usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
-            let held = total(payloads.map(|p| p.len));
+            let held = saturating_sum(payloads.map(|p| p.len));
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
                     self.read(id, at.offset, held.min(moved), moved, call.seq);
@@ -86,7 +86,7 @@ impl Facts {
                 .payloads
                 .iter()
                 .filter(|p| p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0);
-            total(payloads.map(of))
+            saturating_sum(payloads.map(of))
         };
         let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
         let moved = if clones {

@@ -31,7 +31,7 @@ fn write(journal: &mut Journal, item: &Item) {
 fn along(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
     let recording = create(path);
     let mut journals: Vec<_> = (0..streams).map(|n| recording.journal(n).unwrap()).collect();
-    let mut along = recording.follow(u64::MAX).unwrap();
+    let mut along = recording.seal_ahead(u64::MAX).unwrap();
     let mut rest = items;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(chunk.min(rest.len()));
@@ -41,12 +41,12 @@ fn along(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
         journals.iter_mut().skip(later.len() % 2).for_each(|j| j.flush().unwrap());
         if later.len().is_multiple_of(2) {
             let until = later.first().map_or(0, made).saturating_sub(1);
-            along.go(until, || true).unwrap();
+            along.seal_until(until, || true).unwrap();
         }
         rest = later;
     }
     journals.into_iter().for_each(|j| j.finish().unwrap());
-    recording.followed(Some(along));
+    recording.keep_sealed_ahead(Some(along));
     recording.seal(ended(), &mut |_, _| {}).unwrap()
 }
 
@@ -103,16 +103,16 @@ fn segments_are_there_before_the_end_and_count_for_nothing() {
     let mut journal = recording.journal(0).unwrap();
     items.iter().for_each(|i| write(&mut journal, i));
     journal.flush().unwrap();
-    let mut along = recording.follow(u64::MAX).unwrap();
-    assert!(along.behind().unwrap() > 10_000);
+    let mut along = recording.seal_ahead(u64::MAX).unwrap();
+    assert!(along.bytes_behind().unwrap() > 10_000);
     // Up to the 40th call's return.
-    along.go(100 + 39 * 10 + 5, || true).unwrap();
+    along.seal_until(100 + 39 * 10 + 5, || true).unwrap();
     assert_eq!(segments(&path), 5);
     // A record that says that it is from before that.
     write(&mut journal, &call(9, 90, 95, b"late"));
     journal.flush().unwrap();
-    along.go(u64::MAX, || true).unwrap();
-    assert_eq!(along.behind().unwrap(), 0);
+    along.seal_until(u64::MAX, || true).unwrap();
+    assert_eq!(along.bytes_behind().unwrap(), 0);
     assert!(segments(&path) >= 7);
     // The recorder is killed.
     drop((journal, along, recording));
@@ -134,8 +134,8 @@ fn a_record_from_before_what_was_complete() {
     let mut items = calls(30);
     items.iter().for_each(|i| write(&mut one, i));
     one.flush().unwrap();
-    let mut along = recording.follow(u64::MAX).unwrap();
-    along.go(u64::MAX, || true).unwrap();
+    let mut along = recording.seal_ahead(u64::MAX).unwrap();
+    along.seal_until(u64::MAX, || true).unwrap();
     items.push(call(2, 107, 109, b"late"));
     write(&mut two, &items[30]);
     // And a stream of which nobody knew.
@@ -143,7 +143,7 @@ fn a_record_from_before_what_was_complete() {
     items.push(call(3, 207, 209, b"unknown"));
     write(&mut three, &items[31]);
     [one, two, three].into_iter().for_each(|j| j.finish().unwrap());
-    recording.followed(Some(along));
+    recording.keep_sealed_ahead(Some(along));
     let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
     assert_eq!((summary.verdict, summary.calls), (Verdict::Complete, 32));
     let out = read(&Trace::open(&path).unwrap(), true);
@@ -162,18 +162,18 @@ fn it_stops_when_it_is_told_to() {
         (0..40).map(|n| call(1, 100 + n * 10, 105 + n * 10, &vec![n as u8; 100_000])).collect();
     items.iter().for_each(|i| write(&mut journal, i));
     journal.flush().unwrap();
-    let mut along = recording.follow(u64::MAX).unwrap();
+    let mut along = recording.seal_ahead(u64::MAX).unwrap();
     let mut asked = 0;
     along
-        .go(u64::MAX, || {
+        .seal_until(u64::MAX, || {
             asked += 1;
             asked < 3
         })
         .unwrap();
     assert_eq!(asked, 3);
-    assert!(along.behind().unwrap() > 2_000_000);
+    assert!(along.bytes_behind().unwrap() > 2_000_000);
     journal.finish().unwrap();
-    recording.followed(Some(along));
+    recording.keep_sealed_ahead(Some(along));
     recording.seal(ended(), &mut |_, _| {}).unwrap();
     assert_eq!(canonical(&read(&Trace::open(&path).unwrap(), true)), canonical(&items));
 }
@@ -245,17 +245,17 @@ fn journals_come_first() {
     let flush = |journals: &mut Vec<Journal>| journals.iter_mut().for_each(|j| j.flush().unwrap());
     items[..100].iter().for_each(|i| write(&mut journals[(header_of(i).tid % 2) as usize], i));
     flush(&mut journals);
-    let mut along = recording.follow(u64::MAX).unwrap();
-    along.go(u64::MAX, || true).unwrap();
+    let mut along = recording.seal_ahead(u64::MAX).unwrap();
+    along.seal_until(u64::MAX, || true).unwrap();
     assert!(segments(&path) > 10);
     // Room for one of the two journals only.
     left.store(25_000, Ordering::Relaxed);
     items[100..].iter().for_each(|i| write(&mut journals[(header_of(i).tid % 2) as usize], i));
     flush(&mut journals);
     assert_eq!(segments(&path), 0, "they were given back");
-    assert!(matches!(along.go(u64::MAX, || true), Err(Error::Full { .. })));
+    assert!(matches!(along.seal_until(u64::MAX, || true), Err(Error::Full { .. })));
     journals.into_iter().for_each(|j| j.finish().unwrap());
-    recording.followed(None);
+    recording.keep_sealed_ahead(None);
     left.store(u64::MAX / 2, Ordering::Relaxed);
     let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
     assert_eq!(summary.verdict, Verdict::Complete, "{:?}", summary.reasons);
@@ -275,12 +275,12 @@ fn along_fails_at_every_operation() {
         let mut journal = recording.journal(0).unwrap();
         items.iter().for_each(|i| write(&mut journal, i));
         journal.finish().unwrap();
-        let mut along = recording.follow(u64::MAX).unwrap();
+        let mut along = recording.seal_ahead(u64::MAX).unwrap();
         left.store(n, Ordering::Relaxed);
-        let went = along.go(u64::MAX, || true);
+        let went = along.seal_until(u64::MAX, || true);
         left.store(u64::MAX, Ordering::Relaxed);
         let failed = went.is_err();
-        recording.followed((!failed).then_some(along));
+        recording.keep_sealed_ahead((!failed).then_some(along));
         let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
         assert_eq!(summary.verdict, Verdict::Complete, "operation {n}: {:?}", summary.reasons);
         let trace = Trace::open(&path).unwrap();
@@ -308,11 +308,11 @@ fn finishing_fails_at_every_operation() {
         let mut journal = recording.journal(0).unwrap();
         items[..40].iter().for_each(|i| write(&mut journal, i));
         journal.flush().unwrap();
-        let mut along = recording.follow(u64::MAX).unwrap();
-        along.go(u64::MAX, || true).unwrap();
+        let mut along = recording.seal_ahead(u64::MAX).unwrap();
+        along.seal_until(u64::MAX, || true).unwrap();
         items[40..].iter().for_each(|i| write(&mut journal, i));
         journal.finish().unwrap();
-        recording.followed(Some(along));
+        recording.keep_sealed_ahead(Some(along));
         left.store(n, Ordering::Relaxed);
         let sealed = recording.seal(ended(), &mut |_, _| {});
         let died = sealed.is_err();

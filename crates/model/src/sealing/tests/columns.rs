@@ -40,7 +40,7 @@ fn columns_for_people() {
         flags: 0,
         args: [u64::MAX - 99, 1, 0, 0, 0, 0],
         ret: 3,
-        seen: Default::default(),
+        fd_snapshot: Default::default(),
         payloads: vec![name, identity(b"/a\xffb")],
     };
     let missing = Call {

@@ -54,7 +54,7 @@ pub(super) fn clone(thread: &mut Thread, issue: &Handled) -> Outcome {
         return Ok(issue.expected().compare(got));
     };
     thread.common.copied.fetch_add(1, Relaxed);
-    let sum = |of: fn(&Payload) -> u64| trace::total(issue.call.copied(&copies).map(of));
+    let sum = |of: fn(&Payload) -> u64| trace::saturating_sum(issue.call.copied(&copies).map(of));
     let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
     match carry(thread, issue, copies, copies.to, due)? {
         (got, _) if got == due as i64 => Ok(None),

@@ -2,14 +2,14 @@
 //! program in the kernel has the same layout from `crates/capture/src/ebpf/bpf/record.h`, which
 //! says the same offsets to its compiler.
 
-use super::{Header, Identity, PayloadHeader, Seen};
+use super::{FdSnapshot, Header, Identity, PayloadHeader};
 use std::mem::offset_of;
 use zerocopy::{FromBytes, IntoBytes};
 
 const _: () = {
     assert!(size_of::<Header>() == 128 && offset_of!(Header, seq) == 8);
     assert!(offset_of!(Header, entered) == 32 && offset_of!(Header, args) == 56);
-    assert!(offset_of!(Header, seen) == 104 && size_of::<Seen>() == 24);
+    assert!(offset_of!(Header, fd_snapshot) == 104 && size_of::<FdSnapshot>() == 24);
     assert!(size_of::<PayloadHeader>() == 16 && offset_of!(PayloadHeader, len) == 4);
     assert!(size_of::<Identity>() == 88 && offset_of!(Identity, status) == 40);
     assert!(offset_of!(Identity, created) == 72);

@@ -4,24 +4,26 @@ use crate::format::record::{Header, RING_DISCARD, RING_HEAD, ring_step, whole};
 use std::ops::Range;
 
 /// What stands there.
-pub(super) enum Stands {
+pub(super) enum AtRecord {
     Record(Header),
     /// Room in the ring that was given back.
-    Nothing,
+    Discarded,
     /// No record.
-    Rubbish,
+    Invalid,
 }
 
 /// What stands at the beginning of the rest of a frame, and how many bytes of it. Numbers of
 /// records begin at `next`.
-pub(super) fn record_at(rest: &[u8], ring: bool, next: u64) -> (Stands, usize) {
+pub(super) fn record_at(rest: &[u8], ring: bool, next: u64) -> (AtRecord, usize) {
     let Some((step, body)) = (if ring { in_ring(rest) } else { alone(rest) }) else {
-        return (Stands::Rubbish, rest.len());
+        return (AtRecord::Invalid, rest.len());
     };
     let stands = match body.map(|body| whole(&rest[body])) {
-        None => Stands::Nothing,
-        Some(Some(header)) if header.seq >= next && header.seq < u64::MAX => Stands::Record(header),
-        Some(_) => Stands::Rubbish,
+        None => AtRecord::Discarded,
+        Some(Some(header)) if header.seq >= next && header.seq < u64::MAX => {
+            AtRecord::Record(header)
+        }
+        Some(_) => AtRecord::Invalid,
     };
     (stands, step)
 }

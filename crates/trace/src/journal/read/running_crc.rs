@@ -11,13 +11,13 @@ use crc_fast::{Digest, checksum_combine, crc32_iscsi};
 const BLOCK: usize = 512;
 
 /// Running sums of a buffer, from its beginning on.
-pub(super) struct Sums {
+pub(super) struct RunningCrc {
     running: Digest,
     /// The CRC of all bytes before the block of this number.
     before: Vec<u32>,
 }
 
-impl Sums {
+impl RunningCrc {
     /// Of a buffer that nothing is known of.
     pub fn new() -> Self {
         Self { running: Digest::new(Crc32Iscsi), before: vec![0] }
@@ -62,11 +62,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_stretch(bytes in proptest::collection::vec(any::<u8>(), 0..5000), cuts: [u16; 8]) {
-            let mut sums = Sums::new();
+            let mut running_crc = RunningCrc::new();
             for pair in cuts.chunks(2) {
                 let of = |n: u16| usize::from(n) % (bytes.len() + 1);
                 let (from, to) = (of(pair[0]).min(of(pair[1])), of(pair[0]).max(of(pair[1])));
-                prop_assert_eq!(sums.of(&bytes, from, to).0, crc32_iscsi(&bytes[from..to]));
+                prop_assert_eq!(running_crc.of(&bytes, from, to).0, crc32_iscsi(&bytes[from..to]));
             }
         }
     }

@@ -36,7 +36,7 @@ const FORGED: [(&str, Forged); 4] = [
     ("heads that promise all that follows", |n| {
         (0..n).flat_map(|i| head(((n - i - 1) * 40) as u32)).collect()
     }),
-    ("heads that promise what is not there", |n| head(MOST as u32).repeat(n)),
+    ("heads that promise what is not there", |n| head(MAX_FRAME_BYTES as u32).repeat(n)),
     ("heads that promise half", |n| {
         let heads = (0..n).flat_map(|i| head(((2 * n - i) * 20) as u32));
         heads.chain(std::iter::repeat_n(0, n * 40)).collect()

@@ -3,8 +3,8 @@
 
 use super::events::Events;
 use super::merge::Streams;
-use super::processes::Census;
-use super::segment::{Full, Segments};
+use super::processes::ThreadTable;
+use super::segment::{FilledWindow, Segments};
 use super::verdict::Findings;
 use super::window::{Counts, Limits, Parts, Window};
 use super::{Place, names_in, stream_number};
@@ -19,7 +19,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 /// All that sealing knows.
-pub(super) struct Work {
+pub(super) struct SealState {
     streams: Streams,
     pub clock_offset: i64,
     window: Window,
@@ -27,12 +27,12 @@ pub(super) struct Work {
     parts: Parts,
     counts: Counts,
     pub events: Events,
-    pub census: Census,
+    pub thread_table: ThreadTable,
     findings: Findings,
     pub segments: Segments,
 }
 
-impl Work {
+impl SealState {
     /// Nothing is read yet. `grow`: the journals are being written.
     pub fn new(
         place: &Place<'_>,
@@ -51,14 +51,14 @@ impl Work {
             parts: Parts::default(),
             counts: Counts::default(),
             events: Events::default(),
-            census: Census::default(),
+            thread_table: ThreadTable::default(),
             findings: Findings::default(),
             segments: Segments::default(),
         })
     }
 
     /// The journals have grown as long as they get; those that were made meanwhile are there, too.
-    pub fn grown(&mut self, place: &Place<'_>, document: &Document) -> Result<(), Error> {
+    pub fn finish_growing(&mut self, place: &Place<'_>, document: &Document) -> Result<(), Error> {
         let known = self.streams.count();
         self.streams
             .add(open(place, document, known)?, false)
@@ -66,8 +66,8 @@ impl Work {
     }
 
     /// Looks what has come to the journals.
-    pub fn look(&mut self) -> io::Result<()> {
-        self.streams.look()
+    pub fn refresh(&mut self) -> io::Result<()> {
+        self.streams.refresh()
     }
 
     /// Bytes of the journals.
@@ -99,18 +99,29 @@ impl Work {
 
     /// Takes a record.
     fn take(&mut self, place: &Place<'_>, until: u64) -> Result<bool, Error> {
-        let Self { streams, window, parts, counts, events, census, findings, clock_offset, .. } =
-            self;
+        let Self {
+            streams,
+            window,
+            parts,
+            counts,
+            events,
+            thread_table,
+            findings,
+            clock_offset,
+            ..
+        } = self;
         streams.next(until, |stream| {
             let record = stream.take(|header, data| {
-                header.kind == RecordKind::Call as u8 && !parts.are_of(header) && window.knows(data)
+                header.kind == RecordKind::Call as u8
+                    && !parts.has_parts_of(header)
+                    && window.knows(data)
             });
             findings.times(&record.header);
             match RecordKind::from_number(record.header.kind) {
                 Some(RecordKind::Call) => {
                     let before = counts.captured;
                     window.add(record, parts, counts);
-                    census.call(&record.header, counts.captured - before);
+                    thread_table.call(&record.header, counts.captured - before);
                     findings.call(&record.header);
                     Ok(())
                 }
@@ -119,8 +130,8 @@ impl Work {
                     Ok(())
                 }
                 _ => {
-                    census.event(&record);
-                    window.happened(&record);
+                    thread_table.event(&record);
+                    window.add_event(&record);
                     findings.event(&record);
                     events.add(&record, place, *clock_offset)
                 }
@@ -134,8 +145,8 @@ impl Work {
     }
 
     /// The window with its answers; an empty one takes its place.
-    pub fn window(&mut self) -> Full {
-        Full::new(self.window.take(), &mut *self.inference)
+    pub fn window(&mut self) -> FilledWindow {
+        FilledWindow::new(self.window.take(), &mut *self.inference)
     }
 
     /// What is to be said of all that was read.
@@ -145,8 +156,8 @@ impl Work {
         findings.orphans = self.parts.orphans() + self.events.dropped;
         let mut summary = findings.summary(document.end.as_ref(), &self.counts);
         summary.events = self.events.count;
-        summary.threads = self.census.threads();
-        summary.processes = self.census.processes();
+        summary.threads = self.thread_table.threads();
+        summary.processes = self.thread_table.processes();
         summary
     }
 }
