@@ -1,32 +1,18 @@
-//! DataSeries version 1, the original system's trace format: read, checked, and written.
+//! DataSeries version 1, the format of the original Re-Animator: read, checked and written.
 //!
-//! A file is a header, an extent that holds the types, extents of records (each of one type, compressed on its own), an index extent, and a tail. All numbers are in the
-//! writer's byte order.
+//! A file is a header, an extent that holds the types, extents of records (each of one type,
+//! compressed on its own), an index extent, and a tail. All numbers are in the writer's byte order.
 
-mod dirents;
+pub mod container;
 pub mod export;
-pub mod extent;
-mod fields;
-pub mod file;
-pub mod hash;
 pub mod import;
-mod index;
-mod lower;
-mod names;
-mod parts;
-pub mod rows;
-mod schema;
-mod stream;
-pub mod types;
-mod unpack;
-pub mod write;
+pub mod records;
 
-pub use extent::{Extent, Value};
-pub use file::Reader;
-
+pub use container::extent::{Extent, Value};
+pub use container::reader::{Reader, is_dataseries};
+pub use container::types::{Type, Types};
 pub use export::export;
 pub use import::import;
-pub use types::{Type, Types};
 
 /// Our own type of record: what the trace had that the file has not. A file that says of this type
 /// is ours.

@@ -1,15 +1,13 @@
 //! Who made whom, for which a trace is read a first time: a child acts before its parent's clone has returned.
 
 use abi::Effect;
+use abi::flags::process::CLONE;
 use ahash::HashMap;
+use linux_raw_sys::general::{CLONE_FILES, CLONE_FS, CLONE_THREAD, CLONE_VM};
 use model::import::Fork;
 
-/// Flags of clone(2) that matter here.
-const CLONE: [(&str, u64); 4] =
-    [("FILES", 0x400), ("FS", 0x200), ("THREAD", 0x10000), ("VM", 0x100)];
-
-/// All of them: what the threads of a process share.
-pub(crate) const THREAD: u64 = CLONE[0].1 | CLONE[1].1 | CLONE[2].1 | CLONE[3].1;
+/// What the threads of a process share.
+pub(crate) const THREAD: u64 = (CLONE_FILES | CLONE_FS | CLONE_THREAD | CLONE_VM) as u64;
 
 #[derive(Default)]
 pub(crate) struct Forks {
@@ -41,10 +39,10 @@ pub(crate) fn is_fork(name: &str) -> bool {
 
 /// The flags of clone(2) among the words of a text, with their prefix or without.
 pub(crate) fn clone_flags(text: &str) -> u64 {
-    let words = || text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    CLONE
-        .iter()
-        .filter(|(name, _)| words().any(|w| w.strip_prefix("CLONE_").unwrap_or(w) == *name))
-        .map(|(_, bit)| bit)
-        .sum()
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let flag = |word: &str| {
+        let named = |name: &str| name.strip_prefix(CLONE.name) == Some(word);
+        CLONE.bits.iter().find(|(_, name)| *name == word || named(name)).map(|(bit, _)| *bit)
+    };
+    words.filter_map(flag).fold(0, |flags, bit| flags | bit)
 }

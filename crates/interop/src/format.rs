@@ -1,6 +1,7 @@
 //! Which format a file is in, by its content; and which is wanted, by a name.
 
-use crate::{Error, Importer, blktrace, ctf, dataseries, kdump, perf, strace};
+use crate::text::{blktrace, kdump, perf, strace};
+use crate::{Error, Importer, ctf, dataseries};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -54,7 +55,7 @@ pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
         .and_then(|f| f.take(64 << 10).read_to_end(&mut start))
         .map_err(Error::io("read", path))?;
     Ok(match &start {
-        start if dataseries::file::is_dataseries(start) => Some(Format::DataSeries),
+        start if dataseries::is_dataseries(start) => Some(Format::DataSeries),
         start if strace::is_strace(start) => Some(Format::Strace),
         start if perf::is_perf(start) => Some(Format::Perf),
         start if kdump::is_kdump(start) => Some(Format::Kdump),

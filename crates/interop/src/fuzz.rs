@@ -3,7 +3,8 @@
 //! `FUZZ_RUNS=1000000 cargo nextest run --release -E 'test(fuzz::)'` takes an hour or so; without it there are a few hundred runs of each. A run's number is its seed, and is
 //! in the message of what fails.
 
-use crate::{Importer, Outcome, blktrace, ctf, dataseries, kdump, perf, strace};
+use crate::text::{blktrace, kdump, perf, strace};
+use crate::{Importer, Outcome, ctf, dataseries};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

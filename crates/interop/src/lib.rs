@@ -1,20 +1,19 @@
-//! How traces come and go: other tools' formats are read into a trace, and a trace is written in theirs.
+//! Conversion from and to other tools' formats: their traces become a trace, and a trace becomes
+//! theirs.
 //!
-//! Every reader is given bytes that may be anything: it gives what came before the first damage, says what is wrong and where, never panics, and needs memory that does
-//! not grow with the input. What a format cannot tell is not made up, except where replay needs it, and then it is marked ([`trace::record::MADE_UP`]).
+//! Every reader takes any bytes. It gives what came before the first damage, says what is wrong and
+//! where, never panics, and needs memory that does not grow with the input. What a format does not
+//! hold is not made up, except where replay needs it; then it is marked
+//! ([`trace::record::MADE_UP`]).
 #![forbid(unsafe_code)]
 
-pub mod blktrace;
 pub mod ctf;
 pub mod dataseries;
 pub mod error;
 pub mod export;
 mod forks;
 pub mod format;
-pub mod kdump;
-mod lines;
-pub mod perf;
-pub mod strace;
+pub mod text;
 mod unrecorded;
 
 pub use error::Error;
@@ -24,18 +23,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use trace::Summary;
 
-/// Makes the trace of the second path of what is at the first. Then: where the program was when it began, if the user knows; and who hears how many bytes are done, of how many.
+/// Makes a trace of another tool's: from the first path, at the second. Then come the directory in
+/// which the recorded program was started, if the user knows it, and a function that is told how
+/// many bytes are done, of how many.
 pub type Importer =
     fn(&Path, &Path, Option<&[u8]>, &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error>;
 
-/// What a conversion came to.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Outcome {
     /// The trace.
     pub summary: Summary,
-    /// What could not be taken over, by name: how many.
+    /// What could not be converted, by name: how many.
     pub lost: BTreeMap<String, u64>,
-    /// Why it was not read to its end.
+    /// Why the input was not read to its end.
     pub damage: Option<String>,
 }
 

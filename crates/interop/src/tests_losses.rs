@@ -1,7 +1,8 @@
 //! What another tool says that it lost, or what we leave out, makes a trace incomplete.
 
+use crate::Importer;
 use crate::fuzz::imported;
-use crate::{Importer, blktrace, kdump, perf};
+use crate::text::{blktrace, kdump, perf};
 use trace::document::Verdict;
 
 /// The verdict on a text, its reasons, and how many calls or events are said to be missing.

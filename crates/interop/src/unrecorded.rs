@@ -1,6 +1,7 @@
 //! What a tool that records no data leaves out of a call.
 
 use abi::{Form, Is, Kind};
+use linux_raw_sys::general::AT_EMPTY_PATH;
 use model::Told;
 
 /// Calls whose entry was before the recording: nothing is missing.
@@ -9,8 +10,6 @@ pub(crate) const BEFORE: &str = "ends of calls that began before the recording";
 pub(crate) const BEGINNINGS: &str = "calls whose entry is missing";
 /// Calls whose thread went on, and whose return did not come.
 pub(crate) const RETURNS: &str = "returns of calls, which are missing";
-
-const AT_EMPTY_PATH: u64 = 0x1000;
 
 /// Fills in, as unknown, what the call moved: so many bytes. And pointers that the other tool does not show.
 pub(crate) fn unrecorded(told: &mut Told) {
@@ -43,7 +42,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                     .args
                     .iter()
                     .zip(told.call.args)
-                    .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & AT_EMPTY_PATH != 0));
+                    .any(|(a, v)| matches!(a.kind, Kind::Flags(set) if set.name == "AT_" && v & u64::from(AT_EMPTY_PATH) != 0));
                 if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
                     told.call.payloads.retain(|p| usize::from(p.arg) != arg);
                     let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");

@@ -4,7 +4,7 @@ use super::layout::{Fields, Int, Type};
 use super::value::Value;
 
 /// The structs that a value lies in, as far as they are decoded, innermost last: lengths and tags are looked up there.
-pub(super) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
+pub(crate) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
 
 /// Values within values, and elements of an array: more are damage.
 const DEEP: usize = 64;
@@ -14,7 +14,7 @@ const ELEMENTS: u64 = 1 << 20;
 const EMPTY_VALUES: u64 = 256;
 
 /// A reader of a packet's bits.
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     /// The next bit.
     pub at: u64,

@@ -14,7 +14,7 @@ const SWITCH: &str = "sched_switch";
 
 /// Who runs on each CPU, as far as the events until now tell.
 #[derive(Clone, Default)]
-pub(super) struct Running {
+pub(crate) struct Running {
     by_cpu: HashMap<u64, u32>,
 }
 
@@ -27,7 +27,7 @@ fn is_switch(kind: &Kind) -> bool {
 }
 
 /// Whether who runs must be followed in events of this kind.
-pub(super) fn tells(kind: &Kind) -> bool {
+pub(crate) fn tells(kind: &Kind) -> bool {
     is_switch(kind)
 }
 

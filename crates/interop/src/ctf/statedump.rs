@@ -7,13 +7,13 @@ use ahash::{HashMap, HashSet};
 use model::import::Fork;
 
 /// The event that tells of a thread.
-pub(super) const PROCESS: &str = "lttng_statedump_process_state";
+pub(crate) const PROCESS: &str = "lttng_statedump_process_state";
 /// The event that tells of a descriptor.
-pub(super) const DESCRIPTOR: &str = "lttng_statedump_file_descriptor";
+pub(crate) const DESCRIPTOR: &str = "lttng_statedump_file_descriptor";
 
 /// An open descriptor.
 #[derive(Clone)]
-pub(super) struct Open {
+pub(crate) struct Open {
     pub fd: i32,
     pub path: Vec<u8>,
     /// `O_*`.
@@ -21,7 +21,7 @@ pub(super) struct Open {
 }
 
 #[derive(Default)]
-pub(super) struct Dump {
+pub(crate) struct Dump {
     /// Whose a thread is: of a first reading.
     pids: HashMap<u32, u32>,
     /// By a table's address: the processes that use it; of a first reading.

@@ -5,10 +5,10 @@ mod tokens;
 
 use super::layout::{Int, Type};
 use ahash::HashMap;
-pub(super) use blocks::parse;
+pub(crate) use blocks::parse;
 use std::sync::Arc;
 use tokens::Token;
-pub(super) use tokens::text;
+pub(crate) use tokens::text;
 
 /// Types within types.
 const DEEP: usize = 64;

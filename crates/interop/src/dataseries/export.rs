@@ -5,13 +5,17 @@
 //! a thread comes before that thread's calls, and `exit` where the thread ends: the original
 //! replayer wants it so.
 
+mod fields;
+mod lower;
+mod names;
 mod record;
 
-use super::lower::{Lowered, Scene};
-use super::names::Names;
-use super::rows::PREFIX;
-use super::write::{Field, Writer};
-use super::{LEFT_OUT, schema};
+use self::lower::{Lowered, Scene};
+use self::names::Names;
+use super::LEFT_OUT;
+use super::container::writer::{Field, Writer};
+use super::records::arguments::PREFIX;
+use super::records::{flags, schema};
 use crate::Error;
 use crate::export::{Exported, Sink};
 use abi::Effect;
@@ -268,7 +272,7 @@ impl Giving {
                     if let Field::Int(v) = v { Some(*v).filter(|_| *n == field) } else { None }
                 })
             };
-            let set = schema::flag(flag, number);
+            let set = flags::flag(flag, number);
             values.push((flag, Field::Bool(set)));
         }
         self.writer.record(&format!("{PREFIX}{name}"), &values)

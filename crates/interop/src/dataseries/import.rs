@@ -7,11 +7,14 @@
 //! faccessat.
 
 mod groups;
+mod index;
+mod parts;
+mod stream;
 
-use super::index::{Clock, Index};
-use super::parts::Source;
-use super::rows::{Map, WITH_FLAGS};
-use super::stream::{Losses, Row, Stream};
+use self::index::{Clock, Index};
+use self::parts::Source;
+use self::stream::{Losses, Row, Stream};
+use super::records::arguments::{Map, WITH_FLAGS};
 use super::{LEFT_OUT, Reader};
 use crate::{Error, Outcome};
 use groups::Execs;
@@ -148,7 +151,7 @@ impl Taking {
     }
 
     /// When the call of a record was entered, and when it returned.
-    pub(super) fn times(&self, row: Row<'_>) -> (u64, u64) {
+    pub(crate) fn times(&self, row: Row<'_>) -> (u64, u64) {
         let time = |name: &str| row.int(name).and_then(|v| self.clock.nanos(v));
         if self.clock == Clock::Recorded {
             let recorded = time("time_recorded").unwrap_or(0);
@@ -159,7 +162,7 @@ impl Taking {
     }
 
     /// The call of a record, with what all records tell.
-    pub(super) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<Told> {
+    pub(crate) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<Told> {
         let Some(tid) = row.tid() else {
             self.losses.lose("records without a thread");
             return None;
@@ -179,7 +182,11 @@ impl Taking {
         }
         let flags = WITH_FLAGS.iter().find(|(name, _, part)| {
             // The original library takes what a register held for flags that the call has not.
-            let field = if let super::rows::Part::Number(_, field) = part { field } else { "" };
+            let field = if let super::records::arguments::Part::Number(_, field) = part {
+                field
+            } else {
+                ""
+            };
             *name == map.name && !self.original && row.int(field).is_some_and(|v| v != 0)
         });
         let name = flags.map_or(map.call, |(_, newer, _)| newer);

@@ -1,6 +1,6 @@
 //! Real files of the original library, against what the DataSeries tools print of them; and files that are cut or damaged.
 
-use super::types::FieldType;
+use super::container::types::FieldType;
 use super::{Reader, Value, import};
 use ahash::HashMap;
 use std::fs;
@@ -174,7 +174,7 @@ fn types_are_those_of_the_original_library() {
         .filter_map(|i| if let Value::Bytes(xml) = types.value(i, 0) { Some(xml) } else { None })
         .collect();
     theirs.retain(|xml| xml.windows(8).any(|w| w == b"IOTTAFSL"));
-    let ours = super::schema::types();
+    let ours = super::records::schema::types();
     assert_eq!(ours.len(), 103);
     for (name, xml) in &ours {
         assert!(theirs.contains(&xml.as_bytes()), "{name}:\n{xml}");
@@ -249,7 +249,7 @@ fn the_tail_repeats_the_chain_of_checksums() {
 /// All ways to compress, each as its library writes it.
 #[test]
 fn all_compressions() {
-    use super::unpack::decompress;
+    use super::container::unpack::decompress;
     use std::io::Write;
     let plain: Vec<u8> = (0..20_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -278,8 +278,8 @@ fn all_compressions() {
 /// Scales, differences and nulls that were left out come back; and so do numbers of the other byte order.
 #[test]
 fn packing_is_undone() {
-    use super::types::Type;
-    use super::unpack::{Order, expand, swap, undo};
+    use super::container::types::Type;
+    use super::container::unpack::{Order, expand, swap, undo};
     let xml = r#"<ExtentType name="a" pack_null_compact="non_bool"><field type="int32" name="i" opt_nullable="yes" pack_relative="i"/>
         <field type="int64" name="base"/><field type="int64" name="l" pack_relative="base"/><field type="double" name="d" pack_scale="0.5"/></ExtentType>"#;
     let t = Type::parse(xml).unwrap();

@@ -1,8 +1,9 @@
 //! Calls that DataSeries holds as they are, as others, or not at all; out and in again.
 
-use super::rows::{PREFIX, UTIME_NOW, UTIME_OMIT};
-use super::write::{Field, Writer};
-use super::{Reader, Value, export, import, schema};
+use super::container::writer::{Field, Writer};
+use super::records::arguments::{PREFIX, UTIME_NOW, UTIME_OMIT};
+use super::records::schema;
+use super::{Reader, Value, export, import};
 use crate::export::Exported;
 use model::import::Origin;
 use model::{Import, Told};

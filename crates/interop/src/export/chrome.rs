@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use trace::Event;
 
 #[derive(Default)]
-pub(super) struct Chrome {
+pub(crate) struct Chrome {
     begun: bool,
 }
 

@@ -20,7 +20,7 @@ const HEAD: [&str; 12] = [
 ];
 
 /// Times are seconds since 1970.
-pub(super) struct Csv {
+pub(crate) struct Csv {
     clock_offset: i64,
     begun: bool,
 }

@@ -6,17 +6,17 @@
 
 use super::{Taken, Told, Writer};
 use abi::Effect;
+use linux_raw_sys::general::FALLOC_FL_PUNCH_HOLE;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 #[derive(Default)]
-pub(super) struct Iolog {
+pub(crate) struct Iolog {
     began: Option<u64>,
     last: u64,
     open: BTreeSet<Vec<u8>>,
 }
 
-const PUNCH: u64 = 2;
 /// The longest name.
 const NAME: usize = 255;
 const OTHERS: Taken = Taken::No("calls other than read, write, sync and trim of a file");
@@ -46,7 +46,7 @@ fn action(told: &Told<'_>) -> Option<String> {
             let offset = told.bound.offset?;
             Some(format!("{} {offset} {n}", if reads { "read" } else { "write" }))
         }
-        (None, Effect::Allocate) if call.args[1] & PUNCH != 0 => {
+        (None, Effect::Allocate) if call.args[1] & u64::from(FALLOC_FL_PUNCH_HOLE) != 0 => {
             Some(format!("trim {} {}", call.args[2], call.args[3]))
         }
         _ if shape.name == "fsync" => Some("sync 0 0".to_owned()),

@@ -9,13 +9,13 @@ use std::io::{self, Write};
 use trace::Event;
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     #[prost(message, repeated, tag = "1")]
     pub packet: Vec<Packet>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Packet {
+pub(crate) struct Packet {
     #[prost(uint64, optional, tag = "8")]
     pub timestamp: Option<u64>,
     #[prost(uint32, optional, tag = "10")]
@@ -27,7 +27,7 @@ pub(super) struct Packet {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TrackEvent {
+pub(crate) struct TrackEvent {
     #[prost(message, repeated, tag = "4")]
     pub debug_annotations: Vec<DebugAnnotation>,
     #[prost(int32, optional, tag = "9")]
@@ -43,7 +43,7 @@ pub(super) struct TrackEvent {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct DebugAnnotation {
+pub(crate) struct DebugAnnotation {
     #[prost(uint64, optional, tag = "3")]
     pub uint_value: Option<u64>,
     #[prost(string, optional, tag = "6")]
@@ -53,7 +53,7 @@ pub(super) struct DebugAnnotation {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TrackDescriptor {
+pub(crate) struct TrackDescriptor {
     #[prost(uint64, optional, tag = "1")]
     pub uuid: Option<u64>,
     #[prost(string, optional, tag = "2")]
@@ -69,7 +69,7 @@ pub(super) struct TrackDescriptor {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ProcessDescriptor {
+pub(crate) struct ProcessDescriptor {
     #[prost(int32, optional, tag = "1")]
     pub pid: Option<i32>,
     #[prost(string, optional, tag = "6")]
@@ -77,7 +77,7 @@ pub(super) struct ProcessDescriptor {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ThreadDescriptor {
+pub(crate) struct ThreadDescriptor {
     #[prost(int32, optional, tag = "1")]
     pub pid: Option<i32>,
     #[prost(int32, optional, tag = "2")]
@@ -85,7 +85,7 @@ pub(super) struct ThreadDescriptor {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct CounterDescriptor {
+pub(crate) struct CounterDescriptor {
     #[prost(string, optional, tag = "6")]
     pub unit_name: Option<String>,
 }
@@ -102,7 +102,7 @@ const THREAD: u64 = 2 << 40;
 const WINDOW: u64 = 10_000_000;
 
 #[derive(Default)]
-pub(super) struct Perfetto {
+pub(crate) struct Perfetto {
     known: HashSet<u64>,
     /// The window of the counters, and the bytes read and written in it.
     window: u64,

@@ -2,7 +2,7 @@
 
 use super::perfetto::Trace as Packets;
 use super::{Format, export};
-use crate::strace;
+use crate::text::strace;
 use prost::Message;
 use std::fs;
 use std::path::PathBuf;

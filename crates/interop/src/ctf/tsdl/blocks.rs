@@ -6,7 +6,7 @@ use crate::ctf::layout::{Kind, Metadata, Stream};
 use ahash::HashMap;
 
 /// Reads the metadata's text.
-pub(in crate::ctf) fn parse(text: &str) -> Result<Metadata, String> {
+pub(crate) fn parse(text: &str) -> Result<Metadata, String> {
     let big_endian = text.lines().any(|l| l.trim() == "byte_order = be;");
     let mut p = Parser {
         tokens: tokens(text)?.into_iter().peekable(),

@@ -4,7 +4,7 @@ const PACKET: u32 = 0x75d1_1d57;
 const PACKET_HEAD: usize = 37;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Word(String),
     Text(String),
     Number(i128),
@@ -15,7 +15,7 @@ const SIGNS: [&str; 17] =
     [":=", "...", "->", "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "=", ":", ".", "-"];
 
 /// The text of a metadata file: LTTng writes it in packets.
-pub(in crate::ctf) fn text(bytes: &[u8]) -> Result<String, String> {
+pub(crate) fn text(bytes: &[u8]) -> Result<String, String> {
     let word = |at: usize, big: bool| {
         let b: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
         Some(if big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
@@ -41,7 +41,7 @@ pub(in crate::ctf) fn text(bytes: &[u8]) -> Result<String, String> {
 }
 
 /// All tokens of a text.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text;
     loop {

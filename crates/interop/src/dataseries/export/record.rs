@@ -1,13 +1,13 @@
 //! One call as its records.
 
 use super::Giving;
-use crate::dataseries::fields::{
+use crate::dataseries::container::types::FieldType;
+use crate::dataseries::container::writer::Field;
+use crate::dataseries::export::fields::{
     Moments, Numbers, STAT_FIELDS, STATFS_FIELDS, moments, node_type, structure,
 };
-use crate::dataseries::lower::{LIMIT, unknown};
-use crate::dataseries::rows::{MAPS, Map, PREFIX, Part, WITH_FLAGS};
-use crate::dataseries::types::FieldType;
-use crate::dataseries::write::Field;
+use crate::dataseries::export::lower::{LIMIT, unknown};
+use crate::dataseries::records::arguments::{MAPS, Map, PREFIX, Part, WITH_FLAGS};
 use abi::Kind;
 use abi::layout::{STAT, STATFS};
 use std::io;
@@ -17,7 +17,7 @@ use trace::{Call, Payload};
 
 /// So many bytes that nobody knows are written as zeros, since the original replayer looks for as
 /// many as moved. Where more are unknown the record has none.
-pub(super) const FILLED: usize = 4 << 20;
+pub(crate) const FILLED: usize = 4 << 20;
 /// The kernel takes no more buffers in a call.
 const BUFFERS: u64 = 1024;
 const LOCK_FIELDS: [(&str, &str); 5] = [
@@ -29,7 +29,7 @@ const LOCK_FIELDS: [(&str, &str); 5] = [
 ];
 
 /// What a call's record holds besides what all have.
-pub(super) enum Built {
+pub(crate) enum Built {
     /// One record.
     One(One),
     /// A header, and a record for each buffer.
@@ -39,7 +39,7 @@ pub(super) enum Built {
 }
 
 #[derive(Default)]
-pub(super) struct One {
+pub(crate) struct One {
     name: &'static str,
     numbers: Numbers,
     held: Vec<(&'static str, Vec<u8>)>,
@@ -60,7 +60,7 @@ fn known(name: &str) -> Option<(&'static Map, Option<Part>)> {
 }
 
 /// What the record of a call holds; `None`: there is none that can hold it.
-pub(super) fn built(call: &Call) -> Option<Built> {
+pub(crate) fn built(call: &Call) -> Option<Built> {
     let name = abi::by_number(call.nr)?.name();
     let known_vectors = || {
         let count = call.args[2];
@@ -239,7 +239,7 @@ impl One {
 
 impl Giving {
     /// Writes the records of a call.
-    pub(super) fn record(&mut self, call: &Call, built: &Built) -> io::Result<()> {
+    pub(crate) fn record(&mut self, call: &Call, built: &Built) -> io::Result<()> {
         match built {
             Built::One(one) => self.one(call, one),
             Built::Vector => self.vector(call),
@@ -266,7 +266,7 @@ impl Giving {
             let either = |wanted: u64| {
                 (0..2).any(|i| nanos(i).is_some_and(|b| u64::from_le_bytes(b) == wanted))
             };
-            use crate::dataseries::rows::{UTIME_NOW, UTIME_OMIT};
+            use crate::dataseries::records::arguments::{UTIME_NOW, UTIME_OMIT};
             values.push(("utime_now", Field::Bool(either(UTIME_NOW))));
             values.push(("utime_omit", Field::Bool(either(UTIME_OMIT))));
         }
@@ -384,7 +384,7 @@ impl Giving {
 
     /// Data that the kernel moved from one file to another are as if the program had read and
     /// written them; false: they are not there, or it did something else.
-    pub(super) fn copy(&mut self, call: &Call) -> io::Result<bool> {
+    pub(crate) fn copy(&mut self, call: &Call) -> io::Result<bool> {
         let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
             return Ok(false);
         };

@@ -3,7 +3,7 @@
 use super::Taking;
 use crate::Error;
 use crate::dataseries::Reader;
-use crate::dataseries::stream::{Row, Stream};
+use crate::dataseries::import::stream::{Row, Stream};
 use model::Told;
 use trace::record::PayloadKind;
 
@@ -20,7 +20,7 @@ const HEAD_VECTORS: usize = 24;
 
 /// An execve of which the last record has not come.
 #[derive(Default)]
-pub(super) struct Exec {
+pub(crate) struct Exec {
     entered: u64,
     path: Vec<u8>,
     argv: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct Exec {
 
 /// Those of all threads.
 #[derive(Default)]
-pub(super) struct Execs {
+pub(crate) struct Execs {
     begun: ahash::HashMap<u32, Exec>,
     bytes: usize,
 }
@@ -63,7 +63,7 @@ impl Buffers {
 impl Taking {
     /// A header, and a record for each buffer, which stand one after the other in the file. The
     /// original library numbers those of the buffers with what it finds on its stack.
-    pub(super) fn vector(
+    pub(crate) fn vector(
         &mut self,
         stream: &mut Stream,
         reader: &mut Reader,
@@ -114,7 +114,7 @@ impl Taking {
     }
 
     /// An execve is as many records as it has strings, and one for its end.
-    pub(super) fn exec(&mut self, row: Row<'_>) -> Result<(), Error> {
+    pub(crate) fn exec(&mut self, row: Row<'_>) -> Result<(), Error> {
         let Some(tid) = row.tid() else {
             self.losses.lose("records without a thread");
             return Ok(());

@@ -1,0 +1,192 @@
+//! An extent: records of one type.
+
+use super::hash::{CONTENT, hash};
+use super::types::{FieldType, Type};
+use super::unpack::{Order, decompress, expand, swap, undo};
+use std::sync::Arc;
+
+/// Bytes of an extent's head before its type's name.
+pub(crate) const HEAD: usize = 28;
+/// The most bytes that a part of an extent may have, packed (the format's limit).
+const PACKED: u32 = 512 << 20;
+/// The most bytes that an extent may come to: the writers' target is some megabytes.
+const UNPACKED: usize = 1 << 30;
+const LENGTHS: usize = 1024;
+
+/// The head of an extent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub fixed: usize,
+    pub variable: usize,
+    pub records: usize,
+    pub variable_bytes: usize,
+    pub adler: u32,
+    pub hash: u32,
+    pub modes: (u8, u8),
+    pub name_bytes: usize,
+}
+
+impl Head {
+    pub fn read(b: &[u8; HEAD], order: Order) -> Result<Self, String> {
+        let n = |at: usize| order.u32(&b[at..]);
+        if n(0) >= PACKED || n(4) >= PACKED || n(12) < 4 || n(12) as usize > UNPACKED {
+            return Err("an extent with impossible sizes".to_owned());
+        }
+        Ok(Self {
+            fixed: n(0) as usize,
+            variable: n(4) as usize,
+            records: n(8) as usize,
+            variable_bytes: n(12) as usize,
+            adler: n(16),
+            hash: n(20),
+            modes: (b[24], b[25]),
+            name_bytes: usize::from(b[26]),
+        })
+    }
+    /// Bytes of the whole extent.
+    pub fn bytes(&self) -> usize {
+        (HEAD + self.name_bytes).next_multiple_of(4)
+            + self.fixed.next_multiple_of(4)
+            + self.variable.next_multiple_of(4)
+    }
+    /// Where the packed records begin.
+    pub fn start(&self) -> usize {
+        (HEAD + self.name_bytes).next_multiple_of(4)
+    }
+}
+
+/// A field's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// None.
+    Null,
+    /// A bit.
+    Bool(bool),
+    /// A byte.
+    Byte(u8),
+    /// A number.
+    Int(i64),
+    /// A number.
+    Double(f64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+/// Records of one type.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// Their type.
+    pub kind: Arc<Type>,
+    /// Where the extent stands in the file.
+    pub offset: u64,
+    /// How many.
+    pub records: usize,
+    fixed: Vec<u8>,
+    variable: Vec<u8>,
+    order: Order,
+}
+
+impl Extent {
+    /// Unpacks an extent that was read whole, and checks it.
+    pub(crate) fn unpack(
+        head: &Head,
+        bytes: &[u8],
+        offset: u64,
+        kind: Arc<Type>,
+        order: Order,
+    ) -> Result<Self, String> {
+        // Adler-32 continued over two stretches: the checksum's own bytes are left out.
+        let mut adler = simd_adler32::Adler32::new();
+        adler.write(&bytes[..16]);
+        adler.write(&bytes[20..]);
+        if adler.finish() != head.adler {
+            return Err("its checksum is wrong".to_owned());
+        }
+        let wanted = head
+            .records
+            .checked_mul(kind.record_bytes)
+            .filter(|n| *n <= UNPACKED)
+            .ok_or("it has too many records")?;
+        let start = head.start();
+        let variable_at = start + head.fixed.next_multiple_of(4);
+        let (fixed, variable) =
+            (&bytes[start..start + head.fixed], &bytes[variable_at..variable_at + head.variable]);
+        let mut fixed = if wanted == 0 {
+            Vec::new()
+        } else {
+            decompress(head.modes.0, fixed, wanted, kind.compact)?
+        };
+        if kind.compact {
+            fixed = expand(&kind, head.records, &fixed)?;
+        }
+        let mut all = vec![0; 4];
+        if head.variable_bytes > 4 {
+            all.append(&mut decompress(head.modes.1, variable, head.variable_bytes - 4, false)?);
+        }
+        let mut this = Self { kind, offset, records: head.records, fixed, variable: all, order };
+        if this.content_hash()? != head.hash {
+            return Err("its content's hash is wrong".to_owned());
+        }
+        swap(&this.kind, &mut this.fixed, order);
+        undo(&this.kind, &mut this.fixed);
+        Ok(this)
+    }
+
+    fn content_hash(&self) -> Result<u32, String> {
+        let mut sum = hash(hash(CONTENT, &self.fixed), &self.variable);
+        let (mut at, mut lengths) = (4, Vec::with_capacity(4 * LENGTHS));
+        while at < self.variable.len() {
+            let bytes = self.variable.get(at..at + 4).ok_or("a value without a length")?;
+            let len = self.order.u32(bytes) as usize;
+            lengths.extend_from_slice(bytes);
+            if lengths.len() == 4 * LENGTHS {
+                sum = hash(sum, &lengths);
+                lengths.clear();
+            }
+            at = at.saturating_add(4 + span(len));
+        }
+        if at != self.variable.len() {
+            Err("a value longer than its extent".to_owned())
+        } else {
+            Ok(hash(sum, &lengths))
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.fixed.len() + self.variable.len()
+    }
+
+    /// The value of field `field` of record `record`; null if there are none such.
+    pub fn value(&self, record: usize, field: usize) -> Value<'_> {
+        let (Some(f), true) = (self.kind.fields.get(field), record < self.records) else {
+            return Value::Null;
+        };
+        let r = &self.fixed[record * self.kind.record_bytes..][..self.kind.record_bytes];
+        if f.null.is_some_and(|(at, bit)| r[at] >> bit & 1 != 0) {
+            return Value::Null;
+        }
+        let word = || r[f.at..].first_chunk().map_or(0, |b| i32::from_le_bytes(*b));
+        let long = || r[f.at..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
+        match f.kind {
+            FieldType::Bool => Value::Bool(r[f.at] >> f.bit & 1 != 0),
+            FieldType::Byte => Value::Byte(r[f.at]),
+            FieldType::Int32 => Value::Int(word().into()),
+            FieldType::Int64 => Value::Int(long()),
+            FieldType::Double => Value::Double(f64::from_bits(long().cast_unsigned())),
+            FieldType::Fixed(n) => Value::Bytes(&r[f.at..f.at + n]),
+            FieldType::Variable => Value::Bytes(self.variable_at(word()).unwrap_or_default()),
+        }
+    }
+
+    fn variable_at(&self, offset: i32) -> Option<&[u8]> {
+        let offset = usize::try_from(offset).ok().filter(|n| *n > 0)?;
+        let len = self.order.u32(self.variable.get(offset..offset + 4)?) as usize;
+        self.variable.get(offset + 4..(offset + 4).checked_add(len)?)
+    }
+}
+
+/// Bytes that a variable value of `len` bytes takes after its length, so that the next length stands at 4 modulo 8.
+pub(crate) const fn span(len: usize) -> usize {
+    len + (12 - len % 8) % 8
+}

@@ -1,0 +1,200 @@
+//! A DataSeries file, read extent by extent from its beginning: a file whose writer was killed has neither index nor tail, and is read as far as it goes.
+
+use super::extent::{Extent, HEAD, Head};
+use super::hash::{TAIL, hash, mix3};
+use super::types::{INDEX_TYPE, Types, XML_TYPE};
+use super::unpack::Order;
+use crate::Error;
+use crate::dataseries::Value;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+const HEADER: u64 = 40;
+const TAIL_BYTES: usize = 28;
+const FORMAT: &str = "DataSeries file";
+
+/// Whether a file that begins so is one.
+pub fn is_dataseries(start: &[u8]) -> bool {
+    start.starts_with(b"DSv1")
+}
+
+/// An extent that stands in the file.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where.
+    pub offset: u64,
+    /// Its type's name.
+    pub kind: String,
+}
+
+/// A file that is being read.
+pub struct Reader {
+    file: BufReader<File>,
+    path: PathBuf,
+    order: Order,
+    /// Its types.
+    pub types: Types,
+    at: u64,
+    chain: u32,
+    /// The tail was read: the file is whole.
+    pub whole: bool,
+}
+
+impl Reader {
+    /// Opens it, and reads its types.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+        let mut header = [0; HEADER as usize];
+        let alien = |what: &str| Error::Alien {
+            path: path.to_owned(),
+            format: FORMAT,
+            what: what.to_owned(),
+        };
+        file.read_exact(&mut header).map_err(|_| alien("it ends within its header"))?;
+        if !is_dataseries(&header) {
+            return Err(alien("it does not begin with DSv1"));
+        }
+        let order = match u32::from_le_bytes([header[4], header[5], header[6], header[7]]) {
+            0x1234_5678 => Order { swapped: false },
+            0x7856_3412 => Order { swapped: true },
+            _ => return Err(alien("its byte order is unknown")),
+        };
+        if order.u64(&header[8..]) != 0x1234_5678_9abc_def0 {
+            return Err(alien("its header has wrong numbers"));
+        }
+        let mut this = Self {
+            file,
+            path: path.to_owned(),
+            order,
+            types: Types::default(),
+            at: HEADER,
+            chain: 0,
+            whole: false,
+        };
+        let types = this
+            .next_extent()?
+            .filter(|e| e.kind.name == XML_TYPE)
+            .ok_or_else(|| alien("it has no types"))?;
+        for i in 0..types.records {
+            let Value::Bytes(xml) = types.value(i, 0) else { continue };
+            let xml = String::from_utf8_lossy(xml);
+            this.types
+                .add(xml.trim_end_matches('\0'))
+                .map_err(|what| Error::damaged(path, types.offset, what))?;
+        }
+        Ok(this)
+    }
+
+    /// Where the next extent begins.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next extent of records; `None` after the last. After an error the rest cannot be read.
+    pub fn next_extent(&mut self) -> Result<Option<Extent>, Error> {
+        let Some((head, bytes)) = self.raw()? else { return Ok(None) };
+        let offset = self.at;
+        self.at += bytes.len() as u64;
+        let extent = self.unpack(&head, &bytes, offset)?;
+        self.chain = mix3(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
+        if extent.kind.name != INDEX_TYPE {
+            return Ok(Some(extent));
+        }
+        self.tail(offset, bytes.len())?;
+        Ok(None)
+    }
+
+    /// Where the next extent stands, and the extent, if one of its type is `wanted` and it is sound; `None` after the last.
+    pub fn place(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<(Place, Option<Extent>)>, Error> {
+        let Some((head, bytes)) = self.raw()? else { return Ok(None) };
+        let offset = self.at;
+        self.at += bytes.len() as u64;
+        let kind = String::from_utf8_lossy(&bytes[HEAD..HEAD + head.name_bytes]).into_owned();
+        if kind == INDEX_TYPE {
+            self.tail(offset, bytes.len())?;
+            return Ok(None);
+        }
+        let extent = if wanted(&kind) { self.unpack(&head, &bytes, offset).ok() } else { None };
+        Ok(Some((Place { offset, kind }, extent)))
+    }
+
+    /// The same for an extent that stands at `offset`, whatever was read last.
+    pub fn read_at(&mut self, offset: u64) -> Result<Extent, Error> {
+        self.at = offset;
+        self.file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &self.path))?;
+        match self.raw()? {
+            Some((head, bytes)) => self.unpack(&head, &bytes, offset),
+            None => Err(self.damaged("there is no extent here")),
+        }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> Error {
+        Error::damaged(&self.path, self.at, what)
+    }
+
+    fn unpack(&self, head: &Head, bytes: &[u8], offset: u64) -> Result<Extent, Error> {
+        let name = String::from_utf8_lossy(&bytes[HEAD..HEAD + head.name_bytes]).into_owned();
+        let kind = self.types.get(&name).ok_or_else(|| {
+            Error::damaged(&self.path, offset, format!("an extent of the unknown type {name:?}"))
+        })?;
+        Extent::unpack(head, bytes, offset, kind.clone(), self.order).map_err(|what| {
+            Error::damaged(&self.path, offset, format!("an extent of {name}: {what}"))
+        })
+    }
+
+    /// The bytes of the extent here.
+    fn raw(&mut self) -> Result<Option<(Head, Vec<u8>)>, Error> {
+        let mut start = [0; HEAD];
+        let short = |this: &Self| {
+            this.damaged(
+                "the file ends here, without its index: its writer was killed, or it was cut",
+            )
+        };
+        if let Err(e) = self.file.read_exact(&mut start) {
+            return Err(if e.kind() == std::io::ErrorKind::UnexpectedEof {
+                short(self)
+            } else {
+                Error::io("read", &self.path)(e)
+            });
+        }
+        if start[..4] == [0xff; 4] {
+            return Err(self.damaged("the tail is where the index should be"));
+        }
+        let head = Head::read(&start, self.order).map_err(|what| self.damaged(what))?;
+        let mut bytes = start.to_vec();
+        let rest = (head.bytes() - HEAD) as u64;
+        let n = (&mut self.file)
+            .take(rest)
+            .read_to_end(&mut bytes)
+            .map_err(Error::io("read", &self.path))?;
+        if (n as u64) < rest { Err(short(self)) } else { Ok(Some((head, bytes))) }
+    }
+
+    /// What stands after the index.
+    fn tail(&mut self, index: u64, index_bytes: usize) -> Result<(), Error> {
+        let mut tail = [0; TAIL_BYTES];
+        self.file
+            .read_exact(&mut tail)
+            .map_err(|_| self.damaged("the file ends within its tail"))?;
+        let n = |at: usize| self.order.u32(&tail[at..]);
+        let sound = tail[..4] == [0xff; 4]
+            && n(4) as usize == index_bytes
+            && n(8) == !n(4)
+            && self.order.u64(&tail[16..]) == index
+            && n(24) == hash(TAIL, &tail[..24]);
+        if !sound {
+            return Err(self.damaged("the tail is not that of this file"));
+        }
+        self.whole = true;
+        Ok(())
+    }
+
+    /// The chained checksum of the extents read so far, which the tail of a file of newer writers repeats.
+    pub fn chain(&self) -> u32 {
+        self.chain
+    }
+}

@@ -1,0 +1,125 @@
+//! Structs and times as fields of a record.
+
+use crate::dataseries::records::arguments::{Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
+use abi::Layout;
+use linux_raw_sys::general::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK};
+
+/// Numbers for fields of a record.
+pub(crate) type Numbers = Vec<(&'static str, i64)>;
+
+/// The fields of records that tell of a struct, with those of the struct.
+pub(crate) const STAT_FIELDS: [(&str, &str); 13] = [
+    ("stat_result_dev", "dev"),
+    ("stat_result_ino", "ino"),
+    ("stat_result_mode", "mode"),
+    ("stat_result_nlink", "nlink"),
+    ("stat_result_uid", "uid"),
+    ("stat_result_gid", "gid"),
+    ("stat_result_rdev", "rdev"),
+    ("stat_result_size", "size"),
+    ("stat_result_blksize", "blksize"),
+    ("stat_result_blocks", "blocks"),
+    ("stat_result_atime", "atime"),
+    ("stat_result_mtime", "mtime"),
+    ("stat_result_ctime", "ctime"),
+];
+pub(crate) const STATFS_FIELDS: [(&str, &str); 11] = [
+    ("statfs_result_type", "type"),
+    ("statfs_result_bsize", "bsize"),
+    ("statfs_result_blocks", "blocks"),
+    ("statfs_result_bfree", "bfree"),
+    ("statfs_result_bavail", "bavail"),
+    ("statfs_result_files", "files"),
+    ("statfs_result_ffree", "ffree"),
+    ("statfs_result_fsid", "fsid"),
+    ("statfs_result_namelen", "namelen"),
+    ("statfs_result_frsize", "frsize"),
+    ("statfs_result_flags", "flags"),
+];
+
+/// The fields that tell of a struct.
+pub(crate) fn structure(
+    bytes: &[u8],
+    layout: &Layout,
+    prefix: &str,
+    fields: &[(&'static str, &str)],
+    numbers: &mut Numbers,
+) {
+    let word = |name: &str| {
+        let f = layout.fields.iter().find(|f| f.name.strip_prefix(prefix) == Some(name))?;
+        let mut word = [0; 8];
+        let size = usize::from(f.size).min(8);
+        word[..size].copy_from_slice(bytes.get(f.at as usize..f.at as usize + size)?);
+        Some(u64::from_le_bytes(word))
+    };
+    for (field, name) in fields {
+        let value = match word(&format!("{name}_nsec")) {
+            Some(ns) => word(name).map(|s| tfrac(s, ns)),
+            None => word(name).map(u64::cast_signed),
+        };
+        numbers.extend(value.map(|v| (*field, v)));
+    }
+}
+
+/// A time in 2^-32 s, as a `struct stat` tells it.
+fn tfrac(seconds: u64, nanos: u64) -> i64 {
+    ((seconds << 32) | fraction(nanos)).cast_signed()
+}
+
+fn fraction(nanos: u64) -> u64 {
+    u64::try_from((u128::from(nanos) << 32) / 1_000_000_000).unwrap_or(u64::MAX).min(0xffff_ffff)
+}
+
+/// What a call says of the two times of a file.
+pub(crate) enum Moments {
+    /// These.
+    Times(Numbers),
+    /// The present, for both.
+    Now,
+    /// Such times the record cannot hold.
+    Beyond,
+}
+
+/// The two times in the bytes of a call's argument.
+pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
+    let words: Vec<u64> =
+        bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
+    let pairs: Vec<(u64, u64)> = match form {
+        Times::Seconds => words.iter().map(|s| (*s, 0)).collect(),
+        Times::Micros => words.chunks_exact(2).map(|w| (w[0], w[1].saturating_mul(1000))).collect(),
+        Times::Nanos => words.chunks_exact(2).map(|w| (w[0], w[1])).collect(),
+    };
+    if form == Times::Nanos && pairs.len() == 2 && pairs.iter().all(|(_, ns)| *ns == UTIME_NOW) {
+        return Moments::Now;
+    }
+    let moment = |(s, ns): (u64, u64)| match ns {
+        UTIME_NOW if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[0])),
+        UTIME_OMIT if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[1])),
+        _ if s > u64::from(u32::MAX) || ns >= 1_000_000_000 => None,
+        _ => {
+            let word = fraction(ns);
+            // The two above have taken a nanosecond each: the next fraction reads as the same.
+            let taken = UTIME_WORDS.iter().any(|w| u64::from(*w) == word);
+            Some(s << 32 | (word + u64::from(taken)))
+        }
+    };
+    let times: Vec<u64> = pairs.into_iter().filter_map(moment).collect();
+    match times[..] {
+        [access, modification] => Moments::Times(vec![
+            ("access_time", access.cast_signed()),
+            ("mod_time", modification.cast_signed()),
+        ]),
+        _ => Moments::Beyond,
+    }
+}
+
+/// The type of a node as the original library numbers it.
+pub(crate) fn node_type(mode: u64) -> i64 {
+    match mode as u32 & S_IFMT {
+        S_IFCHR => 1,
+        S_IFBLK => 2,
+        S_IFIFO => 3,
+        S_IFSOCK => 4,
+        _ => 0,
+    }
+}

@@ -1,0 +1,323 @@
+//! Names for what calls reach through descriptors, where DataSeries has the call with a name only.
+//!
+//! An open file keeps the name that it was opened by; here it goes on through the renames since,
+//! and is lost when the name goes. Names come out as the program would say them: from its working
+//! directory where both lie in the directory that the program started from, else from the root.
+//! What symbolic links lead to is known of opened files only: a rename through a link is not
+//! followed.
+
+use ahash::HashMap;
+use linux_raw_sys::general::RENAME_EXCHANGE;
+use model::Tables;
+use model::files::{FileType, Final, Row};
+use model::world::{Bound, Descriptor, Directory, OpenFile, World, lexical};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use trace::record::RecordKind;
+use trace::{Call, Event, Trace};
+
+/// The longest path that a call takes, without its NUL.
+const LONGEST: usize = 4095;
+
+/// Something that has a name as long as it is used.
+struct Named<T> {
+    held: Weak<T>,
+    /// `None`: it has none any more.
+    name: Option<Vec<u8>>,
+}
+
+/// The names of what is open.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// The directory that the program started from.
+    start: Option<Vec<u8>>,
+    files: HashMap<u64, Named<OpenFile>>,
+    directories: HashMap<usize, Named<Directory<()>>>,
+    /// By path, whether it was or became a symbolic link at any time.
+    links: Option<BTreeMap<Vec<u8>, bool>>,
+}
+
+impl Names {
+    /// Takes in an event, after the world has.
+    pub fn event(&mut self, event: &Event, world: &World<()>) {
+        match event.kind {
+            RecordKind::State => {
+                if let Some(directory) = world.directory(event.tid) {
+                    self.start.get_or_insert_with(|| directory.path.to_vec());
+                    self.directory(directory);
+                }
+            }
+            RecordKind::Descriptor if !event.is_mapping() => {
+                if let Some(d) = world.descriptor(event.tid, event.args[0] as i32) {
+                    self.opened(d);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a call that returned, after the world has.
+    pub fn seen(&mut self, call: &Call, bound: &Bound<()>) {
+        bound.opened.iter().for_each(|(_, d)| self.opened(d));
+        if let Some(directory) = &bound.directory {
+            self.directory(directory);
+        }
+        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { return };
+        let mut source = None;
+        for (i, role) in
+            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path()?.role)))
+        {
+            let Some(path) = self.resolved(i, call, bound) else { continue };
+            match role {
+                abi::Role::Source => source = Some(path),
+                abi::Role::Target => {
+                    if let Some(old) = source.take() {
+                        let exchanged = call
+                            .args
+                            .get(i + 1)
+                            .is_some_and(|f| f & u64::from(RENAME_EXCHANGE) != 0)
+                            && shape.args.len() > i + 1;
+                        self.renamed(&old, &path, exchanged);
+                    }
+                }
+                abi::Role::Remove | abi::Role::RemoveDirectory => self.gone(&path),
+                abi::Role::Lookup | abi::Role::Open(_) | abi::Role::Create => {}
+            }
+        }
+    }
+
+    /// The path in an argument, from where its directory is now.
+    fn resolved(&self, arg: usize, call: &Call, bound: &Bound<()>) -> Option<Vec<u8>> {
+        let path = bound.paths[arg].as_deref()?;
+        let given = call.path(arg as u8)?;
+        if given.starts_with(b"/") {
+            return Some(lexical(path));
+        }
+        let way = call.shape()?.args[arg].kind.path()?;
+        let base = match way.dir.map(usize::from).filter(|d| !is_cwd(call.args[*d])) {
+            Some(dir) => self.file(&bound.fds[dir].as_ref()?.file)?,
+            None => self.working(bound.cwd.as_ref()?)?,
+        };
+        Some(lexical(&[base, b"/", given].concat()))
+    }
+
+    fn opened(&mut self, d: &Arc<Descriptor<()>>) {
+        if !d.file.is_stored() {
+            return;
+        }
+        prune(&mut self.files);
+        self.files.entry(d.file.id).or_insert_with(|| Named {
+            held: Arc::downgrade(&d.file),
+            name: Some(d.file.path.to_vec()),
+        });
+    }
+
+    fn directory(&mut self, directory: &Arc<Directory<()>>) {
+        prune(&mut self.directories);
+        let key = Arc::as_ptr(directory) as usize;
+        let fresh = Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
+        // A place in memory is used again.
+        match self.directories.get(&key) {
+            Some(known) if known.held.strong_count() > 0 => {}
+            _ => drop(self.directories.insert(key, fresh)),
+        }
+    }
+
+    /// The name that an open file has now.
+    fn file(&self, file: &OpenFile) -> Option<&[u8]> {
+        self.files.get(&file.id)?.name.as_deref()
+    }
+
+    fn working<'a>(&'a self, directory: &'a Arc<Directory<()>>) -> Option<&'a [u8]> {
+        match self.directories.get(&(Arc::as_ptr(directory) as usize)) {
+            Some(known) => known.name.as_deref(),
+            None => Some(&directory.path),
+        }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Option<Vec<u8>>> {
+        let files = self.files.values_mut().map(|f| &mut f.name);
+        files.chain(self.directories.values_mut().map(|d| &mut d.name))
+    }
+
+    fn renamed(&mut self, old: &[u8], new: &[u8], exchanged: bool) {
+        if old == new {
+            return;
+        }
+        for name in self.all() {
+            let Some(path) = name else { continue };
+            if let Some(rest) = below(old, path) {
+                *name = Some(joined(new, rest));
+            } else if let Some(rest) = below(new, path) {
+                *name = exchanged.then(|| joined(old, rest));
+            }
+        }
+    }
+
+    fn gone(&mut self, path: &[u8]) {
+        for name in self.all() {
+            if name.as_deref() == Some(path) {
+                *name = None;
+            }
+        }
+    }
+
+    /// The name of what descriptor argument `fd` is open on, as the process can say it.
+    pub fn of(&self, fd: usize, bound: &Bound<()>) -> Option<Vec<u8>> {
+        let file = &bound.fds[fd].as_ref()?.file;
+        let path = self.said(self.file(file)?, bound)?;
+        Some(if path.is_empty() { b".".to_vec() } else { path })
+    }
+
+    /// `path`, which starts from the directory descriptor in argument `dir`, without it.
+    pub fn without(
+        &self,
+        dir: usize,
+        path: &[u8],
+        call: &Call,
+        bound: &Bound<()>,
+    ) -> Option<Vec<u8>> {
+        if path.starts_with(b"/") || is_cwd(call.args[dir]) {
+            return Some(path.to_vec());
+        }
+        if path.is_empty() {
+            return self.of(dir, bound);
+        }
+        let directory = self.said(self.file(&bound.fds[dir].as_ref()?.file)?, bound)?;
+        let path = if directory.is_empty() { path.to_vec() } else { joined(&directory, path) };
+        (path.len() <= LONGEST).then_some(path)
+    }
+
+    /// An absolute name as the process can say it; empty for its working directory.
+    fn said(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
+        // Mounts and roots of the process's own give names that are not those of its files.
+        if bound.view.is_some() {
+            return None;
+        }
+        let inside = match &bound.root {
+            Some(root) => joined(b"", below(&root.path, path)?),
+            None => path.to_vec(),
+        };
+        let start = self.start.as_deref().unwrap_or(b"/");
+        let cwd = bound.cwd.as_ref().and_then(|d| self.working(d));
+        if let Some(cwd) = cwd
+            && below(start, cwd).is_some()
+            && below(start, path).is_some()
+        {
+            return Some(relative(cwd, path));
+        }
+        Some(inside)
+    }
+
+    /// Whether the name can be that of a symbolic link: unless the trace shows that it never was.
+    pub fn may_be_link(&mut self, arg: usize, bound: &Bound<()>, trace: &Trace) -> bool {
+        let Some(path) = bound.paths[arg].as_deref().map(lexical) else { return true };
+        let links = self.links.get_or_insert_with(|| links(trace));
+        links.get(&path).copied().unwrap_or(true)
+    }
+}
+
+pub(crate) fn is_cwd(fd: u64) -> bool {
+    fd as i32 == abi::AT_FDCWD
+}
+
+/// The names of the manifest, and whether each is or was a link.
+fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
+    let is_link = |row: &Row| {
+        let first = row.initial.as_ref().map(|s| s.kind);
+        let last = match &row.last {
+            Final::Present(state, _) => Some(state.kind),
+            Final::Absent | Final::Unknown(_) => None,
+        };
+        let plain = |k: &FileType| matches!(k, FileType::Regular | FileType::Directory);
+        let kinds: Vec<FileType> = first.into_iter().chain(last).collect();
+        kinds.is_empty() || !kinds.iter().all(plain)
+    };
+    let mut links: BTreeMap<Vec<u8>, bool> = trace
+        .files()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|row| (row.path.clone(), is_link(&row)))
+        .collect();
+    // A link that came and went is in no row's first or last state.
+    let mut world = World::<()>::new();
+    for item in trace.read(trace::Want { data: false }).map_while(Result::ok) {
+        let call = match item {
+            trace::Item::Event(event) => {
+                world.event(&event);
+                continue;
+            }
+            trace::Item::Call(call) => call,
+        };
+        let mut bound = world.enter(&call);
+        world.leave(&call, &mut bound);
+        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { continue };
+        let text = shape.args.iter().any(|a| a.kind == abi::Kind::Str);
+        let mut moved = true;
+        for (i, role) in
+            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path()?.role)))
+        {
+            let Some(path) = bound.paths[i].as_deref().map(lexical) else { continue };
+            match role {
+                abi::Role::Source => moved = links.get(&path).copied().unwrap_or(true),
+                abi::Role::Target if moved => drop(links.insert(path, true)),
+                abi::Role::Create if text => drop(links.insert(path, true)),
+                _ => {}
+            }
+        }
+    }
+    links
+}
+
+/// The rest of a clean path that is `base` or lies below it.
+fn below<'a>(base: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+    let base = if base == b"/" { b"" } else { base };
+    match path.strip_prefix(base)? {
+        [] => Some(b""),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
+fn joined(directory: &[u8], rest: &[u8]) -> Vec<u8> {
+    match (directory, rest) {
+        (directory, []) if !directory.is_empty() => directory.to_vec(),
+        (b"/", rest) => [b"/", rest].concat(),
+        _ => [directory, b"/", rest].concat(),
+    }
+}
+
+/// How `path` is reached from directory `from`, both clean and absolute.
+fn relative(from: &[u8], path: &[u8]) -> Vec<u8> {
+    let parts = |p: &[u8]| {
+        p.split(|b| *b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let (from, path) = (parts(from), parts(path));
+    let common = from.iter().zip(&path).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(b"..".to_vec(), from.len() - common);
+    up.chain(path[common..].iter().cloned()).collect::<Vec<_>>().join(&b'/')
+}
+
+/// Forgets what nobody holds any more, now and then.
+fn prune<K: std::hash::Hash + Eq, T>(all: &mut HashMap<K, Named<T>>) {
+    if all.len() >= 1024 && all.len().is_power_of_two() {
+        all.retain(|_, named| named.held.strong_count() > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_between_directories() {
+        assert_eq!(relative(b"/a/b", b"/a/b"), b"");
+        assert_eq!(relative(b"/a", b"/a/b/c"), b"b/c");
+        assert_eq!(relative(b"/a/b", b"/a/c"), b"../c");
+        assert_eq!(relative(b"/", b"/a"), b"a");
+        assert_eq!(below(b"/a", b"/a/b"), Some(&b"b"[..]));
+        assert_eq!((below(b"/a", b"/ab"), below(b"/", b"/ab")), (None, Some(&b"ab"[..])));
+        assert_eq!((joined(b"/", b"a"), joined(b"/a", b"")), (b"/a".to_vec(), b"/a".to_vec()));
+        assert_eq!(joined(b"", b""), b"/");
+    }
+}

@@ -1,0 +1,186 @@
+//! What stands where in a DataSeries file, what its times count, and who wrote it: the file does
+//! not say.
+
+use super::stream::Row;
+use crate::Error;
+use crate::dataseries::records::arguments;
+use crate::dataseries::{Extent, LEFT_OUT, Reader};
+use ahash::HashMap;
+use model::import::Fork;
+use std::path::Path;
+
+/// Times looked at to find out what they count.
+const SAMPLE: usize = 64;
+/// The types whose records make threads.
+const FORKS: [&str; 3] = ["clone", "fork", "vfork"];
+
+/// What stands where in a file.
+pub(crate) struct Index {
+    /// Each type's name, and where its extents stand.
+    pub types: Vec<(String, Vec<u64>)>,
+    /// Calls that made threads: record's times, parent, child, flags.
+    made: Vec<(i64, u32, u32, u64)>,
+    /// Some times: called, recorded.
+    pub sample: Vec<(i64, i64)>,
+    /// Why the file was not read to its end.
+    pub damage: Option<String>,
+    /// The original library wrote the file: what it writes wrongly is not to be trusted.
+    pub original: bool,
+    /// We wrote it.
+    pub ours: bool,
+    /// The umask at the beginning.
+    pub umask: Option<u32>,
+    /// The file has the record that says so.
+    first: bool,
+}
+
+impl Index {
+    /// Reads the file once.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let mut reader = Reader::open(path)?;
+        let ours = reader.types.get(LEFT_OUT).is_some();
+        let mut this = Self {
+            ours,
+            types: Vec::new(),
+            made: Vec::new(),
+            sample: Vec::new(),
+            damage: None,
+            original: !ours,
+            umask: None,
+            first: false,
+        };
+        let mut known: HashMap<String, usize> = HashMap::default();
+        loop {
+            let some = this.sample.len() < SAMPLE;
+            let short = |kind: &str| kind.strip_prefix(arguments::PREFIX).map(str::to_owned);
+            let forks = |kind: &str| short(kind).is_some_and(|k| FORKS.contains(&k.as_str()));
+            let masks = |kind: &str| short(kind).as_deref() == Some("umask");
+            let wanted = |kind: &str| some || forks(kind) || (!this.first && masks(kind));
+            let (place, extent) = match reader.place(wanted) {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                Err(e) => {
+                    this.damage = Some(e.to_string());
+                    break;
+                }
+            };
+            match known.get(&place.kind) {
+                Some(i) => this.types[*i].1.push(place.offset),
+                None => {
+                    known.insert(place.kind.clone(), this.types.len());
+                    this.types.push((place.kind.clone(), vec![place.offset]));
+                }
+            }
+            if let Some(extent) = extent {
+                this.look(&extent, forks(&place.kind));
+                if !this.first && masks(&place.kind) {
+                    this.first(&extent);
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// The first record of a file tells the umask. The original library writes all flags as set.
+    fn first(&mut self, extent: &Extent) {
+        let Some(row) = (0..extent.records)
+            .map(|i| Row { extent, i })
+            .find(|row| row.int("unique_id") == Some(0))
+        else {
+            return;
+        };
+        self.first = true;
+        let Some(mask) = row.int("mode_value") else { return };
+        self.umask = Some(mask as u32 & 0o777);
+        // Ours of before it said so has them right.
+        self.original &= row.flag("mode_uid") || mask & 0o4000 != 0;
+    }
+
+    fn look(&mut self, extent: &Extent, forks: bool) {
+        for i in 0..extent.records {
+            let row = Row { extent, i };
+            if let (Some(called), recorded, true) = (
+                row.int("time_called"),
+                row.int("time_recorded"),
+                self.sample.len() < SAMPLE && row.int("unique_id") != Some(0),
+            ) {
+                self.sample.push((called, recorded.unwrap_or(0)));
+            }
+            let child =
+                row.int("return_value").and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0);
+            if let (true, Some(child), Some(parent)) = (forks, child, row.tid()) {
+                self.made.push((
+                    row.int("time_called").unwrap_or(0),
+                    parent,
+                    child,
+                    row.int("flag_value").unwrap_or(0).cast_unsigned(),
+                ));
+            }
+        }
+    }
+
+    /// Who made whom.
+    pub fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
+        let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
+        for (called, parent, child, flags) in &self.made {
+            forks.entry(*child).or_default().push(Fork {
+                parent: *parent,
+                flags: *flags,
+                time: clock.nanos(*called).unwrap_or(0),
+            });
+        }
+        forks.values_mut().for_each(|f| f.sort_by_key(|f| f.time));
+        forks
+    }
+}
+
+/// What the times of a file count: it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// Nanoseconds since 1970.
+    Nanos,
+    /// 2^-32 s since 1970, or since the machine's start.
+    Tfrac,
+    /// Seconds; `time_recorded`, in nanoseconds, is better.
+    Recorded,
+}
+
+impl Clock {
+    /// Looks at some times.
+    pub fn sniff(sample: &[(i64, i64)]) -> Self {
+        match sample.iter().map(|(called, _)| *called).max() {
+            Some(v) if (500_000_000..5_000_000_000).contains(&v) => Self::Recorded,
+            Some(v) if (800_000_000_000_000_000..4_500_000_000_000_000_000).contains(&v) => {
+                Self::Nanos
+            }
+            Some(_) => Self::Tfrac,
+            None => Self::Nanos,
+        }
+    }
+    /// Nanoseconds since 1970.
+    pub fn nanos(self, v: i64) -> Option<u64> {
+        let v = u64::try_from(v).ok()?;
+        Some(match self {
+            Self::Nanos => v,
+            Self::Tfrac => tfrac(v).0 * 1_000_000_000 + tfrac(v).1,
+            Self::Recorded if v < 5_000_000_000 => v * 1_000_000_000,
+            Self::Recorded => v,
+        })
+    }
+    /// What the user should know.
+    pub fn note(self) -> &'static str {
+        match self {
+            Self::Nanos => "its times are nanoseconds since 1970",
+            Self::Tfrac => "its times are in 2^-32 seconds",
+            Self::Recorded => {
+                "its times are whole seconds: the times at which the library stored the records \
+                 are used, and durations are unknown"
+            }
+        }
+    }
+}
+
+/// Seconds and nanoseconds of a time in 2^-32 s.
+pub(crate) fn tfrac(v: u64) -> (u64, u64) {
+    (v >> 32, ((v & 0xffff_ffff) * 1_000_000_000 + (1 << 31)) >> 32)
+}

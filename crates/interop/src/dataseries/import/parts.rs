@@ -1,0 +1,210 @@
+//! What fields of a record tell of a call's arguments.
+
+use super::index::tfrac;
+use super::stream::Row;
+use crate::dataseries::Value;
+use crate::dataseries::records::arguments::{Part, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
+use crate::dataseries::records::dirents;
+use abi::{Arg, Kind, Layout};
+use model::Told;
+use trace::record::PayloadKind;
+
+/// A record that is being taken over.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub row: Row<'a>,
+    /// The original library wrote it.
+    pub original: bool,
+}
+
+impl Source<'_> {
+    /// Takes what one part of the record tells.
+    pub fn part(self, part: Part, told: &mut Told) {
+        let Self { row, original } = self;
+        let (captured, succeeded) = (row.captured(), told.call.succeeded());
+        match part {
+            Part::Number(arg, field) => number(told, arg, row.int(field).unwrap_or(0)),
+            // The original library stores no bytes of what should have a name.
+            Part::Text(arg, field) => {
+                match row.bytes(field).filter(|b| captured && !b.is_empty()) {
+                    Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
+                    None if row.value(field) == Value::Null => {}
+                    None => told.pointer(arg),
+                }
+            }
+            Part::Data(arg, field) => {
+                told.pointer(arg);
+                if succeeded {
+                    let bytes = row.bytes(field).filter(|_| captured).unwrap_or_default();
+                    told.data(arg, bytes, told.call.ret.max(0).cast_unsigned());
+                }
+            }
+            Part::Before(arg, field) => {
+                let size = ["value_size", "sockaddr_length", "buffer_size"]
+                    .into_iter()
+                    .find_map(|f| row.int(f))
+                    .unwrap_or(0);
+                told.pointer(arg);
+                let bytes = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0));
+                if let Some(bytes) = bytes {
+                    let size = size.clamp(0, 1 << 20).cast_unsigned();
+                    told.payload(arg, PayloadKind::Bytes, false, bytes, size);
+                }
+            }
+            Part::After(arg, field) => {
+                told.pointer(arg);
+                if let Some(bytes) =
+                    row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
+                {
+                    told.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
+                }
+            }
+            Part::Dirents(arg, field) => {
+                told.pointer(arg);
+                if let Some(bytes) =
+                    row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
+                {
+                    let entries = dirents::for_call(told.row, bytes);
+                    told.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
+                }
+            }
+            Part::Stat(arg) => {
+                told.pointer(arg);
+                if succeeded {
+                    structure(row, "stat_result_", &abi::layout::STAT, "st_", arg, told);
+                }
+            }
+            Part::Statfs(arg) => {
+                told.pointer(arg);
+                if succeeded {
+                    structure(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, told);
+                }
+            }
+            Part::Pair(arg) => {
+                told.pointer(arg);
+                let fd = |name: &str| row.int(name).map(|v| (v as i32).to_le_bytes());
+                if let (Some(read), Some(write), true) =
+                    (fd("read_descriptor"), fd("write_descriptor"), succeeded)
+                {
+                    told.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
+                }
+            }
+            Part::Times(arg, form) => times(row, original, arg, form, told),
+            Part::Lock(arg) => lock(row, original, arg, told),
+            Part::Limit(arg) => limit(row, arg, succeeded, told),
+            Part::Buffer(arg, field) => buffer(row, original, arg, field, told),
+        }
+    }
+}
+
+fn comes_out(arg: Arg) -> bool {
+    matches!(arg.kind, Kind::Out(..))
+}
+
+/// A number of 32 bits stands for one without a sign, unless the argument has one.
+fn number(told: &mut Told, arg: usize, value: i64) {
+    let shape = told.row.shape(&told.call.args);
+    let signed = shape.args.get(arg).is_none_or(|a| {
+        matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
+    });
+    let wide = shape.args.get(arg).is_some_and(|a| {
+        matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
+    });
+    let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
+    told.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+}
+
+fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut Told) {
+    told.pointer(arg);
+    let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
+    let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
+    let after = comes_out(told.row.shape.args[arg]);
+    if !after || succeeded {
+        told.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
+    }
+}
+
+fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Told) {
+    let time = |name: &str| row.int(name).map(i64::cast_unsigned);
+    let now = || !original && row.flag("utime_now");
+    let (access, modification) = match (time("access_time"), time("mod_time")) {
+        (Some(access), Some(modification)) => (access, modification),
+        // Both are the present: the original replayer knows that by this only.
+        _ if now() => (u64::from(UTIME_WORDS[0]), u64::from(UTIME_WORDS[0])),
+        _ => return,
+    };
+    let word = |v: u64| {
+        let (s, ns) = tfrac(v);
+        match form {
+            Times::Seconds => s.to_le_bytes().to_vec(),
+            Times::Micros => [s.to_le_bytes(), (ns / 1000).to_le_bytes()].concat(),
+            Times::Nanos => {
+                let special = UTIME_WORDS.iter().position(|w| *w == v as u32);
+                let ns = special.map_or(ns, |i| [UTIME_NOW, UTIME_OMIT][i]);
+                [if special.is_some() { 0 } else { s }.to_le_bytes(), ns.to_le_bytes()].concat()
+            }
+        }
+    };
+    let bytes = [word(access), word(modification)].concat();
+    told.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
+}
+
+/// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
+/// time into the upper half of `l_type`.
+fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut Told) {
+    let shape = told.row.shape(&told.call.args);
+    let Some(a) = shape.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
+    let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
+    told.pointer(arg);
+    let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
+    let Some(lock_type) = row.int("lock_type") else { return };
+    let mut bytes = vec![0; layout.size as usize];
+    for f in layout.fields {
+        let value = match f.name {
+            "l_type" => lock_type & 0xffff,
+            "l_whence" => row.int("lock_whence").unwrap_or(0) & 0xffff,
+            "l_start" => row.int("lock_start").unwrap_or(0),
+            "l_len" => row.int("lock_length").unwrap_or(0),
+            _ => row.int("lock_pid").unwrap_or(0),
+        };
+        let (at, size) = (f.at as usize, usize::from(f.size));
+        bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    }
+    told.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
+}
+
+/// What an ioctl's parameter points to. The original library writes what the call left there.
+fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut Told) {
+    let shape = told.row.shape(&told.call.args);
+    let Some(kind) = shape.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
+        return;
+    };
+    told.pointer_if_none(arg);
+    let Some(bytes) = row.bytes(field).filter(|b| row.captured() && !b.is_empty()) else { return };
+    let after = match kind {
+        Kind::Out(..) => true,
+        Kind::InOut(..) => original,
+        _ => false,
+    };
+    if !after || told.call.succeeded() {
+        told.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
+    }
+}
+
+/// A struct out of the fields of a record that tell of it; none, if one is missing that matters.
+fn structure(row: Row<'_>, prefix: &str, layout: &Layout, ours: &str, arg: usize, told: &mut Told) {
+    let mut bytes = vec![0; layout.size as usize];
+    for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
+        let name = format!("{prefix}{}", f.name.trim_start_matches(ours));
+        let Some(v) = row.int(&name) else {
+            if f.is == abi::Is::Host {
+                continue;
+            }
+            return;
+        };
+        // The schema has 32 bits for what may have more.
+        let (at, size) = (f.at as usize, usize::from(f.size));
+        bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
+    }
+    told.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+}

@@ -1,0 +1,178 @@
+//! The records of one type in the order of the file, with one extent of them in memory.
+
+use crate::Error;
+use crate::dataseries::records::arguments::{self, Map};
+use crate::dataseries::{Extent, Reader, Value};
+use std::collections::BTreeMap;
+
+/// Extents of all types, one each, may take so much memory together: the original's have four
+/// megabytes and one record.
+const HELD: usize = 768 << 20;
+
+/// What could not be taken over.
+#[derive(Default)]
+pub(crate) struct Losses {
+    /// Calls and records, by name.
+    pub calls: BTreeMap<String, u64>,
+    /// What was assumed in place of what the file says, by name.
+    pub assumed: BTreeMap<String, u64>,
+    /// Why the file was not read to its end.
+    pub damage: Option<String>,
+    /// Extents that were passed over.
+    passed: u64,
+    /// Bytes of the extents in memory.
+    held: usize,
+}
+
+impl Losses {
+    /// None yet, but for this damage.
+    pub fn new(damage: Option<String>) -> Self {
+        Self { damage, ..Self::default() }
+    }
+
+    /// One of these.
+    pub fn lose(&mut self, what: &str) {
+        *self.calls.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Something else was assumed.
+    pub fn assume(&mut self, what: String) {
+        *self.assumed.entry(what).or_default() += 1;
+    }
+
+    fn damaged(&mut self, e: &Error) {
+        self.damage.get_or_insert_with(|| e.to_string());
+        self.passed += 1;
+        self.lose("damaged extents");
+    }
+
+    fn too_large(&mut self, name: &str) {
+        self.damage.get_or_insert_with(|| {
+            format!(
+                "the extents of all types together are too large for memory, from one of {name} on"
+            )
+        });
+        self.passed += 1;
+        self.lose("extents that are too large");
+    }
+}
+
+/// The records of one type, in the order of the file.
+pub(crate) struct Stream {
+    name: String,
+    /// What its fields mean.
+    pub map: Option<&'static Map>,
+    offsets: std::vec::IntoIter<u64>,
+    extent: Option<Extent>,
+    /// The record that comes next.
+    pub next: usize,
+    /// Bytes of the file behind it.
+    pub read: u64,
+}
+
+impl Stream {
+    /// Of the extents of this type, which stand there.
+    pub fn new(name: String, offsets: Vec<u64>) -> Self {
+        let map = arguments::of_type(&name);
+        Self { name, map, offsets: offsets.into_iter(), extent: None, next: 0, read: 0 }
+    }
+
+    /// The last part of the type's name.
+    pub fn short(&self) -> &str {
+        self.name.strip_prefix(arguments::PREFIX).unwrap_or(&self.name)
+    }
+
+    /// The next record of the extent in memory.
+    pub fn row(&self) -> Option<Row<'_>> {
+        self.extent
+            .as_ref()
+            .filter(|e| self.next < e.records)
+            .map(|extent| Row { extent, i: self.next })
+    }
+
+    /// Makes the next record ready: its number.
+    pub fn fill(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<Option<u64>, Error> {
+        while self.row().is_none() {
+            let Some(offset) = self.offsets.next() else { return Ok(None) };
+            self.read = offset;
+            self.next = 0;
+            losses.held -= self.extent.take().map_or(0, |e| e.bytes());
+            match reader.read_at(offset) {
+                Ok(extent) if losses.held + extent.bytes() > HELD => losses.too_large(&self.name),
+                Ok(extent) => {
+                    losses.held += extent.bytes();
+                    self.extent = Some(extent);
+                }
+                Err(e @ Error::Io { .. }) => return Err(e),
+                Err(e) => losses.damaged(&e),
+            }
+        }
+        Ok(self.row().map(|r| r.int("unique_id").unwrap_or(0).max(0).cast_unsigned()))
+    }
+
+    /// Whether a record follows that belongs to the one before: one that stands in the same
+    /// extent, or begins the next.
+    pub fn follows(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<bool, Error> {
+        if self.row().is_some() {
+            return Ok(true);
+        }
+        let passed = losses.passed;
+        Ok(self.fill(reader, losses)?.is_some() && losses.passed == passed)
+    }
+}
+
+/// A record.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub extent: &'a Extent,
+    pub i: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The field of this name; null if there is none.
+    pub fn value(self, name: &str) -> Value<'a> {
+        self.extent.kind.position(name).map_or(Value::Null, |f| self.extent.value(self.i, f))
+    }
+    /// A number.
+    pub fn int(self, name: &str) -> Option<i64> {
+        match self.value(name) {
+            Value::Int(v) => Some(v),
+            Value::Byte(v) => Some(v.into()),
+            _ => None,
+        }
+    }
+    /// Whether a flag is set.
+    pub fn flag(self, name: &str) -> bool {
+        self.value(name) == Value::Bool(true)
+    }
+    /// Bytes.
+    pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
+        match self.value(name) {
+            Value::Bytes(b) => Some(b),
+            _ => None,
+        }
+    }
+    /// Text, which ends with a NUL in the record.
+    pub fn text(self, name: &str) -> Option<&'a [u8]> {
+        self.bytes(name).map(|b| b.split(|c| *c == 0).next().unwrap_or_default())
+    }
+    /// The thread.
+    pub fn tid(self) -> Option<u32> {
+        self.int("executing_tid")
+            .or_else(|| self.int("executing_pid"))
+            .and_then(|t| u32::try_from(t).ok())
+            .filter(|t| *t > 0)
+    }
+    /// The result as the kernel gives it.
+    pub fn result(self) -> Option<i64> {
+        let ret = self.int("return_value")?;
+        match self.int("errno_number") {
+            Some(errno @ 1..4096) if ret == -1 => Some(-errno),
+            _ => Some(ret),
+        }
+    }
+    /// Whether its bytes are what was there.
+    pub fn captured(self) -> bool {
+        !self.flag("buffer_not_captured")
+    }
+}

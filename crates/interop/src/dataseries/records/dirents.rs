@@ -1,0 +1,97 @@
+//! Entries of a directory: the original library records those of `getdents`, programs of today
+//! call `getdents64`. They are equally long: the type stands before the name in the one, at the
+//! entry's end in the other.
+
+use abi::{Form, Kind, Row};
+use std::borrow::Cow;
+
+/// Where the number of bytes of an entry stands.
+const LENGTH: usize = 16;
+/// Where the name stands in the older form.
+const NAME: usize = 18;
+
+/// The entries, one after the other; the last may be cut.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let len = bytes.get(start + LENGTH..start + LENGTH + 2)?;
+        let len = usize::from(u16::from_le_bytes([len[0], len[1]]));
+        at = start + len;
+        (len > NAME + 1 && at <= bytes.len()).then_some((start, len))
+    })
+}
+
+/// Whether they are those of `getdents`. There the name's first letter stands where the type stands
+/// in those of `getdents64`, and the type where those have the end of the padding.
+pub(crate) fn are_old(bytes: &[u8]) -> bool {
+    let mut some = false;
+    entries(bytes).for_each(|(at, len)| some |= bytes[at + NAME] > 15 && len > 0);
+    some
+}
+
+/// As a call of this row gives them.
+pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    let old = row
+        .shape
+        .args
+        .iter()
+        .any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Dirents));
+    match (old, are_old(bytes)) {
+        (false, true) => Cow::Owned(turned(bytes, false)),
+        (true, false) => Cow::Owned(turned(bytes, true)),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// In the other form.
+pub(crate) fn turned(bytes: &[u8], to_old: bool) -> Vec<u8> {
+    let mut turned = bytes.to_vec();
+    for (at, len) in entries(bytes) {
+        let (name, end) = (at + NAME, at + len - 1);
+        if to_old {
+            turned[name..end].copy_from_slice(&bytes[name + 1..=end]);
+            turned[end] = bytes[name];
+        } else {
+            turned[name + 1..=end].copy_from_slice(&bytes[name..end]);
+            turned[name] = bytes[end];
+        }
+    }
+    turned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &[u8], kind: u8, old: bool) -> Vec<u8> {
+        let len = (name.len() + 20).next_multiple_of(8);
+        let mut bytes = vec![7; LENGTH];
+        bytes.extend_from_slice(&(len as u16).to_le_bytes());
+        if !old {
+            bytes.push(kind);
+        }
+        bytes.extend_from_slice(name);
+        bytes.resize(len, 0);
+        if old {
+            bytes[len - 1] = kind;
+        }
+        bytes
+    }
+
+    #[test]
+    fn both_forms_tell_the_same() {
+        let all = |old| {
+            [(&b"."[..], 4), (b"a name", 8), (b"x", 0), (b"long enough for more", 10)]
+                .iter()
+                .flat_map(|(name, kind)| entry(name, *kind, old))
+                .collect::<Vec<_>>()
+        };
+        let (old, new) = (all(true), all(false));
+        assert!(are_old(&old) && !are_old(&new));
+        assert_eq!((turned(&new, true), turned(&old, false)), (old.clone(), new));
+        // What is cut or nonsense is left as it is.
+        assert_eq!(turned(&old[..30], false)[24..], old[24..30]);
+        assert!(!are_old(&[]) && turned(&[0; 40], true) == [0; 40]);
+    }
+}

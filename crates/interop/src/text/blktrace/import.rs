@@ -1,0 +1,234 @@
+//! A trace out of requests.
+
+use super::line::{Line, begins_sums, skipped};
+use super::requests::{Request, Requests};
+use crate::forks::THREAD;
+use crate::text::lines::Lines;
+use crate::{Error, Outcome, unrecorded};
+use ahash::HashMap;
+use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_RDWR};
+use model::import::{Fork, Origin};
+use model::{Import, Told};
+use std::path::Path;
+use trace::About;
+
+/// Bytes of a sector, whatever the device's own are.
+const SECTOR: u64 = 512;
+/// Threads that stand for requests under way are numbered from here on (`PID_MAX_LIMIT`): no real one is.
+const STAND_INS: u32 = 1 << 22;
+/// The mode of fallocate(2) that does what a discard does.
+const DISCARD: u32 = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+
+/// Makes the trace `to` of the text `from`. `progress`: bytes done, of how many. There is no working directory.
+pub fn import(
+    from: &Path,
+    to: &Path,
+    _directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
+    let mut completes = false;
+    each(from, &mut |line| {
+        completes |= matches!(line, Text::Event(l) if l.action == "C");
+        Ok(())
+    })?;
+    let about = About {
+        engine: "blktrace".to_owned(),
+        data: "none".to_owned(),
+        machine: "x86_64".to_owned(),
+        ..About::default()
+    };
+    let mut import = Import::new(to, Origin { about, ..Origin::default() })?;
+    import.note(
+        "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
+            data (`replay --write-data random` generates some)",
+    );
+    if !completes {
+        import.note("the log has no completions: each request counts as completed at once");
+    }
+    let mut taking = Taking {
+        import,
+        completes,
+        files: HashMap::default(),
+        next: HashMap::default(),
+        time: 0,
+        idle: HashMap::default(),
+        stand_ins: STAND_INS,
+        open: HashMap::default(),
+    };
+    let all = each(from, &mut |line| taking.line(line))?;
+    progress(all, all);
+    let Taking { mut import, open, .. } = taking;
+    for told in open.into_values().flat_map(Requests::left) {
+        import.call(told)?;
+    }
+    let lost = import.not_taken_over();
+    let summary = import.finish(true, progress)?;
+    Ok(Outcome { summary, lost, damage: None })
+}
+
+/// What a line is.
+enum Text<'t> {
+    Event(Line<'t>),
+    /// So many events are missing.
+    Skipped(u64),
+    /// None of these.
+    Other,
+}
+
+/// Reads all lines; how many bytes they are. Of blkparse's sums only what was skipped counts.
+fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut lines = Lines::open(from)?;
+    let mut sums = false;
+    while let Some(text) = lines.next()? {
+        sums |= begins_sums(&text);
+        let line = match (Line::read(&text), skipped(&text)) {
+            (Some(line), _) => Text::Event(line),
+            (None, Some(n)) => Text::Skipped(n),
+            (None, None) if sums || text.is_empty() => continue,
+            (None, None) => Text::Other,
+        };
+        each(&line)?;
+    }
+    Ok(lines.bytes)
+}
+
+struct Taking {
+    import: Import,
+    completes: bool,
+    /// Descriptors, by process and device.
+    files: HashMap<(u32, (u32, u32)), i32>,
+    /// By process: those of its threads that wait for no request.
+    idle: HashMap<u32, Vec<u32>>,
+    stand_ins: u32,
+    open: HashMap<(u32, u32), Requests>,
+    /// By process: the descriptor that its next device gets, if it is free.
+    next: HashMap<u32, i32>,
+    /// When the last event was.
+    time: u64,
+}
+
+impl Taking {
+    fn line(&mut self, text: &Text<'_>) -> Result<(), Error> {
+        let line = match *text {
+            Text::Event(line) => line,
+            Text::Skipped(n) => return Ok(self.import.gap(self.time, n)?),
+            Text::Other => {
+                self.import.left_out("lines that cannot be read", 1);
+                return Ok(());
+            }
+        };
+        self.time = line.time;
+        match line.action {
+            "Q" => self.queued(line),
+            "C" => self.completed(line),
+            // What becomes of a request on its way.
+            _ => Ok(()),
+        }
+    }
+
+    fn queued(&mut self, line: Line<'_>) -> Result<(), Error> {
+        let (from, count) = line.sectors;
+        let (at, len) = (from.saturating_mul(SECTOR), count.saturating_mul(SECTOR));
+        let has = |letter| line.rwbs.contains(letter);
+        let (name, args) = match count {
+            0 if has('F') => ("fdatasync", [0; 3]),
+            1.. if has('D') => ("fallocate", [DISCARD.into(), at, len]),
+            1.. if has('W') => ("pwrite64", [0, len, at]),
+            1.. if has('R') => ("pread64", [0, len, at]),
+            _ => {
+                self.import.left_out(&format!("requests {}", line.rwbs), 1);
+                return Ok(());
+            }
+        };
+        // Work of the kernel's own may run as process 0, which no trace has.
+        let pid = line.pid.max(1);
+        let tid = self.thread(pid, line.time)?;
+        let fd = self.descriptor(pid, line)?;
+        // A preflush: what was written before must be on the disk.
+        if count > 0 && has('W') && line.rwbs.starts_with('F') {
+            self.flushed(tid, fd, line.time)?;
+        }
+        let Some(mut told) = Told::new(name, tid, line.time) else { return Ok(()) };
+        told.number(0, fd as u64);
+        args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
+        self.import.meet(tid, line.time)?;
+        // FUA, which stands behind the direction: this write must be on the disk at its end.
+        let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
+        let end = if count == 0 { 0 } else { from.saturating_add(count) };
+        let request = Request { told, end, durable };
+        if !self.completes {
+            return self.done(request, line.time, 0);
+        }
+        if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
+            self.import.call(oldest)?;
+        }
+        Ok(())
+    }
+
+    /// All requests whose last sector is among those of the completion: several may have been merged, and one may have been split.
+    fn completed(&mut self, line: Line<'_>) -> Result<(), Error> {
+        let (from, count) = line.sectors;
+        let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
+        for request in open.take(from, count) {
+            self.done(request, line.time, line.error)?;
+        }
+        Ok(())
+    }
+
+    /// All that was written to the descriptor is on the disk: a call of no length.
+    fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
+        let Some(mut told) = Told::new("fdatasync", tid, time) else { return Ok(()) };
+        told.number(0, fd as u64);
+        told.returned(time, 0);
+        Ok(self.import.call(told)?)
+    }
+
+    /// A request ends, with an errno or 0.
+    fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
+        let (tid, fd) = (request.told.call.tid, request.told.call.args[0] as i32);
+        // Only what moves bytes says how many.
+        let moved = if error > 0 {
+            -error
+        } else if request.told.row.shape.ret == abi::Ret::Bytes {
+            request.told.call.args[2].min(i64::MAX as u64) as i64
+        } else {
+            0
+        };
+        request.told.returned(time, moved);
+        unrecorded(&mut request.told);
+        self.idle.entry(self.import.process(tid)).or_default().push(tid);
+        self.import.call(request.told)?;
+        if request.durable && error == 0 { self.flushed(tid, fd, time) } else { Ok(()) }
+    }
+
+    /// A thread of the process that waits for nothing.
+    fn thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
+        let fresh = !self.idle.contains_key(&pid);
+        if let Some(tid) = self.idle.entry(pid).or_default().pop() {
+            return Ok(tid);
+        }
+        if fresh {
+            return Ok(pid);
+        }
+        let tid = self.stand_ins;
+        self.stand_ins = tid.saturating_add(1);
+        self.import.fork(tid, Fork { parent: pid, flags: THREAD, time })?;
+        Ok(tid)
+    }
+
+    /// The process's descriptor of the device, present from its first request on.
+    fn descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
+        if let Some(fd) = self.files.get(&(pid, line.device)) {
+            return Ok(*fd);
+        }
+        let next = self.next.entry(pid).or_insert(3);
+        while self.import.has_descriptor(pid, *next) {
+            *next += 1;
+        }
+        let fd = *next;
+        let path = format!("/block/{}:{}", line.device.0, line.device.1);
+        self.import.descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
+        self.files.insert((pid, line.device), fd);
+        Ok(fd)
+    }
+}

@@ -1,0 +1,317 @@
+//! A trace out of kdump's text.
+
+use super::line::{Line, bytes, is_data};
+use crate::forks::{Forks, is_fork};
+use crate::text::lines::Lines;
+use crate::text::strace::value;
+use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
+use crate::{Error, Outcome, unrecorded};
+use abi::{Effect, Form, Kind};
+use ahash::HashMap;
+use linux_raw_sys::errno::*;
+use model::import::Origin;
+use model::{Import, Told};
+use std::path::Path;
+use trace::About;
+
+/// Nanoseconds between lines without times.
+const STEP: u64 = 1000;
+macro_rules! errors {
+    ($($freebsd:literal $linux:ident),+) => { &[$(($freebsd, $linux as i64)),+] };
+}
+/// Errors that have another number there (sys/errno.h of FreeBSD), and theirs on Linux. Up to 34 all
+/// but one are the same.
+const ERRORS: &[(i64, i64)] = errors! {
+    11 EDEADLK, 35 EAGAIN, 36 EINPROGRESS, 37 EALREADY, 38 ENOTSOCK, 39 EDESTADDRREQ, 40 EMSGSIZE,
+    41 EPROTOTYPE, 42 ENOPROTOOPT, 43 EPROTONOSUPPORT, 45 EOPNOTSUPP, 47 EAFNOSUPPORT,
+    48 EADDRINUSE, 49 EADDRNOTAVAIL, 54 ECONNRESET, 55 ENOBUFS, 56 EISCONN, 57 ENOTCONN,
+    60 ETIMEDOUT, 61 ECONNREFUSED, 62 ELOOP, 63 ENAMETOOLONG, 66 ENOTEMPTY, 69 EDQUOT, 70 ESTALE,
+    77 ENOLCK, 78 ENOSYS, 84 EOVERFLOW, 87 ENODATA
+};
+
+/// The table's name for a call.
+fn linux(name: &str) -> &str {
+    match name.rsplit_once("freebsd").and_then(|(_, n)| n.split_once('_')).map_or(name, |(_, n)| n)
+    {
+        "pread" => "pread64",
+        "pwrite" => "pwrite64",
+        "fstatat" => "newfstatat",
+        "exit" => "exit_group",
+        "getdirentries" => "getdents64",
+        other => other,
+    }
+}
+
+/// Makes the trace `to` of the text `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
+    let mut first = First::default();
+    each(from, &mut |record| {
+        first.look(record);
+        Ok(())
+    })?;
+    let about = About {
+        engine: "kdump".to_owned(),
+        data: "all".to_owned(),
+        kernel: "FreeBSD".to_owned(),
+        machine: "x86_64".to_owned(),
+        began: first.began.unwrap_or(0),
+        ..About::default()
+    };
+    let mut import = Import::new(
+        to,
+        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
+    )?;
+    import.note(
+        "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
+            Linux",
+    );
+    if directory.is_none() {
+        import.note(
+            "kdump prints no working directory: relative paths start from / (--directory \
+            sets another)",
+        );
+    }
+    if !first.timed {
+        import.note(
+            "the log has no times (kdump -T prints them): calls are in the order of the lines",
+        );
+    }
+    let mut taking = Taking { import, open: HashMap::default() };
+    let all = each(from, &mut |record| taking.record(record))?;
+    progress(all, all);
+    let Taking { mut import, open } = taking;
+    for begun in open.into_values() {
+        import.call(begun.told)?;
+    }
+    let lost = import.not_taken_over();
+    let summary = import.finish(true, progress)?;
+    Ok(Outcome { summary, lost, damage: None })
+}
+
+/// A line, and the lines of data behind it.
+struct Record<'t> {
+    line: Option<Line<'t>>,
+    time: u64,
+    data: &'t [String],
+    /// ktrace lost events before this one.
+    dropped: bool,
+}
+
+/// Reads all records; how many bytes they are.
+fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut lines = Lines::open(from)?;
+    let (mut data, mut clock) = (Vec::new(), 0);
+    let mut head = lines.next()?;
+    while let Some(text) = head {
+        data.clear();
+        head = lines.next()?;
+        while let Some(more) = head.take_if(|more| is_data(more)) {
+            data.push(more);
+            head = lines.next()?;
+        }
+        let line = Line::read(&text);
+        clock = line.and_then(|l| l.time).unwrap_or(0).max(clock + STEP);
+        let dropped = text.trim_end().ends_with(" Events dropped.");
+        each(&Record { line, time: clock, data: &data, dropped })?;
+    }
+    Ok(lines.bytes)
+}
+
+/// What a first reading finds out.
+#[derive(Default)]
+struct First {
+    began: Option<u64>,
+    timed: bool,
+    forks: Forks,
+}
+
+impl First {
+    fn look(&mut self, record: &Record<'_>) {
+        self.began.get_or_insert(record.time);
+        let Some(line) = record.line else { return };
+        self.timed |= line.time.is_some();
+        let forks = || is_fork(linux(line.rest.split(['(', ' ']).next().unwrap_or_default()));
+        match line.kind {
+            "CALL" if forks() => self.forks.begin(line.tid, record.time, 0),
+            "RET" if forks() => self.forks.end(line.tid, result(line.rest).unwrap_or(0)),
+            _ => {}
+        }
+    }
+}
+
+/// `read 12/0xc`, `open -1 errno 2 No such file or directory`; `execve JUSTRETURN` is 0.
+fn result(rest: &str) -> Option<i64> {
+    let mut words = rest.split_whitespace().skip(1);
+    let value = words.next()?;
+    if value == "JUSTRETURN" {
+        return Some(0);
+    }
+    let value = value::number(value.split('/').next()?, None)?.cast_signed();
+    if value == -1 && words.next() == Some("errno") {
+        let errno: i64 = words.next()?.parse().ok().filter(|e| (1..4096).contains(e))?;
+        return Some(
+            -ERRORS.iter().find(|(there, _)| *there == errno).map_or(errno, |(_, here)| *here),
+        );
+    }
+    Some(value)
+}
+
+struct Begun {
+    told: Told,
+    names: usize,
+    data: Vec<u8>,
+    moved: u64,
+}
+
+struct Taking {
+    import: Import,
+    open: HashMap<u32, Begun>,
+}
+
+impl Taking {
+    fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        let Some(line) = record.line else {
+            if record.dropped {
+                self.import.missing("ktrace dropped events, and does not say how many");
+            } else {
+                self.import.left_out("lines that cannot be read", 1);
+            }
+            return Ok(());
+        };
+        let tid = line.tid;
+        match line.kind {
+            "CALL" => self.begin(tid, record.time, line.rest),
+            "RET" => self.end(tid, record.time, line.rest),
+            "NAMI" => {
+                if let Some(begun) = self.open.get_mut(&tid) {
+                    let name = line
+                        .rest
+                        .strip_prefix('"')
+                        .and_then(|r| r.strip_suffix('"'))
+                        .unwrap_or(line.rest);
+                    let mut paths = begun
+                        .told
+                        .row
+                        .shape
+                        .args
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+                    if let Some((arg, _)) = paths.nth(begun.names) {
+                        begun.told.string(arg, name.as_bytes());
+                    }
+                    begun.names += 1;
+                }
+                Ok(())
+            }
+            "GIO" => {
+                // `fd 3 read 12 bytes`
+                let count =
+                    line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+                if let Some(begun) = self.open.get_mut(&tid) {
+                    begun
+                        .data
+                        .extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
+                    begun.moved += count;
+                }
+                Ok(())
+            }
+            "PSIG" => {
+                let signal = value::signal(line.rest.split(' ').next().unwrap_or_default());
+                Ok(self.import.signal(tid, record.time, signal.unwrap_or(0))?)
+            }
+            other => {
+                self.import.ignored(&format!("records {other}"), 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+        if let Some(before) = self.open.remove(&tid) {
+            self.import.left_out(RETURNS, 1);
+            self.import.call(before.told)?;
+        }
+        let (name, args) = text
+            .split_once('(')
+            .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
+        let Some(mut told) = Told::new(linux(name), tid, time) else {
+            self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
+            return Ok(());
+        };
+        let mut unread = false;
+        for (at, text) in value::split(args).iter().enumerate() {
+            if let Some(kind) = told.row.shape.args.get(at).map(|a| a.kind) {
+                let value = argument(kind, text);
+                unread |= value.is_none();
+                told.number(at, value.unwrap_or(0));
+            }
+        }
+        if unread && told.row.shape.replay == abi::Replay::Issue {
+            self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
+        }
+        self.import.meet(tid, time)?;
+        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+            return Ok(self.import.call(told)?);
+        }
+        self.open.insert(tid, Begun { told, names: 0, data: Vec::new(), moved: 0 });
+        Ok(())
+    }
+
+    fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+        let name = linux(text.split(' ').next().unwrap_or_default());
+        let Some(Begun { mut told, data, moved, .. }) =
+            self.open.remove(&tid).filter(|b| b.told.row.name() == name)
+        else {
+            // The end of a call for which Linux has none, or a child's return from its fork.
+            let born = is_fork(name) && result(text) == Some(0);
+            let known = self.import.knows(tid);
+            self.import.meet(tid, time)?;
+            match known {
+                _ if born || abi::by_name(name).is_none() => {}
+                true => self.import.left_out(BEGINNINGS, 1),
+                false => self.import.ignored(BEFORE, 1),
+            }
+            return Ok(());
+        };
+        if let Some(ret) = result(text) {
+            told.returned(time, ret);
+        }
+        let is_data = |kind: Kind| match kind {
+            Kind::In(_, layout) | Kind::Out(_, layout) => layout.form == Form::Data,
+            Kind::InIov { .. } | Kind::OutIov { .. } => true,
+            _ => false,
+        };
+        if moved > 0
+            && told.call.succeeded()
+            && let Some(arg) = told.row.shape.args.iter().position(|a| is_data(a.kind))
+        {
+            told.data(arg, &data, moved);
+        }
+        unrecorded(&mut told);
+        Ok(self.import.call(told)?)
+    }
+}
+
+/// A number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`: names count, as the numbers are FreeBSD's. `None`: it means nothing here.
+fn argument(kind: Kind, text: &str) -> Option<u64> {
+    let (number, names) = text
+        .split_once('<')
+        .map_or((text, None), |(number, rest)| (number, rest.strip_suffix('>')));
+    match kind {
+        Kind::Flags(set) => {
+            let names = names.unwrap_or(number);
+            let plain = names.starts_with(|c: char| c.is_ascii_digit());
+            value::number(names, Some(set)).filter(|v| !plain || *v < 4)
+        }
+        Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => {
+            Some(i64::from(abi::AT_FDCWD).cast_unsigned())
+        }
+        _ => value::number(number, None),
+    }
+}

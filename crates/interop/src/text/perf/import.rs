@@ -1,0 +1,269 @@
+//! A trace out of perf's text.
+
+use super::line::{Called, Line};
+use crate::forks::{Forks, clone_flags, is_fork};
+use crate::text::lines::Lines;
+use crate::text::strace::value;
+use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
+use crate::{Error, Outcome, unrecorded};
+use abi::{AT_FDCWD, Effect, Kind};
+use ahash::HashMap;
+use model::import::Origin;
+use model::{Import, Told};
+use std::path::Path;
+use trace::About;
+
+/// Makes the trace `to` of the text `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done, of how many.
+pub fn import(
+    from: &Path,
+    to: &Path,
+    directory: Option<&[u8]>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
+    let mut first = First::default();
+    each(from, &mut |line| {
+        first.look(line);
+        Ok(())
+    })?;
+    let about = About {
+        engine: "perf".to_owned(),
+        data: "none".to_owned(),
+        machine: "x86_64".to_owned(),
+        began: first.began.unwrap_or(0),
+        ..About::default()
+    };
+    let mut import = Import::new(
+        to,
+        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
+    )?;
+    import.note("perf records no data and few paths: calls that need them are not replayed");
+    import.note("times count from the start of the machine or of perf");
+    if directory.is_none() {
+        import.note(
+            "perf records no working directories: relative paths start from / \
+            (--directory sets another)",
+        );
+    }
+    let mut taking = Taking { import, open: HashMap::default(), time: 0 };
+    let bytes = each(from, &mut |line| taking.line(line))?;
+    progress(bytes, bytes);
+    let Taking { mut import, open, .. } = taking;
+    for told in open.into_values() {
+        import.call(told)?;
+    }
+    let lost = import.not_taken_over();
+    let summary = import.finish(true, progress)?;
+    Ok(Outcome { summary, lost, damage: None })
+}
+
+/// Reads all lines; how many bytes they are.
+fn each(from: &Path, each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+    let mut lines = Lines::open(from)?;
+    while let Some(text) = lines.next()? {
+        let text = text.trim_end();
+        if !text.is_empty() && !text.starts_with('#') {
+            each(Line::read(text))?;
+        }
+    }
+    Ok(lines.bytes)
+}
+
+/// What a first reading finds out.
+#[derive(Default)]
+struct First {
+    began: Option<u64>,
+    forks: Forks,
+}
+
+impl First {
+    fn look(&mut self, line: Line<'_>) {
+        let forks = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+        let time = match line {
+            Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
+            Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => c.entered,
+            Line::Lost(_) | Line::Event | Line::Other => None,
+        };
+        let Some(time) = time else { return };
+        self.began.get_or_insert(time);
+        match line {
+            Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin(tid, time, args[0]),
+            Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end(tid, ret),
+            Line::Begin(c) if is_fork(c.name) => self.forks.begin(c.tid, time, clone_flags(c.args)),
+            Line::End(c, result) if is_fork(c.name) => {
+                self.forks.end(c.tid, returned(result).unwrap_or(0));
+            }
+            Line::Call(c, result) if is_fork(c.name) => {
+                self.forks.begin(c.tid, time, clone_flags(c.args));
+                self.forks.end(c.tid, returned(result).unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `-1 ENOENT (No such file)`, `0x7f00`, `12`, `19871 (dash)`; `?`: it did not return.
+fn returned(result: &str) -> Option<i64> {
+    let mut words = result.split(' ');
+    let value = value::number(words.next()?, None)?.cast_signed();
+    let errno = words.next().filter(|_| value == -1).and_then(value::errno);
+    Some(errno.map_or(value, |e| -e))
+}
+
+struct Taking {
+    import: Import,
+    open: HashMap<u32, Told>,
+    /// When the last line was.
+    time: u64,
+}
+
+impl Taking {
+    fn line(&mut self, line: Line<'_>) -> Result<(), Error> {
+        match line {
+            Line::Enter(tid, time, nr, registers) => {
+                self.time = time;
+                let Some(row) = abi::by_number(nr) else {
+                    let what = format!(
+                        "calls with number {nr}, which is not in the table of \
+                        system calls"
+                    );
+                    self.import.left_out(&what, 1);
+                    return Ok(());
+                };
+                let Some(mut told) = Told::new(row.name(), tid, time) else { return Ok(()) };
+                told.call.args = registers;
+                self.begin(told)
+            }
+            Line::Leave(tid, time, nr, ret) => {
+                self.time = time;
+                let open = self.open.remove(&tid).filter(|t| nr == u32::MAX || t.row.number == nr);
+                self.end(open, (tid, nr), time, ret)
+            }
+            Line::Begin(called) => match self.told(called)? {
+                Some(told) => self.begin(told),
+                None => Ok(()),
+            },
+            Line::Call(called, result) => {
+                self.time = called.entered.unwrap_or(self.time);
+                let Some(mut told) = self.told(called)? else { return Ok(()) };
+                let Some(ret) = returned(result) else { return Ok(self.import.call(told)?) };
+                let left = told.call.entered + called.spent.unwrap_or(0);
+                told.returned(left, ret);
+                unrecorded(&mut told);
+                Ok(self.import.call(told)?)
+            }
+            Line::End(called, result) => {
+                let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
+                let left = called.entered.unwrap_or(0) + called.spent.unwrap_or(0);
+                let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
+                self.end(open, (called.tid, number), left, returned(result).unwrap_or(0))
+            }
+            Line::Lost(n) => Ok(self.import.gap(self.time, n)?),
+            Line::Event => {
+                self.import.ignored("events that are not system calls", 1);
+                Ok(())
+            }
+            Line::Other => {
+                self.import.left_out("lines that cannot be read", 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, told: Told) -> Result<(), Error> {
+        let tid = told.call.tid;
+        if let Some(before) = self.open.remove(&tid) {
+            self.import.left_out(RETURNS, 1);
+            self.import.call(before)?;
+        }
+        self.import.meet(tid, told.call.entered)?;
+        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+            return Ok(self.import.call(told)?);
+        }
+        self.open.insert(tid, told);
+        Ok(())
+    }
+
+    /// A call of the thread, or one of an unknown number (`u32::MAX`), returns.
+    fn end(
+        &mut self,
+        open: Option<Told>,
+        (tid, nr): (u32, u32),
+        left: u64,
+        ret: i64,
+    ) -> Result<(), Error> {
+        let Some(mut told) = open else {
+            // A child's own return from the clone that made it has no beginning.
+            let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+            let known = self.import.knows(tid);
+            self.import.meet(tid, left)?;
+            match known {
+                _ if born => {}
+                true => self.import.left_out(BEGINNINGS, 1),
+                false => self.import.ignored(BEFORE, 1),
+            }
+            return Ok(());
+        };
+        told.returned(left.max(told.call.entered), ret);
+        unrecorded(&mut told);
+        Ok(self.import.call(told)?)
+    }
+
+    /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
+    fn told(&mut self, called: Called<'_>) -> Result<Option<Told>, Error> {
+        let (Some(entered), tid) = (called.entered, called.tid) else {
+            self.import.ignored(BEFORE, 1);
+            return Ok(None);
+        };
+        let Some(mut told) = Told::new(called.name, tid, entered) else {
+            let what =
+                format!("calls of {}, which is not in the table of system calls", called.name);
+            self.import.left_out(&what, 1);
+            return Ok(None);
+        };
+        let mut unread = false;
+        for part in value::split(called.args) {
+            let Some((name, text)) = part.split_once(": ") else { continue };
+            let Some((at, arg)) =
+                told.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
+            else {
+                unread = true;
+                continue;
+            };
+            unread |= !argument(&mut told, at, arg.kind, text);
+        }
+        if unread && told.row.shape.replay == abi::Replay::Issue {
+            let what = format!("arguments of {} that cannot be read", called.name);
+            self.import.left_out(&what, 1);
+        }
+        Ok(Some(told))
+    }
+}
+
+/// Takes an argument; false: it means nothing to us.
+fn argument(told: &mut Told, at: usize, kind: Kind, text: &str) -> bool {
+    if let Some((bytes, _)) = value::string(text) {
+        told.string(at, &bytes);
+        return true;
+    }
+    let value = match kind {
+        Kind::Fd | Kind::DirFd if text.starts_with("CWD") => {
+            Some(i64::from(AT_FDCWD).cast_unsigned())
+        }
+        Kind::Fd | Kind::DirFd => value::number(text.split('<').next().unwrap_or_default(), None),
+        // Without what all names of a set have in common.
+        Kind::Flags(set) if set.name.is_empty() => {
+            value::number(&words(text, |w| format!("{w}_OK")), Some(set))
+        }
+        Kind::Flags(set) => value::number(&words(text, |w| format!("{}{w}", set.name)), Some(set)),
+        Kind::Mode => value::number(&words(text, |w| format!("S_{w}")), None),
+        _ => value::number(text, None),
+    };
+    value.map(|v| told.number(at, v)).is_some()
+}
+
+/// The words of `A|B|0x80`, those that are no numbers by `name`.
+fn words(text: &str, name: impl Fn(&str) -> String) -> String {
+    let word =
+        |w: &str| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { name(w) };
+    text.split('|').map(word).collect::<Vec<_>>().join("|")
+}

@@ -1,0 +1,110 @@
+//! The lines of a log, in the order of their times.
+
+use crate::Error;
+use crate::text::lines;
+use crate::text::strace::line::{self, Line, When};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::{Path, PathBuf};
+
+/// Nanoseconds between lines without times.
+const STEP: u64 = 1000;
+const DAY: u64 = 86_400_000_000_000;
+
+/// The lines of a file, or of several.
+pub(crate) struct Lines {
+    files: Vec<Source>,
+    /// Files that have a line left, by its time.
+    next: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Bytes in all of them.
+    pub bytes: u64,
+}
+
+struct Source {
+    lines: lines::Lines,
+    /// The thread that a file of its own is about.
+    tid: Option<u32>,
+    clock: u64,
+    /// A midnight ago.
+    days: u64,
+    next: String,
+}
+
+impl Lines {
+    /// Of `path`, and of all its siblings if it is one of `strace -ff -o NAME` (`NAME.PID`).
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let mut this = Self { files: Vec::new(), next: BinaryHeap::new(), bytes: 0 };
+        for (path, tid) in family(path) {
+            this.bytes += path.metadata().map_or(0, |m| m.len());
+            let lines = lines::Lines::open(&path)?;
+            this.files.push(Source { lines, tid, clock: 0, days: 0, next: String::new() });
+            this.fill(this.files.len() - 1)?;
+        }
+        Ok(this)
+    }
+
+    fn fill(&mut self, file: usize) -> Result<(), Error> {
+        if let Some(time) = self.files[file].fill()? {
+            self.next.push(Reverse((time, file)));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every line, its time and its number.
+    pub fn each(
+        &mut self,
+        each: &mut dyn FnMut(Line<'_>, u64, u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut number = 0;
+        while let Some(Reverse((time, file))) = self.next.pop() {
+            let source = &self.files[file];
+            let mut line = Line::read(&source.next);
+            line.tid = line.tid.or(source.tid);
+            number += 1;
+            each(line, time, number)?;
+            self.fill(file)?;
+        }
+        Ok(())
+    }
+}
+
+/// The file itself; if it is one of `strace -ff -o NAME` (NAME.PID), all of them.
+fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
+    let number =
+        |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
+    let (Some(_), Some(parent)) = (number(path), path.parent()) else {
+        return vec![(path.to_owned(), None)];
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let siblings = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path());
+    let mut found: Vec<(PathBuf, Option<u32>)> = siblings
+        .filter(|p| p.file_stem() == path.file_stem() && number(p).is_some())
+        .map(|p| (p.clone(), number(&p)))
+        .collect();
+    found.sort();
+    found
+}
+
+impl Source {
+    /// Reads the next line, and says when it was written.
+    fn fill(&mut self) -> Result<Option<u64>, Error> {
+        let Some(text) = self.lines.next()? else { return Ok(None) };
+        let time = match line::time(&text) {
+            When::Epoch(t) => t,
+            When::Day(t) => {
+                let t = t.saturating_add(self.days);
+                if t + DAY / 2 < self.clock {
+                    self.days += DAY;
+                    t + DAY
+                } else {
+                    t
+                }
+            }
+            When::Since(t) => self.clock.saturating_add(t),
+            When::Never => self.clock + STEP,
+        };
+        self.clock = self.clock.max(time);
+        self.next = text;
+        Ok(Some(self.clock))
+    }
+}

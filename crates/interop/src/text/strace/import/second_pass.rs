@@ -1,0 +1,301 @@
+//! The second reading: each line goes into the trace.
+
+use super::births::Made;
+use super::first_pass::First;
+use crate::text::strace::line::{Body, Line};
+use crate::text::strace::value::{self, Taken};
+use crate::{Error, Outcome};
+use abi::{Effect, Kind, Replay, Row, Shape};
+use ahash::HashMap;
+use linux_raw_sys::errno::{EBADF, EFAULT};
+use linux_raw_sys::general::O_RDWR;
+use model::{Import, Told};
+use std::collections::BTreeSet;
+
+/// The bit of a wait status that tells of a dumped core.
+const DUMPED: u64 = 0x80;
+
+/// A call that has begun.
+struct Begun {
+    tid: u32,
+    entered: u64,
+    name: String,
+    args: String,
+}
+
+pub(crate) struct Taking {
+    pub import: Import,
+    pub first: First,
+    main: u32,
+    births: Made,
+    open: HashMap<u32, Begun>,
+    alive: BTreeSet<u32>,
+    /// Calls with strings that were cut.
+    cut: u64,
+    /// Calls without all that their arguments point to.
+    untold: u64,
+}
+
+impl Taking {
+    pub fn new(import: Import, main: u32, first: First, births: Made) -> Self {
+        Self {
+            import,
+            first,
+            main,
+            births,
+            open: HashMap::default(),
+            alive: BTreeSet::new(),
+            cut: 0,
+            untold: 0,
+        }
+    }
+
+    fn lose(&mut self, what: &str) {
+        self.import.left_out(what, 1);
+    }
+
+    /// Takes the line of this number.
+    pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
+        // Lines without a number are about the only one that is left.
+        let only = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
+        let tid = line.tid.or_else(only).unwrap_or(self.main);
+        if self.births.orphans.contains(&number) {
+            let directory = self.first.directory_of(tid).cloned();
+            self.import.found(tid, time, directory.as_deref())?;
+        }
+        for (child, fork) in self.births.at.remove(&number).unwrap_or_default() {
+            self.import.fork(child, fork)?;
+        }
+        let begun = |name: &str, args: &str| Begun {
+            tid,
+            entered: time,
+            name: name.to_owned(),
+            args: args.to_owned(),
+        };
+        match line.body {
+            Body::Call(name, args, after) => self.call(begun(name, args), after, None),
+            Body::Begin(name, args) => {
+                self.alive.insert(tid);
+                let before = self.open.insert(tid, begun(name, args));
+                self.broken(before, "starts of calls without a return")
+            }
+            Body::Resume(name, args, after) => match self.open.remove(&tid) {
+                Some(mut begun) if begun.name == name => {
+                    join(&mut begun.args, args);
+                    self.call(begun, after, Some(time))
+                }
+                before => {
+                    self.lose("returns of calls without a start");
+                    self.broken(before, "starts of calls without a return")
+                }
+            },
+            Body::Signal(name) => match value::signal(name) {
+                Some(signal) => Ok(self.import.signal(tid, time, signal)?),
+                None => {
+                    self.lose("signals with an unknown name");
+                    Ok(())
+                }
+            },
+            Body::Exited(status) => self.gone(tid, time, u64::from(status & 0xff) << 8),
+            Body::Killed(name, dumped) => match value::signal(name) {
+                Some(signal) => self.gone(tid, time, signal | if dumped { DUMPED } else { 0 }),
+                None => {
+                    self.lose("ends by signals with an unknown name");
+                    self.gone(tid, time, 0x7f)
+                }
+            },
+            Body::Superseded(by) => {
+                // What its first thread was doing ends; the execve goes on under its number.
+                let ended = self.open.remove(&tid);
+                if let Some(execve) = self.open.remove(&by) {
+                    self.open.insert(tid, execve);
+                }
+                self.alive.remove(&by);
+                self.unreturned(ended)
+            }
+            Body::Talk => Ok(()),
+            Body::Unknown => {
+                self.lose("lines that are not calls");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a call of which the end will not come, and says so.
+    fn broken(&mut self, begun: Option<Begun>, why: &str) -> Result<(), Error> {
+        if begun.is_some() {
+            self.lose(why);
+        }
+        self.unreturned(begun)
+    }
+
+    /// Takes a call that did not return.
+    fn unreturned(&mut self, begun: Option<Begun>) -> Result<(), Error> {
+        begun.map_or(Ok(()), |begun| self.call(begun, "?", None))
+    }
+
+    fn gone(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+        let ended = self.open.remove(&tid);
+        self.unreturned(ended)?;
+        self.alive.remove(&tid);
+        Ok(self.import.exit(tid, time, status)?)
+    }
+
+    fn call(&mut self, begun: Begun, after: &str, resumed: Option<u64>) -> Result<(), Error> {
+        let Begun { tid, entered, name, args } = begun;
+        self.alive.insert(tid);
+        let Some(mut told) = row(&name).map(|row| Told::of(row, tid, entered)) else {
+            self.lose(&format!("calls of {name}, which is not in the table of system calls"));
+            return Ok(());
+        };
+        if let Some(ret) = value::result(after) {
+            told.returned(value::spent(after, entered).or(resumed).unwrap_or(entered), ret);
+        }
+        let parts = value::split(&args);
+        let parts: Vec<(usize, &str)> = placed(&told, &parts);
+        // What an argument is may hang on another one's value.
+        if let Some((i, text)) = choosing(told.row, &parts) {
+            let kind = told.row.shape.args[i].kind;
+            value::take(&mut told, i, kind, text);
+        }
+        let shape = told.row.shape(&told.call.args);
+        let (mut cut, mut unread, mut untold) = (false, false, false);
+        for &(i, text) in &parts {
+            let Some(arg) = shape.args.get(i) else { continue };
+            match value::take(&mut told, i, arg.kind, text) {
+                Taken::Whole => {}
+                Taken::Cut => cut = true,
+                Taken::Unknown => unread = true,
+                Taken::Untold => untold |= should_be_told(&told, arg.kind),
+            }
+        }
+        self.cut += u64::from(cut);
+        if unread {
+            self.lose(&format!("unknown words in arguments of {name}"));
+        }
+        self.untold += u64::from(untold && shape.replay == Replay::Issue);
+        for &(i, text) in &parts {
+            self.present(&told, shape, i, text)?;
+        }
+        if matches!(shape.effect, Effect::Exit | Effect::ExitGroup) {
+            told.call.left = None;
+            told.call.flags |= trace::record::NO_EXIT;
+            self.alive.remove(&tid);
+        }
+        Ok(self.import.call(told)?)
+    }
+
+    /// With `-y`: a descriptor that nobody has told of was open when the recording began.
+    fn present(&mut self, told: &Told, shape: &Shape, arg: usize, text: &str) -> Result<(), Error> {
+        let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+        let fd = told.call.args.get(arg).map_or(-1, |v| *v as i32);
+        // strace says where a number led, even if the call found it closed.
+        if !is_fd || fd < 0 || told.call.errno() == Some(EBADF.cast_signed()) {
+            return Ok(());
+        }
+        let (tid, time) = (told.call.tid, told.call.entered);
+        match value::path(text).filter(|(path, _)| path.starts_with(b"/")) {
+            Some((path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
+                true => Ok(self.import.nameless_descriptor(tid, time, fd, &path, O_RDWR)?),
+                false => Ok(self.import.descriptor(tid, time, fd, &path, O_RDWR)?),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what is still under way, and ends the trace.
+    pub fn finish(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
+        let mut open: Vec<Begun> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(|begun| (begun.entered, begun.tid));
+        for begun in open {
+            self.unreturned(Some(begun))?;
+        }
+        let Self { mut import, births, cut, untold, .. } = self;
+        let mut count = |n: u64, what: &str| {
+            if n > 0 {
+                import.left_out(what, n);
+            }
+        };
+        count(cut, "ends of strings that strace cut (a larger -s keeps them)");
+        count(untold, "structs and strings that strace abbreviated (-v prints them)");
+        let orphans = births.orphans.len() as u64;
+        count(
+            orphans,
+            "starts of threads or processes (their directory and descriptors are guessed)",
+        );
+        count(
+            births.unsure,
+            "parents of processes that are ambiguous (--decode-pids=pidns prints them)",
+        );
+        let lost = import.not_taken_over();
+        let summary = import.finish(true, progress)?;
+        Ok(Outcome { summary, lost, damage: None })
+    }
+}
+
+/// The row of a call, by its name or by the number of one that strace does not know.
+fn row(name: &str) -> Option<&'static Row> {
+    let number = || u32::from_str_radix(name.strip_prefix("syscall_0x")?, 16).ok();
+    abi::by_name(name).or_else(|| abi::by_number(number()?))
+}
+
+/// Joins what a line began and another one ends.
+fn join(begun: &mut String, rest: &str) {
+    let list = !begun.is_empty() && !begun.ends_with(',') && !rest.is_empty();
+    if list && !rest.starts_with([',', '=']) {
+        begun.push(',');
+    }
+    begun.push(' ');
+    begun.push_str(rest);
+}
+
+/// The arguments by their places: strace prints the two halves of an offset as one, and those of
+/// clone by their names.
+fn placed<'t>(told: &Told, parts: &'t [std::borrow::Cow<'_, str>]) -> Vec<(usize, &'t str)> {
+    let args = told.row.shape.args;
+    let joined = parts.len() < args.len();
+    let mut places = (0..usize::MAX)
+        .filter(|i| !joined || !args.get(*i).is_some_and(|a| a.kind == Kind::PosHigh));
+    parts
+        .iter()
+        .filter_map(|text| {
+            let place = places.next()?;
+            named(&told.row.shape, text).or(Some((place, &**text)))
+        })
+        .collect()
+}
+
+/// The argument whose value chooses what the others are.
+fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
+    let by = usize::from(row.by);
+    parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
+}
+
+/// Whether the kernel moved what the argument points to.
+fn should_be_told(told: &Told, kind: Kind) -> bool {
+    let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
+    let in_ = matches!(
+        kind,
+        Kind::Path(_)
+            | Kind::Str
+            | Kind::StrVec
+            | Kind::In(..)
+            | Kind::InOut(..)
+            | Kind::InIov { .. }
+    );
+    in_ && told.call.errno() != Some(EFAULT.cast_signed()) || out && told.call.succeeded()
+}
+
+/// `name=value`, as strace prints the arguments of clone: their place goes by the name.
+fn named<'t>(shape: &Shape, text: &'t str) -> Option<(usize, &'t str)> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    })?;
+    let known = shape.args.iter().position(|a| {
+        a.name == name
+            || a.name.ends_with(name)
+            || a.name.starts_with(name)
+            || (name == "child_stack" && a.name == "newsp")
+    });
+    Some((known.unwrap_or(usize::MAX), value))
+}

@@ -1,0 +1,252 @@
+//! A line: who, when, and what.
+
+use super::lexer::{Scan, Sign};
+
+/// When a line says it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Nothing is said.
+    Never,
+    /// Nanoseconds since 1970.
+    Epoch(u64),
+    /// Nanoseconds since midnight.
+    Day(u64),
+    /// Nanoseconds since the line before.
+    Since(u64),
+}
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// A whole call: name, arguments, and what stands behind them.
+    Call(&'a str, &'a str, &'a str),
+    /// The beginning of one.
+    Begin(&'a str, &'a str),
+    /// The end of one: name, the rest of its arguments, and what stands behind them.
+    Resume(&'a str, &'a str, &'a str),
+    /// A signal's name.
+    Signal(&'a str),
+    /// Exited with this status.
+    Exited(u32),
+    /// Killed by the signal of this name, and whether a core was dumped.
+    Killed(&'a str, bool),
+    /// Replaced by an execve in the thread of this number.
+    Superseded(u32),
+    /// What strace says of itself.
+    Talk,
+    /// None of these.
+    Unknown,
+}
+
+/// A line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The thread, if the line names it.
+    pub tid: Option<u32>,
+    /// When.
+    pub when: When,
+    /// What.
+    pub body: Body<'a>,
+}
+
+const UNFINISHED: &str = "<unfinished ...>";
+/// Its tracer let the thread go in the middle of a call.
+const DETACHED: &str = "<detached ...>";
+/// Numbers of threads are lower (`PID_MAX_LIMIT`): a higher one is a time in seconds.
+const THREADS: u64 = 1 << 22;
+
+/// When a line says it was written; the rest of it is not looked at.
+pub(crate) fn time(text: &str) -> When {
+    when(thread(text).1).0
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line without its end.
+    pub fn read(text: &'a str) -> Self {
+        // Stacks (-k) and dumps of data (-e read, -e write).
+        if text.starts_with(" > ") || text.starts_with(" | ") {
+            return Self { tid: None, when: When::Never, body: Body::Talk };
+        }
+        let (tid, rest) = thread(text);
+        let (when, rest) = when(rest);
+        // With -o and without -f the number may be missing, with -ff it always is.
+        Self { tid, when, body: body(groups(rest)) }
+    }
+}
+
+/// Who a line is about, and what stands behind that.
+fn thread(text: &str) -> (Option<u32>, &str) {
+    let (number, rest) = match text.strip_prefix("[pid ") {
+        Some(rest) => digits(rest.trim_start()),
+        None => digits(text),
+    };
+    // `--decode-pids=comm`: its program's name, in which angle brackets are escaped.
+    let rest = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        Some((_, rest)) => rest,
+        None => rest,
+    };
+    let end = if text.starts_with("[pid ") { ']' } else { ' ' };
+    let number = number.parse().ok().filter(|n| u64::from(*n) < THREADS);
+    match (number, rest.strip_prefix(end)) {
+        (Some(tid), Some(rest)) => (Some(tid), groups(rest)),
+        _ => (None, groups(text)),
+    }
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.split_at(end)
+}
+
+/// What stands behind brackets: a security context, the call's number, the instruction pointer; and
+/// the time since the line before (`-tt -r`).
+fn groups(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        let close = match text.as_bytes() {
+            [b'[', ..] if !text.starts_with("[pid ") => ']',
+            [b'(', b'+', ..] => ')',
+            _ => return text,
+        };
+        match text.split_once(close) {
+            Some((_, rest)) if rest.starts_with(' ') => text = rest,
+            _ => return text,
+        }
+    }
+}
+
+fn nanos(seconds: &str, fraction: &str) -> Option<u64> {
+    let all = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !all(seconds)
+        || (!fraction.is_empty() && !all(fraction))
+        || fraction.len() > 9
+        || seconds.len() > 10
+    {
+        return None;
+    }
+    let part: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32)
+    };
+    Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + part)
+}
+
+fn when(text: &str) -> (When, &str) {
+    let Some((word, rest)) = text.split_once(' ') else { return (When::Never, text) };
+    let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
+    let parts: Vec<&str> = whole.splitn(4, ':').collect();
+    let time = match parts[..] {
+        [h, m, s] => {
+            let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| {
+                Some(sum * 60 + p.parse::<u64>().ok().filter(|n| *n < 100)?)
+            });
+            seconds.and_then(|s| nanos(&s.to_string(), fraction)).map(When::Day)
+        }
+        [seconds] => nanos(seconds, fraction)
+            .map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
+        _ => None,
+    };
+    time.map_or((When::Never, text), |t| (t, rest))
+}
+
+fn name(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    (end > 0 && !text.as_bytes()[0].is_ascii_digit()).then(|| text.split_at(end))
+}
+
+fn body(text: &str) -> Body<'_> {
+    if let Some(rest) = text.strip_prefix("+++ ") {
+        // What `reanimator print` says beyond strace.
+        if rest.starts_with("process started by ") || rest.starts_with("thread started by ") {
+            return Body::Talk;
+        }
+        let number = |rest: &str| rest.split(' ').next().and_then(|n| n.parse().ok());
+        return match (
+            rest.strip_prefix("exited with "),
+            rest.strip_prefix("killed by "),
+            rest.strip_prefix("superseded by execve in pid "),
+        ) {
+            (Some(rest), _, _) => number(rest).map_or(Body::Unknown, Body::Exited),
+            (_, Some(rest), _) => Body::Killed(
+                rest.split(' ').next().unwrap_or_default(),
+                rest.contains("(core dumped)"),
+            ),
+            (_, _, Some(rest)) => number(rest).map_or(Body::Unknown, Body::Superseded),
+            _ => Body::Unknown,
+        };
+    }
+    if let Some(rest) = text.strip_prefix("--- ") {
+        let signal = rest.split(' ').next().unwrap_or_default();
+        return if signal.starts_with("SIG") { Body::Signal(signal) } else { Body::Talk };
+    }
+    if text.starts_with("strace: ") || text.is_empty() {
+        return Body::Talk;
+    }
+    if let Some((name, rest)) =
+        text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>"))
+    {
+        let rest = rest.trim_start();
+        return match (arguments(rest), rest.trim_end().strip_suffix(DETACHED)) {
+            (Some((args, after)), _) => Body::Resume(name, args, after),
+            (None, Some(args)) => Body::Resume(name, args.trim_end(), "?"),
+            (None, None) => Body::Unknown,
+        };
+    }
+    let Some((name, rest)) = name(text) else { return Body::Unknown };
+    let Some(rest) = rest.strip_prefix('(') else { return Body::Unknown };
+    let whole = rest.trim_end();
+    if let Some(args) = [UNFINISHED, DETACHED].iter().find_map(|end| whole.strip_suffix(end)) {
+        return Body::Begin(name, args.trim_end());
+    }
+    match arguments(rest) {
+        Some((args, after)) => Body::Call(name, args, after),
+        // Its process was killed within it.
+        None if rest.ends_with(')') => Body::Begin(name, rest.trim_end_matches(')')),
+        None => Body::Unknown,
+    }
+}
+
+/// Arguments up to the parenthesis that closes them, and what stands behind the sign of equality.
+fn arguments(text: &str) -> Option<(&str, &str)> {
+    let mut deep = 0i32;
+    for (sign, from, end) in Scan::new(text) {
+        match (sign, text.as_bytes()[from]) {
+            (Sign::Open, _) => deep += 1,
+            (Sign::Close, b')') if deep <= 0 => {
+                if let Some(after) = text[end..].trim_start().strip_prefix('=') {
+                    let args = text[..from].trim_end();
+                    // Its thread ended in the middle of the call.
+                    let args = args.strip_suffix(UNFINISHED).unwrap_or(args).trim_end();
+                    return Some((args, after.trim_start()));
+                }
+            }
+            (Sign::Close, _) => deep -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether text looks like strace's: most of its first lines are calls of the table.
+pub fn is_strace(start: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(start);
+    let mut known = 0;
+    let mut all = 0;
+    for line in text.lines().take(50) {
+        match Line::read(line).body {
+            Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..)
+                if abi::by_name(name).is_some() =>
+            {
+                known += 1;
+            }
+            Body::Talk => continue,
+            Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => {
+                known += 1;
+            }
+            _ => {}
+        }
+        all += 1;
+    }
+    known > 0 && known * 2 > all
+}

@@ -1,0 +1,137 @@
+//! What a pointer leads to.
+
+use super::text::string;
+use super::words::{number, signal};
+use crate::text::strace::lexer::split::split;
+use abi::{Form, Is, Layout};
+use linux_raw_sys::general::*;
+
+/// The bytes of what a pointer leads to; `None` if something of it is left out.
+pub(crate) fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
+    match layout.form {
+        Form::Text | Form::Opaque => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
+        Form::Fds => {
+            let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
+            parts
+                .iter()
+                .map(|p| number(p, None).map(|v| (v as u32).to_le_bytes()))
+                .collect::<Option<Vec<_>>>()
+                .map(|b| b.concat())
+        }
+        Form::Struct if layout.fields.len() == 1 && layout.fields[0].name.is_empty() => {
+            let field = &layout.fields[0];
+            let value = match field.is {
+                Is::Flags(set) => number(text, Some(set)),
+                _ => number(inside(text, '[', ']').unwrap_or(text), None),
+            }?;
+            Some(value.to_le_bytes()[..usize::from(field.size)].to_vec())
+        }
+        Form::Struct => structure(layout, text),
+        Form::Array => {
+            let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
+            parts
+                .iter()
+                .map(|p| structure(layout, p))
+                .collect::<Option<Vec<_>>>()
+                .map(|b| b.concat())
+        }
+        Form::Sockaddr | Form::SocketName => {
+            let fields = split(text.strip_prefix('{')?.strip_suffix('}')?);
+            let path = fields.iter().find_map(|f| f.strip_prefix("sun_path="))?;
+            let (path, cut) = string(path)?;
+            (!cut && !fields.is_empty()).then(|| [&1u16.to_le_bytes()[..], &path, &[0]].concat())
+        }
+        Form::Dirents64 => entries(text),
+        Form::Host | Form::Names => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
+        Form::Data | Form::Dirents | Form::BitSet => None,
+    }
+}
+
+fn inside(text: &str, open: char, close: char) -> Option<&str> {
+    text.strip_prefix(open)?.strip_suffix(close)
+}
+
+fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
+    // `UTIME_NOW` stands for a whole struct.
+    if let Some(v) = number(text, None).filter(|_| text.starts_with("UTIME_")) {
+        return Some([0u64.to_le_bytes(), v.to_le_bytes()].concat());
+    }
+    let mut bytes = vec![0; layout.size as usize];
+    fields(layout, "", text, &mut bytes)?;
+    Some(bytes)
+}
+
+/// Puts the fields of `text` into `bytes`; those of a struct within the struct have its name in
+/// front.
+fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
+    for part in split(inside(text, '{', '}')?) {
+        let (name, value) = part.split_once('=')?;
+        let name = format!("{prefix}{name}");
+        let known = layout.fields.iter().find(|f| f.name == name || f.name == format!("{name}_"));
+        let Some(field) = known else {
+            let within = format!("{name}.");
+            if layout.fields.iter().any(|f| f.name.starts_with(&within)) {
+                fields(layout, &within, value, bytes)?;
+            }
+            continue;
+        };
+        let (at, width) = (field.at as usize, usize::from(field.size));
+        let place = bytes.get_mut(at..at + width)?;
+        if field.is == Is::Text {
+            let (text, cut) = string(value)?;
+            let end = text.len().min(width);
+            place[..end].copy_from_slice(&text[..end]);
+            if cut {
+                return None;
+            }
+            continue;
+        }
+        let set = if let Is::Flags(set) = field.is { Some(set) } else { None };
+        let value = match field.is {
+            Is::Flags(set) if set.name == "SIG" && value.starts_with("SIG") => signal(value),
+            _ => number(value, set).or_else(|| pair(value)),
+        }?;
+        let width = width.min(8);
+        place[..width].copy_from_slice(&value.to_le_bytes()[..width]);
+    }
+    Some(())
+}
+
+/// `{val=[0x1, 0x2]}`, as a file system's identity is told.
+fn pair(text: &str) -> Option<u64> {
+    let words = inside(inside(text, '{', '}')?.strip_prefix("val=")?, '[', ']')?;
+    let (low, high) = words.split_once(", ")?;
+    Some(number(low, None)? & 0xffff_ffff | number(high, None)? << 32)
+}
+
+/// The entries of a directory, as getdents64(2) puts them one behind the other.
+fn entries(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for part in split(inside(text, '[', ']')?) {
+        let fields = split(inside(&part, '{', '}')?);
+        let field =
+            |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
+        let word = |name: &str| number(field(name)?, None);
+        let len = usize::try_from(word("d_reclen")?).ok().filter(|len| *len < 1 << 16)?;
+        let (name, _) = string(field("d_name")?).filter(|(_, cut)| !cut)?;
+        let kind = TYPES.iter().find(|(word, _)| Some(*word) == field("d_type"));
+        let kind = kind.map(|(_, kind)| *kind).or_else(|| word("d_type")?.try_into().ok())?;
+        let from = bytes.len();
+        bytes.extend_from_slice(&word("d_ino")?.to_le_bytes());
+        bytes.extend_from_slice(&word("d_off")?.to_le_bytes());
+        bytes.extend_from_slice(&(len as u16).to_le_bytes());
+        bytes.push(kind);
+        bytes.extend_from_slice(&name);
+        if bytes.len() - from >= len {
+            return None;
+        }
+        bytes.resize(from + len, 0);
+    }
+    Some(bytes)
+}
+
+macro_rules! types {
+    ($($name:ident)+) => { &[$((stringify!($name), $name as u8)),+] };
+}
+const TYPES: &[(&str, u8)] =
+    types! { DT_UNKNOWN DT_FIFO DT_CHR DT_DIR DT_BLK DT_REG DT_LNK DT_SOCK };

@@ -1,0 +1,68 @@
+//! Strings and paths as strace writes them.
+
+use crate::text::strace::lexer::{Scan, Sign, quote_end};
+
+/// A string in quotes: its bytes, and whether it was cut.
+pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
+    let bytes = text.strip_prefix('@').unwrap_or(text).as_bytes();
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let end = quote_end(bytes, 0);
+    let inside = bytes.get(1..end)?;
+    Some((unescape(inside.strip_suffix(b"\"").unwrap_or(inside)), bytes[end..].starts_with(b"...")))
+}
+
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&b) = text.get(at) {
+        at += 1;
+        if b != b'\\' {
+            out.push(b);
+            continue;
+        }
+        let Some(&c) = text.get(at) else { break };
+        at += 1;
+        match c {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'v' => out.push(0x0b),
+            b'f' => out.push(0x0c),
+            b'a' => out.push(0x07),
+            b'b' => out.push(0x08),
+            b'x' => {
+                let digits: Vec<u8> =
+                    text[at..].iter().copied().take(2).take_while(u8::is_ascii_hexdigit).collect();
+                at += digits.len();
+                out.push(
+                    std::str::from_utf8(&digits)
+                        .ok()
+                        .and_then(|d| u8::from_str_radix(d, 16).ok())
+                        .unwrap_or(0),
+                );
+            }
+            b'0'..=b'7' => {
+                let digits: Vec<u8> = text[at - 1..]
+                    .iter()
+                    .copied()
+                    .take(3)
+                    .take_while(|d| (b'0'..=b'7').contains(d))
+                    .collect();
+                at += digits.len() - 1;
+                out.push(digits.iter().fold(0u32, |v, d| v * 8 + u32::from(d - b'0')) as u8);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The path in `3</path>`, `4</dev/null<char 1:3>>` and `AT_FDCWD</path>`, and whether it is
+/// followed by `(deleted)`.
+pub(crate) fn path(text: &str) -> Option<(Vec<u8>, bool)> {
+    let (_, from, end) = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named)?;
+    let name = text[from + 1..end - 1].split('<').next()?;
+    Some((unescape(name.as_bytes()), text[end..].starts_with("(deleted)")))
+}
