@@ -8,6 +8,7 @@ mod facts;
 mod layouts;
 mod live;
 mod manifest;
+mod moved;
 mod names;
 mod node;
 mod outside;
@@ -21,6 +22,7 @@ mod table;
 mod unseen;
 
 pub use live::{Found, Machine};
+pub use moved::Moved;
 pub(crate) use outside::read as read_changes;
 pub use outside::{Change, Done};
 pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
@@ -30,9 +32,8 @@ pub use table::{Origins, read_rows};
 pub use unseen::Unseen;
 
 use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
-use abi::Role;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use ahash::{HashMap, HashSet};
+use ahash::HashMap;
 use facts::Facts;
 use live::{Here, Look};
 use names::Names;
@@ -57,9 +58,8 @@ pub struct Circumstances {
     pub mounts: Vec<(Vec<u8>, String)>,
     /// The recorded machine, if it is at hand: its file system shows what the trace does not tell.
     pub machine: Option<Arc<dyn Machine>>,
-    /// Last components of the names that the trace moved something to ([`moved`]). Needed with
-    /// `machine`.
-    pub moved: HashSet<Box<[u8]>>,
+    /// The names that the trace moved something to. Needed with `machine`.
+    pub moved: Moved,
     /// The recording has just ended: write down the state after it. Needs `machine`.
     pub final_state: bool,
     /// Copy what the program opened and did not move. Needs `final_state`.
@@ -102,42 +102,12 @@ impl Circumstances {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
             machine,
-            moved: HashSet::default(),
+            moved: Moved::default(),
             final_state,
             snapshot: about.snapshot,
             whole: about.filter.is_empty() && ["ebpf", "ptrace"].contains(&&*about.engine),
         }
     }
-}
-
-/// Last components of the names that renames and links made. Under them, and below them, the live file system shows what may have come during the recording, however
-/// old it is.
-pub fn moved<E>(items: impl Iterator<Item = Result<Item, E>>) -> Result<HashSet<Box<[u8]>>, E> {
-    let mut moved = HashSet::default();
-    for item in items {
-        let Item::Call(call) = item? else { continue };
-        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { continue };
-        let paths = || {
-            shape.args.iter().enumerate().filter_map(|(i, a)| {
-                if let abi::Kind::Path(used) = a.kind { Some((i as u8, used.role)) } else { None }
-            })
-        };
-        if paths().count() < 2 || moved.len() >= MOST_MOVED {
-            continue;
-        }
-        // Of an exchange both names are new.
-        for (arg, _) in
-            paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create))
-        {
-            if let Some(name) = call
-                .string(arg)
-                .and_then(|path| path.rsplit(|&b| b == b'/').find(|part| !part.is_empty()))
-            {
-                moved.insert(name.into());
-            }
-        }
-    }
-    Ok(moved)
 }
 
 /// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data payloads may come without
@@ -191,9 +161,6 @@ pub fn infer(
         outside_told: outside::told(&changes, &manifest.late),
     })
 }
-
-/// So many names are remembered: a program that moves more files than this moves files, and not directories.
-const MOST_MOVED: usize = 1 << 20;
 
 pub(crate) const FILES: &str = "files.parquet";
 pub(crate) const INITIAL: &str = "initial.parquet";

@@ -1,9 +1,8 @@
 //! What sealing learns from the model: derived columns, and tables about files.
 
 use crate::columns::derive;
-use crate::files::{Circumstances, Machine, Summary as Found, infer, moved};
+use crate::files::{Circumstances, Machine, Moved, Summary as Found, infer};
 use crate::world::World;
-use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use trace::{
@@ -38,12 +37,15 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 
 impl Semantics for Model {
     fn begin(&self) -> Box<dyn Inference> {
-        Box::new(Following { world: World::default(), machine: self.machine.clone() })
+        let (world, moved) = (World::default(), Moved::default());
+        Box::new(Following { world, moved, machine: self.machine.clone() })
     }
 }
 
 struct Following {
     world: World,
+    /// Names that the calls moved something to, where there is a file system to look at.
+    moved: Moved,
     machine: Option<Arc<dyn Machine>>,
 }
 
@@ -53,7 +55,13 @@ impl Inference for Following {
         items: &mut dyn Iterator<Item = Item>,
         found: &mut dyn FnMut(u64, Columns<'_>),
     ) {
-        derive(&mut self.world, items, found);
+        let moved = &mut self.moved;
+        let mut items = items.inspect(|item| {
+            if let (Item::Call(call), Some(_)) = (item, &self.machine) {
+                moved.add(call);
+            }
+        });
+        derive(&mut self.world, &mut items, found);
     }
 
     fn tables(
@@ -67,26 +75,19 @@ impl Inference for Following {
         let final_state = live && sealing.end.is_some_and(|e| e.final_state);
         let mut circumstances = Circumstances::of(trace.about(), self.machine, final_state);
         let until = summary.complete_until;
-        // All calls are looked at once, or twice.
-        let all = summary.calls * (1 + u64::from(live));
-        let looked = Cell::new(0u64);
-        let progress = RefCell::new(progress);
-        let calls = || {
-            let look = |_: &Result<Item, Error>| {
-                looked.set(looked.get() + 1);
-                if looked.get().is_multiple_of(4096) {
-                    (*progress.borrow_mut())(looked.get().min(all), all);
-                }
-            };
-            trace
-                .read(Want { data: false })
-                .inspect(look)
-                .filter(move |item| !matches!(item, Ok(Item::Call(c)) if c.is_after(until)))
+        circumstances.moved = self.moved;
+        let (all, mut looked) = (summary.calls, 0u64);
+        let look = |_: &Result<Item, Error>| {
+            looked += 1;
+            if looked.is_multiple_of(4096) {
+                progress(looked.min(all), all);
+            }
         };
-        if live {
-            circumstances.moved = moved(calls())?;
-        }
-        let found = infer(sealing.storage, trace.dir(), calls(), &circumstances)?;
+        let calls = trace
+            .read(Want { data: false })
+            .inspect(look)
+            .filter(move |item| !matches!(item, Ok(Item::Call(c)) if c.is_after(until)));
+        let found = infer(sealing.storage, trace.dir(), calls, &circumstances)?;
         Ok(told(&found, trace.about().snapshot, summary))
     }
 }

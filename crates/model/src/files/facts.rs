@@ -184,6 +184,7 @@ impl Facts {
 
     /// A call returned. The file that it was about, if it was about one that stays where it is.
     pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) -> Option<NodeId> {
+        self.names.clock += 1;
         let mut led = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
             // An address that names no file is no path.

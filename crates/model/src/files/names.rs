@@ -13,6 +13,7 @@ mod walk;
 pub use walk::{Place, Reach, Slot, Walk};
 
 use super::live::{Blind, Look};
+use super::moved::Moved;
 use super::node::{Entry, Node, NodeId, Seen};
 use super::row::FileType;
 use crate::world::Mounts;
@@ -40,8 +41,7 @@ pub struct Names {
     /// Mount points of interest: whether what is mounted there is virtual.
     mounts: BTreeMap<Vec<u8>, bool>,
     live: Box<dyn Look>,
-    /// Last components of names that something was moved to or linked as: what the live file system shows there may have come late.
-    moved: HashSet<Box<[u8]>>,
+    moved: Moved,
     /// Files, and what they replaced in a rename, of which nothing was known: directories replace directories, and nothing else.
     replaced: Vec<(NodeId, NodeId)>,
     /// The last path that was walked ends in a slash, its own or that of a link in its last component.
@@ -60,15 +60,13 @@ pub struct Names {
     pub covered: HashSet<Name>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
+    /// The number of the call that is looked at, in the order in which they returned.
+    pub clock: u64,
 }
 
 impl Names {
     /// An unknown name space with these mount points.
-    pub fn new(
-        mounts: &[(Vec<u8>, String)],
-        live: Option<Box<dyn Look>>,
-        moved: HashSet<Box<[u8]>>,
-    ) -> Self {
+    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>, moved: Moved) -> Self {
         let mounts = mounts
             .iter()
             .map(|(path, kind)| {
@@ -86,6 +84,7 @@ impl Names {
             doubtful: HashSet::default(),
             watched: false,
             appeared: Vec::new(),
+            clock: 0,
             twins: HashMap::default(),
             covered: HashSet::default(),
             live: live.unwrap_or(Box::new(Blind)),
@@ -258,7 +257,7 @@ impl Names {
     }
 
     fn came_late(&self, path: &[u8]) -> bool {
-        !self.moved.is_empty() && walk::split(path).any(|part| self.moved.contains(&part))
+        walk::split(path).any(|part| self.moved.contains(&part))
     }
 
     /// The name was in a listing of its directory.
@@ -335,19 +334,18 @@ impl Names {
 
     /// The name does not exist: a call found nothing.
     pub fn absent(&mut self, place: &Place) {
+        let clock = self.clock;
         let dir = self.node_mut(place.dir);
         if !dir.entries.contains_key(&place.name) {
-            dir.entries.insert(place.name.clone(), Entry { first: None, now: None });
+            let entry = Entry { first: None, now: None, since: clock, last: clock };
+            dir.entries.insert(place.name.clone(), entry);
         }
     }
 
     /// The name went now. One that nobody had seen before stood there at first, and was what `seen` says.
     pub fn remove(&mut self, place: &Place, seen: &Seen) -> NodeId {
         let node = self.present(place, seen);
-        self.unname(node, place);
-        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
-            entry.now = None;
-        }
+        self.displace(place, node);
         node
     }
 
@@ -368,12 +366,15 @@ impl Names {
         }
         self.node_mut(node).relinked |= !initial;
         let first = initial.then_some(node);
-        let entry = self
-            .node_mut(place.dir)
-            .entries
-            .entry(place.name.clone())
-            .or_insert(Entry { first, now: None });
+        let clock = self.clock;
+        let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry {
+            first,
+            now: None,
+            since: clock,
+            last: clock,
+        });
         entry.now = Some(node);
+        entry.last = clock;
         self.node_mut(node).names.push((place.dir, place.name.clone()));
         if initial
             && self.node(place.dir).entries.get(&place.name).is_some_and(|e| e.first == Some(node))

@@ -63,6 +63,10 @@ pub struct Entry {
     pub first: Option<NodeId>,
     /// Now.
     pub now: Option<NodeId>,
+    /// The call that touched the name first.
+    pub since: u64,
+    /// The call that made or removed the name last, or touched it first.
+    pub last: u64,
 }
 
 /// The bytes of a regular file.

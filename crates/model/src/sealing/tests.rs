@@ -14,6 +14,7 @@ mod along;
 mod columns;
 mod faults;
 mod hostile;
+mod once;
 mod volume;
 
 /// A finished recording.

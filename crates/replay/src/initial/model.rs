@@ -7,7 +7,7 @@ mod place;
 mod search;
 
 use super::*;
-use ::model::files::{Circumstances, Machine, infer};
+use ::model::files::{Circumstances, Machine, Moved, infer};
 use capture::ThisMachine;
 use nix::time::ClockId;
 use op::{Op, op};
@@ -235,9 +235,12 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
 
     let trace = tempfile::tempdir().unwrap();
     let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    let moved =
-        ::model::files::moved(teller.items.iter().cloned().map(Ok::<_, std::convert::Infallible>))
-            .unwrap();
+    let mut moved = Moved::default();
+    for item in &teller.items {
+        if let Item::Call(call) = item {
+            moved.add(call);
+        }
+    }
     let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
     let about =
         Circumstances { began, machine, moved, final_state: live, ..Circumstances::default() };

@@ -63,6 +63,15 @@ impl Names {
             self.node_mut(node).stood.retain(|n| *n != at);
             self.node_mut(link).stood.push(at);
         }
+        // What was renamed was the link.
+        for (renamed, replaced) in &mut self.replaced {
+            for file in [renamed, replaced].into_iter().filter(|file| **file == node) {
+                *file = link;
+            }
+        }
+        for (renamed, ..) in self.twins.values_mut().filter(|(renamed, ..)| *renamed == node) {
+            *renamed = link;
+        }
         self.house(link, node);
         link
     }
@@ -168,9 +177,10 @@ impl Names {
         if self.node(node).presumed && self.node(node).first_names() == 0 {
             return; // nothing was ever found there
         }
+        // It may have been moved before a call followed it.
+        let dir =
+            self.node(node).followed_from.filter(|dir| self.node(*dir).initial).unwrap_or(dir);
         if let Some(target) = self.node(link).target.clone() {
-            // It may have been moved before a call followed it.
-            let dir = self.node(node).followed_from.unwrap_or(dir);
             match self.find_first(dir, &target) {
                 // Nothing came from there, and nothing is there.
                 Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}

@@ -27,7 +27,21 @@ impl Names {
                 self.node_mut(to).bytes = bytes;
             }
             self.node_mut(from).merged = Some(to);
+            if self.node(to).names.is_empty() {
+                self.take_names(from, to);
+            }
         }
+    }
+
+    /// `to` stands where `from` seemed to stand.
+    fn take_names(&mut self, from: NodeId, to: NodeId) {
+        let names = std::mem::take(&mut self.node_mut(from).names);
+        for (dir, name) in &names {
+            if let Some(entry) = self.node_mut(*dir).entries.get_mut(name) {
+                entry.now = Some(to);
+            }
+        }
+        self.node_mut(to).names = names;
     }
 
     /// A name of `from` is one of `to`. `pairs`: files that are one then.
@@ -38,40 +52,62 @@ impl Names {
         entry: Entry,
         pairs: &mut Vec<(NodeId, NodeId)>,
     ) {
-        let Some(known) = self.node(to).entries.get(&name).copied() else {
-            self.node_mut(to).entries.insert(name.clone(), entry);
-            for child in [entry.first, entry.now].into_iter().flatten() {
-                let child = self.node_mut(child);
-                for at in child.names.iter_mut().chain(&mut child.stood) {
-                    if at.0 == from && at.1 == name {
-                        at.0 = to;
-                    }
-                }
+        let merged = match self.node(to).entries.get(&name).copied() {
+            Some(known) => {
+                let merged = self.one_entry(known, entry, pairs);
+                self.forget_name(known, (from, to), &name);
+                merged
             }
-            return;
+            None => entry,
         };
-        match (known.first, entry.first) {
-            (Some(one), Some(other)) => pairs.push((other, one)),
-            (None, None) => {}
-            (Some(first), None) | (None, Some(first)) => {
-                // It was renamed to itself, which changes nothing; what came under its old name
-                // after that went to it. Or what was made under the one name was found under the
-                // other.
-                let came = entry.now.filter(|&now| {
-                    let now = self.node(now);
-                    !now.initial && now.kind == FileType::Directory
-                });
-                let stays = known.now == Some(first) && entry.now == came;
-                let kept = Some(first).filter(|_| stays);
-                self.node_mut(to).entries.insert(name.clone(), Entry { first: kept, ..known });
-                let stood = &mut self.node_mut(first).stood;
-                stood.retain(|at| at.1 != name || at.0 != from && at.0 != to);
-                if stays {
-                    stood.push((to, name));
-                    pairs.extend(came.map(|came| (came, first)));
-                }
+        self.forget_name(entry, (from, to), &name);
+        if let Some(now) = merged.now {
+            self.node_mut(now).names.push((to, name.clone()));
+        }
+        if let Some(first) = merged.first {
+            self.node_mut(first).stood.push((to, name.clone()));
+        }
+        self.node_mut(to).entries.insert(name, merged);
+    }
+
+    /// The files of an entry do not stand, and did not stand, under this name of these directories.
+    fn forget_name(&mut self, entry: Entry, (from, to): (NodeId, NodeId), name: &[u8]) {
+        let other = |at: &(NodeId, Box<[u8]>)| *at.1 != *name || at.0 != from && at.0 != to;
+        if let Some(now) = entry.now {
+            self.node_mut(now).names.retain(other);
+        }
+        if let Some(first) = entry.first {
+            self.node_mut(first).stood.retain(other);
+        }
+    }
+
+    /// What two entries tell of one name, by the calls that touched them. `pairs`: files that are
+    /// one then.
+    fn one_entry(&self, a: Entry, b: Entry, pairs: &mut Vec<(NodeId, NodeId)>) -> Entry {
+        let (early, late) = if a.since <= b.since { (a, b) } else { (b, a) };
+        let newer = if b.last > a.last { b } else { a };
+        let mut merged = Entry { now: newer.now, last: newer.last, ..early };
+        if early.last < late.since {
+            // The one name was found as the other had left it.
+            pairs.extend(late.first.zip(early.now));
+        } else if early.since < late.since || early.first.is_some() == late.first.is_some() {
+            pairs.extend(late.first.zip(early.first));
+        } else {
+            // It was renamed to itself, which changes nothing; what came under its old name after
+            // that went to it.
+            merged.first = early.first.or(late.first);
+            if newer.last == early.since {
+                merged.now = merged.first;
+            } else if let (Some(first), Some(now)) = (merged.first, newer.now)
+                && a.last.min(b.last) == early.since
+                && !self.node(now).initial
+                && self.node(now).kind == FileType::Directory
+            {
+                pairs.push((now, first));
+                merged.now = Some(first);
             }
         }
+        merged
     }
 
     /// The file itself, if it was merged into another one since.

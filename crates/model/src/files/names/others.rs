@@ -14,8 +14,10 @@ impl Names {
     /// Somebody who was not recorded took away what stood under the name.
     pub fn displace(&mut self, place: &Place, node: NodeId) {
         self.unname(node, place);
+        let clock = self.clock;
         if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
             entry.now = None;
+            entry.last = clock;
         }
     }
 

@@ -217,7 +217,7 @@ impl Names {
     /// What is known of a name, from the trace or because the live file system has not changed it since.
     pub(super) fn look(&mut self, dir: NodeId, name: &[u8]) -> Slot {
         if let Some(entry) = self.node(dir).entries.get(name) {
-            return entry.now.map_or(Slot::Absent, Slot::Node);
+            return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.itself(node)));
         }
         if !self.node(dir).initial {
             return Slot::Absent;

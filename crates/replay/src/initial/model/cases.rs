@@ -192,3 +192,15 @@ fn two_links_to_a_file_of_which_one_is_left_show_at_the_end() {
 fn nothing_is_made_behind_a_link_where_nothing_is() {
     holds(&[symlink("../a/", "b")], &[rename("b", "d"), open("d", CREATE)]);
 }
+
+#[test]
+fn a_link_that_led_nowhere_leads_somewhere_where_it_was_moved() {
+    let ops = [open("b", 0), rename("b", "a/a"), mkdir("a/a/a")];
+    holds(&[symlink("../a/b", "b")], &ops);
+}
+
+#[test]
+fn what_was_found_behind_a_link_that_was_moved_stands_where_it_was_moved() {
+    let ops = [rename("a/b", "a"), rename("b", "d"), rename("d/b", "b")];
+    holds(&[open("d", CREATE), symlink("a", "b")], &ops);
+}

@@ -69,3 +69,19 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => (0usize..4).prop_map(Op::Close),
     ]
 }
+
+/// An operation on names.
+pub(super) fn name() -> impl Strategy<Value = Op> {
+    let flags = prop::sample::select(vec![0, 0o102, 0o302, 0o2101, 0o200_000, 0o400_000]);
+    prop_oneof![
+        3 => (path(), flags).prop_map(|(p, f)| Op::Open(p, f)),
+        3 => path().prop_map(Op::Mkdir),
+        1 => path().prop_map(Op::Rmdir),
+        2 => path().prop_map(Op::Unlink),
+        6 => (path(), path()).prop_map(|(a, b)| Op::Rename(a, b)),
+        3 => (path(), path()).prop_map(|(a, b)| Op::Link(a, b)),
+        4 => (target(), path()).prop_map(|(a, b)| Op::Symlink(a, b)),
+        1 => path().prop_map(Op::Readlink),
+        3 => (path(), any::<bool>()).prop_map(|(p, f)| Op::Stat(p, f)),
+    ]
+}

@@ -107,3 +107,13 @@ fn the_trace_alone_is_enough() {
     };
     search(without_links, false);
 }
+
+/// Few operations, on names only, among many links.
+#[test]
+fn links_that_are_moved_come_out_the_same() {
+    let names = || {
+        let before = proptest::collection::vec(op::name(), 0..8);
+        (before, proptest::collection::vec(op::name(), 0..10))
+    };
+    search(names, true);
+}
