@@ -81,7 +81,7 @@ static __always_inline void again(struct scratch *s, const struct plan *p, u32 r
 	s->late = 1;
 	for (u32 i = 0; i < STEPS; i++)
 		if (retry & 1u << i)
-			step(s, p, i, false);
+			step(i);
 	flush(s);
 }
 
@@ -129,7 +129,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
-		step(s, p, i, false);
+		step(i);
 	flush(s);
 	t->retry = s->retry;
 	t->spoiled = s->spoiled;
@@ -237,7 +237,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
-		step(s, p, i, true);
+		step(i);
 	call(s);
 	return 0;
 }

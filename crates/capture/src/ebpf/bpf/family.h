@@ -68,7 +68,7 @@ __noinline int recovered(u32 i)
 	if (take->what == W_STRING && unread) {
 		long n = bpf_probe_read_kernel_str(s->bytes, STRING_BYTES, r->filename);
 		if (n > 0 && n <= STRING_BYTES)
-			from_scratch(s, take->arg, STRING, n - 1, n - 1);
+			from_scratch(take->arg | STRING << 8, n - 1, n - 1);
 		flush(s);
 	} else if (take->what == W_STR_VEC) {
 		bool first = !r->vectors++;
@@ -130,7 +130,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (n > sizeof(struct identity) && len <= STRING_BYTES) {
 		bpf_probe_read_kernel(s->bytes, len, s->bytes + sizeof(struct identity));
 		s->phase = ENTRY;
-		from_scratch(s, 0, STRING, len, len);
+		from_scratch(0 | STRING << 8, len, len);
 	}
 	emit(EXEC);
 	account(s);

@@ -38,6 +38,8 @@ struct messages { u64 addr, moved, limit; u32 arg, size, count, unused; };
 struct rights { u64 addr, end, fd, fds_end; u32 arg, unused; };
 /* What the kernel has of a call that began another program. */
 struct recovery { struct mm_struct *mm; const char *filename; u32 retry, vectors, script, unused; };
+struct string { u64 addr, total; u32 arg, bad; };
+struct strings { u64 next, cursor, sent; u32 arg, at, bad, unused; };
 
 struct scratch {
 	struct header head;
@@ -55,6 +57,8 @@ struct scratch {
 	struct messages messages;
 	struct rights rights;
 	struct recovery recovery;
+	struct string string;
+	struct strings strings;
 	u8 bytes[SCRATCH + STRING_BYTES];
 	u8 path[2 * STRING_BYTES];
 };
@@ -383,9 +387,13 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	return 0;
 }
 
-/* Stages bytes of the scratch memory. They must be sent before others take their place. */
-static __always_inline void from_scratch(struct scratch *s, u32 arg, u32 kind, u32 len, u64 wanted)
+/* Stages bytes of the scratch memory, `what` as above. They must be sent before others take their place. */
+__noinline int from_scratch(u32 what, u32 len, u64 wanted)
 {
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
 	s->source = FROM_SCRATCH;
-	stage(s, arg, kind, len, wanted);
+	stage(s, what & 255, what >> 8, len, wanted);
+	return 0;
 }

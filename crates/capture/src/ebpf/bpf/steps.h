@@ -49,9 +49,21 @@ static __always_inline u64 times(u64 count, u64 unit, u64 most)
 	return unit && count > most / unit ? most : count * unit;
 }
 
-static __always_inline u64 length(const struct scratch *s, const struct take *t)
+static __always_inline const struct take *taken(struct scratch *s, u32 i)
 {
+	u32 at = s->plan;
+	struct plan *p = bpf_map_lookup_elem(&plans, &at);
+	return p && i < STEPS ? &p->take[s->phase == ENTRY ? 0 : 1][i] : 0;
+}
+
+/* How many bytes the step wants. Once for each program, as all that is not inline. */
+__noinline u64 length(void)
+{
+	struct scratch *s = scratch();
+	const struct take *t = s ? taken(s, s->step) : 0;
 	u64 n = 0;
+	if (!t)
+		return 0;
 	switch (t->from) {
 	case FIXED:
 		n = t->unit;
@@ -77,14 +89,12 @@ static __always_inline u64 length(const struct scratch *s, const struct take *t)
 	return t->flags & CLAMP ? least(n, moved(s)) : n;
 }
 
-struct string { u64 addr, total; u32 arg, bad; };
-
 static long one_string_chunk(u32 i, void *ctx)
 {
-	struct string *a = ctx;
 	struct scratch *s = scratch();
+	struct string *a = s ? &s->string : 0;
 	u8 next = 0;
-	if (!s)
+	if (!a)
 		return 1;
 	flush(s);
 	long n = bpf_probe_read_user_str(s->bytes, STRING_BYTES, (void *)a->addr);
@@ -96,7 +106,7 @@ static long one_string_chunk(u32 i, void *ctx)
 		n--;
 	if (n == STRING_BYTES - 1)
 		bpf_probe_read_user(&next, 1, (void *)(a->addr + n));
-	from_scratch(s, a->arg, STRING, n, n);
+	from_scratch(a->arg | STRING << 8, n, n);
 	a->addr += n;
 	a->total += n;
 	return next == 0;
@@ -104,7 +114,7 @@ static long one_string_chunk(u32 i, void *ctx)
 
 static __always_inline void unreadable(struct scratch *s, u32 arg, u32 kind)
 {
-	from_scratch(s, arg, kind, 0, 1);
+	from_scratch(arg | kind << 8, 0, 1);
 	s->piece.flags = (s->piece.flags & ~CUT) | UNREADABLE;
 }
 
@@ -120,19 +130,17 @@ static __always_inline void unread(struct scratch *s, u32 arg, u32 kind, u64 tot
 	unreadable(s, arg, kind);
 }
 
-struct strings { u64 next, cursor, sent; u32 arg, at, bad; };
-
 /* One pointer of a vector and its string, or as much of that as the scratch memory takes. */
 static long one_of_strings(u32 i, void *ctx)
 {
-	struct strings *a = ctx;
 	struct scratch *s = scratch();
+	struct strings *a = s ? &s->strings : 0;
 	u8 more = 0;
-	if (!s)
+	if (!a)
 		return 1;
 	u32 at = a->at;
 	if (at >= SCRATCH) {
-		from_scratch(s, a->arg, STR_VEC, at < sizeof(s->bytes) ? at : sizeof(s->bytes), at);
+		from_scratch(a->arg | STR_VEC << 8, at, at);
 		flush(s);
 		a->sent += at;
 		a->at = at = 0;
@@ -191,7 +199,7 @@ static long one_right(u32 i, void *ctx)
 		a->fd += sizeof(fd);
 		flush(s);
 		u32 n = descriptor(s, bpf_get_current_task_btf(), fd);
-		from_scratch(s, a->arg, IDENTITY, n, n);
+		from_scratch(a->arg | IDENTITY << 8, n, n);
 		return 0;
 	}
 	if (a->addr + sizeof(c) > a->end || bpf_probe_read_user(&c, sizeof(c), (void *)a->addr) || c.len < sizeof(c))
@@ -316,7 +324,7 @@ static __always_inline void await(struct thread *t, bool after)
 static __always_inline void file_of(struct scratch *s, const struct take *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u64 pointer = argument(s, t->arg2), wanted = length(s, t), n = moved(s), after = n;
+	u64 pointer = argument(s, t->arg2), wanted = length(), n = moved(s), after = n;
 	bool whole = t->from == FIXED && t->unit == 0xffffffff;
 	struct { s64 fd; u64 from, len; } range = { (s32)argument(s, t->arg) };
 	if (t->what == W_RANGE && bpf_probe_read_user(&range, sizeof(range), (void *)argument(s, t->arg)))
@@ -368,57 +376,36 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 	await(me, true);
 }
 
-/* The functions that take a step of one kind. Each is checked by the verifier by itself. */
-
-static __always_inline const struct take *taken(struct scratch *s, u32 i)
-{
-	u32 at = s->plan;
-	struct plan *p = bpf_map_lookup_elem(&plans, &at);
-	return p && i < STEPS ? &p->take[s->phase == ENTRY ? 0 : 1][i] : 0;
-}
-
-#define STEP(name)                                                              \
-	__noinline int name(u32 i)                                              \
-	{                                                                       \
-		struct scratch *s = scratch();                                  \
-		const struct take *t = s ? taken(s, i) : 0;                     \
-		if (t)                                                          \
-			name##_of(s, t);                                        \
-		return 0;                                                       \
-	}
-
 static __always_inline void bytes_of(struct scratch *s, const struct take *t)
 {
-	u64 n = length(s, t);
+	u64 n = length();
 	if (n)
 		from_user(t->arg | (t->flags & DATA ? DATA_PIECE : BYTES) << 8, argument(s, t->arg), least(n, t->limit), n);
 }
-STEP(bytes)
 
 static __always_inline void string_of(struct scratch *s, const struct take *t)
 {
-	struct string a = { argument(s, t->arg), 0, t->arg, 0 };
-	bpf_loop(1 << 10, one_string_chunk, &a, 0);
-	if (a.bad)
-		unread(s, t->arg, STRING, a.total);
+	s->string = (struct string){ argument(s, t->arg), 0, t->arg, 0 };
+	bpf_loop(1 << 10, one_string_chunk, 0, 0);
+	if (s->string.bad)
+		unread(s, t->arg, STRING, s->string.total);
 }
-STEP(string)
 
 static __always_inline void strings_of(struct scratch *s, const struct take *t)
 {
-	struct strings a = { argument(s, t->arg), 0, 0, t->arg, 0, 0 };
+	struct strings *a = &s->strings;
+	*a = (struct strings){ argument(s, t->arg), 0, 0, t->arg, 0, 0 };
 	flush(s);
-	bpf_loop(1 << 18, one_of_strings, &a, 0);
-	u32 n = a.at < sizeof(s->bytes) ? a.at : sizeof(s->bytes);
-	if (a.bad && s->phase == ENTRY && !s->late && !a.sent) {
+	bpf_loop(1 << 18, one_of_strings, 0, 0);
+	u32 n = a->at;
+	if (a->bad && s->phase == ENTRY && !s->late && !a->sent) {
 		s->retry |= 1u << (s->step & 31);
 		return;
 	}
-	from_scratch(s, t->arg, STR_VEC, n, n);
-	if (a.bad)
-		unread(s, t->arg, STR_VEC, a.sent + n);
+	from_scratch(t->arg | STR_VEC << 8, n, n);
+	if (a->bad)
+		unread(s, t->arg, STR_VEC, a->sent + n);
 }
-STEP(strings)
 
 static __always_inline void vectors_of(struct scratch *s, const struct take *t)
 {
@@ -427,11 +414,10 @@ static __always_inline void vectors_of(struct scratch *s, const struct take *t)
 	from_user(t->arg | IOVECS << 8, addr, count * 16, count * 16);
 	bpf_loop(count, one_vector, 0, 0);
 }
-STEP(vectors)
 
 static __always_inline void messages_of(struct scratch *s, const struct take *t)
 {
-	u64 addr = argument(s, t->arg), count = t->what == W_MSG ? 1 : least(length(s, t), VECTORS);
+	u64 addr = argument(s, t->arg), count = t->what == W_MSG ? 1 : least(length(), VECTORS);
 	u32 size = t->what == W_MSG ? MSGHDR : MMSGHDR;
 	s->messages = (struct messages){ addr, moved(s), t->limit, t->arg, size, count };
 	if (!count)
@@ -439,7 +425,6 @@ static __always_inline void messages_of(struct scratch *s, const struct take *t)
 	from_user(t->arg | MSG << 8, addr, count * size, count * size);
 	bpf_loop((t->flags & RECEIVED ? 5 : 4) * count, one_message, 0, 0);
 }
-STEP(messages)
 
 static __always_inline void blocks_of(struct scratch *s, const struct take *t)
 {
@@ -447,7 +432,6 @@ static __always_inline void blocks_of(struct scratch *s, const struct take *t)
 	s->messages = (struct messages){ argument(s, t->arg), 0, t->limit, t->arg, 0, count };
 	bpf_loop(3 * count, one_block, 0, 0);
 }
-STEP(blocks)
 
 static __always_inline void identity_of(struct scratch *s, const struct take *t)
 {
@@ -461,39 +445,42 @@ static __always_inline void identity_of(struct scratch *s, const struct take *t)
 	else
 		n = descriptor(s, task, t->arg == RESULT ? s->head.ret : (s32)argument(s, t->arg));
 	if (n)
-		from_scratch(s, t->arg, IDENTITY, n, n);
+		from_scratch(t->arg | IDENTITY << 8, n, n);
 }
-STEP(identity)
 
-STEP(file)
 
 /*
- * Takes step number `i` of the call's plan, at this end of it. Files are asked for after the call
- * only: what takes them need not be checked in `on_enter`.
+ * Takes step number `i` of the call's plan, at the end of it that `s->phase` says. The verifier
+ * checks this once for each program, however often it is called.
  */
-static __always_inline void step(struct scratch *s, const struct plan *p, u32 i, bool after)
+__noinline int step(u32 i)
 {
-	const struct take *t = &p->take[after ? 1 : 0][i];
+	struct scratch *s = scratch();
+	const struct take *t = s ? taken(s, i) : 0;
+	if (!t)
+		return 0;
+	bool after = s->phase != ENTRY;
 	if (after && failed(s) && t->when == EXIT)
-		return;
+		return 0;
 	s->step = i;
 	s->broken = 0;
 	if (t->what == W_IDENTITY)
-		identity(i);
-	else if (after && (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE))
-		file(i);
+		identity_of(s, t);
+	else if (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE)
+		after ? file_of(s, t) : (void)0;
 	else if (!argument(s, t->arg))
-		return;
+		return 0;
 	else if (t->what == W_BYTES)
-		bytes(i);
+		bytes_of(s, t);
 	else if (t->what == W_STRING)
-		string(i);
+		string_of(s, t);
 	else if (t->what == W_STR_VEC)
-		strings(i);
+		strings_of(s, t);
 	else if (t->what == W_IOV)
-		vectors(i);
+		vectors_of(s, t);
 	else if (t->what == W_IOCBS)
-		blocks(i);
+		blocks_of(s, t);
 	else
-		messages(i);
+		messages_of(s, t);
+	return 0;
 }
