@@ -6,10 +6,16 @@ pub mod ioctl;
 pub mod net;
 pub mod process;
 
-/// Pairs the constants of `linux-raw-sys` with their names, so that each architecture has its own
-/// values.
+/// Pairs constants with their names, so that each architecture has its own values: those in scope,
+/// or in groups `module: NAME, NAME; module: NAME`. A constant that no crate has stands in a group
+/// `kernel` with its value from `include/uapi`: `kernel: NAME = 0x20`.
 macro_rules! names {
     ($($name:ident),* $(,)?) => { &[$(($name as u64, stringify!($name))),*] };
+    ($($from:ident: $($name:ident $(= $value:literal)?),+);+) => {
+        &[$($((names!(@value $from $name $(= $value)?), stringify!($name))),+),+]
+    };
+    (@value $from:ident $name:ident) => { $from::$name as u64 };
+    (@value $from:ident $name:ident = $value:literal) => { $value };
 }
 use names;
 

@@ -163,6 +163,39 @@ pub enum Kind {
     Unused,
 }
 
+/// Whether memory is read by the call, written by it, or both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// The call reads it.
+    In,
+    /// The call writes it.
+    Out,
+    /// The call reads and writes it.
+    InOut,
+}
+
+/// What an argument leads to in the program's memory, by how it is captured and printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "a variant says what its fields are")]
+pub enum Pointee {
+    /// Nothing: the register holds all that there is, or an address that is not followed.
+    Nothing,
+    /// A NUL-terminated string.
+    String,
+    /// A NULL-terminated vector of strings.
+    Strings,
+    /// Bytes with a layout.
+    Buffer(Direction, Len, &'static Layout),
+    /// `struct iovec[count]`; `count` is an argument.
+    Iovecs { count: u8 },
+    /// A `struct msghdr`.
+    Message(Direction),
+    /// As many `struct mmsghdr` as the argument says.
+    Messages(Direction, u8),
+    /// `struct iocb *[count]`; `count` is an argument.
+    Iocbs { count: u8 },
+}
+
 impl Kind {
     /// How the argument is used if it names a file: a path, or the address that a socket gets.
     pub const fn path(self) -> Option<PathUse> {
@@ -174,42 +207,31 @@ impl Kind {
             _ => None,
         }
     }
+    /// What the argument leads to in the program's memory.
+    pub const fn pointee(self) -> Pointee {
+        match self {
+            Self::Path(_) | Self::Str => Pointee::String,
+            Self::StrVec => Pointee::Strings,
+            Self::In(len, layout) => Pointee::Buffer(Direction::In, len, layout),
+            Self::Out(len, layout) => Pointee::Buffer(Direction::Out, len, layout),
+            Self::InOut(len, layout) => Pointee::Buffer(Direction::InOut, len, layout),
+            Self::InIov { count } | Self::OutIov { count } => Pointee::Iovecs { count },
+            Self::InMsg => Pointee::Message(Direction::In),
+            Self::OutMsg => Pointee::Message(Direction::Out),
+            Self::InMsgs { count } => Pointee::Messages(Direction::In, count),
+            Self::OutMsgs { count } => Pointee::Messages(Direction::Out, count),
+            Self::Iocbs { count } => Pointee::Iocbs { count },
+            Self::Int | Self::Uint | Self::Hex | Self::Off | Self::Pos | Self::PosHigh => {
+                Pointee::Nothing
+            }
+            Self::Size | Self::Length | Self::Fd | Self::DirFd | Self::Pid => Pointee::Nothing,
+            Self::Uid | Self::Gid | Self::Mode | Self::Dev | Self::Signal => Pointee::Nothing,
+            Self::Addr | Self::Flags(_) | Self::Unused => Pointee::Nothing,
+        }
+    }
     /// Whether the argument is a pointer in the kernel's signature that the capture plan follows.
     pub const fn is_followed(self) -> bool {
-        match self {
-            Self::Path(_)
-            | Self::Str
-            | Self::StrVec
-            | Self::In(..)
-            | Self::Out(..)
-            | Self::InOut(..)
-            | Self::InIov { .. }
-            | Self::OutIov { .. } => true,
-            Self::InMsg
-            | Self::OutMsg
-            | Self::InMsgs { .. }
-            | Self::OutMsgs { .. }
-            | Self::Iocbs { .. } => true,
-            Self::Int
-            | Self::Uint
-            | Self::Hex
-            | Self::Off
-            | Self::Pos
-            | Self::PosHigh
-            | Self::Size
-            | Self::Length
-            | Self::Fd
-            | Self::DirFd => false,
-            Self::Pid
-            | Self::Uid
-            | Self::Gid
-            | Self::Mode
-            | Self::Dev
-            | Self::Signal
-            | Self::Addr
-            | Self::Flags(_)
-            | Self::Unused => false,
-        }
+        !matches!(self.pointee(), Pointee::Nothing)
     }
 }
 

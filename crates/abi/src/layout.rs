@@ -67,6 +67,67 @@ pub struct Field {
     pub size: u8,
     /// What it means.
     pub is: Is,
+    /// Whether it is shown where not all fields are asked for.
+    pub brief: Brief,
+    /// How it is printed.
+    pub style: Style,
+}
+
+/// Whether a field is shown where not all are asked for, as strace without `-v` does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Brief {
+    /// Only if no field of the struct is marked.
+    Unmarked,
+    /// It is shown.
+    Shown,
+    /// It is shown of a device node,
+    OfDevice,
+    /// or of any other file.
+    OfOthers,
+    /// It is shown if it is not 0, even where all fields are.
+    IfSet,
+}
+
+/// How a field is printed where its meaning does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// As its meaning says.
+    Plain,
+    /// By the names of its bits or values, which are never compared.
+    Names(&'static Flags),
+    /// `epoll_data_t`: as a `u32` and as a `u64`.
+    EpollData,
+    /// `fsid_t`: two words.
+    FsId,
+    /// A resource limit: in KiB, or without a limit.
+    Limit,
+    /// A status of wait4(2).
+    WaitStatus,
+}
+
+impl Field {
+    /// A field that is shown and printed as any other.
+    pub const fn new(name: &'static str, at: u32, size: u8, is: Is) -> Self {
+        Self { name, at, size, is, brief: Brief::Unmarked, style: Style::Plain }
+    }
+    /// It is shown where not all fields are asked for.
+    pub const fn brief(self) -> Self {
+        self.shown(Brief::Shown)
+    }
+    /// When it is shown.
+    pub const fn shown(mut self, brief: Brief) -> Self {
+        self.brief = brief;
+        self
+    }
+    /// How it is printed.
+    pub const fn style(mut self, style: Style) -> Self {
+        self.style = style;
+        self
+    }
+    /// The names of its bits or values.
+    pub const fn names(self, names: &'static Flags) -> Self {
+        self.style(Style::Names(names))
+    }
 }
 
 /// The overall form of the bytes.
@@ -128,20 +189,22 @@ const fn width<T, F>(_: fn(&T) -> &F) -> u8 {
 }
 
 /// A layout out of a struct of `linux-raw-sys`: offsets and widths are the architecture's own. What
-/// is left out is padding.
+/// is left out is padding. A field may be followed by `=>` and methods of [`Field`].
 macro_rules! layout {
-    ($(#[$doc:meta])* $id:ident = $form:ident $name:literal $t:path { $($field:ident $(. $sub:ident)* : $is:expr),* $(,)? }) => {
+    ($(#[$doc:meta])* $id:ident = $form:ident $name:literal $t:path {
+        $($field:ident $(. $sub:ident)* : $is:expr $(=> $($how:ident $(($with:expr))?)+)?),* $(,)?
+    }) => {
         $(#[$doc])*
         pub static $id: crate::layout::Layout = crate::layout::Layout {
             name: $name,
             size: size_of::<$t>() as u32,
             form: crate::layout::Form::$form,
-            fields: &[$(crate::layout::Field {
-                name: concat!(stringify!($field) $(, ".", stringify!($sub))*),
-                at: core::mem::offset_of!($t, $field $(. $sub)*) as u32,
-                size: crate::layout::width::<$t, _>(|s| &s.$field $(. $sub)*),
-                is: $is,
-            }),*],
+            fields: &[$(crate::layout::Field::new(
+                concat!(stringify!($field) $(, ".", stringify!($sub))*),
+                core::mem::offset_of!($t, $field $(. $sub)*) as u32,
+                crate::layout::width::<$t, _>(|s| &s.$field $(. $sub)*),
+                $is,
+            )$($(.$how($($with)?))+)?),*],
         };
     };
 }
@@ -175,29 +238,26 @@ pub static SOCKET_NAME: Layout = Layout::plain("struct sockaddr", Form::SocketNa
 /// A bit set.
 pub static BITS: Layout = Layout::plain("bits", Form::BitSet);
 /// `int`, compared.
-pub static INT: Layout =
-    number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Int }]);
+pub static INT: Layout = number("int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Int)]);
 /// `unsigned int`, compared.
 pub static UINT: Layout =
-    number("unsigned int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Uint }]);
+    number("unsigned int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Uint)]);
 /// `int` that the system gives as it likes.
-pub static HOST_INT: Layout =
-    number("int", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+pub static HOST_INT: Layout = number("int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Host)]);
 /// What wait4(2) tells of how a process ended.
-pub static WAIT_STATUS: Layout =
-    number("wait status", 4, Form::Struct, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+pub static WAIT_STATUS: Layout = number(
+    "wait status",
+    4,
+    Form::Struct,
+    &[Field::new("", 0, 4, Is::Host).style(Style::WaitStatus)],
+);
 /// `__u64`, compared.
-pub static U64: Layout =
-    number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Uint }]);
+pub static U64: Layout = number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, Is::Uint)]);
 /// `__u64` or `long` that the system gives as it likes.
-pub static HOST_U64: Layout =
-    number("__u64", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
+pub static HOST_U64: Layout = number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, Is::Host)]);
 /// `loff_t`, compared.
-pub static LOFF: Layout =
-    number("loff_t", 8, Form::Struct, &[Field { name: "", at: 0, size: 8, is: Is::Int }]);
+pub static LOFF: Layout = number("loff_t", 8, Form::Struct, &[Field::new("", 0, 8, Is::Int)]);
 /// `int[]`, never compared.
-pub static HOST_INTS: Layout =
-    number("int", 4, Form::Array, &[Field { name: "", at: 0, size: 4, is: Is::Host }]);
+pub static HOST_INTS: Layout = number("int", 4, Form::Array, &[Field::new("", 0, 4, Is::Host)]);
 /// `__u64[]`, never compared.
-pub static HOST_U64S: Layout =
-    number("__u64", 8, Form::Array, &[Field { name: "", at: 0, size: 8, is: Is::Host }]);
+pub static HOST_U64S: Layout = number("__u64", 8, Form::Array, &[Field::new("", 0, 8, Is::Host)]);

@@ -23,5 +23,5 @@ pub use row::{At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
 pub use row::{Unseen, Uses, arguments};
 pub use table::{Arch, by_name, by_number, shape, table};
 
-/// The `dirfd` that means the working directory (`include/uapi/linux/fcntl.h`).
-pub const AT_FDCWD: i32 = -100;
+/// The `dirfd` that means the working directory.
+pub const AT_FDCWD: i32 = linux_raw_sys::general::AT_FDCWD;

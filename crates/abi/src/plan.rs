@@ -3,6 +3,7 @@
 //!
 //! A step whose pointer is null yields no payload: the program passed nothing.
 
+use crate::kind::{Direction, Pointee};
 use crate::{At, Effect, Form, Kind, Len, Ret, Shape};
 
 /// What a step copies.
@@ -169,65 +170,42 @@ impl Plan {
     fn argument(&mut self, arg: u8, kind: Kind, moved: bool) {
         let counted = |count: u8| Len::Arg { n: count, unit: 1 };
         let clamp = if moved { CLAMP } else { 0 };
-        match kind {
-            Kind::Path(_) | Kind::Str => {
+        match kind.pointee() {
+            Pointee::Nothing => {}
+            Pointee::String => {
                 self.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0));
             }
-            Kind::StrVec => {
+            Pointee::Strings => {
                 self.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0));
             }
-            Kind::In(len, layout) if layout.form == Form::Data => {
+            Pointee::Buffer(Direction::In, len, layout) if layout.form == Form::Data => {
                 self.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp));
             }
-            Kind::In(len, _) => self.entry.push(step(What::Bytes, When::Entry, arg, len, 0)),
-            Kind::Out(len, layout) => {
+            Pointee::Buffer(Direction::In, len, _) => {
+                self.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
+            }
+            Pointee::Buffer(Direction::Out, len, layout) => {
                 self.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)));
             }
-            Kind::InOut(len, layout) => {
+            Pointee::Buffer(Direction::InOut, len, layout) => {
                 self.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
                 self.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
             }
-            Kind::InIov { count } | Kind::OutIov { count } => {
+            Pointee::Iovecs { count } => {
                 self.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP));
             }
-            Kind::InMsg | Kind::OutMsg => self.exit.push(step(
-                What::Msg,
-                When::Exit,
-                arg,
-                Len::Fixed(1),
-                DATA | CLAMP | received(kind),
-            )),
-            Kind::InMsgs { count } | Kind::OutMsgs { count } => {
-                self.exit.push(step(
-                    What::Msgs,
-                    When::Exit,
-                    arg,
-                    Len::Ret { max: Some(count), unit: 1 },
-                    DATA | received(kind),
-                ));
+            Pointee::Message(direction) => {
+                let flags = DATA | CLAMP | received(direction);
+                self.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), flags));
             }
-            Kind::Iocbs { count } => {
+            Pointee::Messages(direction, count) => {
+                let len = Len::Ret { max: Some(count), unit: 1 };
+                let flags = DATA | received(direction);
+                self.exit.push(step(What::Msgs, When::Exit, arg, len, flags));
+            }
+            Pointee::Iocbs { count } => {
                 self.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA));
             }
-            Kind::Int
-            | Kind::Uint
-            | Kind::Hex
-            | Kind::Off
-            | Kind::Pos
-            | Kind::PosHigh
-            | Kind::Size
-            | Kind::Length
-            | Kind::Fd
-            | Kind::DirFd => {}
-            Kind::Pid
-            | Kind::Uid
-            | Kind::Gid
-            | Kind::Mode
-            | Kind::Dev
-            | Kind::Signal
-            | Kind::Addr
-            | Kind::Flags(_)
-            | Kind::Unused => {}
         }
     }
 }
@@ -240,8 +218,8 @@ const fn place(at: At) -> u8 {
     }
 }
 
-const fn received(kind: Kind) -> u8 {
-    if matches!(kind, Kind::OutMsg | Kind::OutMsgs { .. }) { RECEIVED } else { 0 }
+const fn received(direction: Direction) -> u8 {
+    if matches!(direction, Direction::Out) { RECEIVED } else { 0 }
 }
 
 const fn data(form: Form) -> u8 {

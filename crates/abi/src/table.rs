@@ -1237,7 +1237,12 @@ static TABLE: &[Row] = &[
             dirfd("from_dfd"),
             at("from_pathname", Some(0), Role::Lookup, Follow::If { arg: 4, bit: 1 }),
             dirfd("to_dfd"),
-            at("to_pathname", Some(2), Role::Lookup, Follow::If { arg: 4, bit: 0x10 }),
+            at(
+                "to_pathname",
+                Some(2),
+                Role::Lookup,
+                Follow::If { arg: 4, bit: raw::MOVE_MOUNT_T_SYMLINKS as u64 },
+            ),
             fl("flags", &ff::MOVE_MOUNT),
         ],
     )
@@ -1729,10 +1734,10 @@ static IOCTL: &[(u64, Shape)] = &[
     (ioctl::TCSETS as u64, tty("TCSETS", &[FD, IOCMD, ins("arg", &TERMIOS)])),
     (ioctl::TCSETSW as u64, tty("TCSETSW", &[FD, IOCMD, ins("arg", &TERMIOS)])),
     (ioctl::TCSETSF as u64, tty("TCSETSF", &[FD, IOCMD, ins("arg", &TERMIOS)])),
-    (0x802c_542a, tty("TCGETS2", &[FD, IOCMD, outs("arg", &TERMIOS2)])),
-    (0x402c_542b, tty("TCSETS2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
-    (0x402c_542c, tty("TCSETSW2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
-    (0x402c_542d, tty("TCSETSF2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
+    (ioctl::TCGETS2 as u64, tty("TCGETS2", &[FD, IOCMD, outs("arg", &TERMIOS2)])),
+    (ioctl::TCSETS2 as u64, tty("TCSETS2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
+    (ioctl::TCSETSW2 as u64, tty("TCSETSW2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
+    (ioctl::TCSETSF2 as u64, tty("TCSETSF2", &[FD, IOCMD, ins("arg", &TERMIOS2)])),
     (ioctl::TCSBRK as u64, tty("TCSBRK", &[FD, IOCMD, int("arg")])),
     (ioctl::TCXONC as u64, tty("TCXONC", &[FD, IOCMD, int("arg")])),
     (ioctl::TCFLSH as u64, tty("TCFLSH", &[FD, IOCMD, int("arg")])),
@@ -1753,8 +1758,8 @@ static IOCTL: &[(u64, Shape)] = &[
             .skipped(Class::Ipc)
             .returns(Ret::Fd),
     ),
-    (0xb701, namespace("NS_GET_USERNS")),
-    (0xb702, namespace("NS_GET_PARENT")),
+    (ioctl::NS_GET_USERNS as u64, namespace("NS_GET_USERNS")),
+    (ioctl::NS_GET_PARENT as u64, namespace("NS_GET_PARENT")),
 ];
 
 const fn prctl(name: &'static str, args: &'static [Arg]) -> Shape {
@@ -1785,7 +1790,7 @@ static PRCTL: &[(u64, Shape)] = &[
     ),
     (40, prctl("PR_GET_TID_ADDRESS", &[OPTION, outs("arg2", &HOST_U64)])),
     (
-        0x5356_4d41,
+        libc::PR_SET_VMA as u64,
         prctl("PR_SET_VMA", &[OPTION, int("arg2"), addr("arg3"), size("arg4"), text("arg5")]),
     ),
 ];

@@ -1,7 +1,7 @@
 //! Names that calls on files and directories use.
 
 use super::{Flags, names};
-use linux_raw_sys::general::*;
+use linux_raw_sys::general::{self, *};
 
 /// `open(2)`.
 pub static OPEN: Flags = Flags::bits(
@@ -72,7 +72,12 @@ pub static HANDLE: Flags = Flags::bits(
 pub static EXECVEAT: Flags =
     Flags::bits("AT_", names![AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_EXECVE_CHECK]);
 /// `access(2)`.
-pub static ACCESS: Flags = Flags::bits("", &[(0, "F_OK"), (4, "R_OK"), (2, "W_OK"), (1, "X_OK")]);
+pub static ACCESS: Flags = Flags::bits(
+    "",
+    names![
+        general: F_OK, R_OK, W_OK, X_OK
+    ],
+);
 /// `renameat2(2)`.
 pub static RENAME: Flags =
     Flags::bits("RENAME_", names![RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT]);
@@ -193,16 +198,10 @@ pub static FSPICK: Flags = Flags::bits(
 /// `fsconfig(2)`'s commands.
 pub static FSCONFIG: Flags = Flags::one_of(
     "FSCONFIG_",
-    &[
-        (0, "FSCONFIG_SET_FLAG"),
-        (1, "FSCONFIG_SET_STRING"),
-        (2, "FSCONFIG_SET_BINARY"),
-        (3, "FSCONFIG_SET_PATH"),
-        (4, "FSCONFIG_SET_PATH_EMPTY"),
-        (5, "FSCONFIG_SET_FD"),
-        (6, "FSCONFIG_CMD_CREATE"),
-        (7, "FSCONFIG_CMD_RECONFIGURE"),
-        (8, "FSCONFIG_CMD_CREATE_EXCL"),
+    names![
+        fsconfig_command: FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_SET_BINARY,
+            FSCONFIG_SET_PATH, FSCONFIG_SET_PATH_EMPTY, FSCONFIG_SET_FD, FSCONFIG_CMD_CREATE,
+            FSCONFIG_CMD_RECONFIGURE, FSCONFIG_CMD_CREATE_EXCL
     ],
 );
 /// `quotactl(2)`: command in the upper bits, quota type in the lowest byte.
@@ -234,33 +233,19 @@ pub static QUOTA: Flags = Flags::bits("Q_", &[]).with_field(
 /// `mount_setattr(2)`'s attributes.
 pub static MOUNT_ATTR: Flags = Flags::bits(
     "MOUNT_ATTR_",
-    &[
-        (1, "MOUNT_ATTR_RDONLY"),
-        (2, "MOUNT_ATTR_NOSUID"),
-        (4, "MOUNT_ATTR_NODEV"),
-        (8, "MOUNT_ATTR_NOEXEC"),
-        (0x10, "MOUNT_ATTR_NOATIME"),
-        (0x20, "MOUNT_ATTR_STRICTATIME"),
-        (0x80, "MOUNT_ATTR_NODIRATIME"),
-        (0x10_0000, "MOUNT_ATTR_IDMAP"),
-        (0x20_0000, "MOUNT_ATTR_NOSYMFOLLOW"),
+    names![
+        general: MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC,
+            MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_IDMAP,
+            MOUNT_ATTR_NOSYMFOLLOW
     ],
 );
 /// Extended file attributes (`fa_xflags`, `fsx_xflags`).
 pub static XFLAGS: Flags = Flags::bits(
     "FS_XFLAG_",
-    &[
-        (1, "FS_XFLAG_REALTIME"),
-        (2, "FS_XFLAG_PREALLOC"),
-        (8, "FS_XFLAG_IMMUTABLE"),
-        (0x10, "FS_XFLAG_APPEND"),
-        (0x20, "FS_XFLAG_SYNC"),
-        (0x40, "FS_XFLAG_NOATIME"),
-        (0x80, "FS_XFLAG_NODUMP"),
-        (0x200, "FS_XFLAG_PROJINHERIT"),
-        (0x8000, "FS_XFLAG_DAX"),
-        (0x1_0000, "FS_XFLAG_COWEXTSIZE"),
-        (0x8000_0000, "FS_XFLAG_HASATTR"),
+    names![
+        general: FS_XFLAG_REALTIME, FS_XFLAG_PREALLOC, FS_XFLAG_IMMUTABLE, FS_XFLAG_APPEND,
+            FS_XFLAG_SYNC, FS_XFLAG_NOATIME, FS_XFLAG_NODUMP, FS_XFLAG_PROJINHERIT, FS_XFLAG_DAX,
+            FS_XFLAG_COWEXTSIZE, FS_XFLAG_HASATTR
     ],
 );
 
@@ -283,37 +268,19 @@ pub static STATX_ATTR: Flags = Flags::bits(
 /// `statfs.f_type`, of the usual file systems (`include/uapi/linux/magic.h`).
 pub static FS_TYPE: Flags = Flags::one_of(
     "SUPER_MAGIC",
-    &[
-        (0xef53, "EXT2_SUPER_MAGIC"),
-        (0x0102_1994, "TMPFS_MAGIC"),
-        (0x9fa0, "PROC_SUPER_MAGIC"),
-        (0x6265_6572, "SYSFS_MAGIC"),
-        (0x5846_5342, "XFS_SUPER_MAGIC"),
-        (0x9123_683e, "BTRFS_SUPER_MAGIC"),
-        (0x794c_7630, "OVERLAYFS_SUPER_MAGIC"),
-        (0x0027_e0eb, "CGROUP_SUPER_MAGIC"),
-        (0x6367_7270, "CGROUP2_SUPER_MAGIC"),
-        (0x1cd1, "DEVPTS_SUPER_MAGIC"),
-        (0x6462_6720, "DEBUGFS_MAGIC"),
-        (0x7472_6163, "TRACEFS_MAGIC"),
-        (0x6969, "NFS_SUPER_MAGIC"),
-        (0x6573_5546, "FUSE_SUPER_MAGIC"),
+    names![
+        general: EXT2_SUPER_MAGIC, TMPFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, XFS_SUPER_MAGIC,
+            BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+            DEVPTS_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC, NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC
     ],
 );
 /// `statfs.f_flags`.
 pub static STATFS: Flags = Flags::bits(
     "ST_",
-    &[
-        (0x1, "ST_RDONLY"),
-        (0x2, "ST_NOSUID"),
-        (0x4, "ST_NODEV"),
-        (0x8, "ST_NOEXEC"),
-        (0x10, "ST_SYNCHRONOUS"),
-        (0x20, "ST_VALID"),
-        (0x40, "ST_MANDLOCK"),
-        (0x400, "ST_NOATIME"),
-        (0x800, "ST_NODIRATIME"),
-        (0x1000, "ST_RELATIME"),
-        (0x2000, "ST_NOSYMFOLLOW"),
+    names![
+        libc: ST_RDONLY, ST_NOSUID, ST_NODEV, ST_NOEXEC, ST_SYNCHRONOUS;
+        kernel: ST_VALID = 0x20;
+        libc: ST_MANDLOCK, ST_NOATIME, ST_NODIRATIME, ST_RELATIME;
+        kernel: ST_NOSYMFOLLOW = 0x2000
     ],
 );

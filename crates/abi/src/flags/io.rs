@@ -1,7 +1,8 @@
 //! Names that calls on descriptors use.
 
 use super::{Flags, names};
-use linux_raw_sys::general::*;
+use linux_raw_sys::general::{self, *};
+use linux_raw_sys::io_uring;
 
 /// `lseek(2)`, and `l_whence` of locks.
 pub static WHENCE: Flags =
@@ -9,27 +10,25 @@ pub static WHENCE: Flags =
 /// `preadv2(2)` and `pwritev2(2)`.
 pub static RWF: Flags = Flags::bits(
     "RWF_",
-    &[
-        (1, "RWF_HIPRI"),
-        (2, "RWF_DSYNC"),
-        (4, "RWF_SYNC"),
-        (8, "RWF_NOWAIT"),
-        (0x10, "RWF_APPEND"),
-        (0x20, "RWF_NOAPPEND"),
-        (0x40, "RWF_ATOMIC"),
-        (0x80, "RWF_DONTCACHE"),
-        (0x100, "RWF_NOSIGNAL"),
+    names![
+        general: RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT, RWF_APPEND;
+        libc: RWF_NOAPPEND, RWF_ATOMIC, RWF_DONTCACHE;
+        kernel: RWF_NOSIGNAL = 0x100
     ],
 )
-.with_hasty(8);
+.with_hasty(general::RWF_NOWAIT as u64);
 /// `splice(2)` and kin.
 pub static SPLICE: Flags = Flags::bits(
     "SPLICE_F_",
     names![SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SPLICE_F_MORE, SPLICE_F_GIFT],
 );
 /// `close_range(2)`.
-pub static CLOSE_RANGE: Flags =
-    Flags::bits("CLOSE_RANGE_", &[(2, "CLOSE_RANGE_UNSHARE"), (4, "CLOSE_RANGE_CLOEXEC")]);
+pub static CLOSE_RANGE: Flags = Flags::bits(
+    "CLOSE_RANGE_",
+    names![
+        libc: CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC
+    ],
+);
 /// `dup3(2)`, `inotify_init1(2)` and others that know close-on-exec and non-blocking only.
 pub static NEW_FD: Flags =
     Flags::bits("O_", names![O_CLOEXEC, O_NONBLOCK]).with_cloexec(O_CLOEXEC as u64);
@@ -67,19 +66,9 @@ pub static EPOLL: Flags = Flags::bits(
 /// Events of poll.
 pub static POLL: Flags = Flags::bits(
     "POLL",
-    &[
-        (1, "POLLIN"),
-        (2, "POLLPRI"),
-        (4, "POLLOUT"),
-        (8, "POLLERR"),
-        (0x10, "POLLHUP"),
-        (0x20, "POLLNVAL"),
-        (0x40, "POLLRDNORM"),
-        (0x80, "POLLRDBAND"),
-        (0x100, "POLLWRNORM"),
-        (0x200, "POLLWRBAND"),
-        (0x400, "POLLMSG"),
-        (0x2000, "POLLRDHUP"),
+    names![
+        general: POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDNORM, POLLRDBAND,
+            POLLWRNORM, POLLWRBAND, POLLMSG, POLLRDHUP
     ],
 );
 /// `eventfd2(2)`.
@@ -106,7 +95,12 @@ pub static FLOCK: Flags = Flags::bits("LOCK_", names![LOCK_SH, LOCK_EX, LOCK_NB,
 /// Types of record locks, and of leases.
 pub static LOCK_TYPE: Flags = Flags::one_of("F_", names![F_RDLCK, F_WRLCK, F_UNLCK]);
 /// `FD_CLOEXEC`.
-pub static FD_FLAGS: Flags = Flags::bits("FD_", &[(1, "FD_CLOEXEC")]);
+pub static FD_FLAGS: Flags = Flags::bits(
+    "FD_",
+    names![
+        general: FD_CLOEXEC
+    ],
+);
 /// Seals.
 pub static SEALS: Flags = Flags::bits(
     "F_SEAL_",
@@ -154,7 +148,7 @@ pub static FCNTL: Flags = Flags::one_of(
 /// The commands F_DUPFD (0) and F_DUPFD_CLOEXEC (0x406): bit 0x400 tells them apart, and so asks
 /// for close-on-exec.
 pub static FCNTL_DUP: Flags =
-    Flags::one_of("F_", names![F_DUPFD, F_DUPFD_CLOEXEC]).with_cloexec(0x400);
+    Flags::one_of("F_", names![F_DUPFD, F_DUPFD_CLOEXEC]).with_cloexec(F_DUPFD_CLOEXEC as u64);
 /// `posix_fadvise(2)`.
 pub static FADVISE: Flags = Flags::one_of(
     "POSIX_FADV_",
@@ -207,52 +201,30 @@ pub static INOTIFY_MASK: Flags = Flags::bits(
 /// `fanotify_init(2)`.
 pub static FANOTIFY: Flags = Flags::bits(
     "FAN_",
-    &[
-        (1, "FAN_CLOEXEC"),
-        (2, "FAN_NONBLOCK"),
-        (4, "FAN_CLASS_CONTENT"),
-        (8, "FAN_CLASS_PRE_CONTENT"),
-        (0x10, "FAN_UNLIMITED_QUEUE"),
-        (0x20, "FAN_UNLIMITED_MARKS"),
-        (0x40, "FAN_ENABLE_AUDIT"),
-        (0x80, "FAN_REPORT_PIDFD"),
-        (0x100, "FAN_REPORT_TID"),
-        (0x200, "FAN_REPORT_FID"),
-        (0x400, "FAN_REPORT_DIR_FID"),
-        (0x800, "FAN_REPORT_NAME"),
-        (0x1000, "FAN_REPORT_TARGET_FID"),
+    names![
+        libc: FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_CLASS_PRE_CONTENT,
+            FAN_UNLIMITED_QUEUE, FAN_UNLIMITED_MARKS, FAN_ENABLE_AUDIT, FAN_REPORT_PIDFD,
+            FAN_REPORT_TID, FAN_REPORT_FID, FAN_REPORT_DIR_FID, FAN_REPORT_NAME,
+            FAN_REPORT_TARGET_FID
     ],
 )
-.with_cloexec(1);
+.with_cloexec(libc::FAN_CLOEXEC as u64);
 /// `fanotify_mark(2)`.
 pub static FANOTIFY_MARK: Flags = Flags::bits(
     "FAN_MARK_",
-    &[
-        (1, "FAN_MARK_ADD"),
-        (2, "FAN_MARK_REMOVE"),
-        (4, "FAN_MARK_DONT_FOLLOW"),
-        (8, "FAN_MARK_ONLYDIR"),
-        (0x10, "FAN_MARK_MOUNT"),
-        (0x20, "FAN_MARK_IGNORED_MASK"),
-        (0x40, "FAN_MARK_IGNORED_SURV_MODIFY"),
-        (0x80, "FAN_MARK_FLUSH"),
-        (0x100, "FAN_MARK_FILESYSTEM"),
-        (0x200, "FAN_MARK_EVICTABLE"),
-        (0x400, "FAN_MARK_IGNORE"),
+    names![
+        libc: FAN_MARK_ADD, FAN_MARK_REMOVE, FAN_MARK_DONT_FOLLOW, FAN_MARK_ONLYDIR,
+            FAN_MARK_MOUNT, FAN_MARK_IGNORED_MASK, FAN_MARK_IGNORED_SURV_MODIFY, FAN_MARK_FLUSH,
+            FAN_MARK_FILESYSTEM, FAN_MARK_EVICTABLE, FAN_MARK_IGNORE
     ],
 );
 /// `io_uring_enter(2)`.
 pub static URING_ENTER: Flags = Flags::bits(
     "IORING_ENTER_",
-    &[
-        (1, "IORING_ENTER_GETEVENTS"),
-        (2, "IORING_ENTER_SQ_WAKEUP"),
-        (4, "IORING_ENTER_SQ_WAIT"),
-        (8, "IORING_ENTER_EXT_ARG"),
-        (0x10, "IORING_ENTER_REGISTERED_RING"),
-        (0x20, "IORING_ENTER_ABS_TIMER"),
-        (0x40, "IORING_ENTER_EXT_ARG_REG"),
-        (0x80, "IORING_ENTER_NO_IOWAIT"),
+    names![
+        io_uring: IORING_ENTER_GETEVENTS, IORING_ENTER_SQ_WAKEUP, IORING_ENTER_SQ_WAIT,
+            IORING_ENTER_EXT_ARG, IORING_ENTER_REGISTERED_RING, IORING_ENTER_ABS_TIMER,
+            IORING_ENTER_EXT_ARG_REG, IORING_ENTER_NO_IOWAIT
     ],
 );
 /// `userfaultfd(2)`.
@@ -261,7 +233,7 @@ pub static USERFAULT: Flags = Flags::bits(
     &[
         (O_CLOEXEC as u64, "O_CLOEXEC"),
         (O_NONBLOCK as u64, "O_NONBLOCK"),
-        (1, "UFFD_USER_MODE_ONLY"),
+        (UFFD_USER_MODE_ONLY as u64, "UFFD_USER_MODE_ONLY"),
     ],
 )
 .with_cloexec(O_CLOEXEC as u64);

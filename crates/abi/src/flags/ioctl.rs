@@ -1,7 +1,7 @@
 //! Requests of `ioctl(2)`: those that the table has variants for.
 
 use super::{Flags, names};
-use linux_raw_sys::ioctl::*;
+use linux_raw_sys::ioctl::{self, *};
 
 /// Requests that `linux-raw-sys` names.
 const NAMED: &[(u64, &str)] = names![
@@ -69,14 +69,9 @@ const NAMED: &[(u64, &str)] = names![
     TIOCGPTPEER
 ];
 /// The others, from `include/uapi`.
-const OTHERS: &[(u64, &str)] = &[
-    (0x8011_1500, "FS_IOC_GETFSUUID"),
-    (0x802c_542a, "TCGETS2"),
-    (0x402c_542b, "TCSETS2"),
-    (0x402c_542c, "TCSETSW2"),
-    (0x402c_542d, "TCSETSF2"),
-    (0xb701, "NS_GET_USERNS"),
-    (0xb702, "NS_GET_PARENT"),
+const OTHERS: &[(u64, &str)] = names![
+    kernel: FS_IOC_GETFSUUID = 0x8011_1500;
+    ioctl: TCGETS2, TCSETS2, TCSETSW2, TCSETSF2, NS_GET_USERNS, NS_GET_PARENT
 ];
 static ALL: [(u64, &str); NAMED.len() + OTHERS.len()] = {
     let mut all = [(0, ""); NAMED.len() + OTHERS.len()];

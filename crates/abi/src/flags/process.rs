@@ -1,7 +1,7 @@
 //! Names that calls on memory, processes, signals and time use.
 
 use super::{Flags, names};
-use linux_raw_sys::general::*;
+use linux_raw_sys::general::{self, *};
 
 /// Protection of pages.
 pub static PROT: Flags = Flags::bits(
@@ -29,7 +29,9 @@ pub static MAP: Flags = Flags::bits(
 )
 .with_field(
     MAP_TYPE as u64,
-    &[(1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (3, "MAP_SHARED_VALIDATE"), (8, "MAP_DROPPABLE")],
+    names![
+        general: MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE
+    ],
 );
 /// `mremap(2)`.
 pub static MREMAP: Flags =
@@ -109,15 +111,8 @@ pub static CLONE: Flags = Flags::bits(
 /// `wait4(2)` and `waitid(2)`.
 pub static WAIT: Flags = Flags::bits(
     "W",
-    &[
-        (1, "WNOHANG"),
-        (2, "WUNTRACED"),
-        (4, "WEXITED"),
-        (8, "WCONTINUED"),
-        (0x0100_0000, "WNOWAIT"),
-        (0x2000_0000, "__WNOTHREAD"),
-        (0x4000_0000, "__WALL"),
-        (0x8000_0000, "__WCLONE"),
+    names![
+        general: WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT, __WNOTHREAD, __WALL, __WCLONE
     ],
 );
 /// `waitid(2)`'s kinds of id.
@@ -194,136 +189,88 @@ pub static SIGNAL: Flags = Flags::one_of("SIG", SIGNALS);
 pub static FUTEX: Flags = Flags::bits("FUTEX_", names![FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME])
     .with_field(
         0xff,
-        &[
-            (0, "FUTEX_WAIT"),
-            (1, "FUTEX_WAKE"),
-            (2, "FUTEX_FD"),
-            (3, "FUTEX_REQUEUE"),
-            (4, "FUTEX_CMP_REQUEUE"),
-            (5, "FUTEX_WAKE_OP"),
-            (6, "FUTEX_LOCK_PI"),
-            (7, "FUTEX_UNLOCK_PI"),
-            (8, "FUTEX_TRYLOCK_PI"),
-            (9, "FUTEX_WAIT_BITSET"),
-            (10, "FUTEX_WAKE_BITSET"),
-            (11, "FUTEX_WAIT_REQUEUE_PI"),
-            (12, "FUTEX_CMP_REQUEUE_PI"),
-            (13, "FUTEX_LOCK_PI2"),
-            (128, "FUTEX_WAIT_PRIVATE"),
-            (129, "FUTEX_WAKE_PRIVATE"),
-            (130, "FUTEX_FD_PRIVATE"),
-            (131, "FUTEX_REQUEUE_PRIVATE"),
-            (132, "FUTEX_CMP_REQUEUE_PRIVATE"),
-            (133, "FUTEX_WAKE_OP_PRIVATE"),
-            (134, "FUTEX_LOCK_PI_PRIVATE"),
-            (135, "FUTEX_UNLOCK_PI_PRIVATE"),
-            (136, "FUTEX_TRYLOCK_PI_PRIVATE"),
-            (137, "FUTEX_WAIT_BITSET_PRIVATE"),
-            (138, "FUTEX_WAKE_BITSET_PRIVATE"),
-            (139, "FUTEX_WAIT_REQUEUE_PI_PRIVATE"),
-            (140, "FUTEX_CMP_REQUEUE_PI_PRIVATE"),
-            (141, "FUTEX_LOCK_PI2_PRIVATE"),
-        ],
+        names![
+        general: FUTEX_WAIT, FUTEX_WAKE, FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP,
+            FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET,
+            FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI, FUTEX_LOCK_PI2, FUTEX_WAIT_PRIVATE,
+            FUTEX_WAKE_PRIVATE;
+        kernel: FUTEX_FD_PRIVATE = 130;
+        general: FUTEX_REQUEUE_PRIVATE, FUTEX_CMP_REQUEUE_PRIVATE, FUTEX_WAKE_OP_PRIVATE,
+            FUTEX_LOCK_PI_PRIVATE, FUTEX_UNLOCK_PI_PRIVATE, FUTEX_TRYLOCK_PI_PRIVATE,
+            FUTEX_WAIT_BITSET_PRIVATE, FUTEX_WAKE_BITSET_PRIVATE, FUTEX_WAIT_REQUEUE_PI_PRIVATE,
+            FUTEX_CMP_REQUEUE_PI_PRIVATE, FUTEX_LOCK_PI2_PRIVATE
+    ],
     );
 /// `getrandom(2)`.
 pub static GRND: Flags = Flags::bits("GRND_", names![GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE]);
 /// `getrusage(2)`.
 pub static RUSAGE: Flags = Flags::one_of(
     "RUSAGE_",
-    &[(0, "RUSAGE_SELF"), (1, "RUSAGE_THREAD"), (0xffff_ffff, "RUSAGE_CHILDREN")],
+    names![
+        general: RUSAGE_SELF, RUSAGE_THREAD;
+        kernel: RUSAGE_CHILDREN = 0xffff_ffff
+    ],
 );
 /// Whose priority.
-pub static PRIO: Flags =
-    Flags::one_of("PRIO_", &[(0, "PRIO_PROCESS"), (1, "PRIO_PGRP"), (2, "PRIO_USER")]);
+pub static PRIO: Flags = Flags::one_of(
+    "PRIO_",
+    names![
+        general: PRIO_PROCESS, PRIO_PGRP, PRIO_USER
+    ],
+);
 /// Scheduling policies.
-pub static SCHED: Flags = Flags::bits("SCHED_", &[(0x4000_0000, "SCHED_RESET_ON_FORK")])
-    .with_field(
-        0xff,
-        &[
-            (0, "SCHED_OTHER"),
-            (1, "SCHED_FIFO"),
-            (2, "SCHED_RR"),
-            (3, "SCHED_BATCH"),
-            (5, "SCHED_IDLE"),
-            (6, "SCHED_DEADLINE"),
-            (7, "SCHED_EXT"),
-        ],
-    );
+pub static SCHED: Flags = Flags::bits(
+    "SCHED_",
+    names![
+        general: SCHED_RESET_ON_FORK
+    ],
+)
+.with_field(
+    0xff,
+    names![
+        libc: SCHED_OTHER;
+        general: SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE, SCHED_EXT
+    ],
+);
 /// `personality(2)`.
 pub static PERSONALITY: Flags = Flags::bits(
     "",
-    &[
-        (0x4_0000, "ADDR_NO_RANDOMIZE"),
-        (0x40_0000, "READ_IMPLIES_EXEC"),
-        (0x80_0000, "ADDR_LIMIT_32BIT"),
+    names![
+        libc: ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC, ADDR_LIMIT_32BIT
     ],
 );
 /// `prctl(2)`'s options.
 pub static PRCTL: Flags = Flags::one_of(
     "PR_",
-    &[
-        (1, "PR_SET_PDEATHSIG"),
-        (2, "PR_GET_PDEATHSIG"),
-        (3, "PR_GET_DUMPABLE"),
-        (4, "PR_SET_DUMPABLE"),
-        (7, "PR_GET_KEEPCAPS"),
-        (8, "PR_SET_KEEPCAPS"),
-        (15, "PR_SET_NAME"),
-        (16, "PR_GET_NAME"),
-        (21, "PR_GET_SECCOMP"),
-        (22, "PR_SET_SECCOMP"),
-        (23, "PR_CAPBSET_READ"),
-        (24, "PR_CAPBSET_DROP"),
-        (25, "PR_GET_TSC"),
-        (26, "PR_SET_TSC"),
-        (27, "PR_GET_SECUREBITS"),
-        (28, "PR_SET_SECUREBITS"),
-        (29, "PR_SET_TIMERSLACK"),
-        (30, "PR_GET_TIMERSLACK"),
-        (35, "PR_SET_MM"),
-        (36, "PR_SET_CHILD_SUBREAPER"),
-        (37, "PR_GET_CHILD_SUBREAPER"),
-        (38, "PR_SET_NO_NEW_PRIVS"),
-        (39, "PR_GET_NO_NEW_PRIVS"),
-        (40, "PR_GET_TID_ADDRESS"),
-        (41, "PR_SET_THP_DISABLE"),
-        (42, "PR_GET_THP_DISABLE"),
-        (47, "PR_CAP_AMBIENT"),
-        (52, "PR_GET_SPECULATION_CTRL"),
-        (53, "PR_SET_SPECULATION_CTRL"),
-        (62, "PR_SCHED_CORE"),
-        (65, "PR_SET_MDWE"),
-        (0x5356_4d41, "PR_SET_VMA"),
-        (0x5961_6d61, "PR_SET_PTRACER"),
+    names![
+        libc: PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE,
+            PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP,
+            PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_TSC, PR_SET_TSC,
+            PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_SET_MM,
+            PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS,
+            PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE,
+            PR_CAP_AMBIENT, PR_GET_SPECULATION_CTRL, PR_SET_SPECULATION_CTRL, PR_SCHED_CORE,
+            PR_SET_MDWE, PR_SET_VMA, PR_SET_PTRACER
     ],
 );
 /// `arch_prctl(2)`'s codes.
 pub static ARCH_PRCTL: Flags = Flags::one_of(
     "ARCH_",
-    &[
-        (0x1001, "ARCH_SET_GS"),
-        (0x1002, "ARCH_SET_FS"),
-        (0x1003, "ARCH_GET_FS"),
-        (0x1004, "ARCH_GET_GS"),
-        (0x1011, "ARCH_GET_CPUID"),
-        (0x1012, "ARCH_SET_CPUID"),
-        (0x1021, "ARCH_GET_XCOMP_SUPP"),
-        (0x1022, "ARCH_GET_XCOMP_PERM"),
-        (0x1023, "ARCH_REQ_XCOMP_PERM"),
-        (0x3001, "ARCH_CET_STATUS"),
-        (0x5001, "ARCH_SHSTK_ENABLE"),
-        (0x5002, "ARCH_SHSTK_DISABLE"),
-        (0x5005, "ARCH_SHSTK_STATUS"),
+    names![
+        kernel: ARCH_SET_GS = 0x1001;
+        general: ARCH_SET_FS;
+        kernel: ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004, ARCH_GET_CPUID = 0x1011,
+            ARCH_SET_CPUID = 0x1012, ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_GET_XCOMP_PERM = 0x1022,
+            ARCH_REQ_XCOMP_PERM = 0x1023, ARCH_CET_STATUS = 0x3001, ARCH_SHSTK_ENABLE = 0x5001,
+            ARCH_SHSTK_DISABLE = 0x5002, ARCH_SHSTK_STATUS = 0x5005
     ],
 );
 /// `seccomp(2)`'s operations.
 pub static SECCOMP: Flags = Flags::one_of(
     "SECCOMP_",
-    &[
-        (0, "SECCOMP_SET_MODE_STRICT"),
-        (1, "SECCOMP_SET_MODE_FILTER"),
-        (2, "SECCOMP_GET_ACTION_AVAIL"),
-        (3, "SECCOMP_GET_NOTIF_SIZES"),
+    names![
+        libc: SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL,
+            SECCOMP_GET_NOTIF_SIZES
     ],
 );
 /// `bpf(2)`'s commands.
@@ -350,13 +297,10 @@ pub static BPF: Flags = Flags::one_of(
 /// `membarrier(2)`'s commands.
 pub static MEMBARRIER: Flags = Flags::bits(
     "MEMBARRIER_CMD_",
-    &[
-        (0, "MEMBARRIER_CMD_QUERY"),
-        (1, "MEMBARRIER_CMD_GLOBAL"),
-        (2, "MEMBARRIER_CMD_GLOBAL_EXPEDITED"),
-        (4, "MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED"),
-        (8, "MEMBARRIER_CMD_PRIVATE_EXPEDITED"),
-        (16, "MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED"),
+    names![
+        membarrier_cmd: MEMBARRIER_CMD_QUERY, MEMBARRIER_CMD_GLOBAL,
+            MEMBARRIER_CMD_GLOBAL_EXPEDITED, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED,
+            MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED
     ],
 );
 /// `pidfd_open(2)`.
@@ -367,16 +311,17 @@ pub static PIDFD: Flags = Flags::bits(
 /// `reboot(2)`'s commands.
 pub static REBOOT: Flags = Flags::one_of(
     "LINUX_REBOOT_CMD_",
-    &[
-        (0x0123_4567, "LINUX_REBOOT_CMD_RESTART"),
-        (0xcdef_0123, "LINUX_REBOOT_CMD_HALT"),
-        (0x89ab_cdef, "LINUX_REBOOT_CMD_CAD_ON"),
-        (0, "LINUX_REBOOT_CMD_CAD_OFF"),
-        (0x4321_fedc, "LINUX_REBOOT_CMD_POWER_OFF"),
-        (0xd000_fce2, "LINUX_REBOOT_CMD_SW_SUSPEND"),
-        (0x4558_4543, "LINUX_REBOOT_CMD_KEXEC"),
+    names![
+        general: LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_CAD_ON,
+            LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_SW_SUSPEND,
+            LINUX_REBOOT_CMD_KEXEC
     ],
 );
 
 /// Handlers of signals that are no functions.
-pub static SIG_HANDLER: Flags = Flags::one_of("SIG_", &[(0, "SIG_DFL"), (1, "SIG_IGN")]);
+pub static SIG_HANDLER: Flags = Flags::one_of(
+    "SIG_",
+    names![
+        libc: SIG_DFL, SIG_IGN
+    ],
+);

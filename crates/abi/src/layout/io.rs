@@ -1,13 +1,15 @@
 //! Structs of waiting, terminals and asynchronous I/O.
 
 use super::Is::*;
-use super::{Field, Form, Layout, layout};
+use super::{Field, Form, Layout, Style, layout};
 use crate::flags::io as names;
 use linux_raw_sys::{general as raw, io_uring as uring};
 
 layout! {
     /// `struct pollfd[]`.
-    POLLFD = Array "struct pollfd" raw::pollfd { fd: Fd, events: Flags(&names::POLL), revents: Flags(&names::POLL) }
+    POLLFD = Array "struct pollfd" raw::pollfd {
+        fd: Fd, events: Flags(&names::POLL), revents: Flags(&names::POLL),
+    }
 }
 layout! {
     /// `struct iovec[]`.
@@ -15,22 +17,29 @@ layout! {
 }
 layout! {
     /// `struct winsize`.
-    WINSIZE = Struct "struct winsize" raw::winsize { ws_row: Host, ws_col: Host, ws_xpixel: Host, ws_ypixel: Host }
+    WINSIZE = Struct "struct winsize" raw::winsize {
+        ws_row: Host, ws_col: Host, ws_xpixel: Host, ws_ypixel: Host,
+    }
 }
 layout! {
     /// The kernel's `struct termios`.
-    TERMIOS = Struct "struct termios" raw::termios { c_iflag: Host, c_oflag: Host, c_cflag: Host, c_lflag: Host, c_line: Host }
+    TERMIOS = Struct "struct termios" raw::termios {
+        c_iflag: Host => brief, c_oflag: Host => brief, c_cflag: Host => brief,
+        c_lflag: Host => brief, c_line: Host,
+    }
 }
 layout! {
     /// `struct termios2`.
     TERMIOS2 = Struct "struct termios2" raw::termios2 {
-        c_iflag: Host, c_oflag: Host, c_cflag: Host, c_lflag: Host, c_line: Host, c_ispeed: Host, c_ospeed: Host,
+        c_iflag: Host => brief, c_oflag: Host => brief, c_cflag: Host => brief,
+        c_lflag: Host => brief, c_line: Host, c_ispeed: Host, c_ospeed: Host,
     }
 }
 layout! {
     /// `struct io_uring_params`.
     URING_PARAMS = Struct "struct io_uring_params" uring::io_uring_params {
-        sq_entries: Host, cq_entries: Host, flags: Uint, sq_thread_cpu: Uint, sq_thread_idle: Uint, features: Host, wq_fd: Fd,
+        sq_entries: Host, cq_entries: Host, flags: Uint, sq_thread_cpu: Uint, sq_thread_idle: Uint,
+        features: Host, wq_fd: Fd,
     }
 }
 
@@ -45,8 +54,8 @@ pub static EPOLL_EVENT: Layout = Layout {
     size: EPOLL_DATA + 8,
     form: Form::Array,
     fields: &[
-        Field { name: "events", at: 0, size: 4, is: Flags(&names::EPOLL) },
-        Field { name: "data", at: EPOLL_DATA, size: 8, is: Host },
+        Field::new("events", 0, 4, Flags(&names::EPOLL)),
+        Field::new("data", EPOLL_DATA, 8, Host).style(Style::EpollData),
     ],
 };
 /// `struct io_event[]`.
@@ -55,10 +64,10 @@ pub static IO_EVENT: Layout = Layout {
     size: 32,
     form: Form::Array,
     fields: &[
-        Field { name: "data", at: 0, size: 8, is: Addr },
-        Field { name: "obj", at: 8, size: 8, is: Addr },
-        Field { name: "res", at: 16, size: 8, is: Int },
-        Field { name: "res2", at: 24, size: 8, is: Int },
+        Field::new("data", 0, 8, Addr),
+        Field::new("obj", 8, 8, Addr),
+        Field::new("res", 16, 8, Int),
+        Field::new("res2", 24, 8, Int),
     ],
 };
 /// `struct iocb`.
@@ -67,16 +76,16 @@ pub static IOCB: Layout = Layout {
     size: 64,
     form: Form::Array,
     fields: &[
-        Field { name: "aio_data", at: 0, size: 8, is: Addr },
-        Field { name: "aio_rw_flags", at: 12, size: 4, is: Flags(&names::RWF) },
-        Field { name: "aio_lio_opcode", at: 16, size: 2, is: Uint },
-        Field { name: "aio_reqprio", at: 18, size: 2, is: Int },
-        Field { name: "aio_fildes", at: 20, size: 4, is: Fd },
-        Field { name: "aio_buf", at: 24, size: 8, is: Addr },
-        Field { name: "aio_nbytes", at: 32, size: 8, is: Uint },
-        Field { name: "aio_offset", at: 40, size: 8, is: Int },
-        Field { name: "aio_flags", at: 56, size: 4, is: Uint },
-        Field { name: "aio_resfd", at: 60, size: 4, is: Fd },
+        Field::new("aio_data", 0, 8, Addr),
+        Field::new("aio_rw_flags", 12, 4, Flags(&names::RWF)),
+        Field::new("aio_lio_opcode", 16, 2, Uint),
+        Field::new("aio_reqprio", 18, 2, Int),
+        Field::new("aio_fildes", 20, 4, Fd),
+        Field::new("aio_buf", 24, 8, Addr),
+        Field::new("aio_nbytes", 32, 8, Uint),
+        Field::new("aio_offset", 40, 8, Int),
+        Field::new("aio_flags", 56, 4, Uint),
+        Field::new("aio_resfd", 60, 4, Fd),
     ],
 };
 /// `struct mq_attr`.
@@ -85,10 +94,10 @@ pub static MQ_ATTR: Layout = Layout {
     size: 64,
     form: Form::Struct,
     fields: &[
-        Field { name: "mq_flags", at: 0, size: 8, is: Uint },
-        Field { name: "mq_maxmsg", at: 8, size: 8, is: Int },
-        Field { name: "mq_msgsize", at: 16, size: 8, is: Int },
-        Field { name: "mq_curmsgs", at: 24, size: 8, is: Host },
+        Field::new("mq_flags", 0, 8, Uint),
+        Field::new("mq_maxmsg", 8, 8, Int),
+        Field::new("mq_msgsize", 16, 8, Int),
+        Field::new("mq_curmsgs", 24, 8, Host),
     ],
 };
 /// `struct sembuf[]`.
@@ -97,8 +106,8 @@ pub static SEMBUF: Layout = Layout {
     size: 6,
     form: Form::Array,
     fields: &[
-        Field { name: "sem_num", at: 0, size: 2, is: Uint },
-        Field { name: "sem_op", at: 2, size: 2, is: Int },
-        Field { name: "sem_flg", at: 4, size: 2, is: Uint },
+        Field::new("sem_num", 0, 2, Uint),
+        Field::new("sem_op", 2, 2, Int),
+        Field::new("sem_flg", 4, 2, Uint),
     ],
 };

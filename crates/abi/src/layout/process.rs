@@ -1,7 +1,7 @@
 //! Structs of processes, signals and time.
 
 use super::Is::*;
-use super::{Field, Form, Layout, layout};
+use super::{Brief, Field, Form, Layout, Style, layout};
 use crate::flags::process as names;
 use linux_raw_sys::general as raw;
 
@@ -28,30 +28,37 @@ layout! {
 layout! {
     /// `struct itimerspec`.
     ITIMERSPEC = Struct "struct itimerspec" raw::__kernel_itimerspec {
-        it_interval.tv_sec: Time, it_interval.tv_nsec: Time, it_value.tv_sec: Time, it_value.tv_nsec: Time,
+        it_interval.tv_sec: Time, it_interval.tv_nsec: Time, it_value.tv_sec: Time,
+        it_value.tv_nsec: Time,
     }
 }
 layout! {
     /// `struct itimerval`.
     ITIMERVAL = Struct "struct itimerval" raw::__kernel_old_itimerval {
-        it_interval.tv_sec: Time, it_interval.tv_usec: Time, it_value.tv_sec: Time, it_value.tv_usec: Time,
+        it_interval.tv_sec: Time, it_interval.tv_usec: Time, it_value.tv_sec: Time,
+        it_value.tv_usec: Time,
     }
 }
 layout! {
     /// `struct rlimit`, and `struct rlimit64`, which is the same on 64-bit kernels.
-    RLIMIT = Struct "struct rlimit" raw::rlimit64 { rlim_cur: Uint, rlim_max: Uint }
+    RLIMIT = Struct "struct rlimit" raw::rlimit64 {
+        rlim_cur: Uint => style(Style::Limit), rlim_max: Uint => style(Style::Limit),
+    }
 }
 layout! {
     /// `struct rusage`.
     RUSAGE = Struct "struct rusage" raw::rusage {
-        ru_utime.tv_sec: Time, ru_utime.tv_usec: Time, ru_stime.tv_sec: Time, ru_stime.tv_usec: Time, ru_maxrss: Host, ru_minflt: Host, ru_majflt: Host,
+        ru_utime.tv_sec: Time => brief, ru_utime.tv_usec: Time => brief,
+        ru_stime.tv_sec: Time => brief, ru_stime.tv_usec: Time => brief, ru_maxrss: Host,
+        ru_minflt: Host, ru_majflt: Host,
         ru_inblock: Host, ru_oublock: Host, ru_nvcsw: Host, ru_nivcsw: Host,
     }
 }
 layout! {
     /// `struct clone_args`.
     CLONE_ARGS = Struct "struct clone_args" raw::clone_args {
-        flags: Flags(&names::CLONE), pidfd: Addr, child_tid: Addr, parent_tid: Addr, exit_signal: Flags(&names::SIGNAL), stack: Addr, stack_size: Uint,
+        flags: Flags(&names::CLONE), pidfd: Addr, child_tid: Addr, parent_tid: Addr,
+        exit_signal: Flags(&names::SIGNAL), stack: Addr, stack_size: Uint,
         tls: Addr, set_tid: Addr, set_tid_size: Uint, cgroup: Fd,
     }
 }
@@ -61,7 +68,9 @@ layout! {
 }
 layout! {
     /// `struct futex_waitv[]`.
-    FUTEX_WAITV = Array "struct futex_waitv" raw::futex_waitv { val: Uint, uaddr: Addr, flags: Uint }
+    FUTEX_WAITV = Array "struct futex_waitv" raw::futex_waitv {
+        val: Uint, uaddr: Addr, flags: Uint,
+    }
 }
 /// `struct sigaction` as the kernel takes it; between flags and mask stands the restorer.
 pub static SIGACTION: Layout = Layout {
@@ -69,10 +78,11 @@ pub static SIGACTION: Layout = Layout {
     size: 32,
     form: Form::Struct,
     fields: &[
-        Field { name: "sa_handler", at: 0, size: 8, is: Addr },
-        Field { name: "sa_mask", at: 24, size: 8, is: Flags(&SIGSET_BITS) },
-        Field { name: "sa_flags", at: 8, size: 8, is: Flags(&names::SA) },
-        Field { name: "sa_restorer", at: 16, size: 8, is: Addr },
+        Field::new("sa_handler", 0, 8, Addr).names(&names::SIG_HANDLER),
+        Field::new("sa_mask", 24, 8, Flags(&SIGSET_BITS)),
+        Field::new("sa_flags", 8, 8, Flags(&names::SA)),
+        // Nothing looks at it without the flag that goes with it.
+        Field::new("sa_restorer", 16, 8, Addr).shown(Brief::IfSet),
     ],
 };
 
@@ -93,7 +103,7 @@ pub static SIGSET: Layout = Layout {
     name: "sigset_t",
     size: 8,
     form: Form::Struct,
-    fields: &[Field { name: "", at: 0, size: 8, is: Flags(&SIGSET_BITS) }],
+    fields: &[Field::new("", 0, 8, Flags(&SIGSET_BITS))],
 };
 /// The start of `siginfo_t` (128 bytes).
 pub static SIGINFO: Layout = Layout {
@@ -101,12 +111,12 @@ pub static SIGINFO: Layout = Layout {
     size: 128,
     form: Form::Struct,
     fields: &[
-        Field { name: "si_signo", at: 0, size: 4, is: Flags(&names::SIGNAL) },
-        Field { name: "si_errno", at: 4, size: 4, is: Int },
-        Field { name: "si_code", at: 8, size: 4, is: Int },
-        Field { name: "si_pid", at: 16, size: 4, is: Pid },
-        Field { name: "si_uid", at: 20, size: 4, is: Uid },
-        Field { name: "si_status", at: 24, size: 4, is: Int },
+        Field::new("si_signo", 0, 4, Flags(&names::SIGNAL)),
+        Field::new("si_errno", 4, 4, Int),
+        Field::new("si_code", 8, 4, Int),
+        Field::new("si_pid", 16, 4, Pid),
+        Field::new("si_uid", 20, 4, Uid),
+        Field::new("si_status", 24, 4, Int),
     ],
 };
 /// `struct new_utsname`.
@@ -115,12 +125,12 @@ pub static UTSNAME: Layout = Layout {
     size: 390,
     form: Form::Struct,
     fields: &[
-        Field { name: "sysname", at: 0, size: 65, is: Text },
-        Field { name: "nodename", at: 65, size: 65, is: Text },
-        Field { name: "release", at: 130, size: 65, is: Text },
-        Field { name: "version", at: 195, size: 65, is: Text },
-        Field { name: "machine", at: 260, size: 65, is: Text },
-        Field { name: "domainname", at: 325, size: 65, is: Text },
+        Field::new("sysname", 0, 65, Text).brief(),
+        Field::new("nodename", 65, 65, Text).brief(),
+        Field::new("release", 130, 65, Text),
+        Field::new("version", 195, 65, Text),
+        Field::new("machine", 260, 65, Text),
+        Field::new("domainname", 325, 65, Text),
     ],
 };
 /// `struct sysinfo`.
@@ -129,10 +139,10 @@ pub static SYSINFO: Layout = Layout {
     size: 112,
     form: Form::Struct,
     fields: &[
-        Field { name: "uptime", at: 0, size: 8, is: Host },
-        Field { name: "totalram", at: 32, size: 8, is: Host },
-        Field { name: "freeram", at: 40, size: 8, is: Host },
-        Field { name: "procs", at: 80, size: 2, is: Host },
+        Field::new("uptime", 0, 8, Host),
+        Field::new("totalram", 32, 8, Host),
+        Field::new("freeram", 40, 8, Host),
+        Field::new("procs", 80, 2, Host),
     ],
 };
 /// `struct tms`.
@@ -141,10 +151,10 @@ pub static TMS: Layout = Layout {
     size: 32,
     form: Form::Struct,
     fields: &[
-        Field { name: "tms_utime", at: 0, size: 8, is: Time },
-        Field { name: "tms_stime", at: 8, size: 8, is: Time },
-        Field { name: "tms_cutime", at: 16, size: 8, is: Time },
-        Field { name: "tms_cstime", at: 24, size: 8, is: Time },
+        Field::new("tms_utime", 0, 8, Time),
+        Field::new("tms_stime", 8, 8, Time),
+        Field::new("tms_cutime", 16, 8, Time),
+        Field::new("tms_cstime", 24, 8, Time),
     ],
 };
 /// `struct __user_cap_header_struct`.
@@ -152,8 +162,5 @@ pub static CAP_HEADER: Layout = Layout {
     name: "struct __user_cap_header_struct",
     size: 8,
     form: Form::Struct,
-    fields: &[
-        Field { name: "version", at: 0, size: 4, is: Uint },
-        Field { name: "pid", at: 4, size: 4, is: Pid },
-    ],
+    fields: &[Field::new("version", 0, 4, Uint), Field::new("pid", 4, 4, Pid)],
 };

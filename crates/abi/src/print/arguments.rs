@@ -1,6 +1,7 @@
 //! A call's arguments, each by its kind.
 
 use super::{Captured, Options, Part, formed, list, message, put, quote, scalar};
+use crate::kind::Pointee;
 use crate::{Form, Is, Kind, Layout, OpenFlags, Ret, Role, Shape};
 
 /// The arguments of a call, with commas between.
@@ -61,41 +62,19 @@ fn argument(
         let payload = captured.payload(arg, Part::String, false);
         payload.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
     };
-    let done = match kind {
-        Kind::Path(_) => string(usize::MAX, out),
-        Kind::Str => string(o.strings, out),
-        Kind::StrVec => strings(name, arg, raw, captured, o, out),
-        Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            buffer(layout, arg, raw, captured, o, out)
-        }
-        Kind::InIov { .. } | Kind::OutIov { .. } => message::vectors(captured, arg, o, out),
-        Kind::InMsg | Kind::OutMsg => message::messages(captured, arg, false, o, out),
-        Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
-            message::messages(captured, arg, true, o, out)
-        }
-        Kind::Iocbs { .. } => {
+    let done = match kind.pointee() {
+        Pointee::Nothing => false,
+        Pointee::String if kind == Kind::Str => string(o.strings, out),
+        Pointee::String => string(usize::MAX, out),
+        Pointee::Strings => strings(name, arg, raw, captured, o, out),
+        Pointee::Buffer(_, _, layout) => buffer(layout, arg, raw, captured, o, out),
+        Pointee::Iovecs { .. } => message::vectors(captured, arg, o, out),
+        Pointee::Message(_) => message::messages(captured, arg, false, o, out),
+        Pointee::Messages(..) => message::messages(captured, arg, true, o, out),
+        Pointee::Iocbs { .. } => {
             let payload = captured.payload(arg, Part::Iocbs, false);
             payload.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
         }
-        Kind::Int
-        | Kind::Uint
-        | Kind::Hex
-        | Kind::Off
-        | Kind::Pos
-        | Kind::PosHigh
-        | Kind::Size
-        | Kind::Length
-        | Kind::Fd
-        | Kind::DirFd
-        | Kind::Pid => false,
-        Kind::Uid
-        | Kind::Gid
-        | Kind::Mode
-        | Kind::Dev
-        | Kind::Signal
-        | Kind::Addr
-        | Kind::Flags(_)
-        | Kind::Unused => false,
     };
     if !done {
         scalar(kind, raw, out);

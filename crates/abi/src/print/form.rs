@@ -2,6 +2,7 @@
 
 use super::{Options, Payload, list, number, put, quote, structure};
 use crate::{Form, Layout};
+use linux_raw_sys::{general as raw, net};
 
 /// What a pointer led to.
 pub fn formed(layout: &Layout, payload: Payload<'_>, o: &Options, out: &mut String) {
@@ -73,19 +74,20 @@ pub(super) fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<
 }
 
 fn dirent(e: &Dirent<'_>, o: &Options, out: &mut String) {
-    const TYPES: [(u8, &str); 9] = [
-        (0, "DT_UNKNOWN"),
-        (1, "DT_FIFO"),
-        (2, "DT_CHR"),
-        (4, "DT_DIR"),
-        (6, "DT_BLK"),
-        (8, "DT_REG"),
-        (10, "DT_LNK"),
-        (12, "DT_SOCK"),
+    const TYPES: [(u32, &str); 9] = [
+        (raw::DT_UNKNOWN, "DT_UNKNOWN"),
+        (raw::DT_FIFO, "DT_FIFO"),
+        (raw::DT_CHR, "DT_CHR"),
+        (raw::DT_DIR, "DT_DIR"),
+        (raw::DT_BLK, "DT_BLK"),
+        (raw::DT_REG, "DT_REG"),
+        (raw::DT_LNK, "DT_LNK"),
+        (raw::DT_SOCK, "DT_SOCK"),
+        // Whiteouts of overlay file systems (include/linux/fs_types.h).
         (14, "DT_WHT"),
     ];
     put!(out, "{{d_ino={}, d_type=", e.ino);
-    match TYPES.iter().find(|(v, _)| *v == e.kind) {
+    match TYPES.iter().find(|(v, _)| *v == u32::from(e.kind)) {
         Some((_, name)) => out.push_str(name),
         None => put!(out, "{:#x}", e.kind),
     }
@@ -103,8 +105,8 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
     super::flags(&crate::flags::net::FAMILY, family, out);
     let port = number(bytes, 2, 2).map_or(0, |p| (p as u16).swap_bytes());
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
-    match family {
-        1 => {
+    match family as u32 {
+        net::AF_UNIX => {
             let path = bytes.get(2..).unwrap_or_default();
             let is_abstract = path.len() > 1 && path[0] == 0;
             let path = if is_abstract {
@@ -117,7 +119,7 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
                 quote(path, usize::MAX, false, o.hex, out);
             }
         }
-        2 if bytes.len() >= 8 => {
+        net::AF_INET if bytes.len() >= 8 => {
             put!(
                 out,
                 ", sin_port=htons({port}), sin_addr=inet_addr(\"{}.{}.{}.{}\")",
@@ -127,7 +129,7 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
                 byte(7)
             );
         }
-        10 if bytes.len() >= 24 => {
+        net::AF_INET6 if bytes.len() >= 24 => {
             let mut address = [0; 16];
             address.copy_from_slice(&bytes[8..24]);
             let address = std::net::Ipv6Addr::from(address);
@@ -137,7 +139,7 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
                 number(bytes, 24, 4).unwrap_or(0)
             );
         }
-        16 if bytes.len() >= 12 => put!(
+        net::AF_NETLINK if bytes.len() >= 12 => put!(
             out,
             ", nl_pid={}, nl_groups={:#x}",
             number(bytes, 4, 4).unwrap_or(0),

@@ -1,7 +1,9 @@
 //! Numbers: what an argument's kind or a field's meaning makes of them.
 
 use super::{brief, field, put};
+use crate::layout::{Brief, Style};
 use crate::{Field, Flags, Is, Kind, Layout};
+use linux_raw_sys::general as raw;
 
 /// An argument that is not followed.
 pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
@@ -19,21 +21,10 @@ pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
         Kind::Hex if raw == 0 => out.push('0'),
         Kind::Hex => put!(out, "{raw:#x}"),
         Kind::Addr | Kind::Unused => address(raw, out),
-        Kind::Path(_)
-        | Kind::Str
-        | Kind::StrVec
-        | Kind::In(..)
-        | Kind::Out(..)
-        | Kind::InOut(..)
-        | Kind::InIov { .. }
-        | Kind::OutIov { .. } => {
+        _ => {
+            debug_assert!(kind.is_followed(), "{kind:?} is printed as an address");
             address(raw, out);
         }
-        Kind::InMsg
-        | Kind::OutMsg
-        | Kind::InMsgs { .. }
-        | Kind::OutMsgs { .. }
-        | Kind::Iocbs { .. } => address(raw, out),
     }
 }
 
@@ -109,7 +100,7 @@ pub fn flags(set: &Flags, raw: u64, out: &mut String) {
 pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     if let [only @ Field { name: "", .. }] = layout.fields {
         return match field(only, bytes) {
-            Some(status) if layout.name == "wait status" => wait_status(status, out),
+            Some(status) if only.style == Style::WaitStatus => wait_status(status, out),
             _ => value(only, bytes, out),
         };
     }
@@ -119,7 +110,7 @@ pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     let (mut within, mut first, mut left_out) = ("", true, false);
     for f in there {
         if !brief::shows(layout, f, bytes, whole) {
-            left_out = !whole && f.name != "sa_restorer";
+            left_out = !whole && f.brief != Brief::IfSet;
             continue;
         }
         // `ru_utime.tv_sec` is a field of a struct within the struct.
@@ -156,13 +147,14 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
     let Some(raw) = field(f, bytes) else { return out.push('?') };
     let unused = 64 - u32::from(f.size.clamp(1, 8)) * 8;
     let signed = (raw << unused).cast_signed() >> unused;
-    if let Some(set) = brief::names(f.name) {
-        return flags(set, raw, out);
+    match f.style {
+        Style::Plain | Style::WaitStatus => {}
+        Style::Names(set) => return flags(set, raw, out),
+        Style::EpollData => return put!(out, "{{u32={}, u64={raw}}}", raw as u32),
+        Style::FsId => return put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
+        Style::Limit => return limit(raw, out),
     }
     match f.is {
-        Is::Host if f.name == "data" => put!(out, "{{u32={}, u64={raw}}}", raw as u32),
-        _ if f.name == "f_fsid" => put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
-        Is::Uint if f.name.starts_with("rlim_") => limit(raw, out),
         Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
         Is::Mode => mode(raw, out),
         Is::Flags(set) => flags(set, raw, out),
@@ -218,27 +210,30 @@ fn signals(set: u64, out: &mut String) {
 }
 
 /// `S_IFREG|0644`, `S_IFDIR|S_ISVTX|0777`.
-fn mode(raw: u64, out: &mut String) {
-    const TYPES: [(u64, &str); 7] = [
-        (0o14, "S_IFSOCK"),
-        (0o12, "S_IFLNK"),
-        (0o10, "S_IFREG"),
-        (6, "S_IFBLK"),
-        (4, "S_IFDIR"),
-        (2, "S_IFCHR"),
-        (1, "S_IFIFO"),
+fn mode(mode: u64, out: &mut String) {
+    const TYPES: [(u32, &str); 7] = [
+        (raw::S_IFSOCK, "S_IFSOCK"),
+        (raw::S_IFLNK, "S_IFLNK"),
+        (raw::S_IFREG, "S_IFREG"),
+        (raw::S_IFBLK, "S_IFBLK"),
+        (raw::S_IFDIR, "S_IFDIR"),
+        (raw::S_IFCHR, "S_IFCHR"),
+        (raw::S_IFIFO, "S_IFIFO"),
     ];
-    if let Some((_, name)) = TYPES.iter().find(|(v, _)| *v == raw >> 12) {
+    const BITS: [(u32, &str); 3] =
+        [(raw::S_ISUID, "S_ISUID|"), (raw::S_ISGID, "S_ISGID|"), (raw::S_ISVTX, "S_ISVTX|")];
+    let of_type = mode & !0o7777;
+    if let Some((_, name)) = TYPES.iter().find(|(v, _)| u64::from(*v) == of_type) {
         put!(out, "{name}|");
-    } else if raw >> 12 != 0 {
-        put!(out, "{:#o}|", raw >> 12 << 12);
+    } else if of_type != 0 {
+        put!(out, "{of_type:#o}|");
     }
-    for (bit, name) in [(0o4000, "S_ISUID|"), (0o2000, "S_ISGID|"), (0o1000, "S_ISVTX|")] {
-        if raw & bit != 0 {
+    for (bit, name) in BITS {
+        if mode & u64::from(bit) != 0 {
             out.push_str(name);
         }
     }
-    put!(out, "0{:02o}", raw & 0o777);
+    put!(out, "0{:02o}", mode & 0o777);
 }
 
 #[cfg(test)]
