@@ -1,7 +1,7 @@
 //! What a Linux system call is: one table, from which capture, storage, printing, replay and
 //! verification all follow.
 //!
-//! Behaviour hangs on an argument's [`Kind`], never on a call's name: whoever consumes the table
+//! Behaviour hangs on an argument's [`Kind`], never on a call's name: code that uses the table
 //! matches on the kind, totally, so that a new kind fails to compile in each place that must learn
 //! it, and a new call is one row. No I/O, no unsafe.
 #![forbid(unsafe_code)]

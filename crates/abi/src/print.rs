@@ -1,8 +1,8 @@
 //! How calls are printed: as strace prints them, from the table alone.
 //!
 //! Everything takes bytes that may be anything (a trace may be damaged, a program may pass
-//! nonsense) and never panics. Nothing here knows where captured bytes come from: whoever prints a
-//! call hands in a [`Captured`].
+//! nonsense) and never panics. Nothing here knows where captured bytes come from: the caller hands
+//! in a [`Captured`].
 
 mod arguments;
 mod brief;

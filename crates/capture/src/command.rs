@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A program, its arguments, and as whom it runs.
+/// A program, its arguments, and the user that it runs as.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// The file to execute; see [`resolve`].
@@ -21,7 +21,7 @@ pub struct Command {
     pub argv: Vec<OsString>,
     /// Its environment, if it is not ours.
     pub environment: Option<Vec<(OsString, OsString)>>,
-    /// As whom it runs, if not as we do.
+    /// The user that it runs as; `None`: that of the recorder.
     pub credentials: Option<Credentials>,
 }
 

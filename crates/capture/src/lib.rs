@@ -47,8 +47,8 @@ pub trait Engine {
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error>;
-    /// Watches whoever makes calls in the cgroup (v2) with this directory, or, without one, on the
-    /// whole machine except ourselves, until the user interrupts.
+    /// Watches all processes in the cgroup (v2) with this directory, or, without one, on the whole
+    /// machine except this recorder, until the user interrupts.
     fn record_system_wide(
         &self,
         cgroup: Option<&std::path::Path>,

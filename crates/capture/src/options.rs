@@ -122,7 +122,7 @@ pub struct Options {
     pub on_start: OnStart,
 }
 
-/// What [`Options::seal_at`] is unless somebody says otherwise.
+/// The default of [`Options::seal_at`].
 const SEAL_AT: u64 = 32 << 20;
 
 impl Default for Options {

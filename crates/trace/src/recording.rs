@@ -1,9 +1,9 @@
 //! A trace that is being written.
 //!
-//! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: who finds a
-//! trace in state `recording` and can lock it knows that its recorder is dead. Journals are not
-//! known to the recording: what lies in `T.ra/journal/` when sealing begins counts, so nothing that
-//! an engine wrote can be forgotten.
+//! `T.ra/` is locked (flock) from the moment it is made until it is sealed or dropped: a process
+//! that finds a trace in state `recording` and can lock it knows that its recorder is dead.
+//! Journals are not known to the recording: what lies in `T.ra/journal/` when sealing begins
+//! counts, so nothing that an engine wrote can be forgotten.
 
 use crate::document::{About, Document, Durable, End, NAME, State, Summary};
 use crate::error::Error;
@@ -252,7 +252,7 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Opens a directory that [`make_directory`] has just made: who owns the one above may have put
+/// Opens a directory that [`make_directory`] has just made: the owner of the one above may have put
 /// another thing in its place.
 fn made_directory(path: &Path) -> std::io::Result<OwnedFd> {
     let other = || {
@@ -268,7 +268,7 @@ fn made_directory(path: &Path) -> std::io::Result<OwnedFd> {
     Ok(dir)
 }
 
-/// The same directory, without its lock: whoever holds this may live longer than the recording.
+/// The same directory, without its lock: its holder may live longer than the recording.
 fn reopen(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
     directory_at(dir, ".").map_err(Error::io("open", path))
 }

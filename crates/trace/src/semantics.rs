@@ -1,8 +1,8 @@
 //! What sealing asks of the crate that knows what calls mean.
 //!
 //! This crate knows how calls are kept. What they mean (which file is behind a descriptor, what was
-//! there before the first call) follows from processes, descriptors and file systems: whoever has a
-//! trace sealed passes in something that follows them.
+//! there before the first call) follows from processes, descriptors and file systems: the caller of
+//! sealing passes in something that follows them.
 
 use crate::call::Item;
 use crate::document::{End, Summary};

@@ -57,7 +57,7 @@ layout! {
     }
 }
 layout! {
-    /// `struct flock` that tells which lock is in the way: a matter of who else runs.
+    /// `struct flock` that tells which lock is in the way: a matter of which other processes run.
     FLOCK_FOUND = Struct "struct flock" raw::flock {
         l_type: Host, l_whence: Host, l_start: Host, l_len: Host, l_pid: Pid,
     }

@@ -8,8 +8,8 @@ use nix::libc;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// The signals that somebody here changes: the Rust runtime, [`outlive_limits`], and
-/// [`crate::signals`].
+/// The signals whose dispositions are changed in this process: by the Rust runtime,
+/// [`outlive_limits`], and [`crate::signals`].
 const CHANGED: [i32; 4] = [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGXCPU, crate::signals::NUDGE];
 
 /// Bit N: the N-th of [`CHANGED`] was ignored when the recorder was started.

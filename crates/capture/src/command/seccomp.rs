@@ -101,7 +101,7 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> io::Result<()> {
     if set() == 0 {
         return Ok(());
     }
-    // Who is not privileged must renounce privileges first (seccomp(2)).
+    // An unprivileged process must renounce privileges first (seccomp(2)).
     // SAFETY: takes numbers.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 && set() == 0 {
         return Ok(());

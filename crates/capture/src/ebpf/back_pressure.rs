@@ -1,10 +1,10 @@
 //! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full
-//! although calls are delayed, everybody who produces is stopped until it is nearly empty.
+//! although calls are delayed, all recorded processes are stopped until it is nearly empty.
 //!
 //! By the freezer of a cgroup, the command's own or the one that is watched; where there is none,
 //! and for processes that were joined, by holding them with ptrace. Both interrupt waits
-//! (`epoll_wait` returns EINTR), so it is the last resort. Who watches the whole machine has the
-//! first stage only: he cannot do without those that he would stop.
+//! (`epoll_wait` returns EINTR), so it is the last resort. A recording of the whole machine has the
+//! first stage only: the recorder needs the processes that it would stop.
 
 mod freezer;
 
@@ -30,15 +30,15 @@ pub(super) use freezer::Cgroup;
 
 /// While they are stopped, the rings are looked at so often.
 const CHECK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-/// When nothing has been written for so long, whoever writes may need those who stand still: they
-/// go on.
+/// When nothing has been written for so long, the writing may depend on processes that are stopped:
+/// they go on.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// How everybody is stopped.
+/// How the recorded processes are stopped.
 pub(super) enum StopMethod {
     /// All are in this cgroup.
     Freezer(Cgroup),
-    /// The kernel's program knows who they are.
+    /// The kernel's program lists them.
     Hold(Link),
 }
 
@@ -57,7 +57,7 @@ impl StopMethod {
         }
     }
 
-    /// Stops everybody until the result is let go. `None`: that cannot be.
+    /// Stops all until the result is dropped. `None`: that cannot be.
     fn stop_all(&mut self) -> Option<AllStopped<'_>> {
         match self {
             Self::Freezer(cgroup) => cgroup.freeze().then_some(AllStopped::Frozen(cgroup)),
@@ -72,7 +72,7 @@ impl StopMethod {
     }
 }
 
-/// Everybody stands still.
+/// All recorded processes are stopped.
 enum AllStopped<'a> {
     Frozen(&'a Cgroup),
     Held(#[expect(dead_code, reason = "lets go when it is dropped")] Held),
@@ -171,7 +171,7 @@ impl Watcher {
         }
     }
 
-    /// Holds everybody until the rings are nearly empty.
+    /// Holds all until the rings are nearly empty.
     fn hold(&mut self, stop: &OwnedFd) -> Duration {
         let (begin, written) = (Instant::now(), Arc::clone(&self.written));
         let Some(_stopped) = self.method.stop_all() else { return Duration::ZERO };

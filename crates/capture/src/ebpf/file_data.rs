@@ -42,7 +42,7 @@ const NORMAL_WAIT_NS: u64 = 8_000_000;
 /// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this
 /// time.
 const REALTIME_WAIT_NS: u64 = 2_000_000;
-/// Who could not write, as the other was writing, tries again after this.
+/// A thread that could not write, as the other one was writing, tries again after this.
 const RETRY_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// So many bytes take their time to read: others come first then, when it is their turn.
 const LONG_READ: u64 = 1 << 20;

@@ -1,5 +1,5 @@
 //! Loading the program into the kernel: which of its two ways to copy data this kernel has, how
-//! large the rings are, and whom it watches.
+//! large the rings are, and which processes it watches.
 
 mod parallel;
 mod plan_maps;
@@ -46,7 +46,7 @@ impl fmt::Display for CopyMethod {
 /// The kernel function that tells the two apart, as it stands among the strings of BTF.
 const DYNPTR: &[u8] = b"\0bpf_probe_read_user_dynptr\0";
 /// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer
-/// nobody else runs on its CPU.
+/// nothing else runs on its CPU.
 const CHUNK: u32 = 1 << 20;
 /// The greatest fixed size, in `bpf/ring.h`.
 const FIXED_CHUNK: u32 = 64 << 10;
@@ -123,14 +123,14 @@ pub(super) struct Probe<'o> {
     pub cpus: usize,
 }
 
-/// Whom to watch.
+/// Which processes to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Who is joined, and their descendants.
+    /// Those that are joined, and their descendants.
     ProcessTree = 0,
     /// A cgroup.
     Cgroup = 1,
-    /// Everybody but us.
+    /// All but this recorder.
     SystemWide = 2,
 }
 
@@ -279,15 +279,15 @@ const MIN_RING_ROOM: usize = 8 << 20;
 const SHARE: usize = 16;
 
 /// What each ring has room for at least, where calls are delayed and not dropped. A call that waits
-/// for room keeps its CPU: where all CPUs make long calls at once, nobody is left to empty a ring.
+/// for room keeps its CPU: where all CPUs make long calls at once, no CPU is left to empty a ring.
 fn min_ring_room(cpus: usize) -> usize {
     power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, MIN_RING_ROOM))
 }
 
 /// As much as stays in a processor's cache while it goes from the program to us, if the machine has
-/// the memory. Where nobody may be there to empty a ring while one call is recorded, it should hold
-/// a long one: where we share the program's only CPU, and beside another recorder, whose calls may
-/// keep the other CPUs to themselves just then, until we give up this one.
+/// the memory. Where no thread may be able to empty a ring while one call is recorded, it should
+/// hold a long one: where we share the program's only CPU, and beside another recorder, whose calls
+/// may keep the other CPUs to themselves just then, until we give up this one.
 fn ring_bytes(cpus: usize) -> usize {
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
     let large = alone || another_recorder_runs();

@@ -123,8 +123,8 @@ pub(super) fn attach(
     Ok(watch.finish(recording))
 }
 
-/// Watches a cgroup, or the whole machine except ourselves. Nobody is held still: what is told of a
-/// process is what it was while we looked.
+/// Watches a cgroup, or the whole machine except ourselves. No process is held: what is recorded of
+/// one at the start is what it was while we looked.
 pub(super) fn system_wide(
     cgroup: Option<&Path>,
     options: &Options,
@@ -237,7 +237,7 @@ impl<'o> Watch<'o> {
         })
     }
 
-    /// Begins to stop everybody when rings are nearly full.
+    /// Begins to stop all recorded processes when rings are nearly full.
     fn throttle(&mut self, cgroup: Option<Cgroup>) -> Result<(), Error> {
         let method = StopMethod::of(&self.probe, cgroup)?;
         self.throttle = Some(Throttle::start(&self.probe, &self.consumers, method)?);
@@ -269,7 +269,7 @@ impl<'o> Watch<'o> {
         self.common.word(offset_of!(common_state, alive)).load(Ordering::Acquire) as i64
     }
 
-    /// Until nobody is left, or until we are to leave.
+    /// Watches until no process is left, or until the recording is to end.
     fn run(&mut self) {
         let process = self.main.and_then(process_descriptor);
         loop {
@@ -330,7 +330,7 @@ impl<'o> Watch<'o> {
         }
     }
 
-    /// Takes the program out of the kernel, and leaves everybody alone.
+    /// Takes the program out of the kernel; nothing more is recorded.
     fn stop(self) {
         self.throttle.map(Throttle::finish);
         drop(self.probe);

@@ -28,7 +28,7 @@ pub(crate) fn threads(pid: i32) -> std::io::Result<impl Iterator<Item = i32>> {
         .filter_map(|t| t.ok()?.file_name().to_str()?.parse().ok()))
 }
 
-/// Whether a thread has ended, though nobody may have been told: the first thread of a process is a
+/// Whether a thread has ended, even if that was not reported: the first thread of a process is a
 /// zombie until the others have ended.
 pub(crate) fn is_dead(tid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();

@@ -1,16 +1,16 @@
-//! Being where the tracee is.
+//! Running the tracer on the CPU of the tracee.
 //!
-//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts whom
-//! we resume on an idle CPU rather than on ours, which is busy with us. So while the program stops
-//! often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy
+//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts a
+//! resumed thread on an idle CPU rather than on ours, which is busy with us. So while the program
+//! stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy
 //! SCHED_IDLE: a CPU that runs nothing else counts as idle, the tracee is woken there, takes it
 //! over at once, and gives it back at its next stop. The tracee itself is never touched: its
 //! affinity and policy are its own. Now and then the tracee moves all the same; then its next stop
 //! is not there yet when we ask for it, a few times in a row, and we go after it at once. The price
-//! is that anybody else who wants that CPU gets it before us, so a second thread watches: when no
-//! CPU is idle (then waking is cheap anyway), or when we get nowhere, our thread is as any other.
-//! Who may not return from SCHED_IDLE (it takes privileges) polls for the next stop for a moment
-//! instead of sleeping, which saves one of two wake-ups.
+//! is that any other thread that wants that CPU gets it before us, so a second thread watches: when
+//! no CPU is idle (then waking is cheap anyway), or when we get nowhere, our thread is as any
+//! other. A tracer that may not return from SCHED_IDLE (it takes privileges) polls for the next
+//! stop for a moment instead of sleeping, which saves one of two wake-ups.
 //!
 //! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the
 //! user.
@@ -52,7 +52,7 @@ struct Shared {
     sealer: BackgroundSealer,
 }
 
-/// Who else runs when nobody does.
+/// The thread that seals ahead, which runs on CPUs that are idle otherwise.
 #[derive(Default)]
 pub(super) struct BackgroundSealer {
     /// That thread: a CPU which it runs on is idle.
@@ -202,7 +202,7 @@ struct Placement {
     delay: u64,
     schedstat: Option<File>,
     uptime: Option<File>,
-    /// How long the thread ran that runs when nobody else does.
+    /// How long the thread ran that runs on CPUs which are idle otherwise.
     idle_thread: Option<File>,
     counted: Instant,
     idle: u64,
@@ -246,7 +246,7 @@ impl Placement {
             rest_until: Instant::now(),
         };
         placement.idle = placement.idle_time();
-        // Until it can be counted: nobody runs but us, our program, and the thread that asks.
+        // Until it can be counted: nothing runs but us, our program, and the thread that asks.
         if runnable() <= 3 {
             placement.idle_cpus = 1.0;
         }

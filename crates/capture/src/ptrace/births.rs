@@ -2,10 +2,11 @@
 //!
 //! Two stops tell of a new thread: one of the thread that made it, which knows how, and its own
 //! first one. They come in any order and any time apart, so a thread that shows itself first is
-//! held until its parent speaks. A thread is born once: either its parent tells of it, or nobody is
-//! left who could. The latter follows from facts and never from a clock: whoever was in a call that
-//! makes threads when the child appeared, and has not told of one, may be its parent. A parent that
-//! is killed in that call never tells; what it asked for is kept for the child that it leaves.
+//! held until its parent speaks. A thread is born once: either its parent tells of it, or no thread
+//! is left that could. The latter follows from facts and never from a clock: a thread that was in a
+//! call that makes threads when the child appeared, and has not told of one, may be its parent. A
+//! parent that is killed in that call never tells; what it asked for is kept for the child that it
+//! leaves.
 
 use super::clone::CloneCall;
 
@@ -58,13 +59,13 @@ impl<H> Births<H> {
         &mut self.early[at]
     }
 
-    /// A thread that nobody has told of stopped. A later stop replaces the one that is held: it was
-    /// killed meanwhile.
+    /// A thread that was not reported yet stopped. A later stop replaces the one that is held: it
+    /// was killed meanwhile.
     pub fn stopped(&mut self, tid: i32, held: H, now: u64) {
         self.early(tid, now).held = Some(held);
     }
 
-    /// A thread that nobody has told of ended. It is born all the same, when its parent speaks.
+    /// A thread that was not reported yet ended. It is born all the same, when its parent speaks.
     pub fn ended(&mut self, tid: i32, status: i32, now: u64) {
         let early = self.early(tid, now);
         (early.held, early.ended) = (None, Some(status));
@@ -81,12 +82,12 @@ impl<H> Births<H> {
         self.dead.push(parent);
     }
 
-    /// Whether there is anybody to decide about.
+    /// Whether a child waits to be reported.
     pub fn is_any_pending(&self) -> bool {
         !self.early.is_empty()
     }
 
-    /// The next child that nobody can tell of any more. `may_tell(time)`: whether some living
+    /// The next child that no thread can tell of any more. `may_tell(time)`: whether some living
     /// thread entered a call that makes threads before then, and has not told of one.
     /// `process(tid)`: the process of a thread, if that can be found out.
     pub fn orphan(
@@ -98,7 +99,7 @@ impl<H> Births<H> {
         let child = self.early.swap_remove(at);
         let origin = self.origin(&child, process(child.tid));
         if self.early.is_empty() && !may_tell(u64::MAX) {
-            // Nobody is left whom they could have made.
+            // No child is left that they could have made.
             self.dead.clear();
         }
         Some((child, origin))

@@ -55,7 +55,7 @@ fn on_a_thread(
         let _ended = ends.recv();
     };
     let holder = Some(Builder::new().name("hold".to_owned()).spawn(work)?);
-    // A holder that says nothing has panicked: there is nobody who is held.
+    // A holder that says nothing has panicked: no thread is held.
     let threads = hear.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
     let mut held = Held { threads: HashSet::new(), until: Some(until), holder };
     held.threads = threads?;
@@ -78,7 +78,7 @@ fn stop(process: i32) -> io::Result<HashSet<i32>> {
             WaitResult::Interrupted | WaitResult::Nothing if !awaited.is_empty() => {
                 sleep(Duration::from_micros(200));
             }
-            // One that made another before it stood still: nobody else can.
+            // All stand still but threads that one of them made before it did.
             _ => match seize_threads(process, NO_OPTIONS, |tid| seized.contains(&tid)) {
                 Ok(more) => {
                     awaited.extend(&more);

@@ -2,7 +2,7 @@
 //!
 //! A trace is complete only if each call that was entered has its exit or its thread's end, and
 //! each thread one birth and one end. The kernel's stops say so by themselves: an exit without an
-//! entry, an entry within a call, a call that made a thread which nobody was told of. Whatever
+//! entry, an entry within a call, a call that made a thread which was not reported. Whatever
 //! contradicts the rule is counted here and becomes a reason of the verdict.
 
 /// Counts of what is missing.
@@ -14,7 +14,7 @@ pub(super) struct Missing {
     pub exits: u64,
     /// Children of which the kernel did not tell us.
     pub children: u64,
-    /// Threads of which nobody knows what they share with whom.
+    /// Threads of which it is not known what they share with which others.
     pub births: u64,
     /// Threads whose end was not seen.
     pub ends: u64,

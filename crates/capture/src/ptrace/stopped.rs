@@ -52,7 +52,7 @@ pub(crate) enum WaitResult {
     Interrupted,
     /// Nothing has changed (only when we do not wait).
     Nothing,
-    /// There is nobody left to wait for.
+    /// There is no thread left to wait for.
     NoTracees,
 }
 
@@ -94,7 +94,7 @@ pub(crate) const TRACE_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEEXIT;
 
 /// And with a filter of ours. Without this request the kernel itself answers ENOSYS to a call that
-/// a filter of the program sends to its tracer, as it does where nobody traces (seccomp(2)).
+/// a filter of the program sends to its tracer, as it does without a tracer (seccomp(2)).
 pub(crate) const TRACE_OPTIONS_SECCOMP: i32 = TRACE_OPTIONS | libc::PTRACE_O_TRACESECCOMP;
 
 /// No request: new threads of a held thread are not ours.
@@ -139,7 +139,7 @@ pub(crate) fn seize_threads(
                     held.insert(tid);
                 }
                 // One that was born of a thread that we hold is ours from its birth; one that has
-                // just ended is nobody's.
+                // just ended cannot be seized.
                 Err(e) => refusal = refusal.or(Some(e)),
             }
         }
@@ -173,7 +173,7 @@ pub(crate) fn wait(block: bool) -> WaitResult {
         tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => {
             WaitResult::Ended(tid, status)
         }
-        // Continued: only reported to who asks for it.
+        // Continued: only reported if asked for.
         _ => WaitResult::Nothing,
     }
 }

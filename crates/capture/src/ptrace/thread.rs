@@ -11,7 +11,7 @@ pub(super) enum Phase {
     New,
     /// In its own code.
     RecordWriter,
-    /// In a call that nobody asked for.
+    /// In a call that is not recorded.
     Skipped,
     /// In a call that we record.
     InCall(PendingCall),

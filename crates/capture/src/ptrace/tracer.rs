@@ -53,7 +53,7 @@ pub(super) struct Tracer {
     /// How it ended.
     pub end: End,
     pub notes: Vec<String>,
-    /// We are letting go of everybody, until then.
+    /// All threads are being let go, until then.
     pub leaving: Option<Instant>,
     pub detached: bool,
     end_requests: EndRequests,
@@ -95,7 +95,7 @@ impl Tracer {
         }
     }
 
-    /// Watches until nobody is left, or until we are to leave.
+    /// Watches until no thread is left, or until the recording is to end.
     pub fn run(&mut self) {
         loop {
             if self.handlers.any() {
@@ -249,7 +249,7 @@ impl Tracer {
         }
     }
 
-    /// Begins to let go of everybody.
+    /// Begins to let go of all threads.
     pub fn leave(&mut self) {
         if self.leaving.is_some() {
             return;
@@ -296,7 +296,7 @@ impl Tracer {
     /// Ends the recording.
     pub fn finish(mut self) -> Outcome {
         for mut thread in std::mem::take(&mut self.threads).into_values() {
-            // Whoever is left when all have ended has ended unseen.
+            // A thread that is left when all have ended has ended unseen.
             self.missing.ends += u64::from(self.leaving.is_none());
             self.unfinished(&mut thread);
         }

@@ -50,8 +50,8 @@ impl SignalListener {
     pub fn with_command() -> Self {
         Self::install(&[])
     }
-    /// For a recording of others. A shell has its jobs in the background ignore interrupts, but
-    /// whoever sends one to a recorder that only watches wants it to end.
+    /// For a recording of others. A shell has its jobs in the background ignore interrupts, but an
+    /// interrupt that is sent to a recorder which only watches is meant to end it.
     pub fn alone() -> Self {
         Self::install(&[libc::SIGINT, libc::SIGQUIT])
     }

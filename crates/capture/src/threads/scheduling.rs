@@ -1,4 +1,4 @@
-//! Who runs first: scheduling policies (sched(7)) of our own threads.
+//! Scheduling policies (sched(7)) of the recorder's own threads.
 
 use nix::libc;
 
@@ -11,8 +11,8 @@ pub(crate) fn set_policy(tid: i32, policy: i32) -> bool {
 }
 
 /// Lets our thread run before all that is not of real time: programs that keep a CPU until it has
-/// done what it is to do may be many. There should be little that it does. Who may not asks in
-/// vain, and waits for its turn. Whether it may.
+/// done what it is to do may be many. There should be little that it does. Whether that was
+/// permitted.
 pub(crate) fn run_before_others() -> bool {
     set_policy(0, libc::SCHED_FIFO)
 }

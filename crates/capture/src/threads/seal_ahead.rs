@@ -1,10 +1,9 @@
-//! Sealing while the program is recorded, by a thread that runs when nobody else wants a CPU
-//! (SCHED_IDLE).
+//! Sealing while the program is recorded, by a thread that runs on idle CPUs (SCHED_IDLE).
 //!
 //! It has nothing to do before much of the journals waits, and leaves the machine to others unless
-//! a CPU is to spare and the recording is in no hurry. At the end it is as urgent as anybody, if we
-//! may say so; if it takes too long even so, it is left to itself, its files are removed, and
-//! everything is sealed afterwards.
+//! a CPU is to spare and the recording is in no hurry. At the end it gets the normal policy, if
+//! that is permitted; if it takes too long even so, it is left to itself, its files are removed,
+//! and everything is sealed afterwards.
 
 use super::scheduling::set_policy;
 use super::spare_cpu::SpareCpu;
@@ -21,7 +20,7 @@ use trace::{Recording, SealAhead};
 pub(crate) trait JournalProgress: Send + 'static {
     /// Until when (ns of CLOCK_MONOTONIC) their files hold everything.
     fn written_until(&mut self) -> u64;
-    /// Whether those who write them need the machine for themselves.
+    /// Whether the threads that write them need the CPUs.
     fn is_busy(&self) -> bool;
 }
 
@@ -79,7 +78,7 @@ impl SealAheadThread {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         if !self.thread.is_finished() {
-            // Who may not waits for its turn.
+            // If that is not permitted, it waits until a CPU is idle.
             set_policy(self.tid, libc::SCHED_OTHER);
         }
         self.thread.thread().unpark();

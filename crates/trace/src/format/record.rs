@@ -93,10 +93,10 @@ pub const NO_EXIT: u8 = 1;
 pub const NO_ENTRY: u8 = 2;
 /// [`Header::flags`]: made through a 32-bit entry; `nr` is of that table and nothing was decoded.
 pub const COMPAT: u8 = 4;
-/// [`Header::flags`]: the kernel did not carry the call out. A seccomp filter, or who stands behind
-/// one, answered in its place, and `ret` is what the program was given. With [`NO_EXIT`] there is
-/// no such result: the filter sent SIGSYS. Arguments were read as they stood when the call was
-/// refused.
+/// [`Header::flags`]: the kernel did not carry the call out. A seccomp filter, or the program
+/// behind one, answered in its place, and `ret` is what the program was given. With [`NO_EXIT`]
+/// there is no such result: the filter sent SIGSYS. Arguments were read as they stood when the call
+/// was refused.
 pub const NOT_MADE: u8 = 8;
 
 /// The fixed part of a record: 128 bytes.

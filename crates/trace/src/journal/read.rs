@@ -201,7 +201,7 @@ impl Records {
             .expect("peek has seen this record");
         let body = begin + size_of::<Header>()..begin + header.len as usize;
         self.at += self.step;
-        // Those that were no good had numbers, as far as anybody knows.
+        // Invalid records count as having had numbers.
         let bad = std::mem::take(&mut self.bad);
         self.count_lost(header.seq.saturating_sub(self.next).max(bad));
         self.next = header.seq + 1;

@@ -3,7 +3,7 @@
 //! memory.
 //!
 //! Invariant: a reference leads to bytes that stand before it in the same file, and bears their
-//! hash: who follows it sees whether they are still the same. What is remembered is bounded, and
+//! hash: a reader sees whether they are still the same. What is remembered is bounded, and
 //! newer data take the place of older. Where nothing repeats, only some stretches are looked at.
 
 use crate::format::record::{

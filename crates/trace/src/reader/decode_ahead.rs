@@ -1,5 +1,5 @@
-//! Calls decoded ahead, by a thread of their own: who performs or looks at them does not wait for
-//! the decoder, as long as there is a CPU for both.
+//! Calls decoded ahead, by a thread of their own: their user does not wait for the decoder, as long
+//! as there is a CPU for both.
 //!
 //! Invariants: one batch waits while another one is taken. The thread ends before its reader does:
 //! replay takes a user namespace, which only a process of one thread may. Rows become items on the

@@ -64,7 +64,7 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
 }
 
 thread_local! {
-    /// A panic in this thread is about to be caught, and is nobody's business.
+    /// A panic in this thread is about to be caught, and must not be reported.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 

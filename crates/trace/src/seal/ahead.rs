@@ -2,7 +2,7 @@
 //! left to do when the recording ends.
 //!
 //! Invariant: what is sealed along is provisional. It is not in `trace.json`, the journals keep
-//! everything, and whoever recovers the trace removes it and begins anew; it counts from the moment
+//! everything, and recovery of the trace removes it and begins anew; it counts from the moment
 //! that the sealing which takes it over is durable, as all else that is sealed. What goes wrong
 //! here costs the time that it was to save.
 
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The least room that is left on the disk, for the journals and for whoever else writes there.
+/// The least room that is left on the disk, for the journals and for other programs.
 const MIN_FREE_BYTES: u64 = 256 << 20;
 /// The same as a share of the disk.
 const MIN_FREE_SHARE: u64 = 16;
@@ -83,7 +83,7 @@ impl SealAhead {
         }
     }
 
-    /// Gives everything back if the disk is nearly full: nobody's writing is to fail because of us.
+    /// Gives everything back if the disk is nearly full: no other write is to fail because of this.
     fn check_free_space(&self) -> Result<(), Error> {
         let StatVfs { f_bavail, f_blocks, f_frsize, .. } =
             rustix::fs::fstatvfs(&self.dir).map_err(|e| Error::io("read", &self.path)(e.into()))?;
@@ -97,7 +97,7 @@ impl SealAhead {
         }
     }
 
-    /// What is done so far, for who finishes it, and whether space was wanting. `None`: it is of no
+    /// What is done so far, to be finished, and whether space was wanting. `None`: it is of no
     /// use.
     pub(super) fn take_over(mut self, place: &Place<'_>, document: &Document) -> Option<SealState> {
         let kept = self.files.keep().is_ok_and(|kept| kept);

@@ -1,4 +1,4 @@
-//! Who took part: `processes.parquet`, one row per thread, for people. Numbers of processes and
+//! `processes.parquet`: one row per thread, for people. Numbers of processes and
 //! threads are used again; a `Start` begins a new row.
 
 use super::Place;

@@ -1,8 +1,8 @@
-//! Files that are of use only if all goes well: what is sealed while the recording goes on. Whoever
-//! needs the room takes it back, from whatever thread, and from then on nothing more can be written
-//! here.
+//! Files that are of use only if all goes well: what is sealed while the recording goes on. A
+//! writer that needs the space takes it back, from any thread, and from then on nothing more can be
+//! written here.
 //!
-//! Invariant: nothing of this is durable before [`Provisional::keep`], and nobody waits for the
+//! Invariant: nothing of this is durable before [`Provisional::keep`], and no thread waits for the
 //! disk before that.
 
 use super::{Sink, Storage, file_at};
@@ -54,8 +54,8 @@ impl Provisional {
         Arc::clone(&lock(&self.files).full)
     }
 
-    /// Removes all files, those that are being written too. Whether that gave room, now or when
-    /// somebody else did; nothing is taken once they are kept.
+    /// Removes all files, those that are being written too. Whether that gave room, now or earlier;
+    /// nothing is taken once they are kept.
     pub fn take_back(&self) -> bool {
         let mut files = lock(&self.files);
         if files.kept {
@@ -67,7 +67,7 @@ impl Provisional {
         for (name, sink) in all {
             // Its room is free when it is closed.
             drop(sink);
-            // What stays is removed by whoever seals.
+            // What stays is removed when the trace is sealed.
             let _ = self.storage.remove(self.dir.as_fd(), &name);
         }
         files.any

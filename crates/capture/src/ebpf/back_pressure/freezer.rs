@@ -1,5 +1,5 @@
-//! Cgroups (version 2) that are frozen and thawed: nobody in them sees it but by the time that
-//! passes, and waits that it interrupts (`epoll_wait` returns EINTR).
+//! Cgroups (version 2) that are frozen and thawed: the processes in them see it only by the time
+//! that passes, and by waits that it interrupts (`epoll_wait` returns EINTR).
 //!
 //! A second process thaws what we froze should we be killed meanwhile.
 
@@ -74,7 +74,7 @@ impl Cgroup {
         Some(Self { path, above: None, freeze, guard: None })
     }
 
-    /// Freezes it, unless somebody else has. Whether we did.
+    /// Freezes it, unless it is frozen already. Whether it was frozen by this call.
     pub fn freeze(&mut self) -> bool {
         let mut was = [0];
         if self.freeze.read_at(&mut was, 0).is_err() || was == *b"1" {
@@ -96,7 +96,7 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let Some(above) = &self.above else { return };
         self.thaw();
-        // Who goes on without us goes back to where he came from.
+        // Processes that go on without us go back to the cgroup above.
         let left = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
         for pid in left.lines() {
             let _best = std::fs::write(above.join("cgroup.procs"), pid);
@@ -114,7 +114,7 @@ impl Drop for Cgroup {
 /// A cgroup is named for its recorder.
 const NAME: &str = "reanimator-";
 
-/// Recorders that were killed left their cgroups; those in which nobody is any more can be removed.
+/// Recorders that were killed left their cgroups; those that are empty can be removed.
 fn remove_stale(above: &Path) {
     for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
         let recorder =

@@ -3,10 +3,10 @@
 //!
 //! Invariant: to put something there takes no lock and asks nothing of the allocator. A probe that
 //! waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be a thread of
-//! ours that holds the lock on our memory map: who waited for that lock, to map memory or in
-//! `malloc`, lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`). Pages come when they are
-//! touched: anonymous memory whose first page is there faults under a lock of its own (Linux 6.4
-//! and later), and goes back when nothing waits.
+//! ours that holds the lock on our memory map: threads that waited for that lock, to map memory or
+//! in `malloc`, lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`). Pages come when they
+//! are touched: anonymous memory whose first page is there faults under a lock of its own (Linux
+//! 6.4 and later), and goes back when nothing waits.
 
 use crate::Error;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -113,7 +113,7 @@ impl Backlog {
             return false;
         }
         if skip > 0 {
-            // SAFETY: nobody reads what is not between `taken` and `put`.
+            // SAFETY: nothing reads what is not between `taken` and `put`.
             unsafe { self.word(self.place(put)).write(AROUND) };
             put += skip as u64;
         }
@@ -164,11 +164,11 @@ impl Backlog {
         self.taken.store(chunk.end, Ordering::Release);
     }
 
-    /// Gives memory back. To be called by who puts, when nothing waits.
+    /// Gives memory back. To be called by the thread that puts, when nothing waits.
     pub fn give_back(&self) {
         let put = self.put.load(Ordering::Relaxed);
         if put - self.given_back.load(Ordering::Relaxed) > MUCH && self.is_empty() {
-            // SAFETY: nobody reads here while nothing waits, and only the caller writes.
+            // SAFETY: nothing reads here while nothing waits, and only the caller writes.
             let _best =
                 unsafe { madvise(self.memory.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
             self.given_back.store(put, Ordering::Relaxed);

@@ -154,8 +154,8 @@ impl Consumers {
                     .map_err(Error::refused("start a thread"))?,
             );
         }
-        // A thread that begins takes locks on our memory map, and whom we start soon may keep it
-        // from its CPU meanwhile.
+        // A thread that begins takes locks on our memory map, and the command that is started soon
+        // may keep it from its CPU meanwhile.
         for _ in &threads {
             let _ended = all_prepared.recv();
         }

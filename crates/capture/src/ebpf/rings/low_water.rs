@@ -1,10 +1,10 @@
-//! What the journals hold, for who seals along: everything that the rings got until some moment,
-//! with what was read from files for it.
+//! What the journals hold, for the thread that seals ahead: everything that the rings got until
+//! some moment, with what was read from files for it.
 //!
-//! Invariant: a record made before [`LowWaterMark::written_until`] is in its file, but for one whose call
-//! waits for room in its ring for longer than `SLACK`; that one comes late, and is sealed as what
-//! comes late is. What caused another record is never behind it: it was in its ring before the
-//! other one was made.
+//! Invariant: a record made before [`LowWaterMark::written_until`] is in its file, but for one
+//! whose call waits for room in its ring for longer than `SLACK`; that one comes late, and is
+//! sealed as what comes late is. What caused another record is never behind it: it was in its ring
+//! before the other one was made.
 
 use super::written_until::WrittenUntil;
 use crate::ebpf::mapped::Mapped;

@@ -1,9 +1,9 @@
 //! From a ring to its journal: at once, or by way of memory.
 //!
 //! A call that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be
-//! the very thread of the kernel that holds what a write to a file system needs. So whoever empties
-//! a ring for a call that is longer than the ring waits for memory only, and another thread writes.
-//! The memory is bounded; beyond it, rings fill.
+//! the very thread of the kernel that holds what a write to a file system needs. So the thread that
+//! empties a ring for a call that is longer than the ring waits for memory only, and another thread
+//! writes. The memory is bounded; beyond it, rings fill.
 
 use super::backlog::Backlog;
 use crate::Error;
@@ -53,7 +53,7 @@ impl MemoryBudget {
     }
 }
 
-/// What both who empties the ring and the writing thread write.
+/// What both the thread that empties the ring and the writing thread write.
 struct Target {
     journal: Mutex<Result<Journal, trace::Error>>,
     ring: usize,
@@ -64,8 +64,8 @@ struct Target {
 }
 
 impl Target {
-    /// Writes records, or nothing once that has failed: nobody is to wait for a journal that cannot
-    /// be written.
+    /// Writes records, or nothing once that has failed: no call is to wait for a journal that
+    /// cannot be written.
     fn write(&self, records: &[u8], first: u64, next: u64) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(writable) = &mut *journal

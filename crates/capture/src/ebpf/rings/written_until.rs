@@ -77,7 +77,7 @@ impl WrittenUntil {
     }
 
     /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by
-    /// who empties the ring, when he has handed on what he took.
+    /// the thread that empties the ring, when it has handed on what it took.
     pub fn has_passed(&self, cpu: usize, mark: &Mark) -> bool {
         if self.rings[cpu].consumed() < mark.position {
             return false;
