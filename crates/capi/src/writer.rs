@@ -5,8 +5,8 @@
 use crate::error::{given, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
-use model::import::{Fork, Origin};
-use model::{Import, Told};
+use ::import::{Fork, Origin};
+use ::import::{Import, ImportedCall};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -80,7 +80,7 @@ pub struct ra_call {
 
 struct Writing {
     import: Import,
-    open: HashMap<u64, Told>,
+    open: HashMap<u64, ImportedCall>,
     next: u64,
 }
 
@@ -186,7 +186,7 @@ pub extern "C" fn ra_signal(trace: ra_trace, tid: u32, signal: u64, time: u64) -
 
 /// # Safety
 /// The pieces lead to `n` pieces, and each to its bytes.
-unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(), String> {
+unsafe fn pieces(told: &mut ImportedCall, pieces: *const ra_piece, n: usize) -> Result<(), String> {
     if n == 0 {
         return Ok(());
     }
@@ -223,7 +223,7 @@ unsafe fn pieces(told: &mut Told, pieces: *const ra_piece, n: usize) -> Result<(
 
 /// # Safety
 /// What `call` points to is there.
-unsafe fn taken(call: *const ra_call) -> Result<Told, String> {
+unsafe fn taken(call: *const ra_call) -> Result<ImportedCall, String> {
     // SAFETY: as above.
     let call = unsafe { call.as_ref() }.ok_or("there is no call at null")?;
     // SAFETY: as above.
@@ -233,7 +233,7 @@ unsafe fn taken(call: *const ra_call) -> Result<Told, String> {
             .ok_or_else(|| format!("no system call has the number {}", call.number))?
             .name(),
     };
-    let mut told = Told::new(name, call.tid, call.entered)
+    let mut told = ImportedCall::new(name, call.tid, call.entered)
         .ok_or_else(|| format!("unknown system call {name:?}"))?;
     told.call.args = call.args;
     if call.returned != 0 {
@@ -312,7 +312,7 @@ pub unsafe extern "C" fn ra_leave(
 pub extern "C" fn ra_finish(trace: ra_trace) -> *mut ra_error {
     given(|| {
         let Writing { mut import, open, .. } = WRITERS.take(trace)?;
-        let mut open: Vec<(u64, Told)> = open.into_iter().collect();
+        let mut open: Vec<(u64, ImportedCall)> = open.into_iter().collect();
         open.sort_unstable_by_key(|(token, _)| *token);
         open.into_iter().try_for_each(|(_, call)| import.call(call)).map_err(|e| chain(&e))?;
         import.finish(true, &mut |_, _| {}).map(drop).map_err(|e| chain(&e))

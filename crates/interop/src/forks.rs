@@ -1,10 +1,10 @@
 //! Who made whom, for which a trace is read a first time: a child acts before its parent's clone has returned.
 
+use ::import::Fork;
 use abi::Effect;
 use abi::flags::process::CLONE;
 use ahash::HashMap;
 use linux_raw_sys::general::{CLONE_FILES, CLONE_FS, CLONE_THREAD, CLONE_VM};
-use model::import::Fork;
 
 /// What the threads of a process share.
 pub(crate) const THREAD: u64 = (CLONE_FILES | CLONE_FS | CLONE_THREAD | CLONE_VM) as u64;

@@ -1,8 +1,8 @@
 //! What a tool that records no data leaves out of a call.
 
+use ::import::ImportedCall;
 use abi::{Form, Is, Kind};
 use linux_raw_sys::general::AT_EMPTY_PATH;
-use model::Told;
 
 /// Calls whose entry was before the recording: nothing is missing.
 pub(crate) const BEFORE: &str = "ends of calls that began before the recording";
@@ -12,10 +12,10 @@ pub(crate) const BEGINNINGS: &str = "calls whose entry is missing";
 pub(crate) const RETURNS: &str = "returns of calls, which are missing";
 
 /// Fills in, as unknown, what the call moved: so many bytes. And pointers that the other tool does not show.
-pub(crate) fn unrecorded(told: &mut Told) {
+pub(crate) fn unrecorded(told: &mut ImportedCall) {
     let succeeded = told.call.succeeded();
     let moved = told.call.ret.max(0).cast_unsigned();
-    let told_of = |told: &Told, arg: usize| {
+    let told_of = |told: &ImportedCall, arg: usize| {
         told.call
             .payloads
             .iter()
@@ -46,7 +46,7 @@ pub(crate) fn unrecorded(told: &mut Told) {
                 if !allowed && used.dir.is_some() && told.row.shape.ret != abi::Ret::Count {
                     told.call.payloads.retain(|p| usize::from(p.arg) != arg);
                     let optional = told.row.shape.args.iter().any(|a| a.name == "utimes");
-                    told.number(arg, if optional { 0 } else { model::told::SOMEWHERE });
+                    told.number(arg, if optional { 0 } else { ::import::UNKNOWN_ADDRESS });
                 }
             }
             Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => {

@@ -4,13 +4,9 @@
 
 mod columns;
 pub mod files;
-pub mod import;
 mod sealing;
 mod tables;
-pub mod told;
 pub mod world;
 
-pub use import::Import;
 pub use sealing::{Model, recover};
 pub use tables::Tables;
-pub use told::Told;

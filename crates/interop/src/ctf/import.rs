@@ -8,10 +8,10 @@ use super::value::{Event, Value};
 use crate::forks::Forks;
 use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
-use model::import::Origin;
-use model::{Import, Told};
 use std::path::Path;
 use trace::About;
 use trace::record::PayloadKind;
@@ -120,7 +120,7 @@ struct Pairing {
     import: Import,
     dump: Dump,
     running: Running,
-    open: HashMap<u32, Told>,
+    open: HashMap<u32, ImportedCall>,
 }
 
 impl Pairing {
@@ -155,7 +155,7 @@ impl Pairing {
                 self.import.left_out(RETURNS, 1);
                 self.import.call(before)?;
             }
-            match end.row.map(|row| Told::of(row, tid, event.time)) {
+            match end.row.map(|row| ImportedCall::of(row, tid, event.time)) {
                 Some(mut told) => {
                     arguments(&mut told, &event.fields, true);
                     self.meet(tid, event.time)?;
@@ -227,7 +227,7 @@ impl Pairing {
 }
 
 /// Gives the call's arguments what the fields of an event say.
-fn arguments(told: &mut Told, fields: &Value<'_>, entry: bool) {
+fn arguments(told: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
     let args = told.row.shape.args;
     let mut free = 0;
     for (name, value) in fields.fields() {
@@ -245,7 +245,7 @@ fn arguments(told: &mut Told, fields: &Value<'_>, entry: bool) {
     }
 }
 
-fn give(told: &mut Told, arg: usize, kind: Kind, value: &Value<'_>) {
+fn give(told: &mut ImportedCall, arg: usize, kind: Kind, value: &Value<'_>) {
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
             if told.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {

@@ -3,8 +3,8 @@
 
 use super::value::{Event, Value};
 use crate::forks::{Forks, THREAD};
+use ::import::Fork;
 use ahash::{HashMap, HashSet};
-use model::import::Fork;
 
 /// The event that tells of a thread.
 pub(crate) const PROCESS: &str = "lttng_statedump_process_state";

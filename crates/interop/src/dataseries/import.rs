@@ -17,9 +17,9 @@ use self::stream::{Losses, Row, Stream};
 use super::records::arguments::{Map, WITH_FLAGS};
 use super::{LEFT_OUT, Reader};
 use crate::{Error, Outcome};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use groups::Execs;
-use model::import::Origin;
-use model::{Import, Told};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::Path;
@@ -162,13 +162,13 @@ impl Taking {
     }
 
     /// The call of a record, with what all records tell.
-    pub(crate) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<Told> {
+    pub(crate) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<ImportedCall> {
         let Some(tid) = row.tid() else {
             self.losses.lose("records without a thread");
             return None;
         };
         let (entered, left) = self.times(row);
-        let mut told = Told::new(call, tid, entered)?;
+        let mut told = ImportedCall::new(call, tid, entered)?;
         if let Some(ret) = row.result() {
             told.returned(left, ret);
         }
@@ -219,7 +219,7 @@ impl Taking {
 
     /// A thread ended without calling exit: with another's, or by a signal, of which the record has
     /// the number as shells tell it.
-    fn ended(&mut self, row: Row<'_>, told: &Told) -> Result<(), Error> {
+    fn ended(&mut self, row: Row<'_>, told: &ImportedCall) -> Result<(), Error> {
         let status = row.int("exit_status").unwrap_or(0).cast_unsigned();
         let status = match status {
             129..=192 => status - 128,

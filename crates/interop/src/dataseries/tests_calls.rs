@@ -5,16 +5,16 @@ use super::records::arguments::{PREFIX, UTIME_NOW, UTIME_OMIT};
 use super::records::schema;
 use super::{Reader, Value, export, import};
 use crate::export::Exported;
-use model::import::Origin;
-use model::{Import, Told};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trace::record::PayloadKind;
 use trace::{Call, Item, Trace, Want};
 
 /// A call by thread 7 that returned this; its strings as (argument, text).
-fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> Told {
-    let mut told = Told::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
+fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
+    let mut told = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
     for (i, arg) in args.iter().enumerate() {
         told.number(i, arg.cast_unsigned());
     }
@@ -23,12 +23,12 @@ fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) 
     told
 }
 
-fn bytes(mut told: Told, arg: usize, at_exit: bool, bytes: &[u8]) -> Told {
+fn bytes(mut told: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
     told.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
     told
 }
 
-fn trace_of(dir: &Path, calls: Vec<Told>) -> Trace {
+fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     let to = dir.join("t.ra");
     let origin = Origin { directory: Some(b"/home".to_vec()), ..Origin::default() };
     let mut import = Import::new(&to, origin).unwrap();
@@ -43,7 +43,7 @@ fn calls_of(path: &Path) -> Vec<Call> {
 }
 
 /// The file of these calls, and what is in it when it is read back.
-fn through(dir: &Path, calls: Vec<Told>) -> (Exported, Vec<Call>, PathBuf) {
+fn through(dir: &Path, calls: Vec<ImportedCall>) -> (Exported, Vec<Call>, PathBuf) {
     let (out, back) = (dir.join("t.ds"), dir.join("back.ra"));
     let exported = export(&trace_of(dir, calls), &out, &mut |_, _| {}).unwrap();
     import(&out, &back, Some(b"/home"), &mut |_, _| {}).unwrap();
@@ -142,7 +142,7 @@ fn special_times_go_out_and_in() {
         [(1, UTIME_NOW - 1_000_000_000), (2, UTIME_OMIT - 1_000_000_000)],
         [(3, 999_999_999), (4, 0)],
     ];
-    let mut all: Vec<Told> =
+    let mut all: Vec<ImportedCall> =
         given.iter().enumerate().map(|(i, pair)| times(i as u64 * 10, *pair)).collect();
     // Before 1970 and after 2106 there is nothing.
     all.push(times(900, [(u64::MAX, 0), (1 << 33, 0)]));
@@ -231,7 +231,7 @@ fn vectors_keep_their_buffers() {
         told
     };
     let lens = [9000, 0, 20_000, 31];
-    let all: Vec<Told> = (0..400).map(|i| vectored(i * 10, &lens)).collect();
+    let all: Vec<ImportedCall> = (0..400).map(|i| vectored(i * 10, &lens)).collect();
     let given: Vec<Vec<u8>> =
         all.iter().map(|t| t.call.payloads[1].bytes.as_slice().to_vec()).collect();
     let (_, back, out) = through(dir.path(), all);
@@ -321,20 +321,20 @@ fn ends_and_beginnings() {
     let time = 1_700_000_000_000_000_000;
     let fork = |at, child| call("clone", at, child, &[17], &[]);
     let told = |name: &str, tid, at, args: &[i64], ret: Option<i64>| {
-        let mut told = Told::new(name, tid, time + at).unwrap();
+        let mut told = ImportedCall::new(name, tid, time + at).unwrap();
         args.iter().enumerate().for_each(|(i, a)| told.number(i, a.cast_unsigned()));
         if let Some(ret) = ret {
             told.returned(time + at + 1, ret);
         }
         told
     };
-    let flags = model::import::Fork { parent: 7, flags: 17, time };
+    let flags = ::import::Fork { parent: 7, flags: 17, time };
     import_.call(fork(0, 8)).unwrap();
     import_.fork(8, flags).unwrap();
     import_.call(told("close", 8, 10, &[3], Some(0))).unwrap();
     import_.call(told("exit_group", 8, 20, &[5], None)).unwrap();
     import_.call(fork(30, 9)).unwrap();
-    import_.fork(9, model::import::Fork { time: time + 31, ..flags }).unwrap();
+    import_.fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
     import_.call(told("close", 9, 40, &[4], Some(0))).unwrap();
     import_.exit(9, time + 50, 9).unwrap();
     import_.call(told("close", 7, 60, &[5], Some(0))).unwrap();

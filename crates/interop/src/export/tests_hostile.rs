@@ -1,8 +1,8 @@
 //! Traces that nobody recorded: names and numbers that could break a format, or its writer.
 
 use super::{Format, export};
-use model::import::Origin;
-use model::{Import, Told};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn hostile(dir: &Path) -> Trace {
     let to = dir.join("t.ra");
     let mut import = Import::new(&to, Origin::default()).unwrap();
     let mut told = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
-        let mut told = Told::new(name, 7, at).unwrap();
+        let mut told = ImportedCall::new(name, 7, at).unwrap();
         args.iter().enumerate().for_each(|(i, a)| told.number(i, *a));
         if let Some(path) = path {
             told.string(1, path);

@@ -22,20 +22,21 @@ use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
 use about::{link_read, stat_result};
 use ahash::HashMap;
 use lead::looks_through;
+use linux_raw_sys::general;
+use linux_raw_sys::general::S_ISVTX;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::call::Call;
 use trace::record::Identity;
 
-const O_CREAT: u64 = 0o100;
-const O_EXCL: u64 = 0o200;
-const O_TRUNC: u64 = 0o1000;
-const O_DIRECTORY: u64 = 0o200_000;
-const O_NOFOLLOW: u64 = 0o400_000;
-const O_TMPFILE: u64 = 0o20_200_000;
-const AT_REMOVEDIR: u64 = 0x200;
-const RENAME_EXCHANGE: u64 = 2;
-const S_ISVTX: u32 = 0o1000;
+const O_CREAT: u64 = general::O_CREAT as u64;
+const O_EXCL: u64 = general::O_EXCL as u64;
+const O_TRUNC: u64 = general::O_TRUNC as u64;
+const O_DIRECTORY: u64 = general::O_DIRECTORY as u64;
+const O_NOFOLLOW: u64 = general::O_NOFOLLOW as u64;
+const O_TMPFILE: u64 = general::O_TMPFILE as u64;
+const AT_REMOVEDIR: u64 = general::AT_REMOVEDIR as u64;
+const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 
 /// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds (`CONFIG_HZ` 100).
 const TICK: u64 = 10_000_000;

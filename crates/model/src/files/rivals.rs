@@ -6,14 +6,13 @@
 use crate::world::Bound;
 use abi::{Effect, Kind, PathUse, Role, Shape, arguments};
 use ahash::HashMap;
+use linux_raw_sys::general::{O_CREAT, O_TRUNC};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::call::Call;
 
 /// So many calls that have returned are kept while others are under way.
 const MOST: usize = 256;
-const O_CREAT: u32 = 0o100;
-const O_TRUNC: u32 = 0o1000;
 
 /// A call that changes files.
 pub struct Rival {

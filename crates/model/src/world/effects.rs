@@ -9,12 +9,14 @@ use super::mounting::ReadLink;
 use super::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Kind, Ret, Shape, arguments};
+use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
+use linux_raw_sys::{errno, general};
 use std::sync::Arc;
 use trace::call::{Call, saturating_sum};
 use trace::record::{Identity, PayloadKind};
 
-const EBADF: i32 = 9;
-pub(super) const O_CLOEXEC: u32 = 0o2_000_000;
+const EBADF: i32 = errno::EBADF as i32;
+pub(super) const O_CLOEXEC: u32 = general::O_CLOEXEC;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
@@ -314,7 +316,7 @@ impl<T: Default> World<T> {
             let fd = i32::from_le_bytes(number.try_into().expect("chunks of four"));
             let file = self.file(
                 b"pipe or socket",
-                Identity { mode: 0o010_000, ..Identity::default() },
+                Identity { mode: S_IFIFO, ..Identity::default() },
                 0,
                 false,
             );
@@ -368,13 +370,12 @@ impl<T: Default> World<T> {
 fn set_status_flags<T>(call: &Call, bound: &Bound<T>) {
     if let Some(d) = &bound.fds[0] {
         // Access mode and creation flags stay (fcntl(2)).
-        const CHANGES: u32 = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o1_000_000;
+        const CHANGES: u32 = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME;
         d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
     }
 }
 
 fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
-    const O_NONBLOCK: u32 = 0o4000;
     if let (Some(d), Some(payload)) =
         (&bound.fds[0], call.payload(2, PayloadKind::Bytes).filter(|p| p.len >= 4))
     {
@@ -386,9 +387,9 @@ fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
 
 /// What fallocate does to a file's size.
 fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
-    const KEEP_SIZE: u64 = 1;
-    const COLLAPSE_RANGE: u64 = 8;
-    const INSERT_RANGE: u64 = 0x20;
+    const KEEP_SIZE: u64 = general::FALLOC_FL_KEEP_SIZE as u64;
+    const COLLAPSE_RANGE: u64 = general::FALLOC_FL_COLLAPSE_RANGE as u64;
+    const INSERT_RANGE: u64 = general::FALLOC_FL_INSERT_RANGE as u64;
     if mode & COLLAPSE_RANGE != 0 {
         inode.set_size(inode.size().saturating_sub(len));
     } else if mode & INSERT_RANGE != 0 {
@@ -403,7 +404,6 @@ fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
     let reads = shape.ret == Ret::Bytes && shape.uses.moves && !shape.uses.writes && call.ret > 0;
     let (true, Some(start), Some(fd)) = (reads, bound.offset, shape.uses.fd) else { return false };
     // Direct reads go by blocks.
-    const O_DIRECT: u32 = 0o40000;
     if bound.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {
         return false;
     }

@@ -8,11 +8,12 @@ use super::path::join;
 use super::spaces::View;
 use super::table::Fs;
 use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
+use linux_raw_sys::errno;
 use std::sync::Arc;
 use trace::call::Call;
 use trace::record::PayloadKind;
 
-const EBADF: i32 = 9;
+const EBADF: i32 = errno::EBADF as i32;
 
 impl<T: Default> World<T> {
     /// Says what the arguments of a call that is being entered mean. A close takes its descriptor out of the table now.

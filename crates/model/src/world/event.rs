@@ -4,14 +4,15 @@ use super::file::{Descriptor, Directory, Inode, OpenFile};
 use super::table::{Fs, Slot, Table};
 use super::{Credentials, Thread, World};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
+use linux_raw_sys::general;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::call::Event;
 use trace::record::{Identity, PayloadKind, RecordKind};
 
-pub(super) const CLONE_FS: u64 = 0x200;
-pub(super) const CLONE_FILES: u64 = 0x400;
-pub(super) const CLONE_NEWNS: u64 = 0x20000;
+pub(super) const CLONE_FS: u64 = general::CLONE_FS as u64;
+pub(super) const CLONE_FILES: u64 = general::CLONE_FILES as u64;
+pub(super) const CLONE_NEWNS: u64 = general::CLONE_NEWNS as u64;
 
 impl<T: Default> World<T> {
     /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's end); others may share them.

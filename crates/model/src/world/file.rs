@@ -1,6 +1,7 @@
 //! What descriptors lead to.
 
 use super::mounts::Mounts;
+use linux_raw_sys::general::{O_APPEND, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use trace::record::{FdSnapshot, Identity};
@@ -49,9 +50,6 @@ pub struct OpenFile {
     elsewhere: bool,
 }
 
-const S_IFMT: u32 = 0o170_000;
-const O_APPEND: u32 = 0o2000;
-
 impl OpenFile {
     pub(super) fn new(
         id: u64,
@@ -66,8 +64,7 @@ impl OpenFile {
             || path.starts_with(b"/memfd:")
             || super::mounts::is_virtual_magic(identity.magic)
             || (path.first() == Some(&b'/') && mounts.is_virtual(path));
-        let stored =
-            !not_stored && matches!(identity.mode & S_IFMT, 0o100_000 | 0o040_000 | 0o120_000);
+        let stored = !not_stored && matches!(identity.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
         Self {
             id,
             path: path.into(),

@@ -8,6 +8,7 @@ use super::World;
 use super::bound::Bound;
 use super::path::{join, lexical, parent};
 use abi::{Kind, Role, Shape};
+use linux_raw_sys::general;
 use std::collections::BTreeMap;
 use trace::call::Call;
 
@@ -15,7 +16,7 @@ use trace::call::Call;
 const LINKS: usize = 40;
 /// So many are remembered.
 const MOST: usize = 1 << 16;
-const RENAME_EXCHANGE: u64 = 2;
+const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 
 /// Where each link leads, clean paths both.
 pub(super) type Links = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -7,18 +7,20 @@ use super::spaces::{Mount, Space, View};
 use super::table::Fs;
 use super::{Thread, World};
 use abi::{AT_FDCWD, Effect, Shape};
+use linux_raw_sys::general;
 use std::sync::Arc;
 use trace::call::Call;
 
-const MS_REMOUNT: u64 = 32;
-const MS_BIND: u64 = 4096;
-const MS_MOVE: u64 = 8192;
-const MS_REC: u64 = 16384;
+const MS_REMOUNT: u64 = general::MS_REMOUNT as u64;
+const MS_BIND: u64 = general::MS_BIND as u64;
+const MS_MOVE: u64 = general::MS_MOVE as u64;
+const MS_REC: u64 = general::MS_REC as u64;
 /// Shared, private, slave, unbindable: how mounts propagate.
-const PROPAGATION: u64 = 0xf << 17;
-const MNT_DETACH: u64 = 2;
-const OPEN_TREE_CLONE: u64 = 1;
-const AT_RECURSIVE: u64 = 0x8000;
+const PROPAGATION: u64 =
+    (general::MS_SHARED | general::MS_PRIVATE | general::MS_SLAVE | general::MS_UNBINDABLE) as u64;
+const MNT_DETACH: u64 = general::MNT_DETACH as u64;
+const OPEN_TREE_CLONE: u64 = general::OPEN_TREE_CLONE as u64;
+const AT_RECURSIVE: u64 = general::AT_RECURSIVE as u64;
 
 /// The settings of an overlay that name the directories which it writes to.
 const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];

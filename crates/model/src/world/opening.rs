@@ -6,6 +6,7 @@ use super::effects::{O_CLOEXEC, asks_cloexec};
 use super::magic::{To, Way};
 use abi::plan::RESULT;
 use abi::{Effect, Kind, Role, Shape};
+use linux_raw_sys::general::S_IFREG;
 use trace::call::Call;
 use trace::record::Identity;
 
@@ -26,7 +27,7 @@ impl<T: Default> World<T> {
                 // A name that somebody opened and nobody could look at is most likely a file; of
                 // one that nobody knows, nothing is known.
                 if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
-                    identity = Identity { mode: 0o100_000, ..Identity::default() };
+                    identity = Identity { mode: S_IFREG, ..Identity::default() };
                 }
             }
         }

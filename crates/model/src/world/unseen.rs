@@ -9,6 +9,8 @@
 use super::{Bound, Descriptor, OpenFile, World};
 use abi::{Kind, Unseen};
 use ahash::{HashMap, HashSet};
+use linux_raw_sys::general;
+use linux_raw_sys::general::O_ACCMODE;
 use std::ops::Range;
 use std::sync::Arc;
 use trace::call::Call;
@@ -22,10 +24,10 @@ pub const BY_STORES: &str = "it was written through a shared mapping";
 /// So many mappings of a process are remembered that may become writable.
 const MOST: usize = 4096;
 
-const PROT_WRITE: u64 = 2;
-const MAP_TYPE: u64 = 3;
-const MAP_PRIVATE: u64 = 2;
-const MAP_ANONYMOUS: u64 = 0x20;
+const PROT_WRITE: u64 = general::PROT_WRITE as u64;
+const MAP_TYPE: u64 = general::MAP_TYPE as u64;
+const MAP_PRIVATE: u64 = general::MAP_PRIVATE as u64;
+const MAP_ANONYMOUS: u64 = general::MAP_ANONYMOUS as u64;
 /// `struct iocb`: bytes, where the operation and the descriptor stand, and the operations that
 /// write and that move no data (`linux/aio_abi.h`).
 const IOCB: usize = 64;
@@ -162,7 +164,6 @@ impl Unrecorded {
 
 /// The file of a descriptor, if it is stored and can be written through it.
 fn changeable<T>(descriptor: &Arc<Descriptor<T>>) -> Option<Arc<OpenFile>> {
-    const O_ACCMODE: u32 = 3;
     let file = &descriptor.file;
     let regular = file.is_stored() && file.file_type() == 0o100_000;
     (regular && file.status() & O_ACCMODE != 0).then(|| file.clone())

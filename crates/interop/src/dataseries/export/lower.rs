@@ -154,7 +154,7 @@ impl Scene<'_> {
             return None;
         }
         let text = self.names.of(0, self.bound)?;
-        let mut call = self.plain("chown", &[model::told::SOMEWHERE, user, group])?;
+        let mut call = self.plain("chown", &[::import::UNKNOWN_ADDRESS, user, group])?;
         call.payloads.push(payload(0, PayloadKind::String, false, text));
         Some(call)
     }
@@ -254,7 +254,7 @@ impl Scene<'_> {
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .fold(0u64, u64::saturating_add)
             .max(self.call.ret.max(0).cast_unsigned());
-        let mut call = self.plain(positioned, &[fd, model::told::SOMEWHERE, asked, pos])?;
+        let mut call = self.plain(positioned, &[fd, ::import::UNKNOWN_ADDRESS, asked, pos])?;
         let data = |p: &&Payload| p.kind == PayloadKind::Data;
         call.payloads.extend(self.call.payloads.iter().filter(data).cloned());
         Some(call)
@@ -267,7 +267,7 @@ impl Scene<'_> {
             return None;
         }
         let limit = |name: &str, from: u8, after: bool| {
-            let mut call = self.plain(name, &[resource, model::told::SOMEWHERE])?;
+            let mut call = self.plain(name, &[resource, ::import::UNKNOWN_ADDRESS])?;
             if let Some(p) = self.call.payload(from, PayloadKind::Bytes) {
                 call.payloads.push(payload(
                     1,

@@ -4,7 +4,7 @@ use super::Taking;
 use crate::Error;
 use crate::dataseries::Reader;
 use crate::dataseries::import::stream::{Row, Stream};
-use model::Told;
+use ::import::ImportedCall;
 use trace::record::PayloadKind;
 
 /// The kernel takes no more buffers in a call.
@@ -46,7 +46,7 @@ struct Buffers {
 impl Buffers {
     fn take(&mut self, row: Row<'_>, moved: u64) {
         let asked = row.int("bytes_requested").unwrap_or(0).max(0).cast_unsigned();
-        self.vectors.extend_from_slice(&model::told::SOMEWHERE.to_le_bytes());
+        self.vectors.extend_from_slice(&::import::UNKNOWN_ADDRESS.to_le_bytes());
         self.vectors.extend_from_slice(&asked.to_le_bytes());
         let due = asked.min(moved - self.reached);
         let whole = self.reached == self.data.len() as u64;
@@ -130,7 +130,9 @@ impl Taking {
                     self.losses.lose("execve that returns without a start");
                     return Ok(());
                 };
-                let Some(mut told) = Told::new("execve", tid, exec.entered) else { return Ok(()) };
+                let Some(mut told) = ImportedCall::new("execve", tid, exec.entered) else {
+                    return Ok(());
+                };
                 told.string(0, &exec.path);
                 told.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
                 told.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);

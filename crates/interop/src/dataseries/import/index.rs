@@ -5,8 +5,8 @@ use super::stream::Row;
 use crate::Error;
 use crate::dataseries::records::arguments;
 use crate::dataseries::{Extent, LEFT_OUT, Reader};
+use ::import::Fork;
 use ahash::HashMap;
-use model::import::Fork;
 use std::path::Path;
 
 /// Times looked at to find out what they count.

@@ -5,8 +5,8 @@ use super::stream::Row;
 use crate::dataseries::Value;
 use crate::dataseries::records::arguments::{Part, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use crate::dataseries::records::dirents;
+use ::import::ImportedCall;
 use abi::{Arg, Kind, Layout};
-use model::Told;
 use trace::record::PayloadKind;
 
 /// A record that is being taken over.
@@ -19,7 +19,7 @@ pub(crate) struct Source<'a> {
 
 impl Source<'_> {
     /// Takes what one part of the record tells.
-    pub fn part(self, part: Part, told: &mut Told) {
+    pub fn part(self, part: Part, told: &mut ImportedCall) {
         let Self { row, original } = self;
         let (captured, succeeded) = (row.captured(), told.call.succeeded());
         match part {
@@ -102,7 +102,7 @@ fn comes_out(arg: Arg) -> bool {
 }
 
 /// A number of 32 bits stands for one without a sign, unless the argument has one.
-fn number(told: &mut Told, arg: usize, value: i64) {
+fn number(told: &mut ImportedCall, arg: usize, value: i64) {
     let shape = told.row.shape(&told.call.args);
     let signed = shape.args.get(arg).is_none_or(|a| {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
@@ -114,7 +114,7 @@ fn number(told: &mut Told, arg: usize, value: i64) {
     told.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
 }
 
-fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut Told) {
+fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut ImportedCall) {
     told.pointer(arg);
     let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
@@ -124,7 +124,7 @@ fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut Told) {
     }
 }
 
-fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Told) {
+fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut ImportedCall) {
     let time = |name: &str| row.int(name).map(i64::cast_unsigned);
     let now = || !original && row.flag("utime_now");
     let (access, modification) = match (time("access_time"), time("mod_time")) {
@@ -151,7 +151,7 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Told)
 
 /// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
 /// time into the upper half of `l_type`.
-fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut Told) {
+fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut ImportedCall) {
     let shape = told.row.shape(&told.call.args);
     let Some(a) = shape.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
     let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
@@ -174,7 +174,7 @@ fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut Told) {
 }
 
 /// What an ioctl's parameter points to. The original library writes what the call left there.
-fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut Told) {
+fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut ImportedCall) {
     let shape = told.row.shape(&told.call.args);
     let Some(kind) = shape.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
         return;
@@ -192,7 +192,14 @@ fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut Told
 }
 
 /// A struct out of the fields of a record that tell of it; none, if one is missing that matters.
-fn structure(row: Row<'_>, prefix: &str, layout: &Layout, ours: &str, arg: usize, told: &mut Told) {
+fn structure(
+    row: Row<'_>,
+    prefix: &str,
+    layout: &Layout,
+    ours: &str,
+    arg: usize,
+    told: &mut ImportedCall,
+) {
     let mut bytes = vec![0; layout.size as usize];
     for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
         let name = format!("{prefix}{}", f.name.trim_start_matches(ours));

@@ -5,10 +5,10 @@ use super::requests::{Request, Requests};
 use crate::forks::THREAD;
 use crate::text::lines::Lines;
 use crate::{Error, Outcome, unrecorded};
+use ::import::{Fork, Origin};
+use ::import::{Import, ImportedCall};
 use ahash::HashMap;
 use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_RDWR};
-use model::import::{Fork, Origin};
-use model::{Import, Told};
 use std::path::Path;
 use trace::About;
 
@@ -148,7 +148,7 @@ impl Taking {
         if count > 0 && has('W') && line.rwbs.starts_with('F') {
             self.flushed(tid, fd, line.time)?;
         }
-        let Some(mut told) = Told::new(name, tid, line.time) else { return Ok(()) };
+        let Some(mut told) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
         told.number(0, fd as u64);
         args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
         self.import.meet(tid, line.time)?;
@@ -177,7 +177,7 @@ impl Taking {
 
     /// All that was written to the descriptor is on the disk: a call of no length.
     fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
-        let Some(mut told) = Told::new("fdatasync", tid, time) else { return Ok(()) };
+        let Some(mut told) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
         told.number(0, fd as u64);
         told.returned(time, 0);
         Ok(self.import.call(told)?)

@@ -3,7 +3,7 @@
 //! A completion names sectors: it ends all requests whose last sector is among them, as requests
 //! may have been merged or split. Each step costs the logarithm of what is under way.
 
-use model::Told;
+use ::import::ImportedCall;
 use std::collections::BTreeMap;
 
 /// Requests under way on a device; of more, the oldest count as never ended.
@@ -11,7 +11,7 @@ const MOST: usize = 1 << 16;
 
 /// A request under way.
 pub(crate) struct Request {
-    pub told: Told,
+    pub told: ImportedCall,
     /// The sector behind its last one; 0: a flush.
     pub end: u64,
     /// It is on the disk when it ends (FUA).
@@ -30,7 +30,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// One more. If there are too many, the oldest is given up.
-    pub fn add(&mut self, request: Request) -> Option<Told> {
+    pub fn add(&mut self, request: Request) -> Option<ImportedCall> {
         let number = self.next;
         self.next += 1;
         self.ends.insert(number, request.end);
@@ -61,7 +61,7 @@ impl Requests {
     }
 
     /// Those that nothing ended, the oldest first.
-    pub fn left(mut self) -> Vec<Told> {
+    pub fn left(mut self) -> Vec<ImportedCall> {
         let mut left = Vec::new();
         for (number, end) in std::mem::take(&mut self.ends) {
             left.extend(self.open.remove(&(end, number)).map(|r| r.told));

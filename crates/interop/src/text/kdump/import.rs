@@ -6,11 +6,11 @@ use crate::text::lines::Lines;
 use crate::text::strace::value;
 use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use abi::{Effect, Form, Kind};
 use ahash::HashMap;
 use linux_raw_sys::errno::*;
-use model::import::Origin;
-use model::{Import, Told};
 use std::path::Path;
 use trace::About;
 
@@ -162,7 +162,7 @@ fn result(rest: &str) -> Option<i64> {
 }
 
 struct Begun {
-    told: Told,
+    told: ImportedCall,
     names: usize,
     data: Vec<u8>,
     moved: u64,
@@ -240,7 +240,7 @@ impl Taking {
         let (name, args) = text
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
-        let Some(mut told) = Told::new(linux(name), tid, time) else {
+        let Some(mut told) = ImportedCall::new(linux(name), tid, time) else {
             self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };

@@ -6,10 +6,10 @@ use crate::text::lines::Lines;
 use crate::text::strace::value;
 use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
 use crate::{Error, Outcome, unrecorded};
+use ::import::Origin;
+use ::import::{Import, ImportedCall};
 use abi::{AT_FDCWD, Effect, Kind};
 use ahash::HashMap;
-use model::import::Origin;
-use model::{Import, Told};
 use std::path::Path;
 use trace::About;
 
@@ -111,7 +111,7 @@ fn returned(result: &str) -> Option<i64> {
 
 struct Taking {
     import: Import,
-    open: HashMap<u32, Told>,
+    open: HashMap<u32, ImportedCall>,
     /// When the last line was.
     time: u64,
 }
@@ -129,7 +129,9 @@ impl Taking {
                     self.import.left_out(&what, 1);
                     return Ok(());
                 };
-                let Some(mut told) = Told::new(row.name(), tid, time) else { return Ok(()) };
+                let Some(mut told) = ImportedCall::new(row.name(), tid, time) else {
+                    return Ok(());
+                };
                 told.call.args = registers;
                 self.begin(told)
             }
@@ -169,7 +171,7 @@ impl Taking {
         }
     }
 
-    fn begin(&mut self, told: Told) -> Result<(), Error> {
+    fn begin(&mut self, told: ImportedCall) -> Result<(), Error> {
         let tid = told.call.tid;
         if let Some(before) = self.open.remove(&tid) {
             self.import.left_out(RETURNS, 1);
@@ -186,7 +188,7 @@ impl Taking {
     /// A call of the thread, or one of an unknown number (`u32::MAX`), returns.
     fn end(
         &mut self,
-        open: Option<Told>,
+        open: Option<ImportedCall>,
         (tid, nr): (u32, u32),
         left: u64,
         ret: i64,
@@ -209,12 +211,12 @@ impl Taking {
     }
 
     /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
-    fn told(&mut self, called: Called<'_>) -> Result<Option<Told>, Error> {
+    fn told(&mut self, called: Called<'_>) -> Result<Option<ImportedCall>, Error> {
         let (Some(entered), tid) = (called.entered, called.tid) else {
             self.import.ignored(BEFORE, 1);
             return Ok(None);
         };
-        let Some(mut told) = Told::new(called.name, tid, entered) else {
+        let Some(mut told) = ImportedCall::new(called.name, tid, entered) else {
             let what =
                 format!("calls of {}, which is not in the table of system calls", called.name);
             self.import.left_out(&what, 1);
@@ -240,7 +242,7 @@ impl Taking {
 }
 
 /// Takes an argument; false: it means nothing to us.
-fn argument(told: &mut Told, at: usize, kind: Kind, text: &str) -> bool {
+fn argument(told: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
     if let Some((bytes, _)) = value::string(text) {
         told.string(at, &bytes);
         return true;

@@ -9,8 +9,8 @@ use self::first_pass::First;
 use self::lines::Lines;
 use self::second_pass::Taking;
 use crate::{Error, Outcome};
-use model::Import;
-use model::import::Origin;
+use ::import::Import;
+use ::import::Origin;
 use std::path::Path;
 use trace::About;
 

@@ -10,8 +10,8 @@ pub(crate) use self::words::words;
 pub(crate) use self::words::{errno, number, signal};
 pub(crate) use super::lexer::split::split;
 use super::lexer::{Scan, Sign};
+use ::import::ImportedCall;
 use abi::{Flags, Form, Kind, Layout};
-use model::Told;
 use trace::record::PayloadKind;
 
 /// What became of an argument.
@@ -28,7 +28,7 @@ pub(crate) enum Taken {
 }
 
 /// Takes the argument `text` of kind `kind` into `told`.
-pub(crate) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> Taken {
+pub(crate) fn take(told: &mut ImportedCall, arg: usize, kind: Kind, text: &str) -> Taken {
     if text == "NULL" {
         told.number(arg, 0);
         return Taken::Whole;
@@ -108,7 +108,7 @@ pub(crate) fn take(told: &mut Told, arg: usize, kind: Kind, text: &str) -> Taken
     }
 }
 
-fn data(told: &mut Told, arg: usize, text: &str) -> Taken {
+fn data(told: &mut ImportedCall, arg: usize, text: &str) -> Taken {
     let Some((bytes, cut)) = string(text) else { return address(told, arg, text) };
     told.pointer(arg);
     let moved = told.call.ret.max(0).cast_unsigned();
@@ -121,7 +121,7 @@ fn data(told: &mut Told, arg: usize, text: &str) -> Taken {
 }
 
 /// Structs, and whatever else a pointer leads to.
-fn memory(told: &mut Told, arg: usize, kind: Kind, layout: &Layout, text: &str) -> Taken {
+fn memory(told: &mut ImportedCall, arg: usize, kind: Kind, layout: &Layout, text: &str) -> Taken {
     let moved = told.call.ret.max(0).cast_unsigned();
     let (before, after) = match becomes(text) {
         Some((before, after)) => (before, Some(after)),
@@ -205,14 +205,14 @@ pub(crate) fn translated(after: &str) -> Option<u32> {
     rest.starts_with("in strace's PID NS */").then(|| number.parse().ok())?
 }
 
-fn scalar(told: &mut Told, arg: usize, text: &str, set: Option<&Flags>) -> Taken {
+fn scalar(told: &mut ImportedCall, arg: usize, text: &str, set: Option<&Flags>) -> Taken {
     let value = number(text, set);
     told.number(arg, value.unwrap_or_else(|| sum(text, set).0));
     if value.is_some() { Taken::Whole } else { Taken::Unknown }
 }
 
 /// An address, or something at one that we do not read.
-fn address(told: &mut Told, arg: usize, text: &str) -> Taken {
+fn address(told: &mut ImportedCall, arg: usize, text: &str) -> Taken {
     match number(text.split(' ').next().unwrap_or_default(), None) {
         Some(v) => told.number(arg, v),
         None => told.pointer(arg),
@@ -245,7 +245,7 @@ fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
         let field =
             |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
         let len = number(field("iov_len")?, None)?;
-        vectors.extend_from_slice(&model::told::SOMEWHERE.to_le_bytes());
+        vectors.extend_from_slice(&::import::UNKNOWN_ADDRESS.to_le_bytes());
         vectors.extend_from_slice(&len.to_le_bytes());
         match string(field("iov_base")?) {
             Some((bytes, cut)) if whole => {

@@ -6,11 +6,11 @@ use crate::files::names::{Place, Slot};
 use crate::files::node::{NodeId, Seen};
 use crate::files::row::FileType;
 use abi::{Effect, Form, Groups, Kind, Shape};
+use linux_raw_sys::general::{S_ISGID, S_ISUID, X_OK};
 use trace::call::Call;
 use trace::record::PayloadKind;
 
 /// access(2).
-const X_OK: u32 = 1;
 
 impl Facts {
     /// Text, listings and structs that the call returned about the file.
@@ -77,7 +77,7 @@ impl Facts {
                         }) = Some(value);
                     }
                     if node.kind != FileType::Directory
-                        && node.now.mode.is_some_and(|m| m & 0o6000 != 0)
+                        && node.now.mode.is_some_and(|m| m & (S_ISUID | S_ISGID) != 0)
                     {
                         node.now.mode = None; // the kernel takes set-id bits away
                         node.changed.0 = true;

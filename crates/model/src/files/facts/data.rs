@@ -5,12 +5,13 @@ use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
 use crate::files::scene::Scene;
 use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
+use linux_raw_sys::{errno, general};
 use trace::call::{Call, Payload, saturating_sum};
 use trace::record::{FROM_FILE, PayloadKind};
 
-const ENXIO: i32 = 6;
-const SEEK_DATA: u64 = 3;
-const SEEK_HOLE: u64 = 4;
+const ENXIO: i32 = errno::ENXIO as i32;
+const SEEK_DATA: u64 = general::SEEK_DATA as u64;
+const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
     /// Data moved between the program's memory and a file.
@@ -72,7 +73,7 @@ impl Facts {
             return;
         };
         node.write(offset, moved, held);
-        if node.now.mode.is_some_and(|m| m & 0o6000 != 0) {
+        if node.now.mode.is_some_and(|m| m & (general::S_ISUID | general::S_ISGID) != 0) {
             node.changed.0 = true; // file_remove_privs
         }
     }
@@ -121,9 +122,11 @@ impl Facts {
             Effect::Allocate => {
                 let (mode, start, len) = (call.args[1], call.args[2], call.args[3]);
                 let end = start.saturating_add(len);
-                const KEEP_SIZE: u64 = 1;
-                const ZEROES: u64 = 0x12; // FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-                const MOVES: u64 = 0x28; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
+                const KEEP_SIZE: u64 = general::FALLOC_FL_KEEP_SIZE as u64;
+                const ZEROES: u64 =
+                    (general::FALLOC_FL_PUNCH_HOLE | general::FALLOC_FL_ZERO_RANGE) as u64;
+                const MOVES: u64 =
+                    (general::FALLOC_FL_COLLAPSE_RANGE | general::FALLOC_FL_INSERT_RANGE) as u64;
                 if mode & MOVES != 0 {
                     node.write(0, u64::MAX, u64::MAX);
                     node.now.size = None;

@@ -5,20 +5,21 @@ use crate::files::names::{Place, Reach, Slot, Walk};
 use crate::files::node::Seen;
 use crate::files::row::FileType;
 use abi::{Form, Kind, Role, Shape};
+use linux_raw_sys::errno;
 use trace::Call;
 
-const EPERM: i32 = 1;
-pub(super) const ENOENT: i32 = 2;
-const EACCES: i32 = 13;
-const EBUSY: i32 = 16;
-pub(super) const EEXIST: i32 = 17;
-pub(super) const ENOTDIR: i32 = 20;
-const EISDIR: i32 = 21;
-const EINVAL: i32 = 22;
-const ENOTEMPTY: i32 = 39;
-pub(super) const ELOOP: i32 = 40;
+const EPERM: i32 = errno::EPERM as i32;
+pub(super) const ENOENT: i32 = errno::ENOENT as i32;
+const EACCES: i32 = errno::EACCES as i32;
+const EBUSY: i32 = errno::EBUSY as i32;
+pub(super) const EEXIST: i32 = errno::EEXIST as i32;
+pub(super) const ENOTDIR: i32 = errno::ENOTDIR as i32;
+const EISDIR: i32 = errno::EISDIR as i32;
+const EINVAL: i32 = errno::EINVAL as i32;
+const ENOTEMPTY: i32 = errno::ENOTEMPTY as i32;
+pub(super) const ELOOP: i32 = errno::ELOOP as i32;
 /// What bind(2) says where others say EEXIST.
-const EADDRINUSE: i32 = 98;
+const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 
 /// How far the kernel got on a path.
 pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
@@ -49,9 +50,22 @@ fn reads_link(shape: &Shape) -> bool {
     shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))
 }
 
-/// Errors that come whether a name exists or not: ENOENT, EINTR, EBADF, ENOMEM, EFAULT, ENFILE, EMFILE, ENOSPC, ENAMETOOLONG, EDQUOT.
-fn proves_nothing(errno: i32) -> bool {
-    matches!(errno, ENOENT | 4 | 9 | 12 | 14 | 23 | 24 | 28 | 36 | 122)
+/// Errors that come whether a name exists or not.
+fn proves_nothing(number: i32) -> bool {
+    use errno::{EBADF, EDQUOT, EFAULT, EINTR, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC};
+    matches!(
+        number as u32,
+        errno::ENOENT
+            | EINTR
+            | EBADF
+            | ENOMEM
+            | EFAULT
+            | ENFILE
+            | EMFILE
+            | ENOSPC
+            | ENAMETOOLONG
+            | EDQUOT
+    )
 }
 
 impl Facts {

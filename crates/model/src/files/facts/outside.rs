@@ -8,13 +8,25 @@ use crate::files::outside::{Change, Done};
 use crate::files::rivals::Rivals;
 use crate::world::Bound;
 use abi::Class;
+use linux_raw_sys::general::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+};
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;
 
-/// File systems whose inode numbers stay with their files (`statfs.f_type`): btrfs, ext2 to ext4,
-/// F2FS, tmpfs, XFS, ZFS.
-const STEADY: [u32; 6] = [0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1];
+/// ZFS is not in the kernel's headers.
+const ZFS_SUPER_MAGIC: u32 = 0x2fc1_2fc1;
+
+/// File systems whose inode numbers stay with their files (`statfs.f_type`).
+const STEADY: [u32; 6] = [
+    BTRFS_SUPER_MAGIC,
+    EXT4_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    XFS_SUPER_MAGIC,
+    ZFS_SUPER_MAGIC,
+];
 
 /// What is followed to tell others' changes from our own.
 #[derive(Default)]

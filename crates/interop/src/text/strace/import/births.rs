@@ -4,9 +4,9 @@
 //! the program saw it. Where the two differ, a child is found by the order in which numbers are
 //! given out: a later child has a higher one. What that leaves open is counted.
 
+use ::import::Fork;
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general::CLONE_NEWPID;
-use model::import::Fork;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 

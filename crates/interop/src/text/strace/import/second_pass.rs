@@ -5,11 +5,11 @@ use super::first_pass::First;
 use crate::text::strace::line::{Body, Line};
 use crate::text::strace::value::{self, Taken};
 use crate::{Error, Outcome};
+use ::import::{Import, ImportedCall};
 use abi::{Effect, Kind, Replay, Row, Shape};
 use ahash::HashMap;
 use linux_raw_sys::errno::{EBADF, EFAULT};
 use linux_raw_sys::general::O_RDWR;
-use model::{Import, Told};
 use std::collections::BTreeSet;
 
 /// The bit of a wait status that tells of a dumped core.
@@ -144,7 +144,7 @@ impl Taking {
     fn call(&mut self, begun: Begun, after: &str, resumed: Option<u64>) -> Result<(), Error> {
         let Begun { tid, entered, name, args } = begun;
         self.alive.insert(tid);
-        let Some(mut told) = row(&name).map(|row| Told::of(row, tid, entered)) else {
+        let Some(mut told) = row(&name).map(|row| ImportedCall::of(row, tid, entered)) else {
             self.lose(&format!("calls of {name}, which is not in the table of system calls"));
             return Ok(());
         };
@@ -186,7 +186,13 @@ impl Taking {
     }
 
     /// With `-y`: a descriptor that nobody has told of was open when the recording began.
-    fn present(&mut self, told: &Told, shape: &Shape, arg: usize, text: &str) -> Result<(), Error> {
+    fn present(
+        &mut self,
+        told: &ImportedCall,
+        shape: &Shape,
+        arg: usize,
+        text: &str,
+    ) -> Result<(), Error> {
         let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
         let fd = told.call.args.get(arg).map_or(-1, |v| *v as i32);
         // strace says where a number led, even if the call found it closed.
@@ -251,7 +257,10 @@ fn join(begun: &mut String, rest: &str) {
 
 /// The arguments by their places: strace prints the two halves of an offset as one, and those of
 /// clone by their names.
-fn placed<'t>(told: &Told, parts: &'t [std::borrow::Cow<'_, str>]) -> Vec<(usize, &'t str)> {
+fn placed<'t>(
+    told: &ImportedCall,
+    parts: &'t [std::borrow::Cow<'_, str>],
+) -> Vec<(usize, &'t str)> {
     let args = told.row.shape.args;
     let joined = parts.len() < args.len();
     let mut places = (0..usize::MAX)
@@ -272,7 +281,7 @@ fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str
 }
 
 /// Whether the kernel moved what the argument points to.
-fn should_be_told(told: &Told, kind: Kind) -> bool {
+fn should_be_told(told: &ImportedCall, kind: Kind) -> bool {
     let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
     let in_ = matches!(
         kind,

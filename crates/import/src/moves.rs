@@ -4,8 +4,8 @@
 //! and that this file has fewer names than are known with it, then one of the others went; the one that nobody uses any more is what it was called before.
 
 use super::tree::{self, Tree};
-use crate::world::parent;
 use ahash::{HashMap, HashSet};
+use model::world::parent;
 use trace::Call;
 
 /// So many are looked at: each is compared with all names.

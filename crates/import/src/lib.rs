@@ -1,19 +1,24 @@
-//! A trace made of what another tool recorded.
+//! Makes a trace of what another tool recorded.
 //!
-//! Calls come in the order in which they returned. What replay needs and other tools do not tell is worked out here from the calls: which thread came from which, and
-//! what an open opened, marked as made up. Nothing is looked up on this machine.
+//! Calls come in the order in which they returned. What replay needs and other tools do not show is
+//! worked out here from the calls: which thread came from which, and what an open opened, marked as
+//! made up. Nothing is looked up on this machine.
+#![forbid(unsafe_code)]
 
 mod account;
+mod call;
 mod files;
 mod moves;
 mod threads;
 mod tree;
 mod write;
 
-use crate::Model;
-use crate::told::Told;
-use crate::world::World;
 use abi::{Effect, Ret, Role};
+pub use call::{ImportedCall, UNKNOWN_ADDRESS};
+use linux_raw_sys::general::{self, S_IFDIR};
+use model::Model;
+use model::world::World;
+
 use account::Account;
 use ahash::HashMap;
 use files::Files;
@@ -27,16 +32,16 @@ use trace::{About, End, Error, Event, Journal, Mount, Payload, RecordKind, Recor
 use write::put;
 use zerocopy::IntoBytes;
 
-const CLONE_VFORK: u64 = 0x4000;
-const CLONE_THREAD: u64 = 0x10000;
-const S_IFDIR: u32 = 0o040_755;
-/// The umask of whom nobody told one.
+const CLONE_VFORK: u64 = general::CLONE_VFORK as u64;
+const CLONE_THREAD: u64 = general::CLONE_THREAD as u64;
+const DIRECTORY: u32 = S_IFDIR | 0o755;
+/// The usual umask, where none is known.
 const UMASK: u32 = 0o022;
 
 /// A thread that began.
 #[derive(Clone, Copy, Debug)]
 pub struct Fork {
-    /// Who made it.
+    /// The thread that made it.
     pub parent: u32,
     /// Flags of clone(2).
     pub flags: u64,
@@ -55,7 +60,7 @@ pub struct Origin {
     pub forks: HashMap<u32, Vec<Fork>>,
 }
 
-/// A trace that is being made.
+/// A trace under construction.
 pub struct Import {
     recording: Recording,
     journal: Journal,
@@ -102,7 +107,7 @@ impl Import {
         })
     }
 
-    /// The user should know.
+    /// Adds a note for the user to the summary.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
@@ -118,7 +123,7 @@ impl Import {
         self.account.ignored(what, n);
     }
 
-    /// Something is missing, and nobody knows how many calls: a sentence for the verdict.
+    /// Calls are missing, and how many is unknown: adds a sentence to the verdict.
     pub fn missing(&mut self, reason: &str) {
         self.account.missing(reason);
     }
@@ -133,14 +138,15 @@ impl Import {
         self.account.all()
     }
 
-    /// The umask of the threads that nobody made, if the tool tells it. Said before the first call.
+    /// Sets the umask of the threads without a known parent, if the tool shows it. Must come before
+    /// the first call.
     pub fn umask(&mut self, umask: u32) {
         self.umask = Some(umask);
     }
 
-    /// Takes a call.
-    pub fn call(&mut self, told: Told) -> Result<(), Error> {
-        let Told { mut call, .. } = told;
+    /// Adds a call to the trace.
+    pub fn call(&mut self, imported: ImportedCall) -> Result<(), Error> {
+        let ImportedCall { mut call, .. } = imported;
         self.meet(call.tid, call.entered)?;
         call.pid = self.process(call.tid);
         let mut bound = self.world.enter(&call);
@@ -272,7 +278,7 @@ impl Import {
         )
     }
 
-    /// Whose thread `tid` is, as far as is known.
+    /// The process of thread `tid`, as far as is known.
     pub fn process(&self, tid: u32) -> u32 {
         self.threads.process(tid).unwrap_or(tid)
     }
@@ -287,7 +293,7 @@ impl Import {
         self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
     }
 
-    /// Thread `tid` does something: if nobody has told of it, it begins now.
+    /// Thread `tid` does something: if it is unknown, it begins now.
     pub fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         if self.knows(tid) {
             return Ok(());
@@ -322,19 +328,19 @@ impl Import {
         )
     }
 
-    /// One that was there when the recording began, or of which nobody says where it came from.
+    /// One that was there when the recording began, or whose parent is unknown.
     fn first(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.threads.add(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         let directory = directory.or(self.directory.as_deref());
-        // Who they are is as unknown with a usual umask as without a word about them.
+        // A state with the usual umask and nothing else says nothing.
         let umask = self.umask.filter(|umask| *umask != UMASK);
         if directory.is_none() && umask.is_none() {
             return Ok(());
         }
         let identity = Identity {
             dev: 1,
-            mode: S_IFDIR,
+            mode: DIRECTORY,
             created: trace::record::MADE_UP,
             ..Identity::default()
         };
@@ -379,7 +385,7 @@ impl Import {
         self.journal.commit()
     }
 
-    /// Ends the trace. `whole`: the foreign trace was read to its end.
+    /// Ends the trace. `whole`: the other trace was read to its end.
     pub fn finish(mut self, whole: bool, progress: trace::Progress<'_>) -> Result<Summary, Error> {
         self.renames()?;
         self.journal.finish()?;

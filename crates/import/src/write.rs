@@ -1,7 +1,7 @@
 //! How calls get into the journal.
 
 use super::Import;
-use crate::told::Told;
+use crate::call::ImportedCall;
 use abi::Role;
 use trace::record::{Header, PART_BYTES, PayloadHeader, RecordKind};
 use trace::{Call, Error, Journal, Payload};
@@ -64,7 +64,9 @@ impl Import {
                 continue;
             };
             let time = renamed.first.time.saturating_sub(1);
-            let Some(mut told) = Told::new(row.name(), renamed.first.tid, time) else { continue };
+            let Some(mut told) = ImportedCall::new(row.name(), renamed.first.tid, time) else {
+                continue;
+            };
             told.string(0, from);
             told.string(1, &renamed.to);
             told.returned(time, 0);

@@ -1,4 +1,4 @@
-//! One call as another tool tells it, put together argument by argument in the table's terms.
+//! A call that another tool recorded, put together argument by argument in the terms of the table.
 
 use abi::Row;
 use trace::Buffer;
@@ -7,17 +7,18 @@ use trace::{Call, Payload};
 
 /// A call under construction.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ImportedCall {
     /// Its row in the table.
     pub row: &'static Row,
     /// What is known of it.
     pub call: Call,
 }
 
-/// An address for what has one that nobody told: the table's readers take null for "nothing was passed".
-pub const SOMEWHERE: u64 = 0x1000;
+/// The value of a pointer argument whose address the other tool does not show. It is not null, which
+/// means that nothing was passed.
+pub const UNKNOWN_ADDRESS: u64 = 0x1000;
 
-impl Told {
+impl ImportedCall {
     /// A call by name. `None`: the table does not know it.
     pub fn new(name: &str, tid: u32, entered: u64) -> Option<Self> {
         Some(Self::of(abi::by_name(name)?, tid, entered))
@@ -55,9 +56,9 @@ impl Told {
         }
     }
 
-    /// Argument `arg` points to something that is not told.
+    /// Argument `arg` points somewhere; where, and to what, is unknown.
     pub fn pointer(&mut self, arg: usize) {
-        self.number(arg, SOMEWHERE);
+        self.number(arg, UNKNOWN_ADDRESS);
     }
 
     /// The same, unless an address is known.

@@ -2,21 +2,17 @@
 
 use super::moves::Moves;
 use super::tree::{File, Tree};
-use crate::world::{Bound, lexical};
 use abi::{Is, Kind, Role, Shape};
+use linux_raw_sys::general;
+use linux_raw_sys::general::{
+    O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, S_IFDIR, S_IFMT, S_IFREG,
+};
+use model::world::{Bound, lexical};
 use trace::Call;
 use trace::record::{Identity, MADE_UP};
 
-const O_DIRECTORY: u32 = 0o200_000;
-const O_TMPFILE: u32 = 0o20_200_000;
-const O_CREAT: u32 = 0o100;
-const O_EXCL: u32 = 0o200;
-const O_TRUNC: u32 = 0o1000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFMT: u32 = 0o170_000;
 /// `statfs.f_type` of proc: what lies there is kept nowhere.
-const PROC: u32 = 0x9fa0;
+const PROC: u32 = general::PROC_SUPER_MAGIC;
 
 /// The files by their names.
 #[derive(Default)]
