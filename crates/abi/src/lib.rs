@@ -18,7 +18,7 @@ pub use flags::Flags;
 pub use kind::{Arg, Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, Form, Is, Layout};
 pub use plan::{Plan, Step};
-pub use print::errno_name;
+pub use print::{errno_name, errno_of};
 pub use row::{At, Class, Copies, Effect, End, Groups, Replay, Ret, Row, Shape};
 pub use row::{Unseen, Uses, arguments};
 pub use table::{Arch, by_name, by_number, shape, table};

@@ -16,7 +16,7 @@ mod value;
 
 pub use arguments::{arguments, unknown};
 pub use captured::{Captured, Part, Payload};
-pub use errno::{errno_message, errno_name, restart, result};
+pub use errno::{errno_message, errno_name, errno_of, restart, result};
 pub use form::formed;
 pub use quote::{Hex, quote};
 pub use signature::{kind_name, ret_name, signature};

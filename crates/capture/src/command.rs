@@ -74,7 +74,7 @@ pub fn resolve(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
 fn executable(program: &Path) -> Result<(), Error> {
     let refuse = |source| Err(Error::NotExecutable { program: program.to_owned(), source });
     match std::fs::metadata(program) {
-        Ok(m) if m.is_dir() => refuse(io::Error::from_raw_os_error(nix::libc::EISDIR)),
+        Ok(m) if m.is_dir() => refuse(io::Error::from_raw_os_error(libc::EISDIR)),
         Ok(m) if m.mode() & 0o111 == 0 => refuse(io::ErrorKind::PermissionDenied.into()),
         Ok(_) => Ok(()),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

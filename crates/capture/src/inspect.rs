@@ -7,4 +7,5 @@ pub(crate) mod memory;
 pub(crate) mod moved_data;
 pub(crate) mod open_files;
 pub(crate) mod procfs;
+pub(crate) mod recorded_on;
 pub(crate) mod this_machine;

@@ -21,6 +21,7 @@ pub use command::inherited::{outlive_limits, own_proc_files};
 pub use command::{Command, Credentials, resolve};
 pub use ebpf::{CopyMethod as CopyPath, Ebpf, usable as ebpf_usable};
 pub use error::Error;
+pub use inspect::recorded_on::recorded_here;
 pub use inspect::this_machine::ThisMachine;
 pub use options::{CallSet, DataLimit, OnStart, Options, Outcomes};
 pub use ptrace::Ptrace;

@@ -13,7 +13,6 @@ mod spans;
 pub(crate) use at_entry::{EntryPayloads, EntrySink};
 
 use crate::inspect::memory::{Span, read_spans};
-use nix::libc;
 use spans::SpanReader;
 use trace::journal::Journal;
 use trace::record::{CUT, Header, PART_BYTES, PayloadHeader, PayloadKind, RecordKind, UNREADABLE};

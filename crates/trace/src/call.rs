@@ -127,7 +127,7 @@ impl Call {
     }
     /// The errno in [`Call::result`].
     pub fn error(&self) -> Option<i32> {
-        self.result().filter(|ret| (-4095..0).contains(ret)).map(|ret| -ret as i32)
+        self.result().and_then(abi::errno_of)
     }
     /// How long it took, if it has a result.
     pub fn duration(&self) -> Option<u64> {
@@ -135,7 +135,7 @@ impl Call {
     }
     /// The errno of a call that was made and failed.
     pub fn errno(&self) -> Option<i32> {
-        (self.returned() && (-4095..0).contains(&self.ret)).then(|| -self.ret as i32)
+        abi::errno_of(self.ret).filter(|_| self.returned())
     }
     /// Whether it returned and did not fail.
     pub fn succeeded(&self) -> bool {
@@ -153,7 +153,7 @@ impl Call {
     /// The path in argument `arg`: its string, or the file's name in a socket's address (`struct
     /// sockaddr_un`: two bytes of family, then the path, which ends with a NUL or the address).
     pub fn path(&self, arg: u8) -> Option<&[u8]> {
-        const AF_UNIX: [u8; 2] = 1u16.to_ne_bytes();
+        const AF_UNIX: [u8; 2] = (linux_raw_sys::net::AF_UNIX as u16).to_ne_bytes();
         let address = || {
             self.payload(arg, PayloadKind::Bytes)?
                 .bytes

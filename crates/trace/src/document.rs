@@ -5,8 +5,6 @@
 //! default). It is replaced as a whole (written beside, made durable, renamed), so it is never half
 //! of one and half of another.
 
-mod here;
-
 use crate::error::Error;
 pub use crate::format::version::{MAJOR, MINOR};
 use crate::storage::{Storage, file_at};

@@ -4,6 +4,12 @@ use super::put;
 use crate::Ret;
 use syscalls::Errno;
 
+/// The errno that a system call's result stands for: `2` for `-2`. `None` if the call succeeded.
+pub fn errno_of(result: i64) -> Option<i32> {
+    // MAX_ERRNO (include/linux/err.h).
+    (-4095..0).contains(&result).then(|| -result as i32)
+}
+
 /// The name of an errno: `ENOENT` for 2. The kernel's own codes, which a program sees when it is
 /// restarted, have names too (`ERESTARTSYS`). `None` if there is no such error.
 pub fn errno_name(errno: i32) -> Option<&'static str> {
@@ -36,9 +42,11 @@ pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
 pub fn result(ret: Ret, raw: Option<i64>, out: &mut String) {
     match raw {
         None => out.push('?'),
-        Some(raw @ -4095..0) => failure(-raw as i32, out),
-        Some(raw) if ret == Ret::Addr => put!(out, "{raw:#x}"),
-        Some(raw) => put!(out, "{raw}"),
+        Some(raw) => match errno_of(raw) {
+            Some(errno) => failure(errno, out),
+            None if ret == Ret::Addr => put!(out, "{raw:#x}"),
+            None => put!(out, "{raw}"),
+        },
     }
 }
 
@@ -61,6 +69,8 @@ mod tests {
         assert_eq!(errno_name(2), Some("ENOENT"));
         assert_eq!(errno_name(512), Some("ERESTARTSYS"));
         assert_eq!(errno_name(4000), None);
+        let results = [-1, -4095, -4096, 0, i64::MIN, i64::MAX];
+        assert_eq!(results.map(errno_of), [Some(1), Some(4095), None, None, None, None]);
     }
 
     #[test]

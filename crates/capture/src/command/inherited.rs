@@ -3,8 +3,6 @@
 //!
 //! A handler is reset by execve(2), but an ignored signal stays ignored, and so does the mask. The
 //! Rust runtime ignores SIGPIPE before `main`, so we look before that.
-
-use nix::libc;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

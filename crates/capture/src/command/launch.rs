@@ -7,11 +7,11 @@
 use super::{inherited, seccomp};
 use crate::{Command, Error, Options};
 use linux_raw_sys::general::{CLONE_INTO_CGROUP, clone_args};
-use nix::libc;
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// A child that waits to be told to go.
@@ -28,8 +28,7 @@ impl Child {
     /// Lets it become the command.
     pub fn go(&mut self) {
         if let Some(go) = self.go.take() {
-            // SAFETY: one byte of a static string.
-            unsafe { libc::write(go.as_raw_fd(), b"!".as_ptr().cast(), 1) };
+            let _ended = rustix::io::write(&go, b"!");
         }
     }
     /// Why it did not become the command, if it did not. Waits until that is known.
@@ -67,13 +66,7 @@ const CREDENTIALS: i32 = 1;
 const FILTER: i32 = 2;
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    let mut ends = [0; 2];
-    // SAFETY: `ends` has room for both.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(Error::refused("create a pipe")(io::Error::last_os_error()));
-    }
-    // SAFETY: pipe2 gave them to us.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+    pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::refused("create a pipe")(e.into()))
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Error> {

@@ -5,15 +5,14 @@
 //! with ENOSYS.
 
 use crate::options::CallSet;
-use nix::libc;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::OnceLock;
 
-/// `AUDIT_ARCH_X86_64`.
+/// `AUDIT_ARCH_X86_64` (`include/uapi/linux/audit.h`).
 pub(crate) const ARCH: u32 = 0xc000_003e;
 /// Numbers from here on are of the x32 ABI.
-pub(crate) const X32: u64 = 0x4000_0000;
+pub(crate) const X32: u64 = linux_raw_sys::general::__X32_SYSCALL_BIT as u64;
 /// Calls that make threads, replace programs and install filters: always seen.
 const FAMILY: [i64; 7] = [
     libc::SYS_clone,

@@ -18,7 +18,6 @@ use crate::signals::{EndRequests, Handlers, stop_ourselves};
 use crate::threads::seal_ahead::SealAheadThread;
 use crate::{Command, End, Error, Options, Outcome};
 use libbpf_rs::{MapCore, MapFlags};
-use nix::libc;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fs::File;
 use std::mem::{MaybeUninit, offset_of};
@@ -401,11 +400,10 @@ fn process_descriptor(pid: i32) -> Option<OwnedFd> {
 }
 
 fn exists(pid: i32) -> bool {
-    // SAFETY: takes numbers; signal 0 only asks.
-    unsafe {
-        libc::kill(pid, 0) == 0
-            || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
-    }
+    use rustix::io::Errno;
+    use rustix::process::{Pid, test_kill_process};
+    Pid::from_raw(pid)
+        .is_some_and(|pid| matches!(test_kill_process(pid), Ok(()) | Err(Errno::PERM)))
 }
 
 /// Waits for the process's end, a signal, or so long.

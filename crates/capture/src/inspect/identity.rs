@@ -2,7 +2,9 @@
 //! it.
 
 use super::deep_path::path_by_walking_up;
-use nix::libc;
+use linux_raw_sys::general::{PATH_MAX, S_IFDIR, S_IFMT};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, readlinkat_raw, statfs, statx};
 use std::ffi::CStr;
 use std::io::Write;
 use trace::record::{GONE, Identity, UNNAMED};
@@ -17,38 +19,27 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
         return identity;
     }
     let Ok(name) = CStr::from_bytes_until_nul(&name) else { return identity };
-    // SAFETY: all zeros is a value of both structs.
-    let (mut x, mut fs): (libc::statx, libc::statfs) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
-    // SAFETY: `name` ends in a NUL, `x` is a valid place for the answer.
-    if unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), libc::AT_STATX_DONT_SYNC, mask, &mut x) }
-        == 0
-    {
-        identity.dev = libc::makedev(x.stx_dev_major, x.stx_dev_minor);
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    if let Ok(x) = statx(CWD, name, AtFlags::STATX_DONT_SYNC, mask) {
+        identity.dev = makedev(x.stx_dev_major, x.stx_dev_minor);
         identity.ino = x.stx_ino;
         identity.size = x.stx_size;
         identity.mode = u32::from(x.stx_mode);
         identity.links = x.stx_nlink;
         (identity.uid, identity.gid) = (x.stx_uid, x.stx_gid);
-        identity.rdev = libc::makedev(x.stx_rdev_major, x.stx_rdev_minor);
-        if x.stx_mask & libc::STATX_BTIME != 0 {
+        identity.rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor);
+        if x.stx_mask & StatxFlags::BTIME.bits() != 0 {
             identity.born = u64::try_from(x.stx_btime.tv_sec).unwrap_or(0) * 1_000_000_000
                 + u64::from(x.stx_btime.tv_nsec);
         }
     }
-    // SAFETY: as above.
-    if unsafe { libc::statfs(name.as_ptr(), &mut fs) } == 0 {
+    if let Ok(fs) = statfs(name) {
         identity.magic = fs.f_type as u32;
     }
     let at = path.len();
-    path.resize(at + libc::PATH_MAX as usize, 0);
-    // SAFETY: at most PATH_MAX bytes are written into the PATH_MAX bytes that were just added.
-    let n = unsafe {
-        libc::readlink(name.as_ptr(), path[at..].as_mut_ptr().cast(), libc::PATH_MAX as usize)
-    };
-    path.truncate(at + usize::try_from(n).unwrap_or(0));
-    if n < 0 && identity.mode & libc::S_IFMT == libc::S_IFDIR {
+    path.reserve(PATH_MAX as usize);
+    let shown = readlinkat_raw(CWD, name, spare_capacity(path));
+    if shown.is_err() && identity.mode & S_IFMT == S_IFDIR {
         path.extend(path_by_walking_up(name).unwrap_or_default());
     }
     if path[at..].ends_with(GONE) && identity.mode != 0 && !is_at(&path[at..], &identity) {

@@ -1,7 +1,5 @@
 //! Another process's memory.
 
-use nix::libc;
-
 /// A stretch of a process's memory, or of ours: address and length.
 pub(crate) type Span = libc::iovec;
 

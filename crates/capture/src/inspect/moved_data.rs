@@ -6,9 +6,9 @@
 //! others may have written to the file since; then the trace holds what is there now.
 
 use super::memory::read_u64;
-use nix::libc;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::fs::{File, Metadata};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -120,17 +120,8 @@ pub(crate) fn is_file_of(tid: i32, fd: i32, bytes: u64) -> bool {
 /// A copy of the process's descriptor: needs no permission to open the file, which may have no name
 /// any more.
 fn duplicate(pid: i32, fd: i32) -> Option<OwnedFd> {
-    // SAFETY: takes numbers; the result is a new descriptor or -1.
-    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if process < 0 {
-        return None;
-    }
-    // SAFETY: pidfd_open gave it to us.
-    let process = unsafe { OwnedFd::from_raw_fd(process as i32) };
-    // SAFETY: takes numbers; the result is a new descriptor (close-on-exec) or -1.
-    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
-    // SAFETY: pidfd_getfd gave it to us.
-    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy as i32) })
+    let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok()
 }
 
 fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {

@@ -1,7 +1,6 @@
 //! Tells open files (open file descriptions of POSIX) apart with kcmp(2).
 
 use super::procfs::Info;
-use nix::libc;
 use std::collections::HashMap;
 
 /// Process, descriptor, what the descriptor tells, key.

@@ -20,7 +20,7 @@ use crate::command::inherited;
 use crate::signals::{Handlers, NUDGE};
 use crate::threads::scheduling::set_policy;
 use crate::threads::spare_cpu::number_in;
-use nix::libc;
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,7 +48,7 @@ struct Shared {
     /// The CPU that our thread is bound to; [`ANYWHERE`].
     cpu: AtomicUsize,
     /// Where our thread may run.
-    allowed: OnceLock<libc::cpu_set_t>,
+    allowed: OnceLock<CpuSet>,
     sealer: BackgroundSealer,
 }
 
@@ -64,8 +64,7 @@ pub(super) struct BackgroundSealer {
 
 impl Shared {
     fn allows(&self, cpu: usize) -> bool {
-        // SAFETY: `cpu` is within the set ([`cpu_of`]).
-        self.allowed.get().is_some_and(|set| unsafe { libc::CPU_ISSET(cpu, set) })
+        self.allowed.get().is_some_and(|set| set.is_set(cpu))
     }
 }
 
@@ -90,8 +89,7 @@ impl CpuAffinity {
         inherited::unblock(NUDGE);
         let shared =
             Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), sealer, ..Shared::default() });
-        // SAFETY: takes nothing.
-        let tracer = unsafe { libc::gettid() };
+        let tracer = rustix::thread::gettid().as_raw_nonzero().get();
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("near".to_owned())
@@ -213,14 +211,10 @@ struct Placement {
 
 impl Placement {
     fn new(tracer: i32, shared: &Shared) -> Self {
-        // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
-        let (allowed, policy) = unsafe {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            let got = libc::sched_getaffinity(tracer, size_of_val(&set), &mut set);
-            ((got == 0).then_some(set), libc::sched_getscheduler(tracer))
-        };
-        // SAFETY: counts bits of a set.
-        let choice = allowed.as_ref().is_some_and(|set| unsafe { libc::CPU_COUNT(set) } > 1);
+        let allowed = sched_getaffinity(Pid::from_raw(tracer)).ok();
+        // SAFETY: takes a number.
+        let policy = unsafe { libc::sched_getscheduler(tracer) };
+        let choice = allowed.as_ref().is_some_and(|set| set.count() > 1);
         if let Some(set) = allowed {
             let _ = shared.allowed.set(set);
         }
@@ -321,19 +315,14 @@ fn schedstat(tid: i32) -> Option<File> {
     File::open(format!("/proc/self/task/{tid}/schedstat")).ok()
 }
 
-fn bind(tid: i32, set: &libc::cpu_set_t) -> bool {
-    // SAFETY: `set` is a whole set.
-    unsafe { libc::sched_setaffinity(tid, size_of_val(set), set) == 0 }
+fn bind(tid: i32, set: &CpuSet) -> bool {
+    sched_setaffinity(Pid::from_raw(tid), set).is_ok()
 }
 
-/// Binds a thread to a CPU below `CPU_SETSIZE`.
+/// Binds a thread (0: the one that asks) to a CPU below [`CpuSet::MAX_CPU`].
 fn bind_to(tid: i32, cpu: usize) -> bool {
-    // SAFETY: all zeros is the empty set; `cpu` is within it.
-    let one = unsafe {
-        let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut one);
-        one
-    };
+    let mut one = CpuSet::new();
+    one.set(cpu);
     bind(tid, &one)
 }
 
@@ -354,7 +343,7 @@ fn cpu_of(tid: i32) -> Option<usize> {
         .nth(36)?
         .parse()
         .ok()
-        .filter(|cpu| *cpu < libc::CPU_SETSIZE as usize)
+        .filter(|cpu| *cpu < CpuSet::MAX_CPU)
 }
 
 #[cfg(test)]
@@ -363,8 +352,8 @@ mod tests {
 
     #[test]
     fn what_procfs_tells() {
-        // SAFETY: takes nothing.
-        assert!(cpu_of(unsafe { libc::gettid() }).is_some_and(|c| c < 4096));
+        let me = rustix::thread::gettid().as_raw_nonzero().get();
+        assert!(cpu_of(me).is_some_and(|c| c < 4096));
         assert!(runnable() >= 1);
         assert!(number_in(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
     }

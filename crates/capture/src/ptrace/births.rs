@@ -132,7 +132,6 @@ impl<H> Births<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::libc;
 
     const THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_VM) as u64;
     const FORK: u64 = libc::SIGCHLD as u64;

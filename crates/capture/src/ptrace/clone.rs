@@ -6,7 +6,6 @@
 use super::stopped::{Gone, Stopped};
 use crate::command::seccomp::{ARCH, X32};
 use crate::inspect::memory::read_u64;
-use nix::libc;
 
 const UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
 

@@ -59,7 +59,7 @@ fn whole_file(step: &Step) -> bool {
 
 impl End<'_> {
     fn failed(&self) -> bool {
-        self.result.is_some_and(|r| (-4095..0).contains(&r))
+        self.result.and_then(abi::errno_of).is_some()
     }
     fn arg(&self, n: u8) -> u64 {
         self.args.get(n as usize).copied().unwrap_or(0)

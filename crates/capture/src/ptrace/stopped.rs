@@ -5,7 +5,6 @@
 //! [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
 
 use crate::inspect::procfs;
-use nix::libc;
 use std::collections::HashSet;
 use std::io;
 
@@ -79,11 +78,11 @@ pub(crate) struct CallInfo {
 }
 
 /// [`CallInfo::op`] at entry.
-pub(crate) const ENTRY: u8 = 1;
+pub(crate) const ENTRY: u8 = libc::PTRACE_SYSCALL_INFO_ENTRY;
 /// [`CallInfo::op`] at exit.
-pub(crate) const EXIT: u8 = 2;
+pub(crate) const EXIT: u8 = libc::PTRACE_SYSCALL_INFO_EXIT;
 /// [`CallInfo::op`] at a seccomp stop.
-pub(crate) const SECCOMP: u8 = 3;
+pub(crate) const SECCOMP: u8 = libc::PTRACE_SYSCALL_INFO_SECCOMP;
 
 /// The requests with which we take hold of a thread.
 pub(crate) const TRACE_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
@@ -251,15 +250,8 @@ impl Stopped {
     pub fn ends_in_seccomp_sigsys(&self, number: u32) -> bool {
         /// `SYS_SECCOMP` (`asm-generic/siginfo.h`).
         const REFUSED: i32 = 1;
-        /// `struct ptrace_peeksiginfo_args`.
-        #[repr(C)]
-        struct From {
-            at: u64,
-            flags: u32,
-            most: i32,
-        }
         for at in 0.. {
-            let from = From { at, flags: 0, most: 1 };
+            let from = libc::ptrace_peeksiginfo_args { off: at, flags: 0, nr: 1 };
             // SAFETY: all zeros is a value of the struct.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let (asked, told) = (std::ptr::from_ref(&from), std::ptr::from_mut(&mut info));

@@ -16,7 +16,6 @@ use crate::records::{RecordWriter, now};
 use crate::signals::{EndRequests, Handlers, stop_ourselves};
 use crate::{End, Options, Outcome};
 use attach::Joining;
-use nix::libc;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use trace::journal::Journal;

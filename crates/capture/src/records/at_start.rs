@@ -7,7 +7,7 @@ use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs::{descriptor_info, executable, ids};
 use crate::{Command, Credentials};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use nix::libc;
+use linux_raw_sys::general::{O_CLOEXEC, S_IFMT, S_IFREG};
 use std::os::unix::ffi::OsStrExt;
 use trace::record::{GONE, Identity, MADE_UP, PayloadKind, RecordKind};
 use zerocopy::IntoBytes;
@@ -84,13 +84,13 @@ fn mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
             if path.ends_with(GONE) {
                 continue;
             }
-            (identity.mode, identity.created) = (libc::S_IFREG, MADE_UP);
+            (identity.mode, identity.created) = (S_IFREG, MADE_UP);
         }
         let payload = [identity.as_bytes(), &path].concat();
         let end = |at| range.split('-').nth(at).and_then(|a| u64::from_str_radix(a, 16).ok());
         let args = [u64::MAX, 0, 0, end(0).unwrap_or(0), end(1).unwrap_or(0), 0];
         let payloads = [(0, PayloadKind::Identity, &payload[..])];
-        if identity.mode & libc::S_IFMT == libc::S_IFREG {
+        if identity.mode & S_IFMT == S_IFREG {
             out.event_with(RecordKind::Descriptor, time, pid, tid, args, &payloads);
         }
     }
@@ -123,14 +123,14 @@ fn descriptors(
     descriptors.sort_unstable();
     for fd in descriptors {
         let Some(info) = descriptor_info(tid, fd) else { continue };
-        if at_exec && info.flags & libc::O_CLOEXEC as u32 != 0 {
+        if at_exec && info.flags & O_CLOEXEC != 0 {
             continue;
         }
         let mut path = Vec::new();
         let identity = describe(format_args!("/proc/{tid}/fd/{fd}"), &mut path);
         let key = files.key(pid, fd, info, (identity.dev, identity.ino));
         let identity = Identity { offset: info.position, status: info.flags, ..identity };
-        let closes = u64::from(info.flags & libc::O_CLOEXEC as u32 != 0);
+        let closes = u64::from(info.flags & O_CLOEXEC != 0);
         let payload = [identity.as_bytes(), &path].concat();
         out.event_with(
             RecordKind::Descriptor,

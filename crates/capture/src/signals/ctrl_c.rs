@@ -2,7 +2,6 @@
 //! command, the second ends the recording.
 
 use super::handlers::Arrived;
-use nix::libc;
 
 /// How often we were asked to end.
 #[derive(Default)]

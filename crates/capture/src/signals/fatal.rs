@@ -1,26 +1,20 @@
-//! Dying as the recorded program died, so that whoever waits for the recorder sees what it would
-//! have seen.
+//! Signals that end the recorder.
 
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{
-    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
-};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::ptr::{null, null_mut};
 
-/// Ends this process by `signal`, without a core dump: that was the program's. A signal that does
-/// not kill gives the status that shells give for it.
+/// Ends this process by `signal`, as it ended the recorded program, so that the caller of the
+/// recorder sees the same wait status. No core is dumped: that was the program's. A signal that
+/// does not kill gives the exit status that shells give for it.
 pub fn exit_by_signal(signal: i32) -> ! {
-    if let Ok(known) = Signal::try_from(signal) {
-        let _best = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-        // SAFETY: the default action runs no code of ours.
-        let _best = unsafe { nix::sys::signal::signal(known, SigHandler::SigDfl) };
-        let mut set = SigSet::empty();
-        set.add(known);
-        let _best = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
-        let _best = nix::sys::signal::raise(known);
-    } else {
-        // A real-time signal, which `Signal` does not know. SAFETY: raise(3) takes any number; the
-        // disposition is the default, as we never change it.
-        unsafe { nix::libc::raise(signal) };
+    let _best = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // SAFETY: the default action runs no code of ours; `set` is a whole set, and zeros are one.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &set, null_mut());
+        libc::raise(signal);
     }
     std::process::exit(128 + signal)
 }
@@ -29,7 +23,8 @@ pub fn exit_by_signal(signal: i32) -> ! {
 /// drawn again and again, like a progress bar. Signals that are handled or ignored are left alone.
 #[derive(Debug)]
 pub struct LineWiper {
-    before: Vec<(Signal, SigAction)>,
+    /// What the dispositions were.
+    before: Vec<(i32, libc::sigaction)>,
 }
 
 extern "C" fn wipe(signal: i32) {
@@ -37,28 +32,34 @@ extern "C" fn wipe(signal: i32) {
     // SAFETY: write(2) and raise(3) may be called from handlers; the disposition is the default
     // again (SA_RESETHAND), so that the signal ends us when this handler returns.
     unsafe {
-        nix::libc::write(2, WIPE.as_ptr().cast(), WIPE.len());
-        nix::libc::raise(signal);
+        libc::write(2, WIPE.as_ptr().cast(), WIPE.len());
+        libc::raise(signal);
     }
 }
 
 impl LineWiper {
     /// Begins.
     pub fn begin() -> Self {
-        let action =
-            SigAction::new(SigHandler::Handler(wipe), SaFlags::SA_RESETHAND, SigSet::empty());
-        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-        let set = |signal| {
-            // SAFETY: `wipe` does what handlers may.
-            let before = unsafe { sigaction(signal, &action) }.ok()?;
-            if matches!(before.handler(), SigHandler::SigDfl) {
-                return Some((signal, before));
-            }
-            // SAFETY: what sigaction gave.
-            let _best = unsafe { sigaction(signal, &before) };
-            None
-        };
-        Self { before: ends.into_iter().filter_map(set).collect() }
+        let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+        Self {
+            before: ends.into_iter().filter_map(|signal| Some((signal, handle(signal)?))).collect(),
+        }
+    }
+}
+
+/// Has [`wipe`] handle a signal that would end this process; what its disposition was. `None`: it
+/// is handled or ignored, and stays so.
+fn handle(signal: i32) -> Option<libc::sigaction> {
+    // SAFETY: all zeros is a value of the struct; `wipe` does what handlers may.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        let mut action = old;
+        if libc::sigaction(signal, null(), &mut old) != 0 || old.sa_sigaction != libc::SIG_DFL {
+            return None;
+        }
+        action.sa_sigaction = wipe as extern "C" fn(i32) as usize;
+        action.sa_flags = libc::SA_RESETHAND;
+        (libc::sigaction(signal, &action, null_mut()) == 0).then_some(old)
     }
 }
 
@@ -66,7 +67,7 @@ impl Drop for LineWiper {
     fn drop(&mut self) {
         for (signal, before) in &self.before {
             // SAFETY: what sigaction gave.
-            let _best = unsafe { sigaction(*signal, before) };
+            unsafe { libc::sigaction(*signal, before, null_mut()) };
         }
     }
 }

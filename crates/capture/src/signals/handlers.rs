@@ -3,8 +3,6 @@
 //! Invariant: what was ignored when we came stays ignored (nohup), and everything is as it was once
 //! the value is dropped. A handler resets itself in a program that is executed, so that the command
 //! inherits nothing from us.
-
-use nix::libc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);

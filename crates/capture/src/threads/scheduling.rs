@@ -1,7 +1,5 @@
 //! Scheduling policies (sched(7)) of the recorder's own threads.
 
-use nix::libc;
-
 /// Gives thread `tid` (0: the one that asks) a policy, with the least priority that it has. Whether
 /// that was allowed.
 pub(crate) fn set_policy(tid: i32, policy: i32) -> bool {

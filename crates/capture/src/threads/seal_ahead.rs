@@ -7,8 +7,6 @@
 
 use super::scheduling::set_policy;
 use super::spare_cpu::SpareCpu;
-use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -55,9 +53,8 @@ impl SealAheadThread {
         let (send_result, result) = sync_channel(1);
         let run = move || {
             // What signals say is for the engine's threads.
-            let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-            // SAFETY: takes nothing.
-            let _sent = send_tid.send(unsafe { libc::gettid() });
+            block_signals();
+            let _sent = send_tid.send(rustix::thread::gettid().as_raw_nonzero().get());
             let sealer = if set_policy(0, libc::SCHED_IDLE) {
                 follow(&asked, sealer, journals, bytes)
             } else {
@@ -94,6 +91,16 @@ impl SealAheadThread {
 impl Drop for SealAheadThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// Blocks all signals in the calling thread.
+fn block_signals() {
+    // SAFETY: all zeros is a value of the set, which is filled before it is used.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
     }
 }
 

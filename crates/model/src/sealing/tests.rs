@@ -29,7 +29,8 @@ fn about() -> About {
             std::os::unix::ffi::OsStringExt::from_vec(vec![0xff, b'a']),
         ],
         clock_offset: 1_700_000_000_000_000_000,
-        ..About::here()
+        began: 1,
+        ..About::default()
     }
 }
 

@@ -134,8 +134,8 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
 fn plain(header: &Header) -> Derived {
     let returned = header.flags & NO_EXIT == 0;
     let made = header.flags & NOT_MADE == 0;
-    let failed = returned && (-4095..0).contains(&header.ret);
-    let error = failed.then(|| abi::errno_name(-header.ret as i32).unwrap_or("unknown"));
+    let errno = abi::errno_of(header.ret).filter(|_| returned);
+    let error = errno.map(|errno| abi::errno_name(errno).unwrap_or("unknown"));
     let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
     let Some(known) = known else {
         let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };

@@ -2,8 +2,6 @@
 //! that passes, and by waits that it interrupts (`epoll_wait` returns EINTR).
 //!
 //! A second process thaws what we froze should we be killed meanwhile.
-
-use nix::libc;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;

@@ -6,18 +6,19 @@ use crate::records::{PayloadSink, PayloadSpec};
 use trace::record::PayloadKind;
 
 /// `UIO_MAXIOV`: more the kernel takes nowhere.
-pub(in crate::ptrace) const MOST: u64 = 1024;
+pub(in crate::ptrace) const MOST: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
 /// Bytes of a `struct msghdr`.
-pub(in crate::ptrace) const MSGHDR: usize = 56;
+pub(in crate::ptrace) const MSGHDR: usize = size_of::<libc::msghdr>();
 /// Bytes of a `struct mmsghdr`.
-pub(in crate::ptrace) const MMSGHDR: usize = 64;
+pub(in crate::ptrace) const MMSGHDR: usize = size_of::<libc::mmsghdr>();
 /// Bytes of a `struct iocb`.
-pub(in crate::ptrace) const IOCB: usize = 64;
+pub(in crate::ptrace) const IOCB: usize = size_of::<libc::iocb>();
 /// The longest socket address (`struct sockaddr_storage`).
-const NAME: u64 = 128;
+const NAME: u64 = size_of::<libc::sockaddr_storage>() as u64;
 /// The longest control message that is believed.
 const CONTROL: u64 = 1 << 20;
 
+/// `IOCB_CMD_PWRITE` and `IOCB_CMD_PWRITEV` (`include/uapi/linux/aio_abi.h`).
 const WRITE: u16 = 1;
 const WRITE_VECTORS: u16 = 8;
 

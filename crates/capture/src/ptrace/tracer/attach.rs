@@ -30,7 +30,7 @@ impl Tracer {
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Join { pid, source };
         let process = procfs::status_number(pid, "Tgid:")
-            .ok_or_else(|| refuse(io::Error::from_raw_os_error(nix::libc::ESRCH)))?;
+            .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ESRCH)))?;
         let awaited = seize_threads(process, TRACE_OPTIONS, |tid| self.threads.contains_key(&tid))
             .map_err(refuse)?;
         for tid in &awaited {

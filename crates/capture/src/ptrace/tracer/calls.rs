@@ -7,7 +7,6 @@ use crate::ptrace::steps::End;
 use crate::ptrace::stopped::{ENTRY, EXIT, ResumeUntil, SECCOMP, Stopped};
 use crate::ptrace::thread::{PendingCall, Phase, Thread};
 use crate::records::{EntrySink, now};
-use nix::libc;
 use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_MADE, RecordKind};
 
 fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {

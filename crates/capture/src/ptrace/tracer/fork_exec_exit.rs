@@ -8,7 +8,6 @@ use crate::ptrace::clone::CloneCall;
 use crate::ptrace::stopped::{ResumeUntil, Stop, Stopped};
 use crate::ptrace::thread::{Phase, Thread};
 use crate::records::{at_start, now};
-use nix::libc;
 use std::os::unix::fs::MetadataExt;
 use trace::record::{PayloadKind, RecordKind};
 
@@ -163,14 +162,12 @@ impl Tracer {
 
     /// A set-user-ID program that an ordinary user traces does not change its user (execve(2)).
     fn note_lost_privileges(&mut self, pid: i32) {
-        // SAFETY: takes nothing.
-        let we = unsafe { libc::geteuid() };
+        let we = rustix::process::geteuid().as_raw();
         if we == 0 {
             return;
         }
         let Ok(m) = std::fs::metadata(format!("/proc/{pid}/exe")) else { return };
-        // SAFETY: takes nothing.
-        let group = unsafe { libc::getegid() };
+        let group = rustix::process::getegid().as_raw();
         let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we)
             || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
         if changes {

@@ -78,6 +78,6 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
         },
         snapshot: a.snapshot,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..About::here()
+        ..capture::recorded_here()
     }
 }

@@ -1,31 +1,29 @@
-//! The facts about this machine that a recording keeps.
+//! The facts about this machine, process and moment that a recording keeps.
 
-use super::{About, Mount};
 use rustix::time::ClockId;
+use trace::{About, Mount};
 
-impl About {
-    /// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter`,
-    /// `data` and `version` are for the caller to fill in.
-    pub fn here() -> Self {
-        let uname = rustix::system::uname();
-        let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
-        let began = clock(ClockId::Monotonic);
-        Self {
-            began: began as u64,
-            clock_offset: clock_offset(),
-            directory: std::env::current_dir()
-                .map(|d| std::os::unix::ffi::OsStringExt::into_vec(d.into_os_string()))
-                .unwrap_or_default(),
-            host: text(uname.nodename()),
-            kernel: text(uname.release()),
-            machine: text(uname.machine()),
-            cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-            page_size: rustix::param::page_size() as u32,
-            uid: rustix::process::getuid().as_raw(),
-            mounts: std::fs::read("/proc/self/mountinfo").map(|t| mounts(&t)).unwrap_or_default(),
-            data: "all".into(),
-            ..Self::default()
-        }
+/// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter` and
+/// `version` are for the caller to fill in.
+pub fn recorded_here() -> About {
+    let uname = rustix::system::uname();
+    let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
+    let began = clock(ClockId::Monotonic);
+    About {
+        began: began as u64,
+        clock_offset: clock_offset(),
+        directory: std::env::current_dir()
+            .map(|d| std::os::unix::ffi::OsStringExt::into_vec(d.into_os_string()))
+            .unwrap_or_default(),
+        host: text(uname.nodename()),
+        kernel: text(uname.release()),
+        machine: text(uname.machine()),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        page_size: rustix::param::page_size() as u32,
+        uid: rustix::process::getuid().as_raw(),
+        mounts: std::fs::read("/proc/self/mountinfo").map(|t| mounts(&t)).unwrap_or_default(),
+        data: "all".into(),
+        ..About::default()
     }
 }
 
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn this_machine() {
-        let here = super::About::here();
+        let here = super::recorded_here();
         assert!(here.mounts.iter().any(|m| m.point == b"/"), "{here:?}");
         assert!(
             here.clock_offset > 1_000_000_000_000_000_000 - here.began as i64
