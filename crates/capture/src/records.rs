@@ -45,10 +45,10 @@ impl PayloadSpec {
 /// Where the bytes of a call go.
 pub(crate) trait PayloadSink {
     /// Bytes of the program's memory: the stretches one after the other.
-    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]);
+    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]);
     /// Bytes that we have; fewer than due means that the rest could not be read.
-    fn from_bytes(&mut self, due: PayloadSpec, bytes: &[u8]) {
-        self.from_reader(due, &mut |at, local| {
+    fn put_bytes(&mut self, due: PayloadSpec, bytes: &[u8]) {
+        self.put_with(due, &mut |at, local| {
             let rest = bytes.get(at as usize..).unwrap_or_default();
             let n = rest.len().min(local.len());
             local[..n].copy_from_slice(&rest[..n]);
@@ -56,7 +56,7 @@ pub(crate) trait PayloadSink {
         });
     }
     /// Bytes that `fill` reads, from a position on; it returns how many it read.
-    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
+    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
 }
 
 /// The journal, and the record under way.
@@ -169,20 +169,20 @@ impl RecordWriter {
 }
 
 impl PayloadSink for RecordWriter {
-    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
+    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
         if let [one] = spans {
             let (base, len) = (one.iov_base as u64, one.iov_len as u64);
-            self.from_reader(due, &mut |at, local| {
+            self.put_with(due, &mut |at, local| {
                 let n = (local.len() as u64).min(len.saturating_sub(at)) as usize;
                 read_spans(tid, &[crate::inspect::memory::span(base.wrapping_add(at), n)], local)
             });
             return;
         }
         let mut next = SpanReader::new(spans);
-        self.from_reader(due, &mut |_, local| next.read(tid, local));
+        self.put_with(due, &mut |_, local| next.read(tid, local));
     }
 
-    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
         let take = due.wanted.min(due.limit);
         let mut done = 0;
         loop {

@@ -243,8 +243,8 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     };
     out.begin(header, true);
     match source {
-        Some(mut source) => out.from_reader(due, &mut |at, local| source.read(at, local)),
-        None => out.from_reader(due, &mut |_, _| 0),
+        Some(mut source) => out.put_with(due, &mut |at, local| source.read(at, local)),
+        None => out.put_with(due, &mut |_, _| 0),
     }
     out.end_parts();
     if long {

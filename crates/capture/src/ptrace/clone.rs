@@ -105,7 +105,7 @@ impl CloneCall {
     }
 
     /// What is to be put back in the child: all that it does not share with its parent.
-    pub fn to_restore_in_child(&self) -> Option<(PatchedFlags, u64)> {
+    pub fn patched_in_child(&self) -> Option<(PatchedFlags, u64)> {
         let shared = self.flags & libc::CLONE_VM as u64 != 0;
         self.changed
             .filter(|c| !(shared && matches!(c, PatchedFlags::Memory(_))))
@@ -153,15 +153,12 @@ mod tests {
             |changed, flags| CloneCall { changed: Some(changed), ..CloneCall::new(flags, 0) };
         let register = PatchedFlags::Register { compat: false };
         let vm = libc::CLONE_VM as u64;
-        assert!(with(register, vm).to_restore_in_child().is_some(), "registers are a thread's own");
+        assert!(with(register, vm).patched_in_child().is_some(), "registers are a thread's own");
         assert!(
-            with(PatchedFlags::Memory(8), 0).to_restore_in_child().is_some(),
+            with(PatchedFlags::Memory(8), 0).patched_in_child().is_some(),
             "a copy of the memory"
         );
-        assert!(
-            with(PatchedFlags::Memory(8), vm).to_restore_in_child().is_none(),
-            "the same memory"
-        );
-        assert!(CloneCall::new(vm, 0).to_restore_in_child().is_none());
+        assert!(with(PatchedFlags::Memory(8), vm).patched_in_child().is_none(), "the same memory");
+        assert!(CloneCall::new(vm, 0).patched_in_child().is_none());
     }
 }

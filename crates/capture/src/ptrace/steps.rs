@@ -146,7 +146,7 @@ impl End<'_> {
             What::Bytes => {
                 let wanted = self.len(step);
                 if wanted > 0 {
-                    sink.from_memory(
+                    sink.put_memory(
                         self.tid,
                         due(kind, wanted, *limit),
                         &[span(address, wanted as usize)],
@@ -156,7 +156,7 @@ impl End<'_> {
             What::String => {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
-                sink.from_bytes(
+                sink.put_bytes(
                     whole(PayloadKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
                     &scratch.bytes,
                 );
@@ -165,14 +165,14 @@ impl End<'_> {
             What::Iov => {
                 let count = self.arg(step.len_arg).min(vectors::MOST) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
-                sink.from_bytes(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
+                sink.put_bytes(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
                 vectors::spans(&scratch.bytes, &mut scratch.spans);
                 let all: u64 =
                     scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
                 let wanted =
                     if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
                 if wanted > 0 {
-                    sink.from_memory(self.tid, due(kind, wanted, *limit), &scratch.spans);
+                    sink.put_memory(self.tid, due(kind, wanted, *limit), &scratch.spans);
                 }
             }
             What::Msg | What::Msgs => {
@@ -183,7 +183,7 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
                 let n = read(self.tid, address, bytes);
-                sink.from_bytes(whole(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
+                sink.put_bytes(whole(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
                 gathered.messages(self.tid, &bytes[..n], size, moved);
                 gathered.put(self.tid, *limit, &due, sink);
                 if step.flags & RECEIVED != 0 {
@@ -194,7 +194,7 @@ impl End<'_> {
                 let Scratch { bytes, gathered, .. } = scratch;
                 let count = self.arg(step.len_arg).min(vectors::MOST);
                 gathered.control_blocks(self.tid, address, count as usize, bytes);
-                sink.from_bytes(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
+                sink.put_bytes(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 gathered.put(self.tid, *limit, &due, sink);
             }
         }
@@ -240,7 +240,7 @@ impl End<'_> {
 
     fn put(&self, due: PayloadSpec, mut source: FileRange, sink: &mut impl PayloadSink) {
         if due.wanted > 0 {
-            sink.from_reader(due, &mut |at, local| source.read(at, local));
+            sink.put_with(due, &mut |at, local| source.read(at, local));
         }
     }
 
@@ -269,7 +269,7 @@ impl End<'_> {
             }
             address = address.wrapping_add(8);
         }
-        sink.from_bytes(
+        sink.put_bytes(
             whole(PayloadKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
             &scratch.bytes,
         );
@@ -315,7 +315,7 @@ impl End<'_> {
         bytes.clear();
         let identity = describe(format_args!("/proc/{}/{link}", self.tid), bytes);
         bytes.splice(0..0, identity.as_bytes().iter().copied());
-        sink.from_bytes(
+        sink.put_bytes(
             PayloadSpec {
                 arg,
                 kind: PayloadKind::Identity,

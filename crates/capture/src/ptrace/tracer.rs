@@ -275,7 +275,7 @@ impl Tracer {
             && let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&stopped.tid()))
         {
             // It is watched from its birth, and stops by itself.
-            let to_restore = parent.clone_call.and_then(|m| m.to_restore_in_child());
+            let to_restore = parent.clone_call.and_then(|m| m.patched_in_child());
             let child = Thread { to_restore, ..Thread::new(parent.pid, child) };
             self.threads.insert(child.tid, child);
         }

@@ -51,17 +51,17 @@ impl EntrySink<'_> {
 }
 
 impl PayloadSink for EntrySink<'_> {
-    fn from_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
+    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
         if self.parts(&due) {
-            self.out.from_memory(tid, due, spans);
+            self.out.put_memory(tid, due, spans);
             return self.out.end_parts();
         }
         let mut next = SpanReader::new(spans);
-        self.from_reader(due, &mut |_, local| next.read(tid, local));
+        self.put_with(due, &mut |_, local| next.read(tid, local));
     }
-    fn from_reader(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
         if self.parts(&due) {
-            self.out.from_reader(due, fill);
+            self.out.put_with(due, fill);
             return self.out.end_parts();
         }
         let take = due.wanted.min(due.limit) as usize;

@@ -142,17 +142,17 @@ impl Gathered {
         {
             let all: u64 = spans.iter().map(|s| s.iov_len as u64).sum();
             if all > 0 {
-                sink.from_memory(tid, due(kind, all, u64::MAX), spans);
+                sink.put_memory(tid, due(kind, all, u64::MAX), spans);
             }
         }
         if !self.iovecs.is_empty() {
-            sink.from_bytes(
+            sink.put_bytes(
                 due(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX),
                 &self.iovecs,
             );
         }
         if self.data > 0 {
-            sink.from_memory(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
+            sink.put_memory(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
         }
     }
 }

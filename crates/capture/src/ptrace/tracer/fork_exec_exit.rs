@@ -52,7 +52,7 @@ impl Tracer {
             0,
             0,
         ];
-        let to_restore = parent.clone_call.to_restore_in_child();
+        let to_restore = parent.clone_call.patched_in_child();
         self.begins(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
     }
 
@@ -67,7 +67,7 @@ impl Tracer {
         match early {
             Some(UnreportedChild { ended: Some(status), .. }) => self.ended(tid, status),
             Some(UnreportedChild { held: Some((stopped, stop)), .. }) => {
-                self.stopped(stopped, stop)
+                self.stopped(stopped, stop);
             }
             _ => {}
         }
