@@ -24,7 +24,7 @@ pub struct Payload {
     pub arg: u8,
     /// What it holds.
     pub kind: PayloadKind,
-    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::format::record`].
+    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::record`].
     pub flags: u8,
     /// Bytes captured. When a reader leaves data out, `bytes` of a [`PayloadKind::Data`] payload is
     /// empty but `len` is not 0.
@@ -60,7 +60,7 @@ pub struct Call {
     pub tid: u32,
     /// x86-64 number.
     pub nr: u32,
-    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::format::record`].
+    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::record`].
     pub flags: u8,
     /// Argument registers.
     pub args: [u64; 6],

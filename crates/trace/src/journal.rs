@@ -24,7 +24,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The first four bytes of a frame; the last is the journal format's number.
 pub const MAGIC: [u8; 4] = *b"RAJ3";
 /// The first four bytes of a frame whose records came out of a ring of the kernel's: each stands
-/// behind the ring's own head ([`crate::format::record::RING_HEAD`]).
+/// behind the ring's own head ([`crate::record::RING_HEAD`]).
 pub const RING_MAGIC: [u8; 4] = *b"RAR3";
 /// The same, where data that stand earlier in the file are referred to ([`repeats`]).
 const REFERRING_MAGIC: [u8; 4] = *b"RAF3";
