@@ -240,6 +240,14 @@ impl Node {
                 self.target.clone_from(&seen.target); // what was guessed of it
             }
             self.kind = seen.kind;
+            // A link to itself, as far as is known, also does with slashes at its end.
+            if let (FileType::Link, Some(target), Some(size)) =
+                (seen.kind, &mut self.target, seen.attributes.size)
+                && target.len() < size as usize
+                && size <= 4096
+            {
+                target.resize(size as usize, b'/');
+            }
         }
         if seen.leaf {
             self.leaf = true;

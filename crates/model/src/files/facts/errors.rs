@@ -248,6 +248,11 @@ impl Facts {
                     self.names.presume(place);
                     self.in_the_way(place, errno, FileType::Regular);
                 }
+                // With a slash at its end, a link was followed to a directory.
+                (EINVAL, Role::Lookup) if l.follow && reads_link(shape) => {
+                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
+                    self.names.was_followed(node);
+                }
                 // Whatever it is, it is no link.
                 (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(shape) => {
                     let node = self.names.present(place, &Seen::kind(FileType::Unknown));

@@ -72,6 +72,8 @@ impl Facts {
             return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
         }
         if let Some((_, real)) = &opened {
+            // All that is before the last name of what was opened is a directory.
+            self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
             self.pass_links(root, base, path, follow, real);
         }
         let mut walk = self.names.walk(root, base, path, follow, reach);

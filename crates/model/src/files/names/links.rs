@@ -4,7 +4,7 @@
 //! the name. Where nobody has read where the link leads, what was followed gets a name of its own that the recorded machine did not have
 //! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
 
-use super::{Names, Place, ROOT, Slot};
+use super::{Names, Place, ROOT, Reach, Slot, Walk};
 use crate::files::node::{Node, NodeId, Seen};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
@@ -190,7 +190,8 @@ impl Names {
                 Some(Stood::Node(other)) if other != node && other != link => {
                     self.merge(node, other);
                 }
-                _ => {}
+                Some(Stood::Node(_)) => {}
+                None => self.house_now(dir, &target, node),
             }
             return;
         }
@@ -211,6 +212,20 @@ impl Names {
             let place = Place { dir, name: name.clone().into(), slot: Slot::Unknown };
             self.attach(&place, node, true);
             self.node_mut(link).target = Some(name);
+        }
+    }
+
+    /// What a link leads to was made by the trace.
+    fn house_now(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
+        let made = match self.walk(ROOT, dir, target, true, Reach::Nowhere) {
+            Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. }) => made,
+            _ => return,
+        };
+        if !self.node(made).initial
+            && self.node(made).kind == FileType::Directory
+            && self.node(node).kind == FileType::Directory
+        {
+            self.merge(node, made);
         }
     }
 
@@ -336,6 +351,27 @@ impl Names {
         }
     }
 
+    /// A link that is gone led to a directory whose file, by the inode number that the file system
+    /// shows at the end, is known by another path: to the directory of that path.
+    fn find_by_inode(&mut self, link: NodeId, find: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
+        let Some(directory) = self.node(link).leads_to else { return };
+        let Some((from, _)) = self.node(link).stood.first().cloned() else { return };
+        let files = self.node(directory).entries.iter();
+        let files: Vec<_> = files.filter_map(|(name, e)| Some((name.clone(), e.first?))).collect();
+        let other = files.into_iter().find_map(|(name, file)| {
+            let id = find(&self.path(file)?)?.id?;
+            let known = *self.by_id.get(&id).filter(|known| **known != file)?;
+            let stood = self.node(known).stood.iter().chain(&self.node(known).names);
+            stood.filter(|(dir, at)| *at == name && *dir != directory).map(|(dir, _)| *dir).next()
+        });
+        let target = other
+            .and_then(|other| Some(relative(&self.first_path(from)?, &self.first_path(other)?)));
+        let size = self.node(link).first.size;
+        if let Some(target) = target.filter(|t| size.is_none_or(|size| size == t.len() as u64)) {
+            self.rehouse(link, target);
+        }
+    }
+
     /// Names that were followed and that `is_link` shows to be links, where they stand now.
     pub fn settle(&mut self, is_link: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
         self.settle_twins();
@@ -347,6 +383,10 @@ impl Names {
                 })
             {
                 self.rehouse(id, target);
+                continue;
+            }
+            if node.leads_to.is_some() {
+                self.find_by_inode(id, is_link);
                 continue;
             }
             if !node.initial

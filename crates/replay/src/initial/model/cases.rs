@@ -204,3 +204,35 @@ fn what_was_found_behind_a_link_that_was_moved_stands_where_it_was_moved() {
     let ops = [rename("a/b", "a"), rename("b", "d"), rename("d/b", "b")];
     holds(&[open("d", CREATE), symlink("a", "b")], &ops);
 }
+
+#[test]
+fn what_was_opened_shows_a_link_behind_directories() {
+    let ops =
+        [open("d", CREATE), open("a/b/a", 0o2101), symlink("../c", "a/c"), rename("d", "a/a")];
+    holds(&[symlink("b", "a/b/a"), mkdir("c")], &ops);
+}
+
+#[test]
+fn readlink_with_a_slash_follows_a_link() {
+    let ops = [rename("b", "c"), open("b", 0), Op::Readlink("c/".into())];
+    holds(&[symlink("a", "b")], &ops);
+}
+
+#[test]
+fn an_inode_number_tells_where_a_link_led() {
+    let before = [symlink("a", "c"), open("c/a", CREATE)];
+    holds(&before, &[open("a/a", 0), rename("c/a", "c")]);
+    let ops = [open("a/a", 0o302), rename("c/a", "c")];
+    holds(&[symlink("a", "c")], &ops);
+}
+
+#[test]
+fn a_link_may_lead_to_what_was_made() {
+    holds(&[symlink("b", "c")], &[mkdir("b"), link("c", "c/c")]);
+}
+
+#[test]
+fn a_link_to_itself_has_the_length_that_was_seen() {
+    let ops = [stat("c", true), stat("d", false), unlink("d")];
+    holds(&[symlink("d", "c"), symlink("c/a", "d")], &ops);
+}
