@@ -321,22 +321,26 @@ static __always_inline void await(struct thread *t, bool after)
 }
 
 /* Bytes that the kernel moved from file to file by itself: user space is asked to read them, from where they came or, if nothing keeps them there, where they went. */
-static __always_inline void file_of(struct scratch *s, const struct take *t)
+__noinline int file(void)
 {
+	struct scratch *s = scratch();
+	const struct take *t = s ? taken(s, s->step) : 0;
+	if (!t)
+		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 pointer = argument(s, t->arg2), wanted = length(), n = moved(s), after = n;
 	bool whole = t->from == FIXED && t->unit == 0xffffffff;
 	struct { s64 fd; u64 from, len; } range = { (s32)argument(s, t->arg) };
 	if (t->what == W_RANGE && bpf_probe_read_user(&range, sizeof(range), (void *)argument(s, t->arg)))
-		return;
+		return 0;
 	struct file *file = open_file(task, range.fd);
 	struct inode *inode = regular(file);
 	if (!inode)
-		return;
+		return 0;
 	if (t->what == W_LANDED) {
 		struct inode *source = regular(open_file(task, (s32)argument(s, t->arg3)));
 		if (!n || (source && (u64)BPF_CORE_READ(source, i_size) >= n))
-			return;
+			return 0;
 	}
 	if (t->what == W_RANGE) {
 		after = range.from;
@@ -346,12 +350,12 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 	} else if (t->arg2 == OWN || (t->arg2 != NONE && !pointer)) {
 		after = BPF_CORE_READ(file, f_pos);
 	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
-		return;
+		return 0;
 	}
 	struct common_state *c = common_state();
 	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!c || !me)
-		return;
+		return 0;
 	/* The file's name goes with the request, which takes the place of the identity before it. */
 	flush(s);
 	u32 len = describe_file(s, file) - IDENTITY_LESS_REQUEST;
@@ -367,13 +371,14 @@ static __always_inline void file_of(struct scratch *s, const struct take *t)
 	if (len > SCRATCH || bpf_ringbuf_output(&requests, r, len, BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->served, 1);
 		__sync_fetch_and_add(&c->refused, 1);
-		return;
+		return 0;
 	}
 	/* What is read comes into a journal in the order of requests: no call whose request stands before this one may have begun after this one returned. */
 	s->head.left = bpf_ktime_get_ns();
 	me->ticket = *(volatile u64 *)&c->asked;
 	me->waits = 20;
 	await(me, true);
+	return 0;
 }
 
 static __always_inline void bytes_of(struct scratch *s, const struct take *t)
@@ -467,7 +472,7 @@ __noinline int step(u32 i)
 	if (t->what == W_IDENTITY)
 		identity_of(s, t);
 	else if (t->what == W_FILE || t->what == W_LANDED || t->what == W_RANGE)
-		after ? file_of(s, t) : (void)0;
+		return after ? file() : 0;
 	else if (!argument(s, t->arg))
 		return 0;
 	else if (t->what == W_BYTES)
