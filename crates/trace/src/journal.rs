@@ -18,6 +18,7 @@ use crate::format::record::{Header, PayloadHeader, complete, padded};
 use crate::storage::{Disk, Sink, Storage};
 use repeats::Repeats;
 use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -90,22 +91,22 @@ impl Journal {
     /// A new journal of stream number `stream`: the file `NNNNN` in the directory `dir`. Engines
     /// take theirs from [`crate::Recording::journal`].
     pub fn create(dir: &Path, stream: u32) -> Result<Self, Error> {
-        Self::create_on(&Disk, dir, stream, 0)
+        let opened = crate::storage::directory(dir).map_err(Error::io("open", dir))?;
+        Self::create_on(&Disk, opened.as_fd(), dir, stream, 0)
     }
 
-    /// The same on other storage, for a recording with this random number.
+    /// The same on other storage, for a recording with this random number. `path` is the name of
+    /// `dir` in errors.
     pub fn create_on(
         storage: &dyn Storage,
-        dir: &Path,
+        dir: BorrowedFd<'_>,
+        path: &Path,
         stream: u32,
         recording: u64,
     ) -> Result<Self, Error> {
         let name = format!("{stream:05}");
-        let path = dir.join(&name);
-        let open = || {
-            storage.create_log(std::os::fd::AsFd::as_fd(&crate::storage::directory(dir)?), &name)
-        };
-        let sink = open().map_err(Error::io("create", &path))?;
+        let path = path.join(&name);
+        let sink = storage.create_log(dir, &name).map_err(Error::io("create", &path))?;
         let buffer = vec![0; 2 * FRAME_BYTES];
         Ok(Self {
             sink,

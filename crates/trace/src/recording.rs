@@ -119,9 +119,13 @@ impl Recording {
 
     /// The journal of stream number `stream`; each number once.
     pub fn journal(&self, stream: u32) -> Result<Journal, Error> {
+        let path = self.path.join(JOURNAL);
+        let dir = crate::storage::directory(&self.path_in_dir(JOURNAL))
+            .map_err(Error::io("open", &path))?;
         let journal = Journal::create_on(
             &*self.storage,
-            &self.path_in_dir(JOURNAL),
+            dir.as_fd(),
+            &path,
             stream,
             self.document.recording(),
         )?;
@@ -173,7 +177,8 @@ impl Recording {
             file.set_len(8)?;
             Ok(file)
         };
-        make().map_err(Error::io("create", &path))
+        let shown = self.path.join(JOURNAL).join(crate::journal::COMPLETE);
+        make().map_err(Error::io("create", shown))
     }
 
     /// A name in the trace's directory that no change of names leads elsewhere.

@@ -1,4 +1,6 @@
-//! The time before a line: of day, since 1970, or since the line before. In UTC, whose days need no table.
+//! The time before a line: of day (UTC), since 1970, or since the line before.
+
+use chrono::{DateTime, SecondsFormat};
 
 /// Which time stands before each line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,26 +30,20 @@ impl Clock {
     pub const fn new(style: Style, anchor: i64) -> Self {
         Self { style, anchor, before: None }
     }
-    /// The prefix of a line about this moment.
+    /// What stands before a line about this moment.
     pub fn prefix(&mut self, monotonic: u64) -> String {
         let before = self.before.replace(monotonic).unwrap_or(monotonic);
-        let micros = self.epoch(monotonic) / 1000;
-        let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-        let (h, m, s) = (
-            seconds.rem_euclid(86_400) / 3600,
-            seconds.rem_euclid(3600) / 60,
-            seconds.rem_euclid(60),
-        );
-        match self.style {
-            Style::No => String::new(),
-            Style::Day => format!("{h:02}:{m:02}:{s:02} "),
-            Style::DayMicros => format!("{h:02}:{m:02}:{s:02}.{micros:06} "),
-            Style::Epoch => format!("{seconds}.{micros:06} "),
+        let format = match self.style {
+            Style::No => return String::new(),
             Style::Relative => {
                 let passed = monotonic.saturating_sub(before);
-                format!("{:6}.{:09} ", passed / 1_000_000_000, passed % 1_000_000_000)
+                return format!("{:6}.{:09} ", passed / 1_000_000_000, passed % 1_000_000_000);
             }
-        }
+            Style::Day => "%H:%M:%S ",
+            Style::DayMicros => "%H:%M:%S%.6f ",
+            Style::Epoch => "%s%.6f ",
+        };
+        DateTime::from_timestamp_nanos(self.epoch(monotonic)).format(format).to_string()
     }
     /// Nanoseconds since 1970.
     pub const fn epoch(&self, monotonic: u64) -> i64 {
@@ -57,26 +53,7 @@ impl Clock {
 
 /// RFC 3339 in UTC with nanoseconds.
 pub fn rfc3339(epoch_nanos: i64) -> String {
-    let (seconds, nanos) =
-        (epoch_nanos.div_euclid(1_000_000_000), epoch_nanos.rem_euclid(1_000_000_000));
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days to a date of the Gregorian calendar, by eras of 400 years that begin in March (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{nanos:09}Z",
-        second / 3600,
-        second % 3600 / 60,
-        second % 60
-    )
+    DateTime::from_timestamp_nanos(epoch_nanos).to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
+use clap::builder::styling::AnsiColor;
 use comfy_table::{Attribute, Cell, Color};
 
 /// What a word says. Each has a colour that can be read on black and on white: no yellow.
@@ -49,13 +50,14 @@ impl Colours {
 
     /// The text in its colour, if the stream takes colours.
     pub fn paint(self, tone: Tone, text: &str) -> String {
-        let code = match tone {
+        let colour = match tone {
             _ if !self.0 => return text.to_owned(),
-            Tone::Good => "32;1",
-            Tone::Fair => "35;1",
-            Tone::Bad => "31;1",
+            Tone::Good => AnsiColor::Green,
+            Tone::Fair => AnsiColor::Magenta,
+            Tone::Bad => AnsiColor::Red,
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        let style = colour.on_default().bold();
+        format!("{style}{text}{style:#}")
     }
 }
 
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn only_where_they_are_wanted() {
-        assert_eq!(Colours(true).paint(Tone::Bad, "broken"), "\x1b[31;1mbroken\x1b[0m");
+        assert_eq!(Colours(true).paint(Tone::Bad, "broken"), "\x1b[1m\x1b[31mbroken\x1b[0m");
         assert_eq!(Colours::default().paint(Tone::Bad, "broken"), "broken");
     }
 }

@@ -215,6 +215,7 @@ fn the_disk_is_full() {
     assert!(talk.contains(&"60000 writes, 0 failed"), "{ran:?}");
     assert!(talk.contains(&"status 0") || talk.contains(&"status 125"), "{ran:?}");
     assert!(ran.stderr.contains("o space left"), "the message names the reason: {ran:?}");
+    assert!(!ran.stderr.contains("/proc/self/fd"), "the message names the trace: {ran:?}");
     let info: serde_json::Value =
         serde_json::from_str(&json.concat()).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
     assert_eq!(info["verdict"], "incomplete", "{info}");
@@ -236,6 +237,7 @@ fn the_disk_is_full_from_the_start() {
     assert!(!started || ran.stdout.contains("5000 writes, 0 failed"), "{ran:?}");
     assert!(started || ran.stdout.contains("status 125"), "{ran:?}");
     assert!(ran.stderr.contains("o space left"), "the message names the reason: {ran:?}");
+    assert!(!ran.stderr.contains("/proc/self/fd"), "the message names the trace: {ran:?}");
 }
 
 /// How many calls the journal's intact frames hold, counted from its bytes alone; `None` if there is no journal any more, or the trace is sealed and it is going.

@@ -6,6 +6,7 @@ use super::*;
 use crate::format::record::{Header, Payloads};
 use crate::journal::Journal;
 use proptest::prelude::*;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 mod steps;
@@ -99,10 +100,12 @@ proptest! {
 #[test]
 fn a_journal_within_the_data_is_not_ours() {
     let dir = tempfile::tempdir().unwrap();
+    let opened = crate::storage::directory(dir.path()).unwrap();
     let inner = journal(dir.path(), 4);
     let recorded = |recording| {
         let mut journal =
-            Journal::create_on(&crate::storage::Disk, dir.path(), 3, recording).unwrap();
+            Journal::create_on(&crate::storage::Disk, opened.as_fd(), dir.path(), 3, recording)
+                .unwrap();
         for _ in 0..2 {
             journal.begin(Header::default());
             journal.payload(PayloadHeader::default(), &inner);
