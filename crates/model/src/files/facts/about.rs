@@ -10,8 +10,6 @@ use linux_raw_sys::general::{S_ISGID, S_ISUID, X_OK};
 use trace::call::Call;
 use trace::record::PayloadKind;
 
-/// access(2).
-
 impl Facts {
     /// Text, listings and structs that the call returned about the file.
     pub(super) fn described(&mut self, call: &Call, shape: &Shape, node: NodeId) {

@@ -217,9 +217,10 @@ impl Names {
 
     /// What a link leads to was made by the trace.
     fn house_now(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
-        let made = match self.walk(ROOT, dir, target, true, Reach::Nowhere) {
-            Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. }) => made,
-            _ => return,
+        let (Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. })) =
+            self.walk(ROOT, dir, target, true, Reach::Nowhere)
+        else {
+            return;
         };
         if !self.node(made).initial
             && self.node(made).kind == FileType::Directory
