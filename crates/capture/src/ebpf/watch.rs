@@ -339,18 +339,20 @@ impl<'o> Watch<'o> {
     }
 
     fn finish(mut self, recording: &Recording) -> Outcome {
-        self.probe.leave();
         let sealing = self.sealing.take();
-        // What we tell now was so before.
+        // Records that are written now are of calls that began earlier.
         sealing.iter().for_each(SealAheadThread::stop);
         let detached = self.alive() > 0;
         if detached {
-            // The programs are still attached: a call is told here, or they see it end.
+            // While the programs are attached: a call is recorded here, or they see it end.
+            self.probe.leave();
             calls_under_way::write_records(&self.probe, &mut self.out);
+            self.probe.detach();
+            // A program that has just run has put its record into a ring.
+            let _best = membarrier(MembarrierCommand::Global);
+        } else {
+            self.probe.detach();
         }
-        self.probe.detach();
-        // A program that has just run has put its record into a ring.
-        let _best = membarrier(MembarrierCommand::Global);
         let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);
         let files = self.files.finish();
         let taken = self.consumers.finish();

@@ -75,7 +75,7 @@ static __always_inline void call(struct scratch *s)
 }
 
 /* Steps that could not be taken before the call. */
-static __always_inline void again(struct scratch *s, const struct plan *p, u32 retry)
+static __always_inline void again(struct scratch *s, u32 retry)
 {
 	s->phase = ENTRY;
 	s->late = 1;
@@ -186,7 +186,7 @@ static __always_inline void not_made(struct scratch *s, struct task_struct *task
 	head(s, task, t);
 	s->head.left = now;
 	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
-	again(s, p, (1u << (p->count[ENTRY] & 31)) - 1);
+	again(s, (1u << (p->count[ENTRY] & 31)) - 1);
 	call(s);
 }
 
@@ -233,7 +233,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->head.left = left;
 	s->head.ret = ret;
 	if (t->retry)
-		again(s, p, t->retry);
+		again(s, t->retry);
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)

@@ -387,7 +387,10 @@ __noinline int from_user(u32 what, u64 addr, u64 take, u64 wanted)
 	return 0;
 }
 
-/* Stages bytes of the scratch memory, `what` as above. They must be sent before others take their place. */
+/*
+ * Stages bytes of the scratch memory, `what` as above. They must be sent before others take their
+ * place.
+ */
 __noinline int from_scratch(u32 what, u32 len, u64 wanted)
 {
 	struct scratch *s = scratch();

@@ -73,7 +73,10 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 	return enlist(task);
 }
 
-/* Whether a call is under way that nobody else has ended: one of its end, its thread's end, and user space's question. */
+/*
+ * Whether the thread was in a call, of which the caller tells now: its exit, its thread's end, or
+ * user space's question what is under way. Only one of them does.
+ */
 static __always_inline bool claim(struct thread *t, u32 phase)
 {
 	return __sync_val_compare_and_swap(&t->phase, IN, phase) == IN;

@@ -453,7 +453,6 @@ static __always_inline void identity_of(struct scratch *s, const struct take *t)
 		from_scratch(t->arg | IDENTITY << 8, n, n);
 }
 
-
 /*
  * Takes step number `i` of the call's plan, at the end of it that `s->phase` says. The verifier
  * checks this once for each program, however often it is called.
