@@ -12,7 +12,8 @@ fn comparable(line: &str) -> String {
     let unlike = [
         (r"^(\[pid +)?[0-9]+\]? +", ""),
         (r"0x[0-9a-f]{5,}", "ADDRESS"),
-        (r#"getrandom\("[^"]*""#, "getrandom(BYTES"),
+        // Among random bytes may be a quotation mark, which is escaped.
+        (r#"getrandom\("(\\.|[^"\\])*""#, "getrandom(BYTES"),
         (r" +=( -?[0-9?]| ADDRESS)", " =$1"),
         (r"(set_tid_address\(.*|getp?pid\(\)) = [0-9]+", "$1 = ID"),
         // strace names the absence of a flag.
@@ -28,6 +29,14 @@ fn comparable(line: &str) -> String {
 
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(comparable).collect()
+}
+
+#[test]
+fn random_bytes_are_taken_out_whole() {
+    for bytes in ["", "a", r#"\"25Fe"#, r#"\\"#, r#"a\\\"b"#] {
+        let line = format!("1 getrandom(\"{bytes}\", 8, GRND_NONBLOCK) = 8");
+        assert_eq!(comparable(&line), "getrandom(BYTES, 8, GRND_NONBLOCK) = 8", "{bytes}");
+    }
 }
 
 fn record(place: &Place, name: &str, argv: &[&str]) -> std::path::PathBuf {
