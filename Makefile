@@ -7,7 +7,7 @@ RA     := target/release/reanimator
 SHARE  := $(DESTDIR)$(PREFIX)/share
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo build install package test test-kernels sweep mutations bench header build-needs
+.PHONY: demo build install package test test-kernels sweep fuzz bench header build-needs
 
 demo: build  ## Record an SQLite workload, replay it elsewhere, and compare the databases
 	@tests/need.sh sqlite3
@@ -62,12 +62,20 @@ sweep: build  ## Record and replay every program of /usr/bin, by both engines; h
 	@tests/need.sh python3 util-linux coreutils
 	tests/sweep.py $(RA)
 
-COUNT  ?= 100000
-FIRST  ?= 1
-mutations: build  ## 100,000 damaged and forged traces and logs (COUNT, FIRST); about an hour
-	@tests/need.sh tar gzip coreutils
-	$(CARGO) build --release --locked --workspace --example mutate
-	nice -n 19 target/release/examples/mutate $(RA) target/mutations $(COUNT) $(FIRST)
+SECONDS ?= 30
+FUZZ    := $(patsubst fuzz/fuzz_targets/%.rs,%,$(sort $(wildcard fuzz/fuzz_targets/*.rs)))
+fuzz: build  ## Each fuzz target for SECONDS (30), on stable Rust; compiles for minutes at first
+	@tests/need.sh g++ tar gzip coreutils findutils sed util-linux
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	rm -rf target/fuzz-seeds
+	fuzz/seeds.sh $(RA) target/fuzz-seeds
+	$(CARGO) fuzz build -s none
+	@for target in $(FUZZ); do \
+	    echo "fuzz: $$target for $(SECONDS) s"; mkdir -p fuzz/corpus/$$target; \
+	    REANIMATOR=$(abspath $(RA)) nice -n 19 $(CARGO) fuzz run -s none $$target \
+	        fuzz/corpus/$$target target/fuzz-seeds/$$target -- -max_total_time=$(SECONDS) \
+	        -timeout=60 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 bench: build  ## Compare with untraced programs and with other tracers; an hour or more
 	@tests/need.sh gcc libc6-dev sqlite3 strace python3 util-linux linux-perf bpftrace fio make \

@@ -42,7 +42,7 @@ pub struct Outcome {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod fuzz;
+mod tests_losses;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests_losses;
+mod tests_support;

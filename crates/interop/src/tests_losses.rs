@@ -1,7 +1,7 @@
 //! What another tool says that it lost, or what we leave out, makes a trace incomplete.
 
 use crate::Importer;
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use crate::text::{blktrace, kdump, perf};
 use trace::document::Verdict;
 

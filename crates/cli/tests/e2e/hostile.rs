@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 mod attacks;
 mod forgeries;
-mod mutations;
 mod nonsense;
+mod random;
+mod random_records;
 
 /// What no program may take, in KiB.
 const GIB_IN_KIB: i64 = 1 << 20;

@@ -13,6 +13,3 @@ mod hostile;
 mod programs;
 mod recording;
 mod replaying;
-
-// `tests/mutations` is also part of an example, whose root has this module.
-use harness::forge;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use trace::Want;
 
 fn gunzip(name: &str) -> Vec<u8> {
-    crate::fuzz::gunzip(&format!("ctf/{name}"))
+    crate::tests_support::gunzip(&format!("ctf/{name}"))
 }
 
 /// The trace `name` of the fixtures, unpacked.
 fn fixture(dir: &Path, name: &str) -> PathBuf {
-    crate::fuzz::untar(&gunzip(&format!("{name}.tar.gz")), dir);
+    crate::tests_support::untar(&gunzip(&format!("{name}.tar.gz")), dir);
     dir.join(name)
 }
 
@@ -68,7 +68,7 @@ fn print(value: &Value<'_>, out: &mut String) {
 
 #[test]
 fn every_event_is_what_babeltrace2_prints() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.babeltrace2.gz"))).unwrap();
         let mut lines = text.lines();
@@ -106,7 +106,7 @@ fn every_event_is_what_babeltrace2_prints() {
 
 #[test]
 fn a_trace_becomes_one_of_ours() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let to = dir.path().join("meta.ra");
     let outcome =
         import(&fixture(dir.path(), "meta"), &to, Some(b"/root"), &mut |_, _| {}).unwrap();
@@ -135,7 +135,7 @@ fn a_trace_becomes_one_of_ours() {
 
 #[test]
 fn cut_and_damaged_traces_are_read_as_far_as_they_go() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let path = fixture(dir.path(), "dd");
     let stream = path.join("kernel/ch_0");
     let whole = fs::read(&stream).unwrap();

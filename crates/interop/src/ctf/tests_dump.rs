@@ -43,7 +43,7 @@ impl Stream {
 
 #[test]
 fn descriptors_of_the_dump_are_their_processes() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let from = dir.path().join("kernel");
     fs::create_dir(&from).unwrap();
     fs::write(from.join("metadata"), METADATA).unwrap();

@@ -67,7 +67,7 @@ fn write(dir: &Path, events: &str, streams: &[Vec<u8>]) -> std::path::PathBuf {
 
 /// The threads of the calls that came out, whether they returned, and the verdict.
 fn converted(streams: &[Vec<u8>]) -> (Vec<(u32, bool)>, Outcome) {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let (from, to) = (write(dir.path(), EVENTS, streams), dir.path().join("t.ra"));
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
     let items = trace::Trace::open(&to).unwrap().read(Want { data: false }).map(Result::unwrap);
@@ -159,7 +159,7 @@ fn deep_types_are_refused() {
 /// Empty values take no bits: as many as a stream has bytes are read, and not more.
 #[test]
 fn empty_values_are_bounded() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let events = "event { name = \"e\"; id = 1; fields := struct { struct {} a[65536]; }; };";
     let stream = packet(0, 0, 0, &vec![event(1, 10, &[]); 1000]);
     let trace = Trace::open(&write(dir.path(), events, &[stream])).unwrap();

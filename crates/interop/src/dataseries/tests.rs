@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use trace::{Item, Trace, Want};
 
 fn gunzip(name: &str) -> Vec<u8> {
-    crate::fuzz::gunzip(&format!("dataseries/{name}"))
+    crate::tests_support::gunzip(&format!("dataseries/{name}"))
 }
 
 fn fixture(dir: &Path, name: &str) -> PathBuf {
@@ -37,7 +37,7 @@ fn printed(value: Value<'_>, kind: FieldType) -> String {
 
 #[test]
 fn every_cell_is_what_the_original_tools_print() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
         // What is printed of each type, line by line.
@@ -86,7 +86,7 @@ fn calls(path: &Path) -> Vec<trace::Call> {
 
 #[test]
 fn a_file_becomes_a_trace() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let to = dir.path().join("meta.ra");
     let outcome =
         import(&fixture(dir.path(), "meta.ds"), &to, Some(b"/srv/demo"), &mut |_, _| {}).unwrap();
@@ -120,7 +120,7 @@ fn a_file_becomes_a_trace() {
 /// A file that ends anywhere gives what stands before that; one with a damaged extent gives all others.
 #[test]
 fn cut_and_damaged_files_are_read_as_far_as_they_go() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let whole = fixture(dir.path(), "dd.ds");
     let bytes = fs::read(&whole).unwrap();
     let mut starts = Vec::new();
@@ -184,7 +184,7 @@ fn types_are_those_of_the_original_library() {
 /// Out and in again: all that DataSeries can express is as it was; and the file passes its own format's checks.
 #[test]
 fn a_round_trip_keeps_what_can_be_expressed() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let first = dir.path().join("first.ra");
     import(&fixture(dir.path(), "meta.ds"), &first, None, &mut |_, _| {}).unwrap();
     let out = dir.path().join("out.ds");
@@ -232,7 +232,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
 /// The chained checksum of the tail, of the original's files and of ours.
 #[test]
 fn the_tail_repeats_the_chain_of_checksums() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let (theirs, trace, ours) =
         (fixture(dir.path(), "dd.ds"), dir.path().join("t.ra"), dir.path().join("ours.ds"));
     import(&theirs, &trace, None, &mut |_, _| {}).unwrap();

@@ -58,7 +58,7 @@ fn name(call: &Call) -> &'static str {
 /// Names below directory descriptors, also where the directory was moved meanwhile.
 #[test]
 fn names_below_descriptors_are_said_without_them() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let opened = |at, fd, path| call("openat", at, fd, &[-100, 0x1000, 0o200_000], &[(1, path)]);
     let link = [0u8; 0];
     let (exported, back, _) = through(
@@ -110,7 +110,7 @@ fn names_below_descriptors_are_said_without_them() {
 /// What is left out stands in the file: who reads it back does not take it for complete.
 #[test]
 fn what_is_left_out_is_known_when_read_back() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let (out, back) = (dir.path().join("t.ds"), dir.path().join("back.ra"));
     let some = vec![call("getpid", 0, 7, &[], &[]), call("close", 10, 0, &[3], &[])];
     export(&trace_of(dir.path(), some), &out, &mut |_, _| {}).unwrap();
@@ -119,7 +119,7 @@ fn what_is_left_out_is_known_when_read_back() {
     assert_eq!(outcome.summary.verdict, trace::Verdict::Incomplete);
     assert_eq!(outcome.summary.reasons, ["not converted: 1 getpid"]);
     // With nothing left out it is as complete as the trace was.
-    let whole = crate::fuzz::scratch();
+    let whole = crate::tests_support::scratch();
     let (exported, back, _) = through(whole.path(), vec![call("close", 10, 0, &[3], &[])]);
     assert_eq!((exported.lost.len(), back.len()), (0, 1));
     let summary = Trace::open(&whole.path().join("back.ra")).unwrap().summary().clone();
@@ -129,7 +129,7 @@ fn what_is_left_out_is_known_when_read_back() {
 /// The present and times that stay; a real time with the same fraction stays what it is.
 #[test]
 fn special_times_go_out_and_in() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let times = |at, pair: [(u64, u64); 2]| {
         let all: Vec<u8> =
             pair.iter().flat_map(|(s, ns)| [s.to_le_bytes(), ns.to_le_bytes()].concat()).collect();
@@ -162,7 +162,7 @@ fn special_times_go_out_and_in() {
 /// Structs: locks, limits, entries of directories, what statx says, flags of pipe2.
 #[test]
 fn structs_go_out_and_in() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let lock = |start: u64| {
         let mut flock = vec![0; 32];
         flock[..2].copy_from_slice(&1u16.to_le_bytes());
@@ -217,7 +217,7 @@ fn structs_go_out_and_in() {
 /// As many rows as buffers, whatever extents they fall into, whatever numbers they have.
 #[test]
 fn vectors_keep_their_buffers() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let vectored = |at: u64, lens: &[usize]| {
         let all: usize = lens.iter().sum();
         let mut told = call("writev", at, all as i64, &[1, 0x1000, lens.len() as i64], &[]);
@@ -290,7 +290,7 @@ fn vectors_keep_their_buffers() {
 /// A result that no read has, and data that nobody recorded, take no memory.
 #[test]
 fn forged_results_and_missing_data_take_no_memory() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let read = |at, name, ret: i64| {
         let mut told = call(name, at, ret, &[3, 0x1000, ret, 0], &[]);
         told.data(1, b"", ret.cast_unsigned());
@@ -314,7 +314,7 @@ fn forged_results_and_missing_data_take_no_memory() {
 /// `exit` where the thread ends, and for those that a signal ended; the umask of the first record.
 #[test]
 fn ends_and_beginnings() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let to = dir.path().join("t.ra");
     let mut import_ = Import::new(&to, Origin::default()).unwrap();
     import_.umask(0o077);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use trace::Trace;
 
 fn exported(format: Format, name: &str) -> (tempfile::TempDir, PathBuf) {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let (log, ra, to) = (dir.path().join("log"), dir.path().join("log.ra"), dir.path().join(name));
     fs::write(&log, strace::LOG).unwrap();
     strace::import(&log, &ra, None, &mut |_, _| {}).unwrap();

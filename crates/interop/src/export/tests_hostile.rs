@@ -38,7 +38,7 @@ fn hostile(dir: &Path) -> Trace {
 
 #[test]
 fn hostile_names_and_numbers_go_into_every_format() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let trace = hostile(dir.path());
     let write = |format, name: &str| {
         let to = dir.path().join(name);
@@ -65,7 +65,7 @@ fn hostile_names_and_numbers_go_into_every_format() {
 /// Nothing has the name until it is whole, and what has it stays.
 #[test]
 fn a_file_has_its_name_when_it_is_whole() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let sink = super::Sink::new(&dir.path().join("x.csv")).unwrap();
     let names = || {
         let all = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());

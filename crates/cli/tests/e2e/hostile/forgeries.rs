@@ -1,8 +1,8 @@
-//! Damage to a real trace by somebody who puts the right hashes in: what is decoded is printed and performed.
+//! Damage to a real trace with the right hashes put in: what can be decoded is printed and replayed.
 
 use super::Outside;
 use crate::harness::run::run;
-use crate::hostile::mutations::Random;
+use crate::hostile::random::Random;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::import;
 use super::line::{Line, is_blktrace};
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 
 pub(crate) const LOG: &str = include_str!("../../../../../tests/fixtures/blkparse.txt");
 pub(crate) const CLASSIC: &str = include_str!("../../../../../tests/fixtures/blk_classic.txt");

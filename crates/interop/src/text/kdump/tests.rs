@@ -2,7 +2,7 @@
 
 use super::import;
 use super::line::{Line, bytes, is_kdump};
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use trace::Call;
 use trace::record::PayloadKind;
 

@@ -2,7 +2,7 @@
 
 use super::import;
 use super::line::{Called, Line, is_perf};
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use trace::Call;
 use trace::record::PayloadKind;
 

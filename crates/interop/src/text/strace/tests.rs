@@ -3,7 +3,7 @@
 use super::import;
 use super::line::{Body, Line, When, is_strace};
 use super::value::{number, split, string};
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use std::fs;
 use trace::Item;
 use trace::record::PayloadKind;
@@ -170,7 +170,7 @@ fn renames_are_worked_out_from_inode_numbers() {
 /// Text that ends anywhere gives what stands before that.
 #[test]
 fn cut_text_is_read_as_far_as_it_goes() {
-    let dir = crate::fuzz::scratch();
+    let dir = crate::tests_support::scratch();
     let log = dir.path().join("log");
     for len in 0..LOG.len() {
         fs::write(&log, &LOG.as_bytes()[..len]).unwrap();

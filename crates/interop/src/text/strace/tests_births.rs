@@ -2,7 +2,7 @@
 
 use super::import;
 use super::import::births::Births;
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use trace::{Item, RecordKind, Verdict};
 
 /// Who began: the number and the parent's, 0 if nobody knows.

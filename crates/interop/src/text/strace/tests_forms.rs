@@ -3,7 +3,7 @@
 use super::import;
 use super::lexer::split::split;
 use super::line::{Body, Line, When};
-use crate::fuzz::imported;
+use crate::tests_support::imported;
 use trace::record::PayloadKind;
 use trace::{Call, Item, RecordKind};
 

@@ -4,19 +4,13 @@
 pub struct Random(pub u64);
 
 impl Random {
-    /// The numbers of a seed.
-    pub fn of(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
-        random.below(1);
-        random
-    }
     /// A number below `n`; 0 if that is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n.max(1)
     }
-    /// A number that somebody may have forgotten.
+    /// A number at the edge of a type, or a small one.
     pub fn odd(&mut self) -> u64 {
         match self.below(8) {
             0 => u64::MAX,
@@ -30,6 +24,18 @@ impl Random {
     }
     /// Damages some bytes.
     pub fn damage(&mut self, bytes: &mut Vec<u8>) {
-        super::change::damage(bytes, self);
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len() as u64) as usize;
+            match self.below(4) {
+                0 => bytes.truncate(at),
+                1 => bytes.extend_from_within(at..),
+                2 => drop(bytes.drain(at..(at + self.below(64) as usize).min(bytes.len()))),
+                _ if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+                _ => {}
+            }
+            if bytes.is_empty() {
+                return;
+            }
+        }
     }
 }

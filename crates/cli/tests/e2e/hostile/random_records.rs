@@ -1,7 +1,7 @@
 //! Traces whose frames are sound and whose records are nonsense.
 
-use super::Random;
-use crate::forge::{Forge, PID, Part};
+use super::random::Random;
+use crate::harness::forge::{Forge, PID, Part};
 use std::path::Path;
 use syscalls::x86_64::Sysno as X;
 use trace::record::{PayloadKind, RecordKind};
