@@ -24,7 +24,8 @@ fn main() {
         .build_and_generate(&out);
     if let Err(e) = built {
         panic!(
-            "cannot compile {SOURCE}: {e:#}; clang for the target bpf is needed (apt-get install clang-19; the variable CLANG names another)"
+            "cannot compile {SOURCE}: {e:#}; clang for the target bpf is needed \
+             (apt-get install clang-19; the variable CLANG names another)"
         );
     }
 }

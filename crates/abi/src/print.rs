@@ -51,7 +51,9 @@ impl Options {
 
 /// Appends formatted text to a string, which always takes it.
 macro_rules! put {
-    ($out:expr, $($arg:tt)*) => { std::fmt::Write::write_fmt($out, format_args!($($arg)*)).expect("a string takes all text") };
+    ($out:expr, $($arg:tt)*) => {
+        std::fmt::Write::write_fmt($out, format_args!($($arg)*)).expect("a string takes all text")
+    };
 }
 use put;
 

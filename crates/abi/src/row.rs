@@ -119,7 +119,7 @@ pub enum Effect {
     Clone { from: u8 },
 }
 
-/// Why a call is performed by no one.
+/// Why replay does not perform a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Class {
     /// Address space: mmap, brk, mprotect.
@@ -154,7 +154,7 @@ pub enum Replay {
     /// Performed by translating each argument by its kind; its [`Effect`] names the handler, if it
     /// has one.
     Issue,
-    /// Performed by no one.
+    /// Not performed.
     Skip(Class),
 }
 
@@ -328,7 +328,7 @@ impl Shape {
         self.effect = effect;
         self
     }
-    /// Performed by no one.
+    /// Not performed.
     pub const fn skipped(mut self, class: Class) -> Self {
         self.replay = Replay::Skip(class);
         self
@@ -398,7 +398,7 @@ impl Row {
         self.shape.effect = effect;
         self
     }
-    /// Performed by no one.
+    /// Not performed.
     pub const fn skipped(mut self, class: Class) -> Self {
         self.shape.replay = Replay::Skip(class);
         self

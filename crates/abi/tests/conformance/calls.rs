@@ -89,7 +89,8 @@ fn tracefs() -> PathBuf {
         let done = Command::new("mount").args(["-t", "tracefs", "none"]).arg(dir).status();
         assert!(
             events.is_dir(),
-            "this test compares the table with the running kernel and needs tracefs: `mount -t tracefs none /sys/kernel/tracing` as root (tried: {done:?})"
+            "this test compares the table with the running kernel and needs tracefs: \
+             `mount -t tracefs none /sys/kernel/tracing` as root (tried: {done:?})"
         );
     }
     events

@@ -36,7 +36,10 @@ proptest! {
         args: [u64; 6],
         small: [bool; 6],
         ret: Option<i64>,
-        payloads in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..8),
+        payloads in prop::collection::vec(
+            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)),
+            0..8,
+        ),
         more: bool,
         o in options(),
     ) {

@@ -112,8 +112,8 @@ impl FileReaders {
         let cpus = rustix::thread::sched_getaffinity(None)
             .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>())
             .unwrap_or_default();
-        let patience = if cpus.len() == 1 { 0 } else { NORMAL_WAIT_NS };
-        common.word(offset_of!(common_state, patience)).store(patience, Ordering::Release);
+        let file_wait_ns = if cpus.len() == 1 { 0 } else { NORMAL_WAIT_NS };
+        common.word(offset_of!(common_state, file_wait_ns)).store(file_wait_ns, Ordering::Release);
         let mut threads = Vec::new();
         for (index, journal) in journals.into_iter().enumerate() {
             let requests = MapHandle::try_from(&probe.skel.maps.requests)
@@ -127,7 +127,7 @@ impl FileReaders {
                 if run_before_others() {
                     shared
                         .common
-                        .word(offset_of!(common_state, patience))
+                        .word(offset_of!(common_state, file_wait_ns))
                         .fetch_min(REALTIME_WAIT_NS, Ordering::Release);
                 }
                 let mut out = RecordWriter::new(journal);

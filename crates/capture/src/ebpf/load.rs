@@ -1,24 +1,23 @@
 //! Loading the program into the kernel: which of its two ways to copy data this kernel has, how
 //! large the rings are, and which processes it watches.
 
+mod kernel_types;
 mod parallel;
 mod plan_maps;
 
 use super::libbpf_error::refused;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
 use crate::{Error, Options};
+use kernel_types::{KernelTypes, TypesFile};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 use parallel::{Loaded, ParallelLoad};
-use rustix::mm::{MapFlags as MmapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr;
 
 /// States of the program, `enum watching` of `ring.h`.
 const WATCHING: u32 = 1;
@@ -43,8 +42,8 @@ impl fmt::Display for CopyMethod {
     }
 }
 
-/// The kernel function that tells the two apart, as it stands among the strings of BTF.
-const DYNPTR: &[u8] = b"\0bpf_probe_read_user_dynptr\0";
+/// The kernel function that tells the two apart.
+const DYNPTR: &str = "bpf_probe_read_user_dynptr";
 /// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer
 /// nothing else runs on its CPU.
 const CHUNK: u32 = 1 << 20;
@@ -71,36 +70,9 @@ fn is_first_pid_namespace() -> Result<(), Error> {
 }
 
 /// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
-fn path() -> Result<CopyMethod, Error> {
-    if std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked") {
-        return Ok(CopyMethod::Chunked);
-    }
-    let unusable = |source| Error::Unusable {
-        doing: "read the kernel's types (/sys/kernel/btf/vmlinux)",
-        source,
-        mend: None,
-    };
-    let types = File::open("/sys/kernel/btf/vmlinux").map_err(unusable)?;
-    // Its name is among their strings: to understand all of them takes several times as long.
-    let found = |types: &[u8]| memchr::memmem::find(types, DYNPTR).is_some();
-    let len = types.metadata().map_err(unusable)?.len() as usize;
-    // SAFETY: a new mapping of what the kernel never changes, at an address of its choice.
-    let mapped =
-        unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MmapFlags::PRIVATE, &types, 0) };
-    let found = if let Ok(at) = mapped {
-        // SAFETY: as long as that; it is unmapped when it is not used any more.
-        unsafe {
-            let found = found(std::slice::from_raw_parts(at.cast(), len));
-            let _best = munmap(at, len);
-            found
-        }
-    } else {
-        // Before Linux 6.16 it can only be read, a page at a time.
-        let mut bytes = Vec::new();
-        (&types).read_to_end(&mut bytes).map_err(unusable)?;
-        found(&bytes)
-    };
-    Ok(if found { CopyMethod::Dynptr } else { CopyMethod::Chunked })
+fn path(kernel: &KernelTypes) -> CopyMethod {
+    let chunked = std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked");
+    if !chunked && kernel.have_name(DYNPTR) { CopyMethod::Dynptr } else { CopyMethod::Chunked }
 }
 
 /// The program, attached.
@@ -143,16 +115,22 @@ pub(super) fn load<'o>(
     // libbpf says on stderr what the caller is told in an error.
     libbpf_rs::set_print(None);
     is_first_pid_namespace()?;
-    let path = path()?;
+    let kernel = KernelTypes::open()?;
+    let path = path(&kernel);
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
     let plans = plan_maps::Tables::new(options);
-    let mut open =
-        EngineSkelBuilder::default().open(object).map_err(refused("open the eBPF program"))?;
+    let for_libbpf = TypesFile::new()?;
+    let mut open = EngineSkelBuilder::default()
+        .open_opts(for_libbpf.open_options(), object)
+        .map_err(refused("open the eBPF program"))?;
+    let numbers = for_libbpf.fill(&kernel, open.open_object())?;
+    drop(kernel);
     configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
+    numbers.store(&mut open);
     // Only its kind counts.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
-    let parallel = ParallelLoad::start(&mut open)?;
+    let parallel = ParallelLoad::start(&mut open, &numbers)?;
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
         let rings = fill(&mut skel, options, &plans, path, cpus)?;

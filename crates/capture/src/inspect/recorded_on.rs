@@ -77,7 +77,8 @@ fn octal(field: &[u8]) -> Vec<u8> {
 mod tests {
     #[test]
     fn mount_points_with_spaces() {
-        let text = b"36 35 98:0 / /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n1 2 0:3 / / rw - overlay o rw\nrubbish\n";
+        let text = b"36 35 98:0 / /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n\
+            1 2 0:3 / / rw - overlay o rw\nrubbish\n";
         let seen: Vec<_> = super::mounts(text).into_iter().map(|m| (m.point, m.fs)).collect();
         assert_eq!(
             seen,

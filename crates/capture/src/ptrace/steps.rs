@@ -18,12 +18,12 @@ use zerocopy::IntoBytes;
 
 /// The most that one call moves (`MAX_RW_COUNT`): a greater count has not been moved, whatever the
 /// register says.
-const MOST: u64 = 0x7fff_f000;
+const MAX_DATA: u64 = 0x7fff_f000;
 /// The most that a length in a register is believed of anything but data: what no call takes (16
 /// MiB is a POSIX message's limit), a negative `int` for one.
-const MOST_PASSED: u64 = 16 << 20;
+const MAX_INPUT: u64 = 16 << 20;
 /// The most that a length in the program's memory is believed.
-const MOST_TOLD: u64 = 1 << 20;
+const MAX_RETURNED: u64 = 1 << 20;
 
 /// Memory for taking steps, used again and again.
 pub(super) struct Scratch {
@@ -76,27 +76,29 @@ impl End<'_> {
         let len = match step.from {
             From::Fixed => unit,
             From::Arg => {
-                let most = if step.flags & DATA != 0 { MOST } else { MOST_PASSED };
+                let most = if step.flags & DATA != 0 { MAX_DATA } else { MAX_INPUT };
                 self.arg(step.len_arg).saturating_mul(unit).min(most)
             }
             From::Ret => {
                 let most = if step.len_arg == NONE {
-                    MOST
+                    MAX_DATA
                 } else {
-                    self.arg(step.len_arg).saturating_mul(unit).min(MOST)
+                    self.arg(step.len_arg).saturating_mul(unit).min(MAX_DATA)
                 };
                 self.moved().saturating_mul(unit).min(most)
             }
             From::Deref => read_u32(self.tid, self.arg(step.len_arg))
-                .map_or(0, |n| (u64::from(n) * unit).min(MOST_TOLD)),
+                .map_or(0, |n| (u64::from(n) * unit).min(MAX_RETURNED)),
             From::Head => {
                 let told =
                     read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg)))
                         .unwrap_or(0);
-                (u64::from(step.base) + u64::from(told) * unit).min(MOST_TOLD)
+                (u64::from(step.base) + u64::from(told) * unit).min(MAX_RETURNED)
             }
             // No set has more bits than a process may have descriptors, or a machine CPUs.
-            From::Bits => ((self.arg(step.len_arg) & 0xffff_ffff).div_ceil(64) * 8).min(MOST_TOLD),
+            From::Bits => {
+                ((self.arg(step.len_arg) & 0xffff_ffff).div_ceil(64) * 8).min(MAX_RETURNED)
+            }
         };
         if step.flags & CLAMP != 0 { len.min(self.moved()) } else { len }
     }
@@ -163,21 +165,23 @@ impl End<'_> {
             }
             What::StrVec => self.string_vector(address, whole, scratch, sink),
             What::Iov => {
-                let count = self.arg(step.len_arg).min(vectors::MOST) as usize;
+                let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
                 sink.put_bytes(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
                 vectors::spans(&scratch.bytes, &mut scratch.spans);
                 let all: u64 =
                     scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
                 let wanted =
-                    if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MOST) };
+                    if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MAX_DATA) };
                 if wanted > 0 {
                     sink.put_memory(self.tid, due(kind, wanted, *limit), &scratch.spans);
                 }
             }
             What::Msg | What::Msgs => {
-                let count =
-                    if step.what == What::Msg { 1 } else { self.len(step).min(vectors::MOST) };
+                let count = match step.what {
+                    What::Msg => 1,
+                    _ => self.len(step).min(vectors::MAX_VECTORS),
+                };
                 let size = if step.what == What::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
                 let moved = (step.what == What::Msg).then(|| self.moved());
                 let Scratch { bytes, gathered, .. } = scratch;
@@ -192,7 +196,7 @@ impl End<'_> {
             }
             What::Iocbs => {
                 let Scratch { bytes, gathered, .. } = scratch;
-                let count = self.arg(step.len_arg).min(vectors::MOST);
+                let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS);
                 gathered.control_blocks(self.tid, address, count as usize, bytes);
                 sink.put_bytes(whole(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 gathered.put(self.tid, *limit, &due, sink);
@@ -255,7 +259,7 @@ impl End<'_> {
         let mut all = true;
         // As many as the kernel takes together with their strings (a quarter of the stack, 2 MiB by
         // default) would be at least a byte each.
-        while scratch.bytes.len() < MOST_TOLD as usize * 8 {
+        while scratch.bytes.len() < MAX_RETURNED as usize * 8 {
             match read_u64(self.tid, address) {
                 Some(0) => break,
                 Some(string) => {

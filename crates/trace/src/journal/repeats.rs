@@ -257,10 +257,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(kinds in prop::collection::vec(prop::collection::vec((0u8..6, 0usize..6), 1..12), 1..30)) {
+        fn what_was_written_is_read(
+            kinds in prop::collection::vec(prop::collection::vec((0u8..6, 0usize..6), 1..12), 1..30)
+        ) {
             let dir = tempfile::tempdir().unwrap();
             let data = |(kind, len): &(u8, usize)| vec![*kind; [0, 1, 511, 512, 4096, 4099][*len]];
-            let stretches: Vec<Vec<_>> = kinds.iter().map(|s| s.iter().map(data).collect()).collect();
+            let stretches: Vec<Vec<_>> =
+                kinds.iter().map(|s| s.iter().map(data).collect()).collect();
             let file = written(dir.path(), &stretches);
             prop_assert_eq!(read(dir.path(), &file), (stretches.concat(), 0, Damage::default()));
         }

@@ -163,7 +163,7 @@ fn reader(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<ParquetRecordBatchReader, Error> {
     let damaged = |e: parquet::errors::ParquetError| Error::damaged(name, e.to_string());
-    // Binary columns as views: a value is a payload of its page, copied by no one, and a
+    // Binary columns as views: a value is a payload of its page, not copied, and a
     // dictionary's entry is there once.
     let view = |f: &Arc<Field>| match f.data_type() {
         DataType::Binary => Arc::new(f.as_ref().clone().with_data_type(DataType::BinaryView)),

@@ -88,7 +88,11 @@ impl Findings {
         let mut notes = end.map(|e| e.notes.clone()).unwrap_or_default();
         notes.extend(self.notes);
         if self.compat > 0 {
-            notes.push(format!("{} 32-bit calls are recorded as numbers, without paths and data, and cannot be replayed", self.compat));
+            notes.push(format!(
+                "{} 32-bit calls are recorded as numbers, without paths and data, and cannot be \
+                 replayed",
+                self.compat
+            ));
         }
         if self.not_made > 0 {
             notes.push(format!(

@@ -4,13 +4,24 @@
 #include "scope.h"
 #include "steps.h"
 
-struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct number); } numbers SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, struct variant); __type(value, u32); } variants SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct number);
+} numbers SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct variant);
+	__type(value, u32);
+} variants SEC(".maps");
 
-const volatile u32 greatest = 0;      /* numbers from here on are not in the table */
-const volatile u32 beyond = 0;        /* the plan of those */
-const volatile u32 unknown = 1;       /* the plan of calls without a plan */
-const volatile u32 outcomes = 7;      /* which are wanted: those that succeeded, failed, never returned */
+const volatile u32 greatest = 0; /* numbers from here on are not in the table */
+const volatile u32 beyond = 0;	 /* the plan of those */
+const volatile u32 unknown = 1;	 /* the plan of calls without a plan */
+const volatile u32 outcomes =
+	7; /* which calls are recorded: that succeeded, failed, did not return */
 
 enum { SUCCEEDED = 1, FAILED = 2, UNFINISHED = 4, WHATEVER = 7 };
 
@@ -24,7 +35,7 @@ static __always_inline u32 plan_of(u64 nr, const u64 args[6])
 		return beyond;
 	if (!n || !n->plan || !n->variants)
 		return n ? n->plan : 0;
-	struct variant v = { nr, (n->by < 6 ? args[n->by] : 0) & n->mask };
+	struct variant v = {nr, (n->by < 6 ? args[n->by] : 0) & n->mask};
 	u32 *other = bpf_map_lookup_elem(&variants, &v);
 	return other ? *other : n->plan;
 }
@@ -44,7 +55,8 @@ static __always_inline void registers(struct pt_regs *regs, bool compat, u64 arg
 	args[5] = compat ? (u32)regs->bp : regs->r9;
 }
 
-static __always_inline void head(struct scratch *s, struct task_struct *task, const struct thread *t)
+static __always_inline void head(struct scratch *s, struct task_struct *task,
+				 const struct thread *t)
 {
 	s->head.pid = task->tgid;
 	s->head.tid = t->tid;
@@ -53,35 +65,35 @@ static __always_inline void head(struct scratch *s, struct task_struct *task, co
 	s->head.entered = t->entered;
 	s->head.ret = 0;
 	__builtin_memcpy(s->head.args, t->args, sizeof(t->args));
-	s->head.seen = t->seen;
+	s->head.fd_snapshot = t->fd_snapshot;
 	s->plan = t->plan;
 	s->staged = 0;
 	s->sum = 0;
 	s->broken = 0;
 	s->retry = 0;
 	s->late = 0;
-	s->spoiled = t->spoiled;
+	s->incomplete = t->incomplete;
 }
 
-/* The last record of a call, with the piece that waits. */
+/* The last record of a call, with the staged payload. */
 static __always_inline void call(struct scratch *s)
 {
 	if (emit(CALL)) {
-		salvage();
+		send_readable_part();
 		s->staged = 0;
 		emit(CALL);
 	}
-	account(s);
+	end_record(s);
 }
 
-/* Steps that could not be taken before the call. */
+/* Takes the steps that could not be taken before the call. */
 static __always_inline void again(struct scratch *s, u32 retry)
 {
 	s->phase = ENTRY;
 	s->late = 1;
 	for (u32 i = 0; i < STEPS; i++)
 		if (retry & 1u << i)
-			step(i);
+			take_step(i);
 	flush(s);
 }
 
@@ -103,7 +115,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	t->tid = task->pid;
 	t->flags = compat ? COMPAT : 0;
 	t->retry = 0;
-	t->spoiled = 0;
+	t->incomplete = 0;
 	t->plan = compat || nr >= 0x40000000 ? unknown : plan_of((u32)nr, t->args);
 	t->phase = t->plan ? IN : SKIPPED;
 	if (!t->plan)
@@ -111,17 +123,20 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
 	struct scratch *s = scratch();
-	t->seen = (struct seen){};
+	t->fd_snapshot = (struct fd_snapshot){};
 	if (!p || !s)
 		return 0;
 	if (p->fd < 6)
-		see(task, (s32)t->args[p->fd], &t->seen);
+		take_fd_snapshot(task, (s32)t->args[p->fd], &t->fd_snapshot);
 	if (!p->count[ENTRY])
 		return 0;
 	if (t->launching && !p->begins)
 		return 0;
 	if (outcomes != WHATEVER) {
-		/* Whether it is wanted shows at its end. One that begins a program leaves with the kernel what it was given. */
+		/*
+		 * Its end shows whether it is recorded. Of a call that begins a program, the kernel
+		 * keeps the arguments.
+		 */
 		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
 		return 0;
 	}
@@ -129,41 +144,41 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
-		step(i);
+		take_step(i);
 	flush(s);
 	t->retry = s->retry;
-	t->spoiled = s->spoiled;
+	t->incomplete = s->incomplete;
 	return 0;
 }
 
-/* SECCOMP_MODE_DEAD: a filter has said that the thread is to end. */
+/* SECCOMP_MODE_DEAD: a seccomp filter ends the thread. */
 enum { SECCOMP_FILTER = 2, SECCOMP_DEAD = 3, SIGSYS_BIT = 1 << (31 - 1) };
 
-static __always_inline bool condemned(struct task_struct *task)
+static __always_inline bool ended_by_filter(struct task_struct *task)
 {
 	return bpf_core_field_exists(task->seccomp.mode) && task->seccomp.mode == SECCOMP_DEAD;
 }
 
 /*
- * A thread leaves the kernel without a call having begun, although we watch it for longer: a filter
- * answered. The kernel asks filters before it tells tracepoints of a call (syscall_trace_enter,
- * kernel/entry), and tells of its end in any case.
+ * A thread that has been in scope for longer leaves the kernel without an entry: a seccomp filter
+ * answered the call. The kernel asks filters before it calls the entry tracepoint
+ * (syscall_trace_enter, kernel/entry), and calls the exit tracepoint in any case.
  */
-static __always_inline bool answered(struct task_struct *task, bool known)
+static __always_inline bool answered_by_filter(struct task_struct *task, bool known)
 {
 	return known && bpf_core_field_exists(task->seccomp.mode) &&
 	       task->seccomp.mode >= SECCOMP_FILTER;
 }
 
-/* SECCOMP_RET_TRAP puts the number back where a result stands, and sends the thread SIGSYS. */
+/* SECCOMP_RET_TRAP puts the call's number where a result is, and sends the thread SIGSYS. */
 static __always_inline bool trapped(struct task_struct *task, struct pt_regs *regs, long ret)
 {
 	return ret == (long)regs->orig_ax && task->pending.signal.sig[0] & SIGSYS_BIT;
 }
 
-/* A call that we have not seen begin. */
-static __always_inline void unseen(struct thread *t, struct task_struct *task,
-				   struct pt_regs *regs, u64 now)
+/* A call without an entry: its arguments are taken at its exit. */
+static __always_inline void begin_at_exit(struct thread *t, struct task_struct *task,
+					  struct pt_regs *regs, u64 now)
 {
 	bool compat = is_compat(task);
 	t->entered = now;
@@ -172,17 +187,17 @@ static __always_inline void unseen(struct thread *t, struct task_struct *task,
 	t->tid = task->pid;
 	t->flags = compat ? COMPAT : 0;
 	t->retry = 0;
-	t->spoiled = 0;
-	t->seen = (struct seen){};
+	t->incomplete = 0;
+	t->fd_snapshot = (struct fd_snapshot){};
 	t->plan = compat ? unknown : plan_of((u32)regs->orig_ax, t->args);
 }
 
-/* A call that was not made: nothing has changed since, what it was given is there still. */
+/* A call that a filter answered: nothing has changed since, so its arguments can still be read. */
 static __always_inline void not_made(struct scratch *s, struct task_struct *task, struct thread *t,
 				     const struct plan *p, u64 now, long ret)
 {
 	if (p->fd < 6)
-		see(task, (s32)t->args[p->fd], &t->seen);
+		take_fd_snapshot(task, (s32)t->args[p->fd], &t->fd_snapshot);
 	head(s, task, t);
 	s->head.left = now;
 	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
@@ -208,16 +223,18 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		return 0;
 	u64 left = bpf_ktime_get_ns();
 	if (phase == OUT) {
-		/* We have not seen it begin. */
-		unseen(t, task, regs, left);
-		if (!answered(task, known))
+		/* There was no entry. */
+		begin_at_exit(t, task, regs, left);
+		if (!answered_by_filter(task, known))
 			t->flags |= NO_ENTRY;
 		else
 			t->flags |= trapped(task, regs, ret) ? NOT_MADE | NO_EXIT : NOT_MADE;
-		if (condemned(task))
+		if (ended_by_filter(task))
 			t->phase = SKIPPED;
 	}
-	u32 outcome = t->flags & NO_EXIT ? UNFINISHED : ret < 0 && ret >= -4095 ? FAILED : SUCCEEDED;
+	u32 outcome = t->flags & NO_EXIT	? UNFINISHED
+		      : ret < 0 && ret >= -4095 ? FAILED
+						: SUCCEEDED;
 	if (!t->plan || !(outcomes & outcome))
 		return 0;
 	u32 at = t->plan;
@@ -237,7 +254,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
-		step(i);
+		take_step(i);
 	call(s);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The eBPF engine's half in the kernel: watches entries and exits of system calls, and births, execs and deaths of threads, and makes records of them. It names no
- * system call: what to keep of which is in the plans that user space loads.
+ * The part of the eBPF engine that runs in the kernel. It makes records of entries and exits of
+ * system calls, and of forks, execs and ends of threads. It names no system call: the plans that
+ * user space loads say what to copy of each.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -9,6 +10,6 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "calls.h"
-#include "family.h"
+#include "fork_exec_exit.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

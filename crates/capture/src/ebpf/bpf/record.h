@@ -1,30 +1,52 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What goes into the journal: the same bytes as crates/trace/src/format/record.rs; and what user space tells us: crates/abi/src/plan.rs, crates/capture/src/ebpf/load/plan_maps.rs. */
+/*
+ * Records as they stand in the journal, byte for byte as in crates/trace/src/format/record.rs; and
+ * what user space passes in: crates/abi/src/plan.rs, crates/capture/src/ebpf/load/plan_maps.rs.
+ */
 #pragma once
 #include "kernel.h"
 
 enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
 enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8 };
 
-/* What the call's descriptor led to when it was entered. */
-struct seen { u64 ino, offset; u32 dev; u16 mode, pad; };
+/* What the call's descriptor referred to when the call was entered. */
+struct fd_snapshot {
+	u64 ino, offset;
+	u32 dev;
+	u16 mode, pad;
+};
 
 struct header {
 	u32 len;
 	u8 kind, flags;
-	u16 pieces;
+	u16 payloads;
 	u64 seq;
 	u32 pid, tid, nr, cpu;
 	u64 entered, left;
 	s64 ret;
 	u64 args[6];
-	struct seen seen;
+	struct fd_snapshot fd_snapshot;
 };
 
-enum piece_kind { DATA_PIECE, BYTES, STRING, STR_VEC, IOVECS, MSG, NAME, CONTROL, IOCBS, IDENTITY };
+enum payload_kind {
+	DATA_PAYLOAD,
+	BYTES,
+	STRING,
+	STR_VEC,
+	IOVECS,
+	MSG,
+	NAME,
+	CONTROL,
+	IOCBS,
+	IDENTITY
+};
 enum { AT_EXIT = 1, UNREADABLE = 2, CUT = 4 };
 
-struct piece { u8 arg, kind, flags, pad; u32 len; u64 wanted; };
+struct payload {
+	u8 arg, kind, flags, pad;
+	u32 len;
+	u64 wanted;
+};
 
 struct identity {
 	u64 dev, ino, size, offset, born;
@@ -35,61 +57,107 @@ enum { CREATED_KNOWN = 1, CREATED = 2, UNNAMED = 8 };
 
 /* The same offsets as in crates/trace/src/format/record/layout.rs. */
 _Static_assert(sizeof(struct header) == 128 && __builtin_offsetof(struct header, seq) == 8, "");
-_Static_assert(__builtin_offsetof(struct header, entered) == 32 && __builtin_offsetof(struct header, args) == 56, "");
-_Static_assert(__builtin_offsetof(struct header, seen) == 104 && sizeof(struct seen) == 24, "");
-_Static_assert(sizeof(struct piece) == 16 && __builtin_offsetof(struct piece, len) == 4, "");
-_Static_assert(sizeof(struct identity) == 88 && __builtin_offsetof(struct identity, status) == 40, "");
+_Static_assert(__builtin_offsetof(struct header, entered) == 32 &&
+		       __builtin_offsetof(struct header, args) == 56,
+	       "");
+_Static_assert(__builtin_offsetof(struct header, fd_snapshot) == 104 &&
+		       sizeof(struct fd_snapshot) == 24,
+	       "");
+_Static_assert(sizeof(struct payload) == 16 && __builtin_offsetof(struct payload, len) == 4, "");
+_Static_assert(sizeof(struct identity) == 88 && __builtin_offsetof(struct identity, status) == 40,
+	       "");
 _Static_assert(__builtin_offsetof(struct identity, created) == 72, "");
 
 /* A step of a plan, and how many bytes of data it may take. */
-enum what { W_BYTES, W_STRING, W_STR_VEC, W_IOV, W_MSG, W_MSGS, W_IOCBS, W_FILE, W_IDENTITY, W_LANDED, W_RANGE };
+enum what {
+	W_BYTES,
+	W_STRING,
+	W_STR_VEC,
+	W_IOV,
+	W_MSG,
+	W_MSGS,
+	W_IOCBS,
+	W_FILE,
+	W_IDENTITY,
+	W_LANDED,
+	W_RANGE
+};
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
 enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
 enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
-struct take {
+struct step {
 	u8 what, when, arg, from, len_arg, arg2, flags, arg3;
 	u32 unit, base;
 	u64 limit;
 };
 
 #define STEPS 8
-/* `begins`: a vector of strings goes in, as into calls that begin a program. `fd`: the argument that is the call's descriptor; NONE: there is none. */
-struct plan { u32 count[2]; u32 begins, fd; struct take take[2][STEPS]; };
+/*
+ * `begins`: the call takes a vector of strings, as those that begin a program do. `fd`: which
+ * argument is the call's descriptor; NONE: no argument is.
+ */
+struct plan {
+	u32 count[2];
+	u32 begins, fd;
+	struct step steps[2][STEPS];
+};
 
-/* What is known of a call by its number: which plan (0: it is not wanted), and whether the value of an argument chooses another. */
-struct number { u32 plan, mask; u32 by, variants; };
-struct variant { u64 nr, value; };
+/*
+ * The plan of a call's number (0: the call is not recorded), and which argument's value may choose
+ * another plan.
+ */
+struct number {
+	u32 plan, mask;
+	u32 by, variants;
+};
+struct variant {
+	u64 nr, value;
+};
 
-/* A file whose bytes the kernel moved itself: user space reads them. The path follows that the file had then. */
-struct request { u64 entered, from, wanted, limit, ino; u32 pid, tid, nr, arg; s32 fd; u32 how; };
+/*
+ * A request to user space: read the bytes that the kernel moved from or to this file. The path that
+ * the file had then follows.
+ */
+struct request {
+	u64 entered, from, wanted, limit, ino;
+	u32 pid, tid, nr, arg;
+	s32 fd;
+	u32 how;
+};
 enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
 
-/* What is shared with user space, one for each CPU, each on lines of its own. */
+/* Shared with user space, one for each CPU, each on its own cache lines. */
 struct cpu_state {
-	u64 seq;       /* of the next record */
-	u64 held;      /* nanoseconds that calls were delayed */
-	u64 wake_at;   /* wake the consumer when so many bytes wait in the ring */
-	u64 alarm_at;  /* call for help when so many bytes wait */
-	u64 long_calls;/* calls that may be longer than the room in the ring: user space is to keep it free of the disk's pace */
-	u64 at_most;   /* no more bytes wait in the ring */
+	u64 seq;	/* of the next record */
+	u64 held;	/* nanoseconds that calls were delayed */
+	u64 wake_at;	/* wake the consumer when so many bytes wait in the ring */
+	u64 alarm_at;	/* call for help when so many bytes wait */
+	u64 long_calls; /* calls that may be longer than the room in the ring: user space is to keep
+			   it free of the disk's pace */
+	u64 at_most;	/* no more bytes wait in the ring */
 	u64 spare[10];
 };
 
-/* What is shared for all. */
+/* Shared with user space, one for all CPUs. */
 struct common_state {
-	s64 alive;     /* threads in scope */
-	u64 joining;   /* whether `joined` need be looked at */
-	u64 missed;    /* threads for which there was no memory */
-	u64 refused;   /* requests for which there was no room */
-	u64 asked;     /* requests that were made, */
-	u64 served;    /* those whose files were read, */
-	u64 kept;      /* and how many of the first of them have their answers in the journals, but for those that were refused */
-	u64 waiting;   /* CPUs that wait for room in their rings, */
-	u64 cpus;      /* of so many that user space may run on */
-	u64 patience;  /* nanoseconds to wait for that after a call; 0: whoever serves them has no other CPU, so that it is no use */
+	s64 alive;   /* threads in scope */
+	u64 joining; /* whether `joined` need be looked at */
+	u64 missed;  /* threads for which there was no memory */
+	u64 refused; /* requests for which there was no room */
+	u64 asked;   /* requests that were made, */
+	u64 served;  /* those whose files were read, */
+	u64 kept; /* and how many of the first of them have their answers in the journals, but for
+		     those that were refused */
+	u64 waiting;	  /* CPUs that wait for room in their rings, */
+	u64 cpus;	  /* of so many that user space may run on */
+	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
+			 no other CPU, so that it is no use */
 };
 
 /* A call that has begun and not ended. */
-struct under_way { u64 entered, args[6]; u32 pid, tid, nr, flags; };
+struct under_way {
+	u64 entered, args[6];
+	u32 pid, tid, nr, flags;
+};

@@ -1,37 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who is watched. A thread in scope has storage; it is made when its parent in scope makes it, so that its first call is seen; when its process was joined; or, if
- * the whole system or a cgroup is watched, at its first call.
+ * Which threads are recorded. A thread in scope has task storage. It is created when a thread in
+ * scope creates the thread, so that the first call is seen; when the thread's process is joined;
+ * or, if the whole system or a cgroup is recorded, at the thread's first call.
  */
 #pragma once
-#include "ring.h"
+#include "payload.h"
 
-/* TOLD: the call is under way, and user space has been told so: its end is not recorded. */
-enum phase { OUT, IN, SKIPPED, NEW, TOLD };
+/* REPORTED: user space knows that the call is under way. Its end is not recorded. */
+enum phase { OUT, IN, SKIPPED, NEW, REPORTED };
 /* How a process was joined. */
 enum joined { AT_ONCE = 1, FROM_EXEC };
-enum scope { FAMILY, CGROUP, EVERYBODY };
+enum scope { PROCESS_TREE, CGROUP, SYSTEM_WIDE };
 
 struct thread {
 	u64 entered;
 	u64 args[6];
-	struct seen seen;
+	struct fd_snapshot fd_snapshot;
 	u32 nr, plan, tid, retry;
 	u32 phase;
 	u8 flags;
-	u8 launching;          /* nothing counts before its next program */
-	u8 spoiled;            /* a record of the call found no room */
-	u8 waits;              /* for its request that it may still make */
-	u8 known;              /* we have seen it leave the kernel before */
+	u8 launching;  /* nothing is recorded before its next exec */
+	u8 incomplete; /* a record of the call found no room */
+	u8 waits;      /* how often it may still wait for its request */
+	u8 known;      /* it has left the kernel while it was in scope */
 	u8 pad[7];
-	u64 ticket;            /* of a request to user space that was not served in time, or 0 */
+	u64 ticket; /* of a request to user space that was not served in time, or 0 */
 };
 
-struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 65536); __type(key, u32); __type(value, u32); } joined SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u32); } cgroup SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} joined SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} cgroup SEC(".maps");
 
-const volatile u32 scope = FAMILY;
+const volatile u32 scope = PROCESS_TREE;
 
 static __always_inline struct common_state *common_state(void)
 {
@@ -39,7 +55,7 @@ static __always_inline struct common_state *common_state(void)
 	return bpf_map_lookup_elem(&common, &zero);
 }
 
-/* Takes a thread into scope. */
+/* Takes a thread into scope. NULL: there is no memory, which `missed` counts. */
 static __always_inline struct thread *enlist(struct task_struct *task)
 {
 	struct common_state *c = common_state();
@@ -49,7 +65,7 @@ static __always_inline struct thread *enlist(struct task_struct *task)
 	return t;
 }
 
-/* The storage of the current thread, if it is in scope. */
+/* The storage of the current thread; NULL if it is not in scope. */
 static __always_inline struct thread *thread_of(struct task_struct *task)
 {
 	struct thread *t = bpf_task_storage_get(&threads, task, 0, 0);
@@ -57,7 +73,7 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 		return t;
 	if (watching != WATCHING)
 		return 0;
-	if (scope == FAMILY) {
+	if (scope == PROCESS_TREE) {
 		struct common_state *c = common_state();
 		u32 pid = task->tgid;
 		u32 *how = c && c->joining ? bpf_map_lookup_elem(&joined, &pid) : 0;
@@ -67,15 +83,16 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 		if (t)
 			t->launching = *how == FROM_EXEC;
 		return t;
-	} else if (task->tgid == recorder || (scope == CGROUP && bpf_current_task_under_cgroup(&cgroup, 0) != 1)) {
+	} else if (task->tgid == recorder ||
+		   (scope == CGROUP && bpf_current_task_under_cgroup(&cgroup, 0) != 1)) {
 		return 0;
 	}
 	return enlist(task);
 }
 
 /*
- * Whether the thread was in a call, of which the caller tells now: its exit, its thread's end, or
- * user space's question what is under way. Only one of them does.
+ * Whether the thread was in a call that the caller is to record now. The call's exit, the thread's
+ * end and user space's question what is under way compete: one of them gets it.
  */
 static __always_inline bool claim(struct thread *t, u32 phase)
 {

@@ -4,9 +4,9 @@
 
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
+use crate::ebpf::load::kernel_types::Numbers;
 use crate::ebpf::skel::OpenEngineSkel;
 use libbpf_rs::AsRawLibbpf;
-use libbpf_rs::btf::{Btf, types::Typedef};
 use libbpf_rs::libbpf_sys::{
     BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, bpf_func_info, bpf_insn, bpf_line_info,
     bpf_object__btf_fd, bpf_object__prepare, bpf_prog_load, bpf_prog_load_opts,
@@ -15,31 +15,14 @@ use libbpf_rs::libbpf_sys::{
 };
 use libbpf_rs::skel::OpenSkel;
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
-/// The programs, and the kernel's types for what they are called at.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("on_exit", "btf_trace_sys_exit"),
-    ("on_enter", "btf_trace_sys_enter"),
-    ("on_end", "btf_trace_sched_process_exit"),
-];
+/// The programs.
+const PROGRAMS: [&str; 3] = ["on_exit", "on_enter", "on_end"];
 /// As `engine.bpf.c` says.
 const LICENSE: &CStr = c"Dual BSD/GPL";
 const DOING: &str = "load the eBPF program";
-
-/// The numbers of the kernel's types in [`PROGRAMS`].
-fn kernel_types() -> Result<[u32; 3], Error> {
-    let all = Btf::from_vmlinux().map_err(refused(DOING))?;
-    let number = |name| {
-        let found = all.type_by_name::<Typedef<'_>>(name).map(|t| u32::from(t.type_id()));
-        let source = || io::Error::other(format!("the kernel has no type {name}"));
-        found.ok_or_else(|| Error::Unusable { doing: DOING, source: source(), mend: None })
-    };
-    let [exit, enter, end] = PROGRAMS.map(|(_, name)| number(name));
-    Ok([exit?, enter?, end?])
-}
 
 /// The threads.
 pub(super) struct ParallelLoad([JoinHandle<Result<OwnedFd, Error>>; 3]);
@@ -53,25 +36,29 @@ pub(super) struct Loaded {
 
 impl ParallelLoad {
     /// Makes `open`, which is to load all other programs, ready, and begins to load these.
-    pub fn start(open: &mut OpenEngineSkel<'_>) -> Result<Self, Error> {
-        // Searched while libbpf makes the object ready.
-        let types = spawn("types", kernel_types)?;
+    pub fn start(open: &mut OpenEngineSkel<'_>, kernels: &Numbers) -> Result<Self, Error> {
         let object = open.open_object().as_libbpf_object().as_ptr();
         // SAFETY: an object that has not been loaded.
         let prepared = unsafe { bpf_object__prepare(object) };
-        let types = join(types)?;
         if prepared != 0 {
             return Err(refused(DOING)(libbpf_rs::Error::from_raw_os_error(-prepared)));
         }
         // SAFETY: the same object.
         let own_types = unsafe { bpf_object__btf_fd(object) };
         let program = |at: usize| {
-            let (name, _) = PROGRAMS[at];
+            let name = PROGRAMS[at];
             let mut all = open.open_object_mut().progs_mut();
             let mut found = all.find(|p| p.name() == name).expect("the object has this program");
             found.set_autoload(false);
             // SAFETY: a program of an object that has been made ready.
-            unsafe { Program::of(name, found.as_libbpf_object().as_ptr(), own_types, types[at]) }
+            unsafe {
+                Program::of(
+                    name,
+                    found.as_libbpf_object().as_ptr(),
+                    own_types,
+                    kernels.called_at[at],
+                )
+            }
         };
         let [exit, enter, end] = [0, 1, 2].map(program);
         let load = |program: Program| spawn("load", move || program.load());

@@ -22,9 +22,9 @@ pub(super) struct Tables {
 
 const STEPS: usize = 8;
 
-fn take(take: &LimitedStep) -> types::take {
-    let s = take.step;
-    types::take {
+fn step(limited: &LimitedStep) -> types::step {
+    let s = limited.step;
+    types::step {
         what: s.what as u8,
         when: s.when as u8,
         arg: s.arg,
@@ -35,17 +35,17 @@ fn take(take: &LimitedStep) -> types::take {
         arg3: s.arg3,
         unit: s.unit,
         base: s.base,
-        limit: take.limit,
+        limit: limited.limit,
     }
 }
 
 fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
     let mut plan = types::plan::default();
-    for (at, takes) in [&steps.entry, &steps.exit].into_iter().enumerate() {
-        assert!(takes.len() <= STEPS, "no call has more steps than arguments and results");
-        plan.count[at] = takes.len() as u32;
-        for (to, from) in plan.take[at].iter_mut().zip(takes) {
-            *to = take(from);
+    for (at, steps_there) in [&steps.entry, &steps.exit].into_iter().enumerate() {
+        assert!(steps_there.len() <= STEPS, "no call has more steps than arguments and results");
+        plan.count[at] = steps_there.len() as u32;
+        for (to, from) in plan.steps[at].iter_mut().zip(steps_there) {
+            *to = step(from);
         }
     }
     plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));

@@ -6,7 +6,7 @@ use crate::records::{PayloadSink, PayloadSpec};
 use trace::record::PayloadKind;
 
 /// `UIO_MAXIOV`: more the kernel takes nowhere.
-pub(in crate::ptrace) const MOST: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
+pub(in crate::ptrace) const MAX_VECTORS: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
 /// Bytes of a `struct msghdr`.
 pub(in crate::ptrace) const MSGHDR: usize = size_of::<libc::msghdr>();
 /// Bytes of a `struct mmsghdr`.
@@ -68,7 +68,7 @@ impl Gathered {
         if address == 0 {
             return;
         }
-        read_iovecs(tid, address, count.min(MOST) as usize, &mut self.one);
+        read_iovecs(tid, address, count.min(MAX_VECTORS) as usize, &mut self.one);
         self.iovecs.extend_from_slice(&self.one);
         spans(&self.one, &mut self.scratch);
         let mut left = moved;

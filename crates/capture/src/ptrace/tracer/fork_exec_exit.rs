@@ -173,7 +173,8 @@ impl Tracer {
         if changes {
             let name = trace::text::escape(&procfs::executable(pid));
             let text = format!(
-                "{name} is set-user-ID or set-group-ID: traced by an ordinary user it runs without the privileges of its owner; record as root to keep them"
+                "{name} is set-user-ID or set-group-ID: traced by an ordinary user it runs \
+                 without the privileges of its owner; record as root to keep them"
             );
             self.note(pid, pid, text);
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Threads and processes: how they begin, become other programs, hear signals, and end. */
+/* Threads and processes: forks, execs, signals and ends. */
 #pragma once
 #include "calls.h"
 
@@ -15,11 +15,11 @@ static __always_inline struct scratch *event(u32 pid, u32 tid)
 	if (!s)
 		return 0;
 	u64 now = bpf_ktime_get_ns();
-	s->head = (struct header){ .pid = pid, .tid = tid, .entered = now, .left = now };
+	s->head = (struct header){.pid = pid, .tid = tid, .entered = now, .left = now};
 	s->staged = 0;
 	s->sum = 0;
 	s->broken = 0;
-	s->spoiled = 0;
+	s->incomplete = 0;
 	s->phase = EXIT;
 	return s;
 }
@@ -36,8 +36,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	t->phase = NEW;
 	bool thread = parent->tgid == child->tgid;
 	u64 flags = thread ? CLONE_THREAD : 0;
-#define SHARED(field) \
-	(FIELD(parent, struct task_struct, field) == FIELD(child, struct task_struct, field))
+#define SHARED(field) (FIELD(parent, task_struct, field) == FIELD(child, task_struct, field))
 	flags |= SHARED(mm) ? CLONE_VM : 0;
 	flags |= SHARED(fs) ? CLONE_FS : 0;
 	flags |= SHARED(files) ? CLONE_FILES : 0;
@@ -48,18 +47,18 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	s->head.args[2] = flags;
 	s->head.args[3] = !thread;
 	emit(START);
-	account(s);
+	end_record(s);
 	return 0;
 }
 
 /*
- * A call that began another program could not be read before, and its memory is gone: the kernel
- * still has what it was given. One step of its plan.
+ * One step of the plan of an exec whose arguments could not be read before. The old memory is gone,
+ * but the kernel still has the arguments.
  */
 __noinline int recovered(u32 i)
 {
 	struct scratch *s = scratch();
-	const struct take *take = s ? taken(s, i) : 0;
+	const struct step *take = s ? step_of_plan(s, i) : 0;
 	if (!take)
 		return 0;
 	struct recovery *r = &s->recovery;
@@ -84,7 +83,8 @@ __noinline int recovered(u32 i)
 }
 
 /* All steps of its plan. */
-static __always_inline void recover(struct scratch *s, struct task_struct *task, struct thread *t, struct linux_binprm *bprm)
+static __always_inline void recover(struct scratch *s, struct task_struct *task, struct thread *t,
+				    struct linux_binprm *bprm)
 {
 	u32 at = t->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
@@ -95,15 +95,17 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 	s->phase = ENTRY;
 	s->late = 1;
 	const char *filename = BPF_CORE_READ(bprm, filename);
-	/* Of a script the kernel has changed the arguments: its interpreter is among them now. */
+	/* Of a script, the kernel has changed the arguments: its interpreter is among them. */
 	s->recovery = (struct recovery){
-		.mm = BPF_CORE_READ(task, mm), .filename = filename, .retry = t->retry,
+		.mm = BPF_CORE_READ(task, mm),
+		.filename = filename,
+		.retry = t->retry,
 		.script = BPF_CORE_READ(bprm, interp) != filename,
 	};
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
 		recovered(i);
 	t->retry = 0;
-	t->spoiled = s->spoiled;
+	t->incomplete = s->incomplete;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -133,7 +135,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		from_scratch(0 | STRING << 8, len, len);
 	}
 	emit(EXEC);
-	account(s);
+	end_record(s);
 	return 0;
 }
 
@@ -150,26 +152,26 @@ int BPF_PROG(on_signal, int signal, struct kernel_siginfo *info)
 	s->head.args[1] = (s64)BPF_CORE_READ(info, si_code);
 	s->head.args[2] = BPF_CORE_READ(info, _sifields._kill._pid);
 	emit(SIGNAL);
-	account(s);
+	end_record(s);
 	return 0;
 }
 
-/* Whether a thread ends because another thread of its process begins a new program. */
+/* Whether a thread ends because another thread of its process calls execve. */
 static __always_inline bool replaced(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, signal, group_exec_task);
 }
 
 /*
- * A call that a filter answered with SECCOMP_RET_KILL_THREAD: the thread ends at once, and nothing
- * is told of the call. Where the kernel lets memory go before it tells of a thread's end, what the
- * arguments point to is unreadable.
+ * A call that a filter answered with SECCOMP_RET_KILL_THREAD: the thread ends at once, and there is
+ * no entry or exit of the call. If the kernel frees the memory before it reports the thread's end,
+ * what the arguments point to is unreadable.
  */
 static __always_inline void last_call(struct task_struct *task, struct thread *t, struct scratch *s)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	u64 now = bpf_ktime_get_ns();
-	unseen(t, task, regs, now);
+	begin_at_exit(t, task, regs, now);
 	t->flags |= NOT_MADE | NO_EXIT;
 	u32 at = t->plan;
 	struct plan *p = at ? bpf_map_lookup_elem(&plans, &at) : 0;
@@ -193,17 +195,18 @@ int BPF_PROG(on_end, struct task_struct *task)
 		s->phase = ENTRY;
 		call(s);
 	}
-	if (phase == OUT && t->known && !t->launching && outcomes & UNFINISHED && condemned(task))
+	if (phase == OUT && t->known && !t->launching && outcomes & UNFINISHED &&
+	    ended_by_filter(task))
 		last_call(task, t, s);
 	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
-	/* A leader that was replaced has not ended: its number goes on. */
+	/* A leader that another thread replaced has not ended: its thread id is used on. */
 	if (!t->launching && (task->pid != task->tgid || last || !replaced(task))) {
 		s = event(task->tgid, task->pid);
 		if (s) {
 			s->head.args[0] = task->exit_code;
 			s->head.args[1] = last;
 			emit(EXIT_);
-			account(s);
+			end_record(s);
 		}
 	}
 	bpf_task_storage_delete(&threads, task);
@@ -212,9 +215,12 @@ int BPF_PROG(on_end, struct task_struct *task)
 	return 0;
 }
 
-struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; } KERNEL;
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} KERNEL;
 
-/* Asked by user space when it leaves: what is under way. */
+/* Read by user space at the end of a recording: the calls under way. */
 SEC("iter/task")
 int calls_under_way(struct bpf_iter__task *ctx)
 {
@@ -222,16 +228,20 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	struct thread *t = task ? bpf_task_storage_get(&threads, task, 0, 0) : 0;
 	if (!t || t->launching || !(outcomes & UNFINISHED))
 		return 0;
-	/* Asked again for the same thread, the buffer was full. */
-	if (!claim(t, TOLD) && t->phase != TOLD)
+	/* The kernel asks again for the same thread if the buffer was full. */
+	if (!claim(t, REPORTED) && t->phase != REPORTED)
 		return 0;
-	struct under_way u = { .entered = t->entered, .pid = task->tgid, .tid = t->tid, .nr = t->nr, .flags = t->flags };
+	struct under_way u = {.entered = t->entered,
+			      .pid = task->tgid,
+			      .tid = t->tid,
+			      .nr = t->nr,
+			      .flags = t->flags};
 	__builtin_memcpy(u.args, t->args, sizeof(u.args));
 	bpf_seq_write(ctx->meta->seq, &u, sizeof(u));
 	return 0;
 }
 
-/* Asked by user space before it stops everybody: the process of each thread in scope. */
+/* Read by user space before it freezes processes: the process of each thread in scope. */
 SEC("iter/task")
 int in_scope(struct bpf_iter__task *ctx)
 {
@@ -244,6 +254,6 @@ int in_scope(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Not used here: so that user space learns these structs from the object's types. */
+/* Not used here: user space takes the layout of these structs from the object's types. */
 const volatile struct request layout_of_request;
 const volatile struct under_way layout_of_under_way;

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Requests to user space: to read a file whose bytes the kernel moved itself. */
+#pragma once
+#include "plan.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} requests SEC(".maps");
+
+/* The inode of a regular file; NULL of anything else. */
+static __always_inline struct inode *regular(struct file *file)
+{
+	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : 0;
+	return inode && (BPF_CORE_READ(inode, i_mode) & 0170000) == 0100000 ? inode : 0;
+}
+
+#define IDENTITY_LESS_REQUEST (sizeof(struct identity) - sizeof(struct request))
+
+struct served {
+	u64 ticket, until;
+};
+
+static long is_served(u32 i, void *ctx)
+{
+	struct served *w = ctx;
+	struct common_state *c = common_state();
+	return !c || *(volatile u64 *)&c->served >= w->ticket || bpf_ktime_get_ns() >= w->until;
+}
+
+/*
+ * Holds the thread until user space has read the file, before the thread can close or change it;
+ * but not for ever. A thread that is held keeps its CPU, which user space may need, and another
+ * thread that is held may keep the other one. So a thread is held for a short time after the call,
+ * and again before each of its next calls, for a second in all.
+ */
+static __always_inline void await(struct thread *t, bool after)
+{
+	struct common_state *c = common_state();
+	if (!c)
+		return;
+	struct served w = {t->ticket, bpf_ktime_get_ns() + (after ? c->file_wait_ns : 50000000)};
+	if (c->file_wait_ns)
+		bpf_loop(1 << 22, is_served, &w, 0);
+	t->waits--;
+	if (!c->file_wait_ns || !t->waits || *(volatile u64 *)&c->served >= t->ticket)
+		t->ticket = 0;
+}
+
+/*
+ * Bytes that the kernel moved between files itself. User space is asked to read them: from where
+ * they came or, if they are not kept there, from where they went.
+ */
+__noinline int file(void)
+{
+	struct scratch *s = scratch();
+	const struct step *t = s ? step_of_plan(s, s->step) : 0;
+	if (!t)
+		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 pointer = argument(s, t->arg2), wanted = length(), n = moved(s), after = n;
+	bool whole = t->from == FIXED && t->unit == 0xffffffff;
+	struct {
+		s64 fd;
+		u64 from, len;
+	} range = {(s32)argument(s, t->arg)};
+	if (t->what == W_RANGE &&
+	    bpf_probe_read_user(&range, sizeof(range), (void *)argument(s, t->arg)))
+		return 0;
+	struct file *file = open_file(task, range.fd);
+	struct inode *inode = regular(file);
+	if (!inode)
+		return 0;
+	if (t->what == W_LANDED) {
+		struct inode *source = regular(open_file(task, (s32)argument(s, t->arg3)));
+		if (!n || (source && (u64)BPF_CORE_READ(source, i_size) >= n))
+			return 0;
+	}
+	if (t->what == W_RANGE) {
+		after = range.from;
+		n = 0;
+		wanted = range.len;
+		whole = !wanted;
+	} else if (t->arg2 == OWN || (t->arg2 != NONE && !pointer)) {
+		after = BPF_CORE_READ(file, f_pos);
+	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
+		return 0;
+	}
+	struct common_state *c = common_state();
+	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!c || !me)
+		return 0;
+	/* The file's path goes with the request, which stands where the identity stood before it.
+	 */
+	flush(s);
+	u32 len = describe_file(s, file) - IDENTITY_LESS_REQUEST;
+	struct request *r = (void *)(s->bytes + IDENTITY_LESS_REQUEST);
+	*r = (struct request){
+		.pid = s->head.pid,
+		.tid = s->head.tid,
+		.entered = s->head.entered,
+		.limit = t->limit,
+		.nr = s->head.nr,
+		.fd = range.fd,
+		.arg = t->arg,
+		.from = after > n ? after - n : 0,
+		.wanted = wanted,
+		.how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
+		.ino = BPF_CORE_READ(inode, i_ino),
+	};
+	/* Counted before it can be seen, and read afterwards: once so many are served, it is. */
+	__sync_fetch_and_add(&c->asked, 1);
+	barrier_var(len);
+	if (len > SCRATCH || bpf_ringbuf_output(&requests, r, len, BPF_RB_FORCE_WAKEUP)) {
+		__sync_fetch_and_add(&c->served, 1);
+		__sync_fetch_and_add(&c->refused, 1);
+		return 0;
+	}
+	/*
+	 * What is read comes into a journal in the order of requests: no call whose request is
+	 * before this one may have begun after this one returned.
+	 */
+	s->head.left = bpf_ktime_get_ns();
+	me->ticket = *(volatile u64 *)&c->asked;
+	me->waits = 20;
+	await(me, true);
+	return 0;
+}

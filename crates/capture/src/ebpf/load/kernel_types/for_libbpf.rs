@@ -1,0 +1,109 @@
+//! What the object file is relocated against.
+
+use super::{Found, KernelTypes, find};
+use crate::Error;
+use crate::ebpf::libbpf_error::refused;
+use crate::ebpf::skel::OpenEngineSkel;
+use libbpf_rs::btf::{Btf, BtfType, TypeId};
+use libbpf_rs::libbpf_sys::{BTF_KIND_STRUCT, BTF_KIND_TYPEDEF, bpf_object_open_opts};
+use libbpf_rs::{AsRawLibbpf, OpenObject};
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+
+const DOING: &str = "find the kernel's types for the eBPF program";
+
+/// What the programs that we load ourselves are called at: for exits and entries of calls and ends
+/// of threads.
+const CALLED_AT: [&str; 3] =
+    ["btf_trace_sys_exit", "btf_trace_sys_enter", "btf_trace_sched_process_exit"];
+/// Structs to which the program casts, `CAST` in `bpf/identity.h`.
+const CAST_TO: [&str; 5] = ["task_struct", "path", "file", "inode", "super_block"];
+
+/// Numbers of the kernel's types.
+pub(in crate::ebpf::load) struct Numbers {
+    /// See [`CALLED_AT`].
+    pub called_at: [u32; 3],
+    /// See [`CAST_TO`].
+    cast_to: [u32; 5],
+}
+
+impl Numbers {
+    fn of(found: &Found<'_>) -> Result<Self, Error> {
+        let number = |kind, name| {
+            found.number(kind, name).ok_or_else(|| unusable(format!("there is no type {name}")))
+        };
+        let mut numbers = Self { called_at: [0; 3], cast_to: [0; 5] };
+        for (at, name) in CALLED_AT.into_iter().enumerate() {
+            numbers.called_at[at] = number(BTF_KIND_TYPEDEF, name)?;
+        }
+        for (at, name) in CAST_TO.into_iter().enumerate() {
+            numbers.cast_to[at] = number(BTF_KIND_STRUCT, name)?;
+        }
+        Ok(numbers)
+    }
+
+    /// Tells the program what it casts to.
+    pub fn store(&self, open: &mut OpenEngineSkel<'_>) {
+        let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
+        [
+            data.type_task_struct,
+            data.type_path,
+            data.type_file,
+            data.type_inode,
+            data.type_super_block,
+        ] = self.cast_to;
+    }
+}
+
+/// A file in memory for libbpf, which reads it when the program is loaded.
+pub(in crate::ebpf::load) struct TypesFile {
+    file: File,
+    path: CString,
+}
+
+impl TypesFile {
+    /// An empty one.
+    pub fn new() -> Result<Self, Error> {
+        let file: File = memfd_create("kernel types", MemfdFlags::CLOEXEC)
+            .map_err(|e| unusable(io::Error::from(e)))?
+            .into();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(Self { file, path: CString::new(path).expect("numbers have no NUL") })
+    }
+
+    /// Options for libbpf that name it; they are valid as long as this value.
+    pub fn open_options(&self) -> bpf_object_open_opts {
+        bpf_object_open_opts {
+            sz: size_of::<bpf_object_open_opts>() as u64,
+            btf_custom_path: self.path.as_ptr(),
+            ..Default::default()
+        }
+    }
+
+    /// Writes what `object` needs of the kernel's types into it.
+    pub fn fill(&self, kernel: &KernelTypes, object: &OpenObject) -> Result<Numbers, Error> {
+        // SAFETY: the object lives, and nothing changes its types.
+        let own = unsafe { Btf::from_bpf_object(object.as_libbpf_object().as_ref()) }
+            .map_err(refused(DOING))?
+            .ok_or_else(|| unusable("the object has no types"))?;
+        let names = (1..own.len() as u32)
+            .filter_map(|id| own.type_by_id::<BtfType<'_>>(TypeId::from(id))?.name())
+            // What follows tells versions of one struct apart.
+            .filter_map(|name| name.to_str()?.split("___").next());
+        let names: HashSet<&[u8]> = names.chain(CALLED_AT).map(str::as_bytes).collect();
+        let found = find(kernel, &names).ok_or_else(|| unusable("they are damaged"))?;
+        // What has types of a new kind is given whole.
+        let subset = found.subset();
+        let bytes = subset.as_deref().unwrap_or(kernel);
+        (&self.file).write_all(bytes).map_err(unusable)?;
+        Numbers::of(&found)
+    }
+}
+
+fn unusable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Unusable { doing: DOING, source: io::Error::other(source), mend: None }
+}

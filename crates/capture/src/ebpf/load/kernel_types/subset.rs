@@ -1,0 +1,134 @@
+//! The types that were found, and those that they consist of, as BTF of their own.
+
+use super::{Found, HEAD, MAGIC, Record, number_at};
+use libbpf_rs::libbpf_sys::{
+    BTF_KIND_ARRAY, BTF_KIND_CONST, BTF_KIND_ENUM, BTF_KIND_ENUM64, BTF_KIND_FLOAT, BTF_KIND_FWD,
+    BTF_KIND_INT, BTF_KIND_PTR, BTF_KIND_RESTRICT, BTF_KIND_STRUCT, BTF_KIND_TYPE_TAG,
+    BTF_KIND_TYPEDEF, BTF_KIND_UNION, BTF_KIND_VOLATILE,
+};
+use std::collections::HashMap;
+
+impl Found<'_> {
+    /// BTF of the types that were found, and of their members' types. What pointers lead to is not
+    /// among them: libbpf does not ask for it. `None` if the kernel's types are not as documented.
+    pub fn subset(&self) -> Option<Vec<u8>> {
+        let mut out = Subset {
+            from: self,
+            types: Vec::new(),
+            strings: vec![0],
+            names: HashMap::from([(0, 0)]),
+            numbers: HashMap::from([(0, 0)]),
+            queue: Vec::new(),
+        };
+        let mut roots: Vec<u32> = self.numbers.values().flatten().copied().collect();
+        roots.sort_unstable();
+        for number in roots {
+            out.number(number);
+        }
+        let mut next = 0;
+        while let Some(&number) = out.queue.get(next) {
+            out.copy(self.record(number)?)?;
+            next += 1;
+        }
+        Some(out.bytes())
+    }
+}
+
+struct Subset<'a> {
+    from: &'a Found<'a>,
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    /// Offsets of names in `strings`, by those in the kernel's.
+    names: HashMap<u32, u32>,
+    /// Numbers of types, by the kernel's.
+    numbers: HashMap<u32, u32>,
+    /// The kernel's numbers of the types, in the order of ours.
+    queue: Vec<u32>,
+}
+
+impl Subset<'_> {
+    /// Our number of a type, which is copied later unless it has been.
+    fn number(&mut self, kernels: u32) -> u32 {
+        if let Some(&ours) = self.numbers.get(&kernels) {
+            return ours;
+        }
+        self.queue.push(kernels);
+        let ours = self.queue.len() as u32;
+        self.numbers.insert(kernels, ours);
+        ours
+    }
+
+    fn name(&mut self, kernels: u32) -> Option<u32> {
+        if let Some(&ours) = self.names.get(&kernels) {
+            return Some(ours);
+        }
+        let ours = self.strings.len() as u32;
+        self.strings.extend_from_slice(self.from.name(kernels)?);
+        self.strings.push(0);
+        self.names.insert(kernels, ours);
+        Some(ours)
+    }
+
+    fn copy(&mut self, record: Record) -> Option<()> {
+        let start = self.types.len();
+        let bytes = self.from.types.get(record.start..record.start + record.len)?;
+        self.types.extend_from_slice(bytes);
+        self.rename(start)?;
+        match record.kind {
+            BTF_KIND_INT | BTF_KIND_FLOAT | BTF_KIND_FWD => {}
+            BTF_KIND_PTR => self.put(start + 8, 0),
+            BTF_KIND_TYPEDEF | BTF_KIND_CONST | BTF_KIND_VOLATILE | BTF_KIND_RESTRICT
+            | BTF_KIND_TYPE_TAG => self.renumber(start + 8)?,
+            BTF_KIND_ARRAY => {
+                self.renumber(start + HEAD)?;
+                self.renumber(start + HEAD + 4)?;
+            }
+            BTF_KIND_STRUCT | BTF_KIND_UNION => {
+                for member in 0..record.members {
+                    self.rename(start + HEAD + member * 12)?;
+                    self.renumber(start + HEAD + member * 12 + 4)?;
+                }
+            }
+            BTF_KIND_ENUM | BTF_KIND_ENUM64 => {
+                let len = if record.kind == BTF_KIND_ENUM { 8 } else { 12 };
+                for member in 0..record.members {
+                    self.rename(start + HEAD + member * len)?;
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Puts our offset of a name in the place of the kernel's.
+    fn rename(&mut self, at: usize) -> Option<()> {
+        let ours = self.name(number_at(&self.types, at)?)?;
+        self.put(at, ours);
+        Some(())
+    }
+
+    /// Puts our number of a type in the place of the kernel's.
+    fn renumber(&mut self, at: usize) -> Option<()> {
+        let ours = self.number(number_at(&self.types, at)?);
+        self.put(at, ours);
+        Some(())
+    }
+
+    fn put(&mut self, at: usize, value: u32) {
+        self.types[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let mut all = Vec::with_capacity(24 + self.types.len() + self.strings.len());
+        all.extend_from_slice(&MAGIC.to_ne_bytes());
+        // Version and flags.
+        all.extend_from_slice(&[1, 0]);
+        for number in [24, 0, types, types, strings] {
+            all.extend_from_slice(&number.to_ne_bytes());
+        }
+        all.extend_from_slice(&self.types);
+        all.extend_from_slice(&self.strings);
+        all
+    }
+}
