@@ -41,7 +41,7 @@ Examples:
   reanimator record --snapshot -- ./server
       Keep whole copies of the files that were opened
   reanimator record --data 64 -- ./server
-      Keep 64 bytes of each buffer; such a trace cannot be replayed")]
+      Keep 64 bytes of each buffer; replay writes zeros for the rest")]
 pub struct Args {
     /// The trace to write [default: COMMAND.ra, or COMMAND.1.ra, ...]
     #[arg(short, long, value_name = "TRACE")]
