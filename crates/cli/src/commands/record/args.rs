@@ -115,7 +115,7 @@ pub struct Args {
 pub enum Engine {
     /// eBPF if this machine allows it, otherwise ptrace
     Auto,
-    /// Programs in the kernel: fast; needs root or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE
+    /// Programs in the kernel: fast; needs root or CAP_BPF and CAP_PERFMON
     Ebpf,
     /// Stop the command at every call: slower, needs no privileges
     Ptrace,
