@@ -20,8 +20,8 @@ use messages::{Messages, Outcome, failure};
 
 fn main() -> ! {
     failure::install_panic_hook();
-    capture::outlive_limits();
-    capture::own_proc_files();
+    capture::prepare_for_resource_limits();
+    capture::set_dumpable();
     let args = args::parse();
     let messages = Messages::new(&args.messages);
     let outcome: Outcome = match args.command {

@@ -38,7 +38,7 @@ impl Progress {
             ProgressStyle::with_template("{prefix} [{bar:20}] {percent}%  {left}  {wide_msg}")
                 .expect("the template is a constant");
         bar.set_style(style.with_key("left", left).progress_chars("=> "));
-        Self { bar, _wiped: visible.then(capture::LineWiper::begin) }
+        Self { bar, _wiped: visible.then(capture::LineWiper::install) }
     }
 
     /// A word beside the bar. Formatted only where somebody can see it.

@@ -128,7 +128,8 @@ fn hold(part: &Path) -> io::Result<Held> {
 
 /// Has a thread remove the directory and end this process should a signal come that would end it.
 fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterator::Handle> {
-    let ends = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::ignores(*signal));
+    let ends =
+        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::is_signal_ignored(*signal));
     let mut signals = Signals::new(ends).ok()?;
     let handle = signals.handle();
     let watch = move || {

@@ -155,9 +155,9 @@ fn kernel() -> Finding {
 /// Loads the real program into the kernel.
 fn ebpf() -> Finding {
     const CHECK: &str = "record: eBPF";
-    match capture::ebpf_usable() {
+    match capture::check_ebpf() {
         Ok(path) => ok(CHECK, format!("works, with {path}")),
-        Err(e @ capture::Error::Unusable { mend: Some(mend), .. }) => limited(
+        Err(e @ capture::Error::EbpfUnavailable { hint: Some(mend), .. }) => limited(
             CHECK,
             format!("{}; `record` uses ptrace instead", crate::messages::failure::causes(&e)),
             mend,
