@@ -11,13 +11,11 @@ pub mod ctf;
 pub mod dataseries;
 pub mod error;
 pub mod export;
-mod forks;
 pub mod format;
+mod importing;
 pub mod text;
-mod unrecorded;
 
 pub use error::Error;
-pub(crate) use unrecorded::unrecorded;
 
 use std::collections::BTreeMap;
 use std::path::Path;

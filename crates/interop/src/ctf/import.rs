@@ -5,12 +5,13 @@ use super::running::{self, Running};
 use super::statedump::{DESCRIPTOR, Dump, PROCESS};
 use super::stream::{Item, Lost, Trace};
 use super::value::{Event, Value};
-use crate::forks::Forks;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::importing::forks::Forks;
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Form, Kind};
+use abi::{Form, Kind};
 use ahash::HashMap;
 use std::path::Path;
 use trace::About;
@@ -37,19 +38,13 @@ pub fn import(
         began,
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made },
-    )?;
+    let mut import = begin(to, about, directory, forks.made)?;
     import.note(
         "LTTng records no data: files get the recorded sizes, but other content (`replay \
         --write-data random` generates some)",
     );
     if directory.is_none() {
-        import.note(
-            "LTTng records no working directories: relative paths start from / \
-            (--directory sets another)",
-        );
+        note_no_directory(&mut import, "LTTng records no working directories");
     }
     let mut pairing = Pairing { import, dump, running, open: HashMap::default() };
     let mut events = 0u64;
@@ -68,10 +63,7 @@ pub fn import(
     if counts.packets > 0 {
         import.missing(&format!("{} packets of the trace are missing or damaged", counts.packets));
     }
-    let lost = import.not_taken_over();
-    let damage = counts.damage.into_iter().next();
-    let summary = import.finish(damage.is_none(), progress)?;
-    Ok(Outcome { summary, lost, damage })
+    finish(import, counts.damage.into_iter().next(), progress)
 }
 
 /// Who made whom, who was there before, and when the first event was.
@@ -152,14 +144,13 @@ impl Pairing {
         };
         if end.entry {
             if let Some(before) = self.open.remove(&tid) {
-                self.import.left_out(RETURNS, 1);
-                self.import.call(before)?;
+                unreturned(&mut self.import, before)?;
             }
             match end.row.map(|row| ImportedCall::of(row, tid, event.time)) {
                 Some(mut told) => {
                     arguments(&mut told, &event.fields, true);
                     self.meet(tid, event.time)?;
-                    if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+                    if ends_thread(told.row) {
                         return Ok(self.import.call(told)?);
                     }
                     self.open.insert(tid, told);
@@ -182,10 +173,8 @@ impl Pairing {
             let born = end.forks() && ret == 0;
             let known = self.import.knows(tid);
             self.meet(tid, event.time)?;
-            match known {
-                _ if born || end.row.is_none() => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            if !born && end.row.is_some() {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };

@@ -2,7 +2,7 @@
 //! `instrumentation/events/lttng-statedump.h`).
 
 use super::value::{Event, Value};
-use crate::forks::{Forks, THREAD};
+use crate::importing::forks::{Forks, THREAD};
 use ::import::Fork;
 use ahash::{HashMap, HashSet};
 

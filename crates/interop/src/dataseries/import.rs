@@ -16,8 +16,8 @@ use self::parts::Source;
 use self::stream::{Losses, Row, Stream};
 use super::records::arguments::{Map, WITH_FLAGS};
 use super::{LEFT_OUT, Reader};
+use crate::importing::{begin, finish, note_no_directory};
 use crate::{Error, Outcome};
-use ::import::Origin;
 use ::import::{Import, ImportedCall};
 use groups::Execs;
 use std::cmp::Reverse;
@@ -45,16 +45,12 @@ pub fn import(
         began,
         ..About::default()
     };
-    let mut import =
-        Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks })?;
+    let mut import = begin(to, about, directory, forks)?;
     if let Some(umask) = index.umask {
         import.umask(umask);
     }
     if directory.is_none() {
-        import.note(
-            "DataSeries has no working directory: relative paths start from / (--directory sets \
-             another)",
-        );
+        note_no_directory(&mut import, "DataSeries has no working directory");
     }
     import.note(clock.note());
     if !index.ours {
@@ -92,9 +88,7 @@ pub fn import(
     let Losses { calls, assumed, damage, .. } = losses;
     calls.iter().for_each(|(what, n)| import.left_out(what, *n));
     assumed.iter().for_each(|(what, n)| import.ignored(what, *n));
-    let lost = import.not_taken_over();
-    let summary = import.finish(damage.is_none(), progress)?;
-    Ok(Outcome { summary, lost, damage })
+    finish(import, damage, progress)
 }
 
 /// An import under way.

@@ -4,13 +4,6 @@ use ::import::ImportedCall;
 use abi::{Form, Is, Kind};
 use linux_raw_sys::general::AT_EMPTY_PATH;
 
-/// Calls whose entry was before the recording: nothing is missing.
-pub(crate) const BEFORE: &str = "ends of calls that began before the recording";
-/// Calls whose return came, and whose entry did not.
-pub(crate) const BEGINNINGS: &str = "calls whose entry is missing";
-/// Calls whose thread went on, and whose return did not come.
-pub(crate) const RETURNS: &str = "returns of calls, which are missing";
-
 /// Fills in, as unknown, what the call moved: so many bytes. And pointers that the other tool does not show.
 pub(crate) fn unrecorded(told: &mut ImportedCall) {
     let succeeded = told.call.succeeded();

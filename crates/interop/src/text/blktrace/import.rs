@@ -2,11 +2,11 @@
 
 use super::line::{Line, begins_sums, skipped};
 use super::requests::{Request, Requests};
-use crate::forks::THREAD;
+use crate::importing::forks::THREAD;
+use crate::importing::{begin, finish, unrecorded};
 use crate::text::lines::Lines;
-use crate::{Error, Outcome, unrecorded};
-use ::import::{Fork, Origin};
-use ::import::{Import, ImportedCall};
+use crate::{Error, Outcome};
+use ::import::{Fork, Import, ImportedCall};
 use ahash::HashMap;
 use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_RDWR};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub fn import(
         machine: "x86_64".to_owned(),
         ..About::default()
     };
-    let mut import = Import::new(to, Origin { about, ..Origin::default() })?;
+    let mut import = begin(to, about, None, HashMap::default())?;
     import.note(
         "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
             data (`replay --write-data random` generates some)",
@@ -61,9 +61,7 @@ pub fn import(
     for told in open.into_values().flat_map(Requests::left) {
         import.call(told)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
 /// What a line is.

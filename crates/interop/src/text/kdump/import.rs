@@ -1,14 +1,15 @@
 //! A trace out of kdump's text.
 
 use super::line::{Line, bytes, is_data};
-use crate::forks::{Forks, is_fork};
+use crate::importing::forks::{Forks, is_fork};
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
 use crate::text::lines::Lines;
 use crate::text::strace::value;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Form, Kind};
+use abi::{Form, Kind};
 use ahash::HashMap;
 use linux_raw_sys::errno::*;
 use std::path::Path;
@@ -62,19 +63,13 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
-    )?;
+    let mut import = begin(to, about, directory, first.forks.made)?;
     import.note(
         "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
             Linux",
     );
     if directory.is_none() {
-        import.note(
-            "kdump prints no working directory: relative paths start from / (--directory \
-            sets another)",
-        );
+        note_no_directory(&mut import, "kdump prints no working directory");
     }
     if !first.timed {
         import.note(
@@ -88,9 +83,7 @@ pub fn import(
     for begun in open.into_values() {
         import.call(begun.told)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
 /// A line, and the lines of data behind it.
@@ -234,8 +227,7 @@ impl Taking {
 
     fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         if let Some(before) = self.open.remove(&tid) {
-            self.import.left_out(RETURNS, 1);
-            self.import.call(before.told)?;
+            unreturned(&mut self.import, before.told)?;
         }
         let (name, args) = text
             .split_once('(')
@@ -256,7 +248,7 @@ impl Taking {
             self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.meet(tid, time)?;
-        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+        if ends_thread(told.row) {
             return Ok(self.import.call(told)?);
         }
         self.open.insert(tid, Begun { told, names: 0, data: Vec::new(), moved: 0 });
@@ -272,10 +264,8 @@ impl Taking {
             let born = is_fork(name) && result(text) == Some(0);
             let known = self.import.knows(tid);
             self.import.meet(tid, time)?;
-            match known {
-                _ if born || abi::by_name(name).is_none() => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            if !born && abi::by_name(name).is_some() {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };

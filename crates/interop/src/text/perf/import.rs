@@ -1,14 +1,15 @@
 //! A trace out of perf's text.
 
 use super::line::{Called, Line};
-use crate::forks::{Forks, clone_flags, is_fork};
+use crate::importing::forks::{Forks, clone_flags, is_fork};
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
 use crate::text::lines::Lines;
 use crate::text::strace::value;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{AT_FDCWD, Effect, Kind};
+use abi::{AT_FDCWD, Kind};
 use ahash::HashMap;
 use std::path::Path;
 use trace::About;
@@ -32,17 +33,11 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
-    )?;
+    let mut import = begin(to, about, directory, first.forks.made)?;
     import.note("perf records no data and few paths: calls that need them are not replayed");
     import.note("times count from the start of the machine or of perf");
     if directory.is_none() {
-        import.note(
-            "perf records no working directories: relative paths start from / \
-            (--directory sets another)",
-        );
+        note_no_directory(&mut import, "perf records no working directories");
     }
     let mut taking = Taking { import, open: HashMap::default(), time: 0 };
     let bytes = each(from, &mut |line| taking.line(line))?;
@@ -51,9 +46,7 @@ pub fn import(
     for told in open.into_values() {
         import.call(told)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
 /// Reads all lines; how many bytes they are.
@@ -174,11 +167,10 @@ impl Taking {
     fn begin(&mut self, told: ImportedCall) -> Result<(), Error> {
         let tid = told.call.tid;
         if let Some(before) = self.open.remove(&tid) {
-            self.import.left_out(RETURNS, 1);
-            self.import.call(before)?;
+            unreturned(&mut self.import, before)?;
         }
         self.import.meet(tid, told.call.entered)?;
-        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
+        if ends_thread(told.row) {
             return Ok(self.import.call(told)?);
         }
         self.open.insert(tid, told);
@@ -198,10 +190,8 @@ impl Taking {
             let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
             let known = self.import.knows(tid);
             self.import.meet(tid, left)?;
-            match known {
-                _ if born => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            if !born {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };
@@ -213,7 +203,7 @@ impl Taking {
     /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
     fn told(&mut self, called: Called<'_>) -> Result<Option<ImportedCall>, Error> {
         let (Some(entered), tid) = (called.entered, called.tid) else {
-            self.import.ignored(BEFORE, 1);
+            unentered(&mut self.import, false);
             return Ok(None);
         };
         let Some(mut told) = ImportedCall::new(called.name, tid, entered) else {

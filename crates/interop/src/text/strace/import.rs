@@ -8,9 +8,9 @@ mod second_pass;
 use self::first_pass::First;
 use self::lines::Lines;
 use self::second_pass::Taking;
+use crate::importing::{begin, note_no_directory};
 use crate::{Error, Outcome};
-use ::import::Import;
-use ::import::Origin;
+use ahash::HashMap;
 use std::path::Path;
 use trace::About;
 
@@ -37,15 +37,12 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let known = directory.is_some();
-    let import = Import::new(to, Origin { about, directory, ..Origin::default() })?;
+    let import = begin(to, about, directory.as_deref(), HashMap::default())?;
     let births = std::mem::take(&mut first.births).made();
     let mut taking = Taking::new(import, main, first, births);
-    if !known {
-        taking.import.note(
-            "strace prints the working directory only with -y: relative paths \
-            start from / (--directory sets another)",
-        );
+    if directory.is_none() {
+        let why = "strace prints the working directory only with -y";
+        note_no_directory(&mut taking.import, why);
     }
     if !taking.first.timed {
         taking.import.note(

@@ -2,7 +2,7 @@
 //! first line may be about somebody who began later.
 
 use super::births::Births;
-use crate::forks::is_fork;
+use crate::importing::forks::is_fork;
 use crate::text::strace::line::{Body, Line, When};
 use crate::text::strace::value;
 use abi::Effect;

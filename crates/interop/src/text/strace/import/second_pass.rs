@@ -2,6 +2,7 @@
 
 use super::births::Made;
 use super::first_pass::First;
+use crate::importing::finish;
 use crate::text::strace::line::{Body, Line};
 use crate::text::strace::value::{self, Taken};
 use crate::{Error, Outcome};
@@ -233,9 +234,7 @@ impl Taking {
             births.unsure,
             "parents of processes that are ambiguous (--decode-pids=pidns prints them)",
         );
-        let lost = import.not_taken_over();
-        let summary = import.finish(true, progress)?;
-        Ok(Outcome { summary, lost, damage: None })
+        finish(import, None, progress)
     }
 }
 
