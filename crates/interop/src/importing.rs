@@ -57,7 +57,7 @@ pub(crate) fn finish(
     damage: Option<String>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
-    let lost = import.not_taken_over();
+    let lost = import.not_imported();
     let summary = import.finish(damage.is_none(), progress)?;
     Ok(Outcome { summary, lost, damage })
 }

@@ -1,4 +1,5 @@
-//! Real traces of LTTng, against what babeltrace2 prints of them; and traces that are cut or damaged.
+//! Real traces of LTTng, against what babeltrace2 prints of them; and traces that are cut or
+//! damaged.
 
 use super::stream::Item;
 use super::{Trace, Value, import};

@@ -1,4 +1,5 @@
-//! Real files of the original library, against what the DataSeries tools print of them; and files that are cut or damaged.
+//! Real files of the original library, against what the DataSeries tools print of them; and files
+//! that are cut or damaged.
 
 use super::container::types::FieldType;
 use super::{Reader, Value, import};
@@ -117,7 +118,8 @@ fn a_file_becomes_a_trace() {
     assert_eq!(named("symlinkat")[0].args[1] as i32, abi::AT_FDCWD);
 }
 
-/// A file that ends anywhere gives what stands before that; one with a damaged extent gives all others.
+/// A file that ends anywhere gives what stands before that; one with a damaged extent gives all
+/// others.
 #[test]
 fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     let dir = crate::tests_support::scratch();
@@ -181,7 +183,8 @@ fn types_are_those_of_the_original_library() {
     }
 }
 
-/// Out and in again: all that DataSeries can express is as it was; and the file passes its own format's checks.
+/// Out and in again: all that DataSeries can express is as it was; and the file passes its own
+/// format's checks.
 #[test]
 fn a_round_trip_keeps_what_can_be_expressed() {
     let dir = crate::tests_support::scratch();
@@ -207,22 +210,23 @@ fn a_round_trip_keeps_what_can_be_expressed() {
 
     let second = dir.path().join("second.ra");
     import(&out, &second, None, &mut |_, _| {}).unwrap();
-    let told = |path: &Path| {
+    let imported = |path: &Path| {
         let mut all: Vec<_> = calls(path)
             .into_iter()
             .map(|c| {
                 // Which file it is, the reader makes up: it knows more when a rename is there.
-                let told =
+                let imported =
                     c.payloads.iter().filter(|p| p.kind != trace::record::PayloadKind::Identity);
-                let payloads: Vec<_> =
-                    told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
+                let payloads: Vec<_> = imported
+                    .map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted))
+                    .collect();
                 (c.entered, c.tid, c.nr, c.args, c.ret, c.left, payloads)
             })
             .collect();
         all.sort_by_key(|c| (c.0, c.1));
         all
     };
-    let (before, after) = (told(&first), told(&second));
+    let (before, after) = (imported(&first), imported(&second));
     assert_eq!(before.len(), after.len());
     for (a, b) in before.iter().zip(&after) {
         assert_eq!(a, b);
@@ -275,7 +279,8 @@ fn all_compressions() {
     assert!(decompress(8, &plain, plain.len(), false).is_err());
 }
 
-/// Scales, differences and nulls that were left out come back; and so do numbers of the other byte order.
+/// Scales, differences and nulls that were left out come back; and so do numbers of the other byte
+/// order.
 #[test]
 fn packing_is_undone() {
     use super::container::types::Type;

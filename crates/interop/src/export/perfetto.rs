@@ -1,10 +1,10 @@
-//! Perfetto's trace format: packets of `protos/perfetto/trace/trace.proto`, of which only the fields
-//! used here are declared.
+//! Perfetto's trace format: packets of `protos/perfetto/trace/trace.proto`, of which only the
+//! fields used here are declared.
 //!
-//! Each process and each thread has a track, each call is a slice with its arguments as annotations,
-//! and two counters show the bytes that were read and written a second.
+//! Each process and each thread has a track, each call is a slice with its arguments as
+//! annotations, and two counters show the bytes that were read and written a second.
 
-use super::{Taken, Told, Writer};
+use super::{ResolvedCall, Writer, Written};
 use ahash::HashSet;
 use prost::Message;
 use std::io::{self, Write};
@@ -207,17 +207,18 @@ impl Perfetto {
 }
 
 impl Writer for Perfetto {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
-        let call = told.call;
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
+        let call = resolved.call;
         let track = self.thread(call.pid, call.tid, out)?;
         let text = |name: &str, value: String| DebugAnnotation {
             name: Some(name.to_owned()),
             string_value: Some(value),
             uint_value: None,
         };
-        let mut notes = vec![text("arguments", told.arguments()), text("result", told.result())];
-        notes.extend(told.path().map(|path| text("path", path)));
-        notes.extend(told.moved().map(|(bytes, _)| DebugAnnotation {
+        let mut notes =
+            vec![text("arguments", resolved.arguments()), text("result", resolved.result())];
+        notes.extend(resolved.path().map(|path| text("path", path)));
+        notes.extend(resolved.moved().map(|(bytes, _)| DebugAnnotation {
             name: Some("bytes".to_owned()),
             string_value: None,
             uint_value: Some(bytes),
@@ -225,7 +226,7 @@ impl Writer for Perfetto {
         let begin = TrackEvent {
             kind: Some(BEGIN),
             track_uuid: Some(track),
-            name: Some(told.name()),
+            name: Some(resolved.name()),
             categories: vec!["syscall".to_owned()],
             debug_annotations: notes,
             counter_value: None,
@@ -235,9 +236,9 @@ impl Writer for Perfetto {
             let end =
                 TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
             put_event(left, end, out)?;
-            self.count(left, told.moved(), out)?;
+            self.count(left, resolved.moved(), out)?;
         }
-        Ok(Taken::Yes)
+        Ok(Written::All)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {

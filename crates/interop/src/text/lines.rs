@@ -11,7 +11,7 @@ const LINE: u64 = 1 << 30;
 pub(crate) struct Lines {
     file: BufReader<File>,
     path: PathBuf,
-    /// How many were read.
+    /// The bytes read so far.
     pub bytes: u64,
 }
 
@@ -21,7 +21,8 @@ impl Lines {
         Ok(Self { file: BufReader::new(file), path: path.to_owned(), bytes: 0 })
     }
 
-    /// The next line without its end; `None`: there is none. These tools write ASCII; what is not text is replaced.
+    /// The next line without its newline; `None` at the end. These tools write ASCII; bytes that
+    /// are not UTF-8 are replaced. Fails if the file cannot be read.
     pub fn next(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = Vec::new();
         let n = (&mut self.file)

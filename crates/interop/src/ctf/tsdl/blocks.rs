@@ -2,13 +2,13 @@
 
 use super::grammar::Entry;
 use super::types::Types;
-use crate::ctf::layout::{Kind, Metadata, Stream, Type};
+use crate::ctf::layout::{EventClass, Metadata, StreamClass, Type};
 
 /// What the blocks so far say.
 pub(super) struct Blocks {
     metadata: Metadata,
     /// Kinds of events: the number of their stream, and their own.
-    events: Vec<(u64, u64, Kind)>,
+    events: Vec<(u64, u64, EventClass)>,
 }
 
 /// The right side of an entry.
@@ -99,8 +99,8 @@ fn clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
 }
 
 /// A kind of stream, and its number.
-fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, Stream), String> {
-    let (mut stream, mut id) = (Stream::default(), 0);
+fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
+    let (mut stream, mut id) = (StreamClass::default(), 0);
     for (name, value) in block {
         match (name, value) {
             ("id", Right::Plain(n)) => {
@@ -116,16 +116,16 @@ fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, Stream), String> {
 }
 
 /// The number of a stream's kind, that of an event's, and this.
-fn event(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, Kind), String> {
-    let mut kind = Kind::named(String::new());
+fn event(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, EventClass), String> {
+    let mut kind = EventClass::named(String::new());
     let (mut id, mut stream) = (0u64, 0u64);
     for (name, value) in block {
         match (name, value) {
             ("name", Right::Plain(name)) => {
-                kind = Kind {
+                kind = EventClass {
                     context: kind.context,
                     fields: kind.fields,
-                    ..Kind::named(name.to_owned())
+                    ..EventClass::named(name.to_owned())
                 }
             }
             ("id", Right::Plain(n)) => {

@@ -186,7 +186,8 @@ impl Extent {
     }
 }
 
-/// Bytes that a variable value of `len` bytes takes after its length, so that the next length stands at 4 modulo 8.
+/// Bytes that a variable value of `len` bytes takes after its length, so that the next length
+/// stands at 4 modulo 8.
 pub(crate) const fn span(len: usize) -> usize {
     len + (12 - len % 8) % 8
 }

@@ -1,4 +1,4 @@
-//! Structs and times as fields of a record.
+//! Writes structs and times as fields of a record.
 
 use crate::dataseries::records::arguments::{Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use abi::Layout;
@@ -71,7 +71,7 @@ fn fraction(nanos: u64) -> u64 {
 }
 
 /// What a call says of the two times of a file.
-pub(crate) enum Moments {
+pub(crate) enum RecordedTimes {
     /// These.
     Times(Numbers),
     /// The present, for both.
@@ -81,7 +81,7 @@ pub(crate) enum Moments {
 }
 
 /// The two times in the bytes of a call's argument.
-pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
+pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
     let pairs: Vec<(u64, u64)> = match form {
@@ -90,7 +90,7 @@ pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
         Times::Nanos => words.chunks_exact(2).map(|w| (w[0], w[1])).collect(),
     };
     if form == Times::Nanos && pairs.len() == 2 && pairs.iter().all(|(_, ns)| *ns == UTIME_NOW) {
-        return Moments::Now;
+        return RecordedTimes::Now;
     }
     let moment = |(s, ns): (u64, u64)| match ns {
         UTIME_NOW if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[0])),
@@ -105,11 +105,11 @@ pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
     };
     let times: Vec<u64> = pairs.into_iter().filter_map(moment).collect();
     match times[..] {
-        [access, modification] => Moments::Times(vec![
+        [access, modification] => RecordedTimes::Times(vec![
             ("access_time", access.cast_signed()),
             ("mod_time", modification.cast_signed()),
         ]),
-        _ => Moments::Beyond,
+        _ => RecordedTimes::Beyond,
     }
 }
 

@@ -119,7 +119,7 @@ impl Index {
         }
     }
 
-    /// Who made whom.
+    /// The starts of threads, by thread id.
     pub fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
         let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
         for (called, parent, child, flags) in &self.made {

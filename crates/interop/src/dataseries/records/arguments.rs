@@ -1,11 +1,12 @@
-//! Which field of which DataSeries record is which argument of which call: read one way by the importer, the other way by the exporter.
+//! The fields of DataSeries records and the arguments of calls that they mean. The importer and the
+//! exporter use the same table.
 
-use Part::*;
+use Meaning::*;
 use linux_raw_sys::general as raw;
 
-/// What a field tells of an argument.
+/// What a field means for an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Meaning {
     /// The argument is the number in the field.
     Number(usize, &'static str),
     /// It points to the string in the field, which ends with a NUL there.
@@ -54,56 +55,56 @@ pub enum Times {
 
 /// One type of record.
 #[derive(Clone, Copy, Debug)]
-pub struct Map {
+pub struct RecordMap {
     /// The last part of its name.
     pub name: &'static str,
     /// The call.
     pub call: &'static str,
     /// Its fields. A field that two calls share has the same meaning in both.
-    pub parts: &'static [Part],
+    pub parts: &'static [Meaning],
 }
 
-const fn record(name: &'static str, call: &'static str, parts: &'static [Part]) -> Map {
-    Map { name, call, parts }
+const fn record(name: &'static str, call: &'static str, parts: &'static [Meaning]) -> RecordMap {
+    RecordMap { name, call, parts }
 }
 
 /// A record that has the name of its call.
-const fn same(name: &'static str, parts: &'static [Part]) -> Map {
+const fn same(name: &'static str, parts: &'static [Meaning]) -> RecordMap {
     record(name, name, parts)
 }
 
-const FD: Part = Number(0, "descriptor");
-const PATH: Part = Text(0, "given_pathname");
-const PATH1: Part = Text(1, "given_pathname");
-const XATTR_NAME: Part = Text(1, "xattr_name");
-const VALUE_WRITTEN: Part = Before(2, "value_written");
-const VALUE_READ: Part = After(2, "value_read");
-const VALUE_SIZE: Part = Number(3, "value_size");
-const FLAG_4: Part = Number(4, "flag_value");
-const XATTR_LIST: Part = After(1, "xattr_list");
-const LIST_SIZE: Part = Number(2, "list_size");
-const DATA_READ: Part = Data(1, "data_read");
-const DATA_WRITTEN: Part = Data(1, "data_written");
-const BYTES: Part = Number(2, "bytes_requested");
-const FLAGS_3: Part = Number(3, "flags_value");
-const MODE_1: Part = Number(1, "mode_value");
-const MODE_2: Part = Number(2, "mode_value");
-const ADDRESS_GIVEN: Part = Before(1, "sockaddr_buffer");
-const ADDRESS_FOUND: Part = After(1, "sockaddr_buffer");
-const ADDRESS_LENGTH: Part = Number(2, "sockaddr_length");
-const OLD_FD: Part = Number(0, "old_descriptor");
-const DOMAIN: Part = Number(0, "domain");
-const TYPE: Part = Number(1, "type");
-const PROTOCOL: Part = Number(2, "protocol");
-const LEVEL: Part = Number(1, "level");
-const OPTION: Part = Number(2, "optname");
-const ADDRESS: Part = Number(0, "start_address");
-const LENGTH: Part = Number(1, "length");
-const RESOURCE: Part = Number(0, "resource_value");
+const FD: Meaning = Number(0, "descriptor");
+const PATH: Meaning = Text(0, "given_pathname");
+const PATH1: Meaning = Text(1, "given_pathname");
+const XATTR_NAME: Meaning = Text(1, "xattr_name");
+const VALUE_WRITTEN: Meaning = Before(2, "value_written");
+const VALUE_READ: Meaning = After(2, "value_read");
+const VALUE_SIZE: Meaning = Number(3, "value_size");
+const FLAG_4: Meaning = Number(4, "flag_value");
+const XATTR_LIST: Meaning = After(1, "xattr_list");
+const LIST_SIZE: Meaning = Number(2, "list_size");
+const DATA_READ: Meaning = Data(1, "data_read");
+const DATA_WRITTEN: Meaning = Data(1, "data_written");
+const BYTES: Meaning = Number(2, "bytes_requested");
+const FLAGS_3: Meaning = Number(3, "flags_value");
+const MODE_1: Meaning = Number(1, "mode_value");
+const MODE_2: Meaning = Number(2, "mode_value");
+const ADDRESS_GIVEN: Meaning = Before(1, "sockaddr_buffer");
+const ADDRESS_FOUND: Meaning = After(1, "sockaddr_buffer");
+const ADDRESS_LENGTH: Meaning = Number(2, "sockaddr_length");
+const OLD_FD: Meaning = Number(0, "old_descriptor");
+const DOMAIN: Meaning = Number(0, "domain");
+const TYPE: Meaning = Number(1, "type");
+const PROTOCOL: Meaning = Number(2, "protocol");
+const LEVEL: Meaning = Number(1, "level");
+const OPTION: Meaning = Number(2, "optname");
+const ADDRESS: Meaning = Number(0, "start_address");
+const LENGTH: Meaning = Number(1, "length");
+const RESOURCE: Meaning = Number(0, "resource_value");
 
-/// The records that are one call each. Those that are several (vectors, messages, execve) are in the
-/// importer and the exporter; page faults of mappings are no calls.
-pub const MAPS: &[Map] = &[
+/// The records of calls with one record each. Calls with several (vectors, messages, execve) are in
+/// the importer and the exporter. Page faults of mappings are no calls.
+pub const RECORDS: &[RecordMap] = &[
     same("read", &[FD, DATA_READ, BYTES]),
     same("write", &[FD, DATA_WRITTEN, BYTES]),
     same("lseek", &[FD, Number(1, "offset"), Number(2, "whence")]),
@@ -241,13 +242,13 @@ pub const MAPS: &[Map] = &[
 pub const PREFIX: &str = "IOTTAFSL::Trace::Syscall::";
 
 /// Records whose call had no flags when the schema was made, and the call that has them.
-pub const WITH_FLAGS: [(&str, &str, Part); 2] = [
+pub const WITH_FLAGS: [(&str, &str, Meaning); 2] = [
     ("faccessat", "faccessat2", Number(3, "flags_value")),
     ("fchmodat", "fchmodat2", Number(3, "flag_value")),
 ];
 
 /// The map of a type of record.
-pub fn of_type(name: &str) -> Option<&'static Map> {
+pub fn of_type(name: &str) -> Option<&'static RecordMap> {
     let name = name.strip_prefix(PREFIX)?;
-    MAPS.iter().find(|m| m.name == name)
+    RECORDS.iter().find(|m| m.name == name)
 }

@@ -38,7 +38,7 @@ fn what_stands_before_a_call() {
         assert_eq!((line.tid, line.when, line.body), (tid, when, call), "{text}");
     }
     for text in [" > /usr/lib/libc.so.6(__write+0x10) [0xf8d10]", " | 00000  68 65 6c  hel |"] {
-        assert_eq!(Line::read(text).body, Body::Talk);
+        assert_eq!(Line::read(text).body, Body::Message);
     }
 }
 
