@@ -151,11 +151,11 @@ impl RecordFields {
             }
             Meaning::Stat(arg) => {
                 let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STAT, "st_", &STAT_FIELDS, &mut self.numbers);
+                structure(&bytes, &STAT, "st_", STAT_FIELDS, &mut self.numbers);
             }
             Meaning::Statfs(arg) => {
                 let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STATFS, "f_", &STATFS_FIELDS, &mut self.numbers);
+                structure(&bytes, &STATFS, "f_", STATFS_FIELDS, &mut self.numbers);
             }
             Meaning::Pair(arg) => {
                 let pair = joined(call, arg, PayloadKind::Bytes, Some(true));

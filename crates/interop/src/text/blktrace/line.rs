@@ -1,5 +1,6 @@
 //! Parses a line (blkparse(1), "OUTPUT DESCRIPTION"; `kernel/trace/blktrace.c`).
 
+use crate::text::lines::{SECOND, mostly, nanoseconds};
 use linux_raw_sys::errno::EIO;
 
 /// An event: `MAJOR,MINOR CPU [SEQUENCE] SECONDS PID ACTION RWBS [SECTOR + SECTORS] [COMMAND]`.
@@ -33,12 +34,8 @@ impl<'t> Line<'t> {
             let _sequence: u64 = word.parse().ok()?;
             word = words.next()?;
         }
-        let (seconds, part) = word.split_once('.').filter(|(_, part)| part.len() == 9)?;
-        let time = seconds
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(1_000_000_000)?
-            .checked_add(part.parse().ok()?)?;
+        word.split_once('.').filter(|(_, fraction)| fraction.len() == 9)?;
+        let time = nanoseconds(word, SECOND)?;
         let pid = words.next()?.parse().ok()?;
         let action =
             words.next().filter(|a| a.len() <= 2 && a.bytes().all(|b| b.is_ascii_alphabetic()))?;
@@ -83,7 +80,5 @@ pub fn skipped(text: &str) -> Option<u64> {
 /// Whether a file that starts like this is such a log.
 pub fn is_blktrace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().take_while(|l| !begins_totals(l)).take(50);
-    let all = lines().count();
-    all > 0 && lines().filter(|l| Line::read(l).is_some()).count() * 2 > all
+    mostly(text.lines().take_while(|l| !begins_totals(l)), |l| Line::read(l).is_some())
 }

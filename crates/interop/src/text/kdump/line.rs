@@ -1,5 +1,7 @@
 //! Parses a line (usr.bin/kdump/kdump.c of FreeBSD).
 
+use crate::text::lines::{SECOND, mostly, nanoseconds};
+
 /// The first line of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'t> {
@@ -34,20 +36,13 @@ impl<'t> Line<'t> {
         }
         let (kind, begin) = words.pop().filter(|(word, _)| KINDS.contains(word))?;
         let pid: u32 = words.first()?.0.parse().ok()?;
-        let time = words.last().and_then(|(word, _)| seconds(word)).filter(|_| words.len() > 2);
+        let fraction = words.last().filter(|(word, _)| words.len() > 2 && word.contains('.'));
+        let time = fraction.and_then(|(word, _)| nanoseconds(word, SECOND));
         let named = words.len() - usize::from(time.is_some());
         // The second word is the thread, unless it is the command.
         let tid = if named > 2 { words[1].0.parse().unwrap_or(pid) } else { pid };
         Some(Self { tid, time, kind, rest: text[begin + kind.len()..].trim_start() })
     }
-}
-
-fn seconds(word: &str) -> Option<u64> {
-    let (whole, part) = word.split_once('.')?;
-    let nanoseconds = format!("{part:0<9}");
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    (digits(whole) && digits(part) && nanoseconds.len() == 9).then_some(())?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds.parse().ok()?)
 }
 
 /// Whether a line continues the data of the record before. Text begins with a quote and continues
@@ -130,7 +125,5 @@ fn text(lines: &[String]) -> Vec<u8> {
 /// Whether a file that starts like this is output of kdump.
 pub fn is_kdump(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().filter(|l| !is_data(l)).take(50);
-    let all = lines().count();
-    all > 0 && lines().filter(|l| Line::read(l).is_some()).count() * 2 > all
+    mostly(text.lines().filter(|l| !is_data(l)), |l| Line::read(l).is_some())
 }

@@ -1,5 +1,7 @@
 //! Parses a line.
 
+use crate::text::lines::{SECOND, mostly, nanoseconds};
+
 /// A line. Times are nanoseconds of perf's clock, or since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'t> {
@@ -55,7 +57,7 @@ impl<'t> Line<'t> {
 fn raw(text: &str) -> Option<Line<'_>> {
     let (head, event) = text.split_once(RAW_SYSCALLS)?;
     let mut words = head.trim_end().trim_end_matches(':').split_whitespace().rev();
-    let time = decimal(words.next()?, 1_000_000_000)?;
+    let time = nanoseconds(words.next()?, SECOND)?;
     let tid = words.find(|w| !w.starts_with('['))?;
     let tid = tid.rsplit('/').next()?.parse().ok()?;
     let (number, rest) = event.split_once(": NR ")?.1.split_once(' ')?;
@@ -87,7 +89,7 @@ fn lost(text: &str) -> Option<u64> {
 fn event(text: &str) -> bool {
     let mut words = text.split_whitespace().skip_while(|w| !w.starts_with('['));
     let cpu = words.next().is_some_and(|w| w.ends_with(']'));
-    let time = words.next().and_then(|w| decimal(w.strip_suffix(':')?, 1_000_000_000));
+    let time = words.next().and_then(|w| nanoseconds(w.strip_suffix(':')?, SECOND));
     let mut rest = words.skip_while(|w| w.bytes().all(|b| b.is_ascii_digit()));
     cpu && time.is_some()
         && rest.next().is_some_and(|w| w.ends_with(':') || w.starts_with("PERF_RECORD_"))
@@ -98,9 +100,9 @@ fn event(text: &str) -> bool {
 fn trace(text: &str) -> Option<Line<'_>> {
     let (time, rest) = text.trim_start().split_once(" (")?;
     let (spent, rest) = rest.split_once("): ")?;
-    let entered = if time == "?" { None } else { Some(decimal(time, 1_000_000)?) };
+    let entered = if time == "?" { None } else { Some(nanoseconds(time, 1_000_000)?) };
     let spent = spent.trim().trim_end_matches("ms").trim();
-    let spent = if spent.is_empty() { None } else { Some(decimal(spent, 1_000_000)?) };
+    let spent = if spent.is_empty() { None } else { Some(nanoseconds(spent, 1_000_000)?) };
     let tid = |thread: &str| {
         thread.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY)
     };
@@ -131,29 +133,15 @@ fn trace(text: &str) -> Option<Line<'_>> {
     Some(Line::Begin(called(args.strip_suffix(')').unwrap_or(args))))
 }
 
-/// A decimal number of units of so many nanoseconds.
-fn decimal(text: &str, unit: u64) -> Option<u64> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());
-    digits(whole).and(digits(part))?;
-    let mut weight = unit;
-    let part = part.bytes().fold(0, |sum, digit| {
-        weight /= 10;
-        sum + u64::from(digit - b'0') * weight
-    });
-    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
-}
-
 /// Whether a file that starts like this is output of perf.
 pub fn is_perf(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).take(50);
+    let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
     let known = |line: &str| match Line::read(line) {
         Line::Lost(_) => true,
         Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => abi::by_name(c.name).is_some(),
         Line::Enter(..) | Line::Leave(..) => true,
         Line::Event | Line::Other => false,
     };
-    let all = lines().count();
-    all > 0 && lines().filter(|l| known(l)).count() * 2 > all
+    mostly(lines, known)
 }

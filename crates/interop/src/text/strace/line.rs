@@ -1,6 +1,7 @@
 //! Parses a line: the thread, the time, and what happened.
 
 use super::lexer::{Token, Tokens};
+use crate::text::lines::{SECOND, nanoseconds};
 
 /// The time in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Line<'a> {
     pub body: Body<'a>,
 }
 
+/// Times from here on are since 1970 (in 1973), lower ones since the line before.
+const EPOCH: u64 = 100_000_000 * SECOND;
 const UNFINISHED: &str = "<unfinished ...>";
 /// strace detached from the thread in the middle of a call.
 const DETACHED: &str = "<detached ...>";
@@ -115,39 +118,20 @@ fn groups(mut text: &str) -> &str {
     }
 }
 
-fn nanos(seconds: &str, fraction: &str) -> Option<u64> {
-    let all = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !all(seconds)
-        || (!fraction.is_empty() && !all(fraction))
-        || fraction.len() > 9
-        || seconds.len() > 10
-    {
-        return None;
-    }
-    let part: u64 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32)
-    };
-    Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + part)
-}
-
+/// The time at the beginning of a text, and the rest of the text.
 fn when(text: &str) -> (When, &str) {
     let Some((word, rest)) = text.split_once(' ') else { return (When::Never, text) };
-    let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
-    let parts: Vec<&str> = whole.splitn(4, ':').collect();
-    let time = match parts[..] {
-        [h, m, s] => {
-            let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| {
-                Some(sum * 60 + p.parse::<u64>().ok().filter(|n| *n < 100)?)
-            });
-            seconds.and_then(|s| nanos(&s.to_string(), fraction)).map(When::Day)
-        }
-        [seconds] => nanos(seconds, fraction)
-            .map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
+    let two_digits = |part: &str| part.parse::<u64>().ok().filter(|n| *n < 100);
+    let time = match word.splitn(4, ':').collect::<Vec<_>>()[..] {
+        [h, m, s] => two_digits(h)
+            .zip(two_digits(m))
+            .zip(nanoseconds(s, SECOND).filter(|s| *s < 100 * SECOND))
+            .map(|((h, m), s)| When::Day((h * 60 + m) * 60 * SECOND + s)),
+        [seconds] => nanoseconds(seconds, SECOND)
+            .map(|t| if t >= EPOCH { When::Epoch(t) } else { When::Since(t) }),
         _ => None,
     };
-    time.map_or((When::Never, text), |t| (t, rest))
+    time.map_or((When::Never, text), |time| (time, rest))
 }
 
 fn name(text: &str) -> Option<(&str, &str)> {
