@@ -103,8 +103,7 @@ pub(super) fn statements(text: &str) -> Result<Vec<(Statement<'_>, usize)>, Stri
         let found = text[at..].split_whitespace().next();
         let found = found.map_or("the end".to_owned(), |word| format!("{:?}", shortened(word)));
         let error = error.into_inner().unwrap_or_default();
-        // The outermost context is what the reader of the message knows best.
-        let what = match error.context().last() {
+        let what = match error.context().next() {
             Some(StrContext::Label(label)) => (*label).to_owned(),
             other => other.map_or("a mistake".to_owned(), ToString::to_string),
         };
@@ -138,7 +137,7 @@ fn entry<'t>(input: &mut Input<'t>) -> ModalResult<Entry<'t>> {
         return definition.map(Entry::Define).parse_next(input);
     }
     let name = dotted(input)?;
-    let entry = match alt((sign(":="), sign("="))).parse_next(input)? {
+    let entry = match alt((symbol(":="), sign("="))).parse_next(input)? {
         ":=" => Entry::Type(name, type_spec(input)?),
         _ => Entry::Value(name, value(input)?),
     };
@@ -148,7 +147,7 @@ fn entry<'t>(input: &mut Input<'t>) -> ModalResult<Entry<'t>> {
 
 fn definition<'t>(input: &mut Input<'t>) -> ModalResult<Definition<'t>> {
     let definition = dispatch! { peek(word);
-        "typealias" => (word, type_spec, sign(":="), repeat(1.., word))
+        "typealias" => (word, type_spec, sign(":="), repeat(1.., name))
             .map(|(_, spec, _, name)| Definition::Alias(spec, name)),
         _ => type_spec.map(Definition::Type),
     };
@@ -167,7 +166,7 @@ fn type_spec<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {
         "struct" => structure,
         "variant" => variant,
         "enum" => enumeration,
-        _ => repeat(1.., word).map(TypeSpec::Named),
+        _ => repeat(1.., name).map(TypeSpec::Named),
     }
     .parse_next(input)?;
     input.state -= 1;
@@ -176,28 +175,28 @@ fn type_spec<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {
 
 fn structure<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {
     let align = opt(delimited((word_is("align"), sign("(")), cut_err(number), sign(")")));
-    let (_, name, body) = (word, opt(word), opt((block(member), align))).parse_next(input)?;
+    let (_, name, body) = (word, opt(name), opt((block(member), align))).parse_next(input)?;
     Ok(TypeSpec::Struct { name, body })
 }
 
 fn variant<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {
-    let tag = opt(delimited(sign("<"), cut_err(field_reference), sign(">")));
-    let (_, name, tag, body) = (word, opt(word), tag, opt(block(member))).parse_next(input)?;
+    let tag = opt(delimited(symbol("<"), cut_err(field_reference), sign(">")));
+    let (_, name, tag, body) = (word, opt(name), tag, opt(block(member))).parse_next(input)?;
     Ok(TypeSpec::Variant { name, tag, body })
 }
 
 fn enumeration<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {
     let colon = (":", not("="), blanks);
     let container = opt(preceded(colon, cut_err(type_spec).map(Box::new)));
-    let comma = alt((sign(",").void(), peek(sign("}")).void()));
+    let comma = alt((symbol(",").void(), peek(sign("}")).void()));
     let names = block(terminated(enumerator, comma));
-    let (_, name, container, body) = (word, opt(word), container, opt(names)).parse_next(input)?;
+    let (_, name, container, body) = (word, opt(name), container, opt(names)).parse_next(input)?;
     Ok(TypeSpec::Enum { name, container, body })
 }
 
 fn enumerator(input: &mut Input<'_>) -> ModalResult<Enumerator> {
-    let to = opt(preceded(sign("..."), cut_err(number)));
-    let range = opt(preceded(sign("="), cut_err((number, to))));
+    let to = opt(preceded(symbol("..."), cut_err(number)));
+    let range = opt(preceded(symbol("="), cut_err((number, to))));
     (alt((text, word.map(str::to_owned))), range).parse_next(input)
 }
 
@@ -214,7 +213,7 @@ fn member<'t>(input: &mut Input<'t>) -> ModalResult<Member<'t>> {
     let first = first.map_or_else(|| word(input), Ok)?;
     let mut lengths = repeat(0.., length);
     let mut fields = vec![(first, lengths.parse_next(input)?)];
-    while opt(sign(",")).parse_next(input)?.is_some() {
+    while opt(symbol(",")).parse_next(input)?.is_some() {
         fields.push((word, repeat(0.., length)).parse_next(input)?);
     }
     sign(";").parse_next(input)?;
@@ -222,9 +221,12 @@ fn member<'t>(input: &mut Input<'t>) -> ModalResult<Member<'t>> {
 }
 
 fn length<'t>(input: &mut Input<'t>) -> ModalResult<Length<'t>> {
-    let fixed = number.verify_map(|n| u64::try_from(n).ok()).map(Length::Fixed);
-    let length = alt((fixed, field_reference.map(Length::Field)));
-    delimited(sign("["), cut_err(length.context(expected("a length"))), cut_err(sign("]")))
+    let length = dispatch! { peek(any);
+        '0'..='9' => number.verify_map(|n| u64::try_from(n).ok()).map(Length::Fixed),
+        'A'..='Z' | 'a'..='z' | '_' => field_reference.map(Length::Field),
+        _ => fail,
+    };
+    delimited(symbol("["), cut_err(length.context(expected("a length"))), cut_err(sign("]")))
         .parse_next(input)
 }
 
@@ -243,7 +245,7 @@ pub(super) fn plain_name(name: &str) -> &str {
 fn block<'t, O>(
     item: impl ModalParser<Input<'t>, O, ContextError>,
 ) -> impl ModalParser<Input<'t>, Vec<O>, ContextError> {
-    preceded(sign("{"), cut_err(repeat_till(0.., item, sign("}")).map(|(items, _)| items)))
+    preceded(sign("{"), cut_err(repeat_till(0.., item, symbol("}")).map(|(items, _)| items)))
 }
 
 /// `{ NAME = VALUE; ... }`
@@ -253,9 +255,14 @@ fn values(input: &mut Input<'_>) -> ModalResult<Vec<(String, String)>> {
 
 /// A string, a number, or a dotted name.
 fn value(input: &mut Input<'_>) -> ModalResult<String> {
-    alt((text, number.map(|n| n.to_string()), dotted))
-        .context(expected("a value"))
-        .parse_next(input)
+    dispatch! { peek(any);
+        '"' => text,
+        '-' | '0'..='9' => number.map(|n| n.to_string()),
+        'A'..='Z' | 'a'..='z' | '_' => dotted,
+        _ => fail,
+    }
+    .context(expected("a value"))
+    .parse_next(input)
 }
 
 fn dotted(input: &mut Input<'_>) -> ModalResult<String> {
@@ -269,7 +276,7 @@ fn dot(input: &mut Input<'_>) -> ModalResult<()> {
 fn text(input: &mut Input<'_>) -> ModalResult<String> {
     let escaped = preceded('\\', any).map(|c| if c == 'n' { '\n' } else { c });
     let inside = repeat(0.., alt((escaped, none_of('"'))));
-    let end = cut_err(sign("\"")).context(expected("the end of a string"));
+    let end = cut_err(symbol("\"").context(expected("the end of a string")));
     delimited('"', inside, end).parse_next(input)
 }
 
@@ -284,34 +291,45 @@ fn number(input: &mut Input<'_>) -> ModalResult<i128> {
             None => digits.parse(),
         }
     });
-    terminated((opt(sign("-")), unsigned), blanks)
+    terminated((opt(symbol("-")), unsigned), blanks)
         .map(|(minus, n)| if minus.is_some() { -n } else { n })
         .context(expected("a number"))
         .parse_next(input)
 }
 
+/// A word that must come here.
 fn word<'t>(input: &mut Input<'t>) -> ModalResult<&'t str> {
+    name.context(expected("a name")).parse_next(input)
+}
+
+/// A word that may come here: without it, no error is made.
+fn name<'t>(input: &mut Input<'t>) -> ModalResult<&'t str> {
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     let more = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    terminated((one_of(letter), take_while(0.., more)).take(), blanks)
-        .context(expected("a name"))
-        .parse_next(input)
+    terminated((one_of(letter), take_while(0.., more)).take(), blanks).parse_next(input)
 }
 
 fn word_is<'t>(wanted: &'static str) -> impl ModalParser<Input<'t>, &'t str, ContextError> {
-    word.verify(move |word: &str| word == wanted)
+    name.verify(move |word: &str| word == wanted)
 }
 
+/// A sign that must come here.
 fn sign<'t>(sign: &'static str) -> impl ModalParser<Input<'t>, &'t str, ContextError> {
-    terminated(sign, blanks).context(StrContext::Expected(sign.into()))
+    symbol(sign).context(StrContext::Expected(sign.into()))
+}
+
+/// A sign that may come here: without it, no error is made.
+fn symbol<'t>(sign: &'static str) -> impl ModalParser<Input<'t>, &'t str, ContextError> {
+    terminated(sign, blanks)
 }
 
 /// White space and comments. A comment that nothing ends reaches to the end.
 fn blanks(input: &mut Input<'_>) -> ModalResult<()> {
+    let space = || take_while(0.., char::is_whitespace).void();
     let long = preceded("/*", alt(((take_until(0.., "*/"), "*/").void(), rest.void())));
     let line = preceded("//", take_till(0.., '\n')).void();
-    let space = take_while(1.., char::is_whitespace).void();
-    repeat(0.., alt((space, long, line))).parse_next(input)
+    let comments = repeat::<_, _, (), _, _>(0.., terminated(alt((long, line)), space()));
+    (space(), comments).void().parse_next(input)
 }
 
 fn expected(what: &'static str) -> StrContext {
