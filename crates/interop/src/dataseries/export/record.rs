@@ -248,7 +248,7 @@ impl Exporter {
         }
     }
 
-    fn one(&mut self, call: &Call, one: &One) -> io::Result<()> {
+    fn one(&mut self, call: &Call, one: &RecordFields) -> io::Result<()> {
         let mut values = self.common(call, true);
         if !one.whole {
             values.push(("buffer_not_captured", Field::Bool(true)));

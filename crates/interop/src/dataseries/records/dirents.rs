@@ -57,7 +57,7 @@ pub(crate) fn converted(bytes: &[u8], to_old: bool) -> Vec<u8> {
             converted[name] = bytes[end];
         }
     }
-    turned
+    converted
 }
 
 #[cfg(test)]
