@@ -341,7 +341,7 @@ impl Import {
         self.threads.add(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         let directory = directory.or(self.directory.as_deref());
-        // A state with the usual umask and nothing else says nothing.
+        // A state with the usual umask and nothing else is not needed.
         let umask = self.umask.filter(|umask| *umask != UMASK);
         if directory.is_none() && umask.is_none() {
             return Ok(());

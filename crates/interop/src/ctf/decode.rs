@@ -252,7 +252,7 @@ impl<'a> Bits<'a> {
     pub fn skip<'t>(&mut self, kind: &'t Type, scopes: &mut Scopes<'t>) -> Result<(), String> {
         match kind {
             Type::Int(int) => self.int(int).map(drop),
-            // What tells lengths and tags within is looked up in values.
+            // Lengths and tags within are looked up in values.
             Type::Struct(fields, align)
                 if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) =>
             {

@@ -29,7 +29,7 @@ const MAX_DEPTH: usize = 6;
 
 /// An opened CTF trace.
 pub struct Trace {
-    /// What its metadata says.
+    /// Its metadata.
     pub metadata: Arc<Metadata>,
     streams: Vec<PathBuf>,
     /// Bytes of its streams.
@@ -188,7 +188,7 @@ pub struct Lost {
     pub packets: u64,
     /// The time before which they are missing.
     pub time: u64,
-    /// The stream's CPU, if it says.
+    /// The stream's CPU, if its packets have it.
     pub cpu: Option<u64>,
 }
 
@@ -253,7 +253,7 @@ struct StreamReader<'a> {
     send: SyncSender<Vec<Decoded<'a>>>,
     recycled: Receiver<Vec<Decoded<'a>>>,
     batch: Vec<Decoded<'a>>,
-    /// Events lost so far, as the last packet said.
+    /// The number of lost events in the last packet.
     lost: Option<u64>,
     /// The number of the last packet.
     number: Option<u64>,

@@ -49,7 +49,7 @@ fn descriptors_of_the_dump_are_their_processes() {
     fs::create_dir(&from).unwrap();
     fs::write(from.join("metadata"), METADATA).unwrap();
     let mut stream = StreamClass::default();
-    // A process with two threads; one that does nothing; a table that nobody has.
+    // A process with two threads; one that does nothing; a table that no process has.
     stream.descriptor(0xa, 5, "/var/log/first");
     stream.process(10, 10, 0xa);
     stream.process(11, 10, 0xa);

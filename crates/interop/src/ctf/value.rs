@@ -57,7 +57,7 @@ impl<'t> Value<'t> {
 pub struct Event<'t> {
     /// The time in nanoseconds since 1970.
     pub time: u64,
-    /// The CPU, if the packet says.
+    /// The CPU, if the packet has it.
     pub cpu: Option<u64>,
     /// Its class.
     pub kind: &'t EventClass,

@@ -42,18 +42,18 @@ fn every_cell_is_what_the_original_tools_print() {
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
         // What is printed of each type, line by line.
-        let mut said: HashMap<&str, Vec<&str>> = HashMap::default();
+        let mut expected_text: HashMap<&str, Vec<&str>> = HashMap::default();
         let mut of = "";
         for line in text.lines() {
             match line.strip_prefix("# Extent, type='") {
                 Some(kind) => of = kind.trim_end_matches('\''),
-                None => said.entry(of).or_default().push(line),
+                None => expected_text.entry(of).or_default().push(line),
             }
         }
         let mut reader = Reader::open(&fixture(dir.path(), &format!("{name}.ds"))).unwrap();
         let mut records = 0;
         while let Some(extent) = reader.next_extent().unwrap() {
-            let lines = &said[extent.kind.name.as_str()];
+            let lines = &expected_text[extent.kind.name.as_str()];
             assert_eq!(
                 lines[0].split(' ').collect::<Vec<_>>(),
                 extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()
@@ -166,7 +166,7 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     assert!(outcome.summary.calls > 50 && outcome.lost["damaged extents"] == 1);
 }
 
-/// What the original library says of its types, we say too.
+/// Our descriptions of the types are those of the original library.
 #[test]
 fn types_are_those_of_the_original_library() {
     let dir = tempfile::tempdir().unwrap();
@@ -245,8 +245,8 @@ fn the_tail_repeats_the_chain_of_checksums() {
         let mut reader = Reader::open(&path).unwrap();
         while reader.next_extent().unwrap().is_some() {}
         let bytes = fs::read(path).unwrap();
-        let said = bytes[bytes.len() - 28 + 12..][..4].try_into().unwrap();
-        assert_eq!(reader.chain(), u32::from_le_bytes(said));
+        let chain = bytes[bytes.len() - 28 + 12..][..4].try_into().unwrap();
+        assert_eq!(reader.chain(), u32::from_le_bytes(chain));
     }
 }
 

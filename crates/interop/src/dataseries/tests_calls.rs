@@ -73,14 +73,14 @@ fn names_below_descriptors_are_said_without_them() {
             call("fchown", 60, 0, &[3, 5, 6], &[]),
             call("chdir", 70, 0, &[0x1000], &[(0, "b")]),
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
-            // An exchange, a link's owner and a name below what nobody knows cannot be said.
+            // DataSeries has no exchange, no owner of a link, and no name below an unknown directory.
             call("renameat2", 90, 0, &[-100, 0x1000, -100, 0x1000, 2], &[(1, "x"), (3, "y")]),
             call("symlink", 95, 0, &[0x1000, 0x1000], &[(0, "t"), (1, "ln")]),
             call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "ln")]),
             call("renameat", 110, 0, &[9, 0x1000, 9, 0x1000], &[(1, "p"), (3, "q")]),
         ],
     );
-    let said: Vec<String> = back
+    let written: Vec<String> = back
         .iter()
         .filter(|c| !matches!(name(c), "openat" | "chdir"))
         .map(|c| {
@@ -91,7 +91,7 @@ fn names_below_descriptors_are_said_without_them() {
         })
         .collect();
     assert_eq!(
-        said,
+        written,
         [
             "rename a/p a/q",
             "rename a b/c",
@@ -107,7 +107,7 @@ fn names_below_descriptors_are_said_without_them() {
     assert_eq!(exported.changed["renameat2 as rename"], 2);
 }
 
-/// What is left out stands in the file: who reads it back does not take it for complete.
+/// The file has what was left out: read back, it gives an incomplete trace.
 #[test]
 fn what_is_left_out_is_known_when_read_back() {
     let dir = crate::tests_support::scratch();
@@ -159,7 +159,7 @@ fn special_times_go_out_and_in() {
     }
 }
 
-/// Structs: locks, limits, entries of directories, what statx says, flags of pipe2.
+/// Structs: locks, limits, directory entries, results of statx, flags of pipe2.
 #[test]
 fn structs_go_out_and_in() {
     let dir = crate::tests_support::scratch();
@@ -287,7 +287,7 @@ fn vectors_keep_their_buffers() {
     assert!(back.iter().all(whole));
 }
 
-/// A result that no read has, and data that nobody recorded, take no memory.
+/// An impossible result of a read, and data that were not recorded, take no memory.
 #[test]
 fn forged_results_and_missing_data_take_no_memory() {
     let dir = crate::tests_support::scratch();

@@ -1,4 +1,4 @@
-//! Traces that nobody recorded: names and numbers that could break a format, or its writer.
+//! Traces that were not recorded: names and numbers that could break a format, or its writer.
 
 use super::{Format, export};
 use ::import::Origin;

@@ -4,7 +4,7 @@ use super::grammar::Entry;
 use super::types::Types;
 use crate::ctf::layout::{EventClass, Metadata, StreamClass, Type};
 
-/// What the blocks so far say.
+/// The contents of the blocks so far.
 pub(super) struct Blocks {
     metadata: Metadata,
     /// Kinds of events: the number of their stream, and their own.

@@ -57,7 +57,7 @@ pub struct Field {
     pub at: usize,
     /// Its bit in that byte, for bits.
     pub bit: u8,
-    /// Byte and bit that say whether it is null, if it can be.
+    /// The byte and bit that are set if it is null; none if it cannot be null.
     pub null: Option<(usize, u8)>,
     /// Stored as a multiple of this.
     pub scale: Option<f64>,

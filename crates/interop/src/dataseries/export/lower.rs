@@ -324,7 +324,7 @@ fn put(bytes: &mut [u8], name: &str, value: u64) {
     }
 }
 
-/// A `struct stat` of what a `struct statx` tells, if that is enough.
+/// A `struct stat` with the fields of a `struct statx`, if that has all.
 fn stat_of(statx: &[u8]) -> Option<Vec<u8>> {
     let word = |name: &str| field(statx, &STATX, name);
     if word("stx_mask")? as u32 & STATX_NEEDED != STATX_NEEDED {

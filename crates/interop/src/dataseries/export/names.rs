@@ -162,7 +162,7 @@ impl Names {
         }
     }
 
-    /// The name of what descriptor argument `fd` is open on, as the process can say it.
+    /// The path of the file of descriptor argument `fd`, as the process can use it.
     pub fn of(&self, fd: usize, bound: &Bound<()>) -> Option<Vec<u8>> {
         let file = &bound.fds[fd].as_ref()?.file;
         let path = self.path_for_process(self.file(file)?, bound)?;

@@ -192,7 +192,7 @@ fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, imported: &mut 
     }
 }
 
-/// A struct out of the fields of a record that tell of it; none, if one is missing that matters.
+/// Sets a struct from the fields of a record; not, if a field is missing that is compared.
 fn structure(
     row: Row<'_>,
     prefix: &str,

@@ -14,7 +14,7 @@ const HELD: usize = 768 << 20;
 pub(crate) struct Losses {
     /// Calls and records, by name.
     pub calls: BTreeMap<String, u64>,
-    /// What was assumed in place of what the file says, by name.
+    /// Counts of assumptions in place of what the file has.
     pub assumed: BTreeMap<String, u64>,
     /// Why the file was not read to its end.
     pub damage: Option<String>,

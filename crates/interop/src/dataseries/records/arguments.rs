@@ -11,7 +11,7 @@ pub enum Meaning {
     Number(usize, &'static str),
     /// It points to the string in the field, which ends with a NUL there.
     Text(usize, &'static str),
-    /// It points to data that the call moved, as many bytes as the result says.
+    /// It points to data that the call moved; the result is the number of bytes.
     Data(usize, &'static str),
     /// It points to these bytes, before the call.
     Before(usize, &'static str),

@@ -188,7 +188,7 @@ impl BlktraceImport {
     /// A request ends, with an errno or 0.
     fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
         let (tid, fd) = (request.imported.call.tid, request.imported.call.args[0] as i32);
-        // Only what moves bytes says how many.
+        // Only calls that move bytes return their number.
         let moved = if error > 0 {
             -error
         } else if request.imported.row.shape.ret == abi::Ret::Bytes {

@@ -141,7 +141,7 @@ fn name(text: &str) -> Option<(&str, &str)> {
 
 fn body(text: &str) -> Body<'_> {
     if let Some(rest) = text.strip_prefix("+++ ") {
-        // What `reanimator print` says beyond strace.
+        // Lines of `reanimator print` that strace does not have.
         if rest.starts_with("process started by ") || rest.starts_with("thread started by ") {
             return Body::Message;
         }

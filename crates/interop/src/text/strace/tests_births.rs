@@ -1,11 +1,11 @@
-//! Who made whom.
+//! The parents of threads.
 
 use super::import;
 use super::import::births::Births;
 use crate::tests_support::imported;
 use trace::{Item, RecordKind, Verdict};
 
-/// Who began: the number and the parent's, 0 if nobody knows.
+/// The threads that started: their ids and their parents', 0 if unknown.
 fn started(text: &str) -> (Vec<(u32, u64)>, Verdict) {
     let (outcome, _, items) = imported(text, import);
     let start = |i: &Item| match i {
