@@ -62,16 +62,8 @@ impl ResolvedCall<'_> {
     /// descriptor.
     fn path(&self) -> Option<String> {
         let path = self.bound.paths.values().next().map(|p| lexical(p));
-        let file = || {
-            self.bound
-                .fds
-                .iter()
-                .flatten()
-                .next()
-                .map(|d| d.file.path.to_vec())
-                .filter(|p| !p.is_empty())
-        };
-        path.or_else(file).map(|p| trace::text::escape(&p))
+        let file = self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec());
+        path.or(file.filter(|path| !path.is_empty())).map(|p| trace::text::escape(&p))
     }
     /// The arguments as strace prints them.
     fn arguments(&self) -> String {

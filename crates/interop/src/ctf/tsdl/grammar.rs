@@ -3,8 +3,8 @@
 //! Each choice is made by the next token, so that a text is read once, whatever is in it.
 
 use winnow::combinator::{
-    alt, cut_err, delimited, dispatch, eof, fail, not, opt, peek, preceded, repeat, repeat_till,
-    separated, terminated,
+    alt, cond, cut_err, delimited, dispatch, eof, fail, not, opt, peek, preceded, repeat,
+    repeat_till, separated, terminated,
 };
 use winnow::error::{ContextError, ErrMode, StrContext, StrContextValue};
 use winnow::stream::{LocatingSlice, Location, Stateful};
@@ -33,13 +33,12 @@ pub(super) enum Entry<'t> {
     Type(String, TypeSpec<'t>),
 }
 
-/// A declaration that gives a type a name.
+/// `typealias TYPE := WORDS;`, or without an alias a struct, a variant or an enumeration that has a
+/// name.
 #[derive(Debug)]
-pub(super) enum Definition<'t> {
-    /// `typealias TYPE := WORDS;`
-    Alias(TypeSpec<'t>, Vec<&'t str>),
-    /// A struct, a variant or an enumeration that has a name.
-    Type(TypeSpec<'t>),
+pub(super) struct Definition<'t> {
+    pub spec: TypeSpec<'t>,
+    pub alias: Option<Vec<&'t str>>,
 }
 
 /// A type as it is written. A struct, a variant or an enumeration without a body is one that was
@@ -146,12 +145,10 @@ fn entry<'t>(input: &mut Input<'t>) -> ModalResult<Entry<'t>> {
 }
 
 fn definition<'t>(input: &mut Input<'t>) -> ModalResult<Definition<'t>> {
-    let definition = dispatch! { peek(word);
-        "typealias" => (word, type_spec, sign(":="), repeat(1.., name))
-            .map(|(_, spec, _, name)| Definition::Alias(spec, name)),
-        _ => type_spec.map(Definition::Type),
-    };
-    terminated(definition, sign(";")).parse_next(input)
+    let is_alias = opt(word_is("typealias")).parse_next(input)?.is_some();
+    let alias = cond(is_alias, preceded(sign(":="), repeat(1.., name)));
+    let (spec, alias, _) = (type_spec, alias, sign(";")).parse_next(input)?;
+    Ok(Definition { spec, alias })
 }
 
 fn type_spec<'t>(input: &mut Input<'t>) -> ModalResult<TypeSpec<'t>> {

@@ -13,12 +13,12 @@ const MAX_MEMBERS: usize = 1 << 14;
 
 /// A type, and how many types nest within it.
 #[derive(Clone)]
-struct Sized {
+struct NestedType {
     kind: Type,
     depth: usize,
 }
 
-impl From<Type> for Sized {
+impl From<Type> for NestedType {
     fn from(kind: Type) -> Self {
         Self { kind, depth: 0 }
     }
@@ -28,7 +28,7 @@ type Fields = Vec<(Arc<str>, Type)>;
 
 /// The types that were defined so far.
 pub(super) struct Types {
-    by_name: HashMap<String, Sized>,
+    by_name: HashMap<String, NestedType>,
     pub big_endian: bool,
 }
 
@@ -37,24 +37,21 @@ impl Types {
         Self { by_name: HashMap::default(), big_endian }
     }
 
-    /// Remembers a type by its name.
+    /// Remembers a type by its name. Fails as [`Self::layout`] does.
     pub fn define(&mut self, definition: &Definition<'_>) -> Result<(), String> {
-        match definition {
-            Definition::Alias(spec, words) => {
-                let aliased = self.sized(spec)?;
-                self.by_name.insert(words.join(" "), aliased);
-                Ok(())
-            }
-            Definition::Type(spec) => self.sized(spec).map(drop),
+        let nested = self.resolve(&definition.spec)?;
+        if let Some(words) = &definition.alias {
+            self.by_name.insert(words.join(" "), nested);
         }
+        Ok(())
     }
 
     /// The layout of a type. Fails if it names a type that is not defined, or nests too deep.
     pub fn layout(&mut self, spec: &TypeSpec<'_>) -> Result<Type, String> {
-        self.sized(spec).map(|sized| sized.kind)
+        self.resolve(spec).map(|nested| nested.kind)
     }
 
-    fn sized(&mut self, spec: &TypeSpec<'_>) -> Result<Sized, String> {
+    fn resolve(&mut self, spec: &TypeSpec<'_>) -> Result<NestedType, String> {
         match spec {
             TypeSpec::Named(words) => self.known(&words.join(" ")),
             TypeSpec::Integer(attributes) => Ok(Type::Int(self.integer(attributes)?).into()),
@@ -81,7 +78,7 @@ impl Types {
             TypeSpec::Enum { name, body: None, .. } => self.known_as("enum", *name),
             TypeSpec::Enum { name, container, body: Some(names) } => {
                 let container = match container {
-                    Some(spec) => self.sized(spec)?,
+                    Some(spec) => self.resolve(spec)?,
                     None => self.known("int")?,
                 };
                 let Type::Int(int) = container.kind else {
@@ -93,11 +90,11 @@ impl Types {
         }
     }
 
-    fn known(&self, name: &str) -> Result<Sized, String> {
+    fn known(&self, name: &str) -> Result<NestedType, String> {
         self.by_name.get(name).cloned().ok_or_else(|| format!("the type {name} is unknown"))
     }
 
-    fn known_as(&self, keyword: &str, name: Option<&str>) -> Result<Sized, String> {
+    fn known_as(&self, keyword: &str, name: Option<&str>) -> Result<NestedType, String> {
         let name = name.ok_or_else(|| format!("a {keyword} without a name and a body"))?;
         self.known(&format!("{keyword} {name}"))
     }
@@ -109,12 +106,12 @@ impl Types {
         name: Option<&str>,
         kind: Type,
         within: usize,
-    ) -> Result<Sized, String> {
-        let sized = Sized { kind, depth: deeper(within, 1)? };
+    ) -> Result<NestedType, String> {
+        let nested = NestedType { kind, depth: deeper(within, 1)? };
         if let Some(name) = name {
-            self.by_name.insert(format!("{keyword} {name}"), sized.clone());
+            self.by_name.insert(format!("{keyword} {name}"), nested.clone());
         }
-        Ok(sized)
+        Ok(nested)
     }
 
     /// Fields, and how deep the deepest of them nests.
@@ -128,7 +125,7 @@ impl Types {
                 }
                 Member::Fields(spec, declarators) => (spec, declarators),
             };
-            let element = self.sized(spec)?;
+            let element = self.resolve(spec)?;
             for (name, lengths) in declarators {
                 deepest = deepest.max(deeper(element.depth, lengths.len())?);
                 if fields.len() >= MAX_MEMBERS {

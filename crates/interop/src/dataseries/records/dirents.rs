@@ -2,7 +2,7 @@
 //! call `getdents64`. Entries have the same length in both: the type is before the name in
 //! `getdents64`, and at the end of the entry in `getdents`.
 
-use abi::{Form, Kind, Row};
+use abi::{Arg, Form, Kind, Row};
 use std::borrow::Cow;
 
 /// Where the number of bytes of an entry stands.
@@ -30,13 +30,10 @@ pub(crate) fn are_old(bytes: &[u8]) -> bool {
     some
 }
 
-/// As a call of this row gives them.
+/// Converts entries to the form that the call of this row returns.
 pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-    let old = row
-        .shape
-        .args
-        .iter()
-        .any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Dirents));
+    let is_old = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Dirents);
+    let old = row.shape.args.iter().any(is_old);
     match (old, are_old(bytes)) {
         (false, true) => Cow::Owned(converted(bytes, false)),
         (true, false) => Cow::Owned(converted(bytes, true)),
@@ -44,7 +41,7 @@ pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     }
 }
 
-/// In the other form.
+/// Converts entries to the other form.
 pub(crate) fn converted(bytes: &[u8], to_old: bool) -> Vec<u8> {
     let mut converted = bytes.to_vec();
     for (at, len) in entries(bytes) {

@@ -163,6 +163,19 @@ struct OpenCall {
     moved: u64,
 }
 
+impl OpenCall {
+    /// Takes a `NAMI` record: the next path that the call looked up.
+    fn add_path(&mut self, quoted: &str) {
+        let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let args = self.imported.row.shape.args.iter().enumerate();
+        let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+        if let Some((arg, _)) = paths.nth(self.names) {
+            self.imported.string(arg, inside.unwrap_or(quoted).as_bytes());
+        }
+        self.names += 1;
+    }
+}
+
 struct KdumpImport {
     import: Import,
     open: HashMap<u32, OpenCall>,
@@ -184,23 +197,7 @@ impl KdumpImport {
             "RET" => self.end(tid, record.time, line.rest),
             "NAMI" => {
                 if let Some(open_call) = self.open.get_mut(&tid) {
-                    let name = line
-                        .rest
-                        .strip_prefix('"')
-                        .and_then(|r| r.strip_suffix('"'))
-                        .unwrap_or(line.rest);
-                    let mut paths = open_call
-                        .imported
-                        .row
-                        .shape
-                        .args
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
-                    if let Some((arg, _)) = paths.nth(open_call.names) {
-                        open_call.imported.string(arg, name.as_bytes());
-                    }
-                    open_call.names += 1;
+                    open_call.add_path(line.rest);
                 }
                 Ok(())
             }

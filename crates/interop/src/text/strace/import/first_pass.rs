@@ -109,12 +109,11 @@ impl FirstPass {
 
 /// Whether the call takes flags of clone(2), among them those of new namespaces.
 fn makes_namespaces(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|row| {
-        row.shape
-            .args
-            .iter()
-            .any(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name))
-    })
+    abi::by_name(name).is_some_and(|row| row.shape.args.iter().any(has_clone_flags))
+}
+
+fn has_clone_flags(arg: &abi::Arg) -> bool {
+    matches!(arg.kind, abi::Kind::Flags(set) if set.name == CLONE.name)
 }
 
 /// The flags of clone(2) in the arguments of a call that takes them, as names or as a number.
@@ -128,11 +127,7 @@ fn flags(name: &str, args: &str) -> u64 {
     };
     let named = parts.iter().find_map(|part| field(part));
     named.unwrap_or_else(|| {
-        let at = row
-            .shape
-            .args
-            .iter()
-            .position(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name));
+        let at = row.shape.args.iter().position(has_clone_flags);
         at.and_then(|at| parts.get(at)).map_or(0, |part| value::words(part, Some(&CLONE)))
     })
 }
