@@ -69,7 +69,7 @@ impl Names {
         {
             let Some(path) = self.resolved(i, call, bound) else { continue };
             match role {
-                abi::Role::RecordSource => source = Some(path),
+                abi::Role::Source => source = Some(path),
                 abi::Role::Target => {
                     if let Some(old) = source.take() {
                         let exchanged = call
@@ -260,7 +260,7 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         {
             let Some(path) = bound.paths[i].as_deref().map(lexical) else { continue };
             match role {
-                abi::Role::RecordSource => moved = links.get(&path).copied().unwrap_or(true),
+                abi::Role::Source => moved = links.get(&path).copied().unwrap_or(true),
                 abi::Role::Target if moved => drop(links.insert(path, true)),
                 abi::Role::Create if text => drop(links.insert(path, true)),
                 _ => {}
