@@ -1,5 +1,6 @@
 //! Replays of traces made by hand, as root in a root of their own.
 
+mod arguments;
 mod counts;
 mod reasons;
 mod script;
@@ -11,6 +12,7 @@ use trace::RecordKind;
 use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PayloadKind};
 
 const RDWR_CREATE: u64 = 0o102;
+const CLOEXEC: u64 = 0o2_000_000;
 
 #[test]
 fn what_was_written_is_read_back() {
