@@ -78,7 +78,7 @@ def replaying(runs):
     loop("250,000 page-cached preads of 4 KiB in each of 2 threads", [preads, "data", "250000", "4096", "2"], 500_000, runs, {}, ways=WAYS + RESOURCE)
     loop("300,000 pwrites of 4 KiB, 1 thread", [loops, "pwrite", "300000"], 300_000, runs, {})
     loop("150,000 pwrites of 4 KiB in each of 2 threads", [loops, "pwrite", "150000", "2"], 300_000, runs, {}, ways=WAYS + RESOURCE)
-    # Not on ext4, which looks at each inode that was freed in the last seconds before it takes one: who comes after another run pays for that one.
+    # Not on ext4, which looks at each inode that was freed in the last seconds before it takes one: a run pays for the one before it.
     storm = {name: 1.15 for name, _, _ in WAYS + TRUSTED}
     loop("50,000 times open, close, stat, unlink on tmpfs", [loops, "storm", "50000"], 200_000, runs, storm, "/dev/shm", ways=WAYS + TRUSTED)
     paces(runs)

@@ -4,7 +4,7 @@
     tests/sweep.py REANIMATOR [--programs DIR] [--engine E]... [--with A]... [--share K/N] [NAME...]
 
 Each program runs with harmless arguments (--version, --help, a small file) in a directory of its
-own, without a network, with a deadline. Nobody chose the programs: what fails here is either a
+own, without a network, with a deadline. The programs were not chosen: what fails here is either a
 fault of Reanimator or has a reason that its report states. One line for each run that is not the
 same, then the counts. Exit status 0: all runs are the same; 1: some are not; 2: nothing ran.
 

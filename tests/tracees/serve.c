@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
 	uint64_t r[2];
 	char name[32];
 	long threads = argc > 1 ? atol(argv[1]) : 4;
-	alarm(120); /* should nobody say stop */
+	alarm(120); /* should no stop come */
 	if (mkfifo("unused", 0600) && errno != EEXIST)
 		return 91;
 	for (long i = 0; i < threads; i++) {

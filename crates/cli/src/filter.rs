@@ -1,8 +1,9 @@
 //! The filter expressions of `-e`, strace's grammar, one parser for every command.
 //!
-//! An expression is a set of calls (`read,write`, `!futex`, `%file`, `/^f?stat`, also written `trace=...`), a set of outcomes (`status=failed`), or a
-//! pattern of paths (`path=*.db`). As in strace, a later set of calls or outcomes replaces an earlier one, and several patterns add up. A call passes when it
-//! passes every sort that was given.
+//! An expression is a set of calls (`read,write`, `!futex`, `%file`, `/^f?stat`, also written
+//! `trace=...`), a set of outcomes (`status=failed`), or a pattern of paths (`path=*.db`). As in
+//! strace, a later set of calls or outcomes replaces an earlier one, and several patterns add up. A
+//! call passes when it passes every sort that was given.
 
 mod parse;
 
@@ -108,7 +109,7 @@ impl Filter {
     pub fn only_status(&mut self, status: Status) {
         self.statuses = Some(BTreeSet::from([status]));
     }
-    /// Adds a path, all of whose characters stand for themselves.
+    /// Adds a path, taken literally.
     pub fn add_path(&mut self, path: &[u8]) -> Result<(), Error> {
         let literal = globset::escape(&String::from_utf8_lossy(path));
         parse::apply(self, &format!("path={literal}"))

@@ -1,4 +1,5 @@
-//! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
+//! What the program says to people: on stderr, as much as they asked for, in colour only on a
+//! terminal that wants it.
 
 pub mod failure;
 mod outcome;
@@ -25,13 +26,13 @@ impl Messages {
     pub fn new(args: &MessageArgs) -> Self {
         Self { quiet: args.quiet, verbose: args.verbose > 0, colours: Colours::of(&stderr()) }
     }
-    /// A line that everybody sees unless they asked for silence.
+    /// A line, unless the user asked for silence.
     pub fn say(&self, line: impl Display) {
         if !self.quiet {
             put(&format!("{line}\n"));
         }
     }
-    /// A line for those who asked for more.
+    /// A line, if the user asked for more.
     pub fn detail(&self, line: impl Display) {
         if self.verbose {
             self.say(line);
@@ -62,8 +63,8 @@ impl Messages {
             put(&format!("  next: {advice}\n"));
         }
     }
-    /// A progress bar over `what`, drawn only where somebody can see it. It draws when it is told to move and starts no thread, since replay must
-    /// begin single-threaded.
+    /// A progress bar over `what`, drawn only on a terminal. It draws when it is told
+    /// to move and starts no thread, since replay must begin single-threaded.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, !self.quiet && stderr().is_terminal())
     }
@@ -76,7 +77,7 @@ pub fn wipe() {
     }
 }
 
-/// A line from a thread that holds no [`Messages`]: for those who did not ask for silence.
+/// A line from a thread that holds no [`Messages`], unless the user asked for silence.
 pub fn say(line: &str) {
     put(&format!("{line}\n"));
 }

@@ -41,7 +41,7 @@ impl Progress {
         Self { bar, _wiped: visible.then(capture::LineWiper::install) }
     }
 
-    /// A word beside the bar. Formatted only where somebody can see it.
+    /// A word beside the bar. Formatted only if the bar is drawn.
     pub fn detail(&self, words: impl Display) {
         if !self.bar.is_hidden() {
             self.bar.set_message(words.to_string());

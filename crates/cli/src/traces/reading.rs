@@ -1,4 +1,5 @@
-//! Opening a trace to read it: the one named or the newest, recovered first if its recorder had died.
+//! Opening a trace to read it: the one named or the newest, recovered first if its recorder had
+//! died.
 
 use crate::messages::Messages;
 use crate::messages::failure;

@@ -201,7 +201,8 @@ fn succeeds(probe: &str) -> Result<()> {
 fn watched_child() -> [Finding; 2] {
     const SEIZE: &str = "record: ptrace";
     const READ: &str = "record: read process memory";
-    const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
+    const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt \
+        seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
     let mut child = match spawn("wait") {
         Ok(child) => child,
         Err(e) => {
@@ -323,7 +324,8 @@ fn landlock() -> Finding {
         Err(e) => limited(
             CHECK,
             format!("{}; only the mount namespace confines replay", cause(&e)),
-            "add landlock to the kernel's lsm= parameter (GRUB_CMDLINE_LINUX=\"lsm=landlock,...\") and reboot",
+            "add landlock to the kernel's lsm= parameter (GRUB_CMDLINE_LINUX=\"lsm=landlock,...\") \
+                and reboot",
         ),
     }
 }

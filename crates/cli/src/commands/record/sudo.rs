@@ -1,4 +1,4 @@
-//! Under sudo, the recorded command and the files it leaves belong to the user who called sudo.
+//! Under sudo, the recorded command and its files belong to the user that called sudo.
 
 use anyhow::{Context, Result};
 #[cfg(not(target_feature = "crt-static"))]
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The user who called sudo.
+/// The user that called sudo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// User.
@@ -23,7 +23,7 @@ pub struct Caller {
     known: Option<(String, PathBuf)>,
 }
 
-/// The user who called sudo, if we are root because of it.
+/// The user that called sudo, if this process is root because of it.
 pub fn caller() -> Option<Caller> {
     if !nix::unistd::Uid::effective().is_root() {
         return None;
@@ -61,7 +61,7 @@ fn user(uid: u32, gid: u32) -> Option<Known> {
 #[cfg(target_feature = "crt-static")]
 use user_by_programs as user;
 
-/// The same for a static program, whose libc cannot load this system's user database.
+/// The same for a static program: its libc cannot load this system's user database.
 #[cfg(any(test, target_feature = "crt-static"))]
 fn user_by_programs(uid: u32, gid: u32) -> Option<Known> {
     let said = |program: &str, args: &[&str]| {
@@ -99,7 +99,7 @@ impl Caller {
         self.give(dir).with_context(context)
     }
 
-    /// Until the last step nobody but root can put anything into the directory.
+    /// Until the last step only root can put anything into the directory.
     fn give(&self, dir: &OwnedFd) -> std::io::Result<()> {
         let us = rustix::process::geteuid().as_raw();
         let itself = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

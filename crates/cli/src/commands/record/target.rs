@@ -17,7 +17,7 @@ pub enum Target {
     Machine,
 }
 
-/// The command, as the user who called sudo if somebody did; or the processes.
+/// The command (run as the user that called sudo, under sudo), or the processes to attach to.
 pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> Result<Target> {
     if !a.pid.is_empty() {
         let pids = a

@@ -199,7 +199,8 @@ fn the_disk_is_full_from_the_start() {
     let place = Place::new();
     let small = place.directory("small").display().to_string();
     let script = format!(
-        "mount -t tmpfs -o size=4k,nr_inodes=4 none {small}; {REANIMATOR} record -o {small}/t.ra -- {} out 5000 1; echo \"status $?\"",
+        "mount -t tmpfs -o size=4k,nr_inodes=4 none {small}; {REANIMATOR} record -o {small}/t.ra \
+            -- {} out 5000 1; echo \"status $?\"",
         tracee("count").display()
     );
     let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
@@ -217,9 +218,9 @@ fn journal_calls(trace: &Path) -> u64 {
     journals.map(|entry| stream_calls(&fs::read(entry.unwrap().path()).unwrap())).sum()
 }
 
-/// A journal file is frames: `RAJ3`, `RAR3` or `RAF3`, the CRC-32C of all that follows it, the length
-/// of the records, stream, recording, sequence number, first record: 40 bytes; then the records, in
-/// the latter two with 8 bytes of a BPF ring before each.
+/// A journal file is frames: `RAJ3`, `RAR3` or `RAF3`, the CRC-32C of all that follows it, the
+/// length of the records, stream, recording, sequence number, first record: 40 bytes; then the
+/// records, in the latter two with 8 bytes of a BPF ring before each.
 fn stream_calls(mut bytes: &[u8]) -> u64 {
     let word =
         |from: &[u8], at: usize| u32::from_le_bytes(from[at..at + 4].try_into().unwrap()) as usize;

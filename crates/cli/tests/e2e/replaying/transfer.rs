@@ -1,6 +1,6 @@
 //! Data that the kernel moves without passing the program's memory.
 
-use crate::harness::place::{Place, Watch, Who, number};
+use crate::harness::place::{Place, User, Watch, number};
 use crate::harness::proof::{Program, same_again};
 use crate::harness::run::run;
 use crate::harness::tracee::tracee;
@@ -32,7 +32,8 @@ fn a_file_that_was_there_takes_what_was_spliced_into_it() {
     assert_eq!((&there[10..17], &here[10..17]), (&b"spliced"[..], &b"spliced"[..]));
 }
 
-/// Threads that keep all CPUs while they wait for what was moved to be read, and close the files at once.
+/// Threads that keep all CPUs while they wait for what was moved to be read, and close the files at
+/// once.
 #[test]
 fn moves_side_by_side() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -50,7 +51,7 @@ fn moves_side_by_side() {
 /// Without the data the sizes are right, and every file is said not to be compared.
 #[test]
 fn files_are_not_called_equal_without_their_bytes() {
-    let place = Place::of(Who::Me);
+    let place = Place::of(User::Me);
     let trace = place.trace("t");
     run(&mut place.record(
         &trace,
@@ -71,7 +72,7 @@ fn files_are_not_called_equal_without_their_bytes() {
 /// Recorded where blocks can be shared, performed there and where they cannot be.
 #[test]
 fn clones_are_clones_or_copies() {
-    let place = Place::of(Who::Me);
+    let place = Place::of(User::Me);
     let mounted = Mounted::image(&place, "btrfs");
     let (work, root) = (mounted.0.join("work"), mounted.0.join("root"));
     fs::create_dir(&work).unwrap();

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_same() {
-        insta::assert_snapshot!(table(&report(), true, Colours::default()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report(), true, Colours::default()).expect("a string takes \
+            it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000
@@ -209,7 +210,8 @@ mod tests {
         report.races = 1;
         report.state.different = 1;
         report.state.excluded = 2;
-        insta::assert_snapshot!(table(&report, true, Colours::default()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report, true, Colours::default()).expect("a string takes \
+            it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000
