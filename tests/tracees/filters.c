@@ -1,4 +1,5 @@
-/* Seccomp filters of a program's own: what they answer is the same whether the program is recorded or not. */
+/* Seccomp filters of a program's own: what they answer is the same whether the program is recorded
+   or not. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

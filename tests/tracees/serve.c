@@ -1,4 +1,5 @@
-/* Runs until the file `stop` appears: threads that write, each to its own file, through descriptors opened long before. Then verifies every byte.
+/* Runs until the file `stop` appears: threads that write, each to its own file, through descriptors
+   opened long before. Then verifies every byte.
    usage: serve THREADS; prints `ready` once all threads have begun. */
 #define _GNU_SOURCE
 #include <errno.h>
