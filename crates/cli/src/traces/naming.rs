@@ -67,7 +67,7 @@ pub fn input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
                 let refused = trace::Error::Io {
                     doing: "read",
                     path: path.clone(),
-                    source: std::io::Error::from_raw_os_error(nix::libc::EACCES),
+                    source: rustix::io::Errno::ACCESS.into(),
                 };
                 return failure::explained(Err(refused), path);
             }

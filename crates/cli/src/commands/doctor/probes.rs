@@ -5,7 +5,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
+use rustix::process::{getegid, geteuid};
 use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -71,7 +72,7 @@ pub fn act(probe: Probe) -> Result<()> {
             Ok(())
         }
         Probe::User => {
-            let (uid, gid) = (Uid::effective(), nix::unistd::Gid::effective());
+            let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
             unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).context("unshare")?;
             fs::write("/proc/self/setgroups", "deny").context("/proc/self/setgroups")?;
             fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
@@ -89,9 +90,8 @@ pub fn act(probe: Probe) -> Result<()> {
 }
 
 fn make_private() -> Result<()> {
-    use nix::mount::{MsFlags, mount};
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .context("cannot make mounts private")
 }
 
@@ -273,7 +273,7 @@ fn attach() -> Finding {
         .unwrap_or(0);
     match scope {
         0 => ok(CHECK, "your own processes"),
-        1 | 2 if Uid::effective().is_root() => {
+        1 | 2 if geteuid().is_root() => {
             ok(CHECK, format!("all processes, as root (ptrace_scope is {scope})"))
         }
         1 | 2 => limited(
@@ -291,7 +291,7 @@ fn attach() -> Finding {
 
 fn namespaces() -> Finding {
     const CHECK: &str = "replay: mount namespace";
-    if Uid::effective().is_root() {
+    if geteuid().is_root() {
         return match succeeds("mount") {
             Ok(()) => ok(CHECK, "created a mount namespace"),
             Err(e) => broken(

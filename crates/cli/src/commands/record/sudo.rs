@@ -25,7 +25,7 @@ pub struct Caller {
 
 /// The user that called sudo, if this process is root because of it.
 pub fn caller() -> Option<Caller> {
-    if !nix::unistd::Uid::effective().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return None;
     }
     let id = |name| std::env::var(name).ok()?.parse::<u32>().ok();
@@ -140,7 +140,7 @@ mod tests {
     /// ours lie in it.
     #[test]
     fn what_we_made_and_nothing_else() {
-        assert!(nix::unistd::Uid::effective().is_root(), "giving files away needs root");
+        assert!(rustix::process::geteuid().is_root(), "giving files away needs root");
         let caller = Caller { uid: 65534, gid: 65534, groups: Vec::new(), known: None };
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
