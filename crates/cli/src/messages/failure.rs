@@ -76,7 +76,7 @@ pub fn text(error: &anyhow::Error) -> String {
     joined(error.chain())
 }
 
-/// The same of an error that is no [`anyhow::Error`].
+/// Returns the text of an error that is no [`anyhow::Error`].
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     joined(std::iter::successors(Some(error), |e| e.source()))
 }
@@ -104,7 +104,7 @@ pub fn without_number(text: &str) -> String {
     }
 }
 
-/// A name that another program chose, without what a terminal would obey.
+/// Escapes control characters in a name that another program chose.
 pub fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -133,7 +133,7 @@ pub fn is_record() -> bool {
         .is_some_and(|a| a == "record")
 }
 
-/// The status of a failure that is ours.
+/// The exit status of a failure of this program.
 pub fn status() -> i32 {
     if is_record() { 125 } else { 2 }
 }

@@ -8,12 +8,12 @@ use crate::traces::naming;
 use anyhow::Result;
 use trace::{Trace, Verdict};
 
-/// The trace that the user means.
+/// Opens the trace that the user names, or the newest one; recovers it first if it is unfinished.
 pub fn open(named: &TraceArg, messages: &Messages) -> Result<Trace> {
     finished(named, messages).map(|(trace, _)| trace)
 }
 
-/// The same, and whether it had to be recovered.
+/// Does the same, and returns whether the trace had to be recovered.
 pub fn finished(named: &TraceArg, messages: &Messages) -> Result<(Trace, bool)> {
     let path = naming::input(named, messages)?;
     let progress = messages.progress("recovering");

@@ -1,8 +1,7 @@
-//! What calls move, and what an execve leaves of the descriptors.
+//! What calls move: later buffers, short writes.
 
+use crate::RDWR_CREATE;
 use crate::script::{Script, payload};
-use crate::{CLOEXEC, RDWR_CREATE};
-use trace::RecordKind;
 use trace::record::{AT_EXIT, PayloadKind};
 
 #[test]
@@ -31,16 +30,4 @@ fn a_short_write_writes_what_it_wrote() {
     let (root, report) = s.run();
     assert_eq!(report.divergences, 0, "{report:#?}");
     assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"0123");
-}
-
-#[test]
-fn an_execve_closes_what_is_close_on_exec() {
-    let mut s = Script::default();
-    s.open(1, "/f", RDWR_CREATE | CLOEXEC, 3, 10);
-    s.open(1, "/g", RDWR_CREATE, 4, 11);
-    s.event(1, RecordKind::Exec, &[1]);
-    s.call(1, "close", &[3], -9, vec![]);
-    s.call(1, "close", &[4], 0, vec![]);
-    let (_root, report) = s.run();
-    assert_eq!((report.issued, report.divergences), (4, 0), "{report:#?}");
 }

@@ -12,7 +12,6 @@ use trace::RecordKind;
 use trace::record::{AT_EXIT, FROM_FILE, NO_EXIT, PayloadKind};
 
 const RDWR_CREATE: u64 = 0o102;
-const CLOEXEC: u64 = 0o2_000_000;
 
 #[test]
 fn what_was_written_is_read_back() {

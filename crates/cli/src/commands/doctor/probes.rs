@@ -11,23 +11,23 @@ use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug)]
 pub struct Finding {
-    /// What was tried.
+    /// What was checked.
     pub check: &'static str,
-    /// How it went.
+    /// Whether it works.
     pub found: Found,
-    /// What that means.
+    /// A line that explains the result.
     pub says: String,
-    /// What mends it.
+    /// What to do about it, if it does not work.
     pub mend: Option<String>,
 }
 
-/// How a check went.
+/// Whether something works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// As it should.
+    /// It works.
     Ok,
     /// Something does not work that most people can do without.
     Limited,
@@ -36,7 +36,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// For the table and for JSON.
+    /// Returns the word for the table and for JSON.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -46,10 +46,10 @@ impl Found {
     }
 }
 
-/// What a child of the doctor does.
+/// What a child process of `doctor` tries.
 #[derive(clap::ValueEnum, Debug, Clone, Copy)]
 pub enum Probe {
-    /// Says where in its memory a known text is, and waits for its input to end.
+    /// Prints the address of a known text, and waits for the end of its input.
     Wait,
     /// Makes a user and a mount namespace, as replay does for ordinary users.
     User,
@@ -61,7 +61,7 @@ pub enum Probe {
 
 const TEXT: &[u8; 32] = b"reanimator reads this from afar\n";
 
-/// Does what a child of the doctor does.
+/// Runs in a child process of `doctor`.
 pub fn act(probe: Probe) -> Result<()> {
     match probe {
         Probe::Wait => {
@@ -162,7 +162,7 @@ fn ebpf() -> Finding {
             format!("{}; `record` uses ptrace instead", crate::messages::failure::causes(&e)),
             mend,
         ),
-        Err(e) if Uid::effective().is_root() => limited(
+        Err(e) if geteuid().is_root() => limited(
             CHECK,
             format!("{}; `record` uses ptrace instead", crate::messages::failure::causes(&e)),
             "use a kernel with CONFIG_DEBUG_INFO_BTF (6.1, 6.12 and 6.18 were tested); in a \
@@ -244,7 +244,7 @@ fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
     Ok(())
 }
 
-/// Seizes the process, stops it, reads its registers at a system call, and lets it go.
+/// Seizes the process, stops it at a system call, reads its registers, and detaches.
 fn seize(pid: Pid) -> Result<()> {
     ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD).context("PTRACE_SEIZE")?;
     ptrace::interrupt(pid).context("PTRACE_INTERRUPT")?;
