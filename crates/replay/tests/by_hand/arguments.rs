@@ -10,7 +10,8 @@ fn a_difference_in_a_later_buffer_is_told() {
     s.open(1, "/f", RDWR_CREATE, 3, 10);
     s.write(1, 3, b"hello world");
     s.call(1, "lseek", &[3, 0, 0], 0, vec![]);
-    let vector: Vec<u8> = [0x1000u64, 5, 0x2000, 6].into_iter().flat_map(u64::to_le_bytes).collect();
+    let vector: Vec<u8> =
+        [0x1000u64, 5, 0x2000, 6].into_iter().flat_map(u64::to_le_bytes).collect();
     let payloads = vec![
         payload(1, PayloadKind::Iovecs, 0, &vector),
         payload(1, PayloadKind::Data, AT_EXIT, b"hello"),
