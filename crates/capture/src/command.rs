@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// A program, its arguments, and the user that it runs as.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The file to execute; see [`resolve`].
+    /// The file to execute; see [`find_executable`].
     pub program: PathBuf,
     /// All of its arguments, the first of which is its name.
     pub argv: Vec<OsString>,
@@ -40,13 +40,13 @@ impl Command {
     /// A command as it was typed: the program first, looked up in our `PATH`.
     pub fn new(typed: &[OsString]) -> Result<Self, Error> {
         let name = typed.first().ok_or_else(|| Error::NotFound(String::new()))?;
-        let program = resolve(name, std::env::var_os("PATH").as_deref())?;
+        let program = find_executable(name, std::env::var_os("PATH").as_deref())?;
         Ok(Self { program, argv: typed.to_vec(), environment: None, credentials: None })
     }
 }
 
 /// The file that `name` means, as execvp(3) looks for it in `path` (by default `/bin:/usr/bin`).
-pub fn resolve(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
+pub fn find_executable(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     if name.as_bytes().contains(&b'/') {
         return executable(Path::new(name)).map(|()| PathBuf::from(name));
     }
@@ -91,12 +91,18 @@ mod tests {
     #[test]
     fn programs_are_found_as_a_shell_finds_them() {
         assert!(
-            resolve(OsStr::new("sh"), Some(OsStr::new("/nowhere:/bin")))
+            find_executable(OsStr::new("sh"), Some(OsStr::new("/nowhere:/bin")))
                 .is_ok_and(|p| p == Path::new("/bin/sh"))
         );
-        assert_eq!(resolve(OsStr::new("no-such-program"), None).map_err(|e| e.status()), Err(127));
-        assert_eq!(resolve(OsStr::new("/etc/passwd"), None).map_err(|e| e.status()), Err(126));
-        assert_eq!(resolve(OsStr::new("/etc"), None).map_err(|e| e.status()), Err(126));
-        assert_eq!(resolve(OsStr::new(""), None).map_err(|e| e.status()), Err(127));
+        assert_eq!(
+            find_executable(OsStr::new("no-such-program"), None).map_err(|e| e.status()),
+            Err(127)
+        );
+        assert_eq!(
+            find_executable(OsStr::new("/etc/passwd"), None).map_err(|e| e.status()),
+            Err(126)
+        );
+        assert_eq!(find_executable(OsStr::new("/etc"), None).map_err(|e| e.status()), Err(126));
+        assert_eq!(find_executable(OsStr::new(""), None).map_err(|e| e.status()), Err(127));
     }
 }

@@ -22,7 +22,7 @@ mod watch;
 use crate::{Command, Engine, Error, Options, Outcome};
 use trace::Recording;
 
-pub use load::{CopyMethod, usable};
+pub use load::{CopyMethod, check_ebpf};
 
 /// The eBPF engine.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,7 @@ pub enum Error {
     },
     /// A process could not be joined.
     #[error("cannot attach to process {pid}")]
-    Join {
+    Attach {
         /// The process.
         pid: i32,
         /// Why.
@@ -28,13 +28,13 @@ pub enum Error {
     },
     /// The eBPF engine does not work here, or not for us; nothing has happened yet.
     #[error("eBPF cannot be used: cannot {doing}")]
-    Unusable {
+    EbpfUnavailable {
         /// What was tried.
         doing: &'static str,
         /// Why.
         source: io::Error,
         /// What helps, if that is known.
-        mend: Option<&'static str>,
+        hint: Option<&'static str>,
     },
     /// A signal came before the command was started.
     #[error("interrupted before the command was started")]
@@ -65,9 +65,9 @@ impl Error {
         match self {
             Self::NotFound(_) => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Join { .. }
+            Self::Attach { .. }
             | Self::Journal(_)
-            | Self::Unusable { .. }
+            | Self::EbpfUnavailable { .. }
             | Self::Interrupted { .. }
             | Self::Refused { .. } => 125,
         }

@@ -17,15 +17,15 @@ mod records;
 mod signals;
 mod threads;
 
-pub use command::inherited::{outlive_limits, own_proc_files};
-pub use command::{Command, Credentials, resolve};
-pub use ebpf::{CopyMethod as CopyPath, Ebpf, usable as ebpf_usable};
+pub use command::inherited::{prepare_for_resource_limits, set_dumpable};
+pub use command::{Command, Credentials, find_executable};
+pub use ebpf::{CopyMethod, Ebpf, check_ebpf};
 pub use error::Error;
-pub use inspect::recorded_on::recorded_here;
+pub use inspect::recorded_on::collect_host_facts;
 pub use inspect::this_machine::ThisMachine;
-pub use options::{CallSet, DataLimit, OnStart, Options, Outcomes};
+pub use options::{CallSet, DataLimit, OnStart, Options, OutcomeFilter};
 pub use ptrace::Ptrace;
-pub use signals::{LineWiper, SignalListener, exit_by_signal, ignores};
+pub use signals::{LineWiper, SignalListener, exit_by_signal, is_signal_ignored};
 
 use trace::Recording;
 
@@ -60,7 +60,7 @@ pub trait Engine {
 
 /// How the main program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ProgramEnd {
     /// It exited with this status.
     Exited(i32),
     /// This signal killed it.
@@ -72,12 +72,12 @@ pub enum End {
 /// What an engine tells when it is done.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How the command ended (with several processes joined: [`End::Running`]).
-    pub end: End,
+    /// How the command ended (with several processes joined: [`ProgramEnd::Running`]).
+    pub end: ProgramEnd,
     /// What the user should know, once each.
     pub notes: Vec<String>,
     /// How long calls were delayed, all together, as the trace could not be written as fast.
-    pub held: std::time::Duration,
+    pub delay: std::time::Duration,
     /// Whether we left while something was still running.
     pub detached: bool,
     /// Why the journal could not be written; the program was left to itself then.

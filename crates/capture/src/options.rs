@@ -32,11 +32,11 @@ impl CallSet {
         Self { known: Vec::new(), beyond: true }
     }
     /// The calls for which `test` of the number says so.
-    pub fn new(test: impl Fn(u32) -> bool) -> Self {
+    pub fn from_fn(test: impl Fn(u32) -> bool) -> Self {
         Self { known: (0..NUMBERS).map(&test).collect(), beyond: test(u32::MAX) }
     }
     /// Whether the call with this number is wanted.
-    pub fn has(&self, number: u32) -> bool {
+    pub fn contains(&self, number: u32) -> bool {
         self.known.get(number as usize).copied().unwrap_or(self.beyond)
     }
     /// Whether all are.
@@ -47,7 +47,7 @@ impl CallSet {
 
 /// The calls to record, by how they end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct OutcomeFilter {
     /// Those that returned without an error.
     pub successful: bool,
     /// Those that returned an error.
@@ -56,7 +56,7 @@ pub struct Outcomes {
     pub unfinished: bool,
 }
 
-impl Outcomes {
+impl OutcomeFilter {
     /// Every call.
     pub const ALL: Self = Self { successful: true, failed: true, unfinished: true };
 
@@ -75,7 +75,7 @@ impl OnStart {
     pub fn new(then: impl Fn() + Send + Sync + 'static) -> Self {
         Self(std::sync::Arc::new(then))
     }
-    pub(crate) fn tell(&self) {
+    pub(crate) fn call(&self) {
         (self.0)();
     }
 }
@@ -100,7 +100,7 @@ pub struct Options {
     /// Which calls.
     pub calls: CallSet,
     /// And how they end (eBPF).
-    pub outcomes: Outcomes,
+    pub outcomes: OutcomeFilter,
     /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the
     /// recorder die, the wanted calls fail with ENOSYS.
     pub seccomp: bool,
@@ -114,29 +114,29 @@ pub struct Options {
     pub write_rate: Option<u64>,
     /// Seal while recording when so many bytes of journal wait; 0: not before the recording has
     /// ended.
-    pub seal_at: u64,
+    pub seal_ahead_bytes: u64,
     /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for
     /// tests (ptrace).
-    pub late_births: u32,
+    pub fork_report_delay: u32,
     /// Called once running processes, a cgroup or the machine are watched.
     pub on_start: OnStart,
 }
 
-/// The default of [`Options::seal_at`].
-const SEAL_AT: u64 = 32 << 20;
+/// The default of [`Options::seal_ahead_bytes`].
+const DEFAULT_SEAL_AHEAD_BYTES: u64 = 32 << 20;
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             data: DataLimit::All,
             calls: CallSet::all(),
-            outcomes: Outcomes::ALL,
+            outcomes: OutcomeFilter::ALL,
             seccomp: false,
             ring_bytes: None,
             drops: false,
             write_rate: None,
-            seal_at: SEAL_AT,
-            late_births: 0,
+            seal_ahead_bytes: DEFAULT_SEAL_AHEAD_BYTES,
+            fork_report_delay: 0,
             on_start: OnStart::default(),
         }
     }

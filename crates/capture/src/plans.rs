@@ -89,7 +89,7 @@ impl Plans {
             (steps.len() - 1) as u32
         };
         let by_number = (0..NUMBERS).map(|number| {
-            let wanted = options.calls.has(number);
+            let wanted = options.calls.contains(number);
             match abi::by_number(number) {
                 None => {
                     NumberEntry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() }
@@ -111,7 +111,7 @@ impl Plans {
             }
         });
         let by_number = by_number.collect();
-        Self { steps, by_number, wanted_beyond: options.calls.has(u32::MAX) }
+        Self { steps, by_number, wanted_beyond: options.calls.contains(u32::MAX) }
     }
 
     /// The plan for these arguments, by its place in [`Plans::steps`]; `None` if the call is not
@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_has_no_plan() {
-        let plans = Plans::new(&Options { calls: CallSet::new(|n| n == 0), ..Options::default() });
+        let plans =
+            Plans::new(&Options { calls: CallSet::from_fn(|n| n == 0), ..Options::default() });
         let read = plans.find(0, &[0; 6]).expect("read is wanted");
         assert_eq!(plans.steps(read).exit.len(), 1);
         assert_eq!(plans.find(1, &[0; 6]), None);

@@ -93,7 +93,7 @@ fn while_sealing_ahead(
     let sealing = SealAheadThread::start(
         recording,
         SingleJournal { busy: Arc::clone(&busy) },
-        options.seal_at,
+        options.seal_ahead_bytes,
     );
     let sealer = BackgroundSealer { tid: sealing.as_ref().map(SealAheadThread::tid), busy };
     let outcome = on_its_own_thread(|| watch(sealer))?;
@@ -159,7 +159,7 @@ fn joined(
     for pid in pids {
         tracer.join(*pid)?;
     }
-    options.on_start.tell();
+    options.on_start.call();
     tracer.affinity.begin();
     tracer.run();
     Ok(tracer.finish())

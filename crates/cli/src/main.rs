@@ -1,4 +1,5 @@
-//! The program `reanimator`: reads the command line, runs one subcommand, and ends with its outcome.
+//! The program `reanimator`: reads the command line, runs one subcommand, and ends with its
+//! outcome.
 //!
 //! stdout has data, stderr has messages. Nothing here decides anything about system calls, traces
 //! or replay: the other crates do.
@@ -20,8 +21,8 @@ use messages::{Messages, Outcome, failure};
 
 fn main() -> ! {
     failure::install_panic_hook();
-    capture::outlive_limits();
-    capture::own_proc_files();
+    capture::prepare_for_resource_limits();
+    capture::set_dumpable();
     let args = args::parse();
     let messages = Messages::new(&args.messages);
     let outcome: Outcome = match args.command {

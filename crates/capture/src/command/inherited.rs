@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The signals whose dispositions are changed in this process: by the Rust runtime,
-/// [`outlive_limits`], and [`crate::signals`].
+/// [`prepare_for_resource_limits`], and [`crate::signals`].
 const CHANGED: [i32; 4] = [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGXCPU, crate::signals::NUDGE];
 
 /// Bit N: the N-th of [`CHANGED`] was ignored when the recorder was started.
@@ -70,7 +70,7 @@ fn set_limit(soft: u64) {
 /// end of this process: SIGXFSZ (RLIMIT_FSIZE) and SIGXCPU (the soft RLIMIT_CPU) are ignored. And
 /// we may have as many descriptors as the hard limit allows; the soft one is for programs that do
 /// not ask.
-pub fn outlive_limits() {
+pub fn prepare_for_resource_limits() {
     for signal in [libc::SIGXFSZ, libc::SIGXCPU] {
         // SAFETY: SIG_IGN runs no code of ours.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
@@ -81,7 +81,7 @@ pub fn outlive_limits() {
 /// A program with file capabilities (setcap(8)) is not dumpable, and its files in /proc are root's:
 /// it could neither look at its child nor map a user namespace of its own. They are its own again;
 /// to trace it still takes its capabilities (ptrace(2)).
-pub fn own_proc_files() {
+pub fn set_dumpable() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     let _best = set_dumpable_behavior(DumpableBehavior::Dumpable);
 }

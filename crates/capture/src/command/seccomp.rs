@@ -47,7 +47,7 @@ pub(crate) fn program(wanted: &CallSet) -> Vec<libc::sock_filter> {
         op(AT_LEAST, NUMBERS, 0, 1),
         trace,
     ];
-    for number in (0..NUMBERS).filter(|n| wanted.has(*n) || FAMILY.contains(&i64::from(*n))) {
+    for number in (0..NUMBERS).filter(|n| wanted.contains(*n) || FAMILY.contains(&i64::from(*n))) {
         program.extend([op(EQUAL, number, 0, 1), trace]);
     }
     // `prctl(PR_SET_SECCOMP, ...)`: `args[0]` at byte 16.

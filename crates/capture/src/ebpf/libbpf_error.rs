@@ -11,6 +11,6 @@ pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> E
             libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,
         };
-        Error::Unusable { doing, source: io::Error::new(kind, format!("{e}")), mend: None }
+        Error::EbpfUnavailable { doing, source: io::Error::new(kind, format!("{e}")), hint: None }
     }
 }

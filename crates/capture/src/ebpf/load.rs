@@ -56,17 +56,15 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// The kernel's program sees the numbers that processes have in the first pid namespace: they must
 /// be ours.
 fn is_first_pid_namespace() -> Result<(), Error> {
-    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| Error::Unusable {
-        doing: "read this process's pid namespace",
-        source,
-        mend: None,
+    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| {
+        Error::EbpfUnavailable { doing: "read this process's pid namespace", source, hint: None }
     })?;
     if ours.as_os_str() == FIRST_PID_NAMESPACE {
         return Ok(());
     }
     let source = io::Error::other("process IDs differ from the kernel's here");
-    let mend = Some("use the machine's own pid namespace: docker run --pid=host");
-    Err(Error::Unusable { doing: "record from within a pid namespace", source, mend })
+    let hint = Some("use the machine's own pid namespace: docker run --pid=host");
+    Err(Error::EbpfUnavailable { doing: "record from within a pid namespace", source, hint })
 }
 
 /// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
@@ -290,7 +288,7 @@ fn another_recorder_runs() -> bool {
 
 /// Whether the engine works here: loads and attaches the real program, and says which way of
 /// copying it uses.
-pub fn usable() -> Result<CopyMethod, Error> {
+pub fn check_ebpf() -> Result<CopyMethod, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(
         &mut object,

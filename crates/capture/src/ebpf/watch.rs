@@ -16,7 +16,7 @@ use crate::records::at_start;
 use crate::records::{RecordWriter, now};
 use crate::signals::{EndRequests, Handlers, stop_ourselves};
 use crate::threads::seal_ahead::SealAheadThread;
-use crate::{Command, End, Error, Options, Outcome};
+use crate::{Command, Error, Options, Outcome, ProgramEnd};
 use libbpf_rs::{MapCore, MapFlags};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fs::File;
@@ -47,7 +47,7 @@ struct Watch<'o> {
     main: Option<i32>,
     /// Whether it is our child.
     ours: bool,
-    end: End,
+    end: ProgramEnd,
     end_requests: EndRequests,
     stop_asked: Option<Instant>,
 }
@@ -117,7 +117,7 @@ pub(super) fn attach(
         watch.throttle(None)?;
     }
     watch.seal_ahead(options, recording);
-    options.on_start.tell();
+    options.on_start.call();
     watch.run();
     Ok(watch.finish(recording))
 }
@@ -147,7 +147,7 @@ pub(super) fn system_wide(
         watch.throttle(Cgroup::at(cgroup))?;
     }
     watch.seal_ahead(options, recording);
-    options.on_start.tell();
+    options.on_start.call();
     while !watch.handlers.any() || !watch.is_to_end() {
         if watch.consumers.written.has_failed() {
             break;
@@ -230,7 +230,7 @@ impl<'o> Watch<'o> {
             handlers,
             main: None,
             ours: false,
-            end: End::Running,
+            end: ProgramEnd::Running,
             end_requests: EndRequests::default(),
             stop_asked: None,
         })
@@ -250,7 +250,7 @@ impl<'o> Watch<'o> {
             Arc::clone(&self.common),
             self.probe.ring_bytes,
         );
-        self.sealing = SealAheadThread::start(recording, waters, options.seal_at);
+        self.sealing = SealAheadThread::start(recording, waters, options.seal_ahead_bytes);
     }
 
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
@@ -275,12 +275,12 @@ impl<'o> Watch<'o> {
             if self.handlers.any() && self.is_to_end() {
                 return;
             }
-            if self.ours && matches!(self.end, End::Running) {
+            if self.ours && matches!(self.end, ProgramEnd::Running) {
                 self.reap_child();
             }
             // A joined process is counted when it makes its first call.
             let gone = if self.ours {
-                !matches!(self.end, End::Running)
+                !matches!(self.end, ProgramEnd::Running)
             } else {
                 self.main.is_none_or(|pid| !exists(pid))
             };
@@ -305,8 +305,10 @@ impl<'o> Watch<'o> {
         if arrived.stop {
             self.stop_asked = Some(Instant::now());
         }
-        self.end_requests
-            .count(arrived, self.main.filter(|_| self.ours && matches!(self.end, End::Running)))
+        self.end_requests.count(
+            arrived,
+            self.main.filter(|_| self.ours && matches!(self.end, ProgramEnd::Running)),
+        )
     }
 
     fn reap_child(&mut self) {
@@ -323,9 +325,9 @@ impl<'o> Watch<'o> {
                 stop_ourselves();
             }
         } else if libc::WIFEXITED(status) {
-            self.end = End::Exited(libc::WEXITSTATUS(status));
+            self.end = ProgramEnd::Exited(libc::WEXITSTATUS(status));
         } else {
-            self.end = End::Signaled(libc::WTERMSIG(status));
+            self.end = ProgramEnd::Signaled(libc::WTERMSIG(status));
         }
     }
 
@@ -379,7 +381,7 @@ impl<'o> Watch<'o> {
         Outcome {
             end: self.end,
             notes: Vec::new(),
-            held: Duration::from_nanos(taken.held) + stopped,
+            delay: Duration::from_nanos(taken.held) + stopped,
             detached,
             journal_error,
             missing: Vec::new(),

@@ -5,7 +5,7 @@ use trace::{About, Mount};
 
 /// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter` and
 /// `version` are for the caller to fill in.
-pub fn recorded_here() -> About {
+pub fn collect_host_facts() -> About {
     let uname = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let began = clock(ClockId::Monotonic);
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn this_machine() {
-        let here = super::recorded_here();
+        let here = super::collect_host_facts();
         assert!(here.mounts.iter().any(|m| m.point == b"/"), "{here:?}");
         assert!(
             here.clock_offset > 1_000_000_000_000_000_000 - here.began as i64

@@ -28,7 +28,7 @@ pub(crate) struct Held {
 
 /// Takes hold of all threads of a process, and waits until they stand still.
 pub(crate) fn hold(pid: i32) -> Result<(i32, Held), Error> {
-    let refuse = |source| Error::Join { pid, source };
+    let refuse = |source| Error::Attach { pid, source };
     let process = procfs::status_number(pid, "Tgid:")
         .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ESRCH)))?;
     on_a_thread(move || stop(process)).map(|held| (process, held)).map_err(refuse)

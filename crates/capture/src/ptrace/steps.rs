@@ -45,7 +45,7 @@ impl Scratch {
 }
 
 /// One end of a call.
-pub(super) struct End<'a> {
+pub(super) struct CallAtStop<'a> {
     pub tid: i32,
     pub pid: i32,
     pub args: &'a [u64; 6],
@@ -57,7 +57,7 @@ fn whole_file(step: &Step) -> bool {
     step.from == From::Fixed && step.unit == u32::MAX
 }
 
-impl End<'_> {
+impl CallAtStop<'_> {
     fn failed(&self) -> bool {
         self.result.and_then(abi::errno_of).is_some()
     }

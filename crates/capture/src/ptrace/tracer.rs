@@ -14,7 +14,7 @@ use crate::inspect::open_files::OpenFiles;
 use crate::plans::Plans;
 use crate::records::{RecordWriter, now};
 use crate::signals::{EndRequests, Handlers, stop_ourselves};
-use crate::{End, Options, Outcome};
+use crate::{Options, Outcome, ProgramEnd};
 use attach::Joining;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub(super) struct Tracer {
     /// What we know that we did not see.
     pub missing: Missing,
     /// Stops that tell of a birth are looked at so many ticks later: a test's way to load.
-    late_births: u32,
+    fork_report_delay: u32,
     pub late: Vec<(u32, Stopped)>,
     /// A thread may have a seccomp filter that is not ours.
     pub filters: bool,
@@ -50,7 +50,7 @@ pub(super) struct Tracer {
     /// The command has not been executed yet.
     pub launching: bool,
     /// How it ended.
-    pub end: End,
+    pub end: ProgramEnd,
     pub notes: Vec<String>,
     /// All threads are being let go, until then.
     pub leaving: Option<Instant>,
@@ -70,7 +70,7 @@ impl Tracer {
             threads: HashMap::new(),
             births: Births::new(),
             missing: Missing::default(),
-            late_births: options.late_births,
+            fork_report_delay: options.fork_report_delay,
             late: Vec::new(),
             filters: false,
             joining: HashMap::new(),
@@ -85,7 +85,7 @@ impl Tracer {
             main: None,
             ours: false,
             launching: false,
-            end: End::Running,
+            end: ProgramEnd::Running,
             notes: Vec::new(),
             leaving: None,
             detached: false,
@@ -106,7 +106,7 @@ impl Tracer {
                 // command, and for its status from us.
                 let awaited = self.out.failed()
                     && self.ours
-                    && matches!(self.end, End::Running)
+                    && matches!(self.end, ProgramEnd::Running)
                     && self.end_requests.times() < 2;
                 if !awaited {
                     return;
@@ -168,7 +168,9 @@ impl Tracer {
         match stop {
             Stop::Call => self.call(stopped),
             Stop::Seccomp => self.asked(stopped),
-            Stop::Fork if self.late_births > 0 => self.late.push((self.late_births, stopped)),
+            Stop::Fork if self.fork_report_delay > 0 => {
+                self.late.push((self.fork_report_delay, stopped))
+            }
             Stop::Fork => self.fork(stopped),
             Stop::Exec => self.exec(stopped),
             Stop::Ending => self.ending(stopped),
@@ -213,7 +215,7 @@ impl Tracer {
         if self.out.failed() {
             self.leave();
         }
-        let command = self.main.filter(|_| self.ours && matches!(self.end, End::Running));
+        let command = self.main.filter(|_| self.ours && matches!(self.end, ProgramEnd::Running));
         if self.end_requests.count(arrived, command) {
             self.leave();
         }
@@ -305,7 +307,7 @@ impl Tracer {
         Outcome {
             end: self.end,
             notes: self.notes,
-            held: Duration::ZERO,
+            delay: Duration::ZERO,
             detached: self.detached,
             journal_error,
             missing: self.missing.reasons(),
@@ -330,9 +332,9 @@ impl Tracer {
     /// The wait status of the main program becomes ours.
     pub fn main_ended(&mut self, status: i32) {
         self.end = if libc::WIFEXITED(status) {
-            End::Exited(libc::WEXITSTATUS(status))
+            ProgramEnd::Exited(libc::WEXITSTATUS(status))
         } else {
-            End::Signaled(libc::WTERMSIG(status))
+            ProgramEnd::Signaled(libc::WTERMSIG(status))
         };
     }
 }

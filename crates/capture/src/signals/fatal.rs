@@ -39,7 +39,7 @@ extern "C" fn wipe(signal: i32) {
 
 impl LineWiper {
     /// Begins.
-    pub fn begin() -> Self {
+    pub fn install() -> Self {
         let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
         Self {
             before: ends.into_iter().filter_map(|signal| Some((signal, handle(signal)?))).collect(),

@@ -45,12 +45,12 @@ pub struct SignalListener {
 
 impl SignalListener {
     /// For a recording of a command, which hears signals itself; what was ignored stays ignored.
-    pub fn with_command() -> Self {
+    pub fn for_command() -> Self {
         Self::install(&[])
     }
     /// For a recording of others. A shell has its jobs in the background ignore interrupts, but an
     /// interrupt that is sent to a recorder which only watches is meant to end it.
-    pub fn alone() -> Self {
+    pub fn for_observer() -> Self {
         Self::install(&[libc::SIGINT, libc::SIGQUIT])
     }
     fn install(even_if_ignored: &[i32]) -> Self {
@@ -127,7 +127,7 @@ impl Drop for Handlers {
 }
 
 /// Whether a signal is ignored, as by nohup(1) or by a shell for its jobs in the background.
-pub fn ignores(signal: i32) -> bool {
+pub fn is_signal_ignored(signal: i32) -> bool {
     // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();

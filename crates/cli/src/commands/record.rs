@@ -15,7 +15,7 @@ use crate::messages::{self, Messages, Outcome};
 use crate::output::units::{bytes, count, counted, duration};
 use crate::traces::naming;
 use anyhow::{Context, Result, bail};
-use capture::{CallSet, OnStart, Outcomes, SignalListener};
+use capture::{CallSet, OnStart, OutcomeFilter, SignalListener};
 use std::os::fd::AsFd;
 use std::path::Path;
 use trace::{Recording, Summary, Verdict};
@@ -48,8 +48,8 @@ fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
         });
     }
     let listening = match &target {
-        Target::Command(_) => SignalListener::with_command(),
-        _ => SignalListener::alone(),
+        Target::Command(_) => SignalListener::for_command(),
+        _ => SignalListener::for_observer(),
     };
     let (engine, recording, watched) = engine::watch(a, &target, &options, &path, messages)?;
     drop(listening);
@@ -70,9 +70,9 @@ fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
         // How a program ends that was not started by us is not how we end.
         _ if a.command.is_empty() => Outcome::Status(0),
-        capture::End::Exited(status) => Outcome::Status(status),
-        capture::End::Signaled(signal) => Outcome::Signal(signal),
-        capture::End::Running => Outcome::Status(0),
+        capture::ProgramEnd::Exited(status) => Outcome::Status(status),
+        capture::ProgramEnd::Signaled(signal) => Outcome::Signal(signal),
+        capture::ProgramEnd::Running => Outcome::Status(0),
     })
 }
 
@@ -87,13 +87,13 @@ fn options(a: &Args) -> Result<capture::Options> {
     if a.seccomp && filter.has_all_numbers() {
         bail!("--seccomp needs -e: without it no call is left out");
     }
-    let wanted = CallSet::new(|number| filter.has_number(number));
-    let outcomes = Outcomes {
+    let wanted = CallSet::from_fn(|number| filter.has_number(number));
+    let outcomes = OutcomeFilter {
         successful: filter.has_status(Status::Successful),
         failed: filter.has_status(Status::Failed),
         unfinished: filter.has_status(Status::Unfinished),
     };
-    if outcomes != Outcomes::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
+    if outcomes != OutcomeFilter::ALL && (a.engine == Engine::Ptrace || a.seccomp) {
         let refused: Result<()> =
             Err(anyhow::anyhow!("only eBPF can select by status=, not ptrace"));
         refused.advise(
@@ -108,8 +108,8 @@ fn options(a: &Args) -> Result<capture::Options> {
         ring_bytes: a.buffer,
         drops: a.on_full == OnFull::Drop,
         write_rate: a.write_rate,
-        late_births: a.late_births.unwrap_or(0),
-        seal_at: a.seal_at.unwrap_or(capture::Options::default().seal_at),
+        fork_report_delay: a.late_births.unwrap_or(0),
+        seal_ahead_bytes: a.seal_at.unwrap_or(capture::Options::default().seal_ahead_bytes),
         on_start: OnStart::default(),
     })
 }
@@ -129,7 +129,7 @@ fn seal(
     let end = trace::End {
         finished: watched.journal_error.is_none(),
         final_state: !watched.detached,
-        held_ns: watched.held.as_nanos() as u64,
+        held_ns: watched.delay.as_nanos() as u64,
         notes: watched.notes.clone(),
         missing: watched.missing.clone(),
     };
@@ -137,17 +137,17 @@ fn seal(
     let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
     drop(progress);
     failure::explained(sealed, path).with_context(|| match watched.end {
-        capture::End::Exited(status) => {
+        capture::ProgramEnd::Exited(status) => {
             format!("the program exited with {status}, but its trace is not finished")
         }
-        capture::End::Signaled(signal) => {
+        capture::ProgramEnd::Signaled(signal) => {
             format!("the program died of signal {signal}, but its trace is not finished")
         }
-        capture::End::Running => "the trace is not finished".to_owned(),
+        capture::ProgramEnd::Running => "the trace is not finished".to_owned(),
     })
 }
 
-/// The closing line; if something is missing, it is the loud one.
+/// Prints the last line: a summary, or a warning if something is missing.
 fn close(
     path: &Path,
     engine: &str,
@@ -158,7 +158,7 @@ fn close(
     for note in &summary.notes {
         messages.say(format_args!("note: {note}"));
     }
-    if watched.held.as_millis() > 0 {
+    if watched.delay.as_millis() > 0 {
         messages.say(format_args!(
             "note: calls were delayed by {} in all, because the trace could not be written faster",
             duration(summary.held_ns)

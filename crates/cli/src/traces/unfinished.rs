@@ -61,12 +61,12 @@ impl Unfinished {
         Ok(Self { part, path, signals, ending, _lock: lock })
     }
 
-    /// Where it is now.
+    /// Its path until it gets its final name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives it its name. Nothing that has the name is replaced.
+    /// Renames it to its final name. Fails if the name is taken.
     pub fn finish(self, to: &Path) -> Result<()> {
         let held = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let named = renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
@@ -128,7 +128,8 @@ fn hold(part: &Path) -> io::Result<Held> {
 
 /// Has a thread remove the directory and end this process should a signal come that would end it.
 fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterator::Handle> {
-    let ends = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::ignores(*signal));
+    let ends =
+        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::is_signal_ignored(*signal));
     let mut signals = Signals::new(ends).ok()?;
     let handle = signals.handle();
     let watch = move || {

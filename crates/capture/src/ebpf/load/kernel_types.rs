@@ -50,10 +50,10 @@ impl KernelTypes {
             (&file).read_to_end(&mut bytes)?;
             Ok(Self::Read(bytes))
         };
-        opened().map_err(|source| Error::Unusable {
+        opened().map_err(|source| Error::EbpfUnavailable {
             doing: "read the kernel's types (/sys/kernel/btf/vmlinux)",
             source,
-            mend: None,
+            hint: None,
         })
     }
 

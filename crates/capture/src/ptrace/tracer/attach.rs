@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Tracer {
     /// Takes hold of all threads of a process.
     pub fn join(&mut self, pid: i32) -> Result<(), Error> {
-        let refuse = |source| Error::Join { pid, source };
+        let refuse = |source| Error::Attach { pid, source };
         let process = procfs::status_number(pid, "Tgid:")
             .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ESRCH)))?;
         let awaited = seize_threads(process, TRACE_OPTIONS, |tid| self.threads.contains_key(&tid))

@@ -3,7 +3,7 @@
 use super::Tracer;
 use crate::command::seccomp::{self, ARCH, X32, installs_filter};
 use crate::ptrace::clone::CloneCall;
-use crate::ptrace::steps::End;
+use crate::ptrace::steps::CallAtStop;
 use crate::ptrace::stopped::{ENTRY, EXIT, ResumeUntil, SECCOMP, Stopped};
 use crate::ptrace::thread::{PendingCall, Phase, Thread};
 use crate::records::{EntrySink, now};
@@ -102,7 +102,7 @@ impl Tracer {
             let header = header(thread, &pending, 0, 0, 0);
             let mut sink =
                 EntrySink { waiting: &mut thread.entry_payloads, out: &mut self.out, header };
-            End { tid, pid: thread.pid, args: &args, result: None }.take(
+            CallAtStop { tid, pid: thread.pid, args: &args, result: None }.take(
                 entry,
                 &mut self.scratch,
                 &mut sink,
@@ -160,7 +160,7 @@ impl Tracer {
             return until;
         }
         let steps = &self.plans.steps(pending.steps).exit;
-        let end = End { tid, pid: thread.pid, args: &pending.args, result: Some(ret) };
+        let end = CallAtStop { tid, pid: thread.pid, args: &pending.args, result: Some(ret) };
         self.out.begin(
             header(thread, &pending, left, ret, 0),
             !steps.is_empty() && end.is_large(steps),

@@ -2,10 +2,11 @@
 
 use crate::messages::failure::Advise;
 use anyhow::Result;
+use rustix::io::Errno;
 
 /// Adds what to do next. `in_kernel`: only eBPF can do what was asked for.
 pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
-    let root = nix::unistd::Uid::effective().is_root();
+    let root = rustix::process::geteuid().is_root();
     let advice = match &result {
         Err(capture::Error::Journal(error)) if error.is_refused() => {
             "choose a directory that you may write to, with -o"
@@ -14,28 +15,28 @@ pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Resul
         Err(capture::Error::NotExecutable { .. }) => {
             "chmod +x makes a program of a file; a script needs a #! line"
         }
-        Err(capture::Error::Join { source, .. })
-            if source.raw_os_error() == Some(nix::libc::ESRCH) =>
+        Err(capture::Error::Attach { source, .. })
+            if source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) =>
         {
             "`pgrep -a NAME` lists the processes of a program with their numbers"
         }
-        Err(capture::Error::Join { source, .. })
-            if source.raw_os_error() == Some(nix::libc::EPERM) =>
+        Err(capture::Error::Attach { source, .. })
+            if source.raw_os_error() == Some(Errno::PERM.raw_os_error()) =>
         {
             "attach as the user that it runs as, or as root; a process can have only one tracer \
              or debugger; `reanimator doctor` checks what else is needed"
         }
-        Err(capture::Error::Unusable { mend: Some(mend), .. }) => mend,
-        Err(capture::Error::Unusable { .. }) if root && in_kernel => {
+        Err(capture::Error::EbpfUnavailable { hint: Some(mend), .. }) => mend,
+        Err(capture::Error::EbpfUnavailable { .. }) if root && in_kernel => {
             "`reanimator doctor` says what this machine lacks; only eBPF can record this"
         }
-        Err(capture::Error::Unusable { .. }) if root => {
+        Err(capture::Error::EbpfUnavailable { .. }) if root => {
             "--engine ptrace works everywhere; `reanimator doctor` says what this machine allows"
         }
-        Err(capture::Error::Unusable { .. }) if in_kernel => {
+        Err(capture::Error::EbpfUnavailable { .. }) if in_kernel => {
             "run it as root: sudo reanimator record ...; only eBPF can record this"
         }
-        Err(capture::Error::Unusable { .. }) => {
+        Err(capture::Error::EbpfUnavailable { .. }) => {
             "run it as root: sudo reanimator record ... (the command still runs as you); or add \
              --engine ptrace"
         }

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::messages::Messages;
 use crate::messages::failure;
 use anyhow::Result;
-use capture::{DataLimit, Outcomes, ThisMachine};
+use capture::{DataLimit, OutcomeFilter, ThisMachine};
 use model::Model;
 use std::fs;
 use std::path::Path;
@@ -24,9 +24,9 @@ pub fn watch(
     path: &Path,
     messages: &Messages,
 ) -> Result<Watched> {
-    // Only the program in the kernel sees others than whom it was told of, and chooses by outcome.
-    let in_kernel =
-        options.outcomes != Outcomes::ALL || matches!(target, Target::Cgroup(_) | Target::Machine);
+    // Only eBPF sees processes besides the recorded ones, and filters by outcome in the kernel.
+    let in_kernel = options.outcomes != OutcomeFilter::ALL
+        || matches!(target, Target::Cgroup(_) | Target::Machine);
     let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
@@ -46,7 +46,7 @@ pub fn watch(
                 drop(recording);
                 let _best = fs::remove_dir_all(path);
                 match candidates.peek() {
-                    Some(next) if matches!(error, capture::Error::Unusable { .. }) => {
+                    Some(next) if matches!(error, capture::Error::EbpfUnavailable { .. }) => {
                         messages.detail(format_args!(
                             "watching with {}, as {}",
                             next.name(),
@@ -78,6 +78,6 @@ fn about(a: &Args, target: &Target, engine: &str) -> About {
         },
         snapshot: a.snapshot,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..capture::recorded_here()
+        ..capture::collect_host_facts()
     }
 }

@@ -116,6 +116,24 @@ fn structs_are_read_in_every_style() {
     assert_eq!(one[2].args[1], 1024);
 }
 
+/// The file of a descriptor that was open before, as its event describes it: links and path.
+#[test]
+fn a_file_that_was_deleted_has_no_name() {
+    let lines = ["read(5</w/x>, \"a\", 1) = 1", "read(6</w/y>(deleted), \"a\", 1) = 1"];
+    let (_, _, items) = imported(&log(&lines), import);
+    let opened: Vec<_> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Event(e) if e.kind == RecordKind::Descriptor => {
+                let (identity, path) = e.identity(0).unwrap();
+                Some((e.args[0], identity.links, path))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [(5, 1, &b"/w/x"[..]), (6, 0, &b"/w/y"[..])]);
+}
+
 /// The events of a kind, by thread: their first argument.
 fn events(items: &[Item], kind: RecordKind) -> Vec<(u32, u64)> {
     let event = |i: &Item| match i {

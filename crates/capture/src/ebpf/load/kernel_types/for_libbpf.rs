@@ -105,5 +105,5 @@ impl TypesFile {
 }
 
 fn unusable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Unusable { doing: DOING, source: io::Error::other(source), mend: None }
+    Error::EbpfUnavailable { doing: DOING, source: io::Error::other(source), hint: None }
 }
