@@ -6,12 +6,12 @@
 //! memory that is at least as long as the lengths passed along allow it to write.
 
 pub(crate) mod arguments;
-pub(crate) mod call;
+pub(crate) mod handled;
 pub(crate) mod handlers;
 pub(crate) mod prepared;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
-pub(crate) mod real;
+pub(crate) mod real_fd;
 pub(crate) mod refusal;
 #[allow(unsafe_code)]
 pub(crate) mod scratch;
@@ -19,6 +19,6 @@ pub(crate) mod thread;
 pub(crate) mod withhold;
 
 pub(crate) use arguments::{Arguments, procfs};
-pub(crate) use prepared::Prepared;
-pub(crate) use real::Real;
+pub(crate) use prepared::PreparedCall;
+pub(crate) use real_fd::RealFd;
 pub(crate) use scratch::Scratch;

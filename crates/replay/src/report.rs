@@ -3,10 +3,10 @@
 mod latency;
 mod spread;
 
-pub(crate) use latency::Times;
+pub(crate) use latency::LatencyHistograms;
 pub use latency::{Latency, QUANTILES};
 pub use spread::Spread;
-pub(crate) use spread::{LONGEST, histogram};
+pub(crate) use spread::{MAX_NANOSECONDS, histogram};
 
 use serde::Serialize;
 use std::collections::BTreeMap;

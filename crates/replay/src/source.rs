@@ -4,8 +4,8 @@ mod altered;
 mod selection;
 
 pub use altered::{Alteration, Altered, Data};
-pub(crate) use selection::LeftOut;
 pub use selection::Selection;
+pub(crate) use selection::SkippedChanges;
 
 use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};

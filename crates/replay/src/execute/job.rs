@@ -1,8 +1,8 @@
 //! What a dispatcher hands to an executor.
 
 use super::clock::Due;
-use super::frontier::Need;
-use crate::issue::{Prepared, Real};
+use super::completion::Dependency;
+use crate::issue::{PreparedCall, RealFd};
 use model::world::{Credentials, Descriptor};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) struct Job {
     pub number: u64,
     /// How many of the calls before it must be done first.
     pub after: u64,
-    pub rare: Option<Box<Rare>>,
+    pub extras: Option<Box<JobExtras>>,
     /// The traced thread.
     pub tid: u32,
     pub work: Work,
@@ -21,13 +21,13 @@ pub(crate) struct Job {
 
 /// What few jobs need.
 #[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct JobExtras {
     /// Single calls before it that must be done first.
-    pub needs: Vec<Need>,
+    pub dependencies: Vec<Dependency>,
     /// When it is due.
     pub due: Due,
     /// Who the thread is, if its executor must be told.
-    pub who: Option<Arc<Credentials>>,
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Job {
@@ -41,13 +41,13 @@ impl Job {
 
     /// When it is due.
     pub fn due(&self) -> Due {
-        self.rare.as_ref().map_or(Due::Now, |rare| rare.due)
+        self.extras.as_ref().map_or(Due::Now, |extras| extras.due)
     }
 }
 
 pub(crate) enum Work {
     /// To issue a call.
-    Call(Prepared),
+    Call(PreparedCall),
     /// To let go descriptors that a call or an event which is performed by no one has closed.
-    Release(Vec<Arc<Descriptor<Real>>>),
+    Release(Vec<Arc<Descriptor<RealFd>>>),
 }

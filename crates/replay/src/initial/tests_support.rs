@@ -79,7 +79,7 @@ pub fn make(
             items,
         },
         root,
-        How::default(),
+        CreateOptions::default(),
         &crate::Quiet,
     )
 }

@@ -85,14 +85,14 @@ impl Pacer {
     }
 
     /// A thread began.
-    pub fn born(&mut self, tid: u32, time: u64) {
+    pub fn thread_started(&mut self, tid: u32, time: u64) {
         if matches!(self.pace, Pace::Think(_)) {
             self.threads.insert(tid, Thinking { since: time, computed: 0 });
         }
     }
 
     /// A thread ended.
-    pub fn gone(&mut self, tid: u32) {
+    pub fn thread_ended(&mut self, tid: u32) {
         self.threads.remove(&tid);
     }
 

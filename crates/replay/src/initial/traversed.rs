@@ -2,7 +2,7 @@
 //! their owner's alone here. Where root replays and the program acts as another user as well, those
 //! must let that user pass.
 
-use crate::sandbox::{Powers, Tree};
+use crate::sandbox::{Privileges, Tree};
 use model::files::{FileType, Final, Row};
 use model::world::Credentials;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
@@ -11,36 +11,36 @@ use std::sync::{Mutex, PoisonError};
 
 /// How the initial state is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct How {
+pub struct CreateOptions {
     /// Nothing is made that lets others act as its owner.
     pub withhold: bool,
     /// The program acts as another user than root.
-    pub others: bool,
+    pub other_users: bool,
 }
 
-impl How {
+impl CreateOptions {
     /// The mode of a directory of which nobody told it, and which has this one now.
-    pub(super) fn unknown(self, now: u32) -> u32 {
-        now | if self.others { 0o011 } else { 0 }
+    pub(super) fn mode_or_default(self, now: u32) -> u32 {
+        now | if self.other_users { 0o011 } else { 0 }
     }
 }
 
 /// Directories that may have to let others pass.
 #[derive(Debug, Default)]
-pub(crate) struct Passages(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct TraversedDirectories(Mutex<Vec<Vec<u8>>>);
 
-impl Passages {
+impl TraversedDirectories {
     /// Those of a manifest, unless they are open anyway.
-    pub fn new(rows: &[Row], powers: Powers) -> Self {
-        if !powers.any_user || powers.others {
+    pub fn new(rows: &[Row], privileges: Privileges) -> Self {
+        if !privileges.any_user || privileges.other_users {
             return Self::default();
         }
-        let unknown = |row: &&Row| {
+        let mode_or_default = |row: &&Row| {
             let initial = row.initial.as_ref();
-            let told = matches!(&row.last, Final::Present(state, _) if state.mode.is_some());
-            !told && initial.is_some_and(|s| s.kind == FileType::Directory && s.mode.is_none())
+            let is_known = matches!(&row.last, Final::Present(state, _) if state.mode.is_some());
+            !is_known && initial.is_some_and(|s| s.kind == FileType::Directory && s.mode.is_none())
         };
-        Self(Mutex::new(rows.iter().filter(unknown).map(|row| row.path.clone()).collect()))
+        Self(Mutex::new(rows.iter().filter(mode_or_default).map(|row| row.path.clone()).collect()))
     }
 
     /// A thread is about to act as `who`.
@@ -54,7 +54,8 @@ impl Passages {
             // What has another mode or name by now is the program's own affair.
             let Ok(dir) = tree.get(&path, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
             let Ok(stat) = fstat(&dir) else { continue };
-            let mode = How { others: true, ..How::default() }.unknown(stat.st_mode & 0o7777);
+            let mode = CreateOptions { other_users: true, ..CreateOptions::default() }
+                .mode_or_default(stat.st_mode & 0o7777);
             let _best = fchmod(&dir, Mode::from_raw_mode(mode));
         }
     }

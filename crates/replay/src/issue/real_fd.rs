@@ -10,22 +10,26 @@ use std::sync::atomic::{
 /// A real descriptor that stands for a traced one: -1 until there is one. Closed when it is
 /// dropped.
 #[derive(Debug)]
-pub struct Real {
+pub struct RealFd {
     fd: AtomicI32,
     /// How many calls must be done for it to be there: one more than the number of the call that
     /// opens it.
-    born: AtomicU64,
+    ready_after: AtomicU64,
     /// Why there is none: the call that opened it is performed by no one.
-    left_out: OnceLock<&'static str>,
+    unperformed: OnceLock<&'static str>,
 }
 
-impl Default for Real {
+impl Default for RealFd {
     fn default() -> Self {
-        Self { fd: AtomicI32::new(-1), born: AtomicU64::new(0), left_out: OnceLock::new() }
+        Self {
+            fd: AtomicI32::new(-1),
+            ready_after: AtomicU64::new(0),
+            unperformed: OnceLock::new(),
+        }
     }
 }
 
-impl Real {
+impl RealFd {
     /// The number; -1: none.
     pub fn get(&self) -> i32 {
         self.fd.load(Acquire)
@@ -41,41 +45,41 @@ impl Real {
         self.fd.swap(-1, AcqRel)
     }
     /// Call `number` opens it.
-    pub(crate) fn opened_by(&self, number: u64) {
-        self.born.store(number + 1, Relaxed);
+    pub(crate) fn set_opened_by(&self, number: u64) {
+        self.ready_after.store(number + 1, Relaxed);
     }
     /// The call that opened it is performed by no one, for this reason. One that is there by
     /// another way stays.
-    pub(crate) fn leave_out(&self, why: &'static str) {
-        if self.get() < 0 && self.after() == 0 {
-            let _ = self.left_out.set(why);
+    pub(crate) fn mark_unperformed(&self, why: &'static str) {
+        if self.get() < 0 && self.ready_after() == 0 {
+            let _ = self.unperformed.set(why);
         }
     }
     /// Why calls on it are performed by no one, if they are.
-    pub(crate) fn left_out(&self) -> Option<&'static str> {
-        self.left_out.get().copied()
+    pub(crate) fn unperformed_reason(&self) -> Option<&'static str> {
+        self.unperformed.get().copied()
     }
     /// How many of the dispatched calls must be done before it can be used.
-    pub(crate) fn after(&self) -> u64 {
-        self.born.load(Relaxed)
+    pub(crate) fn ready_after(&self) -> u64 {
+        self.ready_after.load(Relaxed)
     }
 }
 
-impl Drop for Real {
+impl Drop for RealFd {
     fn drop(&mut self) {
         let fd = self.take();
-        if fd >= 0 && !ELSEWHERE.get() {
+        if fd >= 0 && !CLOSED_WITH_TABLE.get() {
             close(fd);
         }
     }
 }
 
 thread_local! {
-    static ELSEWHERE: Cell<bool> = const { Cell::new(false) };
+    static CLOSED_WITH_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From now on real descriptors are in a table that is not this thread's. What it lets go, which is
 /// what nobody has closed in the end, is closed with that table.
-pub(crate) fn are_elsewhere() {
-    ELSEWHERE.set(true);
+pub(crate) fn close_with_table() {
+    CLOSED_WITH_TABLE.set(true);
 }

@@ -1,7 +1,7 @@
 //! The calls that are under way in the recording.
 
-use super::claims::{Claim, claims, gives};
-use crate::issue::Real;
+use super::claims::{Claim, claims, new_descriptor};
+use crate::issue::RealFd;
 use abi::{Effect, Replay, Shape};
 use model::world::{Bound, Descriptor, World};
 use std::cell::OnceCell;
@@ -9,30 +9,30 @@ use std::sync::Arc;
 use trace::Call;
 
 /// Other descriptors that a call may have meant, by argument.
-pub(crate) type Others = Vec<(usize, Arc<Descriptor<Real>>)>;
+pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
 
 /// A call that is under way in the recording.
-pub(crate) struct Open {
+pub(crate) struct InFlight {
     pub call: Arc<Call>,
-    pub bound: Bound<Real>,
+    pub bound: Bound<RealFd>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
     /// again meanwhile.
-    pub others: Others,
+    pub alternatives: Alternatives,
     /// An overlapping call wrote some of the bytes that it writes, differently.
     pub contested: bool,
     /// Its claims as far as they are known while it is under way, once somebody has asked.
     pub(super) claims: OnceCell<Vec<Claim>>,
     /// Calls dispatched when it began.
-    pub overlapped: u64,
+    pub dispatched_before: u64,
     /// It may be issued, so that others may conflict with it.
-    counts: bool,
+    may_be_issued: bool,
     /// It sets an open file's status flags.
     pub(super) sets_flags: bool,
     /// It only makes the state for those that were chosen.
     pub early: bool,
 }
 
-impl Open {
+impl InFlight {
     pub(super) fn shape(&self) -> Option<&'static Shape> {
         self.call.shape()
     }
@@ -50,122 +50,124 @@ impl Open {
 }
 
 #[derive(Default)]
-pub(super) struct UnderWay {
-    open: Vec<Option<Open>>,
+pub(super) struct InFlightCalls {
+    calls: Vec<Option<InFlight>>,
     /// Calls that may be issued,
-    counting: usize,
+    may_be_issued: usize,
     /// and those of them that set an open file's status flags.
-    setting: usize,
+    setting_flags: usize,
 }
 
-impl UnderWay {
-    /// A call begins at `place`; `dispatched`: so many were before it.
+impl InFlightCalls {
+    /// A call begins at `slot`; `dispatched`: so many were before it.
     #[inline]
     pub fn enter(
         &mut self,
-        place: usize,
+        slot: usize,
         call: &Arc<Call>,
-        bound: Bound<Real>,
+        bound: Bound<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
         let shape = call.shape().filter(|s| call.returned() && s.replay == Replay::Issue);
-        let counts = shape.is_some();
+        let may_be_issued = shape.is_some();
         let sets_flags = shape.is_some_and(|s| s.effect == Effect::SetStatusFlags);
-        self.counting += usize::from(counts);
-        self.setting += usize::from(sets_flags);
-        let open = Open {
+        self.may_be_issued += usize::from(may_be_issued);
+        self.setting_flags += usize::from(sets_flags);
+        let call_in_flight = InFlight {
             call: call.clone(),
             bound,
-            others: Vec::new(),
+            alternatives: Vec::new(),
             contested: false,
             claims: OnceCell::new(),
-            overlapped: dispatched,
-            counts,
+            dispatched_before: dispatched,
+            may_be_issued,
             sets_flags,
             early,
         };
-        if self.open.len() <= place {
-            self.open.resize_with(place + 1, || None);
+        if self.calls.len() <= slot {
+            self.calls.resize_with(slot + 1, || None);
         }
-        self.open[place] = Some(open);
+        self.calls[slot] = Some(call_in_flight);
     }
 
     #[inline]
-    pub fn close(&mut self, place: usize) -> Option<Open> {
-        let open = self.open.get_mut(place)?.take()?;
-        self.counting -= usize::from(open.counts);
-        self.setting -= usize::from(open.sets_flags);
-        Some(open)
+    pub fn close(&mut self, slot: usize) -> Option<InFlight> {
+        let call_in_flight = self.calls.get_mut(slot)?.take()?;
+        self.may_be_issued -= usize::from(call_in_flight.may_be_issued);
+        self.setting_flags -= usize::from(call_in_flight.sets_flags);
+        Some(call_in_flight)
     }
 
     /// How many places there are: calls that are under way and others.
-    pub fn places(&self) -> usize {
-        self.open.len()
+    pub fn slots(&self) -> usize {
+        self.calls.len()
     }
 
-    pub fn get(&self, place: usize) -> Option<&Open> {
-        self.open.get(place)?.as_ref()
+    pub fn get(&self, slot: usize) -> Option<&InFlight> {
+        self.calls.get(slot)?.as_ref()
     }
 
     /// Whether there is one that may be issued.
-    pub fn any_counts(&self) -> bool {
-        self.counting > 0
+    pub fn any_may_be_issued(&self) -> bool {
+        self.may_be_issued > 0
     }
 
     /// Whether there is one that sets an open file's status flags.
     pub fn any_sets_flags(&self) -> bool {
-        self.setting > 0
+        self.setting_flags > 0
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Open> {
-        self.open.iter().flatten()
+    pub fn all(&self) -> impl Iterator<Item = &InFlight> {
+        self.calls.iter().flatten()
     }
 
     /// All of them.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Open> {
-        self.open.iter_mut().flatten()
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
+        self.calls.iter_mut().flatten()
     }
 
-    /// Those with the one at `place`, itself not among them.
-    pub fn beside(&self, place: usize) -> impl Iterator<Item = (usize, &Open)> {
-        let others = if self.counting > 1 || self.open.len() > 1 { &self.open[..] } else { &[] };
-        let others = others.iter().enumerate().filter(move |(p, _)| *p != place);
+    /// Those with the one at `slot`, itself not among them.
+    pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight)> {
+        let others =
+            if self.may_be_issued > 1 || self.calls.len() > 1 { &self.calls[..] } else { &[] };
+        let others = others.iter().enumerate().filter(move |(p, _)| *p != slot);
         others.filter_map(|(p, o)| Some((p, o.as_ref()?)))
     }
 
     /// Those that give out `number` in the table of thread `tid`.
     pub fn givers(
         &self,
-        world: &World<Real>,
-        place: usize,
+        world: &World<RealFd>,
+        slot: usize,
         tid: u32,
         number: i32,
-    ) -> impl Iterator<Item = (usize, &Open)> {
-        let gives = move |o: &Open| o.shape().and_then(|s| gives(&o.call, s)) == Some(number);
-        self.beside(place).filter(move |(_, o)| gives(o) && world.share_table(tid, o.call.tid))
+    ) -> impl Iterator<Item = (usize, &InFlight)> {
+        let gives =
+            move |o: &InFlight| o.shape().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
+        self.others(slot).filter(move |(_, o)| gives(o) && world.share_table(tid, o.call.tid))
     }
 
     /// Descriptors that came into being give calls under way another possible meaning of their
     /// numbers.
-    pub fn reinterpret(&mut self, world: &World<Real>, bound: &Bound<Real>) {
-        if bound.opened.is_empty() || self.counting == 0 {
+    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
+        if bound.opened.is_empty() || self.may_be_issued == 0 {
             return;
         }
-        for open in self.open.iter_mut().flatten().filter(|o| o.counts) {
-            let Some(shape) = open.shape() else { continue };
+        for call_in_flight in self.calls.iter_mut().flatten().filter(|o| o.may_be_issued) {
+            let Some(shape) = call_in_flight.shape() else { continue };
             for (i, arg) in shape.args.iter().enumerate() {
-                let number = open.call.args[i] as i32;
+                let number = call_in_flight.call.args[i] as i32;
                 let mut opened = bound.opened.iter();
                 let Some((_, new)) =
                     opened.find(|(n, _)| arg.kind == abi::Kind::Fd && *n == number)
                 else {
                     continue;
                 };
-                let now = world.descriptor(open.call.tid, number);
+                let now = world.descriptor(call_in_flight.call.tid, number);
                 if now.is_some_and(|now| Arc::ptr_eq(now, new)) {
-                    open.others.push((i, new.clone()));
+                    call_in_flight.alternatives.push((i, new.clone()));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! A root in which somebody has made the initial state.
 
-use super::{PrepareError, Prepared, failed, links_elsewhere};
+use super::{PrepareError, Prepared, create_error, links_elsewhere};
 use crate::sandbox::Tree;
 use model::files::Row;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
@@ -9,10 +9,10 @@ use std::path::Path;
 
 /// What `prepare` would say of a root in which somebody has made the initial
 /// state: nothing is made.
-pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+pub fn inspect(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
     let mut tree =
         Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    open_as_known(&tree, rows).map_err(|e| failed("set the mode of", b"/", e))?;
+    restore_root_mode(&tree, rows).map_err(|e| create_error("set the mode of", b"/", e))?;
     let mut found = Prepared::default();
     for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
         // What is not there will show when it is used.
@@ -25,7 +25,7 @@ pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
 
 /// A root that `prepare` made lets nobody in. Within the walls it has the mode that it had; when
 /// the replay has ended it is closed again.
-fn open_as_known(tree: &Tree, rows: &[Row]) -> io::Result<()> {
+fn restore_root_mode(tree: &Tree, rows: &[Row]) -> io::Result<()> {
     let root = rows.iter().find(|row| row.path == b"/").and_then(|row| row.initial.as_ref());
     let Some(known) = root.and_then(|state| state.mode) else { return Ok(()) };
     if fstat(tree.root())?.st_mode & 0o077 == 0 {

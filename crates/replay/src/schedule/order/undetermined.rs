@@ -18,9 +18,9 @@ struct Bytes {
 
 /// The undecided bytes, by inode.
 #[derive(Default)]
-pub(super) struct Undecided(HashMap<(u64, u64), Bytes>);
+pub(super) struct Undetermined(HashMap<(u64, u64), Bytes>);
 
-impl Undecided {
+impl Undetermined {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
