@@ -274,12 +274,12 @@ mod tests {
     use std::sync::Arc;
 
     fn completion_of(executors: &[u64]) -> Arc<Completion> {
-        let frontier = Completion::new(WINDOW);
+        let completion = Completion::new(WINDOW);
         for (executor, last) in executors.iter().enumerate() {
-            frontier.add_executor(executor);
-            frontier.hand_over(executor, *last);
+            completion.add_executor(executor);
+            completion.hand_over(executor, *last);
         }
-        Arc::new(frontier)
+        Arc::new(completion)
     }
 
     fn soon() -> Option<Instant> {
@@ -289,63 +289,63 @@ mod tests {
     #[test]
     fn waits_for_all_below() {
         // The lanes have the calls 0 and 2, and 1.
-        let frontier = completion_of(&[2, 1]);
+        let completion = completion_of(&[2, 1]);
         let waiting = {
-            let frontier = frontier.clone();
+            let completion = completion.clone();
             thread::spawn(move || {
-                frontier.wait_below(3);
-                frontier.first_pending(3)
+                completion.wait_below(3);
+                completion.first_pending(3)
             })
         };
-        frontier.advance(0, 2, 0);
-        assert_eq!(frontier.first_pending(3), 0);
-        assert!(!frontier.wait_below_until(2, soon()));
-        frontier.advance(1, 2, 0);
-        frontier.idle(1);
-        assert_eq!(frontier.first_pending(3), 2);
-        assert!(frontier.wait_below_until(2, soon()));
-        assert!(!frontier.wait_below_until(3, soon()));
-        frontier.advance(0, 3, 7);
-        frontier.idle(0);
-        assert_eq!((waiting.join().expect("the thread ends"), frontier.bytes_freed()), (3, 7));
+        completion.advance(0, 2, 0);
+        assert_eq!(completion.first_pending(3), 0);
+        assert!(!completion.wait_below_until(2, soon()));
+        completion.advance(1, 2, 0);
+        completion.idle(1);
+        assert_eq!(completion.first_pending(3), 2);
+        assert!(completion.wait_below_until(2, soon()));
+        assert!(!completion.wait_below_until(3, soon()));
+        completion.advance(0, 3, 7);
+        completion.idle(0);
+        assert_eq!((waiting.join().expect("the thread ends"), completion.bytes_freed()), (3, 7));
     }
 
     #[test]
     fn who_has_nothing_to_do_is_waited_for_by_no_one() {
         // The second lane has come to 6, and its next call is 100.
-        let frontier = completion_of(&[49, 100]);
-        frontier.advance(1, 6, 0);
+        let completion = completion_of(&[49, 100]);
+        completion.advance(1, 6, 0);
         let waiting = {
-            let frontier = frontier.clone();
+            let completion = completion.clone();
             thread::spawn(move || {
-                frontier.wait_below_until(50, Some(Instant::now() + Duration::from_secs(60)))
+                completion.wait_below_until(50, Some(Instant::now() + Duration::from_secs(60)))
             })
         };
-        frontier.advance(0, 50, 0);
+        completion.advance(0, 50, 0);
         thread::sleep(Duration::from_millis(5));
-        frontier.advance(1, 100, 0);
+        completion.advance(1, 100, 0);
         assert!(waiting.join().expect("the thread ends"));
-        assert_eq!(frontier.first_pending(101), 100);
+        assert_eq!(completion.first_pending(101), 100);
     }
 
     #[test]
     fn many_threads_hand_over_in_turn() {
         const ALL: u64 = 20_000;
-        let frontier = completion_of(&[ALL - 4, ALL - 3, ALL - 2, ALL - 1]);
+        let completion = completion_of(&[ALL - 4, ALL - 3, ALL - 2, ALL - 1]);
         let threads: Vec<_> = (0..4u64)
             .map(|t| {
-                let frontier = frontier.clone();
+                let completion = completion.clone();
                 thread::spawn(move || {
-                    frontier.advance(t as usize, t, 0);
+                    completion.advance(t as usize, t, 0);
                     for n in (t..ALL).step_by(4) {
-                        frontier.wait_below(n);
-                        frontier.advance(t as usize, n + 4, 0);
+                        completion.wait_below(n);
+                        completion.advance(t as usize, n + 4, 0);
                     }
-                    frontier.idle(t as usize);
+                    completion.idle(t as usize);
                 })
             })
             .collect();
         threads.into_iter().for_each(|t| t.join().expect("the thread ends"));
-        assert_eq!(frontier.first_pending(ALL), ALL);
+        assert_eq!(completion.first_pending(ALL), ALL);
     }
 }
