@@ -30,7 +30,7 @@ use std::io;
 use std::path::Path;
 use trace::Item;
 
-/// A stretch of the file that holds what others brought.
+/// A range of the file with the data that unrecorded processes wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutsideRange {
     /// Where it begins in that file.
@@ -41,10 +41,11 @@ pub(crate) struct OutsideRange {
     pub len: u64,
 }
 
-/// The stretches, by the numbers by which `initial.parquet` means them.
+/// The ranges, by the file numbers of `initial.parquet`.
 pub(crate) type OutsideRanges = HashMap<u32, OutsideRange>;
 
-/// Lays out what others brought, one stretch behind the other; how long all together are.
+/// Assigns a range to the data of each outside change, one after the other. Returns the ranges and
+/// their total length.
 pub(crate) fn lay_out_outside_data(changes: &[Change]) -> (OutsideRanges, u64) {
     let (mut outside_data, mut base) = (OutsideRanges::default(), 0u64);
     for change in changes {
@@ -59,9 +60,9 @@ pub(crate) fn lay_out_outside_data(changes: &[Change]) -> (OutsideRanges, u64) {
     (outside_data, base)
 }
 
-/// What was made.
+/// What was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prepared {
+pub struct CreatedFiles {
     /// Names, directories included.
     pub names: u64,
     /// Names of devices, which were not made.
@@ -72,7 +73,7 @@ pub struct Prepared {
     pub assumed: u64,
     /// Owners and attributes that this file system or this user could not set.
     pub refused: u64,
-    /// Symbolic links of which nobody read where they led: they lead nowhere.
+    /// Symbolic links whose targets were never read: they dangle.
     pub unread: u64,
     /// Files without their set-user-ID and set-group-ID bits or file capabilities.
     pub withheld: u64,
@@ -123,7 +124,7 @@ pub(crate) fn prepare(
     root: &Path,
     options: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, PrepareError> {
+) -> Result<CreatedFiles, PrepareError> {
     let contents = Contents {
         copied: source.snapshot().map_err(PrepareError::Trace)?,
         origins: source.origins().map_err(PrepareError::Trace)?,
@@ -151,7 +152,7 @@ fn prepare_from<C, O, F, I>(
     root: &Path,
     options: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, PrepareError>
+) -> Result<CreatedFiles, PrepareError>
 where
     C: Iterator<Item = Result<Copied, Cause>>,
     O: Iterator<Item = Result<Origin, Cause>>,
@@ -163,7 +164,7 @@ where
         tree,
         rows,
         outside_data,
-        done: Prepared::default(),
+        done: CreatedFiles::default(),
         link_groups: HashMap::default(),
         open: VecDeque::new(),
         zeros: vec![0; 1 << 16],

@@ -1,11 +1,11 @@
-//! A replay from beginning to end: walls, initial state, calls, final state.
+//! A replay from beginning to end: sandbox, initial state, calls, final state.
 
 mod results;
 mod setup;
 
 use crate::execute::{Completion, Shared, WINDOW};
 use crate::initial::outside::Outside;
-use crate::initial::{self, CreateOptions, Prepared, TraversedDirectories, unnamed};
+use crate::initial::{self, CreateOptions, CreatedFiles, TraversedDirectories, unnamed};
 use crate::issue::procfs;
 use crate::issue::thread::ReplayContext;
 use crate::sandbox::{self, Privileges};
@@ -22,10 +22,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use trace::Item;
 use trace::record::RecordKind;
 
-/// So many calls at most are read before the first is performed: what a trace says of itself is no
-/// reason to take all memory.
+/// The most calls that are read before the first is performed, whatever count the trace claims.
 const MAX_PRELOADED: u64 = 1 << 22;
-/// How many items are looked through for the traced program's user.
+/// How many items are searched for the user of the traced program.
 const USER_LOOKAHEAD: usize = 4096;
 
 /// Performs `trace` again in `options.root`, and compares.
@@ -58,7 +57,7 @@ pub fn replay_source(
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its
 /// own.
-pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<Prepared, Error> {
+pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<CreatedFiles, Error> {
     in_sandbox(source, &options.root, false, |root, privileges| {
         let create =
             CreateOptions { withhold: options.withholds(), other_users: privileges.other_users };
@@ -73,8 +72,8 @@ pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<Prepared, 
     })
 }
 
-/// Does something within the walls around `root`, in a thread of its own, so that the calling one
-/// stays where it is. `root` must be empty, unless it is `prepared`.
+/// Runs `work` in a sandbox around `root`, in a thread of its own, so that the calling thread stays
+/// outside. `root` must be empty, unless it is `prepared`.
 fn in_sandbox<T: Send>(
     source: &dyn Source,
     root: &Root,
@@ -97,7 +96,8 @@ fn in_sandbox<T: Send>(
         });
         join(sandboxed)
     });
-    // What let nobody in before lets nobody in afterwards, whatever mode the trace's root has.
+    // A root that only its owner could enter gets that mode back, whatever the mode of the trace's
+    // root.
     if let Some(mode) = closed {
         root.close(mode).map_err(|e| Error::Root(root.path().to_owned(), e))?;
     }
@@ -155,7 +155,7 @@ fn replay_calls(
 fn shared(
     source: &dyn Source,
     options: &Options,
-    created: &mut Prepared,
+    created: &mut CreatedFiles,
     privileges: Privileges,
 ) -> Shared {
     let rules = Rules {
@@ -197,7 +197,7 @@ fn shared(
     }
 }
 
-/// Who the traced program was when the recording began.
+/// The user of the traced program when the recording began.
 fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
     for item in source.items().map_err(Error::Trace)?.take(USER_LOOKAHEAD) {
         if let Item::Event(event) = item.map_err(Error::Trace)?

@@ -1,6 +1,6 @@
-//! The walls: a mount namespace in which the root is all there is, and no new privileges
-//! ([`enter`]), and Landlock around it ([`confine`]). Only the calling thread and those that it
-//! starts are inside.
+//! The sandbox: a mount namespace that contains only the root, and no new privileges ([`enter`]),
+//! and Landlock around it ([`confine`]). Only the calling thread and the threads that it starts are
+//! inside.
 //!
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped
 //! to their own, which the kernel grants only to a process without other threads:
@@ -8,12 +8,14 @@
 
 mod root;
 mod tree;
+#[allow(unsafe_code)]
+mod unshare;
 
 pub use root::Root;
 pub use tree::Tree;
+pub(crate) use unshare::unshare;
 
 use crate::Error;
-use crate::issue::raw::unshare;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
@@ -39,15 +41,15 @@ pub(crate) const SET_ID: u32 = S_ISUID | S_ISGID;
 /// The attribute that gives a program capabilities.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
-/// So often is tried again what threads that have ended may prevent, a millisecond each.
+/// How often unshare(2) is tried again, a millisecond apart, while ended threads still count.
 const PATIENCE: usize = 10_000;
 
-/// What the walls allow.
+/// What the sandbox allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Privileges {
     /// We can act as any user, and own files as anyone.
     pub any_user: bool,
-    /// We can, and the traced program was not root.
+    /// We can act as any user, and the traced program was not root.
     pub other_users: bool,
     /// The traced program was root: capabilities are kept.
     pub capabilities: bool,
@@ -63,14 +65,14 @@ fn may_unshare() -> bool {
 }
 
 /// The first half, in the calling thread of a process without other threads: what it takes to make
-/// a mount namespace. `recorded`: who the traced program was.
+/// a mount namespace. `recorded`: the user of the traced program.
 pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Privileges, Error> {
     let was_root = recorded.is_none_or(|c| c.euid == 0);
     if geteuid().is_root() && may_unshare() {
         return Ok(Privileges { any_user: true, other_users: !was_root, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
-    // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID;
+    // A joined thread may still be counted for a moment (clone(2), CLONE_CHILD_CLEARTID;
     // unshare(2), EINVAL).
     let mut entered = unshare(UnshareFlags::NEWUSER);
     for _ in 0..PATIENCE {

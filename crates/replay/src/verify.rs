@@ -18,7 +18,7 @@ use ahash::HashMap;
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub(crate) struct Mismatch {
     pub what: String,
     pub expected: String,
     pub got: String,
@@ -26,7 +26,7 @@ pub(crate) struct Difference {
     pub failed: bool,
 }
 
-impl Difference {
+impl Mismatch {
     pub fn new(
         what: impl Into<String>,
         expected: impl Into<String>,
@@ -68,15 +68,15 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// A call that failed otherwise than recorded.
-    pub fn failure(&self, got: i64) -> Option<Difference> {
-        (errno_of(got).is_some() && got != self.ret).then(|| Difference {
+    pub fn failure(&self, got: i64) -> Option<Mismatch> {
+        (errno_of(got).is_some() && got != self.ret).then(|| Mismatch {
             failed: true,
-            ..Difference::new("result", format_result(self.ret), format_result(got))
+            ..Mismatch::new("result", format_result(self.ret), format_result(got))
         })
     }
 
     /// Compares a result by its meaning.
-    pub fn compare(&self, got: i64) -> Option<Difference> {
+    pub fn compare(&self, got: i64) -> Option<Mismatch> {
         let same = match (errno_of(self.ret).is_some(), errno_of(got).is_some()) {
             (true, true) => self.ret == got,
             (false, false) => match self.shape.ret {
@@ -89,9 +89,9 @@ impl Expected {
             },
             _ => false,
         };
-        (!same).then(|| Difference {
+        (!same).then(|| Mismatch {
             failed: errno_of(got).is_some(),
-            ..Difference::new("result", format_result(self.ret), format_result(got))
+            ..Mismatch::new("result", format_result(self.ret), format_result(got))
         })
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Due {
     At(u64),
 }
 
-/// So often a thread that sleeps looks whether it is to stop.
+/// How often a sleeping thread checks whether the replay is to stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 fn sleep_until(at: Instant, stop: &AtomicBool) {
@@ -31,11 +31,11 @@ fn sleep_until(at: Instant, stop: &AtomicBool) {
     }
 }
 
-/// The executor's side.
+/// Keeps the time for one executor.
 pub(crate) struct Clock {
     /// The traced thread served last, and when its last call was done.
     last: Option<(u32, Instant)>,
-    /// How much longer it slept than it should have: its next sleeps are so much shorter.
+    /// How much longer it slept than it should have: its next sleeps are shorter by that.
     overslept: Duration,
     /// How late calls began.
     pub lateness: Histogram<u64>,
@@ -51,8 +51,8 @@ impl Clock {
         Self { last: None, overslept: Duration::ZERO, lateness: histogram() }
     }
 
-    /// Waits until a call of `tid` is due. `started`: when the replay of calls began.
-    /// `stop`: nobody is to wait any longer.
+    /// Waits until a call of `tid` is due. `started`: when the replay of calls began. Returns early
+    /// once `stop` is set.
     pub fn wait(&mut self, due: Due, tid: u32, started: Instant, stop: &AtomicBool) {
         let now = Instant::now();
         let at = match due {
@@ -62,7 +62,7 @@ impl Clock {
                 let think = Duration::from_nanos(ns);
                 let at = self.last.filter(|(thread, _)| *thread == tid).map_or(now, |(_, end)| end)
                     + think;
-                // What another call was waited for beyond that is not owed.
+                // Time spent waiting for other calls does not count.
                 let deducted = self.overslept.min(at.saturating_duration_since(now));
                 self.overslept -= deducted;
                 at - deducted

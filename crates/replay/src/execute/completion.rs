@@ -1,13 +1,13 @@
-//! Which dispatched calls are done: the clock that executors wait by.
+//! Which of the dispatched calls are done, and how executors wait for them.
 //!
-//! Dispatched calls are numbered in the order of their recorded exits. Each executor has a
-//! [`ExecutorProgress`]: it does its calls in the order of their numbers, and says which number it has come to.
-//! A call waits for lanes to come to a number that is not above its own, so the oldest call that is
-//! not done never waits: there is no deadlock.
+//! Dispatched calls are numbered in the order of their recorded exits. Each executor performs its
+//! calls in the order of their numbers and publishes the number of its next call
+//! ([`ExecutorProgress`]). A call waits only for calls with smaller numbers, so the oldest call
+//! that is not done never waits: there is no deadlock.
 //!
-//! Who completes a call writes one word, which only it writes. Who must sleep pays for both: it
-//! asks for a barrier in all threads (membarrier(2)), so that either it sees that word, or the
-//! other sees that it is waited for.
+//! An executor that completes a call writes one word, which no other thread writes. A thread that
+//! must sleep issues a memory barrier in all threads (membarrier(2)), so that either it sees that
+//! word or the executor sees that a thread waits.
 
 use crossbeam_utils::CachePadded;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -21,17 +21,16 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How many calls may be dispatched and not done, unless all are dispatched beforehand: a power of
-/// two.
+/// Calls that may be dispatched and not done, unless the whole trace is read beforehand
+/// (`--preload`): a power of two.
 pub(crate) const WINDOW: u64 = 8192;
-/// The most executors.
+/// The largest number of executors.
 pub(crate) const MAX_EXECUTORS: usize = 256;
-/// Looks before sleeping: about seven microseconds. With a quarter of them two threads that take
-/// turns took twice as long (`bench/replaying.py`).
+/// Polls before a thread gives way: about seven microseconds. With a quarter of them, two threads
+/// that take turns took twice as long (`bench/replaying.py`).
 const SPINS: u32 = 256;
-/// Looks more, after each of which who else has something to do on this CPU comes first. To be
-/// woken takes tens of microseconds, and threads that took turns in the recording, twenty calls at
-/// a time, take them here.
+/// Polls between which the thread yields the CPU, before it sleeps. To be woken takes tens of
+/// microseconds, which threads would lose that take turns every twenty calls.
 const YIELDS: u32 = 100;
 
 struct Waiter(u64, Thread);
@@ -53,51 +52,50 @@ impl Ord for Waiter {
     }
 }
 
-/// What an executor says.
+/// What an executor publishes.
 #[derive(Default)]
 struct Position {
     /// Its calls below this number are done.
     next: AtomicU64,
-    /// Recorded bytes that its calls held which are done.
+    /// Recorded bytes that its completed calls held.
     bytes_freed: AtomicU64,
 }
 
-/// One executor's calls.
+/// How far one executor is.
 #[derive(Default)]
 struct ExecutorProgress {
     position: CachePadded<Position>,
-    /// One more than the number of the last call handed over to it: what it has not come to and was
-    /// not handed over is nobody's.
+    /// One more than the number of the last call handed over to it.
     handed_over: CachePadded<AtomicU64>,
-    /// The smallest number that a sleeper waits for.
+    /// The smallest number that a waiter waits for.
     lowest_awaited: CachePadded<AtomicU64>,
     waiters: Mutex<BinaryHeap<Reverse<Waiter>>>,
 }
 
 impl ExecutorProgress {
-    /// Whether all its calls below `number` are done, as far as they were handed over.
+    /// Whether all calls below `number` that were handed over to it are done.
     fn has_passed(&self, number: u64) -> bool {
         let next = self.position.next.load(Acquire);
         next >= number || next >= self.handed_over.load(Acquire)
     }
 }
 
-/// One call, by its lane and number.
+/// A call that another call waits for: its executor and its number.
 pub(crate) type Dependency = (u16, u64);
 
 pub(crate) struct Completion {
     executors: Box<[ExecutorProgress]>,
-    /// How many of them have an executor.
+    /// How many of them are in use.
     started: AtomicUsize,
-    /// How many calls may be dispatched and not done: a power of two.
+    /// Calls that may be dispatched and not done: a power of two.
     window: u64,
-    /// The kernel has no barrier for us: everybody makes their own.
+    /// membarrier(2) is not available: each thread executes a fence.
     use_fences: bool,
     aborted: AtomicBool,
 }
 
 impl Completion {
-    /// `window`: so many calls may be dispatched and not done; a power of two.
+    /// `window`: calls that may be dispatched and not done; a power of two.
     pub fn new(window: u64) -> Self {
         let executors: Box<[ExecutorProgress]> =
             (0..MAX_EXECUTORS).map(|_| ExecutorProgress::default()).collect();
@@ -112,7 +110,7 @@ impl Completion {
         }
     }
 
-    /// The place of a number among `window` places.
+    /// The index of a call's number in an array of `window` entries.
     pub fn index(&self, number: u64) -> usize {
         (number & (self.window - 1)) as usize
     }
@@ -122,13 +120,13 @@ impl Completion {
         self.window
     }
 
-    /// `executor` has an executor from now on; lanes come in order.
+    /// Adds executor number `executor`; the numbers come in order.
     pub fn add_executor(&self, executor: usize) {
         self.started.store(executor + 1, Release);
     }
 
-    /// Calls up to `last` will be handed over to `executor`. To be said of all lanes before any call is
-    /// handed over that may wait for them.
+    /// Announces that calls up to `last` are handed over to `executor`. The dispatcher announces
+    /// the calls of all executors before it hands any of them over, as one may wait for another.
     pub fn hand_over(&self, executor: usize, last: u64) {
         self.executors[executor].handed_over.store(last + 1, Release);
     }
@@ -137,8 +135,8 @@ impl Completion {
         &self.executors[..self.started.load(Acquire)]
     }
 
-    /// All calls below this number are done, if all below `number` were handed over and those from
-    /// there on not.
+    /// The number of the oldest call that is not done, given that exactly the calls below `number`
+    /// were handed over.
     pub fn first_pending(&self, number: u64) -> u64 {
         let first = |executor: &ExecutorProgress| {
             if executor.has_passed(number) { number } else { executor.position.next.load(Acquire) }
@@ -146,12 +144,12 @@ impl Completion {
         self.in_use().iter().map(first).min().unwrap_or(number).min(number)
     }
 
-    /// Recorded bytes that calls held which are done.
+    /// Recorded bytes that the completed calls held.
     pub fn bytes_freed(&self) -> u64 {
         self.in_use().iter().map(|executor| executor.position.bytes_freed.load(Relaxed)).sum()
     }
 
-    /// The executor of `executor` has done its calls below `next`, the last of which held `bytes`.
+    /// `executor` has done its calls below `next`, the last of which held `bytes`.
     pub fn advance(&self, executor: usize, next: u64, bytes: u64) {
         let executor = &self.executors[executor];
         let Position { next: position, bytes_freed } = &*executor.position;
@@ -162,7 +160,7 @@ impl Completion {
         self.notify(executor, next);
     }
 
-    /// The executor of `executor` has nothing to do.
+    /// `executor` has done all calls that were handed over to it.
     pub fn idle(&self, executor: usize) {
         let executor = &self.executors[executor];
         if executor.has_passed(u64::MAX) {
@@ -170,7 +168,7 @@ impl Completion {
         }
     }
 
-    /// Wakes who waits for less than `next`.
+    /// Wakes the threads that wait for calls below `next`.
     fn notify(&self, executor: &ExecutorProgress, next: u64) {
         if self.use_fences {
             fence(SeqCst);
@@ -194,7 +192,7 @@ impl Completion {
         executor.lowest_awaited.store(waiters.peek().map_or(u64::MAX, |s| s.0.0), SeqCst);
     }
 
-    /// Waits until call `need` itself is done.
+    /// Waits until one call is done.
     pub fn wait_for_call(&self, (executor, number): Dependency) {
         self.wait_for_executor(&self.executors[usize::from(executor)], number + 1, None);
     }
@@ -204,12 +202,14 @@ impl Completion {
         self.wait_below_until(number, None);
     }
 
-    /// The same, until `end` at most; whether they are done.
+    /// Waits until all calls below `number` are done, until `end` at most. Returns whether they
+    /// are.
     pub fn wait_below_until(&self, number: u64, end: Option<Instant>) -> bool {
         self.in_use().iter().all(|executor| self.wait_for_executor(executor, number, end))
     }
 
-    /// Waits until a lane's calls below `number` are done, until `end` at most. Whether they are.
+    /// Waits until an executor's calls below `number` are done, until `end` at most. Returns
+    /// whether they are.
     fn wait_for_executor(
         &self,
         executor: &ExecutorProgress,
@@ -248,7 +248,8 @@ impl Completion {
             if executor.has_passed(number) || self.is_aborted() {
                 return true;
             }
-            // Whoever ends this has taken it from the list, or nobody has: it is entered again.
+            // A thread that woke this one has removed it from the list; after a timeout or a
+            // spurious wake-up it is added once more, which is harmless.
             match end.map(|e| e.saturating_duration_since(Instant::now())) {
                 None => thread::park(),
                 Some(Duration::ZERO) => return false,
@@ -257,7 +258,7 @@ impl Completion {
         }
     }
 
-    /// Something went wrong inside: nobody waits any longer.
+    /// Ends all waiting: the replay failed with an internal error.
     pub fn abort(&self) {
         self.aborted.store(true, SeqCst);
         self.in_use().iter().for_each(|executor| Self::wake(executor, u64::MAX));
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn waits_for_all_below() {
-        // The lanes have the calls 0 and 2, and 1.
+        // The executors have the calls 0 and 2, and 1.
         let completion = completion_of(&[2, 1]);
         let waiting = {
             let completion = completion.clone();
@@ -312,7 +313,7 @@ mod tests {
 
     #[test]
     fn who_has_nothing_to_do_is_waited_for_by_no_one() {
-        // The second lane has come to 6, and its next call is 100.
+        // The second executor has come to 6, and its next call is 100.
         let completion = completion_of(&[49, 100]);
         completion.advance(1, 6, 0);
         let waiting = {

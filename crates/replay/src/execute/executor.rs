@@ -8,7 +8,8 @@ use crate::issue::prepared::{CallResult, PreparedCall};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, procfs, raw};
 use crate::report::{Divergence, LatencyHistograms};
-use crate::verify::Difference;
+use crate::sandbox::unshare;
+use crate::verify::Mismatch;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
 use model::world::Descriptor;
@@ -26,13 +27,13 @@ pub(crate) struct Executor {
     times: LatencyHistograms,
     /// All calls below this number are done.
     done_below: u64,
-    /// The descriptor of the call before, unless that had a handler, and the real one.
+    /// The descriptor of the previous call, unless that had a handler, and its real number.
     descriptor: Option<Arc<Descriptor<RealFd>>>,
     fd: i32,
 }
 
-/// Brings near what the jobs after the first of these need: another thread made it, long ago
-/// perhaps. Each is looked at only when it is near itself.
+/// Prefetches the memory that the next jobs need. Each level is prefetched only once the one that
+/// points to it is in the cache.
 fn prefetch_ahead(jobs: &[Job]) {
     if let Some(job) = jobs.get(3) {
         raw::prefetch(std::ptr::from_ref::<Job>(job));
@@ -46,9 +47,9 @@ fn prefetch_ahead(jobs: &[Job]) {
 }
 
 impl Executor {
-    /// Performs the jobs of `index` until their sender is gone. What is done goes back: memory is
-    /// freed by the thread that took it, or the two would wait for each other's heap. `own_table`: its
-    /// descriptor table is to be its own, and it says when it is.
+    /// Performs jobs until their sender is gone. Completed jobs are returned, so that the thread
+    /// that allocated their memory frees it. With `own_table`, unshares the descriptor table first,
+    /// and signals when that is done.
     pub fn run(
         shared: &Arc<Shared>,
         index: usize,
@@ -94,10 +95,11 @@ impl Executor {
         shared.abort(failed);
     }
 
-    /// In the thread that is to be the executor.
+    /// Sets the calling thread up as an executor. Fails if it cannot get a working directory of its
+    /// own, or memory.
     fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
         // A working directory and a umask of this thread alone.
-        raw::unshare(UnshareFlags::FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+        unshare(UnshareFlags::FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
         if !shared.privileges.any_user && !shared.privileges.capabilities {
             raw::drop_capabilities();
         }
@@ -118,7 +120,7 @@ impl Executor {
         })
     }
 
-    /// Does jobs one after the other. Whether something has gone wrong.
+    /// Performs jobs one after the other. Returns whether the replay was aborted.
     fn batch(&mut self, shared: &Shared, batch: &mut [Job]) -> Result<bool, String> {
         let index = self.index;
         shared.completion.advance(index, batch.first().map_or(0, |job| job.number), 0);
@@ -135,7 +137,7 @@ impl Executor {
             if shared.completion.is_aborted() {
                 return Ok(true);
             }
-            // Others need not wait for the comparison, unless it may end the replay.
+            // Other executors need not wait for the comparison, unless it may end the replay.
             let at_once =
                 next_keeps_descriptor && shared.options.on_divergence != OnDivergence::Stop;
             if at_once {
@@ -158,8 +160,8 @@ impl Executor {
         Ok(false)
     }
 
-    /// Does a job when it is its turn, unless something has gone wrong. What a call came to is not
-    /// settled yet.
+    /// Performs a job once the jobs that it depends on are done and it is due. Returns the result
+    /// of a call, which is not compared yet.
     #[inline(always)]
     fn perform(&mut self, shared: &Shared, job: &mut Job) -> Option<CallResult> {
         if job.after > self.done_below {
@@ -198,7 +200,7 @@ impl Executor {
     /// Performs a call, unless the replay is to end.
     #[inline(always)]
     fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
-        // Most are not written to: all of them are more than a cache holds.
+        // Most are only read: all of them together do not fit a cache.
         if !call.same_descriptor {
             self.descriptor = call.descriptor.take();
             self.fd = self.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
@@ -218,7 +220,7 @@ impl Executor {
         Some(result)
     }
 
-    /// Compares what a call came to, unless its handler has, and tells of it.
+    /// Compares the result of a call, unless its handler did, and records a divergence.
     fn finish_call(
         &mut self,
         shared: &Shared,
@@ -247,7 +249,7 @@ impl Executor {
     }
 
     #[cold]
-    fn report(&self, number: u64, tid: u32, call: &PreparedCall, difference: Difference) {
+    fn report(&self, number: u64, tid: u32, call: &PreparedCall, difference: Mismatch) {
         let mut divergences =
             self.shared.divergences.lock().unwrap_or_else(PoisonError::into_inner);
         *divergences.by_kind.entry(divergence_kind(&difference.what).to_owned()).or_default() += 1;
@@ -259,7 +261,7 @@ impl Executor {
             divergences.dropped += 1;
             return;
         }
-        let Difference { what, expected, got, failed } = difference;
+        let Mismatch { what, expected, got, failed } = difference;
         let file = trace::text::escape(call.path(self.descriptor.as_deref()));
         let (seq, call) = (call.seq, call.expected.shape.name);
         divergences

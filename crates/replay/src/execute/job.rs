@@ -1,4 +1,4 @@
-//! What a dispatcher hands to an executor.
+//! What the dispatcher hands to an executor.
 
 use super::clock::Due;
 use super::completion::Dependency;
@@ -6,12 +6,12 @@ use crate::issue::{PreparedCall, RealFd};
 use model::world::{Credentials, Descriptor};
 use std::sync::Arc;
 
-/// One thing to do, in the order of its number. Executors go through many of them that they have
-/// not made: what most do not need stands elsewhere.
+/// One thing to do, in the order of its number. Executors read many of them, so what most jobs do
+/// not need is in [`JobExtras`].
 pub(crate) struct Job {
-    /// Its place in the order of exits.
+    /// Its position in the order in which calls returned.
     pub number: u64,
-    /// How many of the calls before it must be done first.
+    /// All jobs below this number must be done first.
     pub after: u64,
     pub extras: Option<Box<JobExtras>>,
     /// The traced thread.
@@ -19,19 +19,19 @@ pub(crate) struct Job {
     pub work: Work,
 }
 
-/// What few jobs need.
+/// What only few jobs need.
 #[derive(Default)]
 pub(crate) struct JobExtras {
-    /// Single calls before it that must be done first.
+    /// Single earlier calls that must be done first.
     pub dependencies: Vec<Dependency>,
     /// When it is due.
     pub due: Due,
-    /// Who the thread is, if its executor must be told.
+    /// The user that the executor must become first, if that changed.
     pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Job {
-    /// Recorded bytes that it holds.
+    /// Recorded bytes that it keeps in memory.
     pub fn bytes(&self) -> u64 {
         match &self.work {
             Work::Call(call) => call.bytes(),
@@ -48,6 +48,6 @@ impl Job {
 pub(crate) enum Work {
     /// To issue a call.
     Call(PreparedCall),
-    /// To let go descriptors that a call or an event which is performed by no one has closed.
+    /// Drops descriptors that were closed by an event or by a call that is not performed.
     Release(Vec<Arc<Descriptor<RealFd>>>),
 }

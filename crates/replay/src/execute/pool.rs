@@ -1,5 +1,6 @@
-//! The executors: a thread for each traced thread that has calls to issue. Threads of the dead
-//! serve the living; beyond a number they are shared, which the order of their queues allows.
+//! The executors: a thread for each traced thread that has calls to issue. An executor whose traced
+//! thread has ended serves the next one. Beyond a number, traced threads share executors, which the
+//! order of the queues allows.
 
 use super::completion::MAX_EXECUTORS;
 use super::executor::Executor;
@@ -15,20 +16,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 const STACK_SIZE: usize = 512 << 10;
-/// So many jobs are handed over at once, to all executors together.
+/// Jobs that are handed over at once, to all executors together.
 const BATCH: usize = 64;
-/// So many empty queues are kept.
+/// Empty queues that are kept for reuse.
 const MAX_EMPTY_QUEUES: usize = 256;
 
 struct ExecutorHandle {
     jobs: Sender<Vec<Job>>,
     /// Not handed over yet.
     queued: Vec<Job>,
-    /// The descriptor of the last of these, if it has no handler.
+    /// The descriptor of the last queued call, if it has no handler.
     descriptor: Option<Arc<Descriptor<RealFd>>>,
-    /// Where it was told that its thread is; `None`: to be told again.
+    /// The working directory and umask sent last; `None`: to be sent again.
     context: Option<FsContext>,
-    /// Who it was told that its thread is.
+    /// The user sent last.
     credentials: Option<Arc<Credentials>>,
     thread: JoinHandle<()>,
 }
@@ -36,24 +37,24 @@ struct ExecutorHandle {
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     executors: Vec<ExecutorHandle>,
-    /// What they have done comes back.
+    /// Where executors return completed jobs.
     returned_sender: Sender<Vec<Job>>,
     returned: Receiver<Vec<Job>>,
-    /// Queues that came back, to be filled again.
+    /// Returned queues, to be filled again.
     empty_queues: Vec<Vec<Job>>,
-    /// Executors for which jobs wait, and how many jobs.
+    /// Executors with queued jobs, and the number of queued jobs.
     with_queued: Vec<usize>,
     queued: usize,
-    /// Jobs are handed over at once: their time is what counts.
+    /// Each job is handed over at once, as it is due at some time.
     hands_over_at_once: bool,
     /// Executors whose traced thread has ended.
     idle: Vec<usize>,
     by_thread: HashMap<u32, usize>,
-    /// What was looked up last.
+    /// The thread looked up last, and its executor.
     latest: Option<(u32, usize)>,
-    /// Real descriptors of open files that were there at the start.
+    /// Real descriptors of files that were open when the recording began, by open file.
     inherited: HashMap<u64, i32>,
-    /// All that were opened here.
+    /// All descriptors that the dispatcher opened.
     opened: Vec<i32>,
 }
 
@@ -78,7 +79,7 @@ impl Pool {
         }
     }
 
-    /// The dispatcher, not an executor, has opened a descriptor.
+    /// Stores a descriptor that the dispatcher, not an executor, has opened.
     pub fn adopt(&mut self, real: &RealFd, fd: i64) {
         if let Ok(fd @ 0..) = i32::try_from(fd) {
             real.set(fd);
@@ -88,7 +89,7 @@ impl Pool {
         }
     }
 
-    /// The descriptor that was first opened for this open file.
+    /// The descriptor that was opened first for this open file.
     pub fn inherited_fd(&self, file: u64) -> Option<i32> {
         self.inherited.get(&file).copied()
     }
@@ -121,7 +122,7 @@ impl Pool {
         Ok(executor)
     }
 
-    /// Where the executor is to go before a call, unless it was told so before another one.
+    /// The working directory and umask of a call, if they differ from those sent last.
     pub fn changed_context(&mut self, executor: usize, bound: &Bound<RealFd>) -> Option<FsContext> {
         let known = &mut self.executors[executor].context;
         if known.as_ref().is_some_and(|known| known.applies_to(bound)) {
@@ -131,8 +132,8 @@ impl Pool {
         known.clone()
     }
 
-    /// Hands a job to an executor. `credentials`: the one that its thread acts as; `before_change` is told of one
-    /// that its executor has to become.
+    /// Queues a job for an executor. `credentials`: the user that its thread acts as;
+    /// `before_change` runs before the executor becomes another user.
     pub fn send(
         &mut self,
         executor: usize,
@@ -153,7 +154,7 @@ impl Pool {
         if handle.queued.is_empty() {
             self.with_queued.push(executor);
         }
-        // The executor holds a descriptor from the first call in a row that means it to the last.
+        // The executor keeps a descriptor over consecutive calls on it.
         match &mut job.work {
             Work::Call(call) if !call.is_handled() => {
                 let descriptor = call.descriptor.as_ref().map(Arc::as_ptr);
@@ -174,16 +175,16 @@ impl Pool {
         }
     }
 
-    /// How many jobs are not handed over yet: the last ones.
+    /// How many jobs are queued here and not handed over.
     pub fn queued(&self) -> u64 {
         self.queued as u64
     }
 
-    /// Hands over what waits. To be done before the dispatcher waits for anything.
+    /// Hands all queued jobs over. Must be called before the dispatcher waits for anything.
     pub fn hand_over(&mut self) {
         for executor in &self.with_queued {
             let handle = &mut self.executors[*executor];
-            // Who closes a descriptor asks whether anybody else holds it.
+            // A close checks whether the descriptor has another owner.
             handle.descriptor = None;
             if let Some(last) = handle.queued.last() {
                 self.shared.completion.hand_over(*executor, last.number);
@@ -195,7 +196,8 @@ impl Pool {
         }
         for executor in self.with_queued.drain(..) {
             let handle = &mut self.executors[executor];
-            // An executor that is gone has said why; the dispatcher looks when it waits.
+            // An executor that is gone has stored the reason, which the dispatcher checks when it
+            // waits.
             let _ = handle.jobs.send(std::mem::replace(
                 &mut handle.queued,
                 self.empty_queues.pop().unwrap_or_default(),
@@ -218,7 +220,7 @@ impl Pool {
             .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
             .map_err(|e| Error::Sandbox("cannot start a thread", e))?;
         if own_table_signal.recv().is_ok() {
-            // What was opened here is there now, and would stay open here.
+            // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {
                 raw::close(fd);
             }
@@ -235,7 +237,7 @@ impl Pool {
         Ok(executor)
     }
 
-    /// Wakes executors that wait for the gate.
+    /// Wakes executors that wait to begin.
     pub fn wake(&self) {
         self.executors.iter().for_each(|handle| handle.thread.thread().unpark());
     }

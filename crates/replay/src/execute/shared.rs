@@ -19,12 +19,12 @@ use trace::Call;
 /// Divergences that are kept; more are counted.
 pub(crate) const MAX_DIVERGENCES: usize = 10_000;
 
-/// What came out differently.
+/// The differences found so far.
 #[derive(Default)]
 pub(crate) struct Divergences {
     /// With the numbers of their calls.
     pub kept: Vec<(u64, Divergence)>,
-    /// More than are kept.
+    /// How many were dropped beyond [`MAX_DIVERGENCES`].
     pub dropped: u64,
     /// All, by what differed.
     pub by_kind: BTreeMap<String, u64>,
@@ -36,9 +36,9 @@ pub(crate) struct Shared {
     pub context: Arc<ReplayContext>,
     pub privileges: Privileges,
     pub options: Options,
-    /// When the first call that was due at some time was dispatched.
+    /// When the first paced call was performed.
     pub started: OnceLock<Instant>,
-    /// Executors wait until this is so.
+    /// Executors wait until this is set.
     pub may_begin: AtomicBool,
     /// What calls took, if they are measured.
     pub times: Mutex<LatencyHistograms>,
@@ -49,20 +49,20 @@ pub(crate) struct Shared {
     pub refused: Mutex<BTreeMap<&'static str, u64>>,
     /// Files and calls whose bits that let others act as the owner were withheld.
     pub withheld: AtomicU64,
-    /// Files that calls changed which nobody performed.
+    /// Files that unperformed calls changed in the recording.
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
-    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a
-    /// table that others use, too, takes the kernel longer.
+    /// There is one executor, with a descriptor table of its own: looking a descriptor up in a
+    /// shared table takes the kernel longer.
     pub single_executor: bool,
-    /// No call is to begin any more.
+    /// No more calls are to begin.
     pub stop: AtomicBool,
-    /// Beginnings of threads may be missing.
+    /// The recorder was killed: starts of threads may be missing.
     pub recovered: bool,
-    /// Calls that returned later may follow from some that are missing.
+    /// Calls that returned later may depend on calls that are missing.
     pub complete_until: Option<u64>,
-    /// What went wrong inside.
+    /// The internal error that ended the replay.
     pub failure: Mutex<Option<String>>,
 }
 
@@ -77,12 +77,12 @@ impl Shared {
         self.stop.load(Relaxed)
     }
 
-    /// A call that was dispatched is not performed.
+    /// Counts a dispatched call that was not performed.
     pub fn count_refused(&self, why: &'static str) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
     }
 
-    /// A call is not performed as the replay ends.
+    /// Counts a call that was not performed because the replay ended.
     pub fn count_not_begun(&self) {
         self.count_refused("the replay ended");
     }
@@ -95,13 +95,13 @@ impl Shared {
         }
     }
 
-    /// Something went wrong inside: nobody goes on.
+    /// Ends the replay with an internal error.
     pub fn abort(&self, why: String) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         self.completion.abort();
     }
 
-    /// A call is performed by no one.
+    /// Notes the files that an unperformed call changed in the recording.
     pub fn note_unperformed(&self, call: &Call, bound: &Bound<RealFd>, why: &str) {
         self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(
             call,
@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-/// The kind of a difference: which byte it begins at is not among it.
+/// The kind of a difference, by which the report counts: without the position of the first byte.
 pub(crate) fn divergence_kind(what: &str) -> &str {
     if what.starts_with("byte ") { "data" } else { what }
 }

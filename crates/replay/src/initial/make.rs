@@ -1,6 +1,6 @@
 //! Makes names, and gives them their attributes when their content is there.
 
-use super::{CreateOptions, OutsideRanges, Prepared, links_elsewhere};
+use super::{CreateOptions, CreatedFiles, OutsideRanges, links_elsewhere};
 use crate::sandbox::{CAPABILITY, SET_ID, Tree};
 use ahash::HashMap;
 use model::files::{FileType, Row, State};
@@ -19,7 +19,7 @@ pub(super) struct TreeBuilder<'a> {
     pub rows: &'a [Row],
     /// Which origins are no initial content, and the row of the file that they go to.
     pub outside_data: Option<(&'a OutsideRanges, &'a Row)>,
-    pub done: Prepared,
+    pub done: CreatedFiles,
     /// The first name of each link group.
     pub link_groups: HashMap<u32, &'a Row>,
     pub open: VecDeque<(u32, OwnedFd)>,

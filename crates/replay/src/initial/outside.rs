@@ -27,7 +27,7 @@ use std::path::Path;
 const CHUNK: usize = 1 << 18;
 /// Files named in the report.
 const SHOWN: usize = 20;
-/// A tree that somebody removed is no deeper.
+/// The largest depth of a tree that is removed.
 const DEPTH: usize = 4096;
 /// Under this name a file is made that then takes another one's place.
 const NEW: &str = ".comes-in-its-place";

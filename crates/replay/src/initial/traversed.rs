@@ -1,6 +1,6 @@
-//! Directories that the program only ever passed through: nobody told their modes, so they are
-//! their owner's alone here. Where root replays and the program acts as another user as well, those
-//! must let that user pass.
+//! Directories that the program only passed through: their modes are not known, so they are their
+//! owner's alone here. Where root replays and the program acts as another user as well, those must
+//! let that user pass.
 
 use crate::sandbox::{Privileges, Tree};
 use model::files::{FileType, Final, Row};
@@ -19,7 +19,7 @@ pub struct CreateOptions {
 }
 
 impl CreateOptions {
-    /// The mode of a directory of which nobody told it, and which has this one now.
+    /// The mode for a directory whose recorded mode is not known, and which has the mode `now`.
     pub(super) fn mode_or_default(self, now: u32) -> u32 {
         now | if self.other_users { 0o011 } else { 0 }
     }
@@ -43,7 +43,7 @@ impl TraversedDirectories {
         Self(Mutex::new(rows.iter().filter(mode_or_default).map(|row| row.path.clone()).collect()))
     }
 
-    /// A thread is about to act as `who`.
+    /// Lets the user `who`, as which a thread is about to act, pass the directories.
     pub fn open_for(&self, who: &Credentials) {
         if who.euid == 0 {
             return;

@@ -1,9 +1,9 @@
 //! Files that were open when the recording began and had lost their names: here-documents, logs
 //! that were rotated away, removed directories.
 //!
-//! Each is made under a name of its own in a directory that the trace does not have (the shelf),
-//! opened as often as the recorded processes had it open, and removed with the shelf before the
-//! first call: what is left is an open file without a name.
+//! Each is created in a staging directory, which the trace does not have, opened as often as the
+//! recorded processes had it open, and removed with that directory before the first call: what is
+//! left is an open file without a name.
 
 use super::PrepareError;
 use crate::Error;
@@ -23,7 +23,7 @@ use trace::record::{Identity, RecordKind};
 /// Device and inode.
 type FileKey = (u64, u64);
 
-/// A name that no row has.
+/// The path of the staging directory: a name that no row has.
 fn staging(rows: &[Row]) -> Vec<u8> {
     let mut name = b"/.open-without-name".to_vec();
     while rows.binary_search_by(|row| row.path.cmp(&name)).is_ok() {
@@ -32,7 +32,8 @@ fn staging(rows: &[Row]) -> Vec<u8> {
     name
 }
 
-/// The name on the shelf of the file that holds what others brought later ([`super::outside`]).
+/// The name in the staging directory of the file with the data that unrecorded processes wrote
+/// ([`super::outside`]).
 const BROUGHT: &[u8] = b"/brought";
 
 fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
@@ -48,13 +49,13 @@ fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
     }
 }
 
-/// The row of the file that holds so many bytes that others brought.
+/// The row of the file with the data that unrecorded processes wrote; `None` if there is no data.
 pub(crate) fn outside_data_row(rows: &[Row], bytes: u64) -> Option<Row> {
     let path = || [&staging(rows)[..], BROUGHT].concat();
     (bytes > 0).then(|| row(path(), FileType::Regular, Some(bytes)))
 }
 
-/// The rows of the manifest, and those of what stands on the shelf.
+/// The rows of the manifest, and those of the staging directory.
 pub(crate) fn with_staging(
     rows: &[Row],
     unnamed: Vec<Unnamed>,
@@ -85,8 +86,8 @@ pub(crate) struct UnnamedFiles {
 }
 
 impl UnnamedFiles {
-    /// Opens what stands on the shelf, and removes the shelf. `links_elsewhere`: of each inode, the
-    /// links that it had and does not have here.
+    /// Opens the files of the staging directory, and removes the directory. `links_elsewhere`: of
+    /// each inode, the links that it had and does not have here.
     pub fn open(
         source: &dyn Source,
         rows: &[Row],

@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, TranslateError};
 use super::{RealFd, Scratch};
-use crate::verify::{Difference, Expected};
+use crate::verify::{Expected, Mismatch};
 use abi::{Form, Kind, Shape};
 use model::world::{Bound, Descriptor};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use trace::Call;
 pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 
 /// What came of a call: what differs; `Err` says why it was not performed.
-pub(crate) type Outcome = Result<Option<Difference>, &'static str>;
+pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
 pub(crate) fn returns_a_path(shape: &Shape) -> bool {

@@ -1,5 +1,5 @@
 //! How calls are performed. Most need nothing but their kinds ([`plain`]); those that change the
-//! process's own world have a handler.
+//! state of the process have a handler.
 
 mod allocate;
 mod bind;
@@ -108,8 +108,7 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
     }
 }
 
-/// Whether all that such a call needs beside its kinds is somebody who takes the descriptor that it
-/// opens.
+/// Whether such a call needs only its kinds and a place for the descriptor that it opens.
 pub(crate) fn is_open(shape: &Shape) -> bool {
     shape.effect == Effect::None && !shape.uses.lists && shape.ret == Ret::Fd
 }

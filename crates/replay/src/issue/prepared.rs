@@ -1,9 +1,9 @@
 //! A call that is ready to be performed, as the dispatcher hands it to an executor.
 //!
 //! Most calls need one descriptor at most, names, and one room for what comes back. They are
-//! translated when they are dispatched ([`TranslatedCall`]): little is left for the executor to do, and
-//! what it needs lies in its queue, one call behind the other. All others have a handler and hold
-//! what it needs ([`HandledCall`]): they are translated by their executor.
+//! translated when they are dispatched ([`TranslatedCall`]): little is left for the executor to do,
+//! and what it needs lies in its queue, one call behind the other. All others have a handler and
+//! hold what it needs ([`HandledCall`]): they are translated by their executor.
 
 mod translated_call;
 
@@ -13,7 +13,7 @@ use super::scratch::ScratchBuffer;
 use super::thread::{ExecutorThread, FsContext};
 use super::{RealFd, raw};
 use crate::Verify;
-use crate::verify::{Difference, Expected, RecordedBytes, compare_argument};
+use crate::verify::{Expected, Mismatch, RecordedBytes, compare_argument};
 use abi::Effect;
 use model::world::{Bound, Descriptor, Six};
 use std::sync::Arc;
@@ -197,8 +197,8 @@ impl PreparedCall {
         })
     }
 
-    /// Performs it as `thread`. `has_descriptor`: its executor holds the descriptor that it means, and `fd`
-    /// is the real one.
+    /// Performs it as `thread`. `has_descriptor`: its executor holds the descriptor that it means,
+    /// and `fd` is the real one.
     #[inline(always)]
     pub fn perform(
         &mut self,
@@ -242,13 +242,13 @@ impl PreparedCall {
         &self,
         result: CallResult,
         thread: &ExecutorThread,
-    ) -> Result<Option<Difference>, &'static str> {
+    ) -> Result<Option<Mismatch>, &'static str> {
         let verify = thread.context.verify;
         let (got, buffer) = match result {
             CallResult::Result(got, buffer) => (got, buffer),
             CallResult::Handled(Err(why)) => return Err(why),
             CallResult::Handled(Ok(difference)) => {
-                let counts = |d: &Difference| !self.early && (verify > Verify::None || d.failed);
+                let counts = |d: &Mismatch| !self.early && (verify > Verify::None || d.failed);
                 return Ok(difference.filter(counts));
             }
         };

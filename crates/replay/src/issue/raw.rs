@@ -1,5 +1,6 @@
 //! System calls by number.
 
+use crate::sandbox::unshare;
 use linux_raw_sys::general as linux;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, makedev};
@@ -66,9 +67,9 @@ pub(crate) fn take_elapsed() -> Option<u64> {
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::PreparedCall`] hold: the result, or
-/// a negative errno. This and what leads here for most calls is to be one function: each return
-/// after a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
+/// Performs a call whose arguments [`super::Arguments`] or [`super::PreparedCall`] hold: the
+/// result, or a negative errno. This and what leads here for most calls is to be one function: each
+/// return after a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
@@ -102,13 +103,6 @@ pub(crate) fn result_of(errno: Errno) -> i64 {
 /// close(2).
 pub(crate) fn close(fd: i32) -> i64 {
     syscall(Sysno::close, [fd as usize, 0, 0, 0, 0, 0])
-}
-
-/// unshare(2) of this thread.
-pub(crate) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
-    // SAFETY: where a descriptor table is unshared, the caller uses no descriptor of the shared
-    // table as if it were in this thread's.
-    unsafe { rustix::thread::unshare_unsafe(flags) }
 }
 
 /// Gives this thread a descriptor table of its own, a copy of the process's (unshare(2),

@@ -15,7 +15,7 @@ pub struct RealFd {
     /// How many calls must be done for it to be there: one more than the number of the call that
     /// opens it.
     ready_after: AtomicU64,
-    /// Why there is none: the call that opened it is performed by no one.
+    /// Why there is none: the call that opened it is not performed.
     unperformed: OnceLock<&'static str>,
 }
 
@@ -48,14 +48,14 @@ impl RealFd {
     pub(crate) fn set_opened_by(&self, number: u64) {
         self.ready_after.store(number + 1, Relaxed);
     }
-    /// The call that opened it is performed by no one, for this reason. One that is there by
+    /// Notes that the call that opened it is not performed, for this reason. One that is there by
     /// another way stays.
     pub(crate) fn mark_unperformed(&self, why: &'static str) {
         if self.get() < 0 && self.ready_after() == 0 {
             let _ = self.unperformed.set(why);
         }
     }
-    /// Why calls on it are performed by no one, if they are.
+    /// Why calls on it are not performed, if they are not.
     pub(crate) fn unperformed_reason(&self) -> Option<&'static str> {
         self.unperformed.get().copied()
     }
@@ -78,8 +78,8 @@ thread_local! {
     static CLOSED_WITH_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on real descriptors are in a table that is not this thread's. What it lets go, which is
-/// what nobody has closed in the end, is closed with that table.
+/// From now on real descriptors are in a table that is not this thread's. Descriptors that are
+/// dropped from now on are closed with that table.
 pub(crate) fn close_with_table() {
     CLOSED_WITH_TABLE.set(true);
 }

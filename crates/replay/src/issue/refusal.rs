@@ -1,12 +1,11 @@
-//! Calls that failed in the recording: who refused them.
+//! Calls that failed in the recording: whether their error came from the files or from elsewhere.
 //!
 //! Some errors follow from the files, the descriptors and the arguments alone. Such calls are
 //! performed, and must fail alike. Others come from outside: a seccomp filter, Landlock, dropped
-//! capabilities, attributes of inodes, limits, memory. Replay has none of that, so such calls
-//! could succeed here. They are performed by no one, and their errors are taken as recorded.
-//! Where an error can be either, replay looks first and performs the call only if it changes
-//! nothing, whatever comes of it. The invariant: a call that was refused from outside changes
-//! nothing here.
+//! capabilities, attributes of inodes, limits, memory. Replay has none of that, so such calls could
+//! succeed here. They are not performed, and their errors are taken as recorded. Where an error can
+//! be either, replay looks first and performs the call only if it changes nothing, whatever comes
+//! of it. The invariant: a call that was refused from outside changes nothing here.
 
 use super::handled::{HandledCall, Outcome};
 use super::thread::ExecutorThread;
@@ -19,21 +18,21 @@ use model::files::FileType;
 use rustix::io::Errno;
 use trace::Call;
 
-/// Why such a call is performed by no one.
+/// The reason in the report for not performing such a call.
 pub(crate) const OUTSIDE: &str = "refused from outside the file system";
 
-/// Who decided on an error.
+/// Where an error came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorOrigin {
     /// The files, descriptors and arguments.
     Files,
-    /// Something that is not here; why the call is performed by no one.
+    /// Something that is not in this replay, with the reason to skip the call.
     Outside(&'static str),
     /// Either of the two.
     Either,
 }
 
-/// Who can have decided that a call fails with `errno`.
+/// Where the error of a call that fails with `errno` can have come from.
 pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
     let flags = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
     match Errno::from_raw_os_error(errno) {
@@ -81,7 +80,8 @@ pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
     }
 }
 
-/// Whether it must be looked at before it is performed.
+/// Whether the error of a call can have come from outside, so that the call needs a check before it
+/// is performed.
 pub(crate) fn may_be_outside(call: &Call, shape: &Shape) -> bool {
     call.errno().is_some_and(|errno| error_origin(shape, errno) == ErrorOrigin::Either)
 }

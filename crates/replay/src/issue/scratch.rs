@@ -10,10 +10,10 @@ const KEPT: usize = 256 << 10;
 const PAGE: usize = 4096;
 /// The most that one buffer can have: what the kernel moves at most in one call (`MAX_RW_COUNT`).
 pub(crate) const MAX_RW_COUNT: usize = 0x7fff_f000;
-/// Spare room behind each buffer.
+/// Unused bytes behind each buffer.
 const SLACK: usize = PAGE;
 
-/// Zeroed memory of one call.
+/// Memory of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScratchBuffer {
     start: NonNull<u8>,

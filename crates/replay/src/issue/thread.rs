@@ -1,4 +1,5 @@
-//! The thread that makes a call: where it is, and what all such threads have in common.
+//! The thread that performs a call: its working directory and umask, and what all such threads
+//! share.
 
 use super::handled::{HandledCall, returns_a_path};
 use super::{RealFd, Scratch, raw};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-/// What all calls of a replay have in common.
+/// What all threads of a replay share.
 pub(crate) struct ReplayContext {
     /// What is compared.
     pub verify: Verify,
@@ -52,7 +53,7 @@ pub(crate) struct ExecutorThread {
     /// Where this thread is; `None`: not known.
     pub cwd: Option<Arc<Directory<RealFd>>>,
     pub umask: u32,
-    /// It could not go where the traced thread was.
+    /// It could not enter the working directory of the traced thread.
     pub cwd_unreachable: bool,
 }
 
@@ -63,7 +64,7 @@ impl ExecutorThread {
         Some(Self { context, scratch, cwd: None, umask: u32::MAX, cwd_unreachable: false })
     }
 
-    /// Goes where the traced thread was, if that can be reached.
+    /// Enters the working directory of the traced thread, if it can be reached, and sets its umask.
     pub fn enter_context(&mut self, cwd: Option<&Arc<Directory<RealFd>>>, umask: u32) {
         if let Some(cwd) = cwd
             && (self.cwd_unreachable || !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd)))
@@ -79,7 +80,7 @@ impl ExecutorThread {
     }
 }
 
-/// Opens a directory by its path if nobody has come to it yet.
+/// Opens a directory by its path, unless it is open.
 pub(crate) fn open_directory(directory: &Directory<RealFd>) {
     if directory.real.get() < 0 {
         let fd = raw::open_directory(&directory.path);

@@ -1,7 +1,7 @@
 //! The report: what the calls came to, and how the final tree compares.
 
 use crate::execute::{Shared, Unperformed};
-use crate::initial::Prepared;
+use crate::initial::CreatedFiles;
 use crate::issue::refusal::OUTSIDE;
 use crate::report::{self, Divergence, Spread, State};
 use crate::schedule::DispatchResult;
@@ -22,7 +22,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn report(
     shared: &Shared,
     options: &Options,
-    created: &Prepared,
+    created: &CreatedFiles,
     done: &mut DispatchResult,
     mut notes: Vec<String>,
 ) -> Report {
@@ -70,7 +70,7 @@ pub(super) fn report(
         broken_off: shared.stopping(),
         ignored: options.on_divergence == OnDivergence::Ignore,
         lateness: locked(&shared.lateness).as_ref().map(Spread::of),
-        moved_bytes: tally.moved,
+        moved_bytes: tally.moved_bytes,
         latency: locked(&shared.times).compare(&tally.times),
         copied: shared.context.copied.load(Relaxed),
         emulated: std::mem::take(&mut *locked(&shared.context.emulated)),
@@ -147,7 +147,7 @@ pub(super) fn final_tree(
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    if done.counts.cut_short {
+    if done.counts.ended_early {
         let note = "calls after --until were left out: the final tree was not compared";
         report.notes.push(note.into());
         return Ok(());

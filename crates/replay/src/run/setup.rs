@@ -1,6 +1,6 @@
-//! What is done before the first call: the initial state, and the walls that fit it.
+//! What is done before the first call: the initial state, and the Landlock rules for it.
 
-use crate::initial::{self, CreateOptions, PrepareError, Prepared, unnamed};
+use crate::initial::{self, CreateOptions, CreatedFiles, PrepareError, unnamed};
 use crate::source::Source;
 use crate::{Error, Progress, sandbox};
 use ahash::HashMap;
@@ -10,16 +10,16 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::thread::ScopedJoinHandle;
 
-/// So many directories are allowed by themselves.
+/// Directories with a Landlock rule of their own.
 const MAX_BUSY: usize = 32;
 
-/// What a thread came to. A panic is an error.
+/// Waits for a thread and returns its result. A panic is an error.
 pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
     thread.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
 }
 
-/// Makes the initial state, or looks at it where it was made before; in a thread that Landlock
-/// confines by itself: what the calls' threads may best be allowed is not there before.
+/// Creates the initial state, or inspects one that exists, in a thread with Landlock rules of its
+/// own: the directories of the rules for the calls do not exist before.
 pub(super) fn create_initial_state(
     source: &dyn Source,
     rows: &[Row],
@@ -27,7 +27,7 @@ pub(super) fn create_initial_state(
     root: &Path,
     create: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, Error> {
+) -> Result<CreatedFiles, Error> {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
             sandbox::confine(source.directory(), &[])?;

@@ -1,7 +1,7 @@
-//! The dispatcher: reads the trace in the order of time, moves the world on, and hands each call to
-//! its executor when it returns in the recording.
+//! The dispatcher: reads the trace in the order of time, updates the model of the traced processes,
+//! and hands each call to its executor when it returns in the recording.
 //!
-//! What a call waits for is told by [`OrderBuilder`]. What is dispatched and not done is bounded in
+//! [`OrderBuilder`] determines what a call waits for. What is dispatched and not done is bounded in
 //! number and in bytes, unless everything is read beforehand.
 
 mod counts;
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::{Call, Item};
 
-/// What a call in flight is.
+/// A dispatched call.
 #[derive(Clone, Copy, Default)]
 struct Dispatched {
     seq: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Dispatcher<'a> {
     order: OrderBuilder,
     /// Calls and releases dispatched.
     number: u64,
-    /// All below this number are done; perhaps more are.
+    /// All calls below this number are done; perhaps more are.
     first_pending: u64,
     /// Recorded bytes held by what was dispatched; and how many of them are held no more, at least.
     bytes_held: u64,
@@ -71,9 +71,9 @@ pub(crate) struct Dispatcher<'a> {
     leaves_out: bool,
     /// What was open at the start and had no name.
     pub unnamed: UnnamedFiles,
-    /// What others did.
+    /// Changes by processes that were not recorded.
     pub outside: Outside,
-    /// Threads of which the trace says where they came from.
+    /// Threads whose start is in the trace.
     known_threads: HashSet<u32>,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Tells of the links that were there at first.
+    /// Tells the model which symbolic links existed initially.
     pub fn know_links(&mut self, rows: &[Row]) {
         let links = rows.iter().filter_map(|row| {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
@@ -133,7 +133,7 @@ impl<'a> Dispatcher<'a> {
             match moment.map_err(Error::Trace)? {
                 Moment::Event(event) => self.event(&event)?,
                 Moment::Enter(_, call) if self.is_after_range(&call) => {
-                    self.counts.cut_short = true;
+                    self.counts.ended_early = true;
                     break;
                 }
                 Moment::Enter(slot, call) => self.call_entered(slot, &call)?,
@@ -157,7 +157,8 @@ impl<'a> Dispatcher<'a> {
 
     /// Waits for what is dispatched. What was under way when the reading ended is not performed.
     fn end(&mut self) -> Result<(), Error> {
-        let why = if self.counts.cut_short { "after the chosen time" } else { "the replay ended" };
+        let why =
+            if self.counts.ended_early { "after the chosen time" } else { "the replay ended" };
         for slot in 0..self.order.slots() {
             if self.order.close(slot).is_some() {
                 self.skip(why);
@@ -167,7 +168,7 @@ impl<'a> Dispatcher<'a> {
         self.wait(self.number)?;
         self.counts.elapsed =
             self.counts.started.map_or(Duration::ZERO, |started| started.elapsed());
-        // What was still open is closed now, by nobody's call.
+        // Closes what is still open.
         self.world = World::new();
         self.pool.finish();
         self.check()

@@ -1,10 +1,10 @@
 //! Order: which calls a call waits for.
 //!
-//! Each call is a list of claims ([`claims`]): what it found of the things that it has to do with,
-//! and how it left them. The [`OrderBuilder`] turns them into edges (the calls that must be done before)
-//! and races (calls whose order the recording leaves open). Where the results of overlapping calls
-//! prove another order than that of their returns, the proven one is kept ([`proofs`],
-//! [`ReorderBuffer`]).
+//! Each call is a list of claims ([`claims`]): for each resource that it uses, the state in which
+//! it found and left the resource. The [`OrderBuilder`] turns them into edges (the calls that must
+//! be done before) and races (calls whose order the recording leaves open). Where the results of
+//! overlapping calls prove another order than that of their returns, the proven one is kept
+//! ([`proofs`], [`ReorderBuffer`]).
 
 mod aliases;
 mod claims;
@@ -74,14 +74,14 @@ pub(crate) struct Edges {
 /// A call that returns, and is performed.
 #[derive(Clone, Copy)]
 pub(crate) struct ReturningCall<'a> {
-    /// As it is issued.
+    /// The call, as it is issued.
     pub call: &'a Call,
     pub shape: &'static Shape,
     pub in_flight_call: &'a InFlight,
 }
 
-/// How far the dispatcher is.
-pub(crate) struct Position<'a> {
+/// The position of the dispatcher.
+pub(crate) struct DispatchPosition<'a> {
     /// The number of the call that returns.
     pub number: u64,
     /// All calls below this number are done.
@@ -90,15 +90,15 @@ pub(crate) struct Position<'a> {
     pub thread_of: &'a dyn Fn(u64) -> u32,
 }
 
-/// What the recording leaves open.
+/// What the recording does not determine.
 #[derive(Default)]
 pub(crate) struct Races {
     /// Numbers of calls.
     pub raced: HashSet<u64>,
-    /// In the order `thread_of`: the first call that another thread's could overtake though they
+    /// In the order `thread`: the first call that another thread's could overtake though they
     /// conflict.
     pub undetermined_from: Option<u64>,
-    /// Files with bytes that nobody knows.
+    /// Files with bytes that the recording does not determine.
     pub undetermined: BTreeSet<Box<[u8]>>,
 }
 
@@ -152,13 +152,13 @@ impl OrderBuilder {
         self.in_flight.enter(slot, call, bound, dispatched, early);
     }
 
-    /// The call at `slot` is under way no more.
+    /// Removes the call in `slot`, which is no longer in flight.
     #[inline]
     pub fn close(&mut self, slot: usize) -> Option<InFlight> {
         self.in_flight.close(slot)
     }
 
-    /// How many places calls have had.
+    /// How many slots there are.
     pub fn slots(&self) -> usize {
         self.in_flight.slots()
     }
@@ -178,7 +178,7 @@ impl OrderBuilder {
         })
     }
 
-    /// Descriptors that came into being give calls under way another possible meaning.
+    /// Notes which descriptors calls in flight may also have meant, after a call opened new ones.
     pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
         self.in_flight.reinterpret(world, bound);
     }
@@ -203,16 +203,16 @@ impl OrderBuilder {
         self.last_call.get(&tid).copied()
     }
 
-    /// What is known when all calls are done.
+    /// Returns the races, when all calls are done.
     pub fn into_races(self) -> Races {
         Races { undetermined: self.undetermined.into_paths(), ..self.races }
     }
 
-    /// What a call that returns waits for. Notes what the recording leaves open.
+    /// What a call that returns waits for. Notes what the recording does not determine.
     pub fn edges(
         &mut self,
         world: &World<RealFd>,
-        position: &Position<'_>,
+        position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
     ) -> Edges {
         let ReturningCall { call, shape, in_flight_call } = *returning;
@@ -271,7 +271,7 @@ impl OrderBuilder {
     /// opened its descriptors.
     fn after(
         &mut self,
-        position: &Position<'_>,
+        position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
         overlaps: bool,
         claims: &[Claim],
@@ -296,11 +296,11 @@ impl OrderBuilder {
     }
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working
-    /// directory, and, in the order `resource`, those that it conflicts with. In the order `thread_of`
-    /// nobody waits for those.
+    /// directory, and, in the order `resource`, those that it conflicts with. In the order `thread`
+    /// no call waits for those.
     fn calls(
         &mut self,
-        position: &Position<'_>,
+        position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
         claims: &[Claim],
     ) -> Vec<u64> {

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PayloadKind};
 
-/// The word for a class.
+/// The reason in the report for skipping a class of calls.
 pub(crate) fn class(class: Class) -> &'static str {
     match class {
         Class::Memory => "memory",
@@ -38,10 +38,10 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
-/// Why a device is not made: who looks for it will not find it.
+/// The reason for not making a device. Later calls will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// `Err` says why it is performed by no one.
+/// Checks whether a call is performed. Returns its shape, or the reason to skip it.
 pub(crate) fn check_performed(
     call: &Call,
     bound: &Bound<RealFd>,
@@ -104,7 +104,7 @@ pub(crate) fn check_performed(
     Ok(shape)
 }
 
-/// What argument `i` says.
+/// Fails with a reason to skip the call that follows from argument `i`.
 fn check_argument(
     call: &Call,
     shape: &Shape,
@@ -145,7 +145,7 @@ fn check_argument(
     Ok(())
 }
 
-/// What the path in argument `i` says.
+/// Fails with a reason to skip the call that follows from the path in argument `i`.
 fn check_path(
     call: &Call,
     bound: &Bound<RealFd>,
@@ -279,7 +279,8 @@ fn is_errno(call: &Call, errno: Errno) -> bool {
     call.errno() == Some(errno.raw_os_error())
 }
 
-/// An argument whose memory was readable and that nobody told, as other tools' traces have it.
+/// Fails if the memory of an argument was readable and is not in the trace, as with traces of other
+/// tools.
 fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
     let check_recorded = call.args[i] == 0
         || is_errno(call, Errno::FAULT)

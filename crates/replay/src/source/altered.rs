@@ -269,7 +269,7 @@ fn directory(path: Vec<u8>) -> Row {
     }
 }
 
-/// All bytes in a random order, but zero, which stays where it is: what nobody wrote reads as
+/// All bytes in a random order, but zero, which stays where it is: what was never written reads as
 /// zeros.
 fn shuffled(seed: u64) -> [u8; 256] {
     let mut bytes: [u8; 256] = std::array::from_fn(|i| i as u8);

@@ -1,6 +1,6 @@
 //! The one place where bytes that a call brought back are compared with those recorded.
 
-use super::{Difference, Expected, Rules, layout, text};
+use super::{Expected, Mismatch, Rules, layout, text};
 use abi::{Effect, Form, Kind, Layout};
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload};
@@ -21,8 +21,8 @@ impl<'a> From<&'a Payload> for RecordedBytes<'a> {
     }
 }
 
-/// What argument `i` of a call brought: payloads of data, or (`structured`) a struct or another small
-/// buffer.
+/// What argument `i` of a call brought: payloads of data, or (`structured`) a struct or another
+/// small buffer.
 pub(crate) fn output_payloads(
     call: &Call,
     i: usize,
@@ -41,7 +41,7 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     buffers: impl Fn(usize) -> R,
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     if !call.succeeded() {
         return None;
     }
@@ -65,7 +65,7 @@ pub(crate) fn compare_argument<'a, 'b>(
     mut buffers: impl Iterator<Item = &'b [u8]>,
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     if got < 0 {
         return None;
     }
@@ -87,7 +87,7 @@ fn compare_data<'a, 'b>(
     payloads: impl Iterator<Item = RecordedBytes<'a>>,
     mut buffers: impl Iterator<Item = &'b [u8]>,
     mut left: usize,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     let mut buffer: &[u8] = &[];
     let mut at = 0usize;
     for RecordedBytes { bytes: mut recorded, complete } in payloads {
@@ -116,7 +116,7 @@ fn compare_data<'a, 'b>(
 }
 
 /// Where two stretches of data differ that begin at byte `at` of what the call moved.
-pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option<Difference> {
+pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option<Mismatch> {
     if recorded == got {
         return None;
     }
@@ -124,7 +124,7 @@ pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option
     let show = |bytes: &[u8]| {
         bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
     };
-    Some(Difference::new(format!("byte {} of the data", at + first), show(recorded), show(got)))
+    Some(Mismatch::new(format!("byte {} of the data", at + first), show(recorded), show(got)))
 }
 
 /// Compares what came into the room of argument `i`, by its layout.
@@ -136,7 +136,7 @@ fn compare_layout(
     buffer: &[u8],
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     let (Expected { shape, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
     let name = shape.args[i].name;
     match layout.form {
@@ -151,13 +151,13 @@ fn compare_layout(
         Form::Opaque => {
             let n = recorded.len().min(buffer.len());
             (recorded[..n] != buffer[..n])
-                .then(|| Difference::new(name, text(&recorded[..n]), text(&buffer[..n])))
+                .then(|| Mismatch::new(name, text(&recorded[..n]), text(&buffer[..n])))
         }
         Form::Text => {
             let got = &buffer[..(got as usize).min(buffer.len())];
             let recorded = &recorded[..recorded.len().min(ret.max(0) as usize)];
             let got = &got[..got.len().min(recorded.len().max(got.len()))];
-            (recorded != got && complete).then(|| Difference::new(name, text(recorded), text(got)))
+            (recorded != got && complete).then(|| Mismatch::new(name, text(recorded), text(got)))
         }
         Form::Names => {
             layout::names(name, recorded, &buffer[..(got as usize).min(buffer.len())], rules)

@@ -1,6 +1,6 @@
 //! Comparison of structs field by field, and of lists of names.
 
-use super::{Difference, Rules, text};
+use super::{Mismatch, Rules, text};
 use crate::sandbox::{CAPABILITY, SET_ID};
 use abi::{Field, Form, Is, Layout};
 use model::files::FileType;
@@ -21,7 +21,7 @@ pub(super) fn structs(
     recorded: &[u8],
     got: &[u8],
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     let size = (layout.size as usize).max(1);
     let several = layout.form == Form::Array;
     let count = if several { recorded.len() / size } else { 1 };
@@ -55,7 +55,7 @@ pub(super) fn structs(
                 && expected & !u64::from(SET_ID) == found;
             if compared && expected != found && !withheld {
                 let index = if several { format!("[{n}]") } else { String::new() };
-                return Some(Difference::new(
+                return Some(Mismatch::new(
                     format!("{name}{index}.{}", field.name),
                     show(field, expected),
                     show(field, found),
@@ -76,7 +76,7 @@ fn show(field: &Field, value: u64) -> String {
     }
 }
 
-/// Why an attribute of this name is not performed or compared: nobody set it.
+/// Why an attribute of this name is not performed or compared: no program set it.
 pub(crate) fn incomparable_xattr(name: &[u8]) -> Option<&'static str> {
     if name.starts_with(b"security.") && name != CAPABILITY {
         return Some("security module");
@@ -85,9 +85,9 @@ pub(crate) fn incomparable_xattr(name: &[u8]) -> Option<&'static str> {
     name.starts_with(b"trusted.SGI_ACL_").then_some("attribute of the recorded file system")
 }
 
-/// Compares NUL-terminated names as sets. Those that nobody set are left out, and those that are
-/// withheld.
-pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
+/// Compares NUL-terminated names as sets. Those that no program set are left out, and those that
+/// are withheld.
+pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Mismatch> {
     fn listed<'a>(bytes: &'a [u8], rules: &Rules) -> BTreeSet<&'a [u8]> {
         let compared = |n: &&[u8]| match *n {
             CAPABILITY => !rules.withhold,
@@ -98,7 +98,7 @@ pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> O
     let (expected, found) = (listed(recorded, rules), listed(got, rules));
     let line =
         |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
-    (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))
+    (expected != found).then(|| Mismatch::new(name, line(&expected), line(&found)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! The first call of a listing reads all of the directory, so that names made or removed while the
 //! program reads on do not depend on the order; later calls are issued too and find the rest.
 
-use super::{Difference, text};
+use super::{Mismatch, text};
 use abi::{Form, Kind, Shape};
 use ahash::HashMap;
 use model::files::FileType;
@@ -57,15 +57,15 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
 
-    /// Follows one call of a listing: `got` is its first result, `buffer` gives what it brought, and
-    /// `again` issues it once more. Says what differs once the recorded listing ends.
+    /// Follows one call of a listing: `got` is its first result, `buffer` gives what it brought,
+    /// and `again` issues it once more. Says what differs once the recorded listing ends.
     pub fn follow<'a>(
         &self,
         listed: &ListingCall<'_>,
         buffer: impl Fn() -> &'a [u8],
         got: i64,
         mut again: impl FnMut() -> i64,
-    ) -> Option<Difference> {
+    ) -> Option<Mismatch> {
         let ListingCall { call, argument: i, form, file, listing_changed } = *listed;
         let mut listings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let listing = listings.entry(file).or_default();
@@ -106,17 +106,17 @@ impl Listings {
             return None;
         }
         if let Some((name, expected, found)) = listing.type_differs {
-            return Some(Difference::new(
+            return Some(Mismatch::new(
                 format!("type of {}", text(&name)),
                 file_type(expected).name(),
                 file_type(found).name(),
             ));
         }
         if let Some(name) = listing.missing {
-            return Some(Difference::new("names", text(&name), "no such name"));
+            return Some(Mismatch::new("names", text(&name), "no such name"));
         }
         let extra = listing.found.into_keys().min()?;
-        Some(Difference::new("names", "no such name", text(&extra)))
+        Some(Mismatch::new("names", "no such name", text(&extra)))
     }
 }
 

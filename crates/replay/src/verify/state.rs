@@ -1,8 +1,10 @@
 //! Compares the tree that a replay left with the trace's manifest, both ways.
 //!
-//! What is compared: presence, type, permissions, owners (where comparable), size and content of files, targets of links, which names are links to one file,
-//! link counts where all names are known, extended attributes. Never compared: times, inode and device numbers, sizes and link counts of directories. Whatever
-//! else cannot be compared is listed with its reason in [`TreeComparison::excluded`].
+//! What is compared: presence, type, permissions, owners (where comparable), size and content of
+//! files, targets of links, which names are links to one file, link counts where all names are
+//! known, extended attributes. Never compared: times, inode and device numbers, sizes and link
+//! counts of directories. Whatever else cannot be compared is listed with its reason in
+//! [`TreeComparison::excluded`].
 
 use crate::sandbox::Tree;
 use crate::sandbox::{CAPABILITY, SET_ID};
@@ -21,7 +23,8 @@ use trace::text::escape;
 pub struct Difference {
     /// The name, as the manifest has it.
     pub path: Vec<u8>,
-    /// What differs: `presence`, `type`, `mode`, `owner`, `group`, `size`, `links`, `target`, `names`, `xattr NAME`, `content`.
+    /// What differs: `presence`, `type`, `mode`, `owner`, `group`, `size`, `links`, `target`,
+    /// `names`, `xattr NAME`, `content`.
     pub what: String,
     /// What the manifest says.
     pub expected: String,

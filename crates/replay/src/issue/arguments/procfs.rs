@@ -1,6 +1,6 @@
 //! Calls on files that only a descriptor leads to: made through that descriptor's link in procfs.
 //!
-//! Inside the walls there is no procfs. One directory descriptor of it is kept from before, and
+//! Inside the sandbox there is no procfs. One directory descriptor of it is kept from before, and
 //! nothing is reached through it but `thread-self/fd/N` of descriptors that stand for traced ones,
 //! all of which are inside the root. What a path behind such a link reaches is inside, too: `..`
 //! ends at the root, and Landlock looks at the file.
@@ -23,7 +23,7 @@ pub(crate) fn cwd_is_lost() -> bool {
     CWD_IS_LOST.get()
 }
 
-/// Keeps procfs in reach. To be called outside of the walls.
+/// Opens procfs for later. Must be called before the sandbox is entered.
 pub(crate) fn keep() {
     PROCFS.get_or_init(|| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -62,7 +62,7 @@ impl ProcfsCwd {
 
     /// Makes the call.
     pub fn run(&self, call: impl FnOnce() -> i64) -> i64 {
-        // Who cannot go back does not leave.
+        // A thread that could not come back does not leave.
         for directory in [self.cwd, self.procfs] {
             let result = raw::fchdir(directory);
             if result < 0 {

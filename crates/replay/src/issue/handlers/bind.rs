@@ -8,7 +8,7 @@ use linux_raw_sys::general::S_IFSOCK;
 use model::world::To;
 use rustix::io::Errno;
 
-/// A socket that everybody may use, but for the umask (sock_alloc in net/socket.c).
+/// The mode of a socket before the umask (sock_alloc in net/socket.c).
 const MODE: u32 = S_IFSOCK | 0o777;
 
 pub(super) fn bind(handled: &HandledCall) -> Outcome {

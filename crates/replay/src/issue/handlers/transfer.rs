@@ -10,7 +10,7 @@ use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::scratch::MAX_RW_COUNT;
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
-use crate::verify::{Difference, first_difference};
+use crate::verify::{Mismatch, first_difference};
 use abi::{Copies, End, errno_of};
 use model::world::Bound;
 use rustix::io::Errno;
@@ -41,7 +41,7 @@ fn cannot_share(result: i64) -> bool {
 const CHUNK: usize = 1 << 20;
 
 /// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
-type Copied = (i64, Option<Difference>);
+type Copied = (i64, Option<Mismatch>);
 
 pub(super) fn transfer(
     thread: &mut ExecutorThread,

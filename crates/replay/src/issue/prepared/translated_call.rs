@@ -35,8 +35,8 @@ pub(crate) struct TranslatedCall {
 
 impl TranslatedCall {
     /// The call, if it is one of these, and its strings, which it points to: they are to be kept
-    /// with it. `compared`: what comes back will be compared with the recorded data; `unseen_writes`: as
-    /// far as it is no bulk data.
+    /// with it. `compared`: what comes back will be compared with the recorded data;
+    /// `unseen_writes`: as far as it is no bulk data.
     pub fn of(
         call: &Call,
         shape: &Shape,

@@ -1,4 +1,4 @@
-//! What a dispatcher counts, and what it leaves when all calls are done.
+//! What the dispatcher counts, and what it returns when all calls are done.
 
 use super::Dispatcher;
 use crate::report::LatencyHistograms;
@@ -29,14 +29,14 @@ pub(crate) struct Counts {
     /// and how long it took.
     pub elapsed: Duration,
     /// There are calls after the chosen time.
-    pub cut_short: bool,
+    pub ended_early: bool,
     /// What calls that are performed took in the recording.
     pub times: LatencyHistograms,
     /// Bytes that they moved.
-    pub moved: u64,
+    pub moved_bytes: u64,
 }
 
-/// What is known when all calls are done.
+/// What the dispatcher returns when all calls are done.
 pub(crate) struct DispatchResult {
     pub counts: Counts,
     /// Files that calls changed which were left out.

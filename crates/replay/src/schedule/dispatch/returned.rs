@@ -7,7 +7,7 @@ use crate::issue::handled::HandledCall;
 use crate::issue::refusal::may_be_outside;
 use crate::issue::withhold::{Withheld, withheld};
 use crate::issue::{PreparedCall, raw};
-use crate::schedule::order::{InFlight, Position, ReturningCall};
+use crate::schedule::order::{DispatchPosition, InFlight, ReturningCall};
 use crate::schedule::skip::{DEVICE, check_performed};
 use crate::verify::Expected;
 use abi::{Class, Replay, Ret, Shape};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 
-/// Calls remembered that found what calls changed which were left out.
+/// The most calls remembered as explained.
 const EXPLAINED: usize = 1 << 20;
 
 impl Dispatcher<'_> {
@@ -35,7 +35,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Moves the world on.
+    /// Updates the model of the traced processes.
     fn update_world(&mut self, call: &Call, in_flight_call: &mut InFlight) -> Result<(), Error> {
         let InFlight { bound, alternatives, .. } = in_flight_call;
         if call.shape().is_some_and(|s| s.replay == Replay::Skip(Class::Mounts)) {
@@ -72,7 +72,7 @@ impl Dispatcher<'_> {
             self.skip(why);
             return None;
         }
-        // Nobody knows where it was, and what its descriptors meant.
+        // Its working directory and its descriptors are not known.
         let start_is_lost = self.shared.recovered
             && !self.known_threads.is_empty()
             && !self.known_threads.contains(&call.tid);
@@ -115,7 +115,7 @@ impl Dispatcher<'_> {
         let thread = &|number| dispatched[completion.index(number)].tid;
         let edges = self.order.edges(
             &self.world,
-            &Position { number, first_pending, thread_of: thread },
+            &DispatchPosition { number, first_pending, thread_of: thread },
             &ReturningCall { call: &call, shape, in_flight_call },
         );
         let bound = &in_flight_call.bound;
@@ -197,7 +197,7 @@ impl Dispatcher<'_> {
         counts.early += u64::from(early);
         counts.chosen += u64::from(!early && self.options.selection.names(&in_flight_call.bound));
         if shape.ret == Ret::Bytes && call.ret > 0 {
-            counts.moved += call.ret as u64;
+            counts.moved_bytes += call.ret as u64;
         }
         if self.options.timing {
             let took = call.left.unwrap_or(call.entered).saturating_sub(call.entered);

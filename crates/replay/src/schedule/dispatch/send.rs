@@ -1,4 +1,4 @@
-//! Hands jobs to executors. What is on its way is bounded.
+//! Hands jobs to executors. The number and the size of pending jobs are bounded.
 
 use super::{Dispatched, Dispatcher};
 use crate::Error;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 const MEMORY_SHARE: u64 = 8;
 
 impl Dispatcher<'_> {
-    /// Lets descriptors go after the calls that were done `after` them; those that nobody else
-    /// holds are closed then.
+    /// Releases descriptors once the calls below `after` are done; those without another owner are
+    /// closed then.
     pub(super) fn release(
         &mut self,
         tid: u32,
@@ -31,7 +31,7 @@ impl Dispatcher<'_> {
         self.dispatch(dispatched, after, dependencies, Due::Now, Work::Release(closed))
     }
 
-    /// A call that may not be done yet: which one of which executor.
+    /// The dependency on call `number`, which may not be done yet.
     pub(super) fn dependency(&self, number: u64) -> Dependency {
         (self.dispatched[self.shared.completion.index(number)].executor, number)
     }
@@ -42,8 +42,8 @@ impl Dispatcher<'_> {
         self.first_pending
     }
 
-    /// Sends the next job on its way: it comes after all calls before one and after single ones,
-    /// and is due at some time.
+    /// Dispatches the next job. It waits for all calls below `after`, for `dependencies`, and until
+    /// it is due.
     pub(super) fn dispatch(
         &mut self,
         dispatched: Dispatched,
@@ -71,10 +71,11 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Waits until one more job may be on its way.
+    /// Waits until one more job may be dispatched.
     fn wait_for_room(&mut self) -> Result<(), Error> {
         let (number, window) = (self.number, self.shared.completion.window());
-        // Who had to wait waits until there is room for many, so that nobody is woken for each.
+        // A dispatcher that has to wait waits until there is room for many jobs, so that it is not
+        // woken for each.
         if number - self.first_pending >= window && number - self.first_pending() >= window {
             self.start_executors();
             self.wait(number - window / 2)?;

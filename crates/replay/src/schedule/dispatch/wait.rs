@@ -1,4 +1,4 @@
-//! The dispatcher waits for the executors, tells how far it is, and hears whether it is to end.
+//! The dispatcher waits for the executors, reports its progress, and checks whether it is to end.
 
 use super::{Dispatched, Dispatcher};
 use crate::Error;
@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// So often it tells how far it is while it waits.
+/// How often it reports its progress while it waits.
 const TICK: Duration = Duration::from_millis(250);
 
 impl Dispatcher<'_> {
-    /// Does what others did before this call, when all that was dispatched is done.
+    /// Waits for all dispatched calls, then makes the outside changes that came before this call.
     #[cold]
     pub(super) fn apply_outside_changes(&mut self, seq: u64) -> Result<(), Error> {
         self.start_executors();
@@ -18,7 +18,7 @@ impl Dispatcher<'_> {
         self.outside.apply(seq, Path::new("/"))
     }
 
-    /// Lets the executors begin, if they have not: everything is dispatched, or no more can be.
+    /// Starts the executors, if they have not begun.
     pub(super) fn start_executors(&mut self) {
         if !self.shared.has_begun() {
             self.shared.may_begin.store(true, Relaxed);
@@ -27,16 +27,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Tells how many calls are done. Of what is on its way a part of the bytes has been moved.
+    /// Reports how many calls are done, and an estimate of the bytes moved.
     pub(super) fn report_progress(&mut self) {
         let skipped: u64 = self.counts.skipped_by.values().sum();
         let (sent, waiting) = (self.counts.dispatched, self.number - self.first_pending());
         let finish = if self.shared.has_begun() { sent.saturating_sub(waiting) } else { 0 };
-        let moved = self.counts.moved as f64 * finish as f64 / sent.max(1) as f64;
-        self.progress.calls(skipped + finish, moved as u64);
+        let moved_bytes = self.counts.moved_bytes as f64 * finish as f64 / sent.max(1) as f64;
+        self.progress.calls(skipped + finish, moved_bytes as u64);
     }
 
-    /// Hears whether the user wants the replay to end.
+    /// Checks whether the user wants the replay to end.
     pub(super) fn check_cancelled(&self) {
         if self.progress.is_unwanted() {
             self.shared.stop.store(true, Relaxed);

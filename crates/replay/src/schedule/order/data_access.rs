@@ -1,4 +1,5 @@
-//! Bytes of files that calls moved: what those of two overlapping calls prove of their order.
+//! Bytes of files that calls read or wrote, and what they prove about the order of two overlapping
+//! calls.
 //!
 //! A read that brought a write's bytes came after it, and one that brought others came before; a
 //! read that met the file's end where a write goes on came before it.
@@ -8,7 +9,7 @@ use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PayloadKind};
 
-/// What a call moved between its memory and a file.
+/// What a call read from a file or wrote to it.
 #[derive(Clone, Copy)]
 pub(super) struct DataAccess<'a> {
     call: &'a Call,
@@ -35,14 +36,14 @@ impl<'a> DataAccess<'a> {
         })
     }
 
-    /// The bytes that both moved.
+    /// The range that both accessed.
     pub fn common_range(&self, other: &Self) -> Option<(u64, u64)> {
         let (mine, theirs) = (self.span, other.span);
         let (start, end) = (mine.start.max(theirs.start), mine.end.min(theirs.end));
         (mine.file == theirs.file && start < end).then_some((start, end))
     }
 
-    /// The bytes of which two overlapping writes leave open who wrote them.
+    /// The bytes that two overlapping writes wrote, where it is not determined which came last.
     pub fn contested_range(&self, other: &Self) -> Option<(u64, u64)> {
         if self.span.file == other.span.file && (self.appends || other.appends) {
             return Some((self.span.start.min(other.span.start), u64::MAX));
@@ -50,8 +51,8 @@ impl<'a> DataAccess<'a> {
         self.common_range(other).filter(|_| self.same_bytes(other) != Some(true))
     }
 
-    /// Whether both moved the same bytes where they meet; `None` if they do not meet, or nobody
-    /// knows.
+    /// Whether both moved the same bytes where they meet; `None` if they do not overlap, or the
+    /// bytes are not known.
     fn same_bytes(&self, other: &Self) -> Option<bool> {
         let (start, end) = self.common_range(other)?;
         Some(self.data(start, end)? == other.data(start, end)?)

@@ -7,9 +7,9 @@ use super::claims::{Claim, Resource};
 use ahash::HashMap;
 use std::hash::{Hash, Hasher};
 
-/// So many users of a thing are remembered at least before those are looked for that are done.
+/// Users of a resource remembered at least, before completed ones are dropped.
 const MIN_USERS: usize = 16;
-/// So many things are remembered at least before those are looked for that nobody can meet.
+/// Resources remembered at least, before those are dropped that no call can conflict with.
 const MIN_RESOURCES: usize = 1 << 14;
 
 #[derive(Default)]
@@ -17,9 +17,9 @@ struct LastUse {
     /// One more than the number of the last call that changed it; 0: none.
     changed: u64,
     used: u64,
-    /// The calls that used it since, in order, if somebody waits for each of them.
+    /// The calls that used it since, in order, where calls wait for single calls.
     users: Vec<u64>,
-    /// At so many users those are looked for that are done.
+    /// At this number of users, completed ones are dropped.
     sweep_at: usize,
 }
 
@@ -72,7 +72,7 @@ impl LastUses {
         after
     }
 
-    /// The same where calls are waited for one by one: their numbers, unless they are below
+    /// The numbers of the calls that call `number` must wait for, unless they are below
     /// `first_pending`.
     pub fn calls(&mut self, number: u64, first_pending: u64, claims: &[Claim]) -> Vec<u64> {
         let mut calls = Vec::new();
@@ -99,7 +99,7 @@ impl LastUses {
         calls
     }
 
-    /// Forgets what no call can overlap any longer: everything below `number`.
+    /// Drops what no call can overlap any longer: everything below `number`.
     pub fn forget_below(&mut self, number: u64) {
         if self.0.len() > MIN_RESOURCES {
             self.0.retain(|_, last| last.changed.max(last.used) > number);

@@ -1,8 +1,8 @@
-//! The calls that are under way in the recording.
+//! The calls in flight: entered in the recording, and not yet returned.
 
 use super::claims::{Claim, claims, new_descriptor};
 use crate::issue::RealFd;
-use abi::{Effect, Replay, Shape};
+use abi::{Effect, Replay, Ret, Shape};
 use model::world::{Bound, Descriptor, World};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use trace::Call;
 /// Other descriptors that a call may have meant, by argument.
 pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
 
-/// A call that is under way in the recording.
+/// A call in flight.
 pub(crate) struct InFlight {
     pub call: Arc<Call>,
     pub bound: Bound<RealFd>,
@@ -20,16 +20,26 @@ pub(crate) struct InFlight {
     pub alternatives: Alternatives,
     /// An overlapping call wrote some of the bytes that it writes, differently.
     pub contested: bool,
-    /// Its claims as far as they are known while it is under way, once somebody has asked.
+    /// Its claims, as far as they are known while it is in flight; computed at first use.
     pub(super) claims: OnceCell<Vec<Claim>>,
     /// Calls dispatched when it began.
     pub dispatched_before: u64,
-    /// It may be issued, so that others may conflict with it.
+    /// It may be issued, so that other calls may conflict with it.
     may_be_issued: bool,
+    /// It may have claims.
+    has_claims: bool,
     /// It sets an open file's status flags.
     pub(super) sets_flags: bool,
-    /// It only makes the state for those that were chosen.
+    /// It comes before the chosen time: it is performed for its effects, and not compared.
     pub early: bool,
+}
+
+/// Room for the claims of most calls.
+const CLAIMS: usize = 8;
+
+/// Whether such a call can have claims: it takes a descriptor or a path, or returns a descriptor.
+fn may_have_claims(shape: &Shape) -> bool {
+    shape.uses.fds != 0 || shape.uses.paths != 0 || shape.ret == Ret::Fd
 }
 
 impl InFlight {
@@ -40,7 +50,7 @@ impl InFlight {
     /// What it has to do with; none of a call that the table does not know.
     pub(super) fn claims(&self) -> &[Claim] {
         self.claims.get_or_init(|| {
-            let mut list = Vec::new();
+            let mut list = Vec::with_capacity(CLAIMS);
             if let Some(shape) = self.shape() {
                 claims(&mut list, &self.call, shape, &self.bound);
             }
@@ -54,7 +64,9 @@ pub(super) struct InFlightCalls {
     calls: Vec<Option<InFlight>>,
     /// Calls that may be issued,
     may_be_issued: usize,
-    /// and those of them that set an open file's status flags.
+    /// those that may have claims,
+    with_claims: usize,
+    /// and those that set an open file's status flags.
     setting_flags: usize,
 }
 
@@ -72,7 +84,9 @@ impl InFlightCalls {
         let shape = call.shape().filter(|s| call.returned() && s.replay == Replay::Issue);
         let may_be_issued = shape.is_some();
         let sets_flags = shape.is_some_and(|s| s.effect == Effect::SetStatusFlags);
+        let has_claims = call.shape().is_some_and(may_have_claims);
         self.may_be_issued += usize::from(may_be_issued);
+        self.with_claims += usize::from(has_claims);
         self.setting_flags += usize::from(sets_flags);
         let call_in_flight = InFlight {
             call: call.clone(),
@@ -82,6 +96,7 @@ impl InFlightCalls {
             claims: OnceCell::new(),
             dispatched_before: dispatched,
             may_be_issued,
+            has_claims,
             sets_flags,
             early,
         };
@@ -95,11 +110,19 @@ impl InFlightCalls {
     pub fn close(&mut self, slot: usize) -> Option<InFlight> {
         let call_in_flight = self.calls.get_mut(slot)?.take()?;
         self.may_be_issued -= usize::from(call_in_flight.may_be_issued);
+        self.with_claims -= usize::from(call_in_flight.has_claims);
         self.setting_flags -= usize::from(call_in_flight.sets_flags);
         Some(call_in_flight)
     }
 
-    /// How many places there are: calls that are under way and others.
+    /// Whether a call other than the one in `slot` may have claims. Most often none has: a thread
+    /// that waits for another (futex, wait) is in flight, and claims nothing.
+    pub fn others_have_claims(&self, slot: usize) -> bool {
+        let own = self.get(slot).is_some_and(|call| call.has_claims);
+        self.with_claims > usize::from(own)
+    }
+
+    /// How many slots there are, used or free.
     pub fn slots(&self) -> usize {
         self.calls.len()
     }
@@ -118,17 +141,17 @@ impl InFlightCalls {
         self.setting_flags > 0
     }
 
-    /// All of them.
+    /// All calls in flight.
     pub fn all(&self) -> impl Iterator<Item = &InFlight> {
         self.calls.iter().flatten()
     }
 
-    /// All of them.
+    /// All calls in flight.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
         self.calls.iter_mut().flatten()
     }
 
-    /// Those with the one at `slot`, itself not among them.
+    /// All but the one in `slot`.
     pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight)> {
         let others =
             if self.may_be_issued > 1 || self.calls.len() > 1 { &self.calls[..] } else { &[] };
@@ -136,7 +159,7 @@ impl InFlightCalls {
         others.filter_map(|(p, o)| Some((p, o.as_ref()?)))
     }
 
-    /// Those that give out `number` in the table of thread `tid`.
+    /// Calls that open descriptor `number` in the table of thread `tid`.
     pub fn givers(
         &self,
         world: &World<RealFd>,

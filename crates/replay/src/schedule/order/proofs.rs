@@ -15,13 +15,15 @@ use model::world::{Moment, World};
 use trace::Call;
 use trace::record::PayloadKind;
 
-/// A call that is still under way and must have acted before the one at `slot`, which returns now.
+/// A call that is still in flight and must have acted before the one in `slot`, which returns now.
 pub(super) fn proven_predecessor(
     in_flight: &InFlightCalls,
     world: &World<RealFd>,
     slot: usize,
 ) -> Option<usize> {
-    in_flight.others(slot).next()?;
+    if !in_flight.others_have_claims(slot) {
+        return None;
+    }
     let this = in_flight.get(slot)?;
     this.shape()?;
     predecessor_by_number(in_flight, world, slot, this)
@@ -100,7 +102,7 @@ fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     })
 }
 
-/// By sizes that were found: longer than anybody knows of, or shorter than a write made it.
+/// By sizes that calls found: longer than the known size, or shorter than a write made it.
 fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let file = &this.bound.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();

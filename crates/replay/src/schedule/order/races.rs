@@ -1,4 +1,4 @@
-//! What the recording leaves open: into which file and where calls wrote, and which of two
+//! What the recording does not determine: into which file and where calls wrote, and which of two
 //! overlapping writes came last. What calls find there, if it differs, is a race.
 
 use super::claims::{Claim, depends_on_status};
@@ -153,8 +153,8 @@ impl OrderBuilder {
         for open in self.in_flight.all_mut().filter(writes) {
             let other = DataAccess::of(&open.call, open.claims());
             let known = other.and_then(|other| mine.contested_range(&other));
-            // It may have written here by a number that came to mean this file while it ran: nobody
-            // knows where.
+            // It may have written here, if its descriptor came to mean this file while it ran;
+            // where is not known.
             let meant =
                 |(_, d): &(usize, Arc<Descriptor<RealFd>>)| d.file.inode.key == mine.span.file;
             let perhaps = || open.alternatives.iter().any(meant).then_some((0, u64::MAX));

@@ -1,11 +1,11 @@
-//! The trace's moments in an order that its results prove: a call that must have acted after
+//! Reorders the moments of a trace as the results of calls prove: a call that must have acted after
 //! another, still under way when it returned, returns after that one here.
 //!
-//! Whoever reads says so with [`ReorderBuffer::postpone`]. While a call is held, what began after its
-//! return is held too, and calls that were under way go on returning; so what comes out is a
-//! history that the recorded machine could have seen. Nothing waits for a call that is held itself,
-//! and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it
-//! did.
+//! The reader requests this with [`ReorderBuffer::postpone`]. While a call is held, what began
+//! after its return is held too, and calls that were under way go on returning; so what comes out
+//! is a history that the recorded machine could have seen. Nothing waits for a call that is held
+//! itself, and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns
+//! where it did.
 
 use ahash::HashSet;
 use model::world::Moment;
@@ -31,9 +31,9 @@ pub(crate) struct ReorderBuffer<I: Iterator> {
     /// Places of the calls that begin among what is held back.
     entered_behind: HashSet<usize>,
     postponed: Vec<Postponed>,
-    /// Returns whose time has come.
+    /// Returns that are due.
     ready: VecDeque<(usize, Arc<Call>)>,
-    /// The place whose return was given last.
+    /// The slot whose return was emitted last.
     emitted: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
         true
     }
 
-    /// Whether a call like this begins before `until`, as far as anybody may look ahead.
+    /// Whether a call like this begins before `until`, within the limits of looking ahead.
     pub fn begins_before(&mut self, until: u64, like: impl Fn(&Call) -> bool) -> bool {
         let mut bytes = 0;
         for at in 0..LOOKAHEAD {
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(order(items(), &[]), [1, 2, 0, 4, 3]);
         // What began after the return of 1 stays behind it.
         assert_eq!(order(items(), &[(1, 0)]), [0, 1, 2, 4, 3]);
-        // Nobody waits in a circle.
+        // There are no circular waits.
         assert_eq!(order(items(), &[(1, 0), (0, 1)]), [0, 1, 2, 4, 3]);
         assert_eq!(order(items(), &[(0, 3)]), [1, 2, 3, 0, 4]);
     }
