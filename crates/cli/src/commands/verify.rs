@@ -10,7 +10,7 @@ use crate::output::units::{bytes, count};
 use crate::traces::reading;
 use anyhow::{Context, Result};
 use model::Tables;
-use replay::state::{self, How};
+use replay::state::{self, CompareOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use trace::record::RecordKind;
@@ -189,7 +189,7 @@ fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<O
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
     let bar = messages.progress("comparing");
     let progress = &mut |done, of| bar.at(done, of);
-    let outcome = state::compare(&rows, dir, How { owners, withhold }, progress)
+    let outcome = state::compare(&rows, dir, CompareOptions { owners, withhold }, progress)
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     drop(bar);
     let excluded = outcome.excluded.len() as u64;
