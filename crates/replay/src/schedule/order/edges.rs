@@ -109,11 +109,11 @@ impl LastUses {
 
 #[cfg(test)]
 mod tests {
-    use super::super::claims::State;
+    use super::super::claims::ResourceState;
     use super::*;
 
     fn claim(changes: bool) -> [Claim; 1] {
-        let (before, after) = (State::Unknown, State::Unknown);
+        let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
         [Claim { resource: Resource::File(7), changes, before, after, argument: 0 }]
     }
 
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn a_change_comes_after_all_uses_and_a_use_after_the_change() {
-        let (mut all, mut single) = (Latest::default(), Latest::default());
+        let (mut all, mut single) = (LastUses::default(), LastUses::default());
         let after = |n: usize| all.after(n as u64, &claim(CHANGES[n]));
         assert_eq!([0, 1, 2, 3, 4].map(after), [0, 1, 1, 3, 4]);
-        let needs = |n: usize| single.needs(n as u64, 0, &claim(CHANGES[n]));
+        let needs = |n: usize| single.calls(n as u64, 0, &claim(CHANGES[n]));
         let expected = [vec![], vec![0], vec![0], vec![0, 1, 2], vec![3]];
         assert_eq!([0, 1, 2, 3, 4].map(needs), expected);
     }
