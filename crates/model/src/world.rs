@@ -10,43 +10,33 @@
 //! Paths are joined, not resolved: `..` and links are left for those who know the file system ([`lexical`] cleans a path for people). Refuses nothing: a trace with
 //! gaps or nonsense gives arguments that mean nothing (`None`).
 
-mod bound;
-mod closing;
-mod effects;
-mod enter;
-mod event;
-mod file;
-mod links;
-mod magic;
-mod mounting;
+mod arguments;
+mod calls;
+mod events;
 mod mounts;
-mod opening;
-mod passed;
-mod path;
-mod spaces;
-mod table;
-mod threads;
-mod timeline;
-mod unseen;
+mod paths;
+mod procfs_links;
+mod state;
+mod unrecorded;
 
-pub use bound::{Bound, Six};
-pub use file::{Descriptor, Directory, Inode, OpenFile};
-pub use magic::{To, Way};
-pub use mounting::ReadLink;
+pub use arguments::{Bound, Six};
+pub use calls::mounting::ReadLink;
 pub use mounts::Mounts;
-pub use path::{lexical, parent};
-pub use spaces::{Resolved, Space, View};
-pub use timeline::{Moment, Timeline};
-pub use unseen::{BY_OPERATIONS, BY_STORES, Unrecorded};
+pub use mounts::namespace::{Resolved, Space, View};
+pub use paths::{lexical, parent};
+pub use procfs_links::{To, Way};
+pub use state::file::{Descriptor, Directory, Inode, OpenFile};
+pub use trace::{Moment, Timeline};
+pub use unrecorded::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 use ahash::HashMap;
-use closing::Closings;
-use links::Links;
-use passed::Sent;
+use calls::closing::Closings;
+use calls::passing::Sent;
+use calls::virtual_links::Links;
+use state::table::{Fs, Table};
+use state::threads::Threads;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-use table::{Fs, Table};
-use threads::Threads;
 
 /// Who a process is: what its files' permissions are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +69,7 @@ pub struct World<T = ()> {
     /// Mount namespaces; 0 is the one that the recording began in.
     spaces: HashMap<u32, Arc<Space>>,
     /// Trees that are mounted nowhere, by the open file that stands for each.
-    trees: HashMap<u64, Vec<spaces::Mount>>,
+    trees: HashMap<u64, Vec<mounts::namespace::Mount>>,
     closing: Closings<T>,
     /// Open files that were there at the start, by the engine's key.
     present: HashMap<u64, Arc<OpenFile>>,

@@ -21,8 +21,8 @@ pub struct Attributes {
 }
 
 /// What somebody saw of a file: a stat result, an identity, the live file system.
-#[derive(Clone, Debug)]
-pub struct Seen {
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
     /// Its type, if it was told.
     pub kind: FileType,
     /// Its attributes.
@@ -37,17 +37,20 @@ pub struct Seen {
     pub leaf: bool,
 }
 
-impl Seen {
+impl Attributes {
+    /// Takes what is not known from `other`.
+    pub fn complete(&mut self, other: &Self) {
+        self.mode = self.mode.or(other.mode);
+        self.uid = self.uid.or(other.uid);
+        self.gid = self.gid.or(other.gid);
+        self.size = self.size.or(other.size);
+    }
+}
+
+impl Observed {
     /// Nothing but that it exists, and perhaps its type.
     pub fn kind(kind: FileType) -> Self {
-        Self {
-            kind,
-            attributes: Attributes::default(),
-            id: None,
-            links: None,
-            target: None,
-            leaf: false,
-        }
+        Self { kind, ..Self::default() }
     }
 
     /// Nothing but that the name exists and is no directory.
@@ -85,7 +88,7 @@ pub struct Bytes {
 }
 
 /// A file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// What it is; a type never changes.
     pub kind: FileType,
@@ -97,6 +100,8 @@ pub struct Node {
     pub first: Attributes,
     /// Its attributes now.
     pub now: Attributes,
+    /// What a call saw of it last that no call before had set: permissions, size.
+    pub unexplained: Attributes,
     /// The trace changed its permissions, its owner, its size.
     pub changed: (bool, bool, bool),
     /// Where a symbolic link leads.
@@ -124,7 +129,7 @@ pub struct Node {
     /// link(2) was refused to it: most likely a directory.
     pub unlinkable: bool,
     /// A directory that held something else than these many names that were known to be there at first.
-    pub inhabited: Option<usize>,
+    pub held_more_than: Option<usize>,
     /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is known.
     pub presumed: bool,
     /// Of a link whose target is made up: what it leads to.
@@ -177,50 +182,7 @@ pub struct Node {
 impl Node {
     /// A file of which nothing is known.
     pub fn new(kind: FileType, initial: bool) -> Self {
-        Self {
-            kind,
-            guess: kind,
-            initial,
-            first: Attributes::default(),
-            now: Attributes::default(),
-            changed: (false, false, false),
-            target: None,
-            entries: BTreeMap::new(),
-            missing: BTreeSet::new(),
-            names: Vec::new(),
-            stood: Vec::new(),
-            followed: false,
-            followed_from: None,
-            confirmed: false,
-            straight: false,
-            leaf: false,
-            listed: false,
-            unlinkable: false,
-            inhabited: None,
-            presumed: false,
-            leads_to: None,
-            made_up: false,
-            merged: None,
-            first_links: None,
-            relinked: false,
-            id: None,
-            unnamed: false,
-            is_virtual: false,
-            bytes: None,
-            xattrs: BTreeMap::new(),
-            xattrs_changed: BTreeSet::new(),
-            denied: false,
-            reach: 0,
-            executable: false,
-            opened: false,
-            uncertain: None,
-            appeared: false,
-            came: Vec::new(),
-            told: None,
-            size_in_doubt: false,
-            appended: false,
-            last: None,
-        }
+        Self { kind, guess: kind, initial, ..Self::default() }
     }
 
     /// How many names of a directory are known to have been there at first.
@@ -233,8 +195,15 @@ impl Node {
         if self.kind == FileType::Unknown { self.guess } else { self.kind }
     }
 
+    /// Takes it for this, if neither a call nor a guess says what it is.
+    pub fn guess(&mut self, kind: FileType) {
+        if self.likely_kind() == FileType::Unknown {
+            self.guess = kind;
+        }
+    }
+
     /// Takes in what somebody sees of it now. What the trace has not changed was so at first.
-    pub fn observe(&mut self, seen: &Seen) {
+    pub fn observe(&mut self, seen: &Observed) {
         if self.kind == FileType::Unknown {
             if seen.kind == FileType::Link && seen.target.is_some() {
                 self.target.clone_from(&seen.target); // what was guessed of it
@@ -256,6 +225,9 @@ impl Node {
             }
         }
         let see = &seen.attributes;
+        if self.now.mode.is_some() && see.mode.is_some() && self.now.mode != see.mode {
+            self.unexplained.mode = see.mode;
+        }
         let learn =
             |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
                 if value.is_some() {
@@ -297,6 +269,9 @@ impl Node {
 
     /// Its size is this.
     pub fn observe_size(&mut self, size: u64) {
+        if self.now.size.is_some_and(|now| now != size) {
+            self.unexplained.size = Some(size);
+        }
         self.now.size = Some(size);
         let found = self.initial || self.appeared;
         if !self.changed.2 && found && self.first.size.is_none() {
@@ -328,7 +303,7 @@ impl Node {
 
     /// Where the bytes `start..end`, which nobody had seen before, came from: with which number
     /// each part counts as an origin. `own`: the file's own.
-    pub fn came_with(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
+    pub fn origins_of(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
         let mut parts = vec![(own, start, end)];
         for &(from, number) in self.came.iter().filter(|(from, _)| *from < end) {
             let at = from.max(start);

@@ -1,10 +1,11 @@
 //! A row of the manifest: one name, before and after.
 
 /// What kind of file a name leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum FileType {
     /// Nothing proves what it is.
+    #[default]
     Unknown = 0,
     /// A named pipe.
     Fifo = 1,

@@ -1,6 +1,6 @@
 //! What happened to files without a call: what of it a verdict must say.
 
-use super::{Content, Final, Row};
+use crate::files::row::{Content, Final, Row};
 use crate::world::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 /// What happened to files without a call, as far as calls tell.

@@ -1,5 +1,7 @@
 //! File systems that keep nothing: calls on them are performed by no one.
 
+pub(in crate::world) mod namespace;
+
 /// `statfs.f_type` of what the kernel makes up as it is read (`include/uapi/linux/magic.h`).
 const VIRTUAL_MAGIC: &[u32] = &[
     0x9fa0,      // proc
@@ -48,7 +50,7 @@ const VIRTUAL_TYPES: &[&str] = &[
 ];
 
 /// Whether a file system with this `f_type` makes its files up.
-pub(super) fn is_virtual_magic(magic: u32) -> bool {
+pub(in crate::world) fn is_virtual_magic(magic: u32) -> bool {
     VIRTUAL_MAGIC.contains(&magic)
 }
 
@@ -66,7 +68,7 @@ impl Mounts {
         let mut points: Vec<_> = mounts
             .into_iter()
             .map(|(point, kind)| {
-                (super::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
+                (crate::world::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
             })
             .collect();
         points.reverse();
@@ -77,7 +79,7 @@ impl Mounts {
 
     /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes its files up.
     pub fn is_virtual(&self, path: &[u8]) -> bool {
-        let clean = super::lexical(path);
+        let clean = crate::world::lexical(path);
         let under = |point: &[u8]| {
             point == b"/"
                 || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')))

@@ -236,3 +236,29 @@ fn a_link_to_itself_has_the_length_that_was_seen() {
     let ops = [stat("c", true), stat("d", false), unlink("d")];
     holds(&[symlink("d", "c"), symlink("c/a", "d")], &ops);
 }
+
+#[test]
+fn a_change_through_a_link_that_is_gone_shows_where_it_led() {
+    let chmod = Op::Chmod("d".into(), 0o600);
+    let before = [symlink("c", "d")];
+    holds(&before, &[open("c", CREATE), chmod.clone(), unlink("d")]);
+    holds(&before, &[mkdir("c"), chmod.clone(), unlink("d")]);
+    holds(&before, &[open("c", CREATE), chmod, stat("c", true), unlink("d")]);
+}
+
+#[test]
+fn a_file_that_was_moved_through_a_link_is_gone_from_where_it_led() {
+    let before = [symlink("a", "c"), open("c/a", CREATE)];
+    holds(&before, &[open("a/a", 0o302), rename("c/a", "c")]);
+}
+
+#[test]
+fn a_link_that_was_moved_through_itself_is_gone_from_its_directory() {
+    holds(&[symlink("../a", "a/c")], &[rename("a/c/c", "a/a")]);
+}
+
+#[test]
+fn a_link_that_led_nowhere_leads_to_a_directory_that_came() {
+    let ops = [stat("d/.", false), rename("a", "c"), open("d", 2), unlink("d")];
+    holds(&[symlink("c", "d")], &ops);
+}
