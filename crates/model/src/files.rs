@@ -1,8 +1,12 @@
-//! The manifest: every file that a trace touched, as it was before the first call and after the last.
+//! The manifest: every file that a trace touched, as it was before the first call and after the
+//! last.
 //!
-//! The state before is inferred from the trace itself: what a call found was there, unless an earlier call put it there. Bytes read before they were written are
-//! the initial content; their places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the trace left unchanged (its change time
-//! lies before the recording) is looked up there. The state after is what the file system shows at the end. Nothing here follows a link out of where it looks.
+//! The state before is inferred from the trace itself: what a call found was there, unless an
+//! earlier call put it there. Bytes read before they were written are the initial content; their
+//! places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the
+//! trace left unchanged (its change time lies before the recording) is looked up there. The state
+//! after is what the file system shows at the end. Nothing here follows a link out of where it
+//! looks.
 
 mod facts;
 mod live;
@@ -22,13 +26,13 @@ pub(crate) use table::read_changes;
 pub use table::{Change, ChangeKind, Origins, read_rows};
 pub use unseen::Unseen;
 
-use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::HashMap;
 use facts::{Context, Facts, Processes};
 use live::{FileSystem, RecordedMachine};
 use names::Names;
 use node::NodeId;
+use processes::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -100,8 +104,9 @@ impl InferenceInput {
     }
 }
 
-/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data payloads may come without
-/// bytes. Memory is proportional to the files touched.
+/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and
+/// `initial.parquet` into its directory. Data payloads may come without bytes. Memory is
+/// proportional to the files touched.
 pub fn infer(
     storage: &dyn Storage,
     dir: BorrowedFd<'_>,
@@ -275,8 +280,8 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
     }
 }
 
-/// Brings origins, which are found in the order of exits, into the order in which the trace is read. Holds back only what follows a call with data that is still
-/// under way.
+/// Brings origins, which are found in the order of exits, into the order in which the trace is
+/// read. Holds back only what follows a call with data that is still under way.
 struct Origination {
     writer: OriginWriter,
     /// The place of the next call in reading order.

@@ -2,7 +2,7 @@
 
 use crate::columns::derive;
 use crate::files::{InferenceInput, Machine, RenamedNames, Summary as Found, infer};
-use crate::world::World;
+use processes::World;
 use std::path::Path;
 use std::sync::Arc;
 use trace::{

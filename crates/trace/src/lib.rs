@@ -12,7 +12,6 @@ pub mod recording;
 mod seal;
 mod semantics;
 pub mod storage;
-mod timeline;
 
 /// Bytes that are shared: cloning is cheap.
 pub use arrow::buffer::Buffer;
@@ -26,4 +25,3 @@ pub use reader::{Reader, Trace, Want, catch_panics};
 pub use recording::{Recording, recover};
 pub use seal::{Limits, SealAhead, compression};
 pub use semantics::{Columns, Inference, Progress, Sealing, Semantics};
-pub use timeline::{Moment, Timeline};

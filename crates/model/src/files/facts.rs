@@ -1,4 +1,5 @@
-//! From calls to facts: what each call's result proves about files, by the kinds, roles, layouts and effects of its row.
+//! From calls to facts: what each call's result proves about files, by the kinds, roles, layouts
+//! and effects of its row.
 //!
 //! Calls come in the order of their exits. Nothing here knows a call's name.
 
@@ -16,7 +17,6 @@ pub use context::{Context, Processes};
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Observed};
 use super::row::{FileType, Origin};
-use crate::world::OpenFile;
 use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
 use ahash::HashMap;
@@ -25,6 +25,7 @@ use context::{BehindProcfsLink, FdArg};
 use linux_raw_sys::general;
 use linux_raw_sys::general::S_ISVTX;
 use paths::looks_through;
+use processes::OpenFile;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::call::Call;
@@ -39,7 +40,8 @@ const O_TMPFILE: u64 = general::O_TMPFILE as u64;
 const AT_REMOVEDIR: u64 = general::AT_REMOVEDIR as u64;
 const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 
-/// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds (`CONFIG_HZ` 100).
+/// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds
+/// (`CONFIG_HZ` 100).
 const TICK: u64 = 10_000_000;
 
 /// The model of the recorded files.
@@ -84,7 +86,8 @@ impl Facts {
         Self { names, sweep: 1024, began: began.saturating_sub(TICK), ..Self::default() }
     }
 
-    /// A directory that a process has as its root or working directory, or a file that was open, at the start.
+    /// A directory that a process has as its root or working directory, or a file that was open, at
+    /// the start.
     pub fn add_existing_file(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = observed_in(identity);
         if identity.lost_name(path).is_some() {
@@ -201,7 +204,10 @@ impl Facts {
                 self.names.slashed = false;
                 let walk = self.resolve(call, shape, context, i as u8, used, reach);
                 let slash = self.names.slashed;
-                let creates = matches!(used.role, Role::Open(from) if u64::from(call.open_flags(from)) & O_CREAT != 0);
+                let creates = match used.role {
+                    Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
+                    _ => false,
+                };
                 paths.push(PathArg {
                     used,
                     follow: looks_through(
@@ -277,8 +283,8 @@ impl Facts {
         }
     }
 
-    /// What a call that succeeded tells of the names in its paths, and what it did to them. The file
-    /// that it was about, if it was about one that stays where it is.
+    /// What a call that succeeded tells of the names in its paths, and what it did to them. The
+    /// file that it was about, if it was about one that stays where it is.
     fn apply_success(
         &mut self,
         call: &Call,

@@ -1,4 +1,5 @@
-//! From the model to the manifest's rows, with a look at the live file system for what stands there now.
+//! From the model to the manifest's rows, with a look at the live file system for what stands there
+//! now.
 
 mod final_state;
 mod late;

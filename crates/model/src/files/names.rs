@@ -1,7 +1,9 @@
-//! The name space: which names lead to which files, at first and now. It is learned name by name from what calls find, make and remove.
+//! The name space: which names lead to which files, at first and now. It is learned name by name
+//! from what calls find, make and remove.
 //!
-//! Invariant: an entry that is not there has not been touched, so that what is found under it now stood there at first, if its directory did. Directories move
-//! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood.
+//! Invariant: an entry that is not there has not been touched, so that what is found under it now
+//! stood there at first, if its directory did. Directories move with their entries, so a rename
+//! moves a subtree at no cost and each initial file keeps the place where it stood.
 
 mod gone_links;
 mod links;
@@ -19,8 +21,8 @@ pub use walk::{Place, Reach, Slot, Walk};
 use super::live::FileSystem;
 use super::node::{Entry, Node, NodeId, Observed};
 use super::row::FileType;
-use crate::world::Mounts;
 use ahash::{HashMap, HashSet};
+use processes::Mounts;
 use std::collections::BTreeMap;
 
 /// So many renames onto unknown files are kept in mind.
@@ -46,9 +48,11 @@ pub struct Names {
     mounts: BTreeMap<Vec<u8>, bool>,
     live: Box<dyn FileSystem>,
     moved: RenamedNames,
-    /// Files, and what they replaced in a rename, of which nothing was known: directories replace directories, and nothing else.
+    /// Files, and what they replaced in a rename, of which nothing was known: directories replace
+    /// directories, and nothing else.
     replaced: Vec<(NodeId, NodeId)>,
-    /// The last path that was walked ends in a slash, its own or that of a link in its last component.
+    /// The last path that was walked ends in a slash, its own or that of a link in its last
+    /// component.
     pub slashed: bool,
     /// There is no live file system to look at.
     pub no_file_system: bool,
@@ -171,7 +175,8 @@ impl Names {
         })
     }
 
-    /// The name exists: a call found it. Whether it is the first name of its file, its identity tells.
+    /// The name exists: a call found it. Whether it is the first name of its file, its identity
+    /// tells.
     pub fn note_exists(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let known = seen
             .id
@@ -184,7 +189,8 @@ impl Names {
                 self.observe(link, seen);
                 return link;
             }
-            // A name that was only listed so far turns out to be a link to a file known under another name.
+            // A name that was only listed so far turns out to be a link to a file known under
+            // another name.
             if let Some(other) = known.filter(|&k| {
                 k != node
                     && self.node(node).id.is_none()
@@ -241,8 +247,9 @@ impl Names {
         id
     }
 
-    /// What stands under `name` on the live file system now, if it is as it was when the recording began. What lies below a directory that was moved may not
-    /// have been there, for all that its own times say.
+    /// What stands under `name` on the live file system now, if it is as it was when the recording
+    /// began. What lies below a directory that was moved may not have been there, for all that its
+    /// own times say.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path[..path.len() - name.len()]) {
@@ -252,7 +259,8 @@ impl Names {
         }
     }
 
-    /// What stands under `name` on the live file system now, if it is older than the recording and stood there as far as one knows.
+    /// What stands under `name` on the live file system now, if it is older than the recording and
+    /// stood there as far as one knows.
     fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
@@ -313,7 +321,8 @@ impl Names {
         id
     }
 
-    /// What stands under the name was made in the recording, although a call that returned earlier has found it.
+    /// What stands under the name was made in the recording, although a call that returned earlier
+    /// has found it.
     pub fn mark_new(&mut self, place: &Place, node: NodeId) {
         if let Some(entry) =
             self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node))
@@ -344,7 +353,8 @@ impl Names {
         }
     }
 
-    /// The name went now. One that nobody had seen before stood there at first, and was what `seen` says.
+    /// The name went now. One that nobody had seen before stood there at first, and was what `seen`
+    /// says.
     pub fn remove(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let node = self.note_exists(place, seen);
         self.detach(place, node);
@@ -391,7 +401,8 @@ impl Names {
         }
     }
 
-    /// Visits all names that stood there at first, or that stand there now, parents before children.
+    /// Visits all names that stood there at first, or that stand there now, parents before
+    /// children.
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
         let mut entered = HashSet::default();

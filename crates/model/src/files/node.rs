@@ -1,4 +1,5 @@
-//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace tells.
+//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace
+//! tells.
 
 use super::ranges::Ranges;
 use super::row::{FileType, Known};
@@ -108,7 +109,8 @@ pub struct Node {
     pub target: Option<Vec<u8>>,
     /// What a directory is known to hold or not to hold, at first or now.
     pub entries: BTreeMap<Box<[u8]>, Entry>,
-    /// Names under which a call that follows links found nothing, of a directory that was there at first.
+    /// Names under which a call that follows links found nothing, of a directory that was there at
+    /// first.
     pub missing: BTreeSet<Box<[u8]>>,
     /// The directories and names under which it stands now.
     pub names: Vec<(NodeId, Box<[u8]>)>,
@@ -128,9 +130,11 @@ pub struct Node {
     pub listed: bool,
     /// link(2) was refused to it: most likely a directory.
     pub unlinkable: bool,
-    /// A directory that held something else than these many names that were known to be there at first.
+    /// A directory that held something else than these many names that were known to be there at
+    /// first.
     pub held_more_than: Option<usize>,
-    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is known.
+    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is
+    /// known.
     pub presumed: bool,
     /// Of a link whose target is made up: what it leads to.
     pub leads_to: Option<NodeId>,
@@ -292,7 +296,8 @@ impl Node {
         })
     }
 
-    /// Bytes `start..start + len` were seen: which of them were there at first and had not been seen before.
+    /// Bytes `start..start + len` were seen: which of them were there at first and had not been
+    /// seen before.
     pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
         let bytes = self.bytes_mut();
@@ -336,7 +341,8 @@ impl Node {
         self.extend(end);
     }
 
-    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how the file was at first.
+    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how
+    /// the file was at first.
     pub fn lay_out(&mut self, start: u64, end: u64, hole: bool) {
         if !self.initial {
             return;

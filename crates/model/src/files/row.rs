@@ -154,7 +154,8 @@ pub struct Digest {
     pub hash: [u8; 32],
 }
 
-/// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a trailing slash, in the recorder's view of the file system.
+/// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a
+/// trailing slash, in the recorder's view of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The name.

@@ -1,6 +1,8 @@
-//! `files.parquet` and `initial.parquet`: the manifest as tables that any Parquet reader understands.
+//! `files.parquet` and `initial.parquet`: the manifest as tables that any Parquet reader
+//! understands.
 //!
-//! What is read back is checked: paths are absolute and plain, in order and without doubles, extents in order. Anything else is refused.
+//! What is read back is checked: paths are absolute and plain, in order and without doubles,
+//! extents in order. Anything else is refused.
 
 mod changes;
 mod origins;

@@ -27,7 +27,8 @@ fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
     }
 }
 
-/// What a new process that works in `/w` tells, then these calls, one after the other unless they say when they returned.
+/// What a new process that works in `/w` tells, then these calls, one after the other unless they
+/// say when they returned.
 fn told(calls: Vec<Call>) -> Vec<Item> {
     let directory = Identity { mode: 0o40755, magic: 0xef53, ..Identity::default() };
     let cwd =

@@ -1,4 +1,5 @@
-//! What calls say of a file and set on it: stat results, listings, link targets, permissions, owners, extended attributes.
+//! What calls say of a file and set on it: stat results, listings, link targets, permissions,
+//! owners, extended attributes.
 
 use super::{Facts, layouts};
 use crate::files::names::{Place, Slot};

@@ -1,8 +1,8 @@
 //! What the world says of one call's descriptors and directories: all that the model needs of it.
 
 use crate::files::node::NodeId;
-use crate::world::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
 use abi::{Ret, Shape, arguments};
+use processes::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
 use std::cell::Cell;
 use std::sync::Arc;
 use trace::call::Call;

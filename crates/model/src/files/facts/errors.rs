@@ -28,9 +28,11 @@ const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
     let has = |role| shape.args.iter().any(|a| a.kind.path().is_some_and(|used| used.role == role));
     match call.errno() {
-        // link(2) looks whether the new name is free before it refuses directories; rename(2) looks at both names before it refuses to move a directory into itself.
+        // link(2) looks whether the new name is free before it refuses directories; rename(2) looks
+        // at both names before it refuses to move a directory into itself.
         Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
-        // Names that end in a dot, and mount points, are refused after the directories have been found.
+        // Names that end in a dot, and mount points, are refused after the directories have been
+        // found.
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
         Some(EINVAL)
             if (has(Role::Source) || has(Role::RemoveDirectory))
@@ -72,7 +74,8 @@ fn proves_nothing(number: i32) -> bool {
 }
 
 impl Facts {
-    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing that fails alike. What later calls prove counts for more.
+    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing
+    /// that fails alike. What later calls prove counts for more.
     fn in_the_way(&mut self, place: &Place, errno: i32, refuses: FileType) {
         if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none())
             || self.names.node(place.dir).is_virtual

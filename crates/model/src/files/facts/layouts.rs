@@ -1,4 +1,5 @@
-//! What the kernel's structs tell of files: stat results and directory listings, read by their layouts.
+//! What the kernel's structs tell of files: stat results and directory listings, read by their
+//! layouts.
 
 use crate::files::node::{Attributes, Observed};
 use crate::files::row::FileType;

@@ -30,7 +30,8 @@ impl Facts {
                 {
                     seen.kind = FileType::Regular;
                     let node = match place.slot {
-                        // An open that overlapped this one and returned before it has found the file already.
+                        // An open that overlapped this one and returned before it has found the
+                        // file already.
                         Slot::Node(node)
                             if seen.id.is_some() && self.names.node(node).id == seen.id =>
                         {
@@ -103,7 +104,8 @@ impl Facts {
             _ if flags & O_EXCL != 0 => true,
             _ if let Some(created) = identity.and_then(Identity::was_created) => created,
             Slot::Node(_) => false,
-            // A file born in the recording that stands under another name already is a link that we did not see being made.
+            // A file born in the recording that stands under another name already is a link that we
+            // did not see being made.
             _ if seen.id.is_some_and(|id| {
                 self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)
             }) && seen.links != Some(1) =>
@@ -112,11 +114,13 @@ impl Facts {
             }
             Slot::Absent => true,
             Slot::Unknown => match identity {
-                // What holds bytes right after its open was not made by it, unless another thread was quick: the tick's benefit of the doubt is for the empty ones.
+                // What holds bytes right after its open was not made by it, unless another thread
+                // was quick: the tick's benefit of the doubt is for the empty ones.
                 Some(identity) if identity.born != 0 => {
                     identity.born >= self.began + if identity.size > 0 { TICK } else { 0 }
                 }
-                // A file system that does not tell births: a file with bytes in it or with other names was there, unless it was emptied just now.
+                // A file system that does not tell births: a file with bytes in it or with other
+                // names was there, unless it was emptied just now.
                 Some(identity) => identity.size == 0 && identity.links <= 1,
                 None => true,
             },

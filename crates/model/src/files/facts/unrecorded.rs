@@ -9,12 +9,12 @@ mod sizes;
 
 use super::*;
 use crate::files::table::{Change, ChangeKind};
-use crate::world::Bound;
 use abi::Class;
 use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 use overlapping::OverlappingCalls;
+use processes::Bound;
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;

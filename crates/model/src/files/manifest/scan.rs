@@ -11,8 +11,9 @@ const LARGE_HOLE: u64 = 1 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 18;
 
-/// Whether an extended attribute belongs to the state that a replay must reproduce: the program's own, access lists and capabilities. Others (labels of
-/// security modules, trusted attributes) belong to the system.
+/// Whether an extended attribute belongs to the state that a replay must reproduce: the program's
+/// own, access lists and capabilities. Others (labels of security modules, trusted attributes)
+/// belong to the system.
 pub fn compared_xattr(name: &[u8]) -> bool {
     name.starts_with(b"user.")
         || [&b"security.capability"[..], b"system.posix_acl_access", b"system.posix_acl_default"]

@@ -1,7 +1,10 @@
-//! `snapshot.parquet`: bytes of files that the program opened and that no call of it moved, copied from the live file system when the recording has just ended.
+//! `snapshot.parquet`: bytes of files that the program opened and that no call of it moved, copied
+//! from the live file system when the recording has just ended.
 //!
-//! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the files, so nothing need be copied before the program may change it,
-//! and the program is not held up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only who read them through a mapping can have depended on them.
+//! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the
+//! files, so nothing need be copied before the program may change it, and the program is not held
+//! up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only
+//! who read them through a mapping can have depended on them.
 
 use crate::files::table::{GROUP_BYTES, MANY, properties, trouble, written};
 use arrow::array::{
@@ -61,7 +64,8 @@ impl Writer {
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 
-    /// Copies `start..end` of `from`, the file with this number. `Ok(false)`: it cannot be read, or ends before.
+    /// Copies `start..end` of `from`, the file with this number. `Ok(false)`: it cannot be read, or
+    /// ends before.
     pub fn copy(
         &mut self,
         file: u32,

@@ -1,8 +1,11 @@
-//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a call proved that the name itself is something else.
+//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a
+//! call proved that the name itself is something else.
 //!
-//! Invariant: what was followed keeps its number, so that descriptors and working directories that came through the link go on meaning it; the link takes over
-//! the name. Where nobody has read where the link leads, what was followed gets a name of its own that the recorded machine did not have
-//! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
+//! Invariant: what was followed keeps its number, so that descriptors and working directories that
+//! came through the link go on meaning it; the link takes over the name. Where nobody has read
+//! where the link leads, what was followed gets a name of its own that the recorded machine did not
+//! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
+//! the trace made: of those the type is known.
 
 use super::{Names, Place, ROOT, Reach, Slot, Walk};
 use crate::files::node::{Node, NodeId, Observed};
@@ -21,7 +24,8 @@ enum Stood {
 }
 
 impl Names {
-    /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was found by following it.
+    /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was
+    /// found by following it.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
         let followed =
@@ -55,7 +59,8 @@ impl Names {
         node.target = Some(name.into());
     }
 
-    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to. Returns the link.
+    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to.
+    /// Returns the link.
     pub(super) fn split_off_link(
         &mut self,
         place: &Place,
@@ -277,7 +282,8 @@ impl Names {
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Where `path` paths at first from `dir`. What it goes through and nobody has looked at was a directory.
+    /// Where `path` paths at first from `dir`. What it goes through and nobody has looked at was a
+    /// directory.
     fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
         let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
         let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
@@ -341,7 +347,8 @@ impl Names {
         Some(node)
     }
 
-    /// What a file is that the trace tells nothing of, by how the live file system shows it where it stands now.
+    /// What a file is that the trace tells nothing of, by how the live file system shows it where
+    /// it stands now.
     pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
         if node.kind == FileType::Unknown

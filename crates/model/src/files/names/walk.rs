@@ -1,6 +1,8 @@
-//! Paths are walked as the kernel walks them, links and `..` included, as far as the name space is known.
+//! Paths are walked as the kernel walks them, links and `..` included, as far as the name space is
+//! known.
 //!
-//! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else. Names under virtual file systems are refused ([`Walk::Virtual`]).
+//! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else.
+//! Names under virtual file systems are refused ([`Walk::Virtual`]).
 
 use super::{Names, ROOT};
 use crate::files::node::{Node, NodeId, Observed};
@@ -56,7 +58,8 @@ pub enum Reach {
     Straight,
     /// To something that was in the way.
     Partly,
-    /// To the first component that does not exist; what exists of those before the last is a directory.
+    /// To the first component that does not exist; what exists of those before the last is a
+    /// directory.
     Missing,
     /// Perhaps nowhere.
     Nowhere,
@@ -201,7 +204,8 @@ impl Names {
         node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
     }
 
-    /// Whether the file that `path` paths to stands exactly there, by the path that the kernel shows: there was no link to follow.
+    /// Whether the file that `path` paths to stands exactly there, by the path that the kernel
+    /// shows: there was no link to follow.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
         let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {
             return real == path;
@@ -224,7 +228,8 @@ impl Names {
             || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
 
-    /// What is known of a name, from the trace or because the live file system has not changed it since.
+    /// What is known of a name, from the trace or because the live file system has not changed it
+    /// since.
     pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> Slot {
         if let Some(entry) = self.node(dir).entries.get(name) {
             return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.follow_merges(node)));
@@ -244,7 +249,8 @@ impl Names {
         }
     }
 
-    /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
+    /// A component that must be followed and of which nothing is known: what the live file system
+    /// shows, if it is older than the recording.
     fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
         if self.node(dir).is_virtual {
             return Slot::Unknown;

@@ -226,8 +226,8 @@ impl Solver<'_> {
         }
     }
 
-    /// How far a path may have paths in the tree as it was at first. `apart`: the call looks the last
-    /// name up in its directory, if it is no dot.
+    /// How far a path may have paths in the tree as it was at first. `apart`: the call looks the
+    /// last name up in its directory, if it is no dot.
     fn path_outcome(
         &mut self,
         number: usize,

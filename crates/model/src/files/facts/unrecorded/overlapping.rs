@@ -3,10 +3,10 @@
 //! When calls overlap, nobody knows which one acted first. So a state that no earlier call explains
 //! is put down to somebody who was not recorded only if no overlapping call can have made it.
 
-use crate::world::Bound;
 use abi::{Effect, Kind, PathUse, Role, Shape, arguments};
 use ahash::HashMap;
 use linux_raw_sys::general::{O_CREAT, O_TRUNC};
+use processes::Bound;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::call::Call;
@@ -144,9 +144,9 @@ impl OverlappingCalls {
     /// Whether an overlapping call can have made, removed or replaced something called `name`, or
     /// moved a directory above it.
     pub fn of_name(&self, call: &Call, name: &[u8]) -> bool {
-        self.any(call, |overlapping| {
-            overlapping.paths().any(|(arg, used)| {
-                let last = overlapping.call.path(arg).map(last);
+        self.any(call, |other| {
+            other.paths().any(|(arg, used)| {
+                let last = other.call.path(arg).map(last);
                 matches!(used.role, Role::Source | Role::Target)
                     || last.is_none_or(|last| last == name || matches!(last, b"" | b"." | b".."))
             })
@@ -156,16 +156,16 @@ impl OverlappingCalls {
     /// Whether an overlapping call can have changed the content of a file. `is` tells whether an
     /// open file leads to it, as far as that is known.
     pub fn of_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
-        self.any(call, |overlapping| {
-            let by_path = overlapping.shape.effect == Effect::Truncate && overlapping.paths().next().is_some();
-            let empties = overlapping.paths().any(|(_, used)| {
-                matches!(used.role, Role::Open(from) if overlapping.call.open_flags(from) & O_TRUNC != 0)
+        self.any(call, |other| {
+            let by_path = other.shape.effect == Effect::Truncate && other.paths().next().is_some();
+            let empties = other.paths().any(|(_, used)| {
+                matches!(used.role, Role::Open(from) if other.call.open_flags(from) & O_TRUNC != 0)
             });
             by_path
                 || empties
-                || arguments(overlapping.shape.uses.fds)
-                    .filter(|i| !matches!(overlapping.shape.args[*i].kind, Kind::DirFd))
-                    .any(|i| overlapping.files[i].is_none_or(|file| is(file).unwrap_or(true)))
+                || arguments(other.shape.uses.fds)
+                    .filter(|i| !matches!(other.shape.args[*i].kind, Kind::DirFd))
+                    .any(|i| other.files[i].is_none_or(|file| is(file).unwrap_or(true)))
         })
     }
 }

@@ -1,9 +1,9 @@
 //! Descriptors that come into being: what they lead to, and by which path.
 
-use crate::world::World;
-use crate::world::arguments::Bound;
-use crate::world::calls::effects::{O_CLOEXEC, asks_cloexec};
-use crate::world::procfs_links::{To, Way};
+use crate::World;
+use crate::arguments::Bound;
+use crate::calls::effects::{O_CLOEXEC, asks_cloexec};
+use crate::procfs_links::{To, Way};
 use abi::plan::RESULT;
 use abi::{Effect, Kind, Role, Shape};
 use linux_raw_sys::general::S_IFREG;
@@ -11,7 +11,7 @@ use trace::call::Call;
 use trace::record::Identity;
 
 impl<T: Default> World<T> {
-    pub(in crate::world) fn opened(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+    pub(crate) fn opened(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
         let (mut identity, shown) = call.identity(RESULT).unwrap_or_default();
         let mut status = 0;
         let mut named = None;
@@ -38,7 +38,7 @@ impl<T: Default> World<T> {
             Some((i, named)) if !shown.starts_with(b"/") || identity.lost_name(shown).is_some() => {
                 let elsewhere =
                     bound.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
-                (crate::world::lexical(named).into(), elsewhere)
+                (crate::lexical(named).into(), elsewhere)
             }
             _ => self.place_of(call.tid, shown),
         };
@@ -52,7 +52,7 @@ impl<T: Default> World<T> {
     }
 
     /// A descriptor that another process has open: it is that one, if the kernel says the same.
-    pub(in crate::world) fn fetch(
+    pub(crate) fn fetch(
         &mut self,
         call: &Call,
         shape: &Shape,
@@ -89,9 +89,8 @@ impl<T: Default> World<T> {
             Some(_) => return,
         };
         let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
-        let magic = bound.paths[i]
-            .as_deref()
-            .is_some_and(|path| crate::world::procfs_links::is_link(path, call));
+        let magic =
+            bound.paths[i].as_deref().is_some_and(|path| crate::procfs_links::is_link(path, call));
         if named && another && (magic || bound.through[i].is_some()) {
             let (path, elsewhere) = self.place_of(call.tid, shown);
             let to = if elsewhere { To::Elsewhere } else { To::Name };

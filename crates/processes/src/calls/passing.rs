@@ -1,11 +1,12 @@
 //! Descriptors that processes pass to each other in messages (unix(7), `SCM_RIGHTS`).
 //!
-//! Which message a process received is told by what the descriptors are that came with it. Of several that passed the same files and had the same data, it is taken for the
-//! oldest: sockets keep the order of what is sent to them.
+//! Which message a process received is told by what the descriptors are that came with it. Of
+//! several that passed the same files and had the same data, it is taken for the oldest: sockets
+//! keep the order of what is sent to them.
 
-use crate::world::World;
-use crate::world::arguments::Bound;
-use crate::world::state::file::Descriptor;
+use crate::World;
+use crate::arguments::Bound;
+use crate::state::file::Descriptor;
 use abi::layout::control::rights;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use zerocopy::FromBytes;
 const MOST: usize = 4096;
 
 /// A message with descriptors that nobody has received.
-pub(in crate::world) struct Sent<T> {
+pub(crate) struct Sent<T> {
     data: u64,
     descriptors: Vec<Option<Arc<Descriptor<T>>>>,
 }
 
 impl<T: Default> World<T> {
     /// A call that may send descriptors begins.
-    pub(in crate::world) fn send(&mut self, call: &Call) {
+    pub(crate) fn send(&mut self, call: &Call) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         let table = self.tables.get(&thread.table);
         let descriptors: Vec<_> =
@@ -39,7 +40,7 @@ impl<T: Default> World<T> {
     }
 
     /// A call that received descriptors returned.
-    pub(in crate::world) fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
+    pub(crate) fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
         let numbers: Vec<i32> = passed(call).collect();
         if numbers.is_empty() {
             return;

@@ -1,12 +1,12 @@
 //! What a call did, applied when it returns.
 
-use crate::world::World;
-use crate::world::arguments::Bound;
-use crate::world::calls::enter::position;
-use crate::world::calls::mounting::ReadLink;
-use crate::world::events::CLONE_FILES;
-use crate::world::state::file::{Descriptor, Inode};
-use crate::world::state::table::Slot;
+use crate::World;
+use crate::arguments::Bound;
+use crate::calls::enter::position;
+use crate::calls::mounting::ReadLink;
+use crate::events::CLONE_FILES;
+use crate::state::file::{Descriptor, Inode};
+use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use abi::{Effect, Kind, Ret, Shape, arguments};
 use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
@@ -16,7 +16,7 @@ use trace::call::{Call, saturating_sum};
 use trace::record::{Identity, PayloadKind};
 
 const EBADF: i32 = errno::EBADF as i32;
-pub(in crate::world) const O_CLOEXEC: u32 = general::O_CLOEXEC;
+pub(crate) const O_CLOEXEC: u32 = general::O_CLOEXEC;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
@@ -34,7 +34,8 @@ impl<T: Default> World<T> {
         if let Effect::Close { fd } = shape.effect {
             self.closed(call, bound, fd);
         }
-        // Descriptors that an overlapping call opened are there by now; offsets are as the calls that returned before left them.
+        // Descriptors that an overlapping call opened are there by now; offsets are as the calls
+        // that returned before left them.
         if !alone {
             let bad = call.errno() == Some(EBADF);
             if bad {
@@ -147,7 +148,7 @@ impl<T: Default> World<T> {
         let view = call
             .identity(ROOT_DIRECTORY)
             .map(|(_, p)| p.to_vec())
-            .or_else(|| bound.paths[0].as_deref().map(crate::world::lexical));
+            .or_else(|| bound.paths[0].as_deref().map(crate::lexical));
         if let Some(view) = view {
             let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
             if let Some(fs) = self.fs(call.tid) {
@@ -156,7 +157,8 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// EBADF from a number that lost its meaning while the call was under way: it found the number free.
+    /// EBADF from a number that lost its meaning while the call was under way: it found the number
+    /// free.
     fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
         for i in arguments(shape.uses.fds) {
             if let Some(meant) = &bound.fds[i]
@@ -169,7 +171,8 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// The `set*id` family. Saved ids are not kept: they only allow what the recording shows to have happened.
+    /// The `set*id` family. Saved ids are not kept: they only allow what the recording shows to
+    /// have happened.
     fn change_user(&mut self, call: &Call, shape: &Shape) {
         const SAME: u32 = u32::MAX;
         if !shape.name.starts_with("set")
@@ -211,10 +214,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    pub(in crate::world) fn fs(
-        &mut self,
-        tid: u32,
-    ) -> Option<&mut crate::world::state::table::Fs<T>> {
+    pub(crate) fn fs(&mut self, tid: u32) -> Option<&mut crate::state::table::Fs<T>> {
         let fs = self.threads.get(&tid)?.fs;
         self.groups.get_mut(&fs)
     }
@@ -226,7 +226,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    pub(in crate::world) fn install(
+    pub(crate) fn install(
         &mut self,
         call: &Call,
         bound: &mut Bound<T>,
@@ -288,7 +288,7 @@ impl<T: Default> World<T> {
         let view = match call.identity(WORKING_DIRECTORY) {
             Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
             _ => match (bound.viewed[0].as_ref().or(bound.paths[0].as_ref()), &bound.fds[0]) {
-                (Some(path), _) => crate::world::lexical(path),
+                (Some(path), _) => crate::lexical(path),
                 (None, Some(d)) if !d.file.path.is_empty() => {
                     self.view_of(call.tid, &d.file).into()
                 }
@@ -416,7 +416,7 @@ fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
 }
 
 /// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
-pub(in crate::world) fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
+pub(crate) fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
     shape.name.ends_with("_CLOEXEC")
         || shape
             .args

@@ -1,6 +1,6 @@
 //! File systems that keep nothing: calls on them are performed by no one.
 
-pub(in crate::world) mod namespace;
+pub(crate) mod namespace;
 
 /// `statfs.f_type` of what the kernel makes up as it is read (`include/uapi/linux/magic.h`).
 const VIRTUAL_MAGIC: &[u32] = &[
@@ -50,7 +50,7 @@ const VIRTUAL_TYPES: &[&str] = &[
 ];
 
 /// Whether a file system with this `f_type` makes its files up.
-pub(in crate::world) fn is_virtual_magic(magic: u32) -> bool {
+pub(crate) fn is_virtual_magic(magic: u32) -> bool {
     VIRTUAL_MAGIC.contains(&magic)
 }
 
@@ -62,13 +62,15 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// From mount points and file system types; a later mount on the same point hides an earlier one.
+    /// From mount points and file system types; a later mount on the same point hides an earlier
+    /// one.
     pub fn new<'a>(mounts: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
-        // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there (what is, is under /dev/shm, a mount of its own).
+        // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there
+        // (what is, is under /dev/shm, a mount of its own).
         let mut points: Vec<_> = mounts
             .into_iter()
             .map(|(point, kind)| {
-                (crate::world::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
+                (crate::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
             })
             .collect();
         points.reverse();
@@ -77,9 +79,10 @@ impl Mounts {
         Self { points }
     }
 
-    /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes its files up.
+    /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes
+    /// its files up.
     pub fn is_virtual(&self, path: &[u8]) -> bool {
-        let clean = crate::world::lexical(path);
+        let clean = crate::lexical(path);
         let under = |point: &[u8]| {
             point == b"/"
                 || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')))

@@ -8,7 +8,7 @@
 //! Invariant: what a path stands for is said only where every mount on the way is known.
 //! Propagation between namespaces is not followed: each has its own mounts from its beginning.
 
-use crate::world::paths::{join, parent};
+use crate::paths::{join, parent};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MOST: usize = 1 << 16;
 
 /// A mount that the program made.
 #[derive(Clone, Debug)]
-pub(in crate::world) struct Mount {
+pub(crate) struct Mount {
     /// Where: a view path, or one from the top of a detached tree. Empty: the top itself.
     pub point: Vec<u8>,
     /// What the point stands for; `None`: nothing.
@@ -38,9 +38,9 @@ pub struct Space {
 /// What a process's paths mean: its namespace, and its root there.
 #[derive(Clone, Debug)]
 pub struct View {
-    pub(in crate::world) space: Arc<Space>,
+    pub(crate) space: Arc<Space>,
     /// A view path.
-    pub(in crate::world) root: Box<[u8]>,
+    pub(crate) root: Box<[u8]>,
 }
 
 /// Where a path leads.
@@ -53,13 +53,13 @@ pub struct Resolved {
 }
 
 /// What is behind `top` on a clean path: empty, or it begins with a slash.
-pub(in crate::world) fn below<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn below<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
     let top = if top == b"/" { b"" } else { top };
     path.strip_prefix(top).filter(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 /// A path from a top and what is behind it.
-pub(in crate::world) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
+pub(crate) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
     let top = if top == b"/" { b"" } else { top };
     let rest = if rest == b"/" { b"" } else { rest };
     match [top, rest].concat() {
@@ -70,12 +70,12 @@ pub(in crate::world) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
 
 impl Space {
     /// Whether names mean what they meant at the start.
-    pub(in crate::world) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.mounts.is_empty()
     }
 
     /// What a view path stands for.
-    pub(in crate::world) fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
         let over = self.mounts.iter().filter_map(|m| Some((m, below(view, &m.point)?)));
         // Of equal ones the last is on top.
         match over.max_by_key(|(m, _)| m.point.len()) {
@@ -85,12 +85,12 @@ impl Space {
     }
 
     /// Where something is mounted.
-    pub(in crate::world) fn points(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn points(&self) -> impl Iterator<Item = &[u8]> {
         self.mounts.iter().map(|mount| &mount.point[..])
     }
 
     /// A view path that stands for this one: that through the closest mount.
-    pub(in crate::world) fn view_of(&self, path: &[u8]) -> Vec<u8> {
+    pub(crate) fn view_of(&self, path: &[u8]) -> Vec<u8> {
         let through = |m: &Mount| {
             let source = m.source.as_deref()?;
             let view = under(&m.point, below(path, source)?);
@@ -110,12 +110,12 @@ impl Space {
     }
 
     /// Nobody knows what is mounted here.
-    pub(in crate::world) fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         self.mounts = vec![Mount { point: b"/".to_vec(), source: None }];
     }
 
     /// A tree that was at `view`: its top and, if `all`, the mounts below, from that top.
-    pub(in crate::world) fn tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
+    pub(crate) fn tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
         let mut tree = vec![Mount { point: Vec::new(), source: self.stands_for(view) }];
         if all {
             tree.extend(self.mounts.iter().filter_map(|m| {
@@ -128,14 +128,14 @@ impl Space {
     }
 
     /// A tree is mounted at `view`.
-    pub(in crate::world) fn mount(&mut self, view: &[u8], tree: Vec<Mount>) {
+    pub(crate) fn mount(&mut self, view: &[u8], tree: Vec<Mount>) {
         for Mount { point, source } in tree {
             self.push(Mount { point: under(view, &point), source });
         }
     }
 
     /// What is mounted at `view` is no longer; nor, if `all`, what is mounted below.
-    pub(in crate::world) fn unmount(&mut self, view: &[u8], all: bool) {
+    pub(crate) fn unmount(&mut self, view: &[u8], all: bool) {
         if view == b"/" && self.covered {
             self.covered = false;
             return;
@@ -154,7 +154,7 @@ impl Space {
     }
 
     /// What is mounted at `from` is mounted at `to` instead.
-    pub(in crate::world) fn move_mount(&mut self, from: &[u8], to: &[u8]) {
+    pub(crate) fn move_mount(&mut self, from: &[u8], to: &[u8]) {
         let tree = self.tree(from, true);
         self.unmount(from, true);
         self.mount(to, tree);
@@ -162,11 +162,7 @@ impl Space {
 
     /// The mount at `new` becomes the root, and the old root is mounted at `old` there. Returns
     /// what became of each view path.
-    pub(in crate::world) fn pivot(
-        &mut self,
-        new: &[u8],
-        old: &[u8],
-    ) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
+    pub(crate) fn pivot(&mut self, new: &[u8], old: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
         let place = below(old, new).map(<[u8]>::to_vec).unwrap_or_default();
         let tree = self.tree(new, true);
         let top = self.stands_for(b"/");
@@ -252,7 +248,7 @@ impl View {
     }
 
     /// A path from a directory (a view path), or from the root.
-    pub(in crate::world) fn join(&self, base: &[u8], path: &[u8]) -> Box<[u8]> {
+    pub(crate) fn join(&self, base: &[u8], path: &[u8]) -> Box<[u8]> {
         join(Some(&self.root[..]).filter(|root| *root != b"/"), base, path)
     }
 }

@@ -1,10 +1,10 @@
 //! Descriptor tables and file system groups: what threads share or have of their own.
 
-use crate::world::state::file::{Descriptor, Directory};
+use crate::state::file::{Descriptor, Directory};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(in crate::world) struct Slot<T> {
+pub(crate) struct Slot<T> {
     pub descriptor: Arc<Descriptor<T>>,
     pub cloexec: bool,
 }
@@ -17,7 +17,7 @@ impl<T> Clone for Slot<T> {
 }
 
 /// A descriptor table (`struct files_struct`).
-pub(in crate::world) struct Table<T> {
+pub(crate) struct Table<T> {
     pub slots: BTreeMap<i32, Slot<T>>,
     /// Threads that use it.
     pub users: usize,
@@ -30,7 +30,7 @@ impl<T> Table<T> {
 }
 
 /// What `CLONE_FS` shares (`struct fs_struct`).
-pub(in crate::world) struct Fs<T> {
+pub(crate) struct Fs<T> {
     pub cwd: Arc<Directory<T>>,
     /// `None`: `/`.
     pub root: Option<Arc<Directory<T>>>,

@@ -4,9 +4,9 @@
 //!
 //! They are found by their paths as written; a path to one through another link does not find it.
 
-use crate::world::World;
-use crate::world::arguments::Bound;
-use crate::world::paths::{join, lexical, parent};
+use crate::World;
+use crate::arguments::Bound;
+use crate::paths::{join, lexical, parent};
 use abi::{Kind, Role, Shape};
 use linux_raw_sys::general;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const MOST: usize = 1 << 16;
 const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 
 /// Where each link leads, clean paths both.
-pub(in crate::world) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl<T: Default> World<T> {
     /// Tells of links that were there at the start, with their targets. Those that lead into
@@ -45,7 +45,7 @@ impl<T: Default> World<T> {
     }
 
     /// The path that `path` leads to by such links; `None`: by none of them.
-    pub(in crate::world) fn follow_links(&self, path: &[u8], follow: bool) -> Option<Vec<u8>> {
+    pub(crate) fn follow_links(&self, path: &[u8], follow: bool) -> Option<Vec<u8>> {
         if self.links.is_empty() {
             return None;
         }
@@ -66,7 +66,7 @@ impl<T: Default> World<T> {
     }
 
     /// What a call that succeeded did to such links.
-    pub(in crate::world) fn relink(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
+    pub(crate) fn relink(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         let text = shape.args.iter().position(|a| a.kind == Kind::Str);
         if self.links.is_empty() && text.is_none() {
             return;

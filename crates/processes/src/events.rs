@@ -1,8 +1,9 @@
-//! What events do to the world: threads begin and end, programs are replaced, and what was there at the start.
+//! What events do to the world: threads begin and end, programs are replaced, and what was there at
+//! the start.
 
-use crate::world::state::file::{Descriptor, Directory, Inode, OpenFile};
-use crate::world::state::table::{Fs, Slot, Table};
-use crate::world::{Credentials, Thread, World};
+use crate::state::file::{Descriptor, Directory, Inode, OpenFile};
+use crate::state::table::{Fs, Slot, Table};
+use crate::{Credentials, Thread, World};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use linux_raw_sys::general;
 use std::collections::BTreeMap;
@@ -10,12 +11,13 @@ use std::sync::{Arc, Weak};
 use trace::call::Event;
 use trace::record::{Identity, PayloadKind, RecordKind};
 
-pub(in crate::world) const CLONE_FS: u64 = general::CLONE_FS as u64;
-pub(in crate::world) const CLONE_FILES: u64 = general::CLONE_FILES as u64;
-pub(in crate::world) const CLONE_NEWNS: u64 = general::CLONE_NEWNS as u64;
+pub(crate) const CLONE_FS: u64 = general::CLONE_FS as u64;
+pub(crate) const CLONE_FILES: u64 = general::CLONE_FILES as u64;
+pub(crate) const CLONE_NEWNS: u64 = general::CLONE_NEWNS as u64;
 
 impl<T: Default> World<T> {
-    /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's end); others may share them.
+    /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's
+    /// end); others may share them.
     pub fn event(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
         self.moment += 1;
         match event.kind {
@@ -38,8 +40,9 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// A thread that the trace has not told of shares everything with its process, or is a new process in `/`.
-    pub(in crate::world) fn know(&mut self, pid: u32, tid: u32) {
+    /// A thread that the trace has not told of shares everything with its process, or is a new
+    /// process in `/`.
+    pub(crate) fn know(&mut self, pid: u32, tid: u32) {
         if self.threads.contains_key(&tid) {
             return;
         }
@@ -108,14 +111,14 @@ impl<T: Default> World<T> {
     }
 
     /// A copy without users.
-    pub(in crate::world) fn copy_table(&mut self, table: u32) -> u32 {
+    pub(crate) fn copy_table(&mut self, table: u32) -> u32 {
         let id = self.fresh() as u32;
         let slots = self.tables.get(&table).map(|t| t.slots.clone()).unwrap_or_default();
         self.tables.insert(id, Table { slots, users: 0 });
         id
     }
 
-    pub(in crate::world) fn copy_fs(&mut self, fs: u32) -> u32 {
+    pub(crate) fn copy_fs(&mut self, fs: u32) -> u32 {
         let id = self.fresh() as u32;
         if let Some(f) = self.groups.get(&fs) {
             let copy = Fs { cwd: f.cwd.clone(), root: f.root.clone(), umask: f.umask, users: 0 };
@@ -125,7 +128,7 @@ impl<T: Default> World<T> {
     }
 
     /// Makes thread `tid` use a table of its own. The old one is left to its other users.
-    pub(in crate::world) fn own_table(&mut self, tid: u32) {
+    pub(crate) fn own_table(&mut self, tid: u32) {
         let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
         if self.tables.get(&table).is_some_and(|t| t.users > 1) {
             let own = self.copy_table(table);
@@ -138,7 +141,7 @@ impl<T: Default> World<T> {
     }
 
     /// Makes thread `tid` use a working directory and umask of its own.
-    pub(in crate::world) fn own_fs(&mut self, tid: u32) {
+    pub(crate) fn own_fs(&mut self, tid: u32) {
         let Some(fs) = self.threads.get(&tid).map(|t| t.fs) else { return };
         if self.groups.get(&fs).is_some_and(|f| f.users > 1) {
             let own = self.copy_fs(fs);
@@ -263,13 +266,13 @@ impl<T: Default> World<T> {
         table.into_iter().flat_map(|t| t.slots.into_values()).map(|s| s.descriptor).collect()
     }
 
-    pub(in crate::world) fn describe(&mut self, file: Arc<OpenFile>) -> Arc<Descriptor<T>> {
+    pub(crate) fn describe(&mut self, file: Arc<OpenFile>) -> Arc<Descriptor<T>> {
         Arc::new(Descriptor { id: self.fresh(), file, real: T::default() })
     }
 
     /// A new open file of what `identity` says.
     /// `elsewhere`: it lies on a file system that the program mounted.
-    pub(in crate::world) fn file(
+    pub(crate) fn file(
         &mut self,
         path: &[u8],
         identity: Identity,

@@ -1,11 +1,11 @@
 //! What calls do to mount namespaces: mounts, and exchanged roots.
 
-use crate::world::arguments::Bound;
-use crate::world::events::{CLONE_FS, CLONE_NEWNS};
-use crate::world::mounts::namespace::{Mount, Space, View};
-use crate::world::state::file::{Directory, OpenFile};
-use crate::world::state::table::Fs;
-use crate::world::{Thread, World};
+use crate::arguments::Bound;
+use crate::events::{CLONE_FS, CLONE_NEWNS};
+use crate::mounts::namespace::{Mount, Space, View};
+use crate::state::file::{Directory, OpenFile};
+use crate::state::table::Fs;
+use crate::{Thread, World};
 use abi::{AT_FDCWD, Effect, Shape};
 use linux_raw_sys::general;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
 impl<T: Default> World<T> {
     /// The namespace of a thread.
-    pub(in crate::world) fn space(&self, tid: u32) -> Option<&Arc<Space>> {
+    pub(crate) fn space(&self, tid: u32) -> Option<&Arc<Space>> {
         self.spaces.get(&self.threads.get(&tid)?.space)
     }
 
@@ -40,7 +40,7 @@ impl<T: Default> World<T> {
     }
 
     /// What a thread's names mean, unless they mean what they did at the start.
-    pub(in crate::world) fn view(&self, thread: &Thread, fs: &Fs<T>) -> Option<View> {
+    pub(crate) fn view(&self, thread: &Thread, fs: &Fs<T>) -> Option<View> {
         let space = self.spaces.get(&thread.space)?;
         let root = fs.root.as_ref();
         (root.is_some() || !space.is_plain()).then(|| View {
@@ -50,13 +50,13 @@ impl<T: Default> World<T> {
     }
 
     /// A directory by a view path.
-    pub(in crate::world) fn directory_at(&self, tid: u32, view: &[u8]) -> Arc<Directory<T>> {
+    pub(crate) fn directory_at(&self, tid: u32, view: &[u8]) -> Arc<Directory<T>> {
         let (path, elsewhere) = self.place_of(tid, view);
         Arc::new(Directory { path, view: view.into(), elsewhere, real: T::default() })
     }
 
     /// What a view path stands for; if for nothing, itself, and that it is so.
-    pub(in crate::world) fn place_of(&self, tid: u32, view: &[u8]) -> (Box<[u8]>, bool) {
+    pub(crate) fn place_of(&self, tid: u32, view: &[u8]) -> (Box<[u8]>, bool) {
         match self.space(tid).filter(|space| !space.is_plain() && view.first() == Some(&b'/')) {
             Some(space) => match space.stands_for(view) {
                 Some(path) => (path.into(), false),
@@ -67,7 +67,7 @@ impl<T: Default> World<T> {
     }
 
     /// The view path of an open file.
-    pub(in crate::world) fn view_of(&self, tid: u32, file: &OpenFile) -> Box<[u8]> {
+    pub(crate) fn view_of(&self, tid: u32, file: &OpenFile) -> Box<[u8]> {
         match self.space(tid).filter(|space| !space.is_plain() && !file.is_elsewhere()) {
             Some(space) => space.view_of(&file.path).into(),
             None => file.path.clone(),
@@ -81,7 +81,7 @@ impl<T: Default> World<T> {
     }
 
     /// A namespace that is a copy of a thread's.
-    pub(in crate::world) fn copy_space(&mut self, space: u32) -> u32 {
+    pub(crate) fn copy_space(&mut self, space: u32) -> u32 {
         let id = self.fresh() as u32;
         let copy = self.spaces.get(&space).cloned().unwrap_or_default();
         self.spaces.insert(id, copy);
@@ -89,7 +89,7 @@ impl<T: Default> World<T> {
     }
 
     /// unshare(2).
-    pub(in crate::world) fn unshare_space(&mut self, tid: u32, flags: u64) {
+    pub(crate) fn unshare_space(&mut self, tid: u32, flags: u64) {
         if flags & (CLONE_FS | CLONE_NEWNS) != 0 {
             self.own_fs(tid);
         }
@@ -105,7 +105,7 @@ impl<T: Default> World<T> {
     }
 
     /// Forgets the namespaces that nobody is in.
-    pub(in crate::world) fn sweep_spaces(&mut self) {
+    pub(crate) fn sweep_spaces(&mut self) {
         if self.spaces.len() >= 64 && self.spaces.len().is_power_of_two() {
             let used: Vec<u32> = self.threads.values().map(|t| t.space).collect();
             self.spaces.retain(|id, _| *id == 0 || used.contains(id));
@@ -113,7 +113,7 @@ impl<T: Default> World<T> {
     }
 
     /// A call that changes what is mounted, or whose namespace is which, succeeded.
-    pub(in crate::world) fn remount(
+    pub(crate) fn remount(
         &mut self,
         call: &Call,
         shape: &Shape,

@@ -1,13 +1,13 @@
 //! The living threads, by number and by process.
 
-use crate::world::Thread;
+use crate::Thread;
 use ahash::HashMap;
 use std::collections::BTreeSet;
 
 /// The living threads. What is asked of one thread or process does not depend on how many others
 /// there are.
 #[derive(Default)]
-pub(in crate::world) struct Threads {
+pub(crate) struct Threads {
     all: HashMap<u32, Thread>,
     of: HashMap<u32, BTreeSet<u32>>,
 }

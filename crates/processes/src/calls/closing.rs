@@ -1,6 +1,6 @@
 //! Descriptors that calls still under way are closing.
 
-use crate::world::state::file::Descriptor;
+use crate::state::file::Descriptor;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ type Held<T> = (u32, Option<Arc<Descriptor<T>>>);
 ///
 /// Some have found no descriptor: the number was free when the call began, and it will have closed
 /// what a call that overlaps it puts there.
-pub(in crate::world) struct Closings<T> {
+pub(crate) struct Closings<T> {
     held: BTreeMap<ByNumber, Held<T>>,
     /// The table of each, and whether it has found a descriptor.
     of: BTreeMap<ByThread, (u32, bool)>,

@@ -1,9 +1,9 @@
 //! Links of procfs that lead to what is open (proc_pid_fd(5)): the descriptors, the working
 //! directory and the root directory of a process. They lead to the file, not to its name.
 
-use crate::world::World;
-use crate::world::paths::join;
-use crate::world::state::file::{Descriptor, Directory, OpenFile};
+use crate::World;
+use crate::paths::join;
+use crate::state::file::{Descriptor, Directory, OpenFile};
 use std::sync::Arc;
 use trace::call::Call;
 
@@ -17,7 +17,7 @@ pub enum To<T> {
     File(Arc<Descriptor<T>>),
     /// A working directory, or the root directory of a process that has one of its own.
     Directory(Arc<Directory<T>>),
-    /// A name: what the link leads to is found by the path in [`crate::world::Bound::paths`].
+    /// A name: what the link leads to is found by the path in [`crate::Bound::paths`].
     Name,
     /// A file that the kernel makes up.
     Virtual,
@@ -54,7 +54,7 @@ type Led<T> = (Box<[u8]>, Option<To<T>>);
 impl<T: Default> World<T> {
     /// Follows `path` (joined; `root`: what it was joined to as the root) through the links of
     /// procfs. The path that it comes to, and the way through the last link.
-    pub(in crate::world) fn through(
+    pub(crate) fn through(
         &self,
         call: &Call,
         root: Option<&[u8]>,
@@ -119,17 +119,13 @@ impl<T: Default> World<T> {
     }
 
     /// The thread with this number, or one of the process with it.
-    fn task(&self, number: u32) -> Option<&crate::world::Thread> {
+    fn task(&self, number: u32) -> Option<&crate::Thread> {
         let other = || self.threads.get(&self.threads.of(number).next()?);
         self.threads.get(&number).or_else(other)
     }
 
     /// The descriptor `fd` of the process or thread `task`.
-    pub(in crate::world) fn descriptor_of(
-        &self,
-        task: u32,
-        fd: i32,
-    ) -> Option<&Arc<Descriptor<T>>> {
+    pub(crate) fn descriptor_of(&self, task: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
         self.tables.get(&self.task(task)?.table)?.get(fd)
     }
 }
@@ -142,7 +138,7 @@ fn has_name(file: &OpenFile) -> bool {
 
 /// Whether a path leads through such a link, or one that leads elsewhere in a process (`exe`,
 /// `map_files`).
-pub(in crate::world) fn is_link(path: &[u8], call: &Call) -> bool {
+pub(crate) fn is_link(path: &[u8], call: &Call) -> bool {
     let mut parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
     match parts.next() {
         Some(b"proc") => {

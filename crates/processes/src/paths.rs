@@ -1,7 +1,8 @@
 //! Joining and cleaning paths, as bytes.
 
-/// Joins `path` to the directory `base`, both as the recorder sees them; absolute paths start from `root`.
-pub(in crate::world) fn join(root: Option<&[u8]>, base: &[u8], path: &[u8]) -> Box<[u8]> {
+/// Joins `path` to the directory `base`, both as the recorder sees them; absolute paths start from
+/// `root`.
+pub(crate) fn join(root: Option<&[u8]>, base: &[u8], path: &[u8]) -> Box<[u8]> {
     let start = if path.first() == Some(&b'/') { root.unwrap_or(b"") } else { base };
     if path.is_empty() {
         return start.into();
@@ -18,7 +19,8 @@ pub(in crate::world) fn join(root: Option<&[u8]>, base: &[u8], path: &[u8]) -> B
     joined.into_boxed_slice()
 }
 
-/// The path without `.`, `..`, doubled and trailing slashes: what it means where no component is a symbolic link.
+/// The path without `.`, `..`, doubled and trailing slashes: what it means where no component is a
+/// symbolic link.
 pub fn lexical(path: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(path.len());
     for part in path.split(|b| *b == b'/') {

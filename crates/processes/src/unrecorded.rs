@@ -6,7 +6,7 @@
 //! reach what its process has open for writing and what it opens later; what is open in a process
 //! that only made a ring is not told.
 
-use crate::world::{Bound, Descriptor, OpenFile, World};
+use crate::{Bound, Descriptor, OpenFile, World};
 use abi::{Kind, Unseen};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;

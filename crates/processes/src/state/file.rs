@@ -1,6 +1,6 @@
 //! What descriptors lead to.
 
-use crate::world::mounts::Mounts;
+use crate::mounts::Mounts;
 use linux_raw_sys::general::{O_APPEND, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,32 +11,35 @@ use trace::record::{FdSnapshot, Identity};
 pub struct Inode {
     /// Device and inode number on the recorded machine; (0, 0) if they are not known.
     pub key: (u64, u64),
-    /// The file's size as the trace tells it: at its latest open, moved on by writes and truncations since.
+    /// The file's size as the trace tells it: at its latest open, moved on by writes and
+    /// truncations since.
     size: AtomicU64,
 }
 
 impl Inode {
-    pub(in crate::world) fn new(key: (u64, u64), size: u64) -> Self {
+    pub(crate) fn new(key: (u64, u64), size: u64) -> Self {
         Self { key, size: AtomicU64::new(size) }
     }
     /// The size.
     pub fn size(&self) -> u64 {
         self.size.load(Relaxed)
     }
-    pub(in crate::world) fn set_size(&self, size: u64) {
+    pub(crate) fn set_size(&self, size: u64) {
         self.size.store(size, Relaxed);
     }
-    pub(in crate::world) fn grow(&self, size: u64) {
+    pub(crate) fn grow(&self, size: u64) {
         self.size.fetch_max(size, Relaxed);
     }
 }
 
-/// An open file: what the kernel calls `struct file`. Duplicates and forked copies of a descriptor share one, with its offset.
+/// An open file: what the kernel calls `struct file`. Duplicates and forked copies of a descriptor
+/// share one, with its offset.
 #[derive(Debug)]
 pub struct OpenFile {
     /// Unique in a world.
     pub id: u64,
-    /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has none.
+    /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
+    /// none.
     pub path: Box<[u8]>,
     /// What it is; all zeros if nobody knows.
     pub identity: Identity,
@@ -51,7 +54,7 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    pub(in crate::world) fn new(
+    pub(crate) fn new(
         id: u64,
         path: &[u8],
         identity: Identity,
@@ -62,7 +65,7 @@ impl OpenFile {
     ) -> Self {
         let not_stored = elsewhere
             || path.starts_with(b"/memfd:")
-            || crate::world::mounts::is_virtual_magic(identity.magic)
+            || crate::mounts::is_virtual_magic(identity.magic)
             || (path.first() == Some(&b'/') && mounts.is_virtual(path));
         let stored = !not_stored && matches!(identity.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
         Self {
@@ -77,8 +80,9 @@ impl OpenFile {
             elsewhere,
         }
     }
-    /// Whether a call can have seen this file behind its descriptor. Only what the kernel said itself is held against it: `stat` of some file systems (overlayfs, btrfs)
-    /// tells other numbers than their inodes have.
+    /// Whether a call can have seen this file behind its descriptor. Only what the kernel said
+    /// itself is held against it: `stat` of some file systems (overlayfs, btrfs) tells other
+    /// numbers than their inodes have.
     pub fn may_be(&self, seen: FdSnapshot) -> bool {
         let Identity { dev, ino, .. } = self.identity;
         seen.known().is_none_or(|seen| {
@@ -94,21 +98,21 @@ impl OpenFile {
     pub fn offset(&self) -> u64 {
         self.offset.load(Relaxed)
     }
-    pub(in crate::world) fn set_offset(&self, offset: u64) {
+    pub(crate) fn set_offset(&self, offset: u64) {
         self.offset.store(offset, Relaxed);
     }
     /// `O_*` flags as far as they are known: those of its open and of later `F_SETFL`.
     pub fn status(&self) -> u32 {
         self.status.load(Relaxed)
     }
-    pub(in crate::world) fn set_status(&self, status: u32) {
+    pub(crate) fn set_status(&self, status: u32) {
         self.status.store(status, Relaxed);
     }
     /// The process that it stands for, if it does.
-    pub(in crate::world) fn process(&self) -> Option<u32> {
+    pub(crate) fn process(&self) -> Option<u32> {
         Some(self.process.load(Relaxed)).filter(|pid| *pid != 0)
     }
-    pub(in crate::world) fn set_process(&self, pid: u32) {
+    pub(crate) fn set_process(&self, pid: u32) {
         self.process.store(pid, Relaxed);
     }
     /// Whether writes go to the file's end.
@@ -123,7 +127,8 @@ impl OpenFile {
     pub fn is_elsewhere(&self) -> bool {
         self.elsewhere
     }
-    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
+    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps
+    /// them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
     pub fn is_stored(&self) -> bool {
         self.stored
     }
@@ -174,8 +179,8 @@ pub struct Descriptor<T> {
 pub struct Directory<T> {
     /// Its absolute path, as the recorder saw it.
     pub path: Box<[u8]>,
-    /// Its path in the mount namespace of its process ([`crate::world::View`]).
-    pub(in crate::world) view: Box<[u8]>,
+    /// Its path in the mount namespace of its process ([`crate::View`]).
+    pub(crate) view: Box<[u8]>,
     /// It lies on a file system that the program mounted: `path` stands for nothing.
     pub elsewhere: bool,
     /// What the world's user attaches.

@@ -1,14 +1,19 @@
-//! The world of the traced processes: their descriptor tables, working directories, roots and umasks, moved on by the trace's calls and events.
+//! The world of the traced processes: their descriptor tables, working directories, roots and
+//! umasks, moved on by the trace's calls and events.
 //!
-//! Calls go in twice, in the order of time: at their entry ([`World::enter`]), which says what their arguments mean then, and at their exit
-//! ([`World::leave`]), which applies what they did. [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to a [`Bound`] is what the kernel's
-//! tables held while the call ran, as far as entries, exits and results prove it.
+//! Calls go in twice, in the order of time: at their entry ([`World::enter`]), which says what
+//! their arguments mean then, and at their exit ([`World::leave`]), which applies what they did.
+//! [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to a [`Bound`] is
+//! what the kernel's tables held while the call ran, as far as entries, exits and results prove it.
 //!
-//! The kernel frees a descriptor's number early in a close and installs a new one late in an open, so closes act at their entry and everything else at its exit. A
-//! call whose descriptor was closed or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
+//! The kernel frees a descriptor's number early in a close and installs a new one late in an open,
+//! so closes act at their entry and everything else at its exit. A call whose descriptor was closed
+//! or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
 //!
-//! Paths are joined, not resolved: `..` and links are left for those who know the file system ([`lexical`] cleans a path for people). Refuses nothing: a trace with
-//! gaps or nonsense gives arguments that mean nothing (`None`).
+//! Paths are joined, not resolved: `..` and links are left for those who know the file system
+//! ([`lexical`] cleans a path for people). Refuses nothing: a trace with gaps or nonsense gives
+//! arguments that mean nothing (`None`).
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod calls;
@@ -17,6 +22,7 @@ mod mounts;
 mod paths;
 mod procfs_links;
 mod state;
+mod timeline;
 mod unrecorded;
 
 pub use arguments::{Bound, Six};
@@ -26,7 +32,7 @@ pub use mounts::namespace::{Resolved, Space, View};
 pub use paths::{lexical, parent};
 pub use procfs_links::{To, Way};
 pub use state::file::{Descriptor, Directory, Inode, OpenFile};
-pub use trace::{Moment, Timeline};
+pub use timeline::{Moment, Timeline};
 pub use unrecorded::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 use ahash::HashMap;
@@ -61,7 +67,8 @@ struct Thread {
     credentials: Option<Arc<Credentials>>,
 }
 
-/// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its real descriptor.
+/// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its
+/// real descriptor.
 pub struct World<T = ()> {
     threads: Threads,
     tables: HashMap<u32, Table<T>>,

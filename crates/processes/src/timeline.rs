@@ -1,9 +1,9 @@
 //! A trace's calls and events in the order of time.
 
-use crate::call::{Call, Event, Item};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use trace::call::{Call, Event, Item};
 
 /// What happens next.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! What a call's arguments mean in its process.
 
-use crate::world::mounts::namespace::View;
-use crate::world::procfs_links::Way;
-use crate::world::state::file::{Descriptor, Directory};
+use crate::mounts::namespace::View;
+use crate::procfs_links::Way;
+use crate::state::file::{Descriptor, Directory};
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -47,12 +47,14 @@ impl<V> Index<usize> for Six<V> {
 /// What a call's arguments meant, and what it changed.
 #[derive(Debug, Default)]
 pub struct Bound<T> {
-    /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for `AT_FDCWD` and for numbers that mean nothing.
+    /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for
+    /// `AT_FDCWD` and for numbers that mean nothing.
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
     /// The status flags (`O_*`) of each of those when the call ran: later calls change those of
     /// the open file.
     pub status: [u32; 6],
-    /// For each path argument: the absolute path, joined but not resolved, as the recorder would see it (under the process's root).
+    /// For each path argument: the absolute path, joined but not resolved, as the recorder would
+    /// see it (under the process's root).
     pub paths: Six<Box<[u8]>>,
     /// For each path argument that leads through a link of procfs: where that leads. The path in
     /// `paths` is then that of what the link leads to, with what follows the link.
@@ -70,7 +72,8 @@ pub struct Bound<T> {
     pub root: Option<Arc<Directory<T>>>,
     /// The umask at its entry.
     pub umask: u32,
-    /// Where in the file the data moved: its own position, or the descriptor's offset (after `leave`: before the call advanced it).
+    /// Where in the file the data moved: its own position, or the descriptor's offset (after
+    /// `leave`: before the call advanced it).
     pub offset: Option<u64>,
     /// After `leave`: it read less than the file held from there on. Where it asked for more, what
     /// cut it short was its memory or the moment, not the file's end.
@@ -82,7 +85,7 @@ pub struct Bound<T> {
     /// After `leave`: the new working directory.
     pub directory: Option<Arc<Directory<T>>>,
     /// When the call was entered: nothing is to be filled in if it is left at the next moment.
-    pub(in crate::world) moment: u64,
+    pub(crate) moment: u64,
 }
 
 impl<T> Bound<T> {

@@ -1,12 +1,12 @@
 //! What a call's arguments mean when it is entered.
 
-use crate::world::World;
-use crate::world::arguments::Bound;
-use crate::world::mounts::namespace::View;
-use crate::world::paths::join;
-use crate::world::procfs_links::{To, Way};
-use crate::world::state::file::Descriptor;
-use crate::world::state::table::Fs;
+use crate::World;
+use crate::arguments::Bound;
+use crate::mounts::namespace::View;
+use crate::paths::join;
+use crate::procfs_links::{To, Way};
+use crate::state::file::Descriptor;
+use crate::state::table::Fs;
 use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
 use linux_raw_sys::errno;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use trace::record::PayloadKind;
 const EBADF: i32 = errno::EBADF as i32;
 
 impl<T: Default> World<T> {
-    /// Says what the arguments of a call that is being entered mean. A close takes its descriptor out of the table now.
+    /// Says what the arguments of a call that is being entered mean. A close takes its descriptor
+    /// out of the table now.
     pub fn enter(&mut self, call: &Call) -> Bound<T> {
         self.know(call.pid, call.tid);
         self.moment += 1;
@@ -44,19 +45,15 @@ impl<T: Default> World<T> {
         bound
     }
 
-    /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then the paths that start from them.
-    pub(in crate::world) fn bind(
-        &self,
-        call: &Call,
-        shape: &Shape,
-        bound: &mut Bound<T>,
-        numbers: bool,
-    ) {
+    /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then
+    /// the paths that start from them.
+    pub(crate) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>, numbers: bool) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         for i in arguments(shape.uses.fds).filter(|_| numbers) {
             if bound.fds[i].is_none() {
                 let found = self.find(thread.table, call, call.args[i] as i32);
-                // Where the engine saw another file behind the number, it has changed its meaning without our knowing.
+                // Where the engine saw another file behind the number, it has changed its meaning
+                // without our knowing.
                 bound.fds[i] = found
                     .filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.fd_snapshot));
             }
@@ -167,13 +164,9 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// A descriptor in the table, or one that a call under way is closing, unless the result says that there was none.
-    pub(in crate::world) fn find(
-        &self,
-        table: u32,
-        call: &Call,
-        number: i32,
-    ) -> Option<Arc<Descriptor<T>>> {
+    /// A descriptor in the table, or one that a call under way is closing, unless the result says
+    /// that there was none.
+    pub(crate) fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
         if number < 0 {
             return None;
         }
@@ -188,12 +181,13 @@ impl<T: Default> World<T> {
 }
 
 /// The position that the call names, if it takes one.
-pub(in crate::world) fn position(call: &Call, shape: &Shape) -> Option<u64> {
+pub(crate) fn position(call: &Call, shape: &Shape) -> Option<u64> {
     shape.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
 }
 
-/// Where the call's data move: its own position, or the offset of its first descriptor if the call moves data. Writes to a descriptor that appends go to the end,
-/// whatever position they name (pwrite(2), BUGS).
+/// Where the call's data move: its own position, or the offset of its first descriptor if the call
+/// moves data. Writes to a descriptor that appends go to the end, whatever position they name
+/// (pwrite(2), BUGS).
 fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
     let named = position(call, shape);
     let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else {
