@@ -244,7 +244,7 @@ fn context(
 fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
     world.event(event);
     match event.kind {
-        // Who knows what the lost calls did.
+        // What the lost calls did is unknown.
         RecordKind::Gap => facts.names.watched = false,
         RecordKind::State => {
             let stood = |arg, facts: &mut Facts| {

@@ -60,7 +60,7 @@ pub struct Bound<T> {
     /// `paths` is then that of what the link leads to, with what follows the link.
     pub through: Six<Way<T>>,
     /// Where the process has mounts or a root of its own: what its names mean. What `paths` says is
-    /// then without links, and has to be looked at again by who knows them.
+    /// then without links, and has to be resolved again where they are known.
     pub view: Option<View>,
     /// With `view`: the path that each argument means, as the process sees it.
     pub viewed: Six<Box<[u8]>>,

@@ -10,7 +10,7 @@
 //! so closes act at their entry and everything else at its exit. A call whose descriptor was closed
 //! or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
 //!
-//! Paths are joined, not resolved: `..` and links are left for those who know the file system
+//! Paths are joined, not resolved: `..` and links are left to the model of the file system
 //! ([`lexical`] cleans a path for people). Refuses nothing: a trace with gaps or nonsense gives
 //! arguments that mean nothing (`None`).
 #![forbid(unsafe_code)]
@@ -44,7 +44,7 @@ use state::threads::Threads;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-/// Who a process is: what its files' permissions are checked against.
+/// The credentials of a process (credentials(7)), which files' permissions are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// Real user.
@@ -81,7 +81,7 @@ pub struct World<T = ()> {
     /// Open files that were there at the start, by the engine's key.
     present: HashMap<u64, Arc<OpenFile>>,
     inodes: HashMap<(u64, u64), Weak<Inode>>,
-    /// Messages with descriptors that nobody has received.
+    /// Messages with descriptors that no call has received.
     sent: VecDeque<Sent<T>>,
     /// The recorded machine's mounts.
     mounts: Mounts,
@@ -143,7 +143,7 @@ impl<T: Default> World<T> {
         self.closing.has_found(tid, fd)
     }
 
-    /// Who thread `tid` acts as, if the trace says so.
+    /// The credentials of thread `tid`, if the trace says so.
     pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
         self.threads.get(&tid)?.credentials.as_ref()
     }

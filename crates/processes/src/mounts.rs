@@ -1,4 +1,4 @@
-//! File systems that keep nothing: calls on them are performed by no one.
+//! File systems that keep nothing: replay performs no calls on them.
 
 pub(crate) mod namespace;
 

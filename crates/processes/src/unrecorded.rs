@@ -1,5 +1,5 @@
 //! Files that change without a call: operations of io_uring and libaio, stores into shared
-//! mappings. What they do is in nobody's record; which files they can have changed follows from the
+//! mappings. What they do is not recorded; which files they can have changed follows from the
 //! calls that let them.
 //!
 //! Invariant: a file is told when it can be changed from then on, and may be told again. A ring can
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use trace::call::Call;
 use trace::record::PayloadKind;
 
-/// Why nobody knows what a file holds.
+/// Why a file's content is unknown.
 pub const BY_OPERATIONS: &str = "io_uring or aio can have written it, which is not recorded";
 /// The same of stores.
 pub const BY_STORES: &str = "it was written through a shared mapping";

@@ -196,7 +196,8 @@ impl Facts {
                 .path()
                 .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
             {
-                // Where an error may be an earlier path's, nobody may have looked at the later one.
+                // Where an error may be an earlier path's, the kernel may not have looked at the
+                // later one.
                 let lost =
                     paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call, shape);
@@ -271,7 +272,7 @@ impl Facts {
         }
     }
 
-    /// A call that may have changed files never returned: nobody knows how far it got.
+    /// A call that may have changed files never returned: how far it got is unknown.
     pub fn apply_lost_call(&mut self, shape: &Shape, context: &Context) {
         if shape.changes {
             for (i, a) in shape.args.iter().enumerate() {

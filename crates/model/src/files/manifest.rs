@@ -245,7 +245,7 @@ fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) ->
     }
 }
 
-/// What a file that somebody brought was, when calls first looked at it.
+/// What a file that an unrecorded process made was, when calls first looked at it.
 pub fn as_found(node: &Node) -> State {
     at_first(node, None)
 }
@@ -259,7 +259,7 @@ fn copy(
     snapshot: &mut Writer,
 ) -> io::Result<u64> {
     let (mut uncopied, mut done) = (0, HashSet::default());
-    // Of a file that the trace took for several, nobody knows what was written by another name.
+    // Of a file that the trace took for several, what was written by another name is unknown.
     let several: HashSet<NodeId> =
         paths.same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
     for (path, last) in paths.all.iter().zip(&paths.lasts) {
@@ -366,7 +366,7 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
             .or((node.executable && regular).then_some(0o755)),
         uid: node.first.uid,
         gid: node.first.gid,
-        // Of a link whose target nobody has read, all that can show.
+        // Of a link whose target is unknown, all that can show.
         size: if regular {
             Some(node.first.size.unwrap_or(if node.changed.2 {
                 node.reach

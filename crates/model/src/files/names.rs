@@ -56,7 +56,7 @@ pub struct Names {
     pub slashed: bool,
     /// There is no live file system to look at.
     pub no_file_system: bool,
-    /// Names that overlapping calls made or removed: nobody knows which one was the last.
+    /// Names that overlapping calls made or removed: which one was the last is unknown.
     pub doubtful: HashSet<Name>,
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
@@ -353,8 +353,8 @@ impl Names {
         }
     }
 
-    /// The name went now. One that nobody had seen before stood there at first, and was what `seen`
-    /// says.
+    /// The name went now. One that no call had seen before stood there at first, and was what
+    /// `seen` says.
     pub fn remove(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let node = self.note_exists(place, seen);
         self.detach(place, node);

@@ -21,7 +21,7 @@ pub struct Attributes {
     pub size: Option<u64>,
 }
 
-/// What somebody saw of a file: a stat result, an identity, the live file system.
+/// What was observed of a file: a stat result, an identity, the live file system.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Its type, if it was told.
@@ -138,7 +138,7 @@ pub struct Node {
     pub presumed: bool,
     /// Of a link whose target is made up: what it leads to.
     pub leads_to: Option<NodeId>,
-    /// Its name is made up: nobody knows where it stood.
+    /// Its name is made up: where it stood is unknown.
     pub made_up: bool,
     /// It is this file, as was found out late.
     pub merged: Option<NodeId>,
@@ -158,19 +158,19 @@ pub struct Node {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Attributes that the trace has set or removed.
     pub xattrs_changed: BTreeSet<Vec<u8>>,
-    /// It refused somebody, as far as we know without its permissions.
+    /// A call failed with EACCES at it, and its permissions are not known.
     pub denied: bool,
     /// It reached to here at first: calls read so far, of whose bytes the trace does not hold all.
     pub reach: u64,
-    /// It let itself be executed, as far as we know without its permissions.
+    /// A call executed it, and its permissions are not known.
     pub executable: bool,
     /// A call opened it.
     pub opened: bool,
     /// Why its content cannot be compared.
     pub uncertain: Option<&'static str>,
-    /// Somebody who was not recorded made it, while the recording went on.
+    /// An unrecorded process made it, while the recording went on.
     pub appeared: bool,
-    /// Bytes from these on came from somebody who was not recorded, and have these numbers as
+    /// Bytes from these on came from an unrecorded process, and have these numbers as
     /// origins; the last one counts.
     pub came: Vec<(u64, NodeId)>,
     /// What opens of it told of it: whether the kernel itself said so, device, inode.
@@ -206,7 +206,7 @@ impl Node {
         }
     }
 
-    /// Takes in what somebody sees of it now. What the trace has not changed was so at first.
+    /// Takes in what is observed of it now. What the trace has not changed was so at first.
     pub fn observe(&mut self, seen: &Observed) {
         if self.kind == FileType::Unknown {
             if seen.kind == FileType::Link && seen.target.is_some() {
@@ -306,7 +306,7 @@ impl Node {
         fresh
     }
 
-    /// Where the bytes `start..end`, which nobody had seen before, came from: with which number
+    /// Where the bytes `start..end`, which no call had seen before, came from: with which number
     /// each part counts as an origin. `own`: the file's own.
     pub fn origins_of(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
         let mut parts = vec![(own, start, end)];

@@ -86,7 +86,7 @@ pub struct State {
     pub size: Option<u64>,
     /// Links that it has, counted or not by names in the manifest; not of directories.
     pub links: Option<u32>,
-    /// Where a symbolic link leads; `None`: nobody has read it.
+    /// Where a symbolic link leads; `None`: no call has read it.
     pub target: Option<Vec<u8>>,
     /// Names with the same number are links to one file; `None` where there is one name only.
     pub group: Option<u32>,

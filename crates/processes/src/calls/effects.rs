@@ -8,7 +8,7 @@ use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Effect, Kind, Ret, Shape, arguments};
+use abi::{Arg, Class, Effect, Kind, Replay, Ret, Shape, arguments};
 use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
 use linux_raw_sys::{errno, general};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl<T: Default> World<T> {
             self.relink(call, shape, bound);
         }
         self.advance(call, shape, bound);
-        self.change_user(call, shape);
+        self.change_credentials(call, shape);
         self.apply(call, shape, bound, links);
     }
 
@@ -171,46 +171,33 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// The `set*id` family. Saved ids are not kept: they only allow what the recording shows to
-    /// have happened.
-    fn change_user(&mut self, call: &Call, shape: &Shape) {
-        const SAME: u32 = u32::MAX;
-        if !shape.name.starts_with("set")
-            || !shape.name.ends_with("id") && shape.name != "setgroups"
-        {
+    /// Applies a change of user, group or supplementary groups. Saved ids are not kept: they only
+    /// allow what the recording shows to have happened.
+    fn change_credentials(&mut self, call: &Call, shape: &Shape) {
+        if shape.replay != Replay::Skip(Class::Credentials) || shape.ret == Ret::Host {
             return;
         }
         let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else {
             return;
         };
-        let mut who = known.clone();
-        let [a, b, ..] = call.args.map(|v| v as u32);
-        let put = |place: &mut u32, value: u32| *place = if value == SAME { *place } else { value };
-        match shape.name {
-            "setuid" if who.euid == 0 => (who.uid, who.euid) = (a, a),
-            "setgid" if who.euid == 0 => (who.gid, who.egid) = (a, a),
-            "setuid" => who.euid = a,
-            "setgid" => who.egid = a,
-            "setreuid" | "setresuid" => {
-                put(&mut who.uid, a);
-                put(&mut who.euid, b);
+        let mut new = known.clone();
+        let privileged = new.euid == 0;
+        match shape.args {
+            [Arg { kind: Kind::Uid, .. }, ..] => {
+                change_ids(call, shape, privileged, &mut new.uid, &mut new.euid);
             }
-            "setregid" | "setresgid" => {
-                put(&mut who.gid, a);
-                put(&mut who.egid, b);
+            [Arg { kind: Kind::Gid, .. }, ..] => {
+                change_ids(call, shape, privileged, &mut new.gid, &mut new.egid);
             }
-            "setgroups" => {
-                let list =
-                    call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-                who.groups = list
-                    .chunks_exact(4)
-                    .map(|g| u32::from_le_bytes(g.try_into().expect("chunks of four")))
-                    .collect();
+            [Arg { kind: Kind::Int, .. }, Arg { kind: Kind::In(..), .. }] => {
+                let list = call.payload(1, PayloadKind::Bytes);
+                let (groups, _) = list.map_or(&[][..], |p| p.bytes.as_slice()).as_chunks::<4>();
+                new.groups = groups.iter().map(|group| u32::from_le_bytes(*group)).collect();
             }
             _ => return,
         }
         if let Some(thread) = self.threads.get_mut(&call.tid) {
-            thread.credentials = Some(Arc::new(who));
+            thread.credentials = Some(Arc::new(new));
         }
     }
 
@@ -292,7 +279,7 @@ impl<T: Default> World<T> {
                 (None, Some(d)) if !d.file.path.is_empty() => {
                     self.view_of(call.tid, &d.file).into()
                 }
-                // Nobody knows where to: most likely back to where it was.
+                // The target is unknown: most likely back to where it was.
                 _ => return,
             },
         };
@@ -366,6 +353,23 @@ impl<T: Default> World<T> {
         }
         if shape.uses.writes {
             d.file.inode.grow(end);
+        }
+    }
+}
+
+/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an id
+/// as it is. A call that names one id sets both if the process is privileged.
+fn change_ids(call: &Call, shape: &Shape, privileged: bool, real: &mut u32, effective: &mut u32) {
+    const SAME: u32 = u32::MAX;
+    let [first, second, ..] = call.args.map(|value| value as u32);
+    let (to_real, to_effective) = match shape.args.len() {
+        1 if privileged => (first, first),
+        1 => (SAME, first),
+        _ => (first, second),
+    };
+    for (id, to) in [(real, to_real), (effective, to_effective)] {
+        if to != SAME {
+            *id = to;
         }
     }
 }

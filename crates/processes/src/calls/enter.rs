@@ -126,7 +126,7 @@ impl<T: Default> World<T> {
         if let Some(view) = view
             && !through.as_ref().is_some_and(leads)
         {
-            // Nobody knows where a file system without a place went, that a descriptor is of.
+            // Where a detached file system was mounted is unknown.
             let base = way.dir.and_then(|d| bound.fds[usize::from(d)].as_ref());
             let lost =
                 recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());

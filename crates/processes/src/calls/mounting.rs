@@ -25,7 +25,7 @@ const AT_RECURSIVE: u64 = general::AT_RECURSIVE as u64;
 /// The settings of an overlay that name the directories which it writes to.
 const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];
 
-/// Where a link leads that stands under a path; `None`: it is none, or nobody knows.
+/// Where a link leads that stands under a path; `None`: it is none, or that is unknown.
 pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
 impl<T: Default> World<T> {
@@ -104,7 +104,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// Forgets the namespaces that nobody is in.
+    /// Forgets the namespaces that no thread is in.
     pub(crate) fn sweep_spaces(&mut self) {
         if self.spaces.len() >= 64 && self.spaces.len().is_power_of_two() {
             let used: Vec<u32> = self.threads.values().map(|t| t.space).collect();
@@ -274,7 +274,7 @@ impl<T: Default> World<T> {
             .collect();
         groups.sort_unstable();
         groups.dedup_by_key(|(fs, _)| *fs);
-        // Who was at the old root is at the new one (chroot_fs_refs in fs/fs_struct.c).
+        // Threads at the old root are at the new one (chroot_fs_refs in fs/fs_struct.c).
         let at = |view: &[u8]| if view == b"/" { b"/".to_vec() } else { became(view) };
         for (fs, tid) in groups {
             let Some(group) = self.groups.get(&fs) else { continue };

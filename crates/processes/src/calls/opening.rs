@@ -24,8 +24,8 @@ impl<T: Default> World<T> {
                     self.came_to(call, i, &identity, shown, bound);
                 }
                 named = bound.paths[i].as_deref().map(|named| (i, named));
-                // A name that somebody opened and nobody could look at is most likely a file; of
-                // one that nobody knows, nothing is known.
+                // A name that a call opened and the recorder could not look at is most likely a
+                // file; of an unknown one, nothing is known.
                 if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
                     identity = Identity { mode: S_IFREG, ..Identity::default() };
                 }
@@ -72,7 +72,7 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// Where the kernel shows what an open came to by links of procfs, it counts: nobody else
+    /// Where the kernel shows what an open came to by links of procfs, it counts: nothing else
     /// knows where the links of other processes lead.
     fn came_to(
         &self,

@@ -17,7 +17,7 @@ use zerocopy::FromBytes;
 /// Messages on their way that are remembered.
 const MOST: usize = 4096;
 
-/// A message with descriptors that nobody has received.
+/// A message with descriptors that no call has received.
 pub(crate) struct Sent<T> {
     data: u64,
     descriptors: Vec<Option<Arc<Descriptor<T>>>>,

@@ -1,5 +1,5 @@
 //! Symbolic links that lead into file systems that make their files up: `/etc/mtab`, and what
-//! programs link to `/dev/stdout`. Who performs calls elsewhere must know them: there they lead to
+//! programs link to `/dev/stdout`. Replay must know them: there they lead to
 //! nothing, or to a file that is none of the recorded ones.
 //!
 //! They are found by their paths as written; a path to one through another link does not find it.

@@ -109,7 +109,7 @@ impl Space {
         self.mounts.push(mount);
     }
 
-    /// Nobody knows what is mounted here.
+    /// What is mounted here is unknown.
     pub(crate) fn lose(&mut self) {
         self.mounts = vec![Mount { point: b"/".to_vec(), source: None }];
     }
@@ -148,7 +148,7 @@ impl Space {
             self.mounts.retain(|m| below(&m.point, view).is_none());
         }
         if found.is_none() {
-            // It was there at the start: nobody has seen what was below.
+            // It was there at the start: what was below is unknown.
             self.push(Mount { point: view.to_vec(), source: None });
         }
     }

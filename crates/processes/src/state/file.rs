@@ -41,7 +41,7 @@ pub struct OpenFile {
     /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
     /// none.
     pub path: Box<[u8]>,
-    /// What it is; all zeros if nobody knows.
+    /// What it is; all zeros if that is unknown.
     pub identity: Identity,
     /// Its inode.
     pub inode: Arc<Inode>,

@@ -15,7 +15,7 @@ pub type Processes = World<Cell<Option<NodeId>>>;
 pub struct FdArg {
     /// The open file.
     pub file: Arc<OpenFile>,
-    /// Where data move: the call's own offset, or the descriptor's; `None` if nobody knows.
+    /// Where data move: the call's own offset, or the descriptor's; `None` if that is unknown.
     pub offset: Option<u64>,
 }
 

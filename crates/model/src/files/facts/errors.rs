@@ -110,7 +110,7 @@ impl Facts {
         }
     }
 
-    /// Whether nothing speaks against a link of which nobody knows where it leads.
+    /// Whether nothing speaks against a link with an unknown target.
     fn may_be_link(&self, place: &Place) -> bool {
         match place.slot {
             Slot::Unknown => {

@@ -1,4 +1,4 @@
-//! What a call found and no recorded call explains: it was done by somebody who was not recorded.
+//! What a call found and no recorded call explains: an unrecorded process did it.
 //!
 //! The model is put right before the call's own facts are taken in. Invariant: nothing is put down
 //! to others that an overlapping call, or one that the model does not follow, can have done.
@@ -45,7 +45,7 @@ pub struct UnrecordedChanges {
 
 impl Facts {
     /// A call begins; `number` names it until it ends. One that changes files in a way that is not
-    /// followed ends the search: nobody else can be blamed for what is found later.
+    /// followed ends the search: later finds may be its work.
     pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
         if !self.names.watched {
             return;
@@ -125,7 +125,7 @@ impl Facts {
         self.sizes(call, shape, context, paths);
     }
 
-    /// What overlapping calls did to a name, this call may tell, and nobody else is to blame.
+    /// What overlapping calls did to a name, this call may show.
     fn decide_doubtful_name(
         &mut self,
         call: &Call,
@@ -153,8 +153,8 @@ impl Facts {
         }
     }
 
-    /// Whether a call found nothing under this name, or one removed what stood there. Who follows
-    /// links finds nothing behind one that leads nowhere, too.
+    /// Whether a call found nothing under this name, or one removed what stood there. A call that
+    /// follows links finds nothing behind one that leads nowhere, too.
     fn was_missing(&self, place: &Place) -> bool {
         match place.slot {
             Slot::Absent => true,
@@ -191,7 +191,7 @@ impl Facts {
         }
         let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
         let path = self.names.path_in(place.dir, &place.name)?;
-        // The name is a link, and what it leads to was opened: what the link is, nobody knows.
+        // The name is a link, and what it leads to was opened: what the link is, is unknown.
         if opened.as_ref().is_some_and(|(_, real)| *real != path) {
             return None;
         }
@@ -205,7 +205,7 @@ impl Facts {
         if place.slot == Slot::Unknown && seen.kind == FileType::Link {
             return None;
         }
-        // It has another name that we know of: somebody linked it, or the name leads there by
+        // It has another name that we know of: a process linked it, or the name leads there by
         // another way; unless its number was given to a new file when the other one was removed.
         let known = seen.id.and_then(|id| self.names.named(id));
         if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other, false)) {

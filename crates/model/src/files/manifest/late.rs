@@ -23,7 +23,7 @@ pub(super) fn only_listed(
     }
 }
 
-/// Names that somebody who was not recorded changed after the last call that looked at them: their
+/// Names that an unrecorded process changed after the last call that looked at them: their
 /// final state is not what the calls lead to, and is not compared.
 pub(super) fn changed_late(
     names: &mut Names,

@@ -4,7 +4,7 @@
 //! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the
 //! files, so nothing need be copied before the program may change it, and the program is not held
 //! up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only
-//! who read them through a mapping can have depended on them.
+//! that read them through a mapping can have depended on them.
 
 use crate::files::table::{GROUP_BYTES, MANY, properties, trouble, written};
 use arrow::array::{

@@ -2,7 +2,7 @@
 //! call proved that the name itself is something else.
 //!
 //! Invariant: what was followed keeps its number, so that descriptors and working directories that
-//! came through the link go on meaning it; the link takes over the name. Where nobody has read
+//! came through the link go on meaning it; the link takes over the name. Where no call has read
 //! where the link leads, what was followed gets a name of its own that the recorded machine did not
 //! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
 //! the trace made: of those the type is known.
@@ -24,7 +24,7 @@ enum Stood {
 }
 
 impl Names {
-    /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was
+    /// Whether `seen`, which was observed of the name itself, cannot be true of the file that was
     /// found by following it.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
@@ -118,7 +118,7 @@ impl Names {
         directory
     }
 
-    /// A call followed a link of which nobody has read where it leads, and went on with `rest`.
+    /// A call followed a link whose target no call has read, and went on with `rest`.
     /// `real` is what it opened there. The link gets the target that explains it, or leads to
     /// something with a made-up name. Whether it has a target now.
     pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
@@ -282,7 +282,7 @@ impl Names {
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Where `path` paths at first from `dir`. What it goes through and nobody has looked at was a
+    /// Where `path` led at first from `dir`. What it goes through and no call has looked at was a
     /// directory.
     fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
         let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Names {
-    /// Somebody who was not recorded put something under the name.
+    /// Puts something under the name that an unrecorded process made.
     pub fn appear(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let id = self.new_node(Node { appeared: true, ..Node::new(seen.kind, false) });
         self.observe(id, seen);
@@ -11,7 +11,7 @@ impl Names {
         id
     }
 
-    /// Somebody who was not recorded took away what stood under the name.
+    /// Takes away what stood under the name: an unrecorded process removed it.
     pub fn detach(&mut self, place: &Place, node: NodeId) {
         self.remove_name(node, place);
         let clock = self.clock;

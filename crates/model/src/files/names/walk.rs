@@ -43,9 +43,9 @@ pub enum Walk {
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
-    /// Nobody knows: the walk stopped here, before these components.
+    /// Unknown: the walk stopped here, before these components.
     Stopped(Place, Vec<Box<[u8]>>),
-    /// Nobody knows: the walk lost its way.
+    /// Unknown: something on the way is missing.
     Blocked,
 }
 
@@ -129,7 +129,7 @@ impl Names {
                 FileType::Link => {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else {
-                        // Nobody has read where it leads.
+                        // Its target is unknown.
                         let place = Place { dir: at, name: here, slot: Slot::Node(node) };
                         return Walk::Stopped(place, rest.into());
                     };

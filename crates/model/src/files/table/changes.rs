@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use trace::storage::Sink;
 
-/// What somebody who was not recorded did to a file.
+/// What an unrecorded process did to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It came into being under a name that did not exist.

@@ -189,7 +189,7 @@ fn what_overlapping_calls_can_have_done_is_left_open() {
     let none = Vec::<String>::new();
     // The one that makes it returns after the one that finds it.
     assert_eq!(changes(vec![access(-2), until(100, makes(3)), access(0)]), none);
-    // Which of two overlapping calls was the last shows later, and is nobody's doing.
+    // Which of two overlapping calls was the last shows later, and no unrecorded process did it.
     let removes = until(100, unlink());
     assert_eq!(changes(vec![sized(3, 6), removes, makes(4), at(200, access(0))]), none);
     let (made, removes) = (until(40, makes(4)), until(45, unlink()));

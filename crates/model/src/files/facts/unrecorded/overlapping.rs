@@ -1,7 +1,7 @@
 //! Calls that may have changed what another call found: those that overlapped it.
 //!
-//! When calls overlap, nobody knows which one acted first. So a state that no earlier call explains
-//! is put down to somebody who was not recorded only if no overlapping call can have made it.
+//! When calls overlap, it is unknown which one acted first. So a state that no earlier call
+//! explains is put down to an unrecorded process only if no overlapping call can have made it.
 
 use abi::{Effect, Kind, PathUse, Role, Shape, arguments};
 use ahash::HashMap;
@@ -91,7 +91,7 @@ impl OverlappingCalls {
     }
 
     /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
-    /// the number may have meant another file by then, and nobody knows which one was changed.
+    /// the number may have meant another file by then, and which one was changed is unknown.
     pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
         if let Some(closing) = Closing::of(call) {
             let lost = self.exposed.contains_key(&closing);

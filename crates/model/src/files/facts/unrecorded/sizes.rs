@@ -88,7 +88,7 @@ impl Facts {
         }
         let Some(was) = node.now.size else { return };
         if overlapping || node.size_in_doubt {
-            // What it is depends on who came first, until somebody looks at a quiet moment.
+            // What it is depends on the order, until a call looks at it that none overlaps.
             node.size_in_doubt = overlapping;
             return;
         }
@@ -107,7 +107,7 @@ impl Facts {
         bytes.settled.remove(from, size);
         bytes.written.remove(from, size);
         if appended {
-            // Nobody knows which bytes came first.
+            // Which bytes came first is unknown.
             node.uncertain = Some("other processes wrote to its end, too");
         }
         let Some(path) = self.names.path(id) else { return };
