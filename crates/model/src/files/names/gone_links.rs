@@ -21,7 +21,8 @@ impl Names {
             let other = self
                 .directory_of_same_inode(directory, find)
                 .or_else(|| self.directory_above(directory))
-                .or_else(|| self.directory_that_changed(directory, &directories, find));
+                .or_else(|| self.directory_that_changed(directory, &directories, find))
+                .or_else(|| self.directory_of_changed_file(directory, &directories, find));
             if let Some(other) = other {
                 self.lead_to(link, other, self.first_path(other));
             } else if let Some(other) = self.directory_that_came(link, directory, find) {
@@ -49,8 +50,11 @@ impl Names {
         let mut by_name: HashMap<Box<[u8]>, Vec<NodeId>> = HashMap::default();
         let links = self.nodes.iter().filter_map(|node| node.leads_to);
         for directory in links.chain(vanished.iter().copied()) {
-            let taken = self.node(directory).entries.iter().filter(|(_, e)| e.first != e.now);
-            by_name.extend(taken.map(|(name, _)| (name.clone(), Vec::new())));
+            let entries = self.node(directory).entries.iter();
+            let changed = entries.filter(|(_, e)| {
+                e.first != e.now || e.first.is_some_and(|file| self.was_changed(file))
+            });
+            by_name.extend(changed.map(|(name, _)| (name.clone(), Vec::new())));
         }
         if by_name.is_empty() {
             return by_name;
@@ -131,6 +135,42 @@ impl Names {
         })
     }
 
+    /// Another directory that holds a file of the same name which turns out to have changed as calls
+    /// changed that of `directory`.
+    fn directory_of_changed_file(
+        &self,
+        directory: NodeId,
+        directories: &HashMap<Box<[u8]>, Vec<NodeId>>,
+        find: Find<'_>,
+    ) -> Option<NodeId> {
+        let entries = self.node(directory).entries.iter();
+        let mut changed = entries
+            .filter_map(|(name, e)| Some((name, e.first.filter(|file| self.was_changed(*file))?)));
+        changed.find_map(|(name, file)| {
+            directories.get(name)?.iter().copied().find(|other| {
+                let now = self.node(*other).entries.get(name).and_then(|e| e.now);
+                now.filter(|now| *now != file)
+                    .and_then(|now| self.unexplained(now, find))
+                    .is_some_and(|seen| self.was_changed_to(file, &seen))
+            })
+        })
+    }
+
+    /// Whether calls changed the permissions or the size of a file.
+    fn was_changed(&self, file: NodeId) -> bool {
+        let (mode, _, size) = self.node(file).changed;
+        mode || size
+    }
+
+    /// Whether calls gave a file the permissions or the size that were seen.
+    fn was_changed_to(&self, file: NodeId, seen: &Observed) -> bool {
+        let node = self.node(file);
+        let (mode, _, size) = node.changed;
+        let seen = &seen.attributes;
+        mode && seen.mode.is_some() && seen.mode == node.now.mode
+            || size && seen.size.is_some() && seen.size == node.now.size
+    }
+
     /// Where a link led nowhere at first and to a directory later: a directory that calls made, or
     /// moved to where it was.
     fn directory_that_came(
@@ -197,7 +237,7 @@ impl Names {
                 && node.merged.is_none()
                 && node.names.is_empty()
                 && matches!(node.kind, FileType::Unknown | FileType::Regular)
-                && (node.changed.0 || node.changed.2)
+                && names.was_changed(id)
         };
         let links: Vec<NodeId> = all.clone().filter(|id| followed(self, *id)).collect();
         if links.is_empty() {
@@ -206,13 +246,8 @@ impl Names {
         let changed: Vec<(NodeId, Observed)> =
             all.filter_map(|id| Some((id, self.unexplained(id, find)?))).collect();
         for link in links {
-            let now = self.node(link).now.clone();
             let (mode, _, size) = self.node(link).changed;
-            let found = changed.iter().find(|(_, seen)| {
-                let seen = &seen.attributes;
-                mode && seen.mode.is_some() && seen.mode == now.mode
-                    || size && seen.size.is_some() && seen.size == now.size
-            });
+            let found = changed.iter().find(|(_, seen)| self.was_changed_to(link, seen));
             let Some((dir, _)) = self.node(link).stood.first().cloned() else { continue };
             let dir = self.node(link).followed_from.unwrap_or(dir);
             let target = found.and_then(|(other, _)| {

@@ -244,6 +244,8 @@ fn a_change_through_a_link_that_is_gone_shows_where_it_led() {
     holds(&before, &[open("c", CREATE), chmod.clone(), unlink("d")]);
     holds(&before, &[mkdir("c"), chmod.clone(), unlink("d")]);
     holds(&before, &[open("c", CREATE), chmod, stat("c", true), unlink("d")]);
+    let chmod = Op::Chmod("c/b".into(), 0o600);
+    holds(&[symlink("a", "c")], &[stat("a/b", false), chmod, unlink("c")]);
 }
 
 #[test]
