@@ -3,7 +3,8 @@
 use super::*;
 use std::time::Instant;
 
-/// The most memory that this process ever had, in bytes. Each test is a process of its own under nextest; elsewhere the number is an upper bound.
+/// The most memory that this process ever had, in bytes. Each test is a process of its own under
+/// nextest; elsewhere the number is an upper bound.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
