@@ -93,7 +93,9 @@ fn read(bencher: Bencher<'_, '_>, data: bool) {
 fn select(bencher: Bencher<'_, '_>) {
     let set = |patterns: &[&str]| {
         let mut set = globset::GlobSetBuilder::new();
-        patterns.iter().for_each(|pattern| drop(set.add(globset::Glob::new(pattern).unwrap())));
+        for pattern in patterns {
+            set.add(globset::Glob::new(pattern).unwrap());
+        }
         Some(set.build().unwrap())
     };
     let selection = reanimator_replay::Selection {
