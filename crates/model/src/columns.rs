@@ -1,7 +1,7 @@
 //! The columns of calls that follow from what their processes did before.
 
-use crate::world::{Bound, Moment, Timeline, World, lexical};
 use abi::{Ret, arguments};
+use processes::{Bound, Moment, Timeline, World, lexical};
 use std::borrow::Cow;
 use trace::{Call, Columns, Item};
 

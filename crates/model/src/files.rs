@@ -1,44 +1,38 @@
-//! The manifest: every file that a trace touched, as it was before the first call and after the last.
+//! The manifest: every file that a trace touched, as it was before the first call and after the
+//! last.
 //!
-//! The state before is inferred from the trace itself: what a call found was there, unless an earlier call put it there. Bytes read before they were written are
-//! the initial content; their places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the trace left unchanged (its change time
-//! lies before the recording) is looked up there. The state after is what the file system shows at the end. Nothing here follows a link out of where it looks.
+//! The state before is inferred from the trace itself: what a call found was there, unless an
+//! earlier call put it there. Bytes read before they were written are the initial content; their
+//! places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the
+//! trace left unchanged (its change time lies before the recording) is looked up there. The state
+//! after is what the file system shows at the end. Nothing here follows a link out of where it
+//! looks.
 
 mod facts;
-mod layouts;
 mod live;
 mod manifest;
-mod moved;
 mod names;
 mod node;
-mod outside;
 mod ranges;
-mod rivals;
 mod row;
-mod scan;
-mod scene;
-mod snapshot;
 mod table;
 mod unseen;
 
 pub use live::{Found, Machine};
-pub use moved::Moved;
-pub(crate) use outside::read as read_changes;
-pub use outside::{Change, Done};
+pub use manifest::{Copied, CopiedReader, Differs, compared_xattr, digest};
+pub use names::RenamedNames;
 pub use row::{Content, Digest, FileType, Final, Known, Origin, Row, State, Unnamed};
-pub use scan::{Differs, compared_xattr, digest};
-pub use snapshot::{Copied, Reader as CopiedReader};
-pub use table::{Origins, read_rows};
+pub(crate) use table::read_changes;
+pub use table::{Change, ChangeKind, Origins, read_rows};
 pub use unseen::Unseen;
 
-use crate::world::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use ahash::HashMap;
-use facts::Facts;
-use live::{Here, Look};
+use facts::{Context, Facts, Processes};
+use live::{FileSystem, RecordedMachine};
 use names::Names;
 use node::NodeId;
-use scene::{Processes, Scene};
+use processes::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -51,7 +45,7 @@ use trace::{About, Call, Error, Event, Item};
 
 /// What inference must know besides the calls.
 #[derive(Clone, Debug, Default)]
-pub struct Circumstances {
+pub struct InferenceInput {
     /// When the recording began: nanoseconds of `CLOCK_REALTIME`.
     pub began: u64,
     /// Mount points and file system types of the recorded machine, as in `/proc/self/mountinfo`.
@@ -59,7 +53,7 @@ pub struct Circumstances {
     /// The recorded machine, if it is at hand: its file system shows what the trace does not tell.
     pub machine: Option<Arc<dyn Machine>>,
     /// The names that the trace moved something to. Needed with `machine`.
-    pub moved: Moved,
+    pub moved: RenamedNames,
     /// The recording has just ended: write down the state after it. Needs `machine`.
     pub final_state: bool,
     /// Copy what the program opened and did not move. Needs `final_state`.
@@ -94,7 +88,7 @@ pub struct Summary {
     pub outside_told: Vec<String>,
 }
 
-impl Circumstances {
+impl InferenceInput {
     /// Those of a recording. `machine`: the recorded one, if it is at hand; `final_state`: it has
     /// just ended, in order.
     pub fn of(about: &About, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
@@ -102,7 +96,7 @@ impl Circumstances {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
             machine,
-            moved: Moved::default(),
+            moved: RenamedNames::default(),
             final_state,
             snapshot: about.snapshot,
             whole: about.filter.is_empty() && ["ebpf", "ptrace"].contains(&&*about.engine),
@@ -110,20 +104,21 @@ impl Circumstances {
     }
 }
 
-/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and `initial.parquet` into its directory. Data payloads may come without
-/// bytes. Memory is proportional to the files touched.
+/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and
+/// `initial.parquet` into its directory. Data payloads may come without bytes. Memory is
+/// proportional to the files touched.
 pub fn infer(
     storage: &dyn Storage,
     dir: BorrowedFd<'_>,
     items: impl Iterator<Item = Result<Item, Error>>,
-    about: &Circumstances,
+    about: &InferenceInput,
 ) -> Result<Summary, Error> {
     let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?));
     let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
     let look = about.machine.as_deref().filter(|_| about.final_state);
     let mut snapshot = if look.is_some() && about.snapshot {
-        Some(snapshot::Writer::new(storage.create(dir, SNAPSHOT)?)?)
+        Some(manifest::Writer::new(storage.create(dir, SNAPSHOT)?)?)
     } else {
         None
     };
@@ -140,14 +135,14 @@ pub fn infer(
     }
     let changes = facts.changes();
     if !changes.is_empty() {
-        outside::write(storage.create(dir, OUTSIDE)?, &changes)?;
+        table::write_changes(storage.create(dir, OUTSIDE)?, &changes)?;
     }
     table::write_rows(storage.create(dir, FILES)?, &manifest.rows)?;
     if !manifest.unnamed.is_empty() {
         table::write_rows(storage.create(dir, UNNAMED)?, &manifest.unnamed)?;
     }
     let copied_bytes = snapshot.as_ref().map(|s| s.bytes);
-    snapshot.map_or(Ok(()), snapshot::Writer::finish)?;
+    snapshot.map_or(Ok(()), manifest::Writer::finish)?;
     Ok(Summary {
         files: manifest.rows.len() as u64,
         unnamed: manifest.unnamed.len() as u64,
@@ -157,8 +152,8 @@ pub fn infer(
         uncopied: manifest.uncopied,
         unseen: Unseen::of(&unrecorded, &manifest.rows),
         outside: changes.len() as u64,
-        outside_files: outside::files(&changes, &manifest.late),
-        outside_told: outside::told(&changes, &manifest.late),
+        outside_files: table::changed_files(&changes, &manifest.late),
+        outside_told: table::told_changes(&changes, &manifest.late),
     })
 }
 
@@ -171,11 +166,11 @@ pub(crate) const OUTSIDE: &str = "outside.parquet";
 /// Runs the trace through world and model.
 fn follow(
     items: impl Iterator<Item = Result<Item, Error>>,
-    about: &Circumstances,
+    about: &InferenceInput,
     origins: &mut Origination,
 ) -> Result<(Facts, Unrecorded), Error> {
-    let here = |machine: &Arc<dyn Machine>| Here::new(Arc::clone(machine), about.began);
-    let live = about.machine.as_ref().map(|m| Box::new(here(m)) as Box<dyn Look>);
+    let here = |machine: &Arc<dyn Machine>| RecordedMachine::new(Arc::clone(machine), about.began);
+    let live = about.machine.as_ref().map(|m| Box::new(here(m)) as Box<dyn FileSystem>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     facts.names.watched = about.whole;
     let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
@@ -193,67 +188,69 @@ fn follow(
             Moment::Enter(number, call) => {
                 let index = origins.enter(&call);
                 let bound = world.enter(&call);
-                facts.begins(number, &call, &bound);
+                facts.begin_call(number, &call, &bound);
                 under_way.insert(number, (index, bound));
             }
             Moment::Leave(number, call) => {
                 let Some((index, mut bound)) = under_way.remove(&number) else { continue };
                 world.leave_with(&call, &mut bound, &mut |path| facts.names.link_at(path));
                 let changed = unrecorded.returned(&world, &call, &bound);
-                let rival = facts.outside.rivals.leave(number);
+                let overlapping = facts.outside.overlapping.leave(number);
                 if let Some(shape) = call.shape().filter(|_| call.made()) {
-                    let scene = scene(&call, shape, &bound, &mut facts);
-                    let subject = facts.returned(&call, shape, &scene);
+                    let context = context(&call, shape, &bound, &mut facts);
+                    let subject = facts.apply_returned_call(&call, shape, &context);
                     if let (Some(directory), Some(_)) = (&bound.directory, subject) {
                         directory.real.set(subject);
                     }
                 }
                 for (file, why) in changed {
-                    facts.unrecorded(&file, why);
+                    facts.mark_uncertain(&file, why);
                 }
-                facts.outside.rivals.left(rival, under_way.is_empty());
+                facts.outside.overlapping.left(overlapping, under_way.is_empty());
                 origins.leave(index, facts.origins.drain(..))?;
             }
             Moment::Lost(number, call) => {
                 let Some((_, bound)) = under_way.remove(&number) else { continue };
                 if let Some(shape) = call.shape() {
-                    let scene = scene(&call, shape, &bound, &mut facts);
-                    facts.vanished(shape, &scene);
+                    let context = context(&call, shape, &bound, &mut facts);
+                    facts.apply_lost_call(shape, &context);
                 }
             }
         }
     }
-    facts.settle_doubts();
+    facts.explain_errors();
     facts.covered = world.mounted();
     Ok((facts, unrecorded))
 }
 
-fn scene(
+fn context(
     call: &Call,
     shape: &abi::Shape,
     bound: &Bound<Cell<Option<NodeId>>>,
     facts: &mut Facts,
-) -> Scene {
+) -> Context {
     let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
         if directory.real.get().is_none() && !directory.elsewhere {
             directory.real.set(facts.at(&directory.path));
         }
         directory.real.get()
     };
-    let mut scene = Scene::of(call, shape, bound, &mut node);
-    scene.cwd = bound.cwd.as_deref().and_then(&mut node);
-    scene.root = bound.root.as_deref().and_then(&mut node);
-    scene
+    let mut context = Context::of(call, shape, bound, &mut node);
+    context.cwd = bound.cwd.as_deref().and_then(&mut node);
+    context.root = bound.root.as_deref().and_then(&mut node);
+    context
 }
 
 fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
     world.event(event);
     match event.kind {
-        // Who knows what the lost calls did.
+        // What the lost calls did is unknown.
         RecordKind::Gap => facts.names.watched = false,
         RecordKind::State => {
             let stood = |arg, facts: &mut Facts| {
-                event.identity(arg).and_then(|(identity, path)| facts.stood(path, &identity))
+                event
+                    .identity(arg)
+                    .and_then(|(identity, path)| facts.add_existing_file(path, &identity))
             };
             stood(ROOT_DIRECTORY, facts);
             let cwd = stood(WORKING_DIRECTORY, facts);
@@ -262,7 +259,8 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             }
         }
         RecordKind::Descriptor if event.is_mapping() => {
-            let node = event.identity(0).and_then(|(file, path)| facts.stood(path, &file));
+            let node =
+                event.identity(0).and_then(|(file, path)| facts.add_existing_file(path, &file));
             if let Some(node) = node {
                 facts.names.node_mut(node).uncertain = Some(BY_STORES);
             }
@@ -271,18 +269,19 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             if let Some(descriptor) = world
                 .descriptor(event.tid, event.args[0] as i32)
                 .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
-                && !facts.knows(&descriptor.file)
-                && let Some(node) = facts.stood(&descriptor.file.path, &descriptor.file.identity)
+                && !facts.has_open_file(&descriptor.file)
+                && let Some(node) =
+                    facts.add_existing_file(&descriptor.file.path, &descriptor.file.identity)
             {
-                facts.leads(&descriptor.file, node);
+                facts.add_open_file(&descriptor.file, node);
             }
         }
         _ => {}
     }
 }
 
-/// Brings origins, which are found in the order of exits, into the order in which the trace is read. Holds back only what follows a call with data that is still
-/// under way.
+/// Brings origins, which are found in the order of exits, into the order in which the trace is
+/// read. Holds back only what follows a call with data that is still under way.
 struct Origination {
     writer: OriginWriter,
     /// The place of the next call in reading order.

@@ -6,7 +6,7 @@ mod columns;
 pub mod files;
 mod sealing;
 mod tables;
-pub mod world;
 
+pub use processes as world;
 pub use sealing::{Model, recover};
 pub use tables::Tables;

@@ -1,8 +1,8 @@
 //! What sealing learns from the model: derived columns, and tables about files.
 
 use crate::columns::derive;
-use crate::files::{Circumstances, Machine, Moved, Summary as Found, infer};
-use crate::world::World;
+use crate::files::{InferenceInput, Machine, RenamedNames, Summary as Found, infer};
+use processes::World;
 use std::path::Path;
 use std::sync::Arc;
 use trace::{
@@ -37,7 +37,7 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 
 impl Semantics for Model {
     fn begin(&self) -> Box<dyn Inference> {
-        let (world, moved) = (World::default(), Moved::default());
+        let (world, moved) = (World::default(), RenamedNames::default());
         Box::new(Following { world, moved, machine: self.machine.clone() })
     }
 }
@@ -45,7 +45,7 @@ impl Semantics for Model {
 struct Following {
     world: World,
     /// Names that the calls moved something to, where there is a file system to look at.
-    moved: Moved,
+    moved: RenamedNames,
     machine: Option<Arc<dyn Machine>>,
 }
 
@@ -73,7 +73,7 @@ impl Inference for Following {
         let live = self.machine.is_some();
         let trace = sealing.trace;
         let final_state = live && sealing.end.is_some_and(|e| e.final_state);
-        let mut circumstances = Circumstances::of(trace.about(), self.machine, final_state);
+        let mut circumstances = InferenceInput::of(trace.about(), self.machine, final_state);
         let until = summary.complete_until;
         circumstances.moved = self.moved;
         let (all, mut looked) = (summary.calls, 0u64);

@@ -1,29 +1,31 @@
-//! From calls to facts: what each call's result proves about files, by the kinds, roles, layouts and effects of its row.
+//! From calls to facts: what each call's result proves about files, by the kinds, roles, layouts
+//! and effects of its row.
 //!
 //! Calls come in the order of their exits. Nothing here knows a call's name.
 
-mod about;
+mod attributes;
+mod context;
 mod data;
-mod doubts;
 mod errors;
-mod lead;
-mod made;
-mod outside;
-mod sizes;
-mod solve;
+mod layouts;
+mod opened;
+mod paths;
+mod unrecorded;
+
+pub use context::{Context, Processes};
 
 use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
-use super::node::{NodeId, Seen};
+use super::node::{NodeId, Observed};
 use super::row::{FileType, Origin};
-use super::scene::{Given, Scene, Via};
-use crate::world::OpenFile;
 use abi::plan::RESULT;
 use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
-use about::{link_read, stat_result};
 use ahash::HashMap;
-use lead::looks_through;
+use attributes::{link_read, stat_result};
+use context::{BehindProcfsLink, FdArg};
 use linux_raw_sys::general;
 use linux_raw_sys::general::S_ISVTX;
+use paths::looks_through;
+use processes::OpenFile;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::call::Call;
@@ -38,10 +40,12 @@ const O_TMPFILE: u64 = general::O_TMPFILE as u64;
 const AT_REMOVEDIR: u64 = general::AT_REMOVEDIR as u64;
 const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 
-/// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds (`CONFIG_HZ` 100).
+/// The coarsest clock tick, by which a file's birth may seem to lie before it: nanoseconds
+/// (`CONFIG_HZ` 100).
 const TICK: u64 = 10_000_000;
 
 /// The model of the recorded files.
+#[derive(Default)]
 pub struct Facts {
     /// The name space.
     pub names: Names,
@@ -54,9 +58,9 @@ pub struct Facts {
     /// When the recording began, less a clock tick.
     began: u64,
     /// Errors that may tell more at the end.
-    doubts: HashMap<doubts::Doubt, usize>,
+    unexplained_errors: HashMap<errors::unexplained::UnexplainedError, usize>,
     /// What was done by others than the recorded processes.
-    pub outside: outside::Outside,
+    pub outside: unrecorded::UnrecordedChanges,
     /// Initial content found and not yet taken away.
     pub origins: Vec<Origin>,
     /// Where the live file system shows what the program has mounted.
@@ -64,7 +68,7 @@ pub struct Facts {
 }
 
 /// A path argument and where it leads.
-struct Led {
+struct PathArg {
     used: PathUse,
     follow: bool,
     /// It is created if it does not exist.
@@ -79,46 +83,39 @@ struct Led {
 impl Facts {
     /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
-        Self {
-            names,
-            open: HashMap::default(),
-            unnamed: BTreeMap::new(),
-            sweep: 1024,
-            began: began.saturating_sub(TICK),
-            doubts: HashMap::default(),
-            outside: outside::Outside::default(),
-            origins: Vec::new(),
-            covered: Vec::new(),
-        }
+        Self { names, sweep: 1024, began: began.saturating_sub(TICK), ..Self::default() }
     }
 
-    /// A directory that a process has as its root or working directory, or a file that was open, at the start.
-    pub fn stood(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
-        let seen = seen_of(identity);
+    /// A directory that a process has as its root or working directory, or a file that was open, at
+    /// the start.
+    pub fn add_existing_file(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
+        let seen = observed_in(identity);
         if identity.lost_name(path).is_some() {
             return Some(self.unnamed(&seen));
         }
-        match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-            Walk::Place(place) => Some(self.names.present(&place, &seen)),
-            Walk::At(node) => Some(node),
-            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => None,
-        }
+        let node = match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
+            Walk::Place(place) => self.names.note_exists(&place, &seen),
+            Walk::At(node) => node,
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
+        };
+        self.names.mark_path_shown(node);
+        Some(node)
     }
 
     /// A file that had lost its name when the recording began. Two descriptors may lead to one.
-    fn unnamed(&mut self, seen: &Seen) -> NodeId {
-        let Some(key) = seen.id else { return self.names.nameless(true, seen) };
+    fn unnamed(&mut self, seen: &Observed) -> NodeId {
+        let Some(key) = seen.id else { return self.names.add_nameless(true, seen) };
         if let Some(node) = self.unnamed.get(&key) {
             return *node;
         }
-        let node = self.names.named(key).unwrap_or_else(|| self.names.nameless(true, seen));
+        let node = self.names.named(key).unwrap_or_else(|| self.names.add_nameless(true, seen));
         self.names.node_mut(node).unnamed = true;
         self.unnamed.insert(key, node);
         node
     }
 
     /// An open file leads to this.
-    pub fn leads(&mut self, file: &Arc<OpenFile>, node: NodeId) {
+    pub fn add_open_file(&mut self, file: &Arc<OpenFile>, node: NodeId) {
         if self.open.len() >= self.sweep {
             self.open.retain(|_, (file, _)| file.strong_count() > 0);
             self.sweep = (self.open.len() * 2).max(1024);
@@ -128,39 +125,39 @@ impl Facts {
     }
 
     /// Whether it is known where an open file leads.
-    pub fn knows(&self, file: &OpenFile) -> bool {
+    pub fn has_open_file(&self, file: &OpenFile) -> bool {
         self.open.contains_key(&file.id)
     }
 
     /// The file behind a descriptor.
-    fn behind(&mut self, given: &Given) -> Option<NodeId> {
+    fn directory_behind(&mut self, given: &FdArg) -> Option<NodeId> {
         let file = &given.file;
         if let Some(&(_, node)) = self.open.get(&file.id) {
-            return Some(self.names.itself(node));
+            return Some(self.names.follow_merges(node));
         }
         if !file.is_stored() || file.path.first() != Some(&b'/') {
             return None;
         }
-        let seen = seen_of(&file.identity);
+        let seen = observed_in(&file.identity);
         if file.identity.lost_name(&file.path).is_some() {
             let node = self.unnamed(&seen);
-            self.leads(file, node);
+            self.add_open_file(file, node);
             return Some(node);
         }
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
             Walk::Place(place) => {
-                self.names.present(&place, &Seen { attributes: Default::default(), ..seen })
+                self.names.note_exists(&place, &Observed { attributes: Default::default(), ..seen })
             }
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
-        self.leads(file, node);
+        self.add_open_file(file, node);
         Some(node)
     }
 
     /// The file can have been changed by what no record tells of.
-    pub fn unrecorded(&mut self, file: &Arc<OpenFile>, why: &'static str) {
-        if let Some(node) = self.behind(&Given { file: file.clone(), offset: None }) {
+    pub fn mark_uncertain(&mut self, file: &Arc<OpenFile>, why: &'static str) {
+        if let Some(node) = self.directory_behind(&FdArg { file: file.clone(), offset: None }) {
             self.names.node_mut(node).uncertain = Some(why);
         }
     }
@@ -170,7 +167,7 @@ impl Facts {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
             Walk::Place(place) => {
-                Some(self.names.present(&place, &Seen::kind(FileType::Directory)))
+                Some(self.names.note_exists(&place, &Observed::kind(FileType::Directory)))
                     .filter(|node| !self.names.node(*node).is_virtual)
             }
             Walk::Virtual => None,
@@ -178,15 +175,20 @@ impl Facts {
         }
     }
 
-    pub(super) fn fd(&mut self, scene: &Scene, arg: u8) -> Option<NodeId> {
-        let fd = scene.fds.get(usize::from(arg))?.as_ref()?;
-        self.behind(fd)
+    pub(super) fn fd(&mut self, context: &Context, arg: u8) -> Option<NodeId> {
+        let fd = context.fds.get(usize::from(arg))?.as_ref()?;
+        self.directory_behind(fd)
     }
 
     /// A call returned. The file that it was about, if it was about one that stays where it is.
-    pub fn returned(&mut self, call: &Call, shape: &Shape, scene: &Scene) -> Option<NodeId> {
+    pub fn apply_returned_call(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+    ) -> Option<NodeId> {
         self.names.clock += 1;
-        let mut led = Vec::new();
+        let mut paths = Vec::new();
         for (i, a) in shape.args.iter().enumerate() {
             // An address that names no file is no path.
             if let Some(used) = a
@@ -194,16 +196,20 @@ impl Facts {
                 .path()
                 .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
             {
-                // Where an error may be an earlier path's, nobody may have looked at the later one.
+                // Where an error may be an earlier path's, the kernel may not have looked at the
+                // later one.
                 let lost =
-                    led.iter().any(|l: &Led| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
+                    paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call, shape);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 self.names.slashed = false;
-                let walk = self.lead(call, shape, scene, i as u8, used, reach);
+                let walk = self.resolve(call, shape, context, i as u8, used, reach);
                 let slash = self.names.slashed;
-                let creates = matches!(used.role, Role::Open(from) if u64::from(call.open_flags(from)) & O_CREAT != 0);
-                led.push(Led {
+                let creates = match used.role {
+                    Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
+                    _ => false,
+                };
+                paths.push(PathArg {
                     used,
                     follow: looks_through(
                         call,
@@ -217,37 +223,37 @@ impl Facts {
                 });
             }
         }
-        self.renamed(call, shape, &mut led);
-        self.others(call, shape, scene, &mut led);
+        self.decide_earlier_rename(call, shape, &mut paths);
+        self.apply_unrecorded_changes(call, shape, context, &mut paths);
         let subject = match call.errno() {
-            None => self.succeeded(call, shape, scene, &led),
+            None => self.apply_success(call, shape, context, &paths),
             Some(errno) => {
-                self.failed(shape, errno, &led);
-                self.doubt(errno, &led);
-                self.layout(call, shape, scene);
+                self.apply_error(shape, errno, &paths);
+                self.keep_unexplained(errno, &paths);
+                self.apply_seek(call, shape, context);
                 None
             }
         };
-        self.dealt_with(call, shape, scene, &led);
+        self.note_call(call, shape, context, &paths);
         subject
     }
 
     /// A rename between two links to one file changes nothing. Whether one was of this kind, calls
     /// tell that find the old name or make it, or find nothing there.
-    fn renamed(&mut self, call: &Call, shape: &Shape, led: &mut [Led]) {
-        let alone = led.len() == 1;
-        for l in led {
+    fn decide_earlier_rename(&mut self, call: &Call, shape: &Shape, paths: &mut [PathArg]) {
+        let alone = paths.len() == 1;
+        for l in paths {
             let Walk::Place(place) = &mut l.walk else { continue };
             if place.slot == Slot::Absent
-                && (call.succeeded() && self.finds(call, &l.used)
+                && (call.succeeded() && self.finds_existing(call, &l.used)
                     || call.errno() == Some(errors::EEXIST))
                 && !(call.errno().is_some() && l.used.role != Role::Create)
             {
                 let seen = match call.identity(RESULT) {
-                    Some((identity, _)) => Some(seen_of(&identity)),
+                    Some((identity, _)) => Some(observed_in(&identity)),
                     None => stat_result(call, shape),
                 };
-                if let Some(node) = self.names.stayed_after_all(place, seen.as_ref(), false) {
+                if let Some(node) = self.names.rename_did_nothing(place, seen.as_ref(), false) {
                     place.slot = Slot::Node(node);
                     continue;
                 }
@@ -260,17 +266,17 @@ impl Facts {
                 }
                 _ => false,
             };
-            if gone && self.names.moved_after_all(place) {
+            if gone && self.names.rename_took_place(place) {
                 place.slot = Slot::Absent;
             }
         }
     }
 
-    /// A call that may have changed files never returned: nobody knows how far it got.
-    pub fn vanished(&mut self, shape: &Shape, scene: &Scene) {
+    /// A call that may have changed files never returned: how far it got is unknown.
+    pub fn apply_lost_call(&mut self, shape: &Shape, context: &Context) {
         if shape.changes {
             for (i, a) in shape.args.iter().enumerate() {
-                if let (Kind::Fd, Some(node)) = (a.kind, self.fd(scene, i as u8)) {
+                if let (Kind::Fd, Some(node)) = (a.kind, self.fd(context, i as u8)) {
                     self.names.node_mut(node).uncertain =
                         Some("a call that changes it never returned");
                 }
@@ -278,31 +284,20 @@ impl Facts {
         }
     }
 
-    fn succeeded(
+    /// What a call that succeeded tells of the names in its paths, and what it did to them. The
+    /// file that it was about, if it was about one that stays where it is.
+    fn apply_success(
         &mut self,
         call: &Call,
         shape: &Shape,
-        scene: &Scene,
-        led: &[Led],
+        context: &Context,
+        paths: &[PathArg],
     ) -> Option<NodeId> {
         let mut subject = None;
-        let source = led.iter().find(|l| l.used.role == Role::Source);
-        for l in led {
-            match (&l.used.role, &l.walk) {
+        for path in paths {
+            match (&path.used.role, &path.walk) {
                 (Role::Lookup, Walk::Place(place)) => {
-                    let directory =
-                        l.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
-                    let kind = if directory { FileType::Directory } else { FileType::Unknown };
-                    let seen = stat_result(call, shape)
-                        .or_else(|| link_read(call, shape))
-                        .unwrap_or_else(|| Seen::kind(kind));
-                    let node = self.names.present(place, &seen);
-                    if l.follow {
-                        self.names.was_followed(node);
-                    } else if seen.kind != FileType::Unknown {
-                        self.names.node_mut(node).confirmed = true;
-                    }
-                    subject = Some(node);
+                    subject = Some(self.looked_up(call, shape, path, place));
                 }
                 (Role::Lookup, Walk::At(node)) => {
                     subject = Some(*node);
@@ -311,48 +306,22 @@ impl Facts {
                     }
                 }
                 (Role::Open(from), walk) => {
-                    self.opened(call, scene, u64::from(call.open_flags(*from)), walk);
+                    self.apply_open(call, context, u64::from(call.open_flags(*from)), walk);
                 }
-                (Role::Create, Walk::Place(place)) => self.created(call, shape, scene, place, led),
+                (Role::Create, Walk::Place(place)) => {
+                    self.apply_create(call, shape, context, place, paths);
+                }
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
-                    let directory = l.used.role == Role::RemoveDirectory
+                    let directory = path.used.role == Role::RemoveDirectory
                         || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
-                    let seen =
-                        if directory { Seen::kind(FileType::Directory) } else { Seen::leaf() };
-                    let node = self.names.remove(place, &seen);
-                    let node = self.names.node_mut(node);
-                    if node.likely_kind() == FileType::Unknown {
-                        node.guess =
-                            if directory { FileType::Directory } else { FileType::Regular };
-                    }
+                    self.removed(place, directory);
                 }
-                (Role::Target, Walk::Place(to)) => {
-                    if let Some(Led { walk: Walk::Place(from), .. }) = source {
-                        if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
-                            self.names.exchange(from, to);
-                        } else {
-                            let directory = led.iter().any(|l| l.slash);
-                            let kind =
-                                if directory { FileType::Directory } else { FileType::Unknown };
-                            // Nothing moves into itself: what has the old name is a link to where the new one is.
-                            let seen = if self.names.is_above(from, to.dir) {
-                                Seen::leaf()
-                            } else {
-                                Seen::kind(kind)
-                            };
-                            // Nor does what holds it get replaced.
-                            if self.names.is_above(to, from.dir) {
-                                self.names.present(to, &Seen::leaf());
-                            }
-                            self.names.rename(from, to, &seen);
-                        }
-                    }
-                }
+                (Role::Target, Walk::Place(to)) => self.moved_to(call, shape, paths, to),
                 _ => {}
             }
         }
-        let opens = led.iter().any(|l| matches!(l.used.role, Role::Open(_)));
-        let makes = led.iter().any(|l| {
+        let opens = paths.iter().any(|l| matches!(l.used.role, Role::Open(_)));
+        let makes = paths.iter().any(|l| {
             matches!(
                 l.used.role,
                 Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target
@@ -362,24 +331,67 @@ impl Facts {
             return None;
         }
         if shape.ret == Ret::Fd {
-            self.obtained(call, scene);
+            self.add_received_descriptor(call, context);
             return None;
         }
-        if subject.is_none() && led.is_empty() {
+        if subject.is_none() && paths.is_empty() {
             let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
-            subject = fd.and_then(|i| self.fd(scene, i as u8));
+            subject = fd.and_then(|i| self.fd(context, i as u8));
         }
         let Some(node) = subject else {
-            self.copied(call, shape, scene);
+            self.apply_copy(call, shape, context);
             return None;
         };
-        self.described(call, shape, node);
-        self.attributes(call, shape, node);
-        self.moved(call, shape, scene);
-        self.copied(call, shape, scene);
-        self.resized(call, shape, node);
-        self.layout(call, shape, scene);
+        self.apply_output(call, shape, node);
+        self.apply_attributes(call, shape, node);
+        self.apply_data(call, shape, context);
+        self.apply_copy(call, shape, context);
+        self.apply_resize(call, shape, node);
+        self.apply_seek(call, shape, context);
         Some(node)
+    }
+
+    /// A call found the name, or what it leads to.
+    fn looked_up(&mut self, call: &Call, shape: &Shape, path: &PathArg, place: &Place) -> NodeId {
+        let directory = path.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
+        let kind = if directory { FileType::Directory } else { FileType::Unknown };
+        let seen = stat_result(call, shape)
+            .or_else(|| link_read(call, shape))
+            .unwrap_or_else(|| Observed::kind(kind));
+        let node = self.names.note_exists(place, &seen);
+        if path.follow {
+            self.names.mark_followed(node);
+        } else if seen.kind != FileType::Unknown {
+            self.names.node_mut(node).confirmed = true;
+        }
+        node
+    }
+
+    fn removed(&mut self, place: &Place, directory: bool) {
+        let kind = if directory { FileType::Directory } else { FileType::Regular };
+        let seen = if directory { Observed::kind(kind) } else { Observed::leaf() };
+        let node = self.names.remove(place, &seen);
+        self.names.node_mut(node).guess(kind);
+    }
+
+    /// A rename moved a file to `to`, or exchanged two.
+    fn moved_to(&mut self, call: &Call, shape: &Shape, paths: &[PathArg], to: &Place) {
+        let source = paths.iter().find(|path| path.used.role == Role::Source);
+        let Some(PathArg { walk: Walk::Place(from), .. }) = source else { return };
+        if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
+            return self.names.exchange(from, to);
+        }
+        let directory = paths.iter().any(|path| path.slash);
+        let kind = if directory { FileType::Directory } else { FileType::Unknown };
+        // A directory cannot move into itself: the old name is that of a link to what holds the
+        // new one.
+        let into_itself = self.names.is_above(from, to.dir);
+        let seen = if into_itself { Observed::leaf() } else { Observed::kind(kind) };
+        // Nor is a directory replaced that holds something.
+        if self.names.is_above(to, from.dir) {
+            self.names.note_exists(to, &Observed::leaf());
+        }
+        self.names.rename(from, to, &seen);
     }
 }
 
@@ -407,11 +419,11 @@ fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a
 }
 
 /// What an identity says.
-pub fn seen_of(identity: &Identity) -> Seen {
-    let mut seen = Seen::kind(FileType::of_mode(identity.mode));
+pub fn observed_in(identity: &Identity) -> Observed {
+    let mut seen = Observed::kind(FileType::of_mode(identity.mode));
     if identity.is_made_up() {
         // A guess at a regular file is none that counts against what calls show.
-        return Seen::kind(if seen.kind == FileType::Directory {
+        return Observed::kind(if seen.kind == FileType::Directory {
             FileType::Directory
         } else {
             FileType::Unknown

@@ -1,6 +1,6 @@
 //! The recorded machine's file system, looked at after the recording.
 
-use super::node::{Attributes, Seen};
+use super::node::{Attributes, Observed};
 use super::row::FileType;
 use rustix::fd::OwnedFd;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub struct Found {
 
 impl Found {
     /// The same without the times.
-    pub(super) fn seen(self) -> Seen {
-        Seen {
+    pub(super) fn seen(self) -> Observed {
+        Observed {
             kind: self.kind,
             attributes: Attributes {
                 mode: Some(self.mode),
@@ -64,49 +64,49 @@ impl Found {
 }
 
 /// What inference asks of the live file system.
-pub trait Look {
+pub trait FileSystem {
     /// What stands there, if nothing about it has changed since the recording began.
-    fn unchanged(&mut self, path: &[u8]) -> Option<Seen>;
+    fn unchanged(&mut self, _path: &[u8]) -> Option<Observed> {
+        None
+    }
     /// What stands there, if it was made before the recording began: its type and target are as
     /// they were, and it probably stood there.
-    fn older(&mut self, path: &[u8]) -> Option<Seen>;
+    fn older(&mut self, _path: &[u8]) -> Option<Observed> {
+        None
+    }
     /// Whether two names are links to one file.
-    fn same(&mut self, a: &[u8], b: &[u8]) -> bool;
-    /// Device and inode of what stands there, whenever it came there.
-    fn id(&mut self, path: &[u8]) -> Option<(u64, u64)>;
-    /// The names in a directory, as far as they can be read.
-    fn list(&mut self, path: &[u8]) -> Vec<Vec<u8>>;
-}
-
-/// No file system to look at.
-pub struct Blind;
-
-impl Look for Blind {
-    fn unchanged(&mut self, _: &[u8]) -> Option<Seen> {
-        None
-    }
-    fn older(&mut self, _: &[u8]) -> Option<Seen> {
-        None
-    }
-    fn same(&mut self, _: &[u8], _: &[u8]) -> bool {
+    fn same(&mut self, _a: &[u8], _b: &[u8]) -> bool {
         false
     }
-    fn id(&mut self, _: &[u8]) -> Option<(u64, u64)> {
+    /// Device and inode of what stands there, whenever it came there.
+    fn id(&mut self, _path: &[u8]) -> Option<(u64, u64)> {
         None
     }
-    fn list(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
+    /// The names in a directory, as far as they can be read.
+    fn list(&mut self, _path: &[u8]) -> Vec<Vec<u8>> {
         Vec::new()
     }
 }
 
+/// No file system to look at.
+pub struct NoFileSystem;
+
+impl Default for Box<dyn FileSystem> {
+    fn default() -> Self {
+        Box::new(NoFileSystem) as Self
+    }
+}
+
+impl FileSystem for NoFileSystem {}
+
 /// A machine, and when the recording of it began.
-pub struct Here {
+pub struct RecordedMachine {
     machine: Arc<dyn Machine>,
     began: u64,
     last: Option<(Vec<u8>, Option<Found>)>,
 }
 
-impl Here {
+impl RecordedMachine {
     /// For a recording that began at `began` nanoseconds of `CLOCK_REALTIME`.
     pub fn new(machine: Arc<dyn Machine>, began: u64) -> Self {
         Self { machine, began: began.saturating_sub(TICK_NANOS), last: None }
@@ -124,12 +124,12 @@ impl Here {
     }
 }
 
-impl Look for Here {
-    fn unchanged(&mut self, path: &[u8]) -> Option<Seen> {
+impl FileSystem for RecordedMachine {
+    fn unchanged(&mut self, path: &[u8]) -> Option<Observed> {
         let began = self.began;
         self.find(path).filter(|f| f.changed < began).map(Found::seen)
     }
-    fn older(&mut self, path: &[u8]) -> Option<Seen> {
+    fn older(&mut self, path: &[u8]) -> Option<Observed> {
         let began = self.began;
         self.find(path)
             .filter(|f| f.born != 0 && f.born < began || f.changed < began)

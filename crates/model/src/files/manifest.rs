@@ -1,25 +1,23 @@
-//! From the model to the manifest's rows, with a look at the live file system for what stands there now.
+//! From the model to the manifest's rows, with a look at the live file system for what stands there
+//! now.
 
+mod final_state;
 mod late;
+mod scan;
+mod snapshot;
+
+pub use scan::{Differs, compared_xattr, digest};
+pub use snapshot::{Copied, Reader as CopiedReader, Writer};
 
 use super::live::{Found, Machine};
 use super::names::Names;
 use super::node::{Node, NodeId};
-use super::row::{Content, FileType, Final, Known, Row, State, Unnamed};
-use super::scan::{compared_xattr, digest};
-use super::snapshot::Writer;
+use super::row::{Content, FileType, Final, Row, State, Unnamed};
 use ahash::{HashMap, HashSet};
+use final_state::{Live, find_final_state, hash_content};
 use late::{ONLY_LISTED, changed_late, only_listed};
-use rustix::fd::OwnedFd;
-use rustix::fs::{fgetxattr, flistxattr};
 use std::collections::BTreeMap;
 use std::io;
-
-/// What the live file system shows under a name.
-struct Live {
-    state: State,
-    id: (u64, u64),
-}
 
 /// The rows of a finished model.
 pub struct Manifest {
@@ -35,8 +33,25 @@ pub struct Manifest {
     pub uncopied: u64,
 }
 
-/// Makes the rows. `look`: write down what the live file system shows; else the final state is unknown. `snapshot`: copy what the program opened and did not move.
-/// `unnamed`: files that had lost their names when the recording began.
+/// The names of a finished model, and what is known of them.
+struct Paths {
+    /// All of them, in order.
+    all: Vec<Vec<u8>>,
+    /// What stood under them at first.
+    first: BTreeMap<Vec<u8>, NodeId>,
+    /// What stands under them now.
+    now: BTreeMap<Vec<u8>, NodeId>,
+    /// What the live file system shows under each of `all`, or why that is not known.
+    lasts: Vec<Result<Option<Live>, String>>,
+    /// Files that are known under several numbers, and the number that counts.
+    same: HashMap<NodeId, NodeId>,
+    /// How many names each file had at first, and has now.
+    counts: HashMap<NodeId, (u32, u32)>,
+}
+
+/// Makes the rows. `look`: write down what the live file system shows; else the final state is
+/// unknown. `snapshot`: copy what the program opened and did not move. `unnamed`: files that had
+/// lost their names when the recording began.
 pub fn build(
     names: &mut Names,
     unnamed: &BTreeMap<(u64, u64), NodeId>,
@@ -45,145 +60,174 @@ pub fn build(
     snapshot: Option<&mut Writer>,
 ) -> io::Result<Manifest> {
     if let Some(machine) = look {
-        names.settle(&mut |path| machine.find(path).ok().map(Found::seen));
+        names.apply_final_links(&mut |path| machine.find(path).ok().map(Found::seen));
     }
-    names.furnish();
-    let mut first: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
-    let mut now: BTreeMap<Vec<u8>, NodeId> = BTreeMap::new();
-    names.visit(true, &mut |path, id| {
-        first.insert(path.to_vec(), id);
-    });
-    names.visit(false, &mut |path, id| {
-        now.insert(path.to_vec(), id);
-    });
-    let mut paths: Vec<Vec<u8>> = first.keys().chain(now.keys()).cloned().collect();
-    paths.sort_unstable();
-    paths.dedup();
-
-    let mut lasts: Vec<Result<Option<Live>, String>> = Vec::with_capacity(paths.len());
-    let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::default();
-    let mut same: HashMap<NodeId, NodeId> = HashMap::default();
-    for path in &paths {
-        let node = now.get(path).copied();
-        let last = match look {
-            Some(machine) => seen(machine, path),
-            None => Err("the recorder did not finish".to_owned()),
-        };
-        if let (Ok(Some(live)), Some(node)) = (&last, node)
-            && live.state.kind != FileType::Directory
-        {
-            same.insert(node, *by_live.entry(live.id).or_insert(node));
-        }
-        lasts.push(last);
-    }
-    // What is known under one name of a file is known under all of them, before the rest is taken from how it is at last.
-    for (&node, &one) in same.iter().filter(|(node, one)| node != one) {
-        share(names, node, one);
-    }
-    for (path, last) in paths.iter().zip(&lasts) {
-        if let (Ok(Some(live)), Some(&node)) = (last, now.get(path)) {
-            if let Some(&one) = same.get(&node).filter(|one| **one != node) {
-                share(names, one, node);
-            }
-            fill(names.node_mut(node), live);
-        }
-    }
-
+    names.fill_directories();
+    let mut paths = Paths::of(names, look);
+    paths.learn(names);
     let uncopied = match snapshot.zip(look) {
-        Some((snapshot, machine)) => copy(names, &paths, &lasts, &now, &same, machine, snapshot)?,
+        Some((snapshot, machine)) => copy(names, &paths, machine, snapshot)?,
         None => 0,
     };
-
-    let late = if watched {
-        changed_late(names, &paths, &mut lasts, &now, look)
+    let mut late = Vec::new();
+    if watched {
+        late = changed_late(names, &paths.all, &mut paths.lasts, &paths.now, look);
     } else {
-        only_listed(names, &paths, &mut lasts, &now);
-        Vec::new()
-    };
-
-    let file = |id: NodeId| same.get(&id).copied().unwrap_or(id);
-    let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
-    for &id in first.values().chain(unnamed.values()) {
-        counts.entry(file(id)).or_default().0 += 1;
+        only_listed(names, &paths.all, &mut paths.lasts, &paths.now);
     }
-    for (path, &id) in &now {
-        // A name that is not there at last counts for nothing.
-        if names.node(id).likely_kind() != FileType::Directory
-            && paths.binary_search(path).is_ok_and(|i| matches!(lasts[i], Ok(Some(_)) | Err(_)))
-        {
-            counts.entry(file(id)).or_default().1 += 1;
-        }
-    }
+    paths.count(names, unnamed);
 
-    let made_up: Vec<&Vec<u8>> =
-        now.iter().filter(|(_, id)| names.node(**id).made_up).map(|(path, _)| path).collect();
+    let made_up = paths.now.iter().filter(|(_, id)| names.node(**id).made_up);
+    let made_up: Vec<Vec<u8>> = made_up.map(|(path, _)| path.clone()).collect();
     let mut manifest = Manifest {
-        rows: Vec::with_capacity(paths.len()),
+        rows: Vec::with_capacity(paths.all.len()),
         unnamed: Vec::new(),
         late,
         unreadable: 0,
         uncopied,
     };
     let mut hashes: HashMap<NodeId, Content> = HashMap::default();
-    for (path, last) in paths.into_iter().zip(lasts) {
-        let initial = first.get(&path).map(|&id| (id, names.node(id)));
-        let current = now.get(&path).copied();
+    let lasts = std::mem::take(&mut paths.lasts);
+    for (path, last) in std::mem::take(&mut paths.all).into_iter().zip(lasts) {
         let last = match last {
             Err(reason) => {
                 let known = reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
                 manifest.unreadable += u64::from(look.is_some() && !known);
                 Final::Unknown(reason)
             }
-            Ok(_)
-                if made_up.iter().any(|made| {
-                    path.strip_prefix(&made[..])
-                        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-                }) =>
-            {
-                Final::Unknown(
-                    "it is a symbolic link's target, whose path is not in the trace".to_owned(),
-                )
-            }
-            Ok(_) if current.is_some_and(|id| names.node(id).is_virtual) => {
+            Ok(_) if made_up.iter().any(|made| is_at_or_below(&path, made)) => Final::Unknown(
+                "it is a symbolic link's target, whose path is not in the trace".to_owned(),
+            ),
+            Ok(_) if paths.now.get(&path).is_some_and(|id| names.node(*id).is_virtual) => {
                 Final::Unknown("on a virtual file system".to_owned())
             }
             Ok(None) => Final::Absent,
-            Ok(Some(mut live)) => {
-                let count = current.map_or(0, |id| counts.get(&file(id)).map_or(0, |c| c.1));
-                live.state.group = current.filter(|_| count > 1).map(file);
-                live.state.links = live.state.links.filter(|&l| l == count);
-                let content = match current.zip(look) {
-                    Some((id, machine)) if live.state.kind == FileType::Regular => {
-                        let size = live.state.size.unwrap_or(0);
-                        let hash = || content(machine, &path, names.node(id), size);
-                        hashes.entry(file(id)).or_insert_with(hash).clone()
-                    }
-                    None if live.state.kind == FileType::Regular => {
-                        Content::Not("the trace has nothing about this file".to_owned())
-                    }
-                    _ => Content::None,
-                };
-                manifest.unreadable += u64::from(
-                    matches!(&content, Content::Not(reason) if reason.starts_with("cannot be read")),
-                );
-                Final::Present(live.state, content)
-            }
+            Ok(Some(live)) => paths.present(names, &path, live, look, &mut hashes),
         };
-        let group = initial
-            .and_then(|(id, _)| Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1)));
-        let state = initial.map(|(_, node)| at_first(node, group));
-        let is_file = state.as_ref().is_some_and(|s| s.kind == FileType::Regular);
-        let (holes, allocated) =
-            initial.filter(|_| is_file).map_or_else(Default::default, |(_, node)| layout(node));
-        let number = initial.filter(|_| is_file).map(|(id, _)| id);
-        manifest.rows.push(Row { path, file: number, initial: state, holes, allocated, last });
+        manifest.unreadable += u64::from(matches!(
+            &last,
+            Final::Present(_, Content::Not(reason)) if reason.starts_with("cannot be read")
+        ));
+        manifest.rows.push(paths.row(names, path, last));
     }
     for (key, &id) in unnamed {
-        let group = Some(file(id)).filter(|f| counts.get(f).is_some_and(|c| c.0 > 1));
-        manifest.unnamed.push(without_name(names.node(id), *key, id, group));
+        manifest.unnamed.push(without_name(names.node(id), *key, id, paths.group(id)));
     }
     manifest.unnamed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(manifest)
+}
+
+fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+impl Paths {
+    fn of(names: &Names, look: Option<&dyn Machine>) -> Self {
+        let (mut first, mut now) = (BTreeMap::new(), BTreeMap::new());
+        names.visit(true, &mut |path, id| {
+            first.insert(path.to_vec(), id);
+        });
+        names.visit(false, &mut |path, id| {
+            now.insert(path.to_vec(), id);
+        });
+        let mut all: Vec<Vec<u8>> = first.keys().chain(now.keys()).cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut lasts = Vec::with_capacity(all.len());
+        let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::default();
+        let mut same: HashMap<NodeId, NodeId> = HashMap::default();
+        for path in &all {
+            let last = match look {
+                Some(machine) => find_final_state(machine, path),
+                None => Err("the recorder did not finish".to_owned()),
+            };
+            if let (Ok(Some(live)), Some(&node)) = (&last, now.get(path))
+                && live.state.kind != FileType::Directory
+            {
+                same.insert(node, *by_live.entry(live.id).or_insert(node));
+            }
+            lasts.push(last);
+        }
+        Self { all, first, now, lasts, same, counts: HashMap::default() }
+    }
+
+    /// What is known under one name of a file is known under all of them, before the rest is taken
+    /// from how it is at last.
+    fn learn(&self, names: &mut Names) {
+        for (&node, &one) in self.same.iter().filter(|(node, one)| node != one) {
+            share(names, node, one);
+        }
+        for (path, last) in self.all.iter().zip(&self.lasts) {
+            if let (Ok(Some(live)), Some(&node)) = (last, self.now.get(path)) {
+                if let Some(&one) = self.same.get(&node).filter(|one| **one != node) {
+                    share(names, one, node);
+                }
+                fill(names.node_mut(node), live);
+            }
+        }
+    }
+
+    fn count(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
+        let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
+        for &id in self.first.values().chain(unnamed.values()) {
+            counts.entry(self.file(id)).or_default().0 += 1;
+        }
+        for (path, &id) in &self.now {
+            // A name that is not there at last counts for nothing.
+            let counts_now = names.node(id).likely_kind() != FileType::Directory
+                && self.all.binary_search(path).is_ok_and(|i| !matches!(self.lasts[i], Ok(None)));
+            if counts_now {
+                counts.entry(self.file(id)).or_default().1 += 1;
+            }
+        }
+        self.counts = counts;
+    }
+
+    /// The number that counts for a file.
+    fn file(&self, id: NodeId) -> NodeId {
+        self.same.get(&id).copied().unwrap_or(id)
+    }
+
+    /// The group of the names that a file had at first, if it had several.
+    fn group(&self, id: NodeId) -> Option<NodeId> {
+        Some(self.file(id)).filter(|file| self.counts.get(file).is_some_and(|c| c.0 > 1))
+    }
+
+    /// The final state of a name that the live file system shows.
+    fn present(
+        &self,
+        names: &Names,
+        path: &[u8],
+        mut live: Live,
+        look: Option<&dyn Machine>,
+        hashes: &mut HashMap<NodeId, Content>,
+    ) -> Final {
+        let current = self.now.get(path).copied();
+        let count = current.map_or(0, |id| self.counts.get(&self.file(id)).map_or(0, |c| c.1));
+        live.state.group = current.filter(|_| count > 1).map(|id| self.file(id));
+        live.state.links = live.state.links.filter(|&l| l == count);
+        let content = match current.zip(look) {
+            Some((id, machine)) if live.state.kind == FileType::Regular => {
+                let size = live.state.size.unwrap_or(0);
+                let hash = || hash_content(machine, path, names.node(id), size);
+                hashes.entry(self.file(id)).or_insert_with(hash).clone()
+            }
+            None if live.state.kind == FileType::Regular => {
+                Content::Not("the trace has nothing about this file".to_owned())
+            }
+            _ => Content::None,
+        };
+        Final::Present(live.state, content)
+    }
+
+    fn row(&self, names: &Names, path: Vec<u8>, last: Final) -> Row {
+        let initial = self.first.get(&path).map(|&id| (id, names.node(id)));
+        let state = initial.map(|(id, node)| at_first(node, self.group(id)));
+        let is_file = state.as_ref().is_some_and(|s| s.kind == FileType::Regular);
+        let initial = initial.filter(|_| is_file);
+        let (holes, allocated) = initial.map_or_else(Default::default, |(_, node)| layout(node));
+        Row { path, file: initial.map(|(id, _)| id), initial: state, holes, allocated, last }
+    }
 }
 
 /// The row of a file that had lost its name when the recording began.
@@ -201,27 +245,25 @@ fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) ->
     }
 }
 
-/// What a file that somebody brought was, when calls first looked at it.
+/// What a file that an unrecorded process made was, when calls first looked at it.
 pub fn as_found(node: &Node) -> State {
     at_first(node, None)
 }
 
-/// Copies the unmoved bytes of the files that the program opened, as far as they had them at first; they are settled then. How many files cannot be read.
+/// Copies the unmoved bytes of the files that the program opened, as far as they had them at first;
+/// they are settled then. How many files cannot be read.
 fn copy(
     names: &mut Names,
-    paths: &[Vec<u8>],
-    lasts: &[Result<Option<Live>, String>],
-    now: &BTreeMap<Vec<u8>, NodeId>,
-    same: &HashMap<NodeId, NodeId>,
+    paths: &Paths,
     machine: &dyn Machine,
     snapshot: &mut Writer,
 ) -> io::Result<u64> {
     let (mut uncopied, mut done) = (0, HashSet::default());
-    // Of a file that the trace took for several, nobody knows what was written by another name.
+    // Of a file that the trace took for several, what was written by another name is unknown.
     let several: HashSet<NodeId> =
-        same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
-    for (path, last) in paths.iter().zip(lasts) {
-        let (Ok(Some(live)), Some(&id)) = (last, now.get(path)) else { continue };
+        paths.same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
+    for (path, last) in paths.all.iter().zip(&paths.lasts) {
+        let (Ok(Some(live)), Some(&id)) = (last, paths.now.get(path)) else { continue };
         let node = names.node_mut(id);
         let whole = node.uncertain.is_none() && !node.is_virtual && !several.contains(&id);
         let (true, true, FileType::Regular, Some(size)) =
@@ -258,15 +300,10 @@ fn share(names: &mut Names, from: NodeId, to: NodeId) {
     if to.kind == FileType::Unknown {
         to.kind = from.kind;
     }
-    to.first.mode = to.first.mode.or(from.first.mode);
-    to.first.uid = to.first.uid.or(from.first.uid);
-    to.first.gid = to.first.gid.or(from.first.gid);
-    to.first.size = to.first.size.or(from.first.size);
-    to.changed = (
-        to.changed.0 || from.changed.0,
-        to.changed.1 || from.changed.1,
-        to.changed.2 || from.changed.2,
-    );
+    to.first.complete(&from.first);
+    to.changed.0 |= from.changed.0;
+    to.changed.1 |= from.changed.1;
+    to.changed.2 |= from.changed.2;
 }
 
 /// What the trace did not change and did not tell was at first as it is at last.
@@ -329,7 +366,7 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
             .or((node.executable && regular).then_some(0o755)),
         uid: node.first.uid,
         gid: node.first.gid,
-        // Of a link whose target nobody has read, all that can show.
+        // Of a link whose target is unknown, all that can show.
         size: if regular {
             Some(node.first.size.unwrap_or(if node.changed.2 {
                 node.reach
@@ -360,68 +397,4 @@ fn layout(node: &Node) -> (Extents, Extents) {
         ranges.within(0, end).into_iter().map(|(s, e)| (s, e - s)).collect()
     };
     (plain(&bytes.holes), plain(&bytes.allocated))
-}
-
-fn seen(machine: &dyn Machine, path: &[u8]) -> Result<Option<Live>, String> {
-    use rustix::io::Errno;
-    let found = match machine.find(path) {
-        Ok(found) => found.seen(),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(None),
-        Err(Errno::LOOP) => return Err("a symbolic link stands in its path".to_owned()),
-        Err(e) => return Err(format!("cannot be examined: {e}")),
-    };
-    let regular = found.kind == FileType::Regular;
-    let xattrs = if regular || found.kind == FileType::Directory {
-        machine.open(path).map(|fd| xattrs(&fd)).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    let attributes = found.attributes;
-    Ok(Some(Live {
-        id: found.id.unwrap_or_default(),
-        state: State {
-            kind: found.kind,
-            mode: attributes.mode.filter(|_| found.kind != FileType::Link),
-            uid: attributes.uid,
-            gid: attributes.gid,
-            size: attributes.size.filter(|_| regular),
-            links: found.links.filter(|_| found.kind != FileType::Directory),
-            target: found.target,
-            group: None,
-            xattrs,
-        },
-    }))
-}
-
-fn xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut list = vec![0u8; 1 << 16];
-    let Ok(n) = flistxattr(fd, &mut list[..]) else { return Vec::new() };
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    for name in list[..n].split(|&b| b == 0).filter(|name| compared_xattr(name)) {
-        let mut value = vec![0u8; 1 << 16];
-        if let Ok(n) = fgetxattr(fd, name, &mut value[..]) {
-            value.truncate(n);
-            found.push((name.to_vec(), value));
-        }
-    }
-    found.sort_unstable();
-    found
-}
-
-fn content(machine: &dyn Machine, path: &[u8], node: &Node, size: u64) -> Content {
-    if let Some(reason) = node.uncertain {
-        return Content::Not(reason.to_owned());
-    }
-    let known = node.known(size);
-    if matches!(&known, Known::Extents(extents) if extents.is_empty()) {
-        return Content::Not("the trace holds none of its bytes".to_owned());
-    }
-    let hash = machine
-        .open(path)
-        .map_err(std::io::Error::from)
-        .and_then(|file| digest(&file, known, size));
-    match hash {
-        Ok(digest) => Content::Hash(digest),
-        Err(e) => Content::Not(format!("cannot be read: {e}")),
-    }
 }

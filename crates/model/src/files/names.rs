@@ -1,27 +1,32 @@
-//! The name space: which names lead to which files, at first and now. It is learned name by name from what calls find, make and remove.
+//! The name space: which names lead to which files, at first and now. It is learned name by name
+//! from what calls find, make and remove.
 //!
-//! Invariant: an entry that is not there has not been touched, so that what is found under it now stood there at first, if its directory did. Directories move
-//! with their entries, so a rename moves a subtree at no cost and each initial file keeps the place where it stood.
+//! Invariant: an entry that is not there has not been touched, so that what is found under it now
+//! stood there at first, if its directory did. Directories move with their entries, so a rename
+//! moves a subtree at no cost and each initial file keeps the place where it stood.
 
+mod gone_links;
 mod links;
 mod merge;
-mod others;
 mod presumed;
+mod renamed;
 mod renames;
+mod shown_paths;
+mod unrecorded;
 mod walk;
 
+pub use renamed::RenamedNames;
 pub use walk::{Place, Reach, Slot, Walk};
 
-use super::live::{Blind, Look};
-use super::moved::Moved;
-use super::node::{Entry, Node, NodeId, Seen};
+use super::live::FileSystem;
+use super::node::{Entry, Node, NodeId, Observed};
 use super::row::FileType;
-use crate::world::Mounts;
 use ahash::{HashMap, HashSet};
+use processes::Mounts;
 use std::collections::BTreeMap;
 
 /// So many renames onto unknown files are kept in mind.
-const MOST_REPLACED: usize = 1 << 16;
+const MAX_RENAMES: usize = 1 << 16;
 /// The root of the recorder's view.
 pub const ROOT: NodeId = 0;
 /// No name is that long: the depth of a tree that a hostile trace can build.
@@ -35,29 +40,34 @@ const LONG_PATHS: usize = 64 << 20;
 type Name = (NodeId, Box<[u8]>);
 
 /// The name space.
+#[derive(Default)]
 pub struct Names {
     nodes: Vec<Node>,
     by_id: HashMap<(u64, u64), NodeId>,
     /// Mount points of interest: whether what is mounted there is virtual.
     mounts: BTreeMap<Vec<u8>, bool>,
-    live: Box<dyn Look>,
-    moved: Moved,
-    /// Files, and what they replaced in a rename, of which nothing was known: directories replace directories, and nothing else.
+    live: Box<dyn FileSystem>,
+    moved: RenamedNames,
+    /// Files, and what they replaced in a rename, of which nothing was known: directories replace
+    /// directories, and nothing else.
     replaced: Vec<(NodeId, NodeId)>,
-    /// The last path that was walked ends in a slash, its own or that of a link in its last component.
+    /// The last path that was walked ends in a slash, its own or that of a link in its last
+    /// component.
     pub slashed: bool,
     /// There is no live file system to look at.
-    pub blind: bool,
-    /// Names that overlapping calls made or removed: nobody knows which one was the last.
+    pub no_file_system: bool,
+    /// Names that overlapping calls made or removed: which one was the last is unknown.
     pub doubtful: HashSet<Name>,
     /// Everything that the program did is in the trace: looking for what others did makes sense.
     pub watched: bool,
     /// Old names of renames to names of which nothing was known, the file and the new name. If both
     /// were links to one file, the rename changed nothing, which is so if `true`, as far as is
     /// known.
-    twins: HashMap<Name, (NodeId, Place, bool)>,
+    undecided_renames: HashMap<Name, (NodeId, Place, bool)>,
     /// Names to which something was renamed and of which nothing was known.
     pub covered: HashSet<Name>,
+    /// A directory, and one that it is or that holds it.
+    inside: Vec<(NodeId, NodeId)>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
     /// The number of the call that is looked at, in the order in which they returned.
@@ -66,7 +76,11 @@ pub struct Names {
 
 impl Names {
     /// An unknown name space with these mount points.
-    pub fn new(mounts: &[(Vec<u8>, String)], live: Option<Box<dyn Look>>, moved: Moved) -> Self {
+    pub fn new(
+        mounts: &[(Vec<u8>, String)],
+        live: Option<Box<dyn FileSystem>>,
+        moved: RenamedNames,
+    ) -> Self {
         let mounts = mounts
             .iter()
             .map(|(path, kind)| {
@@ -75,19 +89,11 @@ impl Names {
             .collect();
         let mut names = Self {
             nodes: vec![Node::new(FileType::Directory, true)],
-            by_id: HashMap::default(),
             mounts,
-            blind: live.is_none(),
+            no_file_system: live.is_none(),
             moved,
-            replaced: Vec::new(),
-            slashed: false,
-            doubtful: HashSet::default(),
-            watched: false,
-            appeared: Vec::new(),
-            clock: 0,
-            twins: HashMap::default(),
-            covered: HashSet::default(),
-            live: live.unwrap_or(Box::new(Blind)),
+            live: live.unwrap_or_default(),
+            ..Self::default()
         };
         if let Some(seen) = names.live.unchanged(b"/") {
             names.observe(ROOT, &seen);
@@ -133,13 +139,13 @@ impl Names {
     }
 
     /// Nothing was found where the name leads: it does not exist, or is a link that leads nowhere.
-    pub fn missing(&mut self, place: &Place) {
+    pub fn note_missing(&mut self, place: &Place) {
         if self.node(place.dir).initial && !self.node(place.dir).is_virtual {
             self.node_mut(place.dir).missing.insert(place.name.clone());
         }
     }
 
-    fn observe(&mut self, id: NodeId, seen: &Seen) {
+    fn observe(&mut self, id: NodeId, seen: &Observed) {
         self.node_mut(id).observe(seen);
         if let (Some(key), true) =
             (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none())
@@ -150,7 +156,7 @@ impl Names {
     }
 
     /// A file without a name (yet): created, or open when the recording began.
-    pub fn nameless(&mut self, initial: bool, seen: &Seen) -> NodeId {
+    pub fn add_nameless(&mut self, initial: bool, seen: &Observed) -> NodeId {
         let id = self.new_node(Node::new(seen.kind, initial));
         self.observe(id, seen);
         id
@@ -169,8 +175,9 @@ impl Names {
         })
     }
 
-    /// The name exists: a call found it. Whether it is the first name of its file, its identity tells.
-    pub fn present(&mut self, place: &Place, seen: &Seen) -> NodeId {
+    /// The name exists: a call found it. Whether it is the first name of its file, its identity
+    /// tells.
+    pub fn note_exists(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let known = seen
             .id
             .and_then(|key| self.named(key))
@@ -178,17 +185,18 @@ impl Names {
         let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
         if let Some(Some(node)) = slot {
             if self.shows_a_link(node, seen) {
-                let link = self.split(place, node, seen);
+                let link = self.split_off_link(place, node, seen);
                 self.observe(link, seen);
                 return link;
             }
-            // A name that was only listed so far turns out to be a link to a file known under another name.
+            // A name that was only listed so far turns out to be a link to a file known under
+            // another name.
             if let Some(other) = known.filter(|&k| {
                 k != node
                     && self.node(node).id.is_none()
                     && self.node(node).initial == self.node(k).initial
             }) {
-                self.unname(node, place);
+                self.remove_name(node, place);
                 self.attach(place, other, false);
                 if let Some(entry) = self
                     .node_mut(place.dir)
@@ -203,7 +211,7 @@ impl Names {
             }
             // Something that we did not see put another file here.
             if let Some(other) = known.filter(|&k| k != node) {
-                self.unname(node, place);
+                self.remove_name(node, place);
                 self.attach(place, other, false);
                 return other;
             }
@@ -234,43 +242,45 @@ impl Names {
         {
             seen.kind = FileType::Link;
         }
-        let id = self.nameless(initial, &seen);
+        let id = self.add_nameless(initial, &seen);
         self.attach(place, id, initial);
         id
     }
 
-    /// What stands under `name` on the live file system now, if it is as it was when the recording began. What lies below a directory that was moved may not
-    /// have been there, for all that its own times say.
-    fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Seen> {
+    /// What stands under `name` on the live file system now, if it is as it was when the recording
+    /// began. What lies below a directory that was moved may not have been there, for all that its
+    /// own times say.
+    fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
-        if self.came_late(&path[..path.len() - name.len()]) {
+        if self.may_have_come_late(&path[..path.len() - name.len()]) {
             None
         } else {
             self.live.unchanged(&path)
         }
     }
 
-    /// What stands under `name` on the live file system now, if it is older than the recording and stood there as far as one knows.
-    fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Seen> {
+    /// What stands under `name` on the live file system now, if it is older than the recording and
+    /// stood there as far as one knows.
+    fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
-        if self.came_late(&path) { None } else { self.live.older(&path) }
+        if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
     }
 
-    fn came_late(&self, path: &[u8]) -> bool {
+    fn may_have_come_late(&self, path: &[u8]) -> bool {
         walk::split(path).any(|part| self.moved.contains(&part))
     }
 
     /// The name was in a listing of its directory.
     pub fn listed(&mut self, place: &Place, kind: FileType) {
-        match self.look(place.dir, &place.name) {
+        match self.look_up(place.dir, &place.name) {
             Slot::Unknown => {
-                let node = self.present(place, &Seen::kind(kind));
+                let node = self.note_exists(place, &Observed::kind(kind));
                 self.node_mut(node).confirmed = kind != FileType::Unknown;
             }
             Slot::Node(node)
                 if kind == FileType::Link || self.node(node).kind == FileType::Unknown =>
             {
-                let node = self.present(place, &Seen::kind(kind));
+                let node = self.note_exists(place, &Observed::kind(kind));
                 self.node_mut(node).confirmed |= kind != FileType::Unknown;
             }
             Slot::Node(_) | Slot::Absent => {}
@@ -295,8 +305,8 @@ impl Names {
     }
 
     /// Something stood under a name at first that is gone, and of which nothing was known.
-    pub fn stood(&mut self, place: &Place, seen: &Seen) -> NodeId {
-        let id = self.nameless(true, seen);
+    pub fn add_initial(&mut self, place: &Place, seen: &Observed) -> NodeId {
+        let id = self.add_nameless(true, seen);
         self.node_mut(id).stood.push((place.dir, place.name.clone()));
         if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
             entry.first = Some(id);
@@ -305,14 +315,15 @@ impl Names {
     }
 
     /// The name was made now, with a new file.
-    pub fn create(&mut self, place: &Place, seen: &Seen) -> NodeId {
-        let id = self.nameless(false, seen);
+    pub fn create(&mut self, place: &Place, seen: &Observed) -> NodeId {
+        let id = self.add_nameless(false, seen);
         self.link(place, id);
         id
     }
 
-    /// What stands under the name was made in the recording, although a call that returned earlier has found it.
-    pub fn was_new(&mut self, place: &Place, node: NodeId) {
+    /// What stands under the name was made in the recording, although a call that returned earlier
+    /// has found it.
+    pub fn mark_new(&mut self, place: &Place, node: NodeId) {
         if let Some(entry) =
             self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node))
         {
@@ -327,13 +338,13 @@ impl Names {
             if old == node {
                 return;
             }
-            self.unname(old, place);
+            self.remove_name(old, place);
         }
         self.attach(place, node, false);
     }
 
     /// The name does not exist: a call found nothing.
-    pub fn absent(&mut self, place: &Place) {
+    pub fn note_absent(&mut self, place: &Place) {
         let clock = self.clock;
         let dir = self.node_mut(place.dir);
         if !dir.entries.contains_key(&place.name) {
@@ -342,14 +353,15 @@ impl Names {
         }
     }
 
-    /// The name went now. One that nobody had seen before stood there at first, and was what `seen` says.
-    pub fn remove(&mut self, place: &Place, seen: &Seen) -> NodeId {
-        let node = self.present(place, seen);
-        self.displace(place, node);
+    /// The name went now. One that no call had seen before stood there at first, and was what
+    /// `seen` says.
+    pub fn remove(&mut self, place: &Place, seen: &Observed) -> NodeId {
+        let node = self.note_exists(place, seen);
+        self.detach(place, node);
         node
     }
 
-    fn unname(&mut self, node: NodeId, place: &Place) {
+    fn remove_name(&mut self, node: NodeId, place: &Place) {
         let node = self.node_mut(node);
         node.names.retain(|(d, n)| *d != place.dir || *n != place.name);
         node.relinked = true;
@@ -389,7 +401,8 @@ impl Names {
         }
     }
 
-    /// Visits all names that stood there at first, or that stand there now, parents before children.
+    /// Visits all names that stood there at first, or that stand there now, parents before
+    /// children.
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
         let mut entered = HashSet::default();

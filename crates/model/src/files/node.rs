@@ -1,4 +1,5 @@
-//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace tells.
+//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace
+//! tells.
 
 use super::ranges::Ranges;
 use super::row::{FileType, Known};
@@ -20,9 +21,9 @@ pub struct Attributes {
     pub size: Option<u64>,
 }
 
-/// What somebody saw of a file: a stat result, an identity, the live file system.
-#[derive(Clone, Debug)]
-pub struct Seen {
+/// What was observed of a file: a stat result, an identity, the live file system.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
     /// Its type, if it was told.
     pub kind: FileType,
     /// Its attributes.
@@ -37,17 +38,20 @@ pub struct Seen {
     pub leaf: bool,
 }
 
-impl Seen {
+impl Attributes {
+    /// Takes what is not known from `other`.
+    pub fn complete(&mut self, other: &Self) {
+        self.mode = self.mode.or(other.mode);
+        self.uid = self.uid.or(other.uid);
+        self.gid = self.gid.or(other.gid);
+        self.size = self.size.or(other.size);
+    }
+}
+
+impl Observed {
     /// Nothing but that it exists, and perhaps its type.
     pub fn kind(kind: FileType) -> Self {
-        Self {
-            kind,
-            attributes: Attributes::default(),
-            id: None,
-            links: None,
-            target: None,
-            leaf: false,
-        }
+        Self { kind, ..Self::default() }
     }
 
     /// Nothing but that the name exists and is no directory.
@@ -85,7 +89,7 @@ pub struct Bytes {
 }
 
 /// A file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// What it is; a type never changes.
     pub kind: FileType,
@@ -97,13 +101,16 @@ pub struct Node {
     pub first: Attributes,
     /// Its attributes now.
     pub now: Attributes,
+    /// What a call saw of it last that no call before had set: permissions, size.
+    pub unexplained: Attributes,
     /// The trace changed its permissions, its owner, its size.
     pub changed: (bool, bool, bool),
     /// Where a symbolic link leads.
     pub target: Option<Vec<u8>>,
     /// What a directory is known to hold or not to hold, at first or now.
     pub entries: BTreeMap<Box<[u8]>, Entry>,
-    /// Names under which a call that follows links found nothing, of a directory that was there at first.
+    /// Names under which a call that follows links found nothing, of a directory that was there at
+    /// first.
     pub missing: BTreeSet<Box<[u8]>>,
     /// The directories and names under which it stands now.
     pub names: Vec<(NodeId, Box<[u8]>)>,
@@ -123,13 +130,15 @@ pub struct Node {
     pub listed: bool,
     /// link(2) was refused to it: most likely a directory.
     pub unlinkable: bool,
-    /// A directory that held something else than these many names that were known to be there at first.
-    pub inhabited: Option<usize>,
-    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is known.
+    /// A directory that held something else than these many names that were known to be there at
+    /// first.
+    pub held_more_than: Option<usize>,
+    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is
+    /// known.
     pub presumed: bool,
     /// Of a link whose target is made up: what it leads to.
     pub leads_to: Option<NodeId>,
-    /// Its name is made up: nobody knows where it stood.
+    /// Its name is made up: where it stood is unknown.
     pub made_up: bool,
     /// It is this file, as was found out late.
     pub merged: Option<NodeId>,
@@ -149,19 +158,19 @@ pub struct Node {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Attributes that the trace has set or removed.
     pub xattrs_changed: BTreeSet<Vec<u8>>,
-    /// It refused somebody, as far as we know without its permissions.
+    /// A call failed with EACCES at it, and its permissions are not known.
     pub denied: bool,
     /// It reached to here at first: calls read so far, of whose bytes the trace does not hold all.
     pub reach: u64,
-    /// It let itself be executed, as far as we know without its permissions.
+    /// A call executed it, and its permissions are not known.
     pub executable: bool,
     /// A call opened it.
     pub opened: bool,
     /// Why its content cannot be compared.
     pub uncertain: Option<&'static str>,
-    /// Somebody who was not recorded made it, while the recording went on.
+    /// An unrecorded process made it, while the recording went on.
     pub appeared: bool,
-    /// Bytes from these on came from somebody who was not recorded, and have these numbers as
+    /// Bytes from these on came from an unrecorded process, and have these numbers as
     /// origins; the last one counts.
     pub came: Vec<(u64, NodeId)>,
     /// What opens of it told of it: whether the kernel itself said so, device, inode.
@@ -177,50 +186,7 @@ pub struct Node {
 impl Node {
     /// A file of which nothing is known.
     pub fn new(kind: FileType, initial: bool) -> Self {
-        Self {
-            kind,
-            guess: kind,
-            initial,
-            first: Attributes::default(),
-            now: Attributes::default(),
-            changed: (false, false, false),
-            target: None,
-            entries: BTreeMap::new(),
-            missing: BTreeSet::new(),
-            names: Vec::new(),
-            stood: Vec::new(),
-            followed: false,
-            followed_from: None,
-            confirmed: false,
-            straight: false,
-            leaf: false,
-            listed: false,
-            unlinkable: false,
-            inhabited: None,
-            presumed: false,
-            leads_to: None,
-            made_up: false,
-            merged: None,
-            first_links: None,
-            relinked: false,
-            id: None,
-            unnamed: false,
-            is_virtual: false,
-            bytes: None,
-            xattrs: BTreeMap::new(),
-            xattrs_changed: BTreeSet::new(),
-            denied: false,
-            reach: 0,
-            executable: false,
-            opened: false,
-            uncertain: None,
-            appeared: false,
-            came: Vec::new(),
-            told: None,
-            size_in_doubt: false,
-            appended: false,
-            last: None,
-        }
+        Self { kind, guess: kind, initial, ..Self::default() }
     }
 
     /// How many names of a directory are known to have been there at first.
@@ -233,8 +199,15 @@ impl Node {
         if self.kind == FileType::Unknown { self.guess } else { self.kind }
     }
 
-    /// Takes in what somebody sees of it now. What the trace has not changed was so at first.
-    pub fn observe(&mut self, seen: &Seen) {
+    /// Takes it for this, if neither a call nor a guess says what it is.
+    pub fn guess(&mut self, kind: FileType) {
+        if self.likely_kind() == FileType::Unknown {
+            self.guess = kind;
+        }
+    }
+
+    /// Takes in what is observed of it now. What the trace has not changed was so at first.
+    pub fn observe(&mut self, seen: &Observed) {
         if self.kind == FileType::Unknown {
             if seen.kind == FileType::Link && seen.target.is_some() {
                 self.target.clone_from(&seen.target); // what was guessed of it
@@ -256,6 +229,9 @@ impl Node {
             }
         }
         let see = &seen.attributes;
+        if self.now.mode.is_some() && see.mode.is_some() && self.now.mode != see.mode {
+            self.unexplained.mode = see.mode;
+        }
         let learn =
             |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
                 if value.is_some() {
@@ -297,6 +273,9 @@ impl Node {
 
     /// Its size is this.
     pub fn observe_size(&mut self, size: u64) {
+        if self.now.size.is_some_and(|now| now != size) {
+            self.unexplained.size = Some(size);
+        }
         self.now.size = Some(size);
         let found = self.initial || self.appeared;
         if !self.changed.2 && found && self.first.size.is_none() {
@@ -317,7 +296,8 @@ impl Node {
         })
     }
 
-    /// Bytes `start..start + len` were seen: which of them were there at first and had not been seen before.
+    /// Bytes `start..start + len` were seen: which of them were there at first and had not been
+    /// seen before.
     pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
         let bytes = self.bytes_mut();
@@ -326,9 +306,9 @@ impl Node {
         fresh
     }
 
-    /// Where the bytes `start..end`, which nobody had seen before, came from: with which number
+    /// Where the bytes `start..end`, which no call had seen before, came from: with which number
     /// each part counts as an origin. `own`: the file's own.
-    pub fn came_with(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
+    pub fn origins_of(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
         let mut parts = vec![(own, start, end)];
         for &(from, number) in self.came.iter().filter(|(from, _)| *from < end) {
             let at = from.max(start);
@@ -361,7 +341,8 @@ impl Node {
         self.extend(end);
     }
 
-    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how the file was at first.
+    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how
+    /// the file was at first.
     pub fn lay_out(&mut self, start: u64, end: u64, hole: bool) {
         if !self.initial {
             return;

@@ -1,88 +1,46 @@
-//! A set of byte ranges, kept merged.
+//! A set of byte ranges.
 
-use std::collections::BTreeMap;
+use rangemap::RangeSet;
 
 /// Half-open ranges of bytes; no two of them touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges {
-    by_start: BTreeMap<u64, u64>,
-}
+pub struct Ranges(RangeSet<u64>);
 
 impl Ranges {
     /// Adds `start..end`.
     pub fn insert(&mut self, start: u64, end: u64) {
-        if start >= end {
-            return;
+        if start < end {
+            self.0.insert(start..end);
         }
-        let (mut start, mut end) = (start, end);
-        while let Some((&s, &e)) = self.by_start.range(..=end).next_back() {
-            if e < start {
-                break;
-            }
-            self.by_start.remove(&s);
-            start = start.min(s);
-            end = end.max(e);
-        }
-        self.by_start.insert(start, end);
     }
 
     /// Takes `start..end` out.
     pub fn remove(&mut self, start: u64, end: u64) {
-        if start >= end {
-            return;
-        }
-        while let Some((&s, &e)) = self.by_start.range(..end).next_back() {
-            if e <= start {
-                break;
-            }
-            self.by_start.remove(&s);
-            if s < start {
-                self.by_start.insert(s, start);
-            }
-            if e > end {
-                self.by_start.insert(end, e);
-            }
+        if start < end {
+            self.0.remove(start..end);
         }
     }
 
     /// The parts of `start..end` that are not in the set, in order.
     pub fn gaps(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
-        let mut gaps = Vec::new();
-        let mut at = start;
-        if let Some((_, &e)) = self.by_start.range(..=start).next_back() {
-            at = at.max(e);
+        if start >= end {
+            return Vec::new();
         }
-        for (&s, &e) in self.by_start.range(start..end.max(start)) {
-            if s > at {
-                gaps.push((at, s));
-            }
-            at = at.max(e);
-        }
-        if at < end {
-            gaps.push((at, end));
-        }
-        gaps
+        self.0.gaps(&(start..end)).map(|gap| (gap.start, gap.end)).collect()
     }
 
     /// The parts of `start..end` that are in the set, in order.
     pub fn within(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
-        let mut parts = Vec::new();
-        let mut at = start;
-        for (s, e) in self.gaps(start, end) {
-            if s > at {
-                parts.push((at, s));
-            }
-            at = e;
+        if start >= end {
+            return Vec::new();
         }
-        if at < end {
-            parts.push((at, end));
-        }
-        parts
+        let parts = self.0.overlapping(start..end);
+        parts.map(|part| (part.start.max(start), part.end.min(end))).collect()
     }
 
     /// Whether all of `start..end` is in the set.
     pub fn covers(&self, start: u64, end: u64) -> bool {
-        start >= end || self.gaps(start, end).is_empty()
+        start >= end || self.0.gaps(&(start..end)).next().is_none()
     }
 }
 
@@ -91,23 +49,35 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Change = (bool, u64, u64);
+
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        proptest::collection::vec((any::<bool>(), 0u64..64, 0u64..16), 0..40)
+    }
+
+    fn bytes(ranges: &[(u64, u64)]) -> Vec<u64> {
+        ranges.iter().flat_map(|&(start, end)| start..end).collect()
+    }
+
     proptest! {
         #[test]
-        fn a_set_of_ranges_is_a_set_of_bytes(ops in proptest::collection::vec((any::<bool>(), 0u64..64, 0u64..16), 0..40), from in 0u64..64, len in 0u64..20) {
+        fn a_set_of_ranges_is_a_set_of_bytes(
+            changes in changes(), from in 0u64..64, len in 0u64..20
+        ) {
             let mut set = Ranges::default();
-            let mut bytes = [false; 96];
-            for (add, start, n) in ops {
+            let mut held = [false; 96];
+            for (add, start, n) in changes {
                 if add { set.insert(start, start + n) } else { set.remove(start, start + n) }
-                bytes[start as usize..(start + n) as usize].fill(add);
+                held[start as usize..(start + n) as usize].fill(add);
             }
-            let inside: Vec<u64> = set.within(from, from + len).iter().flat_map(|&(s, e)| s..e).collect();
-            let expected: Vec<u64> = (from..from + len).filter(|&b| bytes[b as usize]).collect();
-            prop_assert_eq!(inside, expected);
-            let outside: Vec<u64> = set.gaps(from, from + len).iter().flat_map(|&(s, e)| s..e).collect();
-            let expected: Vec<u64> = (from..from + len).filter(|&b| !bytes[b as usize]).collect();
-            prop_assert_eq!(outside, expected);
-            let merged: Vec<_> = set.by_start.iter().collect();
-            prop_assert!(merged.windows(2).all(|w| w[0].1 < w[1].0));
+            let all = from..from + len;
+            let (inside, outside): (Vec<u64>, Vec<u64>) =
+                all.clone().partition(|&byte| held[byte as usize]);
+            prop_assert_eq!(set.covers(from, from + len), outside.is_empty());
+            prop_assert_eq!(bytes(&set.within(from, from + len)), inside);
+            prop_assert_eq!(bytes(&set.gaps(from, from + len)), outside);
+            let merged: Vec<_> = set.0.iter().collect();
+            prop_assert!(merged.windows(2).all(|w| w[0].end < w[1].start));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A row of the manifest: one name, before and after.
 
 /// What kind of file a name leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum FileType {
     /// Nothing proves what it is.
+    #[default]
     Unknown = 0,
     /// A named pipe.
     Fifo = 1,
@@ -85,7 +86,7 @@ pub struct State {
     pub size: Option<u64>,
     /// Links that it has, counted or not by names in the manifest; not of directories.
     pub links: Option<u32>,
-    /// Where a symbolic link leads; `None`: nobody has read it.
+    /// Where a symbolic link leads; `None`: no call has read it.
     pub target: Option<Vec<u8>>,
     /// Names with the same number are links to one file; `None` where there is one name only.
     pub group: Option<u32>,
@@ -153,7 +154,8 @@ pub struct Digest {
     pub hash: [u8; 32],
 }
 
-/// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a trailing slash, in the recorder's view of the file system.
+/// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a
+/// trailing slash, in the recorder's view of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The name.

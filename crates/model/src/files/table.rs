@@ -1,9 +1,16 @@
-//! `files.parquet` and `initial.parquet`: the manifest as tables that any Parquet reader understands.
+//! `files.parquet` and `initial.parquet`: the manifest as tables that any Parquet reader
+//! understands.
 //!
-//! What is read back is checked: paths are absolute and plain, in order and without doubles, extents in order. Anything else is refused.
+//! What is read back is checked: paths are absolute and plain, in order and without doubles,
+//! extents in order. Anything else is refused.
 
+mod changes;
 mod origins;
 
+pub use changes::{
+    Change, ChangeKind, files as changed_files, read as read_changes, told as told_changes,
+    write as write_changes,
+};
 pub use origins::{OriginWriter, Origins};
 
 use super::row::{Content, Digest, FileType, Final, Known, Origin, Row, State};

@@ -1,7 +1,7 @@
 //! Calls told by hand, and what they prove of the state before the first of them.
 
 mod links;
-mod outside;
+mod unrecorded;
 
 use super::manifest;
 use super::*;
@@ -27,7 +27,8 @@ fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
     }
 }
 
-/// What a new process that works in `/w` tells, then these calls, one after the other unless they say when they returned.
+/// What a new process that works in `/w` tells, then these calls, one after the other unless they
+/// say when they returned.
 fn told(calls: Vec<Call>) -> Vec<Item> {
     let directory = Identity { mode: 0o40755, magic: 0xef53, ..Identity::default() };
     let cwd =
@@ -85,7 +86,7 @@ fn first(calls: Vec<Call>, path: &str) -> Option<State> {
     let mut origins = Origination::new(OriginWriter::new(Box::new(
         std::fs::File::create(dir.path().join("initial")).unwrap(),
     )));
-    let about = Circumstances { began: BEGAN, ..Circumstances::default() };
+    let about = InferenceInput { began: BEGAN, ..InferenceInput::default() };
     let (mut facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     let rows = manifest::build(&mut facts.names, &facts.unnamed, None, false, None)
         .expect("nothing is written")
@@ -149,6 +150,16 @@ fn what_was_followed_and_then_unlinked_was_a_link() {
     );
     // A file that could be unlinked need not have been a link.
     assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
+}
+
+/// A damaged or forged record may hold such a path. Readers of the manifest refuse one.
+#[test]
+fn a_name_with_a_nul_is_not_one() {
+    let chmod = |path: &str| call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, path)]);
+    let calls = || vec![chmod("a\0b"), chmod("d/c\0/e"), chmod("f")];
+    assert!(kind(calls(), "/w/a\0b").is_none());
+    assert!(kind(calls(), "/w/d/c\0").is_none());
+    assert_eq!(kind(calls(), "/w/f"), Some(FileType::Regular));
 }
 
 #[test]

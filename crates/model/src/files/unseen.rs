@@ -1,7 +1,7 @@
 //! What happened to files without a call: what of it a verdict must say.
 
-use super::{Content, Final, Row};
-use crate::world::{BY_OPERATIONS, BY_STORES, Unrecorded};
+use crate::files::row::{Content, Final, Row};
+use processes::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 /// What happened to files without a call, as far as calls tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! From records to items and back: what goes into journals comes out of the reader, in the order of entry, with every byte.
+//! From records to items and back: what goes into journals comes out of the reader, in the order of
+//! entry, with every byte.
 
 use super::Model;
 use crate::files::{Found, Machine};
@@ -125,7 +126,8 @@ fn write(journal: &mut Journal, item: &Item) {
     journal.commit().unwrap();
 }
 
-/// Writes `items`, which are in the order in which engines make them, each into the stream that its thread number chooses.
+/// Writes `items`, which are in the order in which engines make them, each into the stream that its
+/// thread number chooses.
 fn record(path: &Path, items: &[Item], streams: u32) -> Recording {
     let recording = create(path);
     let mut journals: Vec<_> = (0..streams).map(|n| recording.journal(n).unwrap()).collect();

@@ -7,7 +7,7 @@ mod place;
 mod search;
 
 use super::*;
-use ::model::files::{Circumstances, Machine, Moved, infer};
+use ::model::files::{InferenceInput, Machine, RenamedNames, infer};
 use capture::ThisMachine;
 use nix::time::ClockId;
 use op::{Op, op};
@@ -235,7 +235,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
 
     let trace = tempfile::tempdir().unwrap();
     let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    let mut moved = Moved::default();
+    let mut moved = RenamedNames::default();
     for item in &teller.items {
         if let Item::Call(call) = item {
             moved.add(call);
@@ -243,7 +243,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
     }
     let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
     let about =
-        Circumstances { began, machine, moved, final_state: live, ..Circumstances::default() };
+        InferenceInput { began, machine, moved, final_state: live, ..InferenceInput::default() };
     infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
         .unwrap();
     let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::report::Others;
 use crate::sandbox::Tree;
 use ahash::HashMap;
-use model::files::{Change, Done, FileType, State};
+use model::files::{Change, ChangeKind, FileType, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, Dir, FileType as Type, Gid, Mode, OFlags, SeekFrom, Uid, XattrFlags, fchmod, fchown,
@@ -92,17 +92,17 @@ impl Outside {
         let (dir, name) = tree.parent(&change.path)?;
         let there = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
         match (change.done, &change.state) {
-            (Done::Removed, _) if there.is_err() => Ok(false),
-            (Done::Removed, _) => remove(dir, name, DEPTH).map(|()| true),
-            (Done::Made, Some(_)) if there.is_ok() => Ok(false),
-            (Done::Made, Some(state)) => self.make(dir, name, state, change).map(|()| true),
-            (Done::Replaced, Some(state)) => {
+            (ChangeKind::Removed, _) if there.is_err() => Ok(false),
+            (ChangeKind::Removed, _) => remove(dir, name, DEPTH).map(|()| true),
+            (ChangeKind::Made, Some(_)) if there.is_ok() => Ok(false),
+            (ChangeKind::Made, Some(state)) => self.make(dir, name, state, change).map(|()| true),
+            (ChangeKind::Replaced, Some(state)) => {
                 let new = OsStr::new(NEW);
                 self.make(dir, new, state, change)?;
                 renameat(dir, new, dir, name)?;
                 Ok(true)
             }
-            (Done::Resized, Some(State { size: Some(to), .. })) => {
+            (ChangeKind::Resized, Some(State { size: Some(to), .. })) => {
                 let file = tree.get(&change.path, OFlags::RDWR)?;
                 let is = fstat(&file)?.st_size as u64;
                 if is == *to {

@@ -1,5 +1,6 @@
 //! Replays of traces made by hand, as root in a root of their own.
 
+mod arguments;
 mod counts;
 mod reasons;
 mod script;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What begins a line for `bench`.
+/// The first word of a progress line for `bench`.
 pub const LINE: &str = "progress ";
-/// Between two such lines.
+/// The time between two such lines.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Replay's progress. The bar is gone when this is dropped, and when the replay is interrupted.

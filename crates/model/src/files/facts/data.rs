@@ -1,9 +1,8 @@
 //! What calls do with a file's bytes: reads, writes, copies within the kernel, lengths, holes.
 
-use super::Facts;
+use super::{Context, Facts};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
-use crate::files::scene::Scene;
 use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
 use linux_raw_sys::{errno, general};
 use trace::call::{Call, Payload, saturating_sum};
@@ -15,12 +14,12 @@ const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
     /// Data moved between the program's memory and a file.
-    pub(super) fn moved(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+    pub(super) fn apply_data(&mut self, call: &Call, shape: &Shape, context: &Context) {
         if shape.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
         let Some(fd) = shape.uses.fd.map(usize::from) else { return };
-        let (Some(id), Some(at)) = (self.fd(scene, fd as u8), scene.fds[fd].as_ref()) else {
+        let (Some(id), Some(at)) = (self.fd(context, fd as u8), context.fds[fd].as_ref()) else {
             return;
         };
         let moved = call.ret as u64;
@@ -53,7 +52,7 @@ impl Facts {
             node.reached(offset, offset.saturating_add(moved));
         }
         for (start, end) in node.read(offset, held) {
-            for (file, start, end) in node.came_with(id, start, end) {
+            for (file, start, end) in node.origins_of(id, start, end) {
                 self.origins.push(Origin {
                     file,
                     offset: start,
@@ -79,7 +78,7 @@ impl Facts {
     }
 
     /// Data that the kernel moved from one file to another.
-    pub(super) fn copied(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+    pub(super) fn apply_copy(&mut self, call: &Call, shape: &Shape, context: &Context) {
         let Some(copies) = shape.copies else { return };
         let clones = matches!(shape.effect, Effect::Clone { .. });
         let sum = |fd: u8, of: fn(&Payload) -> u64| -> u64 {
@@ -97,18 +96,18 @@ impl Facts {
         };
         let place = |end: End| {
             call.pointed(end.at)
-                .or_else(|| scene.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
+                .or_else(|| context.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
         };
-        if let Some(source) = self.fd(scene, copies.from.fd) {
+        if let Some(source) = self.fd(context, copies.from.fd) {
             self.read(source, place(copies.from), read.min(moved), moved, call.seq);
         }
-        if let Some(target) = self.fd(scene, copies.to.fd) {
+        if let Some(target) = self.fd(context, copies.to.fd) {
             self.written(target, place(copies.to), moved, read.max(landed).min(moved));
         }
     }
 
     /// Lengths, allocation, mappings.
-    pub(super) fn resized(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+    pub(super) fn apply_resize(&mut self, call: &Call, shape: &Shape, id: NodeId) {
         let node = self.names.node_mut(id);
         match shape.effect {
             Effect::Truncate => {
@@ -146,14 +145,14 @@ impl Facts {
     }
 
     /// Holes and data that a seek found.
-    pub(super) fn layout(&mut self, call: &Call, shape: &Shape, scene: &Scene) {
+    pub(super) fn apply_seek(&mut self, call: &Call, shape: &Shape, context: &Context) {
         if shape.effect != Effect::Seek {
             return;
         }
         let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
         let Some(fd) = shape.uses.fd.map(usize::from) else { return };
         let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
-        let Some(id) = self.fd(scene, fd as u8) else { return };
+        let Some(id) = self.fd(context, fd as u8) else { return };
         let node = self.names.node_mut(id);
         let found = call.ret.max(0) as u64;
         match (call.errno(), whence) {

@@ -1,8 +1,11 @@
 //! What errors prove: how far a path was followed, and what stood in the way.
 
-use super::{Facts, Led};
+mod solver;
+pub mod unexplained;
+
+use super::{Facts, PathArg};
 use crate::files::names::{Place, Reach, Slot, Walk};
-use crate::files::node::Seen;
+use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use abi::{Form, Kind, Role, Shape};
 use linux_raw_sys::errno;
@@ -25,9 +28,11 @@ const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
     let has = |role| shape.args.iter().any(|a| a.kind.path().is_some_and(|used| used.role == role));
     match call.errno() {
-        // link(2) looks whether the new name is free before it refuses directories; rename(2) looks at both names before it refuses to move a directory into itself.
+        // link(2) looks whether the new name is free before it refuses directories; rename(2) looks
+        // at both names before it refuses to move a directory into itself.
         Some(EPERM) if has(Role::Lookup) && has(Role::Create) => Reach::Proven,
-        // Names that end in a dot, and mount points, are refused after the directories have been found.
+        // Names that end in a dot, and mount points, are refused after the directories have been
+        // found.
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
         Some(EINVAL)
             if (has(Role::Source) || has(Role::RemoveDirectory))
@@ -69,7 +74,8 @@ fn proves_nothing(number: i32) -> bool {
 }
 
 impl Facts {
-    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing that fails alike. What later calls prove counts for more.
+    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing
+    /// that fails alike. What later calls prove counts for more.
     fn in_the_way(&mut self, place: &Place, errno: i32, refuses: FileType) {
         if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none())
             || self.names.node(place.dir).is_virtual
@@ -79,13 +85,13 @@ impl Facts {
         let known = self.names.node(place.dir).entries.contains_key(&place.name);
         match errno {
             ENOTDIR => {
-                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
                 if !self.names.node(node).unlinkable {
                     self.names.node_mut(node).guess = FileType::Regular;
                 }
             }
-            EACCES if self.names.blind => {
-                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+            EACCES if self.names.no_file_system => {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
                 let node = self.names.node_mut(node);
                 node.denied = true;
                 if node.likely_kind() == FileType::Unknown {
@@ -93,7 +99,7 @@ impl Facts {
                 }
             }
             ELOOP if !known || self.may_be_link(place) => {
-                let node = self.names.present(place, &Seen::kind(FileType::Unknown));
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
                 let node = self.names.node_mut(node);
                 if node.kind == FileType::Unknown {
                     node.guess = FileType::Link;
@@ -104,7 +110,7 @@ impl Facts {
         }
     }
 
-    /// Whether nothing speaks against a link of which nobody knows where it leads.
+    /// Whether nothing speaks against a link with an unknown target.
     fn may_be_link(&self, place: &Place) -> bool {
         match place.slot {
             Slot::Unknown => {
@@ -120,156 +126,194 @@ impl Facts {
     }
 
     /// What an error proves.
-    pub(super) fn failed(&mut self, shape: &Shape, errno: i32, led: &[Led]) {
-        // A directory was to replace what is none.
-        if let (ENOTDIR, [from, to]) = (errno, led)
+    pub(super) fn apply_error(&mut self, shape: &Shape, errno: i32, paths: &[PathArg]) {
+        if let [from, to] = paths
             && from.used.role == Role::Source
-            && !from.slash
-            && !to.slash
-            && let (Walk::Place(from), Walk::Place(to)) = (&from.walk, &to.walk)
-            && from.slot != Slot::Absent
-            && to.slot != Slot::Absent
         {
-            self.names.present(from, &Seen::kind(FileType::Directory));
-            self.names.present(to, &Seen::leaf());
+            self.rename_failed(errno, from, to);
         }
-        for l in led {
-            let place = match &l.walk {
-                Walk::Place(place) => place,
-                Walk::Stopped(place, _) if led.len() == 1 => {
-                    self.in_the_way(place, errno, FileType::Directory);
-                    continue;
-                }
-                _ => continue,
-            };
-            match (errno, l.used.role) {
-                // A link that leads nowhere fails alike.
-                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown && l.follow => {
-                    self.names.missing(place);
-                }
-                (ENOENT, _) if led.len() == 1 && place.slot == Slot::Unknown => {
-                    self.names.absent(place);
-                }
-                // It is known to exist, and leads nowhere.
-                (ENOENT, Role::Lookup | Role::Open(_)) if led.len() == 1 && l.follow => {
-                    if let Slot::Node(node) = place.slot {
-                        let node = self.names.node_mut(node);
-                        if node.initial && node.kind == FileType::Unknown && !node.followed {
-                            node.kind = FileType::Link;
-                        }
-                    }
-                }
-                (EEXIST | EADDRINUSE, Role::Create | Role::Open(_)) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                    let node = self.names.node_mut(node);
-                    if node.likely_kind() == FileType::Unknown {
-                        node.guess = match l.used.role {
-                            _ if errno == EADDRINUSE => FileType::Socket,
-                            Role::Create => FileType::Directory,
-                            _ => FileType::Regular,
-                        };
-                    }
-                }
-                // Both names were looked at, and what has the old one is a directory.
-                (EINVAL, Role::Source) if led.len() == 2 => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    self.names.node_mut(node).confirmed = true;
-                }
-                (EISDIR, Role::Target) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    self.names.node_mut(node).confirmed = true;
-                }
-                (EISDIR, Role::Source) => {
-                    let node = self.names.present(place, &Seen::leaf());
-                    if self.names.node(node).likely_kind() == FileType::Unknown {
-                        self.names.node_mut(node).guess = FileType::Regular;
-                    }
-                }
-                // Most likely a directory; a stranger's file under protected_hardlinks is refused alike.
-                (EPERM, Role::Lookup) if led.iter().any(|l| l.used.role == Role::Create) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                    let node = self.names.node_mut(node);
-                    if node.kind == FileType::Unknown && !node.leaf {
-                        node.guess = FileType::Directory;
-                        node.unlinkable = true;
-                    }
-                }
-                (ENOTEMPTY, Role::Remove | Role::RemoveDirectory | Role::Target) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    self.names.node_mut(node).confirmed = true;
-                    self.names.inhabit(node);
-                }
-                (ENOTDIR, Role::Remove | Role::RemoveDirectory) if place.slot != Slot::Absent => {
-                    let node = self.names.present(place, &Seen::leaf());
-                    if self.names.node(node).likely_kind() == FileType::Unknown {
-                        self.names.node_mut(node).guess = FileType::Regular;
-                    }
-                }
-                // The old name is looked at before the new one.
-                (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
-                    self.names.present(place, &Seen::kind(FileType::Unknown));
-                }
-                // Nobody asked for a directory: a link stands there that leads through what is
-                // none.
-                (ENOTDIR, Role::Lookup | Role::Open(_))
-                    if led.len() == 1 && l.follow && !l.directory && self.may_be_link(place) =>
-                {
-                    let node = self.names.present(place, &Seen::kind(FileType::Link));
-                    self.names.block(node);
-                }
-                // All before the last component are directories, and what stands there had to be one.
-                (ENOTDIR, Role::Lookup | Role::Open(_))
-                    if led.len() == 1 && place.slot != Slot::Absent =>
-                {
-                    let node = self.names.present(place, &Seen::leaf());
-                    if self.names.node(node).likely_kind() == FileType::Unknown {
-                        self.names.node_mut(node).guess = FileType::Regular;
-                    }
-                }
-                // With a slash at its end, a file that is to be created fails so whatever it is.
-                (EISDIR, Role::Lookup | Role::Open(_) | Role::Remove)
-                    if !(l.slash && l.creates) =>
-                {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    if l.follow {
-                        self.names.was_followed(node);
+        let alone = paths.len() == 1;
+        for path in paths {
+            match &path.walk {
+                Walk::Place(place) => match errno {
+                    ENOENT => self.not_found(path, place, alone),
+                    ENOTDIR => self.not_a_directory(path, place, alone),
+                    EEXIST | EADDRINUSE | ENOTEMPTY => self.exists(errno, path, place),
+                    EISDIR => self.is_a_directory(path, place),
+                    _ => self.failed_otherwise(shape, errno, paths, path, place),
+                },
+                Walk::Stopped(place, rest) if alone => {
+                    let dots = rest.iter().all(|name| &**name == b".");
+                    if errno == ENOENT && place.slot == Slot::Unknown && dots {
+                        self.names.note_missing(place);
                     } else {
-                        // unlink(2) looks at the name itself.
-                        self.names.node_mut(node).confirmed = true;
+                        self.in_the_way(place, errno, FileType::Directory);
                     }
-                }
-                (ELOOP, Role::Open(_)) if !l.follow => {
-                    self.names.present(place, &Seen::kind(FileType::Link));
-                }
-                // A link that leads in a circle; the simplest one will do.
-                (ELOOP | EACCES, Role::Lookup | Role::Open(_))
-                    if led.len() == 1 && (!l.creates || errno == ELOOP) =>
-                {
-                    self.names.presume(place);
-                    self.in_the_way(place, errno, FileType::Regular);
-                }
-                // With a slash at its end, a link was followed to a directory.
-                (EINVAL, Role::Lookup) if l.follow && reads_link(shape) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Directory));
-                    self.names.was_followed(node);
-                }
-                // Whatever it is, it is no link.
-                (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(shape) => {
-                    let node = self.names.present(place, &Seen::kind(FileType::Unknown));
-                    let node = self.names.node_mut(node);
-                    node.confirmed = true;
-                    if node.likely_kind() == FileType::Unknown {
-                        node.guess = FileType::Regular;
-                    }
-                }
-                // Something is in the way, most likely what stands there.
-                (errno, Role::Lookup | Role::Open(_) | Role::Remove | Role::RemoveDirectory)
-                    if !proves_nothing(errno) =>
-                {
-                    self.names.presume(place);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// What a rename that failed proves of both names.
+    fn rename_failed(&mut self, errno: i32, from: &PathArg, to: &PathArg) {
+        let slashes = from.slash || to.slash;
+        let (Walk::Place(from), Walk::Place(to)) = (&from.walk, &to.walk) else { return };
+        match errno {
+            // A directory was to replace what is none.
+            ENOTDIR if !slashes && from.slot != Slot::Absent && to.slot != Slot::Absent => {
+                self.names.note_exists(from, &Observed::kind(FileType::Directory));
+                self.names.note_exists(to, &Observed::leaf());
+            }
+            // A directory was to be moved into itself.
+            EINVAL if !self.names.is_above(from, to.dir) => {
+                let above = self.names.note_exists(from, &Observed::kind(FileType::Directory));
+                self.names.note_inside(to.dir, above);
+            }
+            _ => {}
+        }
+    }
+
+    fn not_found(&mut self, path: &PathArg, place: &Place, alone: bool) {
+        match (place.slot, path.used.role) {
+            // A link that leads nowhere fails alike.
+            (Slot::Unknown, _) if alone && path.follow => self.names.note_missing(place),
+            (Slot::Unknown, _) if alone => self.names.note_absent(place),
+            // It is known to exist, and leads nowhere.
+            (Slot::Node(node), Role::Lookup | Role::Open(_)) if alone && path.follow => {
+                let node = self.names.node_mut(node);
+                if node.initial && node.kind == FileType::Unknown && !node.followed {
+                    node.kind = FileType::Link;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn not_a_directory(&mut self, path: &PathArg, place: &Place, alone: bool) {
+        let exists = place.slot != Slot::Absent;
+        match path.used.role {
+            Role::Remove | Role::RemoveDirectory if exists => self.found_no_directory(place),
+            // The call did not ask for a directory: a link stands there that leads through what is
+            // none.
+            Role::Lookup | Role::Open(_)
+                if alone && path.follow && !path.directory && self.may_be_link(place) =>
+            {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Link));
+                self.names.lead_through_file(node);
+            }
+            // All before the last component are directories, and what stands there had to be one.
+            Role::Lookup | Role::Open(_) if alone && exists => self.found_no_directory(place),
+            role => self.presume(role, place),
+        }
+    }
+
+    fn exists(&mut self, errno: i32, path: &PathArg, place: &Place) {
+        match (errno, path.used.role) {
+            (EEXIST | EADDRINUSE, role @ (Role::Create | Role::Open(_))) => {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
+                self.names.node_mut(node).guess(match role {
+                    _ if errno == EADDRINUSE => FileType::Socket,
+                    Role::Create => FileType::Directory,
+                    _ => FileType::Regular,
+                });
+            }
+            (ENOTEMPTY, Role::Remove | Role::RemoveDirectory | Role::Target) => {
+                let node = self.found_directory(place);
+                self.names.must_hold_something(node);
+            }
+            // The old name is looked at before the new one.
+            (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
+                self.names.note_exists(place, &Observed::kind(FileType::Unknown));
+            }
+            (_, role) => self.presume(role, place),
+        }
+    }
+
+    fn is_a_directory(&mut self, path: &PathArg, place: &Place) {
+        match path.used.role {
+            Role::Target => drop(self.found_directory(place)),
+            Role::Source => self.found_no_directory(place),
+            // With a slash at its end, a file that is to be created fails so whatever it is.
+            Role::Lookup | Role::Open(_) | Role::Remove if !(path.slash && path.creates) => {
+                if path.follow {
+                    let node = self.names.note_exists(place, &Observed::kind(FileType::Directory));
+                    self.names.mark_followed(node);
+                } else {
+                    // unlink(2) looks at the name itself.
+                    self.found_directory(place);
+                }
+            }
+            role => self.presume(role, place),
+        }
+    }
+
+    fn failed_otherwise(
+        &mut self,
+        shape: &Shape,
+        errno: i32,
+        paths: &[PathArg],
+        path: &PathArg,
+        place: &Place,
+    ) {
+        let alone = paths.len() == 1;
+        match (errno, path.used.role) {
+            // Both names were looked at, and what has the old one is a directory.
+            (EINVAL, Role::Source) if paths.len() == 2 => drop(self.found_directory(place)),
+            // Most likely a directory. A file of another user is refused alike under
+            // protected_hardlinks.
+            (EPERM, Role::Lookup) if paths.iter().any(|l| l.used.role == Role::Create) => {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
+                let node = self.names.node_mut(node);
+                if node.kind == FileType::Unknown && !node.leaf {
+                    node.guess = FileType::Directory;
+                    node.unlinkable = true;
+                }
+            }
+            (ELOOP, Role::Open(_)) if !path.follow => {
+                self.names.note_exists(place, &Observed::kind(FileType::Link));
+            }
+            // A link that leads in a circle; the simplest one will do.
+            (ELOOP | EACCES, Role::Lookup | Role::Open(_))
+                if alone && (!path.creates || errno == ELOOP) =>
+            {
+                self.names.presume(place);
+                self.in_the_way(place, errno, FileType::Regular);
+            }
+            // With a slash at its end, a link was followed to a directory.
+            (EINVAL, Role::Lookup) if path.follow && reads_link(shape) => {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Directory));
+                self.names.mark_followed(node);
+            }
+            // Whatever it is, it is no link.
+            (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(shape) => {
+                let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
+                let node = self.names.node_mut(node);
+                node.confirmed = true;
+                node.guess(FileType::Regular);
+            }
+            (errno, role) if !proves_nothing(errno) => self.presume(role, place),
+            _ => {}
+        }
+    }
+
+    /// Something is in the way, most likely what stands under the name.
+    fn presume(&mut self, role: Role, place: &Place) {
+        if !matches!(role, Role::Create | Role::Source | Role::Target) {
+            self.names.presume(place);
+        }
+    }
+
+    /// The name itself is that of a directory.
+    fn found_directory(&mut self, place: &Place) -> NodeId {
+        let node = self.names.note_exists(place, &Observed::kind(FileType::Directory));
+        self.names.node_mut(node).confirmed = true;
+        node
+    }
+
+    /// The name itself is that of something else than a directory.
+    fn found_no_directory(&mut self, place: &Place) {
+        let node = self.names.note_exists(place, &Observed::leaf());
+        self.names.node_mut(node).guess(FileType::Regular);
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn only_listed(
     }
 }
 
-/// Names that somebody who was not recorded changed after the last call that looked at them: their
+/// Names that an unrecorded process changed after the last call that looked at them: their
 /// final state is not what the calls lead to, and is not compared.
 pub(super) fn changed_late(
     names: &mut Names,
@@ -45,7 +45,7 @@ pub(super) fn changed_late(
         // Where the directory is another one, all this was seen from elsewhere.
         let sees = |names: &Names| {
             let known = parent.and_then(|dir| names.node(dir).id);
-            let found = look.and_then(|machine| machine.find(crate::world::parent(path)).ok());
+            let found = look.and_then(|machine| machine.find(processes::parent(path)).ok());
             known.is_some_and(|known| found.is_some_and(|found| found.id == known))
         };
         if in_doubt || matches!(last, Ok(None)) && current.is_some() && !sees(names) {

@@ -1,16 +1,19 @@
-//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a call proved that the name itself is something else.
+//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a
+//! call proved that the name itself is something else.
 //!
-//! Invariant: what was followed keeps its number, so that descriptors and working directories that came through the link go on meaning it; the link takes over
-//! the name. Where nobody has read where the link leads, what was followed gets a name of its own that the recorded machine did not have
-//! ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that the trace made: of those the type is known.
+//! Invariant: what was followed keeps its number, so that descriptors and working directories that
+//! came through the link go on meaning it; the link takes over the name. Where no call has read
+//! where the link leads, what was followed gets a name of its own that the recorded machine did not
+//! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
+//! the trace made: of those the type is known.
 
 use super::{Names, Place, ROOT, Reach, Slot, Walk};
-use crate::files::node::{Node, NodeId, Seen};
+use crate::files::node::{Node, NodeId, Observed};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
 /// Links followed in one target, and directories between a name and the root.
-const STEPS: usize = 4096;
+pub(super) const STEPS: usize = 4096;
 
 /// Where a path led at first.
 enum Stood {
@@ -21,8 +24,9 @@ enum Stood {
 }
 
 impl Names {
-    /// Whether `seen`, which somebody saw of the name itself, cannot be true of the file that was found by following it.
-    pub(super) fn shows_a_link(&self, node: NodeId, seen: &Seen) -> bool {
+    /// Whether `seen`, which was observed of the name itself, cannot be true of the file that was
+    /// found by following it.
+    pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
         let followed =
             matches!(node.kind, FileType::Directory | FileType::Regular) || node.followed;
@@ -33,8 +37,36 @@ impl Names {
             && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
     }
 
-    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to. Returns the link.
-    pub(super) fn split(&mut self, place: &Place, node: NodeId, seen: &Seen) -> NodeId {
+    /// Whether a directory was found by following its name, which may be a link.
+    pub fn may_be_behind_a_link(&self, node: NodeId) -> bool {
+        let node = self.node(node);
+        let followed = node.kind == FileType::Directory && node.followed;
+        followed && node.initial && !node.confirmed && !node.straight && !node.is_virtual
+    }
+
+    /// What stood under a name: the link that it turned out to be, or `node`, which was found
+    /// there.
+    pub fn name_of(&self, node: NodeId, dir: NodeId, name: &[u8]) -> NodeId {
+        let first = self.node(dir).entries.get(name).and_then(|entry| entry.first);
+        first.filter(|first| self.node(*first).kind == FileType::Link).unwrap_or(node)
+    }
+
+    /// A name is a link to itself.
+    pub fn leads_to_itself(&mut self, link: NodeId) {
+        let Some((_, name)) = self.node(link).stood.first().cloned() else { return };
+        let node = self.node_mut(link);
+        node.kind = FileType::Link;
+        node.target = Some(name.into());
+    }
+
+    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to.
+    /// Returns the link.
+    pub(super) fn split_off_link(
+        &mut self,
+        place: &Place,
+        node: NodeId,
+        seen: &Observed,
+    ) -> NodeId {
         let link = self.new_node(Node::new(FileType::Link, true));
         self.node_mut(link).target.clone_from(&seen.target);
         self.node_mut(link).first.size =
@@ -69,22 +101,24 @@ impl Names {
                 *file = link;
             }
         }
-        for (renamed, ..) in self.twins.values_mut().filter(|(renamed, ..)| *renamed == node) {
+        for (renamed, ..) in
+            self.undecided_renames.values_mut().filter(|(renamed, ..)| *renamed == node)
+        {
             *renamed = link;
         }
-        self.house(link, node);
+        self.place_target(link, node);
         link
     }
 
     /// A name that is no directory was followed to one: it is a link. Returns the directory.
-    pub(super) fn behind(&mut self, link: NodeId) -> NodeId {
+    pub(super) fn directory_behind(&mut self, link: NodeId) -> NodeId {
         self.node_mut(link).kind = FileType::Link;
         let directory = self.new_node(Node::new(FileType::Directory, true));
-        self.house(link, directory);
+        self.place_target(link, directory);
         directory
     }
 
-    /// A call followed a link of which nobody has read where it leads, and went on with `rest`.
+    /// A call followed a link whose target no call has read, and went on with `rest`.
     /// `real` is what it opened there. The link gets the target that explains it, or leads to
     /// something with a made-up name. Whether it has a target now.
     pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
@@ -93,14 +127,14 @@ impl Names {
         if node.kind != FileType::Link || node.target.is_some() || !node.initial {
             return false;
         }
-        let led = real.and_then(|real| before(real, rest));
-        if let (Some(led), Some(dir)) = (led, self.path(place.dir)) {
-            let target = relative(&dir, led);
+        let shown = real.and_then(|real| before(real, rest));
+        if let (Some(shown), Some(dir)) = (shown, self.path(place.dir)) {
+            let target = relative(&dir, shown);
             if !target.is_empty() && node.first.size.is_none_or(|n| n == target.len() as u64) {
                 self.node_mut(link).target = Some(target);
                 return true;
             }
-            let target = led.to_vec();
+            let target = shown.to_vec();
             if self.node(link).first.size.is_none_or(|n| n == target.len() as u64) {
                 self.node_mut(link).target = Some(target);
                 return true;
@@ -109,47 +143,12 @@ impl Names {
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
         let beyond = self.new_node(Node::new(kind, true));
         self.node_mut(beyond).followed_from = Some(place.dir);
-        self.house(link, beyond);
+        self.place_target(link, beyond);
         self.node(link).target.is_some()
     }
 
-    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
-    /// the file `real` followed a link there: what that leads to. Only the last names are compared:
-    /// mounts change what is before them.
-    pub fn passes<'a>(
-        &self,
-        place: &Place,
-        rest: &[Box<[u8]>],
-        real: &'a [u8],
-    ) -> Option<&'a [u8]> {
-        let dir = self.node(place.dir);
-        let open = match place.slot {
-            Slot::Unknown => dir.initial && !dir.is_virtual,
-            Slot::Absent => false,
-            Slot::Node(node) => {
-                let node = self.node(node);
-                let kind = node.kind == FileType::Unknown;
-                let guessed = node.presumed || kind && !node.followed;
-                guessed && node.initial && !node.is_virtual && !node.confirmed
-            }
-        };
-        let led = before(real, rest).filter(|_| open)?;
-        let name = led.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        (name != &*place.name).then_some(led)
-    }
-
-    /// A link stands there that leads to `real`.
-    pub fn passed(&mut self, place: &Place, real: &[u8]) {
-        let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
-        let seen = Seen { target: Some(target), ..Seen::kind(FileType::Link) };
-        match place.slot {
-            Slot::Node(node) if self.node(node).presumed => self.split(place, node, &seen),
-            _ => self.present(place, &seen),
-        };
-    }
-
     /// A call followed this name, wherever it leads.
-    pub fn was_followed(&mut self, id: NodeId) {
+    pub fn mark_followed(&mut self, id: NodeId) {
         let dir = self.node(id).names.first().map(|(dir, _)| *dir);
         let node = self.node_mut(id);
         node.followed = true;
@@ -158,12 +157,12 @@ impl Names {
     }
 
     /// A link leads through what is no directory, whatever that is.
-    pub fn block(&mut self, link: NodeId) {
+    pub fn lead_through_file(&mut self, link: NodeId) {
         if self.node(link).target.is_some() {
             return;
         }
         let file = self.new_node(Node::new(FileType::Regular, true));
-        self.house(link, file);
+        self.place_target(link, file);
         let node = self.node_mut(link);
         node.leads_to = None;
         if let Some(target) = &mut node.target {
@@ -172,7 +171,7 @@ impl Names {
     }
 
     /// Gives what a link leads to a place in the tree as it was at first.
-    fn house(&mut self, link: NodeId, node: NodeId) {
+    fn place_target(&mut self, link: NodeId, node: NodeId) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         if self.node(node).presumed && self.node(node).first_names() == 0 {
             return; // nothing was ever found there
@@ -191,7 +190,7 @@ impl Names {
                     self.merge(node, other);
                 }
                 Some(Stood::Node(_)) => {}
-                None => self.house_now(dir, &target, node),
+                None => self.place_later_target(dir, &target, node),
             }
             return;
         }
@@ -216,13 +215,13 @@ impl Names {
     }
 
     /// What a link leads to was made by the trace.
-    fn house_now(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
+    fn place_later_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
         let (Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. })) =
             self.walk(ROOT, dir, target, true, Reach::Nowhere)
         else {
             return;
         };
-        if !self.node(made).initial
+        if made != node
             && self.node(made).kind == FileType::Directory
             && self.node(node).kind == FileType::Directory
         {
@@ -232,7 +231,9 @@ impl Names {
 
     /// Whether there is a file system to look at, and nothing has this name.
     fn is_gone(&mut self, dir: NodeId, name: &[u8]) -> bool {
-        let Some(path) = self.path_in(dir, name).filter(|_| !self.blind) else { return false };
+        let Some(path) = self.path_in(dir, name).filter(|_| !self.no_file_system) else {
+            return false;
+        };
         self.live.id(&path).is_none()
     }
 
@@ -247,7 +248,7 @@ impl Names {
 
     /// What has a made-up name in a directory that a call has listed gets one in the directory
     /// above, unless a call has listed that one, too.
-    pub(super) fn leave_listings(&mut self) {
+    pub(super) fn move_made_up_names(&mut self) {
         for link in 0..self.nodes.len() as NodeId {
             let Some(node) = self.node(link).leads_to else { continue };
             let [(dir, name)] = &self.node(node).stood[..] else { continue };
@@ -268,7 +269,7 @@ impl Names {
     }
 
     /// Where a file stood at first.
-    fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
+    pub(super) fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
             let (dir, name) = self.node(id).stood.first()?;
@@ -281,7 +282,8 @@ impl Names {
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Where `path` led at first from `dir`. What it goes through and nobody has looked at was a directory.
+    /// Where `path` led at first from `dir`. What it goes through and no call has looked at was a
+    /// directory.
     fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
         let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
         let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
@@ -328,19 +330,26 @@ impl Names {
     }
 
     /// Where a link really leads, in place of what was made up.
-    fn rehouse(&mut self, link: NodeId, target: Vec<u8>) {
-        let Some(node) = self.node_mut(link).leads_to.take() else { return };
+    fn set_target(&mut self, link: NodeId, target: Vec<u8>) {
+        let Some(node) = self.drop_made_up(link) else { return };
+        self.node_mut(link).target = Some(target);
+        self.place_target(link, node);
+    }
+
+    /// Takes away the name that was made up for what a link leads to, and returns that file.
+    pub(super) fn drop_made_up(&mut self, link: NodeId) -> Option<NodeId> {
+        let node = self.node_mut(link).leads_to.take()?;
         for (dir, name) in std::mem::take(&mut self.node_mut(node).stood) {
             self.node_mut(dir).entries.remove(&name);
         }
         self.node_mut(node).names.clear();
         self.node_mut(node).made_up = false;
-        self.node_mut(link).target = Some(target);
-        self.house(link, node);
+        Some(node)
     }
 
-    /// What a file is that the trace tells nothing of, by how the live file system shows it where it stands now.
-    pub fn learn(&mut self, id: NodeId) {
+    /// What a file is that the trace tells nothing of, by how the live file system shows it where
+    /// it stands now.
+    pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
         if node.kind == FileType::Unknown
             && node.initial
@@ -348,49 +357,28 @@ impl Names {
             && let Some(seen) = self.path(id).and_then(|path| self.live.older(&path))
             && !(seen.kind == FileType::Directory && self.node(id).leaf)
         {
-            self.node_mut(id).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
+            self.node_mut(id)
+                .observe(&Observed { target: seen.target, ..Observed::kind(seen.kind) });
         }
     }
 
-    /// A link that is gone led to a directory whose file, by the inode number that the file system
-    /// shows at the end, is known by another path: to the directory of that path.
-    fn find_by_inode(&mut self, link: NodeId, find: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
-        let Some(directory) = self.node(link).leads_to else { return };
-        let Some((from, _)) = self.node(link).stood.first().cloned() else { return };
-        let files = self.node(directory).entries.iter();
-        let files: Vec<_> = files.filter_map(|(name, e)| Some((name.clone(), e.first?))).collect();
-        let other = files.into_iter().find_map(|(name, file)| {
-            let id = find(&self.path(file)?)?.id?;
-            let known = *self.by_id.get(&id).filter(|known| **known != file)?;
-            let stood = self.node(known).stood.iter().chain(&self.node(known).names);
-            stood.filter(|(dir, at)| *at == name && *dir != directory).map(|(dir, _)| *dir).next()
-        });
-        let target = other
-            .and_then(|other| Some(relative(&self.first_path(from)?, &self.first_path(other)?)));
-        let size = self.node(link).first.size;
-        if let Some(target) = target.filter(|t| size.is_none_or(|size| size == t.len() as u64)) {
-            self.rehouse(link, target);
-        }
-    }
-
-    /// Names that were followed and that `is_link` shows to be links, where they stand now.
-    pub fn settle(&mut self, is_link: &mut dyn FnMut(&[u8]) -> Option<Seen>) {
-        self.settle_twins();
+    /// Names that were followed and that `find` shows to be links, where they stand now.
+    pub fn apply_final_links(&mut self, find: &mut dyn FnMut(&[u8]) -> Option<Observed>) {
+        self.settle_renames();
+        self.split_replaced();
+        let mut vanished = Vec::new();
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);
             if node.leads_to.is_some()
                 && let Some(target) = self.node(id).names.iter().find_map(|(dir, name)| {
-                    is_link(&self.path_in(*dir, name)?).and_then(|seen| seen.target)
+                    find(&self.path_in(*dir, name)?).and_then(|seen| seen.target)
                 })
             {
-                self.rehouse(id, target);
+                self.set_target(id, target);
                 continue;
             }
-            if node.leads_to.is_some() {
-                self.find_by_inode(id, is_link);
-                continue;
-            }
-            if !node.initial
+            if node.leads_to.is_some()
+                || !node.initial
                 || node.confirmed
                 || node.is_virtual
                 || !(node.followed || node.kind == FileType::Directory)
@@ -402,15 +390,20 @@ impl Names {
             else {
                 continue;
             };
-            if let Some(seen) = is_link(&path).filter(|seen| seen.kind == FileType::Link) {
-                self.split(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
+            match find(&path) {
+                Some(seen) if seen.kind == FileType::Link => {
+                    self.split_off_link(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
+                }
+                None if self.node(id).kind == FileType::Directory => vanished.push(id),
+                _ => {}
             }
         }
+        self.lead_gone_links(&vanished, find);
     }
 }
 
 /// What stands in `path` before the components `rest`, if they end it.
-fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
+pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
     for part in rest.iter().rev().filter(|part| &***part != b".") {
         path = path.strip_suffix(&part[..])?.strip_suffix(b"/")?;
     }
@@ -418,7 +411,7 @@ fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
 }
 
 /// The way from the directory `dir` to `path`, both absolute and clean.
-fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
+pub(super) fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
     let (dir, path): (Vec<_>, Vec<_>) =
         (super::walk::split(dir).collect(), super::walk::split(path).collect());
     let shared = dir.iter().zip(&path).take_while(|(a, b)| a == b).count();

@@ -1,7 +1,7 @@
 //! Two files that turn out to be one.
 
 use super::Names;
-use crate::files::node::{Entry, NodeId, Seen};
+use crate::files::node::{Entry, NodeId, Observed};
 use crate::files::row::FileType;
 
 /// Files that were merged one into the other, in a row.
@@ -12,12 +12,12 @@ impl Names {
     pub(super) fn merge(&mut self, from: NodeId, to: NodeId) {
         let mut pairs = vec![(from, to)];
         while let Some((from, to)) = pairs.pop() {
-            let (from, to) = (self.itself(from), self.itself(to));
+            let (from, to) = (self.follow_merges(from), self.follow_merges(to));
             if from == to {
                 continue;
             }
             let node = self.node(from);
-            let known = Seen { attributes: node.first.clone(), ..Seen::kind(node.kind) };
+            let known = Observed { attributes: node.first.clone(), ..Observed::kind(node.kind) };
             self.node_mut(to).observe(&known);
             for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
                 self.merge_entry((from, to), name, entry, &mut pairs);
@@ -85,7 +85,9 @@ impl Names {
     /// one then.
     fn one_entry(&self, a: Entry, b: Entry, pairs: &mut Vec<(NodeId, NodeId)>) -> Entry {
         let (early, late) = if a.since <= b.since { (a, b) } else { (b, a) };
-        let newer = if b.last > a.last { b } else { a };
+        // Of two entries that one call touched, the one that it changed counts.
+        let same_call = b.last == a.last && a.now == a.first;
+        let newer = if b.last > a.last || same_call { b } else { a };
         let mut merged = Entry { now: newer.now, last: newer.last, ..early };
         if early.last < late.since {
             // The one name was found as the other had left it.
@@ -111,7 +113,7 @@ impl Names {
     }
 
     /// The file itself, if it was merged into another one since.
-    pub fn itself(&self, mut id: NodeId) -> NodeId {
+    pub fn follow_merges(&self, mut id: NodeId) -> NodeId {
         for _ in 0..STEPS {
             match self.node(id).merged {
                 Some(other) => id = other,

@@ -11,13 +11,27 @@ impl Names {
             && !self.node(place.dir).entries.contains_key(&place.name)
             && let Some(seen) = self.older(place.dir, &place.name)
         {
-            self.present(place, &Seen { target: seen.target, ..Seen::kind(seen.kind) });
+            self.note_exists(place, &Observed { target: seen.target, ..Observed::kind(seen.kind) });
         }
+    }
+
+    /// Whether the live file system shows a directory under a name of which nothing is known, which
+    /// is older than the recording. It is known then.
+    pub fn find_old_directory(&mut self, place: &Place) -> bool {
+        if self.node(place.dir).is_virtual || !self.node(place.dir).initial {
+            return false;
+        }
+        let older = self.older(place.dir, &place.name);
+        let found = older.is_some_and(|seen| seen.kind == FileType::Directory);
+        if found {
+            self.note_exists(place, &Observed::kind(FileType::Directory));
+        }
+        found
     }
 
     /// A directory holds something, whatever it is: a name that the live file system shows there
     /// and that is older than the recording.
-    pub fn inhabit(&mut self, dir: NodeId) {
+    pub fn must_hold_something(&mut self, dir: NodeId) {
         if !self.node(dir).initial
             || self.node(dir).is_virtual
             || self.node(dir).entries.values().any(|e| e.now.is_some())
@@ -26,48 +40,61 @@ impl Names {
         }
         let Some(path) = self.path(dir) else { return };
         for name in self.live.list(&path) {
-            if let Slot::Node(_) = self.look(dir, &name) {
+            if let Slot::Node(_) = self.look_up(dir, &name) {
                 return;
             }
         }
         let known = self.node(dir).first_names();
         let node = self.node_mut(dir);
-        node.inhabited = node.inhabited.max(Some(known));
+        node.held_more_than = node.held_more_than.max(Some(known));
     }
 
     /// Directories that held something of which the trace tells nothing hold something made up.
-    pub fn furnish(&mut self) {
-        self.leave_listings();
-        for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
-            self.learn(node);
-            let kind = self.node(node).kind;
-            if kind == FileType::Directory && self.node(old).kind == FileType::Unknown {
-                self.node_mut(old).kind = kind;
-            } else if kind != FileType::Unknown {
-                self.node_mut(old).observe(&Seen::leaf());
-            }
-        }
+    pub fn fill_directories(&mut self) {
+        self.move_made_up_names();
+        self.settle_replaced();
         for dir in 0..self.nodes.len() as NodeId {
-            let node = self.node(dir);
-            if node.inhabited.is_some_and(|known| node.first_names() <= known) {
-                let Some(path) = self.path(dir) else { continue };
-                let found = self.live.list(&path).into_iter().find_map(|name| {
-                    let path = self.path_in(dir, &name)?;
-                    let seen = self
-                        .live
-                        .older(&path)
-                        .filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
-                    Some((name, Seen { target: seen.target, ..Seen::kind(seen.kind) }))
-                });
-                if let Some((name, seen)) = found {
-                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
-                    continue;
+            self.fill_directory(dir);
+        }
+    }
+
+    /// Only a directory replaces a directory.
+    fn settle_replaced(&mut self) {
+        for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
+            self.learn_type(node);
+            let kind = self.node(node).kind;
+            if kind == FileType::Directory {
+                if self.node(old).kind == FileType::Unknown {
+                    self.node_mut(old).kind = kind;
                 }
-                let entry = Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown };
-                let id = self.nameless(true, &Seen::kind(FileType::Regular));
-                self.node_mut(id).made_up = true;
-                self.attach(&entry, id, true);
+            } else if kind != FileType::Unknown {
+                self.node_mut(old).observe(&Observed::leaf());
             }
         }
+    }
+
+    /// A directory that held something of which the trace tells nothing holds something made up.
+    fn fill_directory(&mut self, dir: NodeId) {
+        let node = self.node(dir);
+        if node.held_more_than.is_none_or(|known| node.first_names() > known) {
+            return;
+        }
+        let Some(path) = self.path(dir) else { return };
+        let found = self.live.list(&path).into_iter().find_map(|name| {
+            let path = self.path_in(dir, &name)?;
+            let seen = self
+                .live
+                .older(&path)
+                .filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
+            Some((name, Observed { target: seen.target, ..Observed::kind(seen.kind) }))
+        });
+        if let Some((name, seen)) = found {
+            self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+            return;
+        }
+        let entry = Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown };
+        let id = self.add_nameless(true, &Observed::kind(FileType::Regular));
+        self.node_mut(id).made_up = true;
+        self.attach(&entry, id, true);
     }
 }

@@ -5,8 +5,8 @@ use super::*;
 
 impl Names {
     /// The file under `from` stands under `to` now, and what stood there is gone.
-    pub fn rename(&mut self, from: &Place, to: &Place, seen: &Seen) {
-        let node = self.present(from, seen);
+    pub fn rename(&mut self, from: &Place, to: &Place, seen: &Observed) {
+        let node = self.note_exists(from, seen);
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
             return; // rename(2): two links to one file stay
         }
@@ -17,19 +17,22 @@ impl Names {
                     .path_in(from.dir, &from.name)
                     .zip(self.path_in(to.dir, &to.name))
                     .is_some_and(|(a, b)| self.live.same(&a, &b));
-            if self.twins.len() < MOST_REPLACED {
-                self.twins.insert((from.dir, from.name.clone()), (node, to.clone(), same));
+            if self.undecided_renames.len() < MAX_RENAMES {
+                self.undecided_renames
+                    .insert((from.dir, from.name.clone()), (node, to.clone(), same));
             }
             if same {
                 return self.attach(to, node, true);
             }
         }
-        if unknown && self.node(to.dir).initial && self.covered.len() < MOST_REPLACED {
+        if unknown && self.node(to.dir).initial && self.covered.len() < MAX_RENAMES {
             self.covered.insert((to.dir, to.name.clone()));
         }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
+            let certain = !self.may_be_behind_a_link(node) && !self.may_be_behind_a_link(old);
             match (self.node(node).kind, self.node(old).kind) {
+                _ if !certain => {}
                 (FileType::Directory, FileType::Unknown) => {
                     self.node_mut(old).kind = FileType::Directory;
                 }
@@ -38,14 +41,16 @@ impl Names {
                 }
                 (FileType::Unknown | FileType::Directory, _) => {}
                 _ => {
-                    self.present(to, &Seen::leaf());
+                    self.note_exists(to, &Observed::leaf());
                 }
             }
-            if self.replaced.len() < MOST_REPLACED && self.node(old).kind == FileType::Unknown {
+            let open = self.node(old).kind == FileType::Unknown || !certain;
+            if self.replaced.len() < MAX_RENAMES && open {
                 self.replaced.push((node, old));
             }
             let (likely, replaced) = (self.node(node).likely_kind(), self.node(old).likely_kind());
             if likely == FileType::Unknown
+                && certain
                 && replaced == FileType::Directory
                 && !self.node(node).leaf
             {
@@ -58,27 +63,27 @@ impl Names {
 
     /// The old name of a rename that seemed to change nothing is gone: it changed something.
     /// Whether there was such a rename.
-    pub fn moved_after_all(&mut self, place: &Place) -> bool {
-        let Some((node, to)) = self.twin(place, true) else { return false };
+    pub fn rename_took_place(&mut self, place: &Place) -> bool {
+        let Some((node, to)) = self.take_undecided_rename(place, true) else { return false };
         let at = (to.dir, to.name);
         if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1) {
             entry.first = None;
         }
         self.node_mut(node).stood.retain(|stood| *stood != at);
-        self.displace(place, node);
+        self.detach(place, node);
         true
     }
 
     /// The old name of a rename that seemed to move a file is still there: both names were links to
     /// it. The file, if there was such a rename. `seen`: what is there.
     /// `old`: and it was there before the recording.
-    pub fn stayed_after_all(
+    pub fn rename_did_nothing(
         &mut self,
         place: &Place,
-        seen: Option<&Seen>,
+        seen: Option<&Observed>,
         old: bool,
     ) -> Option<NodeId> {
-        let (node, to) = self.twin(place, false)?;
+        let (node, to) = self.take_undecided_rename(place, false)?;
         let id = seen.and_then(|seen| seen.id);
         let same = match id.zip(self.node(node).id) {
             Some((seen, known)) => seen == known,
@@ -115,29 +120,29 @@ impl Names {
     }
 
     /// What was renamed from this name, and to which, where it was taken to stay (`same`) or go.
-    fn twin(&mut self, place: &Place, same: bool) -> Option<(NodeId, Place)> {
-        let (node, to, taken) = self.twins.get(&(place.dir, place.name.clone()))?;
+    fn take_undecided_rename(&mut self, place: &Place, same: bool) -> Option<(NodeId, Place)> {
+        let (node, to, taken) = self.undecided_renames.get(&(place.dir, place.name.clone()))?;
         let slot = if same { Slot::Node(*node) } else { Slot::Absent };
         let found = (*taken == same && place.slot == slot).then(|| (*node, to.clone()))?;
-        self.twins.remove(&(place.dir, place.name.clone()));
+        self.undecided_renames.remove(&(place.dir, place.name.clone()));
         Some(found)
     }
 
     /// The files under both names change places.
     pub fn exchange(&mut self, a: &Place, b: &Place) {
         let (x, y) = (
-            self.present(a, &Seen::kind(FileType::Unknown)),
-            self.present(b, &Seen::kind(FileType::Unknown)),
+            self.note_exists(a, &Observed::kind(FileType::Unknown)),
+            self.note_exists(b, &Observed::kind(FileType::Unknown)),
         );
-        self.unname(x, a);
-        self.unname(y, b);
+        self.remove_name(x, a);
+        self.remove_name(y, b);
         self.attach(a, y, false);
         self.attach(b, x, false);
     }
 
     /// Renames after which the old name is there still, as it was: both names were links to a file.
-    pub(super) fn settle_twins(&mut self) {
-        let places: Vec<_> = self.twins.keys().cloned().collect();
+    pub(super) fn settle_renames(&mut self) {
+        let places: Vec<_> = self.undecided_renames.keys().cloned().collect();
         for (dir, name) in places {
             let slot = Slot::Absent;
             if self.node(dir).entries.get(&name).is_none_or(|entry| entry.now.is_some()) {
@@ -145,8 +150,37 @@ impl Names {
             }
             let seen = self.path_in(dir, &name).and_then(|path| self.live.older(&path));
             if seen.is_some() {
-                self.stayed_after_all(&Place { dir, name, slot }, seen.as_ref(), true);
+                self.rename_did_nothing(&Place { dir, name, slot }, seen.as_ref(), true);
             }
+        }
+    }
+
+    /// Only directories replace directories: what something else has replaced was none.
+    pub fn learn_replaced(&mut self) {
+        for (node, old) in self.replaced.clone() {
+            self.learn_type(node);
+            let kind = self.node(node).kind;
+            if !matches!(kind, FileType::Unknown | FileType::Directory)
+                && self.node(old).kind == FileType::Unknown
+            {
+                self.node_mut(old).observe(&Observed::leaf());
+            }
+        }
+    }
+
+    /// Names that were followed to a directory, and that something replaced that is none: links.
+    pub(super) fn split_replaced(&mut self) {
+        for (node, old) in self.replaced.clone() {
+            self.learn_type(node);
+            let kind = self.node(node).kind;
+            if matches!(kind, FileType::Unknown | FileType::Directory)
+                || !self.may_be_behind_a_link(old)
+            {
+                continue;
+            }
+            let Some((dir, name)) = self.node(old).stood.first().cloned() else { continue };
+            let slot = Slot::Node(old);
+            self.split_off_link(&Place { dir, name, slot }, old, &Observed::leaf());
         }
     }
 }

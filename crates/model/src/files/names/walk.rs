@@ -1,9 +1,11 @@
-//! Paths are walked as the kernel walks them, links and `..` included, as far as the name space is known.
+//! Paths are walked as the kernel walks them, links and `..` included, as far as the name space is
+//! known.
 //!
-//! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else. Names under virtual file systems are refused ([`Walk::Virtual`]).
+//! What a walk goes through is proven by how far the kernel got ([`Reach`]), and by nothing else.
+//! Names under virtual file systems are refused ([`Walk::Virtual`]).
 
 use super::{Names, ROOT};
-use crate::files::node::{Node, NodeId, Seen};
+use crate::files::node::{Node, NodeId, Observed};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
@@ -41,9 +43,9 @@ pub enum Walk {
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
-    /// Nobody knows: the walk stopped here, before these components.
+    /// Unknown: the walk stopped here, before these components.
     Stopped(Place, Vec<Box<[u8]>>),
-    /// Nobody knows: the walk lost its way.
+    /// Unknown: something on the way is missing.
     Blocked,
 }
 
@@ -56,7 +58,8 @@ pub enum Reach {
     Straight,
     /// To something that was in the way.
     Partly,
-    /// To the first component that does not exist; what exists of those before the last is a directory.
+    /// To the first component that does not exist; what exists of those before the last is a
+    /// directory.
     Missing,
     /// Perhaps nowhere.
     Nowhere,
@@ -73,13 +76,17 @@ impl Names {
         reach: Reach,
     ) -> Walk {
         let proven = matches!(reach, Reach::Proven | Reach::Straight);
-        let mut at = self.itself(if path.first() == Some(&b'/') { root } else { base });
+        let mut at = self.follow_merges(if path.first() == Some(&b'/') { root } else { base });
         let mut rest: VecDeque<Box<[u8]>> = split(path).collect();
         let mut links = 0;
         self.slashed = path.ends_with(b"/");
         while let Some(name) = rest.pop_front() {
             if &*name == b"." {
                 continue;
+            }
+            // No file has such a name: only a damaged or forged record can say so.
+            if name.contains(&0) {
+                return Walk::Blocked;
             }
             if &*name == b".." {
                 if at != root && at != ROOT {
@@ -93,12 +100,12 @@ impl Names {
             }
             let last = rest.is_empty();
             let here = name.clone();
-            let mut slot = self.look(at, &name);
+            let mut slot = self.look_up(at, &name);
             if slot == Slot::Unknown
                 && (!last || follow)
                 && matches!(reach, Reach::Proven | Reach::Partly)
             {
-                slot = self.look_closer(at, &name, !last);
+                slot = self.look_up_older(at, &name, !last);
             }
             let node = match slot {
                 Slot::Node(node) if last && !(follow && self.node(node).kind == FileType::Link) => {
@@ -109,18 +116,7 @@ impl Names {
                     return Walk::Place(Place { dir: at, name, slot });
                 }
                 Slot::Unknown | Slot::Absent if proven => {
-                    let was_missing = slot == Slot::Absent || self.node(at).missing.contains(&name);
-                    let (place, seen) =
-                        (Place { dir: at, name, slot }, Seen::kind(FileType::Directory));
-                    let node = if was_missing && self.watched {
-                        let node = self.appear(&place, &seen);
-                        self.appeared.push(node);
-                        node
-                    } else {
-                        self.present(&place, &seen)
-                    };
-                    self.was_followed(node);
-                    node
+                    self.led_through(&Place { dir: at, name, slot })
                 }
                 Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
                 Slot::Absent => return Walk::Blocked,
@@ -137,7 +133,7 @@ impl Names {
                 FileType::Link => {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else {
-                        // Nobody has read where it leads.
+                        // Its target is unknown.
                         let place = Place { dir: at, name: here, slot: Slot::Node(node) };
                         return Walk::Stopped(place, rest.into());
                     };
@@ -152,23 +148,11 @@ impl Names {
                         rest.push_front(part);
                     }
                 }
-                // It is no directory, and was followed all the same.
-                FileType::Unknown if self.node(node).leaf && self.node(node).initial && proven => {
-                    at = self.behind(node);
-                }
-                FileType::Unknown
-                    if self.node(node).leaf
-                        && self.node(node).initial
-                        && reach == Reach::Missing =>
-                {
-                    self.node_mut(node).kind = FileType::Link;
-                    return Walk::Blocked;
-                }
                 FileType::Unknown if proven || reach == Reach::Missing => {
-                    self.was_followed(node);
-                    self.node_mut(node).presumed = !proven;
-                    self.node_mut(node).kind = FileType::Directory;
-                    at = node;
+                    match self.take_for_directory(node, proven) {
+                        Some(directory) => at = directory,
+                        None => return Walk::Blocked,
+                    }
                 }
                 _ => {
                     return Walk::Stopped(
@@ -181,6 +165,39 @@ impl Names {
         Walk::At(at)
     }
 
+    /// A path led through this name, of which nothing is known or where nothing stood.
+    fn led_through(&mut self, place: &Place) -> NodeId {
+        let was_missing =
+            place.slot == Slot::Absent || self.node(place.dir).missing.contains(&place.name);
+        let seen = Observed::kind(FileType::Directory);
+        let node = if was_missing && self.watched {
+            let node = self.appear(place, &seen);
+            self.appeared.push(node);
+            node
+        } else {
+            self.note_exists(place, &seen)
+        };
+        self.mark_followed(node);
+        node
+    }
+
+    /// A path led through a file of which only that is known, or perhaps that it is no directory.
+    /// The directory that is there; `None`: a link stands there that leads nowhere.
+    fn take_for_directory(&mut self, node: NodeId, proven: bool) -> Option<NodeId> {
+        if self.node(node).leaf && self.node(node).initial {
+            if proven {
+                return Some(self.directory_behind(node));
+            }
+            self.node_mut(node).kind = FileType::Link;
+            return None;
+        }
+        self.mark_followed(node);
+        let this = self.node_mut(node);
+        this.presumed = !proven;
+        this.kind = FileType::Directory;
+        Some(node)
+    }
+
     /// Where the link leads that is known to stand under this path.
     pub fn link_at(&mut self, path: &[u8]) -> Option<Vec<u8>> {
         let slashed = self.slashed;
@@ -191,7 +208,8 @@ impl Names {
         node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
     }
 
-    /// Whether the file that `path` led to stands exactly there, by the path that the kernel shows: there was no link to follow.
+    /// Whether the file that `path` paths to stands exactly there, by the path that the kernel
+    /// shows: there was no link to follow.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
         let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {
             return real == path;
@@ -214,10 +232,11 @@ impl Names {
             || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
 
-    /// What is known of a name, from the trace or because the live file system has not changed it since.
-    pub(super) fn look(&mut self, dir: NodeId, name: &[u8]) -> Slot {
+    /// What is known of a name, from the trace or because the live file system has not changed it
+    /// since.
+    pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> Slot {
         if let Some(entry) = self.node(dir).entries.get(name) {
-            return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.itself(node)));
+            return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.follow_merges(node)));
         }
         if !self.node(dir).initial {
             return Slot::Absent;
@@ -226,7 +245,7 @@ impl Names {
         match seen {
             Some(seen) => {
                 let node =
-                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
                 self.node_mut(node).confirmed = true;
                 Slot::Node(node)
             }
@@ -234,8 +253,9 @@ impl Names {
         }
     }
 
-    /// A component that must be followed and of which nothing is known: what the live file system shows, if it is older than the recording.
-    fn look_closer(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
+    /// A component that must be followed and of which nothing is known: what the live file system
+    /// shows, if it is older than the recording.
+    fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
         if self.node(dir).is_virtual {
             return Slot::Unknown;
         }
@@ -243,9 +263,9 @@ impl Names {
             Some(seen)
                 if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory =>
             {
-                let bare = Seen { target: seen.target, ..Seen::kind(seen.kind) };
+                let bare = Observed { target: seen.target, ..Observed::kind(seen.kind) };
                 Slot::Node(
-                    self.present(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare),
+                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare),
                 )
             }
             _ => Slot::Unknown,
@@ -258,7 +278,8 @@ impl Names {
             return;
         }
         if let Some(seen) = self.older(dir, name) {
-            self.node_mut(node).observe(&Seen { target: seen.target, ..Seen::kind(seen.kind) });
+            self.node_mut(node)
+                .observe(&Observed { target: seen.target, ..Observed::kind(seen.kind) });
         }
     }
 }

@@ -233,7 +233,8 @@ impl Storage for Small {
     }
 }
 
-/// Fails for want of space neither where the journals have it, nor after what was sealed along has given it back; and sealing as always then.
+/// Fails for want of space neither where the journals have it, nor after what was sealed along has
+/// given it back; and sealing as always then.
 #[test]
 fn journals_come_first() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Storage that fails at the n-th operation, for every n: nothing that was recorded is lost, and the next attempt ends well.
+//! Storage that fails at the n-th operation, for every n: nothing that was recorded is lost, and
+//! the next attempt ends well.
 
 use super::*;
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
-//! Traces that someone has altered, by accident or on purpose: an error or a right answer, no panic out of the crate, bounded memory.
+//! Traces that someone has altered, by accident or on purpose: an error or a right answer, no panic
+//! out of the crate, bounded memory.
 
 use super::*;
 use crate::Tables;
@@ -125,7 +126,8 @@ fn damage_is_found() {
             ),
             Ok(_) | Err(_) => {}
         }
-        // An altered trace.json may say that there is a journal to seal, which removes what is there.
+        // An altered trace.json may say that there is a journal to seal, which removes what is
+        // there.
         whole.iter().for_each(|(name, bytes)| std::fs::write(path.join(name), bytes).unwrap());
     }
 }

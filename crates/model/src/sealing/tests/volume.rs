@@ -3,14 +3,17 @@
 use super::*;
 use std::time::Instant;
 
-/// The most memory that this process ever had, in bytes. Each test is a process of its own under nextest; elsewhere the number is an upper bound.
+/// The most memory that this process ever had, in bytes. Each test is a process of its own under
+/// nextest; elsewhere the number is an upper bound.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-fn seal_and_read(calls: u64) {
+#[test]
+fn a_million_calls() {
+    let calls = 1_000_000;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     let recording = create(&path);
@@ -60,17 +63,6 @@ fn seal_and_read(calls: u64) {
         reading >> 20
     );
     assert!(sealing < 256 << 20 && reading < 256 << 20);
-}
-
-#[test]
-fn a_million_calls() {
-    seal_and_read(1_000_000);
-}
-
-#[test]
-#[ignore = "takes a minute and 2 GB of disk"]
-fn ten_million_calls() {
-    seal_and_read(10_000_000);
 }
 
 #[test]

@@ -236,3 +236,81 @@ fn a_link_to_itself_has_the_length_that_was_seen() {
     let ops = [stat("c", true), stat("d", false), unlink("d")];
     holds(&[symlink("d", "c"), symlink("c/a", "d")], &ops);
 }
+
+#[test]
+fn a_change_through_a_link_that_is_gone_shows_where_it_led() {
+    let chmod = Op::Chmod("d".into(), 0o600);
+    let before = [symlink("c", "d")];
+    holds(&before, &[open("c", CREATE), chmod.clone(), unlink("d")]);
+    holds(&before, &[mkdir("c"), chmod.clone(), unlink("d")]);
+    holds(&before, &[open("c", CREATE), chmod, stat("c", true), unlink("d")]);
+    let chmod = Op::Chmod("c/b".into(), 0o600);
+    holds(&[symlink("a", "c")], &[stat("a/b", false), chmod, unlink("c")]);
+}
+
+#[test]
+fn a_file_that_was_moved_through_a_link_is_gone_from_where_it_led() {
+    let before = [symlink("a", "c"), open("c/a", CREATE)];
+    holds(&before, &[open("a/a", 0o302), rename("c/a", "c")]);
+}
+
+#[test]
+fn a_link_that_was_moved_through_itself_is_gone_from_its_directory() {
+    holds(&[symlink("../a", "a/c")], &[rename("a/c/c", "a/a")]);
+}
+
+#[test]
+fn a_link_that_led_nowhere_leads_to_a_directory_that_came() {
+    let ops = [stat("d/.", false), rename("a", "c"), open("d", 2), unlink("d")];
+    holds(&[symlink("c", "d")], &ops);
+}
+
+#[test]
+fn a_directory_that_did_not_move_into_itself_was_reached_through_a_link() {
+    holds(&[symlink("a", "d")], &[rename("a", "d/a"), unlink("d")]);
+}
+
+#[test]
+fn a_rename_to_the_same_file_through_a_link_that_is_gone_changes_nothing() {
+    holds(&[symlink("a", "d")], &[rename("a/b", "d/b"), unlink("d")]);
+}
+
+#[test]
+fn what_was_found_behind_a_link_is_not_what_the_name_is() {
+    let ops = [symlink("a", "d"), link("d", "d/."), rename("d", "b/"), unlink("d")];
+    holds(&[symlink("a", "d")], &ops);
+    holds(&[symlink("a", "c")], &[stat("c", false), link("a", "c/a"), unlink("c")]);
+}
+
+#[test]
+fn a_link_to_itself_explains_an_error_although_something_replaced_it() {
+    let before = [symlink("b", "b"), symlink("b", "c")];
+    holds(&before, &[stat("c/a", false), rename("b", "c")]);
+}
+
+#[test]
+fn a_file_replaces_a_link_to_a_directory_and_no_directory() {
+    let ops = [open("a/a", 0o302), rename("b/a", "c"), rename("b", "a/a")];
+    holds(&[symlink("a", "b"), open("a/a", CREATE)], &ops);
+    let before = [open("d", CREATE), symlink("../a", "a/a")];
+    holds(&before, &[stat("a/a", true), rename("d", "a/a")]);
+    let ops = [stat("c/c", true), open("c", 0o302), rename("a/a", "c")];
+    holds(&[symlink("a", "c"), symlink("a", "a/a")], &ops);
+}
+
+#[test]
+fn an_open_shows_a_link_to_a_file_of_the_same_name() {
+    let ops = [open("d", CREATE), stat("d", false), unlink("d")];
+    holds(&[symlink("../d", "d")], &ops);
+}
+
+#[test]
+fn a_directory_that_is_still_there_is_no_link() {
+    holds(&[mkdir("c"), symlink("../c", "c/c")], &[open("c/c", 0), open("c/a", CREATE)]);
+}
+
+#[test]
+fn a_link_that_led_to_its_directory_leads_there_where_it_was_moved() {
+    let ops = [rename("a", "d"), symlink("d", "c"), Op::Truncate("c/a/b".into(), 0)];
+    holds(&[symlink("../c", "a/a")], &ops);
+}

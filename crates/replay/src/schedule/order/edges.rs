@@ -106,3 +106,27 @@ impl LastUses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::ResourceState;
+    use super::*;
+
+    fn claim(changes: bool) -> [Claim; 1] {
+        let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
+        [Claim { resource: Resource::File(7), changes, before, after, argument: 0 }]
+    }
+
+    /// Calls 0 (changes a file), 1 and 2 (use it), 3 (changes it), 4 (uses it).
+    const CHANGES: [bool; 5] = [true, false, false, true, false];
+
+    #[test]
+    fn a_change_comes_after_all_uses_and_a_use_after_the_change() {
+        let (mut all, mut single) = (LastUses::default(), LastUses::default());
+        let after = |n: usize| all.after(n as u64, &claim(CHANGES[n]));
+        assert_eq!([0, 1, 2, 3, 4].map(after), [0, 1, 1, 3, 4]);
+        let needs = |n: usize| single.calls(n as u64, 0, &claim(CHANGES[n]));
+        let expected = [vec![], vec![0], vec![0], vec![0, 1, 2], vec![3]];
+        assert_eq!([0, 1, 2, 3, 4].map(needs), expected);
+    }
+}

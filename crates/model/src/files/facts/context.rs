@@ -1,0 +1,111 @@
+//! What the world says of one call's descriptors and directories: all that the model needs of it.
+
+use crate::files::node::NodeId;
+use abi::{Ret, Shape, arguments};
+use processes::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
+use std::cell::Cell;
+use std::sync::Arc;
+use trace::call::Call;
+
+/// The world, with the model's file attached to each working and root directory.
+pub type Processes = World<Cell<Option<NodeId>>>;
+
+/// A descriptor that a call was given.
+#[derive(Clone, Debug)]
+pub struct FdArg {
+    /// The open file.
+    pub file: Arc<OpenFile>,
+    /// Where data move: the call's own offset, or the descriptor's; `None` if that is unknown.
+    pub offset: Option<u64>,
+}
+
+/// Where a path leads that goes through a link of procfs, and the path behind that link.
+#[derive(Clone, Debug)]
+pub enum BehindProcfsLink {
+    /// To an open file.
+    File(FdArg, Box<[u8]>),
+    /// To a directory.
+    Directory(NodeId, Box<[u8]>),
+    /// To the file with this name.
+    Name(Box<[u8]>),
+    /// To where nothing is inferred: a file system that the program mounted.
+    Elsewhere,
+}
+
+/// The surroundings of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The descriptors among the arguments.
+    pub fds: [Option<FdArg>; 6],
+    /// What path arguments mean that go through links of procfs (`/proc/self/fd/3`, `/dev/stdin`).
+    pub through: Six<BehindProcfsLink>,
+    /// What names mean where the process has mounts or a root of its own, and the paths.
+    pub view: Option<View>,
+    /// See [`Bound::viewed`].
+    pub viewed: Six<Box<[u8]>>,
+    /// The open file behind the resulting descriptor.
+    pub opened: Option<Arc<OpenFile>>,
+    /// The working directory, of calls with paths, unless it is virtual or elsewhere.
+    pub cwd: Option<NodeId>,
+    /// The root directory, unless it is the recorder's.
+    pub root: Option<NodeId>,
+    /// The umask.
+    pub umask: u32,
+}
+
+/// The file that a directory is, once it is known.
+type Found = Cell<Option<NodeId>>;
+
+impl Context {
+    /// The surroundings of a call that has just been left, except its directories. `directory`:
+    /// the file that one is.
+    pub fn of(
+        call: &Call,
+        shape: &Shape,
+        bound: &Bound<Cell<Option<NodeId>>>,
+        directory: &mut dyn FnMut(&Directory<Found>) -> Option<NodeId>,
+    ) -> Self {
+        let given = |descriptor: &Arc<Descriptor<_>>| {
+            let offset = match shape.copies {
+                // The world has moved the offsets on.
+                Some(_) => Some(descriptor.file.offset().saturating_sub(call.ret.max(0) as u64)),
+                None => bound.offset,
+            };
+            FdArg { file: descriptor.file.clone(), offset }
+        };
+        let mut context = Self { umask: bound.umask, view: bound.view.clone(), ..Self::default() };
+        for i in arguments(shape.uses.fds) {
+            context.fds[i] = bound.fds[i].as_ref().map(given);
+        }
+        for (arg, _, descriptor) in &bound.inner {
+            context.fds[usize::from(*arg)] = Some(given(descriptor));
+        }
+        for i in arguments(shape.uses.paths) {
+            if let Some(path) = &bound.viewed[i] {
+                context.viewed.put(i, path.clone());
+            }
+            let Some(way) = &bound.through[i] else { continue };
+            let via = match (&way.to, &bound.paths[i]) {
+                (To::File(descriptor), _) => {
+                    BehindProcfsLink::File(given(descriptor), way.rest.clone())
+                }
+                (To::Directory(at), _) => directory(at)
+                    .map_or(BehindProcfsLink::Elsewhere, |node| {
+                        BehindProcfsLink::Directory(node, way.rest.clone())
+                    }),
+                (To::Name, Some(path)) => BehindProcfsLink::Name(path.clone()),
+                (To::Elsewhere, _) => BehindProcfsLink::Elsewhere,
+                (To::Name, None) | (To::Virtual, _) => continue,
+            };
+            context.through.put(i, via);
+        }
+        if shape.ret == Ret::Fd && call.succeeded() {
+            context.opened = bound
+                .opened
+                .iter()
+                .find(|(fd, _)| i64::from(*fd) == call.ret)
+                .map(|(_, d)| d.file.clone());
+        }
+        context
+    }
+}

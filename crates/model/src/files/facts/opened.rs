@@ -1,0 +1,204 @@
+//! Files that a call opened or made: whether they were there before.
+
+use super::*;
+
+impl Facts {
+    /// An open by path.
+    pub(super) fn apply_open(&mut self, call: &Call, context: &Context, flags: u64, walk: &Walk) {
+        let identity =
+            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
+        let mut seen = call.identity(RESULT).map_or_else(
+            || Observed::kind(FileType::Unknown),
+            |(identity, _)| observed_in(&identity),
+        );
+        if flags & O_DIRECTORY != 0
+            && flags & O_TMPFILE != O_TMPFILE
+            && seen.kind == FileType::Unknown
+        {
+            seen.kind = FileType::Directory;
+        }
+        let node = match walk {
+            _ if flags & O_TMPFILE == O_TMPFILE => {
+                if let Walk::Place(dir) = walk {
+                    self.names.note_exists(dir, &Observed::kind(FileType::Directory));
+                }
+                seen.kind = FileType::Regular;
+                self.names.add_nameless(false, &seen)
+            }
+            Walk::Place(place) => {
+                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen)
+                {
+                    seen.kind = FileType::Regular;
+                    let node = match place.slot {
+                        // An open that overlapped this one and returned before it has found the
+                        // file already.
+                        Slot::Node(node)
+                            if seen.id.is_some() && self.names.node(node).id == seen.id =>
+                        {
+                            self.names.mark_new(place, node);
+                            node
+                        }
+                        _ => self.names.create(place, &seen),
+                    };
+                    self.names.node_mut(node).straight |= self.is_straight(call, node);
+                    node
+                } else {
+                    let mut found = seen.clone();
+                    if flags & O_TRUNC != 0 {
+                        found.attributes.size = None;
+                    }
+                    let node = self.names.note_exists(place, &found);
+                    let straight = self.is_straight(call, node);
+                    if flags & O_NOFOLLOW == 0 {
+                        self.names.mark_followed(node);
+                    }
+                    let this = self.names.node_mut(node);
+                    this.straight |= straight;
+                    this.confirmed |= straight && this.kind != FileType::Unknown;
+                    if flags & O_TRUNC != 0
+                        && matches!(
+                            self.names.node(node).kind,
+                            FileType::Regular | FileType::Unknown
+                        )
+                    {
+                        self.names.node_mut(node).kind = FileType::Regular;
+                        self.names.node_mut(node).truncate(0);
+                    }
+                    node
+                }
+            }
+            Walk::At(at) => {
+                let emptied = flags & O_TRUNC != 0;
+                if emptied {
+                    seen.attributes.size = None;
+                }
+                let node = self.names.node_mut(*at);
+                node.observe(&seen);
+                if emptied && node.kind == FileType::Regular {
+                    node.truncate(0);
+                }
+                self.names.follow_merges(*at)
+            }
+            Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+        };
+        if let Some(file) = &context.opened {
+            self.add_open_file(file, node);
+        }
+    }
+
+    /// Whether the kernel showed the name of a file as the path that was opened.
+    fn is_straight(&self, call: &Call, node: NodeId) -> bool {
+        let real = call.identity(RESULT).map(|(_, real)| real);
+        real.is_some_and(|real| self.names.path(node).is_some_and(|path| path == real))
+    }
+
+    /// Whether an open with `O_CREAT` made the file.
+    fn was_created(
+        &self,
+        place: &Place,
+        flags: u64,
+        identity: Option<&Identity>,
+        seen: &Observed,
+    ) -> bool {
+        match place.slot {
+            _ if flags & O_EXCL != 0 => true,
+            _ if let Some(created) = identity.and_then(Identity::was_created) => created,
+            Slot::Node(_) => false,
+            // A file born in the recording that stands under another name already is a link that we
+            // did not see being made.
+            _ if seen.id.is_some_and(|id| {
+                self.names.named(id).is_some_and(|n| self.names.node(n).kind != FileType::Directory)
+            }) && seen.links != Some(1) =>
+            {
+                false
+            }
+            Slot::Absent => true,
+            Slot::Unknown => match identity {
+                // What holds bytes right after its open was not made by it, unless another thread
+                // was quick: the tick's benefit of the doubt is for the empty ones.
+                Some(identity) if identity.born != 0 => {
+                    identity.born >= self.began + if identity.size > 0 { TICK } else { 0 }
+                }
+                // A file system that does not tell births: a file with bytes in it or with other
+                // names was there, unless it was emptied just now.
+                Some(identity) => identity.size == 0 && identity.links <= 1,
+                None => true,
+            },
+        }
+    }
+
+    /// A descriptor that came in another way than by a path.
+    pub(super) fn add_received_descriptor(&mut self, call: &Call, context: &Context) {
+        let (Some(file), Some((identity, path))) = (&context.opened, call.identity(RESULT)) else {
+            return;
+        };
+        if self.open.contains_key(&file.id)
+            || !file.is_stored()
+            || !matches!(
+                FileType::of_mode(identity.mode),
+                FileType::Regular | FileType::Directory | FileType::Link
+            )
+        {
+            return;
+        }
+        let seen = observed_in(&identity);
+        let known = seen.id.and_then(|id| self.names.named(id));
+        let node = match known {
+            Some(node) => node,
+            None if path.first() != Some(&b'/') || identity.lost_name(path).is_some() => {
+                self.names.add_nameless(identity.born != 0 && identity.born < self.began, &seen)
+            }
+            None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
+                Walk::Place(place) => self.names.note_exists(&place, &seen),
+                Walk::At(node) => node,
+                Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+            },
+        };
+        self.add_open_file(file, node);
+    }
+
+    /// A name came into being.
+    pub(super) fn apply_create(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+        place: &Place,
+        paths: &[PathArg],
+    ) {
+        if let Some(old) = paths.iter().find(|l| l.used.role == Role::Lookup) {
+            let node = match &old.walk {
+                // Directories have no second name.
+                Walk::Place(place) => self.names.note_exists(place, &Observed::leaf()),
+                Walk::At(node) => *node,
+                Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
+            };
+            self.names.node_mut(node).guess(FileType::Regular);
+            self.names.link(place, node);
+            return;
+        }
+        let string =
+            shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode =
+            shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
+        let kind = match (string, mode) {
+            _ if shape.effect == Effect::Bind => FileType::Socket,
+            (Some(_), _) => FileType::Link,
+            (None, Some(mode)) if device => match FileType::of_mode(mode) {
+                FileType::Unknown => FileType::Regular,
+                kind => kind,
+            },
+            (None, _) => FileType::Directory,
+        };
+        let mut seen = Observed::kind(kind);
+        seen.target = string.map(<[u8]>::to_vec);
+        // A socket's own mode is all there is (sock_alloc in net/socket.c).
+        let mode = if kind == FileType::Socket { Some(mode.unwrap_or(0o777)) } else { mode };
+        seen.attributes.mode = mode.map(|m| m & (0o777 | S_ISVTX) & !context.umask);
+        if kind == FileType::Regular {
+            seen.attributes.size = Some(0);
+        }
+        self.names.create(place, &seen);
+    }
+}

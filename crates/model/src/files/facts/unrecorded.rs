@@ -1,0 +1,385 @@
+//! What a call found and no recorded call explains: an unrecorded process did it.
+//!
+//! The model is put right before the call's own facts are taken in. Invariant: nothing is put down
+//! to others that an overlapping call, or one that the model does not follow, can have done.
+
+mod inodes;
+pub mod overlapping;
+mod sizes;
+
+use super::*;
+use crate::files::table::{Change, ChangeKind};
+use abi::Class;
+use linux_raw_sys::general::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+};
+use overlapping::OverlappingCalls;
+use processes::Bound;
+
+/// So many changes are told; a trace with more is of another kind.
+const MOST: usize = 1 << 16;
+
+/// ZFS is not in the kernel's headers.
+const ZFS_SUPER_MAGIC: u32 = 0x2fc1_2fc1;
+
+/// File systems whose inode numbers stay with their files (`statfs.f_type`).
+const STEADY: [u32; 6] = [
+    BTRFS_SUPER_MAGIC,
+    EXT4_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    XFS_SUPER_MAGIC,
+    ZFS_SUPER_MAGIC,
+];
+
+/// What is followed to tell others' changes from our own.
+#[derive(Default)]
+pub struct UnrecordedChanges {
+    /// The calls that may have done it themselves.
+    pub overlapping: OverlappingCalls,
+    /// What was found, in the order in which calls found it.
+    pub changes: Vec<Change>,
+    /// The file that came with each of these, or that was resized.
+    nodes: Vec<Option<NodeId>>,
+}
+
+impl Facts {
+    /// A call begins; `number` names it until it ends. One that changes files in a way that is not
+    /// followed ends the search: later finds may be its work.
+    pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
+        if !self.names.watched {
+            return;
+        }
+        let not_followed = call.shape().is_none_or(|shape| {
+            matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
+        });
+        if not_followed || self.outside.overlapping.lose_track(number, call) {
+            self.names.watched = false;
+            return;
+        }
+        self.outside.overlapping.enter(number, call, bound);
+    }
+
+    /// Puts the model right where a call found what it does not explain.
+    pub(super) fn apply_unrecorded_changes(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+        paths: &mut [PathArg],
+    ) {
+        let directories = std::mem::take(&mut self.names.appeared);
+        if !self.names.watched || self.outside.changes.len() >= MOST {
+            self.names.watched = false;
+            return;
+        }
+        for dir in directories {
+            self.directory_appeared(call, dir);
+        }
+        let alone = paths.len() == 1;
+        for l in paths.iter_mut() {
+            let Walk::Place(place) = &mut l.walk else { continue };
+            if self.names.node(place.dir).is_virtual {
+                continue;
+            }
+            if self.names.doubtful.contains(&(place.dir, place.name.clone())) {
+                self.decide_doubtful_name(call, shape, &l.used, l.creates || !alone, place);
+                continue;
+            }
+            match (call.errno(), place.slot) {
+                (None, Slot::Absent | Slot::Unknown)
+                    if self.was_missing(place) && self.finds_existing(call, &l.used) =>
+                {
+                    if let Some(node) =
+                        self.add_appeared_file(call, shape, context, place, ChangeKind::Made)
+                    {
+                        place.slot = Slot::Node(node);
+                    }
+                }
+                (None, Slot::Unknown | Slot::Node(_)) if self.finds_existing(call, &l.used) => {
+                    let new = match self.inode_was_reused(call, shape, l.follow, place) {
+                        Some(node) => Some(node),
+                        None => self.find_replaced_file(call, shape, context, &l.used, place),
+                    };
+                    if let Some(new) = new {
+                        place.slot = Slot::Node(new);
+                    }
+                }
+                (Some(errors::EEXIST), Slot::Absent | Slot::Unknown)
+                    if alone && self.was_missing(place) =>
+                {
+                    self.add_appeared_file(call, shape, context, place, ChangeKind::Made);
+                }
+                (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
+                    let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
+                    if looks
+                        && shape.effect != Effect::Exec
+                        && self.remove_vanished_name(call, place, node, l.follow)
+                    {
+                        place.slot = Slot::Absent;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.sizes(call, shape, context, paths);
+    }
+
+    /// What overlapping calls did to a name, this call may show.
+    fn decide_doubtful_name(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        used: &PathUse,
+        unclear: bool,
+        place: &mut Place,
+    ) {
+        if self.outside.overlapping.of_name(call, &place.name) {
+            return;
+        }
+        let (ok, role) = (call.succeeded(), used.role);
+        let absent =
+            call.errno() == Some(errors::ENOENT) && !unclear && shape.effect != Effect::Exec;
+        let told = ok
+            && matches!(role, Role::Lookup | Role::Open(_))
+            && (stat_result(call, shape).is_some() || call.identity(RESULT).is_some());
+        let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
+        if let (true, Slot::Node(node)) = (absent, place.slot) {
+            self.names.detach(place, node);
+            place.slot = Slot::Absent;
+        }
+        if absent || told || new {
+            self.names.doubtful.remove(&(place.dir, place.name.clone()));
+        }
+    }
+
+    /// Whether a call found nothing under this name, or one removed what stood there. A call that
+    /// follows links finds nothing behind one that leads nowhere, too.
+    fn was_missing(&self, place: &Place) -> bool {
+        match place.slot {
+            Slot::Absent => true,
+            Slot::Unknown => self.names.node(place.dir).missing.contains(&place.name),
+            Slot::Node(_) => false,
+        }
+    }
+
+    /// Whether a call that succeeded found a name, and did not make it.
+    pub(super) fn finds_existing(&self, call: &Call, used: &PathUse) -> bool {
+        match used.role {
+            Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
+            Role::Open(from) => {
+                let flags = u64::from(call.open_flags(from));
+                let created =
+                    call.identity(RESULT).and_then(|(identity, _)| identity.was_created());
+                flags & O_TMPFILE != O_TMPFILE && (flags & O_CREAT == 0 || created == Some(false))
+            }
+            _ => false,
+        }
+    }
+
+    /// Something stands under a name where nothing stood, or another thing.
+    fn add_appeared_file(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+        place: &Place,
+        done: ChangeKind,
+    ) -> Option<NodeId> {
+        if self.outside.overlapping.of_name(call, &place.name) {
+            return None;
+        }
+        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let path = self.names.path_in(place.dir, &place.name)?;
+        // The name is a link, and what it leads to was opened: what the link is, is unknown.
+        if opened.as_ref().is_some_and(|(_, real)| *real != path) {
+            return None;
+        }
+        let seen = match opened {
+            Some((identity, _)) => observed_in(&identity),
+            None => stat_result(call, shape)
+                .or_else(|| link_read(call, shape))
+                .unwrap_or_else(|| Observed::kind(FileType::Unknown)),
+        };
+        // A link that led nowhere then was there.
+        if place.slot == Slot::Unknown && seen.kind == FileType::Link {
+            return None;
+        }
+        // It has another name that we know of: a process linked it, or the name leads there by
+        // another way; unless its number was given to a new file when the other one was removed.
+        let known = seen.id.and_then(|id| self.names.named(id));
+        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other, false)) {
+            return None;
+        }
+        // Nothing tells what it is: another way to this directory may have led to its making.
+        let dir = self.names.node(place.dir);
+        if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(place.dir) {
+            return None;
+        }
+        let after = match place.slot {
+            Slot::Node(old) => {
+                self.names.detach(place, old);
+                self.names.node(old).last
+            }
+            _ => None,
+        };
+        let node = self.names.appear(place, &seen);
+        self.add_change(Change { after, ..change(call, path, done) }, Some(node));
+        Some(node)
+    }
+
+    fn directory_appeared(&mut self, call: &Call, node: NodeId) {
+        let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
+        if self.outside.overlapping.of_name(call, &name) {
+            return;
+        }
+        let Some(path) = self.names.path_in(dir, &name) else { return };
+        self.names.node_mut(node).appeared = true;
+        self.add_change(change(call, path, ChangeKind::Made), Some(node));
+    }
+
+    /// Another file than the one that stood there was opened under its name.
+    fn find_replaced_file(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+        used: &PathUse,
+        place: &Place,
+    ) -> Option<NodeId> {
+        let (Role::Open(_), Slot::Node(node)) = (used.role, place.slot) else { return None };
+        let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
+        let told = steady_identity(&identity)?;
+        let this = self.names.node(node);
+        let was = this.told?;
+        let kind = FileType::of_mode(identity.mode);
+        if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
+            return None;
+        }
+        self.add_appeared_file(call, shape, context, place, ChangeKind::Replaced)
+    }
+
+    /// A name that is known to exist does not.
+    fn remove_vanished_name(
+        &mut self,
+        call: &Call,
+        place: &Place,
+        node: NodeId,
+        follow: bool,
+    ) -> bool {
+        let this = self.names.node(node);
+        // What was only presumed to be there may never have been; and a link may lead nowhere.
+        let certain = matches!(this.kind, FileType::Regular | FileType::Directory)
+            && (this.id.is_some() || this.told.is_some())
+            && !this.presumed
+            && !this.made_up
+            && this.merged.is_none();
+        let may_lead_nowhere = follow && !this.confirmed && this.told.is_none();
+        if !certain || may_lead_nowhere || self.outside.overlapping.of_name(call, &place.name) {
+            return false;
+        }
+        let Some(path) = self.names.path_in(place.dir, &place.name) else { return false };
+        let after = self.names.node(node).last;
+        self.names.detach(place, node);
+        self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
+        true
+    }
+
+    /// Adds a change. The bytes that came get a number of their own.
+    pub(super) fn add_change(&mut self, mut change: Change, node: Option<NodeId>) {
+        let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
+        if let Some(id) = node.filter(|_| brings) {
+            let number = self.names.new_file_number();
+            change.file = Some(number);
+            self.names.node_mut(id).came.push((change.from, number));
+        }
+        self.outside.changes.push(change);
+        self.outside.nodes.push(node);
+    }
+
+    /// A call has dealt with these files.
+    pub(super) fn note_call(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        context: &Context,
+        paths: &[PathArg],
+    ) {
+        if !self.names.watched {
+            return;
+        }
+        let doubtful = |names: &Names, l: &PathArg| {
+            matches!(&l.walk, Walk::Place(place)
+                if names.doubtful.contains(&(place.dir, place.name.clone())))
+        };
+        // What has a doubtful name takes the doubt along to its new one.
+        let spreads = paths.len() == 2 && paths.iter().any(|l| doubtful(&self.names, l));
+        for l in paths {
+            let Walk::Place(place) = &l.walk else { continue };
+            if let Slot::Node(node) = place.slot {
+                self.names.node_mut(node).last = Some(call.seq);
+            }
+            let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
+            let overlapping = || self.outside.overlapping.of_name(call, &place.name);
+            if changes && call.succeeded() && (spreads || overlapping()) {
+                self.names.doubtful.insert((place.dir, place.name.clone()));
+            }
+        }
+        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes && call.ret > 0) {
+            // It wrote to something that is not known.
+            let lost = match &context.fds[usize::from(fd)] {
+                None => true,
+                Some(given) => given.file.is_stored() && self.fd(context, fd).is_none(),
+            };
+            if lost {
+                self.names.watched = false;
+                return;
+            }
+        }
+        if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(context, fd)) {
+            let open = &self.open;
+            let overlapping = shape.uses.writes
+                && self
+                    .outside
+                    .overlapping
+                    .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+            let appends = shape.uses.writes
+                && shape.uses.fd.is_some_and(|fd| {
+                    context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
+                });
+            let node = self.names.node_mut(id);
+            node.last = Some(call.seq);
+            node.size_in_doubt |= overlapping;
+            node.appended |= appends;
+        }
+        if let (Some(file), Some((identity, _))) = (&context.opened, call.identity(RESULT))
+            && let Some((_, node)) = self.open.get(&file.id)
+        {
+            let node = self.names.node_mut(*node);
+            node.last = Some(call.seq);
+            node.told = steady_identity(&identity).or(node.told);
+        }
+    }
+
+    /// The changes, with what is known of each file by now.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut changes = self.outside.changes.clone();
+        for (change, node) in changes.iter_mut().zip(&self.outside.nodes) {
+            if let (ChangeKind::Made | ChangeKind::Replaced, Some(node)) = (change.done, node) {
+                change.state = Some(crate::files::manifest::as_found(self.names.node(*node)));
+            }
+        }
+        changes
+    }
+}
+
+pub(super) fn change(call: &Call, path: Vec<u8>, done: ChangeKind) -> Change {
+    Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
+}
+
+/// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of
+/// other origins mean other things.
+fn steady_identity(identity: &Identity) -> Option<(bool, u64, u64)> {
+    (identity.ino != 0 && !identity.is_made_up() && STEADY.contains(&identity.magic))
+        .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))
+}

@@ -1,0 +1,91 @@
+//! Inode numbers that were given to new files after unrecorded processes had removed the old ones.
+
+use super::*;
+
+impl Facts {
+    /// Whether the inode number of a file that is found belonged to one that others removed, which
+    /// is told then. `proven`: both names are those of the files themselves.
+    pub(super) fn was_recycled(
+        &mut self,
+        call: &Call,
+        place: &Place,
+        seen: &Observed,
+        other: NodeId,
+        proven: bool,
+    ) -> bool {
+        let node = self.names.node(other);
+        let [(dir, name)] = &node.names[..] else { return false };
+        let (dir, name) = (*dir, name.clone());
+        let differs = node.now.size.zip(seen.attributes.size).is_some_and(|(a, b)| a != b);
+        let doubtful = self.names.doubtful.contains(&(dir, name.clone()));
+        let one = seen.links == Some(1) && node.kind == FileType::Regular;
+        if !one
+            || !(proven || differs || dir == place.dir && name != place.name)
+            || doubtful
+            || self.outside.overlapping.of_name(call, &name)
+        {
+            return false;
+        }
+        let after = node.last;
+        let Some(path) = self.names.path_in(dir, &name) else { return false };
+        let slot = Slot::Node(other);
+        self.names.detach(&Place { dir, name, slot }, other);
+        self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
+        true
+    }
+
+    /// A name of which no call had looked at the file leads to one with a number that belonged to
+    /// another file, under another name. If it has one link, the other file is gone: others removed
+    /// it, and its number was given again. Nothing else is told than what the names themselves
+    /// prove: a symbolic link to the other file, and a directory that is reached in two ways, show
+    /// the same number.
+    pub(super) fn inode_was_reused(
+        &mut self,
+        call: &Call,
+        shape: &Shape,
+        follow: bool,
+        place: &Place,
+    ) -> Option<NodeId> {
+        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let seen = match &opened {
+            Some((identity, _)) => observed_in(identity),
+            None => stat_result(call, shape)?,
+        };
+        let other = self.names.named(seen.id?)?;
+        let listed = match place.slot {
+            Slot::Node(node) if node == other || self.names.node(node).id.is_some() => return None,
+            slot => matches!(slot, Slot::Node(_)),
+        };
+        if seen.links != Some(1) {
+            return None;
+        }
+        let path = self.names.path_in(place.dir, &place.name)?;
+        // No link of any directory led there.
+        let straight = match &opened {
+            Some((_, real)) => *real == path,
+            None => self.names.is_the_file(&path, &seen),
+        };
+        if !straight && (follow || opened.is_some()) {
+            return None;
+        }
+        let node = self.names.node(other);
+        let proven = node.confirmed || !node.initial;
+        // While the program has the other file open, its number is not free: it was renamed.
+        let held = |(file, n): &(Weak<OpenFile>, NodeId)| *n == other && file.strong_count() > 0;
+        if !proven
+            || !self.names.is_apart(other, place.dir, straight)
+            || self.open.values().any(held)
+            || self.outside.overlapping.of_name(call, &place.name)
+            || !self.was_recycled(call, place, &seen, other, true)
+        {
+            return None;
+        }
+        // What was only listed takes the number.
+        if listed {
+            return None;
+        }
+        let node = self.names.appear(place, &seen);
+        self.add_change(change(call, path, ChangeKind::Made), Some(node));
+        Some(node)
+    }
+}

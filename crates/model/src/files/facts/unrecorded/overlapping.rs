@@ -1,0 +1,196 @@
+//! Calls that may have changed what another call found: those that overlapped it.
+//!
+//! When calls overlap, it is unknown which one acted first. So a state that no earlier call
+//! explains is put down to an unrecorded process only if no overlapping call can have made it.
+
+use abi::{Effect, Kind, PathUse, Role, Shape, arguments};
+use ahash::HashMap;
+use linux_raw_sys::general::{O_CREAT, O_TRUNC};
+use processes::Bound;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use trace::call::Call;
+
+/// So many calls that have returned are kept while others are under way.
+const MOST: usize = 256;
+
+/// A call that changes files.
+pub struct OverlappingCall {
+    call: Arc<Call>,
+    shape: &'static Shape,
+    /// The open files behind its descriptors, by their numbers in the world.
+    files: [Option<u64>; 6],
+}
+
+/// The calls that change files and are under way, or overlapped one that is.
+#[derive(Default)]
+pub struct OverlappingCalls {
+    open: HashMap<usize, OverlappingCall>,
+    /// Those that have returned, by when they did.
+    done: VecDeque<(u64, OverlappingCall)>,
+    /// When the last of those returned that are not kept.
+    forgotten: u64,
+    /// Calls under way that close descriptors.
+    closing: HashMap<usize, Closing>,
+    /// How many of these close what.
+    closed: HashMap<Closing, usize>,
+    /// How many calls that change files and are under way may lose a descriptor to which of these.
+    exposed: HashMap<Closing, usize>,
+}
+
+/// What a call under way closes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Closing {
+    pid: u32,
+    /// Which descriptor; `None`: several.
+    fd: Option<u64>,
+}
+
+impl Closing {
+    /// The call, if it closes what its process has open.
+    fn of(call: &Call) -> Option<Self> {
+        let fd = match call.shape()?.effect {
+            Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
+                Some(call.args[usize::from(fd)])
+            }
+            Effect::CloseRange => None,
+            _ => return None,
+        };
+        Some(Self { pid: call.pid, fd })
+    }
+
+    /// What may take a descriptor from a call of which the kernel did not tell what file it was
+    /// about.
+    fn that_take_from(call: &Call, shape: &Shape) -> impl Iterator<Item = Self> {
+        let (pid, args) = (call.pid, call.args);
+        let fds = arguments(shape.uses.fds).filter(move |_| call.fd_snapshot.mode == 0);
+        let several = arguments(shape.uses.fds).next().filter(|_| call.fd_snapshot.mode == 0);
+        let which = fds.map(move |i| Some(args[i])).chain(several.map(|_| None));
+        which.map(move |fd| Self { pid, fd })
+    }
+}
+
+/// One more, or one less, of a kind.
+fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
+    let n = of.entry(what).or_default();
+    *n = if more { *n + 1 } else { n.saturating_sub(1) };
+    if *n == 0 {
+        of.remove(&what);
+    }
+}
+
+impl OverlappingCalls {
+    /// A call begins; `number` names it until it ends.
+    pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
+        let Some(shape) = call.shape().filter(|shape| changes(call, shape)) else { return };
+        let files = std::array::from_fn(|i| bound.fds[i].as_ref().map(|d| d.file.id));
+        for closing in Closing::that_take_from(call, shape) {
+            count(&mut self.exposed, closing, true);
+        }
+        self.open.insert(number, OverlappingCall { call: call.clone(), shape, files });
+    }
+
+    /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
+    /// the number may have meant another file by then, and which one was changed is unknown.
+    pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
+        if let Some(closing) = Closing::of(call) {
+            let lost = self.exposed.contains_key(&closing);
+            count(&mut self.closed, closing, true);
+            self.closing.insert(number, closing);
+            return lost;
+        }
+        call.shape().filter(|shape| changes(call, shape)).is_some_and(|shape| {
+            Closing::that_take_from(call, shape).any(|closing| self.closed.contains_key(&closing))
+        })
+    }
+
+    /// A call is over; what it does is compared with the others.
+    pub fn leave(&mut self, number: usize) -> Option<OverlappingCall> {
+        if let Some(closing) = self.closing.remove(&number) {
+            count(&mut self.closed, closing, false);
+        }
+        let overlapping = self.open.remove(&number)?;
+        for closing in Closing::that_take_from(&overlapping.call, overlapping.shape) {
+            count(&mut self.exposed, closing, false);
+        }
+        Some(overlapping)
+    }
+
+    /// It has been dealt with. `alone`: no other call is under way.
+    pub fn left(&mut self, overlapping: Option<OverlappingCall>, alone: bool) {
+        if alone {
+            self.done.clear();
+            return;
+        }
+        let Some(overlapping) = overlapping else { return };
+        self.done.push_back((overlapping.call.left.unwrap_or(u64::MAX), overlapping));
+        if self.done.len() > MOST
+            && let Some((left, _)) = self.done.pop_front()
+        {
+            self.forgotten = self.forgotten.max(left);
+        }
+    }
+
+    /// Whether a call that overlapped this one can have done something.
+    fn any(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
+        if self.open.is_empty() && self.done.is_empty() {
+            return call.entered <= self.forgotten;
+        }
+        call.entered <= self.forgotten
+            || self.open.values().any(&can)
+            || self.done.iter().any(|(left, overlapping)| *left >= call.entered && can(overlapping))
+    }
+
+    /// Whether an overlapping call can have made, removed or replaced something called `name`, or
+    /// moved a directory above it.
+    pub fn of_name(&self, call: &Call, name: &[u8]) -> bool {
+        self.any(call, |other| {
+            other.paths().any(|(arg, used)| {
+                let last = other.call.path(arg).map(last);
+                matches!(used.role, Role::Source | Role::Target)
+                    || last.is_none_or(|last| last == name || matches!(last, b"" | b"." | b".."))
+            })
+        })
+    }
+
+    /// Whether an overlapping call can have changed the content of a file. `is` tells whether an
+    /// open file leads to it, as far as that is known.
+    pub fn of_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
+        self.any(call, |other| {
+            let by_path = other.shape.effect == Effect::Truncate && other.paths().next().is_some();
+            let empties = other.paths().any(|(_, used)| {
+                matches!(used.role, Role::Open(from) if other.call.open_flags(from) & O_TRUNC != 0)
+            });
+            by_path
+                || empties
+                || arguments(other.shape.uses.fds)
+                    .filter(|i| !matches!(other.shape.args[*i].kind, Kind::DirFd))
+                    .any(|i| other.files[i].is_none_or(|file| is(file).unwrap_or(true)))
+        })
+    }
+}
+
+impl OverlappingCall {
+    fn paths(&self) -> impl Iterator<Item = (u8, PathUse)> + '_ {
+        let args = self.shape.args.iter().enumerate();
+        args.filter_map(|(i, a)| Some((i as u8, a.kind.path()?)))
+    }
+}
+
+/// Whether a call changes files, as far as its arguments tell.
+fn changes(call: &Call, shape: &Shape) -> bool {
+    let opens = |from| call.open_flags(from) & (O_CREAT | O_TRUNC) != 0;
+    shape.changes
+        || shape.uses.writes
+        || shape.copies.is_some()
+        || shape.args.iter().filter_map(|a| a.kind.path()).any(|used| match used.role {
+            Role::Lookup => false,
+            Role::Open(from) => opens(from),
+            _ => true,
+        })
+}
+
+fn last(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
+    path[..end].rsplit(|&b| b == b'/').next().unwrap_or_default()
+}

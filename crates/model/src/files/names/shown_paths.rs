@@ -1,0 +1,68 @@
+//! Links that show by the path of a file that was opened: the kernel shows it without links.
+
+use super::links::{STEPS, before, relative};
+use super::*;
+
+impl Names {
+    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
+    /// the file `real` followed a link there: what that leads to. Where the directory's path may
+    /// lead through links, only the last names are compared.
+    pub fn link_shown_by_open<'a>(
+        &self,
+        place: &Place,
+        rest: &[Box<[u8]>],
+        real: &'a [u8],
+    ) -> Option<&'a [u8]> {
+        let (dir, straight) = (self.node(place.dir), self.is_straight(place.dir));
+        let open = match place.slot {
+            Slot::Unknown => dir.initial && !dir.is_virtual,
+            Slot::Absent => false,
+            Slot::Node(node) => {
+                let node = self.node(node);
+                let kind = node.kind == FileType::Unknown;
+                let guessed = node.presumed || kind && !node.followed;
+                guessed && node.initial && !node.is_virtual && !node.confirmed
+            }
+        };
+        let shown = before(real, rest).filter(|_| open)?;
+        let name = shown.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let path = self.path_in(place.dir, &place.name).filter(|_| straight);
+        let other = path.map_or(name != &*place.name, |path| path != shown);
+        other.then_some(shown)
+    }
+
+    /// Whether the kernel has shown the path of a directory, so that no link is in it.
+    fn is_straight(&self, mut dir: NodeId) -> bool {
+        for _ in 0..STEPS {
+            let node = self.node(dir);
+            match node.names.first() {
+                _ if dir == ROOT || node.straight => return true,
+                Some((above, _)) if !node.initial => dir = *above,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// The kernel has shown the path of this file: what is above it are directories, and no links.
+    pub fn mark_path_shown(&mut self, mut file: NodeId) {
+        for _ in 0..STEPS {
+            if file == ROOT || self.node(file).straight {
+                return;
+            }
+            self.node_mut(file).straight = true;
+            let Some((above, _)) = self.node(file).names.first() else { return };
+            file = *above;
+        }
+    }
+
+    /// A link stands there that leads to `real`.
+    pub fn add_link(&mut self, place: &Place, real: &[u8]) {
+        let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
+        let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
+        match place.slot {
+            Slot::Node(node) if self.node(node).presumed => self.split_off_link(place, node, &seen),
+            _ => self.note_exists(place, &seen),
+        };
+    }
+}

@@ -1,0 +1,101 @@
+//! What a call's arguments mean in its process.
+
+use crate::mounts::namespace::View;
+use crate::procfs_links::Way;
+use crate::state::file::{Descriptor, Directory};
+use std::ops::Index;
+use std::sync::Arc;
+
+/// Something for some of a call's arguments, by number: of most calls for none.
+#[derive(Clone, Debug)]
+pub struct Six<V>(Option<Box<[Option<V>; 6]>>);
+
+impl<V> Default for Six<V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<V> Six<V> {
+    /// Those that are there.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().flat_map(|all| all.iter().flatten())
+    }
+    /// Puts one there.
+    pub fn put(&mut self, argument: usize, value: V) {
+        self.0.get_or_insert_default()[argument] = Some(value);
+    }
+    /// Whether there is one.
+    pub fn any(&self) -> bool {
+        self.values().next().is_some()
+    }
+    /// Takes all away.
+    pub fn clear(&mut self) {
+        if let Some(all) = &mut self.0 {
+            all.fill_with(|| None);
+        }
+    }
+}
+
+impl<V> Index<usize> for Six<V> {
+    type Output = Option<V>;
+    fn index(&self, argument: usize) -> &Option<V> {
+        self.0.as_ref().map_or(const { &None }, |all| &all[argument])
+    }
+}
+
+/// What a call's arguments meant, and what it changed.
+#[derive(Debug, Default)]
+pub struct Bound<T> {
+    /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for
+    /// `AT_FDCWD` and for numbers that mean nothing.
+    pub fds: [Option<Arc<Descriptor<T>>>; 6],
+    /// The status flags (`O_*`) of each of those when the call ran: later calls change those of
+    /// the open file.
+    pub status: [u32; 6],
+    /// For each path argument: the absolute path, joined but not resolved, as the recorder would
+    /// see it (under the process's root).
+    pub paths: Six<Box<[u8]>>,
+    /// For each path argument that leads through a link of procfs: where that leads. The path in
+    /// `paths` is then that of what the link leads to, with what follows the link.
+    pub through: Six<Way<T>>,
+    /// Where the process has mounts or a root of its own: what its names mean. What `paths` says is
+    /// then without links, and has to be resolved again where they are known.
+    pub view: Option<View>,
+    /// With `view`: the path that each argument means, as the process sees it.
+    pub viewed: Six<Box<[u8]>>,
+    /// Descriptors inside structs that go in: argument, offset of the field, meaning.
+    pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
+    /// The working directory that it started from; not said of calls that only move data.
+    pub cwd: Option<Arc<Directory<T>>>,
+    /// The root directory that it started from, unless that is `/`.
+    pub root: Option<Arc<Directory<T>>>,
+    /// The umask at its entry.
+    pub umask: u32,
+    /// Where in the file the data moved: its own position, or the descriptor's offset (after
+    /// `leave`: before the call advanced it).
+    pub offset: Option<u64>,
+    /// After `leave`: it read less than the file held from there on. Where it asked for more, what
+    /// cut it short was its memory or the moment, not the file's end.
+    pub cut: bool,
+    /// After `leave`: descriptors that came into being.
+    pub opened: Vec<(i32, Arc<Descriptor<T>>)>,
+    /// After `leave`: descriptors taken out of the caller's table. Others may share them.
+    pub closed: Vec<Arc<Descriptor<T>>>,
+    /// After `leave`: the new working directory.
+    pub directory: Option<Arc<Directory<T>>>,
+    /// When the call was entered: nothing is to be filled in if it is left at the next moment.
+    pub(crate) moment: u64,
+}
+
+impl<T> Bound<T> {
+    /// Lets all descriptors and directories go.
+    pub fn let_go(&mut self) {
+        self.fds.fill_with(|| None);
+        self.through.clear();
+        self.inner.clear();
+        (self.cwd, self.root, self.directory) = (None, None, None);
+        self.opened.clear();
+        self.closed.clear();
+    }
+}

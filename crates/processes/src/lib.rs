@@ -1,0 +1,160 @@
+//! The world of the traced processes: their descriptor tables, working directories, roots and
+//! umasks, moved on by the trace's calls and events.
+//!
+//! Calls go in twice, in the order of time: at their entry ([`World::enter`]), which says what
+//! their arguments mean then, and at their exit ([`World::leave`]), which applies what they did.
+//! [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to a [`Bound`] is
+//! what the kernel's tables held while the call ran, as far as entries, exits and results prove it.
+//!
+//! The kernel frees a descriptor's number early in a close and installs a new one late in an open,
+//! so closes act at their entry and everything else at its exit. A call whose descriptor was closed
+//! or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
+//!
+//! Paths are joined, not resolved: `..` and links are left to the model of the file system
+//! ([`lexical`] cleans a path for people). Refuses nothing: a trace with gaps or nonsense gives
+//! arguments that mean nothing (`None`).
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod calls;
+mod events;
+mod mounts;
+mod paths;
+mod procfs_links;
+mod state;
+mod timeline;
+mod unrecorded;
+
+pub use arguments::{Bound, Six};
+pub use calls::mounting::ReadLink;
+pub use mounts::Mounts;
+pub use mounts::namespace::{Resolved, Space, View};
+pub use paths::{lexical, parent};
+pub use procfs_links::{To, Way};
+pub use state::file::{Descriptor, Directory, Inode, OpenFile};
+pub use timeline::{Moment, Timeline};
+pub use unrecorded::{BY_OPERATIONS, BY_STORES, Unrecorded};
+
+use ahash::HashMap;
+use calls::closing::Closings;
+use calls::passing::Sent;
+use calls::virtual_links::Links;
+use state::table::{Fs, Table};
+use state::threads::Threads;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+/// The credentials of a process (credentials(7)), which files' permissions are checked against.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Effective group.
+    pub egid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+struct Thread {
+    pid: u32,
+    table: u32,
+    fs: u32,
+    space: u32,
+    credentials: Option<Arc<Credentials>>,
+}
+
+/// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its
+/// real descriptor.
+pub struct World<T = ()> {
+    threads: Threads,
+    tables: HashMap<u32, Table<T>>,
+    groups: HashMap<u32, Fs<T>>,
+    /// Mount namespaces; 0 is the one that the recording began in.
+    spaces: HashMap<u32, Arc<Space>>,
+    /// Trees that are mounted nowhere, by the open file that stands for each.
+    trees: HashMap<u64, Vec<mounts::namespace::Mount>>,
+    closing: Closings<T>,
+    /// Open files that were there at the start, by the engine's key.
+    present: HashMap<u64, Arc<OpenFile>>,
+    inodes: HashMap<(u64, u64), Weak<Inode>>,
+    /// Messages with descriptors that no call has received.
+    sent: VecDeque<Sent<T>>,
+    /// The recorded machine's mounts.
+    mounts: Mounts,
+    links: Links,
+    next: u64,
+    /// How many calls and events it has been told of, returns counted apart.
+    moment: u64,
+}
+
+impl<T: Default> Default for World<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Default> World<T> {
+    /// A world without processes, on a machine of whose mounts nothing is known.
+    pub fn new() -> Self {
+        Self::of(Mounts::default())
+    }
+
+    /// A world without processes, on a machine with these mounts.
+    pub fn of(mounts: Mounts) -> Self {
+        Self {
+            mounts,
+            links: Links::default(),
+            threads: Threads::default(),
+            tables: HashMap::default(),
+            groups: HashMap::default(),
+            spaces: HashMap::from_iter([(0, Arc::default())]),
+            trees: HashMap::default(),
+            closing: Closings::default(),
+            sent: VecDeque::new(),
+            present: HashMap::default(),
+            inodes: HashMap::default(),
+            next: 1,
+            moment: 0,
+        }
+    }
+
+    /// The descriptor `fd` of thread `tid` now.
+    pub fn descriptor(&self, tid: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
+        let thread = self.threads.get(&tid)?;
+        self.tables.get(&thread.table)?.get(fd)
+    }
+
+    /// The working directory of thread `tid` now.
+    pub fn directory(&self, tid: u32) -> Option<&Arc<Directory<T>>> {
+        Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
+    }
+
+    /// Whether two threads have one descriptor table.
+    pub fn share_table(&self, a: u32, b: u32) -> bool {
+        self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
+    }
+
+    /// Whether the close of `fd` that thread `tid` has under way has found it open.
+    pub fn closes(&self, tid: u32, fd: i32) -> bool {
+        self.closing.has_found(tid, fd)
+    }
+
+    /// The credentials of thread `tid`, if the trace says so.
+    pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
+        self.threads.get(&tid)?.credentials.as_ref()
+    }
+
+    /// How many threads live.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}

@@ -1,0 +1,109 @@
+//! File systems that keep nothing: replay performs no calls on them.
+
+pub(crate) mod namespace;
+
+/// `statfs.f_type` of what the kernel makes up as it is read (`include/uapi/linux/magic.h`).
+const VIRTUAL_MAGIC: &[u32] = &[
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x1cd1,      // devpts
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0xcafe_4a11, // bpf
+    0x6165_676c, // pstore
+    0x1980_0202, // mqueue
+    0x6265_6570, // configfs
+    0x4249_4e4d, // binfmt_misc
+    0xde5e_81e4, // efivarfs
+    0x6e73_6673, // nsfs
+    0xf97c_ff8c, // selinux
+    0x5049_4446, // pidfs
+    0x0904_1934, // anonymous inodes
+    0x0187,      // autofs
+];
+
+const VIRTUAL_TYPES: &[&str] = &[
+    "proc",
+    "sysfs",
+    "devtmpfs",
+    "devpts",
+    "cgroup",
+    "cgroup2",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "bpf",
+    "pstore",
+    "mqueue",
+    "configfs",
+    "fusectl",
+    "binfmt_misc",
+    "efivarfs",
+    "nsfs",
+    "selinuxfs",
+    "pidfs",
+    "autofs",
+    "rpc_pipefs",
+];
+
+/// Whether a file system with this `f_type` makes its files up.
+pub(crate) fn is_virtual_magic(magic: u32) -> bool {
+    VIRTUAL_MAGIC.contains(&magic)
+}
+
+/// The recorded machine's mounts.
+#[derive(Clone, Debug, Default)]
+pub struct Mounts {
+    /// Mount points, deepest first, and whether they are virtual.
+    points: Vec<(Vec<u8>, bool)>,
+}
+
+impl Mounts {
+    /// From mount points and file system types; a later mount on the same point hides an earlier
+    /// one.
+    pub fn new<'a>(mounts: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
+        // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there
+        // (what is, is under /dev/shm, a mount of its own).
+        let mut points: Vec<_> = mounts
+            .into_iter()
+            .map(|(point, kind)| {
+                (crate::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
+            })
+            .collect();
+        points.reverse();
+        points.sort_by_key(|p| std::cmp::Reverse(p.0.len()));
+        points.dedup_by(|a, b| a.0 == b.0);
+        Self { points }
+    }
+
+    /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes
+    /// its files up.
+    pub fn is_virtual(&self, path: &[u8]) -> bool {
+        let clean = crate::lexical(path);
+        let under = |point: &[u8]| {
+            point == b"/"
+                || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')))
+        };
+        self.points.iter().find(|(point, _)| under(point)).is_some_and(|p| p.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_mount_decides() {
+        let list: [(&[u8], &str); 4] =
+            [(b"/", "ext4"), (b"/proc", "proc"), (b"/dev", "tmpfs"), (b"/dev/shm", "tmpfs")];
+        let mounts = Mounts::new(list);
+        assert!(mounts.is_virtual(b"/proc/self/maps"));
+        assert!(mounts.is_virtual(b"/usr/../proc"));
+        assert!(mounts.is_virtual(b"/dev/null"));
+        assert!(!mounts.is_virtual(b"/dev/shm/x"));
+        assert!(!mounts.is_virtual(b"/process"));
+    }
+}

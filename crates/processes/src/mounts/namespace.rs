@@ -1,0 +1,357 @@
+//! Mount namespaces: what names mean to processes that mount file systems, or change their root.
+//!
+//! A *view* path is what a process's names mean in its namespace: absolute from the namespace's
+//! root, without links. It *stands for* the path where the same file is in the namespace that the
+//! recording began in, which is the one that inference and replay know. What a file system of the
+//! program's own holds (a tmpfs, an overlay) stands nowhere there.
+//!
+//! Invariant: what a path stands for is said only where every mount on the way is known.
+//! Propagation between namespaces is not followed: each has its own mounts from its beginning.
+
+use crate::paths::{join, parent};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Links followed in one path (`MAXSYMLINKS`).
+const LINKS: usize = 40;
+/// So many mounts of a namespace are followed; with more, none is.
+const MOST: usize = 1 << 16;
+
+/// A mount that the program made.
+#[derive(Clone, Debug)]
+pub(crate) struct Mount {
+    /// Where: a view path, or one from the top of a detached tree. Empty: the top itself.
+    pub point: Vec<u8>,
+    /// What the point stands for; `None`: nothing.
+    pub source: Option<Vec<u8>>,
+}
+
+/// The mounts of a namespace, beyond those that it began with, in the order in which they were
+/// made.
+#[derive(Clone, Debug, Default)]
+pub struct Space {
+    mounts: Vec<Mount>,
+    /// The old root lies on top of the new one (`pivot_root(".", ".")`).
+    covered: bool,
+}
+
+/// What a process's paths mean: its namespace, and its root there.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub(crate) space: Arc<Space>,
+    /// A view path.
+    pub(crate) root: Box<[u8]>,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The view path, without links as far as they are known.
+    pub view: Vec<u8>,
+    /// What it stands for.
+    pub path: Option<Vec<u8>>,
+}
+
+/// What is behind `top` on a clean path: empty, or it begins with a slash.
+pub(crate) fn below<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
+    let top = if top == b"/" { b"" } else { top };
+    path.strip_prefix(top).filter(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+/// A path from a top and what is behind it.
+pub(crate) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
+    let top = if top == b"/" { b"" } else { top };
+    let rest = if rest == b"/" { b"" } else { rest };
+    match [top, rest].concat() {
+        path if path.is_empty() => b"/".to_vec(),
+        path => path,
+    }
+}
+
+impl Space {
+    /// Whether names mean what they meant at the start.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.mounts.is_empty()
+    }
+
+    /// What a view path stands for.
+    pub(crate) fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
+        let over = self.mounts.iter().filter_map(|m| Some((m, below(view, &m.point)?)));
+        // Of equal ones the last is on top.
+        match over.max_by_key(|(m, _)| m.point.len()) {
+            Some((mount, rest)) => Some(under(mount.source.as_deref()?, rest)),
+            None => Some(view.to_vec()),
+        }
+    }
+
+    /// Where something is mounted.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &[u8]> {
+        self.mounts.iter().map(|mount| &mount.point[..])
+    }
+
+    /// A view path that stands for this one: that through the closest mount.
+    pub(crate) fn view_of(&self, path: &[u8]) -> Vec<u8> {
+        let through = |m: &Mount| {
+            let source = m.source.as_deref()?;
+            let view = under(&m.point, below(path, source)?);
+            (self.stands_for(&view)? == path).then_some((source.len(), view))
+        };
+        match self.mounts.iter().filter_map(through).max_by_key(|(len, _)| *len) {
+            Some((_, view)) => view,
+            None => path.to_vec(),
+        }
+    }
+
+    fn push(&mut self, mount: Mount) {
+        if self.mounts.len() >= MOST {
+            return self.lose();
+        }
+        self.mounts.push(mount);
+    }
+
+    /// What is mounted here is unknown.
+    pub(crate) fn lose(&mut self) {
+        self.mounts = vec![Mount { point: b"/".to_vec(), source: None }];
+    }
+
+    /// A tree that was at `view`: its top and, if `all`, the mounts below, from that top.
+    pub(crate) fn tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
+        let mut tree = vec![Mount { point: Vec::new(), source: self.stands_for(view) }];
+        if all {
+            tree.extend(self.mounts.iter().filter_map(|m| {
+                let rest =
+                    below(&m.point, view).filter(|rest| !rest.is_empty() && *rest != b"/")?;
+                Some(Mount { point: rest.to_vec(), source: m.source.clone() })
+            }));
+        }
+        tree
+    }
+
+    /// A tree is mounted at `view`.
+    pub(crate) fn mount(&mut self, view: &[u8], tree: Vec<Mount>) {
+        for Mount { point, source } in tree {
+            self.push(Mount { point: under(view, &point), source });
+        }
+    }
+
+    /// What is mounted at `view` is no longer; nor, if `all`, what is mounted below.
+    pub(crate) fn unmount(&mut self, view: &[u8], all: bool) {
+        if view == b"/" && self.covered {
+            self.covered = false;
+            return;
+        }
+        let found = self.mounts.iter().rposition(|m| m.point == view);
+        if let Some(at) = found {
+            self.mounts.remove(at);
+        }
+        if all && !self.mounts.iter().any(|m| m.point == view) {
+            self.mounts.retain(|m| below(&m.point, view).is_none());
+        }
+        if found.is_none() {
+            // It was there at the start: what was below is unknown.
+            self.push(Mount { point: view.to_vec(), source: None });
+        }
+    }
+
+    /// What is mounted at `from` is mounted at `to` instead.
+    pub(crate) fn move_mount(&mut self, from: &[u8], to: &[u8]) {
+        let tree = self.tree(from, true);
+        self.unmount(from, true);
+        self.mount(to, tree);
+    }
+
+    /// The mount at `new` becomes the root, and the old root is mounted at `old` there. Returns
+    /// what became of each view path.
+    pub(crate) fn pivot(&mut self, new: &[u8], old: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
+        let place = below(old, new).map(<[u8]>::to_vec).unwrap_or_default();
+        let tree = self.tree(new, true);
+        let top = self.stands_for(b"/");
+        let rest: Vec<Mount> = self
+            .mounts
+            .drain(..)
+            .filter(|m| below(&m.point, new).is_none() && m.point != b"/")
+            .collect();
+        self.mount(b"/", tree);
+        self.covered = place.is_empty() || place == b"/";
+        if !self.covered {
+            self.push(Mount { point: place.clone(), source: top });
+            for Mount { point, source } in rest {
+                self.push(Mount { point: under(&place, &point), source });
+            }
+        }
+        let new = new.to_vec();
+        move |view| match below(view, &new) {
+            Some(rest) => under(b"/", rest),
+            None => under(&place, view),
+        }
+    }
+}
+
+impl View {
+    /// Follows an absolute `path` (joined to the root) as the kernel does: `..` ends at the root,
+    /// absolute links start there. `link` says where a link leads, given what its path stands for.
+    pub fn resolve(
+        &self,
+        path: &[u8],
+        follow: bool,
+        link: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+    ) -> Resolved {
+        let root = &self.root[..];
+        let split = |path: &[u8]| -> Vec<Vec<u8>> {
+            path.split(|b| *b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect()
+        };
+        let slash = path.ends_with(b"/");
+        let (mut at, rest) = match below(path, root) {
+            Some(rest) => (root.to_vec(), rest),
+            None => (b"/".to_vec(), path),
+        };
+        let mut parts: VecDeque<Vec<u8>> = split(rest).into();
+        let mut links = 0;
+        while let Some(name) = parts.pop_front() {
+            match &name[..] {
+                b"." => continue,
+                b".." => {
+                    if at != root {
+                        at = parent(&at).to_vec();
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let next = under(&at, &[b"/", &name[..]].concat());
+            let target = match self.space.stands_for(&next) {
+                Some(place) if follow || slash || !parts.is_empty() => link(&place),
+                _ => None,
+            };
+            let Some(target) = target.filter(|_| links < LINKS) else {
+                at = next;
+                continue;
+            };
+            links += 1;
+            if target.first() == Some(&b'/') {
+                at = root.to_vec();
+            }
+            for part in split(&target).into_iter().rev() {
+                parts.push_front(part);
+            }
+        }
+        let mut path = self.space.stands_for(&at);
+        if let Some(path) = path.as_mut().filter(|path| slash && path.last() != Some(&b'/')) {
+            path.push(b'/');
+        }
+        Resolved { view: at, path }
+    }
+
+    /// What a view path stands for.
+    pub fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
+        self.space.stands_for(view)
+    }
+
+    /// A path from a directory (a view path), or from the root.
+    pub(crate) fn join(&self, base: &[u8], path: &[u8]) -> Box<[u8]> {
+        join(Some(&self.root[..]).filter(|root| *root != b"/"), base, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(mounts: &[(&str, Option<&str>)], root: &str) -> View {
+        let mut space = Space::default();
+        for (point, source) in mounts {
+            let source = source.map(|s| s.as_bytes().to_vec());
+            space.mount(point.as_bytes(), vec![Mount { point: Vec::new(), source }]);
+        }
+        View { space: Arc::new(space), root: root.as_bytes().into() }
+    }
+
+    fn leads(view: &View, path: &str) -> Option<String> {
+        let mut link = |path: &[u8]| match path {
+            b"/w/l" => Some(b"b".to_vec()),
+            b"/jail/abs" => Some(b"/in".to_vec()),
+            b"/w/up" => Some(b"../../w/b/x".to_vec()),
+            _ => None,
+        };
+        let path = view.resolve(path.as_bytes(), true, &mut link).path?;
+        Some(String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn mounts_cover_what_is_below_them() {
+        let view = view(&[("/w/b", Some("/w/a")), ("/w/b/t", None), ("/w/f", Some("/w/g"))], "/");
+        for (path, place) in [
+            ("/w/b/x", Some("/w/a/x")),
+            ("/w/b", Some("/w/a")),
+            ("/w/bb", Some("/w/bb")),
+            ("/w/b/../c", Some("/w/c")),
+            ("/w/l/x", Some("/w/a/x")),
+            ("/w/up", Some("/w/a/x")),
+            ("/w/b/t/x", None),
+            ("/w/b/t/../y", Some("/w/a/y")),
+            ("/w/f", Some("/w/g")),
+            ("/w/b/", Some("/w/a/")),
+        ] {
+            assert_eq!(leads(&view, path).as_deref(), place, "{path}");
+        }
+        assert_eq!(view.space.view_of(b"/w/a/x"), b"/w/b/x");
+        assert_eq!(view.space.view_of(b"/w/z"), b"/w/z");
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_root() {
+        let view = view(&[], "/jail");
+        for (path, place) in [
+            ("/jail/../../x", "/jail/x"),
+            ("/jail/in/../../../x", "/jail/x"),
+            ("/jail/abs/x", "/jail/in/x"),
+            ("/jail", "/jail"),
+        ] {
+            assert_eq!(leads(&view, path).as_deref(), Some(place), "{path}");
+        }
+        // A working directory may be outside.
+        assert_eq!(leads(&view, "/out/../x").as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn what_is_unmounted_shows_what_was_below() {
+        let mut space = Space::default();
+        space.mount(b"/b", space.tree(b"/a", true));
+        space.mount(b"/b/c", vec![Mount { point: Vec::new(), source: None }]);
+        space.mount(b"/d", space.tree(b"/b", true));
+        assert_eq!(space.stands_for(b"/d/c/x"), None);
+        assert_eq!(space.stands_for(b"/d/x"), Some(b"/a/x".to_vec()));
+        space.unmount(b"/b", true);
+        assert_eq!(space.stands_for(b"/b/c"), Some(b"/b/c".to_vec()));
+        space.move_mount(b"/d", b"/e");
+        assert_eq!(space.stands_for(b"/d/x"), Some(b"/d/x".to_vec()));
+        assert_eq!(space.stands_for(b"/e/c/x"), None);
+        // One that was there before the recording.
+        space.unmount(b"/home", false);
+        assert_eq!(space.stands_for(b"/home/x"), None);
+    }
+
+    #[test]
+    fn a_root_is_exchanged() {
+        let mut space = Space::default();
+        space.mount(b"/n", vec![Mount { point: Vec::new(), source: None }]);
+        space.mount(b"/n/usr", space.tree(b"/usr", true));
+        let became = space.pivot(b"/n", b"/n/old");
+        assert_eq!(became(b"/n/usr/x"), b"/usr/x");
+        assert_eq!(became(b"/home"), b"/old/home");
+        assert_eq!(became(b"/n"), b"/");
+        assert_eq!(space.stands_for(b"/usr/x"), Some(b"/usr/x".to_vec()));
+        assert_eq!(space.stands_for(b"/old/home"), Some(b"/home".to_vec()));
+        assert_eq!(space.stands_for(b"/x"), None);
+        space.mount(b"/h", space.tree(b"/old/home", true));
+        space.unmount(b"/old", true);
+        assert_eq!(space.stands_for(b"/old/home"), None);
+        assert_eq!(space.stands_for(b"/h/x"), Some(b"/home/x".to_vec()));
+        let mut space = Space::default();
+        space.mount(b"/n", space.tree(b"/n", false));
+        let became = space.pivot(b"/n", b"/n");
+        assert_eq!(became(b"/n/x"), b"/x");
+        space.unmount(b"/", true);
+        assert_eq!(space.stands_for(b"/x"), Some(b"/n/x".to_vec()));
+    }
+}

@@ -1,0 +1,258 @@
+//! Links of procfs that lead to what is open (proc_pid_fd(5)): the descriptors, the working
+//! directory and the root directory of a process. They lead to the file, not to its name.
+
+use crate::World;
+use crate::paths::join;
+use crate::state::file::{Descriptor, Directory, OpenFile};
+use std::sync::Arc;
+use trace::call::Call;
+
+/// Links followed in one path (`MAXSYMLINKS`).
+const LINKS: usize = 40;
+
+/// What such a link leads to.
+#[derive(Debug)]
+pub enum To<T> {
+    /// An open file.
+    File(Arc<Descriptor<T>>),
+    /// A working directory, or the root directory of a process that has one of its own.
+    Directory(Arc<Directory<T>>),
+    /// A name: what the link leads to is found by the path in [`crate::Bound::paths`].
+    Name,
+    /// A file that the kernel makes up.
+    Virtual,
+    /// A file on a file system that the program mounted.
+    Elsewhere,
+}
+
+/// A path that leads through such a link.
+#[derive(Debug)]
+pub struct Way<T> {
+    /// What the link leads to.
+    pub to: To<T>,
+    /// The path behind the link: empty, or it begins with a slash.
+    pub rest: Box<[u8]>,
+}
+
+impl<T> Way<T> {
+    /// The descriptor that it leads through.
+    pub fn descriptor(&self) -> Option<&Arc<Descriptor<T>>> {
+        if let To::File(descriptor) = &self.to { Some(descriptor) } else { None }
+    }
+}
+
+/// A link, by the thread or process whose it is.
+enum Link {
+    Descriptor(u32, i32),
+    WorkingDirectory(u32),
+    Root(u32),
+}
+
+/// The path to what a link leads to, and what that is.
+type Led<T> = (Box<[u8]>, Option<To<T>>);
+
+impl<T: Default> World<T> {
+    /// Follows `path` (joined; `root`: what it was joined to as the root) through the links of
+    /// procfs. The path that it comes to, and the way through the last link.
+    pub(crate) fn through(
+        &self,
+        call: &Call,
+        root: Option<&[u8]>,
+        path: Box<[u8]>,
+        follow: bool,
+    ) -> (Box<[u8]>, Option<Way<T>>) {
+        let (mut path, mut way) = (path, None);
+        for _ in 0..LINKS {
+            if let Some(next) = self.follow_links(&path, follow) {
+                if link(&next, call).is_none() {
+                    // The path stays as it is written.
+                    return (path, Some(Way { to: To::Virtual, rest: Box::default() }));
+                }
+                path = next.into();
+            }
+            let inside = root.map_or(0, |root| if path.starts_with(root) { root.len() } else { 0 });
+            let Some((link, end)) = link(&path[inside..], call) else { break };
+            let rest: Box<[u8]> = path[inside + end..].into();
+            if rest.is_empty() && !follow {
+                break;
+            }
+            let Some((next, to)) = self.lead(call, &link, &rest) else { break };
+            way = to.map(|to| Way { to, rest });
+            path = next;
+        }
+        (path, way)
+    }
+
+    /// What a link leads to, and the path to it with `rest` behind.
+    fn lead(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<Led<T>> {
+        let under = |directory: &[u8]| {
+            if rest.is_empty() { directory.into() } else { [directory, rest].concat().into() }
+        };
+        match *link {
+            Link::Descriptor(task, number) => {
+                let table = self.task(task)?.table;
+                let descriptor = self.find(table, call, number)?;
+                // Behind a directory other file systems may be mounted.
+                let path = match rest {
+                    b"" => descriptor.file.path.clone(),
+                    _ => under(&self.view_of(call.tid, &descriptor.file)),
+                };
+                if has_name(&descriptor.file) {
+                    let fifo = !descriptor.file.is_stored();
+                    Some((path, Some(if fifo { To::Name } else { To::File(descriptor) })))
+                } else {
+                    let leads = !rest.is_empty() && descriptor.file.path.first() == Some(&b'/');
+                    leads.then_some((path, None))
+                }
+            }
+            Link::WorkingDirectory(task) => {
+                let cwd = &self.groups.get(&self.task(task)?.fs)?.cwd;
+                Some((under(&cwd.view), Some(To::Directory(cwd.clone()))))
+            }
+            Link::Root(task) => Some(match &self.groups.get(&self.task(task)?.fs)?.root {
+                Some(root) => (under(&root.view), Some(To::Directory(root.clone()))),
+                None => {
+                    (join(None, b"/", if rest.is_empty() { b"/" } else { rest }), Some(To::Name))
+                }
+            }),
+        }
+    }
+
+    /// The thread with this number, or one of the process with it.
+    fn task(&self, number: u32) -> Option<&crate::Thread> {
+        let other = || self.threads.get(&self.threads.of(number).next()?);
+        self.threads.get(&number).or_else(other)
+    }
+
+    /// The descriptor `fd` of the process or thread `task`.
+    pub(crate) fn descriptor_of(&self, task: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
+        self.tables.get(&self.task(task)?.table)?.get(fd)
+    }
+}
+
+/// Whether it stands in a directory that replay makes: a stored file, or a FIFO (which `O_PATH`
+/// opens without connecting to it).
+fn has_name(file: &OpenFile) -> bool {
+    file.is_stored() || (file.file_type() == 0o010_000 && file.path.first() == Some(&b'/'))
+}
+
+/// Whether a path leads through such a link, or one that leads elsewhere in a process (`exe`,
+/// `map_files`).
+pub(crate) fn is_link(path: &[u8], call: &Call) -> bool {
+    let mut parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
+    match parts.next() {
+        Some(b"proc") => {
+            parts.any(|part| matches!(part, b"exe" | b"map_files")) || link(path, call).is_some()
+        }
+        Some(b"dev") => link(path, call).is_some(),
+        _ => false,
+    }
+}
+
+/// Where a walk below `/` is.
+enum At {
+    Top,
+    Devices,
+    Processes,
+    Process(u32),
+    Tasks(u32),
+    Descriptors(u32),
+}
+
+/// The first link on a path, and where the path behind it begins.
+fn link(path: &[u8], call: &Call) -> Option<(Link, usize)> {
+    let mut at = At::Top;
+    let mut end = 0;
+    for part in path.split(|b| *b == b'/') {
+        end += part.len() + 1;
+        let number = || std::str::from_utf8(part).ok()?.parse().ok();
+        let found = |link| Some((link, end - 1));
+        let device = |fd| found(Link::Descriptor(call.pid, fd));
+        at = match (at, part) {
+            (at, b"" | b".") => at,
+            (At::Top | At::Devices | At::Processes, b"..") => At::Top,
+            (At::Process(_), b"..") => At::Processes,
+            (At::Tasks(of) | At::Descriptors(of), b"..") => At::Process(of),
+            (At::Top, b"proc") => At::Processes,
+            (At::Top, b"dev") => At::Devices,
+            (At::Top, _) => return None,
+            (At::Devices, b"fd") => At::Descriptors(call.pid),
+            (At::Devices, b"stdin") => return device(0),
+            (At::Devices, b"stdout") => return device(1),
+            (At::Devices, b"stderr") => return device(2),
+            (At::Devices, _) => return None,
+            (At::Processes, b"self") => At::Process(call.pid),
+            (At::Processes, b"thread-self") => At::Process(call.tid),
+            (At::Processes, _) => At::Process(number()?),
+            (At::Process(of), b"task") => At::Tasks(of),
+            (At::Process(of), b"fd") => At::Descriptors(of),
+            (At::Process(of), b"cwd") => return found(Link::WorkingDirectory(of)),
+            (At::Process(of), b"root") => return found(Link::Root(of)),
+            (At::Process(_), _) => return None,
+            (At::Tasks(_), _) => At::Process(number()?),
+            (At::Descriptors(of), _) => {
+                let fd = i32::try_from(number()?).ok()?;
+                return found(Link::Descriptor(of, fd));
+            }
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            seq: 0,
+            entered: 0,
+            left: None,
+            pid: 7,
+            tid: 8,
+            nr: 0,
+            flags: 0,
+            args: [0; 6],
+            ret: 0,
+            fd_snapshot: Default::default(),
+            payloads: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn links_are_told_by_their_paths() {
+        let found = |path: &str| {
+            let (link, end) = link(path.as_bytes(), &call())?;
+            let link = match link {
+                Link::Descriptor(task, fd) => format!("fd {fd} of {task}"),
+                Link::WorkingDirectory(task) => format!("cwd of {task}"),
+                Link::Root(task) => format!("root of {task}"),
+            };
+            Some(format!("{link}{}", &path[end..]))
+        };
+        for (path, link) in [
+            ("/proc/self/fd/3", Some("fd 3 of 7")),
+            ("/proc/thread-self/fd/3/x", Some("fd 3 of 8/x")),
+            ("/proc/12/task/13/fd/4", Some("fd 4 of 13")),
+            ("//proc/./self/fd/../fd//5/", Some("fd 5 of 7/")),
+            ("/proc/self/../12/cwd/a/b", Some("cwd of 12/a/b")),
+            ("/proc/self/task/../root/etc", Some("root of 7/etc")),
+            ("/dev/fd/0", Some("fd 0 of 7")),
+            ("/dev/stderr", Some("fd 2 of 7")),
+            ("/dev/../proc/self/cwd", Some("cwd of 7")),
+            ("/proc/self/fd", None),
+            ("/proc/self/fd/x", None),
+            ("/proc/self/fd/-1", None),
+            ("/proc/self/exe", None),
+            ("/proc/self/fdinfo/3", None),
+            ("/process/self/fd/3", None),
+            ("/w/proc/self/fd/3", None),
+            ("/dev/null", None),
+            ("/", None),
+        ] {
+            assert_eq!(found(path).as_deref(), link, "{path}");
+        }
+        assert!(is_link(b"/proc/9/exe", &call()) && is_link(b"/proc/9/map_files/1-2", &call()));
+        assert!(!is_link(b"/proc/9/maps", &call()) && !is_link(b"/w/exe", &call()));
+    }
+}

@@ -1,0 +1,5 @@
+//! What the kernel keeps for processes: threads, descriptor tables, open files.
+
+pub(crate) mod file;
+pub(crate) mod table;
+pub(crate) mod threads;

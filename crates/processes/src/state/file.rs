@@ -1,0 +1,188 @@
+//! What descriptors lead to.
+
+use crate::mounts::Mounts;
+use linux_raw_sys::general::{O_APPEND, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use trace::record::{FdSnapshot, Identity};
+
+/// What all open files of one inode share.
+#[derive(Debug, Default)]
+pub struct Inode {
+    /// Device and inode number on the recorded machine; (0, 0) if they are not known.
+    pub key: (u64, u64),
+    /// The file's size as the trace tells it: at its latest open, moved on by writes and
+    /// truncations since.
+    size: AtomicU64,
+}
+
+impl Inode {
+    pub(crate) fn new(key: (u64, u64), size: u64) -> Self {
+        Self { key, size: AtomicU64::new(size) }
+    }
+    /// The size.
+    pub fn size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+    pub(crate) fn set_size(&self, size: u64) {
+        self.size.store(size, Relaxed);
+    }
+    pub(crate) fn grow(&self, size: u64) {
+        self.size.fetch_max(size, Relaxed);
+    }
+}
+
+/// An open file: what the kernel calls `struct file`. Duplicates and forked copies of a descriptor
+/// share one, with its offset.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// Unique in a world.
+    pub id: u64,
+    /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
+    /// none.
+    pub path: Box<[u8]>,
+    /// What it is; all zeros if that is unknown.
+    pub identity: Identity,
+    /// Its inode.
+    pub inode: Arc<Inode>,
+    offset: AtomicU64,
+    status: AtomicU32,
+    /// The process that it stands for (pidfd_open(2)); 0: none.
+    process: AtomicU32,
+    stored: bool,
+    elsewhere: bool,
+}
+
+impl OpenFile {
+    pub(crate) fn new(
+        id: u64,
+        path: &[u8],
+        identity: Identity,
+        inode: Arc<Inode>,
+        status: u32,
+        mounts: &Mounts,
+        elsewhere: bool,
+    ) -> Self {
+        let not_stored = elsewhere
+            || path.starts_with(b"/memfd:")
+            || crate::mounts::is_virtual_magic(identity.magic)
+            || (path.first() == Some(&b'/') && mounts.is_virtual(path));
+        let stored = !not_stored && matches!(identity.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
+        Self {
+            id,
+            path: path.into(),
+            identity,
+            inode,
+            offset: AtomicU64::new(identity.offset),
+            status: AtomicU32::new(status),
+            process: AtomicU32::new(0),
+            stored,
+            elsewhere,
+        }
+    }
+    /// Whether a call can have seen this file behind its descriptor. Only what the kernel said
+    /// itself is held against it: `stat` of some file systems (overlayfs, btrfs) tells other
+    /// numbers than their inodes have.
+    pub fn may_be(&self, seen: FdSnapshot) -> bool {
+        let Identity { dev, ino, .. } = self.identity;
+        seen.known().is_none_or(|seen| {
+            self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
+        })
+    }
+    /// Whether the kernel says the same of both (device and inode), as far as it says anything.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        let known = (identity.dev, identity.ino);
+        [self.inode.key, known].contains(&(0, 0)) || self.inode.key == known
+    }
+    /// The offset that calls without a position of their own use.
+    pub fn offset(&self) -> u64 {
+        self.offset.load(Relaxed)
+    }
+    pub(crate) fn set_offset(&self, offset: u64) {
+        self.offset.store(offset, Relaxed);
+    }
+    /// `O_*` flags as far as they are known: those of its open and of later `F_SETFL`.
+    pub fn status(&self) -> u32 {
+        self.status.load(Relaxed)
+    }
+    pub(crate) fn set_status(&self, status: u32) {
+        self.status.store(status, Relaxed);
+    }
+    /// The process that it stands for, if it does.
+    pub(crate) fn process(&self) -> Option<u32> {
+        Some(self.process.load(Relaxed)).filter(|pid| *pid != 0)
+    }
+    pub(crate) fn set_process(&self, pid: u32) {
+        self.process.store(pid, Relaxed);
+    }
+    /// Whether writes go to the file's end.
+    pub fn appends(&self) -> bool {
+        self.status() & O_APPEND != 0
+    }
+    /// `S_IFREG`, `S_IFDIR`, ...; 0 if it is not known, or an anonymous inode.
+    pub fn file_type(&self) -> u32 {
+        self.identity.mode & S_IFMT
+    }
+    /// Whether it lies on a file system that the program mounted.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps
+    /// them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
+    pub fn is_stored(&self) -> bool {
+        self.stored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace::record::CREATED_KNOWN;
+
+    #[test]
+    fn what_was_seen_tells_files_apart() {
+        let file = |created| {
+            let identity =
+                Identity { dev: 0x801, ino: 7, mode: 0o100_644, created, ..Identity::default() };
+            OpenFile::new(
+                1,
+                b"/f",
+                identity,
+                Arc::new(Inode::new((0x801, 7), 0)),
+                0,
+                &Mounts::default(),
+                false,
+            )
+        };
+        let seen = |dev, ino| FdSnapshot { dev, ino, mode: 0o100_644, ..FdSnapshot::default() };
+        let (told, asked) = (file(CREATED_KNOWN), file(0));
+        assert!(told.may_be(seen(0x801, 7)) && told.may_be(FdSnapshot::default()));
+        assert!(!told.may_be(seen(0x801, 8)) && !told.may_be(seen(0x802, 7)));
+        // What `stat` said may be another number for the same file.
+        assert!(asked.may_be(seen(0x17, 8)));
+    }
+}
+
+/// One descriptor, from the call that made it until it is closed in all tables that inherited it.
+#[derive(Debug)]
+pub struct Descriptor<T> {
+    /// Unique in a world.
+    pub id: u64,
+    /// Where it leads.
+    pub file: Arc<OpenFile>,
+    /// What the world's user attaches.
+    pub real: T,
+}
+
+/// A working directory or root.
+#[derive(Debug)]
+pub struct Directory<T> {
+    /// Its absolute path, as the recorder saw it.
+    pub path: Box<[u8]>,
+    /// Its path in the mount namespace of its process ([`crate::View`]).
+    pub(crate) view: Box<[u8]>,
+    /// It lies on a file system that the program mounted: `path` stands for nothing.
+    pub elsewhere: bool,
+    /// What the world's user attaches.
+    pub real: T,
+}

@@ -1,0 +1,178 @@
+//! Files that change without a call: operations of io_uring and libaio, stores into shared
+//! mappings. What they do is not recorded; which files they can have changed follows from the
+//! calls that let them.
+//!
+//! Invariant: a file is told when it can be changed from then on, and may be told again. A ring can
+//! reach what its process has open for writing and what it opens later; what is open in a process
+//! that only made a ring is not told.
+
+use crate::{Bound, Descriptor, OpenFile, World};
+use abi::{Kind, Unseen};
+use ahash::{HashMap, HashSet};
+use linux_raw_sys::general;
+use linux_raw_sys::general::O_ACCMODE;
+use std::ops::Range;
+use std::sync::Arc;
+use trace::call::Call;
+use trace::record::PayloadKind;
+
+/// Why a file's content is unknown.
+pub const BY_OPERATIONS: &str = "io_uring or aio can have written it, which is not recorded";
+/// The same of stores.
+pub const BY_STORES: &str = "it was written through a shared mapping";
+
+/// So many mappings of a process are remembered that may become writable.
+const MOST: usize = 4096;
+
+const PROT_WRITE: u64 = general::PROT_WRITE as u64;
+const MAP_TYPE: u64 = general::MAP_TYPE as u64;
+const MAP_PRIVATE: u64 = general::MAP_PRIVATE as u64;
+const MAP_ANONYMOUS: u64 = general::MAP_ANONYMOUS as u64;
+/// `struct iocb`: bytes, where the operation and the descriptor stand, and the operations that
+/// write and that move no data (`linux/aio_abi.h`).
+const IOCB: usize = 64;
+const IOCB_OPCODE: usize = 16;
+const IOCB_FD: usize = 20;
+const WRITES: [u16; 2] = [1, 8];
+const IDLE: [u16; 2] = [5, 6];
+
+/// Files that can change so.
+pub type Files = Vec<(Arc<OpenFile>, &'static str)>;
+
+type Mapping = (Range<u64>, Arc<OpenFile>);
+
+/// What happens without a call, as far as calls tell.
+#[derive(Debug, Default)]
+pub struct Unrecorded {
+    /// Descriptor tables of processes that have begun operations of rings.
+    tables: HashSet<u32>,
+    /// Shared mappings of each process that cannot be written, of files that can.
+    mappings: HashMap<u32, Vec<Mapping>>,
+    /// Operations that were begun.
+    pub operations: u64,
+    /// Rings whose operations the kernel finds by itself.
+    pub polled: u64,
+}
+
+impl Unrecorded {
+    /// A call has been left: the files that can change unseen from now on.
+    pub fn returned<T: Default>(
+        &mut self,
+        world: &World<T>,
+        call: &Call,
+        bound: &Bound<T>,
+    ) -> Files {
+        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Vec::new() };
+        match shape.unseen {
+            Unseen::Nothing if self.tables.is_empty() || bound.opened.is_empty() => Vec::new(),
+            Unseen::Nothing => self.opened(world, call, bound),
+            Unseen::Operations if call.ret > 0 => {
+                let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
+                match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
+                    Some(blocks) => self.blocks(world, call, &blocks.bytes),
+                    None => {
+                        self.operations += call.ret.unsigned_abs();
+                        self.ring(world, call)
+                    }
+                }
+            }
+            Unseen::Polling { arg, at, bit } if call.word(arg, at) as u32 & bit != 0 => {
+                self.polled += 1;
+                self.ring(world, call)
+            }
+            Unseen::Operations | Unseen::Polling { .. } => Vec::new(),
+            Unseen::Stores => self.mapped(call, bound),
+            Unseen::StoresFromNowOn if call.args[2] & PROT_WRITE != 0 => {
+                let range = mapping(call.args[0], call.args[1]);
+                let known = self.mappings.get(&call.pid).into_iter().flatten();
+                let files = known.filter(|(there, _)| overlap(there, &range));
+                files.map(|(_, file)| (file.clone(), BY_STORES)).collect()
+            }
+            Unseen::StoresFromNowOn => Vec::new(),
+            Unseen::StoresNoMore => {
+                let range = mapping(call.args[0], call.args[1]);
+                if let Some(known) = self.mappings.get_mut(&call.pid) {
+                    known.retain(|(there, _)| {
+                        !(range.start <= there.start && there.end <= range.end)
+                    });
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// A process has begun another program: nothing is mapped.
+    pub fn replaced(&mut self, pid: u32) {
+        self.mappings.remove(&pid);
+    }
+
+    /// Operations that control blocks tell of.
+    fn blocks<T: Default>(&mut self, world: &World<T>, call: &Call, blocks: &[u8]) -> Files {
+        let begun = usize::try_from(call.ret).unwrap_or(0);
+        let mut files = Files::new();
+        for block in blocks.chunks_exact(IOCB).take(begun) {
+            let opcode = u16::from_le_bytes([block[IOCB_OPCODE], block[IOCB_OPCODE + 1]]);
+            self.operations += u64::from(!IDLE.contains(&opcode));
+            let fd = block[IOCB_FD..].first_chunk().map_or(-1, |fd| i32::from_le_bytes(*fd));
+            if let Some(d) = world.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode)) {
+                files.extend(changeable(d).map(|file| (file, BY_OPERATIONS)));
+            }
+        }
+        // What was not captured was begun all the same.
+        self.operations += begun.saturating_sub(blocks.len() / IOCB) as u64;
+        files
+    }
+
+    /// All that a process has open, the first time.
+    fn ring<T: Default>(&mut self, world: &World<T>, call: &Call) -> Files {
+        let Some(table) = world.threads.get(&call.tid).map(|t| t.table) else { return Vec::new() };
+        if !self.tables.insert(table) {
+            return Vec::new();
+        }
+        let slots = world.tables.get(&table).into_iter().flat_map(|t| t.slots.values());
+        slots.filter_map(|s| Some((changeable(&s.descriptor)?, BY_OPERATIONS))).collect()
+    }
+
+    fn opened<T: Default>(&self, world: &World<T>, call: &Call, bound: &Bound<T>) -> Files {
+        let table = world.threads.get(&call.tid).map(|t| t.table);
+        if !table.is_some_and(|t| self.tables.contains(&t)) {
+            return Vec::new();
+        }
+        let opened = bound.opened.iter();
+        opened.filter_map(|(_, d)| Some((changeable(d)?, BY_OPERATIONS))).collect()
+    }
+
+    fn mapped<T>(&mut self, call: &Call, bound: &Bound<T>) -> Files {
+        let range = mapping(call.ret as u64, call.args[1]);
+        if let Some(known) = self.mappings.get_mut(&call.pid) {
+            known.retain(|(there, _)| !overlap(there, &range));
+        }
+        let shared = call.args[3] & MAP_TYPE != MAP_PRIVATE && call.args[3] & MAP_ANONYMOUS == 0;
+        let Some(file) = bound.fds[4].as_ref().filter(|_| shared).and_then(changeable) else {
+            return Vec::new();
+        };
+        if call.args[2] & PROT_WRITE != 0 {
+            return vec![(file, BY_STORES)];
+        }
+        let known = self.mappings.entry(call.pid).or_default();
+        if known.len() < MOST {
+            known.push((range, file));
+        }
+        Vec::new()
+    }
+}
+
+/// The file of a descriptor, if it is stored and can be written through it.
+fn changeable<T>(descriptor: &Arc<Descriptor<T>>) -> Option<Arc<OpenFile>> {
+    let file = &descriptor.file;
+    let regular = file.is_stored() && file.file_type() == 0o100_000;
+    (regular && file.status() & O_ACCMODE != 0).then(|| file.clone())
+}
+
+fn mapping(start: u64, len: u64) -> Range<u64> {
+    start..start.saturating_add(len)
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}
