@@ -158,7 +158,7 @@ unsafe fn fork_into_cgroup(cgroup: &File) -> i32 {
         // SAFETY: zeros say that nothing else is asked for.
         ..unsafe { std::mem::zeroed() }
     };
-    // SAFETY: a whole structure of the size that is told; memory is not shared with the child.
+    // SAFETY: a whole structure of the given size; memory is not shared with the child.
     unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<clone_args>()) as i32 }
 }
 

@@ -329,8 +329,8 @@ impl<'o> Watch<'o> {
             return;
         }
         if libc::WIFSTOPPED(status) {
-            // When the terminal stops the command and us, our shell must see us stopped; but not
-            // before the command has stopped, which may not want to.
+            // The shell must see the recorder stopped, but only after the command has stopped,
+            // which may ignore the signal.
             if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
                 stop_recorder();
             }

@@ -20,20 +20,20 @@ pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     usize::try_from(n).unwrap_or(0)
 }
 
-/// Reads start `address` in the memory of thread `tid` into `local`. Returns how many bytes could be
+/// Reads from `address` in the memory of thread `tid` into `local`. Returns how many bytes could be
 /// read.
 pub(crate) fn read(tid: i32, address: u64, local: &mut [u8]) -> usize {
     read_spans(tid, &[span(address, local.len())], local)
 }
 
-/// Reads a 64-bit number start the memory of thread `tid`. Returns `None` if the address is 0 or
+/// Reads a 64-bit number from the memory of thread `tid`. Returns `None` if the address is 0 or
 /// unreadable.
 pub(crate) fn read_u64(tid: i32, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     (address != 0 && read(tid, address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
 }
 
-/// Reads a 32-bit number start the memory of thread `tid`. Returns `None` if the address is 0 or
+/// Reads a 32-bit number from the memory of thread `tid`. Returns `None` if the address is 0 or
 /// unreadable.
 pub(crate) fn read_u32(tid: i32, address: u64) -> Option<u32> {
     let mut bytes = [0; 4];
@@ -64,7 +64,7 @@ impl Strings {
     pub fn forget(&mut self) {
         self.page = u64::MAX;
     }
-    /// Returns what can be read start `address` to the end of its page. A read never crosses a page
+    /// Returns what can be read from `address` to the end of its page. A read never crosses a page
     /// boundary, since the next page may not be mapped.
     fn rest_of_page(&mut self, tid: i32, address: u64) -> &[u8] {
         let at = (address % PAGE as u64) as usize;

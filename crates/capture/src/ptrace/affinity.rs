@@ -363,7 +363,7 @@ fn bind_to(tid: i32, cpu: usize) -> bool {
     bind(tid, &one)
 }
 
-/// Returns how many threads of the machine are running or count_runnable_threads, or `u32::MAX` if that cannot be
+/// Returns how many threads of the machine are running or runnable, or `u32::MAX` if that cannot be
 /// read.
 fn count_runnable_threads() -> u32 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -26,7 +26,8 @@ pub(crate) enum Stop {
     Seccomp,
     /// It has made a thread or a process, whose ID [`Stopped::event_message`] returns.
     Fork,
-    /// It has executed a program; [`Stopped::event_message`] returns the thread ID that it had before.
+    /// It has executed a program; [`Stopped::event_message`] returns the thread ID that it had
+    /// before.
     Exec,
     /// It is about to exit.
     Ending,

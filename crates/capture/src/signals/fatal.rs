@@ -32,7 +32,7 @@ pub struct LineWiper {
 extern "C" fn wipe(signal: i32) {
     const WIPE: &[u8] = b"\r\x1b[2K";
     // SAFETY: write(2) and raise(3) may be called from handlers; the disposition is the default
-    // again (SA_RESETHAND), so that the signal ends us when this handler returns.
+    // again (SA_RESETHAND), so that the signal kills this process when the handler returns.
     unsafe {
         libc::write(2, WIPE.as_ptr().cast(), WIPE.len());
         libc::raise(signal);

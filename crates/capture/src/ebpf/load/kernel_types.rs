@@ -78,7 +78,7 @@ impl Deref for KernelTypes {
 impl Drop for KernelTypes {
     fn drop(&mut self) {
         if let Self::Mapped { at, len } = self {
-            // SAFETY: our own mapping, which nothing refers to any more.
+            // SAFETY: the mapping that `open` made, which nothing refers to any more.
             let _best = unsafe { munmap(at.as_ptr().cast(), *len) };
         }
     }

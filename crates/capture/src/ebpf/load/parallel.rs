@@ -73,6 +73,7 @@ impl ParallelLoad {
     }
 }
 
+/// Starts a thread with this name.
 fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -80,6 +81,7 @@ fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(work).map_err(Error::refused("start a thread"))
 }
 
+/// Returns the result of a thread. Panics if the thread has panicked.
 fn join<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -156,7 +158,7 @@ impl Program {
                 &raw mut options,
             )
         };
-        // SAFETY: the kernel gave it to us.
+        // SAFETY: the kernel has just returned this descriptor.
         unsafe { owned(program, DOING) }
     }
 }

@@ -165,8 +165,8 @@ impl Consumers {
                     .map_err(Error::refused("start a thread"))?,
             );
         }
-        // A thread that begins takes locks on our memory map, and the command that is started soon
-        // may keep it from its CPU meanwhile.
+        // A new thread takes locks on the recorder's memory map, and the command that is started
+        // soon may keep it from its CPU meanwhile.
         for _ in &threads {
             let _ended = all_prepared.recv();
         }
@@ -213,7 +213,7 @@ struct Consumer {
     unmapped: Option<Error>,
     shared: Arc<Shared>,
     cpus: Arc<Cpus>,
-    /// Wake us at so many bytes.
+    /// The probe wakes the consumer when this many bytes are in the ring.
     wake_at_bytes: u64,
     /// Bytes a second, for tests.
     rate: Option<u64>,

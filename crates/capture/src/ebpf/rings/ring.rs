@@ -127,8 +127,8 @@ impl View {
             return Ok(None);
         }
         let len = (end - begin) as usize;
-        // SAFETY: finished records lie there, which the kernel does not touch until we move our
-        // position.
+        // SAFETY: these are finished records, which the kernel does not change until the consumer
+        // position is moved.
         let bytes = unsafe { self.data.bytes(place(begin), len) };
         Ok(Some(Span { bytes, seqs: seqs.unwrap_or_default(), end }))
     }
