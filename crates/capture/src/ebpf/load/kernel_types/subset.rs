@@ -17,11 +17,8 @@ impl Found<'_> {
             from: self,
             types: Vec::new(),
             strings: vec![0],
-            /// Offsets of names in `strings`, by their offsets in the kernel's.
             names: HashMap::from([(0, 0)]),
-            /// Numbers of types, by their numbers in the kernel.
             numbers: HashMap::from([(0, 0)]),
-            /// The kernel's numbers of the types, ordered by their numbers here.
             queue: Vec::new(),
         };
         let mut roots: Vec<u32> = self.numbers.values().flatten().copied().collect();
@@ -43,11 +40,11 @@ struct Subset<'a> {
     from: &'a Found<'a>,
     types: Vec<u8>,
     strings: Vec<u8>,
-    /// Offsets of names in `strings`, by those in the kernel's.
+    /// Offsets of names in `strings`, by their offsets in the kernel's.
     names: HashMap<u32, u32>,
-    /// Numbers of types, by the kernel's.
+    /// Numbers of types, by their numbers in the kernel.
     numbers: HashMap<u32, u32>,
-    /// The kernel's numbers of the types, in the order of ours.
+    /// The kernel's numbers of the types, ordered by their numbers here.
     queue: Vec<u32>,
 }
 
