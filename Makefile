@@ -20,9 +20,9 @@ build: build-needs  ## The program and the C library, in target/release
 install:  ## Copy what was built, man pages and completions to PREFIX; builds nothing
 	@test -x $(RA) && test -f target/release/libreanimator.so || { \
 	    echo "make: nothing to install yet: run 'make build' first, without sudo" >&2; exit 1; }
-	install -D -m 755 $(RA) $(DESTDIR)$(PREFIX)/bin/reanimator
+	install -s -D -m 755 $(RA) $(DESTDIR)$(PREFIX)/bin/reanimator
 	packaging/share.sh $(RA) $(SHARE)
-	install -D -m 755 target/release/libreanimator.so $(DESTDIR)$(PREFIX)/lib/libreanimator.so
+	install -s -D -m 755 target/release/libreanimator.so $(DESTDIR)$(PREFIX)/lib/libreanimator.so
 	install -D -m 644 target/release/libreanimator.a $(DESTDIR)$(PREFIX)/lib/libreanimator.a
 	install -D -m 644 crates/capi/include/reanimator.h $(DESTDIR)$(PREFIX)/include/reanimator.h
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig

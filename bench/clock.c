@@ -1,5 +1,6 @@
 /* Runs a program and writes how many nanoseconds it took into a file: clock FILE PROGRAM ARG..
-   It stands between a tracer and the program, so that what the tracer does before and after is not the program's. */
+   It stands between a tracer and the program, so that what the tracer does before and after is not
+   the program's. */
 #include <stdio.h>
 #include <sys/wait.h>
 #include <time.h>

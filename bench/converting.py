@@ -1,4 +1,5 @@
-"""What conversions take: bytes of the other format per second, and the most memory. LTTng's format beside babeltrace2, which only prints it."""
+"""What conversions take: bytes of the other format per second, and the most memory. LTTng's format
+beside babeltrace2, which only prints it."""
 
 import os
 import shutil
@@ -23,10 +24,14 @@ def lttng(place, calls):
             while left > 0:
                 begin, events = now, bytearray()
                 for _ in range(min(left, 4096)):
-                    events += entry.pack(3, now, 100 + cpu, 5, 0x7F0000001000, 4096) + leave.pack(4, now + 700, 100 + cpu, 4096)
+                    events += entry.pack(3, now, 100 + cpu, 5, 0x7F0000001000, 4096) + leave.pack(
+                        4, now + 700, 100 + cpu, 4096
+                    )
                     now += 1200
                 size = (len(events) + 44) * 8
-                stream.write(struct.pack("<IIQQQQI", 0xC1FC1FC1, 0, begin, now, size, size, cpu) + events)
+                stream.write(
+                    struct.pack("<IIQQQQI", 0xC1FC1FC1, 0, begin, now, size, size, cpu) + events
+                )
                 left -= 4096
     return kernel
 
@@ -51,7 +56,9 @@ def medians(place, ways, runs):
     for name, of in times.items():
         seconds, memory = statistics.median(t for t, _ in of), max(m for _, m in of)
         mib = size(ways[name][2]) / 2**20
-        print(f"  {name:34}{mib:8.0f} MiB{seconds:8.2f} s{mib / seconds:8.0f} MiB/s{memory:8.0f} MiB of memory")
+        print(
+            f"  {name:34}{mib:8.0f} MiB{seconds:8.2f} s{mib / seconds:8.0f} MiB/s{memory:8.0f} MiB of memory"
+        )
     return {name: statistics.median(t for t, _ in of) for name, of in times.items()}
 
 
@@ -59,23 +66,60 @@ def converting(runs, calls=4_000_000):
     with tempfile.TemporaryDirectory(dir=HERE) as place:
         kernel, here = lttng(place, calls), lambda name: os.path.join(place, name)
         print(f"\n{calls:,} calls of an LTTng trace, medians of {runs} alternating runs")
-        ways = {"convert to a trace": ([OURS, "-q", "convert", kernel, here("ctf.ra")], here("ctf.ra"), kernel)}
+        ways = {
+            "convert to a trace": (
+                [OURS, "-q", "convert", kernel, here("ctf.ra")],
+                here("ctf.ra"),
+                kernel,
+            )
+        }
         if shutil.which("babeltrace2"):
             ways["babeltrace2, printing"] = (["babeltrace2", kernel], here("said"), kernel)
         times = medians(place, ways, runs)
         if len(times) > 1:
-            holds("LTTng, times babeltrace2", times["convert to a trace"] / times["babeltrace2, printing"], 1)
+            holds(
+                "LTTng, times babeltrace2",
+                times["convert to a trace"] / times["babeltrace2, printing"],
+                1,
+            )
         for name in ("ctf.ra", "said", "kernel"):
             if os.path.exists(here(name)):
                 remove(here(name))
         with open(here("data"), "wb") as data:
             data.write(os.urandom(1 << 20))
-        execute([OURS, "-q", "record", "-o", here("t.ra"), "--", os.path.join(HERE, "preads"), "data", "250000"], place)
+        execute(
+            [
+                OURS,
+                "-q",
+                "record",
+                "-o",
+                here("t.ra"),
+                "--",
+                os.path.join(HERE, "preads"),
+                "data",
+                "250000",
+            ],
+            place,
+        )
         print("\n250,000 preads of 4 KiB (1 GB of data), out and in")
         for name in ("ds", "strace", "pftrace", "csv", "jsonl"):
             there = here(f"t.{name}")
-            medians(place, {f"to .{name}": ([OURS, "-q", "convert", here("t.ra"), there], there, there)}, 1)
+            medians(
+                place,
+                {f"to .{name}": ([OURS, "-q", "convert", here("t.ra"), there], there, there)},
+                1,
+            )
             if name in ("ds", "strace"):
-                medians(place, {f"from .{name}": ([OURS, "-q", "convert", there, here("back.ra")], here("back.ra"), there)}, 1)
+                medians(
+                    place,
+                    {
+                        f"from .{name}": (
+                            [OURS, "-q", "convert", there, here("back.ra")],
+                            here("back.ra"),
+                            there,
+                        )
+                    },
+                    1,
+                )
                 remove(here("back.ra"))
             remove(there)

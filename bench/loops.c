@@ -1,4 +1,5 @@
-/* Loops of calls that change files: loops pwrite N THREADS (4 KiB into a file of 1 MiB for each thread) | loops storm N (open, stat, unlink of N files). */
+/* Loops of calls that change files: loops pwrite N THREADS (4 KiB into a file of 1 MiB for each
+   thread) | loops storm N (open, stat, unlink of N files). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* Reads a page-cached file N times in each thread: preads FILE N [BYTES [THREADS [beside]]] (4096 bytes, one thread; beside: one more that sleeps). */
+/* Reads a page-cached file N times in each thread: preads FILE N [BYTES [THREADS [beside]]] (4096
+   bytes, one thread; beside: one more that sleeps). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
 #!/bin/sh
-# demo.sh REANIMATOR: records a real SQLite workload, performs it again in an empty directory, and fails unless all was the same.
+# demo.sh REANIMATOR: records a real SQLite workload, performs it again in an empty directory, and
+# fails unless all was the same.
 set -eu
 ra=$(realpath "$1")
 dir=$(mktemp -d "${TMPDIR:-/tmp}/reanimator-demo.XXXXXX")
@@ -12,7 +13,8 @@ run() {
     "$ra" "$@"
 }
 
-# 500 transactions of one insert with a rollback journal, 9,500 inserts in transactions of 100 with a write-ahead log, then queries, updates and a vacuum.
+# 500 transactions of one insert with a rollback journal, 9,500 inserts in transactions of 100 with
+# a write-ahead log, then queries, updates and a vacuum.
 awk 'BEGIN {
     print "create table account(id integer primary key, owner text not null, cents integer not null, note blob);"
     print "create index by_owner on account(owner);"

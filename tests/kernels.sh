@@ -1,5 +1,6 @@
 #!/bin/sh
-# kernels.sh PROGRAM: boots Debian's own kernels in QEMU, without KVM, with the program in an initramfs, and runs a short suite there.
+# kernels.sh PROGRAM: boots Debian's own kernels in QEMU, without KVM, with the program in an
+# initramfs, and runs a short suite there.
 set -eu
 program=$1
 kernels="linux-image-cloud-amd64 linux-image-6.12-cloud-amd64"

@@ -4,12 +4,13 @@
     tests/sweep.py REANIMATOR [--programs DIR] [--engine E]... [--with A]... [--share K/N] [NAME...]
 
 Each program runs with harmless arguments (--version, --help, a small file) in a directory of its
-own, without a network, with a deadline. Nobody chose the programs: what fails here is either a
+own, without a network, with a deadline. The programs were not chosen: what fails here is either a
 fault of Reanimator or has a reason that its report states. One line for each run that is not the
 same, then the counts. Exit status 0: all runs are the same; 1: some are not; 2: nothing ran.
 
 Needs root for the eBPF engine and for `unshare -n`.
 """
+
 import argparse
 import collections
 import json
@@ -25,13 +26,20 @@ ARGUMENTS = {"version": ["--version"], "help": ["--help"], "input": ["input.txt"
 # What these do with harmless arguments is not harmless, or never ends.
 LEFT_OUT = {
     "crontab": "would install the input as a crontab",
-    "reboot": "acts on the machine", "poweroff": "acts on the machine",
-    "halt": "acts on the machine", "shutdown": "acts on the machine",
-    "telinit": "acts on the machine", "runlevel": "acts on the machine",
-    "systemctl": "acts on the machine", "wall": "writes to other terminals",
-    "write": "writes to other terminals", "mesg": "writes to other terminals",
-    "pkill": "signals other programs", "killall": "signals other programs",
-    "skill": "signals other programs", "snice": "changes other programs",
+    "reboot": "acts on the machine",
+    "poweroff": "acts on the machine",
+    "halt": "acts on the machine",
+    "shutdown": "acts on the machine",
+    "telinit": "acts on the machine",
+    "runlevel": "acts on the machine",
+    "systemctl": "acts on the machine",
+    "wall": "writes to other terminals",
+    "write": "writes to other terminals",
+    "mesg": "writes to other terminals",
+    "pkill": "signals other programs",
+    "killall": "signals other programs",
+    "skill": "signals other programs",
+    "snice": "changes other programs",
 }
 # What is as it should be. "endless": without a recorder, too, it does not end by itself.
 # "no files": replay says that there is nothing to replay.
@@ -53,8 +61,14 @@ def run(command, place, **options):
     """Runs it in `place` to its end, at most its deadline; what it printed is in the answer."""
     environment = {**os.environ, "HOME": str(place), "LC_ALL": "C", "TERM": "dumb", "PAGER": "cat"}
     return subprocess.run(
-        ["timeout", "-k", "5", DEADLINE, *command], cwd=place, env=environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        ["timeout", "-k", "5", DEADLINE, *command],
+        cwd=place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
 
 
 def fresh(work):
@@ -79,8 +93,10 @@ def one(ra, engine, path, arguments, top):
     if bare.returncode in (124, 137):
         return "endless", ""
     shutil.rmtree(trace, ignore_errors=True)
-    recorded = run([*apart, ra, "record", "--engine", engine, "-o", str(trace), "--",
-                    str(path), *arguments], fresh(work))
+    recorded = run(
+        [*apart, ra, "record", "--engine", engine, "-o", str(trace), "--", str(path), *arguments],
+        fresh(work),
+    )
     if recorded.returncode != bare.returncode:
         said = first(recorded.stderr, "error")
         return "status", f"untraced {bare.returncode}, recorded {recorded.returncode}: {said}"
@@ -88,8 +104,10 @@ def one(ra, engine, path, arguments, top):
     if info.returncode != 0:
         return "info", first(info.stderr, "error")
     shutil.rmtree(root, ignore_errors=True)
-    replayed = subprocess.run(["timeout", "-k", "5", "60", ra, "replay", "--root", str(root),
-                               str(trace)], capture_output=True)
+    replayed = subprocess.run(
+        ["timeout", "-k", "5", "60", ra, "replay", "--root", str(root), str(trace)],
+        capture_output=True,
+    )
     if b"acts on a stored file" in replayed.stderr:
         return "no files", ""
     if replayed.returncode != 0:
@@ -114,16 +132,20 @@ def main():
     ra = os.path.realpath(options.reanimator)
     counts = collections.Counter()
     with tempfile.TemporaryDirectory(prefix="reanimator-sweep.") as top:
-        chosen = [p for i, p in enumerate(programs(options.programs, options.names))
-                  if i % shares == share - 1]
+        chosen = [
+            p
+            for i, p in enumerate(programs(options.programs, options.names))
+            if i % shares == share - 1
+        ]
         for path in chosen:
             for arguments in options.arguments or ARGUMENTS:
                 for engine in options.engine or ["ebpf", "ptrace"]:
                     result, why = one(ra, engine, path, ARGUMENTS[arguments], pathlib.Path(top))
                     counts[engine, result] += 1
                     if result not in GOOD:
-                        print(f"{result:10}  {engine:6}  {path.name} {arguments}: {why}",
-                              flush=True)
+                        print(
+                            f"{result:10}  {engine:6}  {path.name} {arguments}: {why}", flush=True
+                        )
     print(f"{len(chosen)} programs, {sum(counts.values())} runs")
     for (engine, result), count in sorted(counts.items()):
         print(f"{count:6}  {engine:6}  {result}")

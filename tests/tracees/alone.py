@@ -1,4 +1,5 @@
-"""A single thread that inherits a file, locks, and changes its directory and its descriptors more often than it may have descriptors. Reads a line of "input"."""
+"""A single thread that inherits a file, locks, and changes its directory and its descriptors more
+often than it may have descriptors. Reads a line of "input"."""
 import fcntl
 import os
 import sys

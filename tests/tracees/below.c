@@ -1,4 +1,5 @@
-/* Makes, renames, links and removes names below directory descriptors, in processes that start from different directories. */
+/* Makes, renames, links and removes names below directory descriptors, in processes that start from
+   different directories. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-"""Names below directory descriptors, vectors, locks, times and pipes: what older formats say otherwise."""
+"""Names below directory descriptors, vectors, locks, times and pipes: what older formats say
+otherwise."""
 import fcntl
 import os
 import socket

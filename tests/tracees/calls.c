@@ -87,6 +87,9 @@ static void names(void) {
 	char link_text[64];
 	must(mkdir("dir", 0777) == 0 && umask(027) == 022 && mkdir("dir/sub", 0777) == 0 && umask(022) == 027);
 	must(stat("dir/sub", &st) == 0 && (st.st_mode & 07777) == 0750);
+	static char longpath[6000];
+	memset(longpath, '/', sizeof longpath - 1);
+	must(stat(longpath, &st) < 0 && errno == ENAMETOOLONG);
 	int dir = open("dir", O_RDONLY | O_DIRECTORY), where = open(".", O_PATH);
 	must(dir >= 0 && where >= 0);
 	int fd = openat(dir, "in", O_CREAT | O_EXCL | O_WRONLY, 0640);

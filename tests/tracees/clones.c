@@ -1,4 +1,5 @@
-/* Files that share blocks: whole, a range, a range to the end, and over what was there. Needs a file system with reflinks. */
+/* Files that share blocks: whole, a range, a range to the end, and over what was there. Needs a
+   file system with reflinks. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -1,4 +1,5 @@
-/* Makes a known number of writes, each saying which it is, and verifies at the end that all are there. Its last act is to print what it did.
+/* Makes a known number of writes, each saying which it is, and verifies at the end that all are
+   there. Its last act is to print what it did.
    usage: count FILE N [THREADS]: thread t writes records t, t + THREADS, ... */
 #define _GNU_SOURCE
 #include <errno.h>

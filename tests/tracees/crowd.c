@@ -1,4 +1,5 @@
-/* 200 processes with 500 threads between them share one descriptor, have files of their own, and pass descriptors to their parent. What each reads is decided by what
+/* 200 processes with 500 threads between them share one descriptor, have files of their own, and
+   pass descriptors to their parent. What each reads is decided by what
    it wrote itself, or by what its parent waited for. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Fails on purpose, in every way that a program can fail at a file, and checks that it failed as it should. Run as an ordinary user. */
+/* Fails on purpose, in every way that a program can fail at a file, and checks that it failed as it
+   should. Run as an ordinary user. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* Seccomp filters of a program's own: what they answer is the same whether the program is recorded or not. */
+/* Seccomp filters of a program's own: what they answer is the same whether the program is recorded
+   or not. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,8 @@ static int filter(unsigned number, unsigned answer) {
 
 static void say(const char *what, long result) { printf("%s: %d %s\n", what, result < 0 ? -1 : 0, result < 0 ? strerrorname_np(errno) : "-"); }
 
-static void all(const char *who) {
-	printf("%s\n", who);
+static void all(const char *role) {
+	printf("%s\n", role);
 	say("getgid", syscall(SYS_getgid));
 	say("getegid", syscall(SYS_getegid));
 	say("getuid", syscall(SYS_getuid));

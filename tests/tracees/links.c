@@ -76,7 +76,7 @@ int main(void) {
 	must(stat(at("/proc/self/fd/", gone, ""), &s), "stat");
 	if (s.st_size != 4 || (s.st_mode & 0777) != 0640 || s.st_nlink)
 		fprintf(stderr, "stat says otherwise\n"), strange = 1;
-	/* The link itself is nobody's file. */
+	/* The link itself is not the file. */
 	must(lstat(at("/proc/self/fd/", gone, ""), &s), "lstat");
 	must(readlink(at("/proc/self/fd/", gone, ""), path, sizeof path), "readlink");
 	must(fstatat(fds, at("", gone, ""), &s, AT_SYMLINK_NOFOLLOW), "fstatat");

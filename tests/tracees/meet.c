@@ -1,9 +1,10 @@
-/* Threads of two processes that meet at random in one kind of thing, as replay's rules of order name them: data, size, names, listings, links, offsets, numbers.
+/* Threads of two processes that meet at random in one kind of thing, as replay's rules of order
+   name them: data, size, names, listings, links, offsets, numbers.
 
    meet RULE SEED THREADS OPERATIONS alone|together
 
-   `alone`: one operation at a time, by a lock that the kernel sees nothing of when it is free: what is left to chance is who comes next, and every result follows from
-   the order of the operations. `together`: they overlap as they like. */
+   `alone`: one operation at a time, by a lock that the kernel sees nothing of when it is free: only
+   the next thread is left to chance, and every result follows from the order of the operations. `together`: they overlap as they like. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

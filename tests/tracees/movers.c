@@ -1,4 +1,5 @@
-/* Two threads that move data from pipes into files inside the kernel, and close the files at once. Usage: movers N */
+/* Two threads that move data from pipes into files inside the kernel, and close the files at once.
+   Usage: movers N */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

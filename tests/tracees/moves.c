@@ -1,4 +1,5 @@
-/* Bytes that reach files, and leave them, without passing the program's memory: out of pipes and sockets, from file to file, and through both. Every file is read
+/* Bytes that reach files, and leave them, without passing the program's memory: out of pipes and
+   sockets, from file to file, and through both. Every file is read
    back at the end, and what does not hold what it should is said. */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* Threads that open, duplicate and close all at once, and so are given each other's numbers; some numbers they take from each other on purpose (dup2). Each thread has
+/* Threads that open, duplicate and close all at once, and so are given each other's numbers; some
+   numbers they take from each other on purpose (dup2). Each thread has
    files of its own, so that what it reads is decided: its own bytes. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Two threads on two CPUs (if there are two) that take turns by memory alone: write number i begins only when write number i - 1 has returned.
+/* Two threads on two CPUs (if there are two) that take turns by memory alone: write number i begins
+   only when write number i - 1 has returned.
    usage: order FILE N */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-# Two files are passed over two sockets, with the same data, and received in the other order: what was received shows by what the descriptors are.
+# Two files are passed over two sockets, with the same data, and received in the other order: what
+# was received shows by what the descriptors are.
 import os, socket
 pairs = [socket.socketpair() for _ in range(2)]
 for name, (to, _) in zip("xy", pairs):

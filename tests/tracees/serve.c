@@ -1,4 +1,5 @@
-/* Runs until the file `stop` appears: threads that write, each to its own file, through descriptors opened long before. Then verifies every byte.
+/* Runs until the file `stop` appears: threads that write, each to its own file, through descriptors
+   opened long before. Then verifies every byte.
    usage: serve THREADS; prints `ready` once all threads have begun. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,7 +34,7 @@ int main(int argc, char **argv) {
 	uint64_t r[2];
 	char name[32];
 	long threads = argc > 1 ? atol(argv[1]) : 4;
-	alarm(120); /* should nobody say stop */
+	alarm(120); /* should no stop come */
 	if (mkfifo("unused", 0600) && errno != EEXIST)
 		return 91;
 	for (long i = 0; i < threads; i++) {

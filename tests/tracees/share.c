@@ -1,5 +1,6 @@
-/* Threads share descriptors of many files while others close them, so that a number may change its meaning while a call uses it. Each thread counts what it did; nobody
-   knows beforehand how often a descriptor is already gone. */
+/* Threads share descriptors of many files while others close them, so that a number may change its
+   meaning while a call uses it. Each thread counts what it did:
+   how often a descriptor is already gone is not known beforehand. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

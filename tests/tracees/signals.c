@@ -1,4 +1,5 @@
-/* Signals are delivered once each, with their information, interrupt what they should and restart what they should. */
+/* Signals are delivered once each, with their information, interrupt what they should and restart
+   what they should. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -121,7 +121,7 @@ int main(int argc, char **argv)
 		memcpy(map(fd, rw, MAP_SHARED, rw), "after\n", 6);
 		unlink("changed");
 	} else if (!strcmp(how, "joined")) {
-		/* Mapped, and a file without a name open, before anybody watches. */
+		/* Mapped, and a file without a name open, before the recording. */
 		char *p = map(fd, rw, MAP_SHARED, rw);
 		int nameless = open("nameless", O_RDWR | O_CREAT, 0600);
 		must(write(nameless, "no name\n", 8) == 8 && !unlink("nameless"), "nameless");

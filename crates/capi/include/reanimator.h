@@ -131,7 +131,8 @@ struct ra_item {
    */
   uint32_t pid;
   /**
-   * The call. Its name and its pieces are there until the next ra_next() or ra_close() of this trace.
+   * The call. Its name and its pieces are there until the next ra_next() or ra_close() of this
+   * trace.
    */
   struct ra_call call;
 };
@@ -204,7 +205,8 @@ struct ra_error *ra_close(ra_trace trace);
 struct ra_error *ra_create(const char *path, const struct ra_about *about, ra_trace *trace);
 
 /**
- * Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of are there from their first call.
+ * Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of
+ * are there from their first call.
  */
 struct ra_error *ra_thread(ra_trace trace,
                            uint32_t tid,
@@ -213,7 +215,8 @@ struct ra_error *ra_thread(ra_trace trace,
                            uint64_t time);
 
 /**
- * Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags of open(2).
+ * Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags
+ * of open(2).
  *
  * # Safety
  * `path` ends with a NUL.
@@ -236,7 +239,8 @@ struct ra_error *ra_exit(ra_trace trace, uint32_t tid, uint64_t status, uint64_t
 struct ra_error *ra_signal(ra_trace trace, uint32_t tid, uint64_t signal, uint64_t time);
 
 /**
- * Adds a whole call. Calls of all threads come in the order in which they returned, as nearly as may be; any thread may bring them.
+ * Adds a whole call. Calls of all threads come in the order in which they returned, as nearly as
+ * may be; any thread may bring them.
  *
  * # Safety
  * `call` and all that it points to are there.
@@ -245,7 +249,8 @@ struct ra_error *ra_add(ra_trace trace,
                         const struct ra_call *call);
 
 /**
- * A call is entered: `*token` names it until ra_leave(). What the call's result and time of return are, ra_leave() says.
+ * A call is entered: `*token` names it until ra_leave(). What the call's result and time of return
+ * are, ra_leave() says.
  *
  * # Safety
  * `call` and all that it points to are there; `token` leads to a number.
@@ -255,7 +260,8 @@ struct ra_error *ra_enter(ra_trace trace,
                           uint64_t *token);
 
 /**
- * The call with this token returned; `more` pieces tell what its arguments led to then. Any thread may say so.
+ * The call with this token returned; `more` pieces tell what its arguments led to then. Any thread
+ * may say so.
  *
  * # Safety
  * `more` leads to `n_more` pieces.
@@ -268,7 +274,8 @@ struct ra_error *ra_leave(ra_trace trace,
                           uintptr_t n_more);
 
 /**
- * Ends a thread's calls and makes the trace whole and durable; its number means nothing then. Calls that were entered and did not return are kept as such.
+ * Ends a thread's calls and makes the trace whole and durable; its number means nothing then.
+ * Calls that were entered and did not return are kept as such.
  */
 struct ra_error *ra_finish(ra_trace trace);
 

@@ -26,13 +26,13 @@ pub unsafe extern "C" fn ra_error_message(error: *const ra_error) -> *const c_ch
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ra_error_free(error: *mut ra_error) {
     if !error.is_null() {
-        // SAFETY: it came out of a box, by `given`, and comes back once.
+        // SAFETY: it came out of a box, by `catch_errors`, and comes back once.
         drop(unsafe { Box::from_raw(error) });
     }
 }
 
-/// Does something that may fail or even panic: null, or what went wrong.
-pub(crate) fn given(work: impl FnOnce() -> Result<(), String>) -> *mut ra_error {
+/// Runs `work`, which may fail or panic. Returns null, or the error.
+pub(crate) fn catch_errors(work: impl FnOnce() -> Result<(), String>) -> *mut ra_error {
     let outcome = catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err("a mistake inside the library: please report it".to_owned()));
     match outcome {

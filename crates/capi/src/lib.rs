@@ -1,7 +1,8 @@
 //! The C face of the trace library: `libreanimator`.
 //!
-//! Traces are numbers and not pointers, so that one that was closed, or never was, is found out and not followed. Every function returns an error or null; no panic leaves
-//! this library. What callers must keep to is said at each function: pointers that lead to what they say, for as long as the call lasts.
+//! Traces are numbers and not pointers, so that a closed or invalid one is an error. Every function
+//! returns an error or null; no panic leaves this library. What callers must keep to is said at
+//! each function: pointers that lead to what they say, for as long as the call lasts.
 
 mod error;
 mod handles;

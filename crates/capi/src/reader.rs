@@ -2,7 +2,7 @@
 
 #![allow(non_camel_case_types, reason = "C's names")]
 
-use crate::error::{given, ra_error};
+use crate::error::{catch_errors, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
 use crate::writer::{RA_IOVECS, ra_call, ra_piece};
@@ -22,23 +22,24 @@ pub struct ra_item {
     pub seq: u64,
     /// The process that made it.
     pub pid: u32,
-    /// The call. Its name and its pieces are there until the next ra_next() or ra_close() of this trace.
+    /// The call. Its name and its pieces are there until the next ra_next() or ra_close() of this
+    /// trace.
     pub call: ra_call,
 }
 
-struct Reading {
+struct OpenReader {
     items: Reader,
     clock_offset: i64,
     /// What the last item points to.
     name: CString,
-    held: Option<trace::Call>,
+    call: Option<trace::Call>,
     pieces: Vec<ra_piece>,
 }
 
-// SAFETY: the pieces point into `held` beside them, which moves with them, and nobody looks through them here.
-unsafe impl Send for Reading {}
+// SAFETY: the pieces point into `call` beside them, which moves with them, and are not read here.
+unsafe impl Send for OpenReader {}
 
-static READERS: Handles<Reading> = Handles::new("read");
+static READERS: Handles<OpenReader> = Handles::new("read");
 
 /// Opens a trace to read its calls in the order in which they were entered. `*trace` is its number.
 ///
@@ -46,7 +47,7 @@ static READERS: Handles<Reading> = Handles::new("read");
 /// `path` ends with a NUL; `trace` leads to a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         if path.is_null() || trace.is_null() {
             return Err("ra_open needs a path and a place for the trace's number".to_owned());
         }
@@ -54,11 +55,11 @@ pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *
         let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
         let opened = model::recover(path, &mut |_, _| {}).and_then(|_| Trace::open(path));
         let opened = opened.map_err(|e| chain(&e))?;
-        let reading = Reading {
+        let reading = OpenReader {
             items: opened.read(Want { data: true }),
             clock_offset: opened.about().clock_offset,
             name: CString::default(),
-            held: None,
+            call: None,
             pieces: Vec::new(),
         };
         // SAFETY: as above.
@@ -73,7 +74,7 @@ pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *
 /// `item` leads to an item.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         // SAFETY: it leads to an item, whose bytes need mean nothing yet.
         let item = unsafe { item.as_mut() }.ok_or("ra_next needs a place for the item")?;
         READERS.with(trace, |r| {
@@ -91,8 +92,8 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
             let name = abi::by_number(call.nr)
                 .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned());
             r.name = CString::new(name).unwrap_or_default();
-            let call = r.held.insert(call);
-            let plain = call.payloads.iter().filter(|p| p.kind as u8 <= RA_IOVECS);
+            let call = r.call.insert(call);
+            let exported = call.payloads.iter().filter(|p| p.kind as u8 <= RA_IOVECS);
             let piece = |p: &trace::Payload| ra_piece {
                 arg: p.arg,
                 kind: p.kind as u8,
@@ -101,16 +102,16 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                 len: p.bytes.len(),
                 wanted: p.wanted,
             };
-            r.pieces = plain.map(piece).collect();
-            let real = |t: u64| t.saturating_add_signed(r.clock_offset);
+            r.pieces = exported.map(piece).collect();
+            let wall_time = |t: u64| t.saturating_add_signed(r.clock_offset);
             item.end = false;
             (item.seq, item.pid) = (call.seq, call.pid);
             item.call = ra_call {
                 name: r.name.as_ptr(),
                 number: call.nr,
                 tid: call.tid,
-                entered: real(call.entered),
-                returned: call.left.filter(|_| call.result().is_some()).map_or(0, real),
+                entered: wall_time(call.entered),
+                returned: call.left.filter(|_| call.result().is_some()).map_or(0, wall_time),
                 result: call.ret,
                 args: call.args,
                 pieces: r.pieces.as_ptr(),
@@ -124,5 +125,5 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
 /// Closes a trace that is read.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_close(trace: ra_trace) -> *mut ra_error {
-    given(|| READERS.take(trace).map(drop))
+    catch_errors(|| READERS.take(trace).map(drop))
 }

@@ -2,7 +2,7 @@
 
 #![allow(non_camel_case_types, reason = "C's names")]
 
-use crate::error::{given, ra_error};
+use crate::error::{catch_errors, ra_error};
 use crate::handles::Handles;
 use crate::ra_trace;
 use ::import::{Fork, Origin};
@@ -78,13 +78,13 @@ pub struct ra_call {
     pub n_pieces: usize,
 }
 
-struct Writing {
+struct OpenWriter {
     import: Import,
     open: HashMap<u64, ImportedCall>,
     next: u64,
 }
 
-static WRITERS: Handles<Writing> = Handles::new("written");
+static WRITERS: Handles<OpenWriter> = Handles::new("written");
 
 /// # Safety
 /// `text` is null, or ends with a NUL.
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn ra_create(
     about: *const ra_about,
     trace: *mut ra_trace,
 ) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         // SAFETY: the caller's pointers lead to what they say.
         let (path, about, trace) = unsafe { (text(path), about.as_ref(), trace.as_mut()) };
         let (Some(path), Some(trace)) = (path, trace) else {
@@ -129,12 +129,13 @@ pub unsafe extern "C" fn ra_create(
         };
         let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
         let import = Import::new(path, origin).map_err(|e| chain(&e))?;
-        *trace = WRITERS.add(Writing { import, open: HashMap::new(), next: 1 });
+        *trace = WRITERS.add(OpenWriter { import, open: HashMap::new(), next: 1 });
         Ok(())
     })
 }
 
-/// Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of are there from their first call.
+/// Thread `tid` begins, made by `parent` with these flags of clone(2). Threads that are not told of
+/// are there from their first call.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_thread(
     trace: ra_trace,
@@ -143,14 +144,15 @@ pub extern "C" fn ra_thread(
     flags: u64,
     time: u64,
 ) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         WRITERS.with(trace, |w| {
             w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))
         })
     })
 }
 
-/// Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags of open(2).
+/// Descriptor `fd` of thread `tid` was open when the recording began, on `path`, with these flags
+/// of open(2).
 ///
 /// # Safety
 /// `path` ends with a NUL.
@@ -163,7 +165,7 @@ pub unsafe extern "C" fn ra_descriptor(
     flags: u32,
     time: u64,
 ) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         // SAFETY: it ends with a NUL.
         let path = unsafe { text(path) }.ok_or("ra_descriptor needs a path")?;
         WRITERS.with(trace, |w| {
@@ -175,18 +177,28 @@ pub unsafe extern "C" fn ra_descriptor(
 /// Thread `tid` ended with this wait status.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_exit(trace: ra_trace, tid: u32, status: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.exit(tid, time, status).map_err(|e| chain(&e))))
+    catch_errors(|| {
+        WRITERS.with(trace, |w| w.import.exit(tid, time, status).map_err(|e| chain(&e)))
+    })
 }
 
 /// A signal reached thread `tid`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_signal(trace: ra_trace, tid: u32, signal: u64, time: u64) -> *mut ra_error {
-    given(|| WRITERS.with(trace, |w| w.import.signal(tid, time, signal).map_err(|e| chain(&e))))
+    catch_errors(|| {
+        WRITERS.with(trace, |w| w.import.signal(tid, time, signal).map_err(|e| chain(&e)))
+    })
 }
 
+/// Adds the memory that the arguments of a call led to.
+///
 /// # Safety
 /// The pieces lead to `n` pieces, and each to its bytes.
-unsafe fn pieces(told: &mut ImportedCall, pieces: *const ra_piece, n: usize) -> Result<(), String> {
+unsafe fn add_pieces(
+    imported: &mut ImportedCall,
+    pieces: *const ra_piece,
+    n: usize,
+) -> Result<(), String> {
     if n == 0 {
         return Ok(());
     }
@@ -198,8 +210,8 @@ unsafe fn pieces(told: &mut ImportedCall, pieces: *const ra_piece, n: usize) -> 
         let kind = PayloadKind::from_number(p.kind)
             .filter(|k| *k as u8 <= RA_IOVECS)
             .ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
-        if usize::from(p.arg) >= told.row.shape.args.len() {
-            return Err(format!("{} has no argument {}", told.row.name(), p.arg));
+        if usize::from(p.arg) >= imported.row.shape.args.len() {
+            return Err(format!("{} has no argument {}", imported.row.name(), p.arg));
         }
         if p.bytes.is_null() && p.len > 0 || p.len > isize::MAX as usize {
             return Err(format!("{} bytes at null for argument {}", p.len, p.arg));
@@ -210,7 +222,7 @@ unsafe fn pieces(told: &mut ImportedCall, pieces: *const ra_piece, n: usize) -> 
             // SAFETY: as above.
             unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) }
         };
-        told.payload(
+        imported.payload(
             p.arg.into(),
             kind,
             p.after || kind == PayloadKind::Data,
@@ -221,9 +233,11 @@ unsafe fn pieces(told: &mut ImportedCall, pieces: *const ra_piece, n: usize) -> 
     Ok(())
 }
 
+/// Copies a call of the C program. Fails if its name or its number is unknown.
+///
 /// # Safety
 /// What `call` points to is there.
-unsafe fn taken(call: *const ra_call) -> Result<ImportedCall, String> {
+unsafe fn import_call(call: *const ra_call) -> Result<ImportedCall, String> {
     // SAFETY: as above.
     let call = unsafe { call.as_ref() }.ok_or("there is no call at null")?;
     // SAFETY: as above.
@@ -233,31 +247,33 @@ unsafe fn taken(call: *const ra_call) -> Result<ImportedCall, String> {
             .ok_or_else(|| format!("no system call has the number {}", call.number))?
             .name(),
     };
-    let mut told = ImportedCall::new(name, call.tid, call.entered)
+    let mut imported = ImportedCall::new(name, call.tid, call.entered)
         .ok_or_else(|| format!("unknown system call {name:?}"))?;
-    told.call.args = call.args;
+    imported.call.args = call.args;
     if call.returned != 0 {
-        told.returned(call.returned, call.result);
+        imported.returned(call.returned, call.result);
     }
     // SAFETY: as above.
-    unsafe { pieces(&mut told, call.pieces, call.n_pieces)? };
-    Ok(told)
+    unsafe { add_pieces(&mut imported, call.pieces, call.n_pieces)? };
+    Ok(imported)
 }
 
-/// Adds a whole call. Calls of all threads come in the order in which they returned, as nearly as may be; any thread may bring them.
+/// Adds a whole call. Calls of all threads come in the order in which they returned, as nearly as
+/// may be; any thread may bring them.
 ///
 /// # Safety
 /// `call` and all that it points to are there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ra_add(trace: ra_trace, call: *const ra_call) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         // SAFETY: the caller's pointers lead to what they say.
-        let told_call = unsafe { taken(call)? };
-        WRITERS.with(trace, |w| w.import.call(told_call).map_err(|e| chain(&e)))
+        let imported = unsafe { import_call(call)? };
+        WRITERS.with(trace, |w| w.import.call(imported).map_err(|e| chain(&e)))
     })
 }
 
-/// A call is entered: `*token` names it until ra_leave(). What the call's result and time of return are, ra_leave() says.
+/// A call is entered: `*token` names it until ra_leave(). What the call's result and time of return
+/// are, ra_leave() says.
 ///
 /// # Safety
 /// `call` and all that it points to are there; `token` leads to a number.
@@ -267,20 +283,21 @@ pub unsafe extern "C" fn ra_enter(
     call: *const ra_call,
     token: *mut u64,
 ) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         // SAFETY: the caller's pointers lead to what they say.
-        let (told_call, token) = unsafe { (taken(call)?, token.as_mut()) };
+        let (imported, token) = unsafe { (import_call(call)?, token.as_mut()) };
         let token = token.ok_or("ra_enter needs a place for the token")?;
         WRITERS.with(trace, |w| {
             *token = w.next;
             w.next += 1;
-            w.open.insert(*token, told_call);
+            w.open.insert(*token, imported);
             Ok(())
         })
     })
 }
 
-/// The call with this token returned; `more` pieces tell what its arguments led to then. Any thread may say so.
+/// The call with this token returned; `more` pieces tell what its arguments led to then. Any thread
+/// may say so.
 ///
 /// # Safety
 /// `more` leads to `n_more` pieces.
@@ -293,7 +310,7 @@ pub unsafe extern "C" fn ra_leave(
     more: *const ra_piece,
     n_more: usize,
 ) -> *mut ra_error {
-    given(|| {
+    catch_errors(|| {
         WRITERS.with(trace, |w| {
             let mut call = w
                 .open
@@ -301,17 +318,18 @@ pub unsafe extern "C" fn ra_leave(
                 .ok_or_else(|| format!("no call with token {token} is under way"))?;
             call.returned(returned, result);
             // SAFETY: as the caller says.
-            unsafe { pieces(&mut call, more, n_more)? };
+            unsafe { add_pieces(&mut call, more, n_more)? };
             w.import.call(call).map_err(|e| chain(&e))
         })
     })
 }
 
-/// Ends a thread's calls and makes the trace whole and durable; its number means nothing then. Calls that were entered and did not return are kept as such.
+/// Ends a thread's calls and makes the trace whole and durable; its number means nothing then.
+/// Calls that were entered and did not return are kept as such.
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_finish(trace: ra_trace) -> *mut ra_error {
-    given(|| {
-        let Writing { mut import, open, .. } = WRITERS.take(trace)?;
+    catch_errors(|| {
+        let OpenWriter { mut import, open, .. } = WRITERS.take(trace)?;
         let mut open: Vec<(u64, ImportedCall)> = open.into_iter().collect();
         open.sort_unstable_by_key(|(token, _)| *token);
         open.into_iter().try_for_each(|(_, call)| import.call(call)).map_err(|e| chain(&e))?;

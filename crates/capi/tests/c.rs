@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn here() -> PathBuf {
+fn crate_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -32,11 +32,11 @@ fn compiled(dir: &Path, name: &str, options: &[&str]) -> PathBuf {
     let folder = library.parent().unwrap();
     let mut gcc = Command::new("gcc");
     gcc.args(["-Wall", "-Wextra", "-Werror", "-O1", "-I"])
-        .arg(here().join("include"))
+        .arg(crate_dir().join("include"))
         .args(options)
         .arg("-o")
         .arg(&out);
-    gcc.arg(here().join("examples").join(name).with_extension("c"))
+    gcc.arg(crate_dir().join("examples").join(name).with_extension("c"))
         .arg("-L")
         .arg(folder)
         .arg(format!("-Wl,-rpath,{}", folder.display()));
@@ -47,10 +47,10 @@ fn compiled(dir: &Path, name: &str, options: &[&str]) -> PathBuf {
 /// `make header` writes it anew.
 #[test]
 fn the_header_is_that_of_the_source() {
-    let header = fs::read_to_string(here().join("include/reanimator.h")).unwrap();
-    let mut told = 0;
+    let header = fs::read_to_string(crate_dir().join("include/reanimator.h")).unwrap();
+    let mut checked = 0;
     for file in ["error.rs", "writer.rs", "reader.rs"] {
-        let source = fs::read_to_string(here().join("src").join(file)).unwrap();
+        let source = fs::read_to_string(crate_dir().join("src").join(file)).unwrap();
         for line in source.lines() {
             let line = line.trim();
             let name = |rest: &str| {
@@ -65,7 +65,7 @@ fn the_header_is_that_of_the_source() {
                 })
                 .map(name);
             if function.is_some() || field.is_some() {
-                told += 1;
+                checked += 1;
             }
             if let Some(function) = &function {
                 // In comments stands the name with both parentheses.
@@ -78,7 +78,7 @@ fn the_header_is_that_of_the_source() {
             }
         }
     }
-    assert!(told > 30);
+    assert!(checked > 30);
     // C++ takes it too.
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("x.cc");
@@ -89,7 +89,7 @@ fn the_header_is_that_of_the_source() {
     .unwrap();
     run(Command::new("g++")
         .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
-        .arg(here().join("include"))
+        .arg(crate_dir().join("include"))
         .arg(&source));
 }
 
@@ -100,12 +100,12 @@ fn many_threads_write_and_misuse_is_refused() {
     run(Command::new(compiled(dir.path(), "threads", &[])).arg(&trace));
     let opened = trace::Trace::open(&trace).unwrap();
     assert_eq!((opened.summary().calls, opened.summary().threads), (8 * 2001, 8));
-    let said = run(Command::new("python3")
-        .arg(here().join("examples/reader.py"))
+    let output = run(Command::new("python3")
+        .arg(crate_dir().join("examples/reader.py"))
         .arg(library())
         .arg(&trace))
     .stdout;
-    assert_eq!(String::from_utf8(said).unwrap(), "48000 [('openat', 8), ('pwrite64', 16000)]\n");
+    assert_eq!(String::from_utf8(output).unwrap(), "48000 [('openat', 8), ('pwrite64', 16000)]\n");
 }
 
 /// A tracer as a library that the program loads first: what it noted is what the program did.
@@ -118,13 +118,13 @@ fn a_preloaded_tracer() {
     fs::create_dir(&work).unwrap();
     let program = "import os\nos.mkdir('d'); f = os.open('d/f', os.O_CREAT | os.O_RDWR, 0o600); os.write(f, b'hello'); os.pwrite(f, b'J', 0); os.close(f)\n\
         os.rename('d/f', 'd/g'); print(open('d/g').read())\ntry: os.unlink('nothing')\nexcept OSError: pass\n";
-    let ran = run(Command::new("/usr/bin/python3")
+    let output = run(Command::new("/usr/bin/python3")
         .args(["-I", "-S", "-c", program])
         .current_dir(&work)
         .env("TRACE", &trace)
         .env("LD_PRELOAD", &preload));
-    assert_eq!(ran.stdout, b"Jello\n", "{}", String::from_utf8_lossy(&ran.stderr));
-    let said = String::from_utf8(run(Command::new(reader).arg(&trace)).stdout).unwrap();
+    assert_eq!(output.stdout, b"Jello\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(run(Command::new(reader).arg(&trace)).stdout).unwrap();
     for line in [
         "mkdir = 0 \"d\"",
         "write = 5 5 bytes",
@@ -132,7 +132,7 @@ fn a_preloaded_tracer() {
         "rename = 0 \"d/f\" \"d/g\"",
         "unlink = -2 \"nothing\"",
     ] {
-        assert!(said.lines().any(|l| l.ends_with(line)), "{line} in:\n{said}");
+        assert!(output.lines().any(|l| l.ends_with(line)), "{line} in:\n{output}");
     }
     // It replays: where the program that does so is built.
     let reanimator = library().parent().unwrap().with_file_name("reanimator");

@@ -1,4 +1,5 @@
-//! Writes a journal of so many calls, as a killed recorder would leave it: `generate TRACE CALLS`. For benchmarks.
+//! Writes a journal of so many calls, as a killed recorder would leave it: `generate TRACE CALLS`.
+//! For benchmarks.
 
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/e2e/harness/forge.rs"]

@@ -1,4 +1,5 @@
-//! What the user can type. Each subcommand's options stand beside its code; here they come together.
+//! What the user can type. Each subcommand's options stand beside its code; here they come
+//! together.
 
 pub mod generate;
 
@@ -63,9 +64,11 @@ pub enum Command {
     Probe(doctor::ProbeArgs),
 }
 
-/// Reads the command line; prints help, version or what is wrong with it, and ends, if that is what it asks for.
+/// Reads the command line; prints help, version or what is wrong with it, and ends, if that is what
+/// it asks for.
 ///
-/// A command line that cannot be read ends `record` with 125, because any other status could be the command's own; everything else ends with 2.
+/// A command line that cannot be read ends `record` with 125, because any other status could be the
+/// command's own; everything else ends with 2.
 pub fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|error| {
         let status = match error.use_stderr() {

@@ -1,8 +1,9 @@
 //! The filter expressions of `-e`, strace's grammar, one parser for every command.
 //!
-//! An expression is a set of calls (`read,write`, `!futex`, `%file`, `/^f?stat`, also written `trace=...`), a set of outcomes (`status=failed`), or a
-//! pattern of paths (`path=*.db`). As in strace, a later set of calls or outcomes replaces an earlier one, and several patterns add up. A call passes when it
-//! passes every sort that was given.
+//! An expression is a set of calls (`read,write`, `!futex`, `%file`, `/^f?stat`, also written
+//! `trace=...`), a set of outcomes (`status=failed`), or a pattern of paths (`path=*.db`). As in
+//! strace, a later set of calls or outcomes replaces an earlier one, and several patterns add up. A
+//! call passes when it passes every sort that was given.
 
 mod parse;
 
@@ -13,10 +14,10 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use trace::Call;
 
-/// Between expressions that stand in one line.
+/// Separates expressions in one line.
 const BETWEEN: &str = " -e ";
 
-/// What passes.
+/// The calls that pass the expressions of `-e`.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     calls: Calls,
@@ -49,7 +50,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// What this call's was.
+    /// Returns the status of a call.
     pub fn of(call: &Call) -> Self {
         match (call.result().is_some(), call.error()) {
             (false, _) => Self::Unfinished,
@@ -78,11 +79,11 @@ impl Filter {
         }
         Ok(filter)
     }
-    /// Expressions as a trace's description has them: in one line.
+    /// Joins expressions to the line that a trace's description holds.
     pub fn written(expressions: &[String]) -> String {
         expressions.join(BETWEEN)
     }
-    /// The same, read again.
+    /// Parses the line that [`Filter::written`] made.
     pub fn read(written: &str) -> Result<Self, Error> {
         Self::parse(
             &written
@@ -92,15 +93,15 @@ impl Filter {
                 .collect::<Vec<_>>(),
         )
     }
-    /// Whether calls with this number pass, as far as the number says.
+    /// Returns whether calls with this system call number may pass.
     pub fn has_number(&self, nr: u32) -> bool {
         self.calls.listed.contains(&nr) != self.calls.all_but
     }
-    /// Whether every number passes.
+    /// Returns whether calls with any number may pass.
     pub fn has_all_numbers(&self) -> bool {
         self.calls == Calls::default()
     }
-    /// Whether something was chosen at all.
+    /// Returns whether any call may be left out.
     pub fn chooses(&self) -> bool {
         !self.has_all_numbers() || self.statuses.is_some() || !self.paths.is_empty()
     }
@@ -108,12 +109,12 @@ impl Filter {
     pub fn only_status(&mut self, status: Status) {
         self.statuses = Some(BTreeSet::from([status]));
     }
-    /// Adds a path, all of whose characters stand for themselves.
+    /// Adds a path, taken literally.
     pub fn add_path(&mut self, path: &[u8]) -> Result<(), Error> {
         let literal = globset::escape(&String::from_utf8_lossy(path));
         parse::apply(self, &format!("path={literal}"))
     }
-    /// Whether all passes that replay needs.
+    /// Returns whether every call passes that replay needs.
     pub fn suffices_for_replay(&self) -> bool {
         let all =
             [Status::Successful, Status::Failed].iter().all(|status| self.has_status(*status));
@@ -123,11 +124,11 @@ impl Filter {
                 .filter(|row| row.serves_replay())
                 .all(|row| self.has_number(row.number))
     }
-    /// Whether calls with this outcome pass.
+    /// Returns whether calls with this outcome may pass.
     pub fn has_status(&self, status: Status) -> bool {
         self.statuses.as_ref().is_none_or(|s| s.contains(&status))
     }
-    /// Whether `paths` of [`Filter::passes`] matters.
+    /// Returns whether [`Filter::passes`] looks at its `paths`.
     pub fn needs_paths(&self) -> bool {
         !self.paths.is_empty()
     }

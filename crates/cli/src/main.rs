@@ -1,4 +1,5 @@
-//! The program `reanimator`: reads the command line, runs one subcommand, and ends with its outcome.
+//! The program `reanimator`: reads the command line, runs one subcommand, and ends with its
+//! outcome.
 //!
 //! stdout has data, stderr has messages. Nothing here decides anything about system calls, traces
 //! or replay: the other crates do.

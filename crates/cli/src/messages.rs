@@ -1,4 +1,5 @@
-//! What the program says to people: on stderr, as much as they asked for, in colour only on a terminal that wants it.
+//! What the program says to people: on stderr, as much as they asked for, in colour only on a
+//! terminal that wants it.
 
 pub mod failure;
 mod outcome;
@@ -12,7 +13,7 @@ use crate::output::colour::{Colours, Tone};
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
-/// How much is said, and how.
+/// Prints messages on stderr, as many as the user asked for.
 #[derive(Debug)]
 pub struct Messages {
     quiet: bool,
@@ -21,67 +22,67 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// From what the user typed and what the terminal is.
+    /// Follows `-q`, `-v` and whether stderr is a terminal.
     pub fn new(args: &MessageArgs) -> Self {
         Self { quiet: args.quiet, verbose: args.verbose > 0, colours: Colours::of(&stderr()) }
     }
-    /// A line that everybody sees unless they asked for silence.
+    /// Prints a line, unless `-q` was given.
     pub fn say(&self, line: impl Display) {
         if !self.quiet {
             put(&format!("{line}\n"));
         }
     }
-    /// A line for those who asked for more.
+    /// Prints a line, if `-v` was given.
     pub fn detail(&self, line: impl Display) {
         if self.verbose {
             self.say(line);
         }
     }
-    /// Whether they asked for silence.
+    /// Returns whether `-q` was given.
     pub const fn is_quiet(&self) -> bool {
         self.quiet
     }
-    /// Whether they asked for more.
+    /// Returns whether `-v` was given.
     pub const fn is_verbose(&self) -> bool {
         self.verbose
     }
-    /// Something that is not as it should be, though work goes on; `-q` does not silence it.
+    /// Prints a warning: something is wrong, and the program goes on. `-q` does not silence it.
     pub fn warn(&self, line: impl Display) {
         put(&format!("{} {line}\n", self.colours.paint(Tone::Fair, "warning:")));
     }
-    /// The same, where what was made says it as well: `-q` silences it.
+    /// Prints a warning that the output repeats: `-q` silences it.
     pub fn caution(&self, line: impl Display) {
         if !self.quiet {
             self.warn(line);
         }
     }
-    /// An error and what to do next.
+    /// Prints an error and what to do next.
     pub fn error(&self, line: &str, advice: Option<&str>) {
         put(&format!("{} {line}\n", self.colours.paint(Tone::Bad, "error:")));
         if let Some(advice) = advice {
             put(&format!("  next: {advice}\n"));
         }
     }
-    /// A progress bar over `what`, drawn only where somebody can see it. It draws when it is told to move and starts no thread, since replay must
-    /// begin single-threaded.
+    /// A progress bar over `what`, drawn only on a terminal. It draws when it is told
+    /// to move and starts no thread, since replay must begin single-threaded.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, !self.quiet && stderr().is_terminal())
     }
 }
 
-/// Takes away what a progress bar has drawn.
+/// Removes what a progress bar has drawn.
 pub fn wipe() {
     if stderr().is_terminal() {
         put("\r\x1b[2K");
     }
 }
 
-/// A line from a thread that holds no [`Messages`]: for those who did not ask for silence.
+/// Prints a line from a thread without a [`Messages`], unless `-q` was given.
 pub fn say(line: &str) {
     put(&format!("{line}\n"));
 }
 
-/// A closed stderr is no reason to end otherwise than we would.
+/// Ignores errors: a closed stderr does not change the exit status.
 fn put(text: &str) {
     let _gone = stderr().lock().write_all(text.as_bytes());
 }

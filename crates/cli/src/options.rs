@@ -15,6 +15,7 @@ pub struct MessageArgs {
     #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
     /// Print more on stderr
-    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, display_order = 901)]
+    #[arg(action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 }

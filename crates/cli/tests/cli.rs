@@ -1,4 +1,5 @@
-//! The program from outside: mistakes, endings, names. Recording and replaying real programs is the business of `e2e`.
+//! The program from outside: mistakes, endings, names. Recording and replaying real programs is the
+//! business of `e2e`.
 
 use assert_cmd::Command;
 use std::path::Path;

@@ -1,12 +1,12 @@
-//! What an importer does not take over, by name.
+//! Counts of what an importer did not import, by name.
 //!
-//! What may have been a call makes the trace incomplete; the rest is said and does no harm. A
-//! hostile input can invent names without end: only the first of them are kept apart.
+//! What may have been a call makes the trace incomplete; the rest is reported and does no harm. A
+//! hostile input can invent any number of names: only the first of them are counted separately.
 
 use std::collections::BTreeMap;
 
-/// So many names are kept apart; further ones are counted together.
-const NAMES: usize = 100;
+/// How many names are counted separately; the rest is counted together.
+const MAX_NAMES: usize = 100;
 const OTHERS: &str = "others, of kinds that are not listed";
 
 /// Counts by name.
@@ -14,9 +14,9 @@ const OTHERS: &str = "others, of kinds that are not listed";
 pub(super) struct Account {
     /// Calls, or what may have been calls.
     left_out: BTreeMap<String, u64>,
-    /// What is certainly no call.
+    /// Lines or events that are certainly no calls.
     ignored: BTreeMap<String, u64>,
-    /// What else is missing, a sentence each.
+    /// Other reasons why the trace is incomplete, one sentence each.
     missing: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ fn count(counts: &mut BTreeMap<String, u64>, what: &str, n: u64) {
         *known = known.saturating_add(n);
         return;
     }
-    let name = if counts.len() < NAMES { what } else { OTHERS };
+    let name = if counts.len() < MAX_NAMES { what } else { OTHERS };
     let known = counts.entry(name.to_owned()).or_default();
     *known = known.saturating_add(n);
 }
@@ -40,12 +40,12 @@ impl Account {
     }
 
     pub fn missing(&mut self, reason: &str) {
-        if self.missing.len() < NAMES && self.missing.iter().all(|known| known != reason) {
+        if self.missing.len() < MAX_NAMES && self.missing.iter().all(|known| known != reason) {
             self.missing.push(reason.to_owned());
         }
     }
 
-    /// Everything that was not taken over.
+    /// All counts.
     pub fn all(&self) -> BTreeMap<String, u64> {
         let mut all = self.ignored.clone();
         for (what, n) in &self.left_out {
@@ -54,7 +54,7 @@ impl Account {
         all
     }
 
-    /// Why the trace is incomplete, a sentence each.
+    /// Why the trace is incomplete, one sentence each.
     pub fn reasons(&self) -> Vec<String> {
         let left_out = self.left_out.iter().map(|(what, n)| format!("not converted: {n} {what}"));
         self.missing.iter().cloned().chain(left_out).collect()
@@ -72,7 +72,7 @@ mod tests {
             account.left_out(&format!("calls number {n}"), 2);
         }
         account.ignored("lines of a banner", 1);
-        assert_eq!(account.reasons().len(), NAMES + 1);
+        assert_eq!(account.reasons().len(), MAX_NAMES + 1);
         assert_eq!(account.all().values().sum::<u64>(), 2001);
     }
 }

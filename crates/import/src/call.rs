@@ -1,4 +1,4 @@
-//! A call that another tool recorded, put together argument by argument in the terms of the table.
+//! A call that another tool recorded, built argument by argument.
 
 use abi::Row;
 use trace::Buffer;
@@ -10,21 +10,21 @@ use trace::{Call, Payload};
 pub struct ImportedCall {
     /// Its row in the table.
     pub row: &'static Row,
-    /// What is known of it.
+    /// What is known of it; the rest is zero.
     pub call: Call,
 }
 
-/// The value of a pointer argument whose address the other tool does not show. It is not null, which
-/// means that nothing was passed.
+/// The value of a pointer argument whose address the other tool does not show. It is not null, as
+/// null means that no pointer was passed.
 pub const UNKNOWN_ADDRESS: u64 = 0x1000;
 
 impl ImportedCall {
-    /// A call by name. `None`: the table does not know it.
+    /// Begins the call `name` by thread `tid`. `None`: the table has no such call.
     pub fn new(name: &str, tid: u32, entered: u64) -> Option<Self> {
         Some(Self::of(abi::by_name(name)?, tid, entered))
     }
 
-    /// A call of the table.
+    /// Begins a call by its row in the table.
     pub fn of(row: &'static Row, tid: u32, entered: u64) -> Self {
         let call = Call {
             seq: 0,
@@ -42,33 +42,33 @@ impl ImportedCall {
         Self { row, call }
     }
 
-    /// It returned `ret` (a negative errno if it failed).
+    /// Sets the result (a negative errno if the call failed) and the time of the return.
     pub fn returned(&mut self, left: u64, ret: i64) {
         self.call.left = Some(left.max(self.call.entered));
         self.call.ret = ret;
         self.call.flags &= !NO_EXIT;
     }
 
-    /// Argument `arg` is this number.
+    /// Sets argument `arg` to a number. Does nothing if there is no such argument.
     pub fn number(&mut self, arg: usize, value: u64) {
-        if let Some(place) = self.call.args.get_mut(arg) {
-            *place = value;
+        if let Some(argument) = self.call.args.get_mut(arg) {
+            *argument = value;
         }
     }
 
-    /// Argument `arg` points somewhere; where, and to what, is unknown.
+    /// Sets argument `arg` to a pointer whose address is unknown.
     pub fn pointer(&mut self, arg: usize) {
         self.number(arg, UNKNOWN_ADDRESS);
     }
 
-    /// The same, unless an address is known.
-    pub fn pointer_if_none(&mut self, arg: usize) {
+    /// Like [`Self::pointer`], but keeps an address that is known.
+    pub fn pointer_if_null(&mut self, arg: usize) {
         if self.call.args.get(arg) == Some(&0) {
             self.pointer(arg);
         }
     }
 
-    /// What argument `arg` points to: `bytes` of the `wanted` that were there.
+    /// Adds what argument `arg` points to: `bytes`, which are the first of `wanted` bytes.
     pub fn payload(
         &mut self,
         arg: usize,
@@ -77,7 +77,7 @@ impl ImportedCall {
         bytes: &[u8],
         wanted: u64,
     ) {
-        self.pointer_if_none(arg);
+        self.pointer_if_null(arg);
         let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
         let flags = cut | if at_exit { AT_EXIT } else { 0 };
         let wanted = wanted.max(bytes.len() as u64);
@@ -91,14 +91,15 @@ impl ImportedCall {
         });
     }
 
-    /// A path or another string, without its NUL.
+    /// Adds a path or another string, without its NUL.
     pub fn string(&mut self, arg: usize, text: &[u8]) {
         self.payload(arg, PayloadKind::String, false, text, text.len() as u64);
     }
 
-    /// Data that moved, whichever way; none, if none did.
+    /// Adds data that the call read or wrote: `bytes`, which are the first of `wanted` bytes. Adds
+    /// nothing if `wanted` is 0.
     pub fn data(&mut self, arg: usize, bytes: &[u8], wanted: u64) {
-        self.pointer_if_none(arg);
+        self.pointer_if_null(arg);
         if wanted == 0 {
             return;
         }

@@ -1,4 +1,5 @@
-//! Which file a name means, as far as calls tell: an inode of our own for each, so that replay knows what is one file and what are two.
+//! Which file a path means, as far as the calls show. Each file gets an inode number of our own, so
+//! that replay knows which paths lead to one file.
 
 use super::moves::Moves;
 use super::tree::{File, Tree};
@@ -11,29 +12,30 @@ use model::world::{Bound, lexical};
 use trace::Call;
 use trace::record::{Identity, MADE_UP};
 
-/// `statfs.f_type` of proc: what lies there is kept nowhere.
+/// `statfs.f_type` of proc: files there are not stored.
 const PROC: u32 = general::PROC_SUPER_MAGIC;
 
-/// The files by their names.
+/// The files by path.
 #[derive(Default)]
 pub(super) struct Files {
     by_path: Tree,
     inodes: u64,
-    nobody: File,
+    fallback: File,
     pub moves: Moves,
 }
 
 impl Files {
+    /// The file at a clean path; a new one if none is known.
     fn get(&mut self, path: &[u8]) -> &mut File {
         if self.by_path.get(path).is_none() {
             self.inodes += 1;
             self.by_path.insert(path, File { inode: self.inodes, ..File::default() });
         }
-        // It is there now.
-        self.by_path.get(path).unwrap_or(&mut self.nobody)
+        self.by_path.get(path).unwrap_or(&mut self.fallback)
     }
 
-    /// What an open of `path` (absolute, not necessarily clean) opened, as far as anybody can guess, and its clean path.
+    /// The identity of the file that an open of `path` (absolute, not necessarily clean) leads to,
+    /// as far as it can be inferred, and the clean path.
     pub fn open(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
         let clean = lexical(path);
         if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| {
@@ -52,9 +54,9 @@ impl Files {
                 clean,
             );
         }
-        // A file without a name, in the directory that has this one.
+        // O_TMPFILE makes a file without a name in this directory.
         if flags & O_TMPFILE == O_TMPFILE {
-            return self.nameless(&[&clean, &b"/#"[..]].concat());
+            return self.unlinked(&[&clean, &b"/#"[..]].concat());
         }
         let ends_as_directory = path.ends_with(b"/")
             || path.ends_with(b"/.")
@@ -80,8 +82,8 @@ impl Files {
         )
     }
 
-    /// A file that was open before and has lost its name.
-    pub fn nameless(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
+    /// The identity of a new file that has no name any more, and the clean path that it had.
+    pub fn unlinked(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
         self.inodes += 1;
         let identity = Identity {
             dev: 1,
@@ -93,8 +95,8 @@ impl Files {
         (identity, lexical(path))
     }
 
-    /// Takes in what a call that returned tells of files.
-    pub fn seen(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
+    /// Updates the files from a call that returned.
+    pub fn observe(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
         if !call.succeeded() {
             return;
         }
@@ -108,14 +110,14 @@ impl Files {
                 file.used = call.entered;
             }
             match role {
-                Role::Create => self.moves.made(path, is_directory(shape)),
-                Role::Target => self.moves.made(path, false),
+                Role::Create => self.moves.created(path, is_directory(shape)),
+                Role::Target => self.moves.created(path, false),
                 Role::Open(from)
                     if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
                 {
-                    self.moves.made(path, false);
+                    self.moves.created(path, false);
                 }
-                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.gone(path),
+                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.removed(path),
                 Role::Lookup | Role::Open(_) => {}
             }
         }
@@ -132,7 +134,7 @@ impl Files {
             (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
                 self.by_path.remove(&path);
             }
-            (Some((Role::Lookup, path)), None) => self.told(call, shape, &path),
+            (Some((Role::Lookup, path)), None) => self.observe_struct(call, shape, &path),
             _ => {}
         }
         for descriptor in
@@ -148,8 +150,8 @@ impl Files {
         }
     }
 
-    /// A struct tells of the file under this name.
-    fn told(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
+    /// Updates the file at `path` from a `struct stat` that the call filled in.
+    fn observe_struct(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
         for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
             if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
         }) {
@@ -173,7 +175,7 @@ impl Files {
                     .filter(|_| mode & S_IFMT == S_IFREG);
                 let links = word(Is::Links).map_or(1, |(links, _)| links);
                 if let Some(inode) =
-                    number.and_then(|n| self.moves.told(path, n, links, &mut self.by_path))
+                    number.and_then(|n| self.moves.observe_inode(path, n, links, &mut self.by_path))
                 {
                     let file = *self.get(path);
                     self.by_path.insert(path, File { inode, ..file });
@@ -183,7 +185,7 @@ impl Files {
     }
 }
 
-/// Whether what the call makes is a directory.
+/// Whether the call creates a directory.
 fn is_directory(shape: &Shape) -> bool {
     shape.args.iter().any(|a| a.kind == Kind::Mode)
         && !shape.args.iter().any(|a| a.kind == Kind::Dev)

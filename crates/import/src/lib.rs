@@ -1,8 +1,8 @@
-//! Makes a trace of what another tool recorded.
+//! Makes a trace of calls that another tool recorded.
 //!
-//! Calls come in the order in which they returned. What replay needs and other tools do not show is
-//! worked out here from the calls: which thread came from which, and what an open opened, marked as
-//! made up. Nothing is looked up on this machine.
+//! Calls are added in the order in which they returned. What replay needs and other tools do not
+//! show is inferred from the calls, and marked as made up: the parents of threads, and the files
+//! that opens lead to. Nothing is looked up on this machine.
 #![forbid(unsafe_code)]
 
 mod account;
@@ -38,29 +38,29 @@ const DIRECTORY: u32 = S_IFDIR | 0o755;
 /// The usual umask, where none is known.
 const UMASK: u32 = 0o022;
 
-/// A thread that began.
+/// The start of a thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Fork {
-    /// The thread that made it.
+    /// The thread that called clone(2) or fork(2).
     pub parent: u32,
     /// Flags of clone(2).
     pub flags: u64,
-    /// When.
+    /// When it started.
     pub time: u64,
 }
 
-/// What is known of the recording as a whole.
+/// What is known of the recorded run as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// As far as the tool tells it: times are nanoseconds since 1970.
+    /// What goes into the trace's description. Times are nanoseconds since 1970.
     pub about: About,
     /// The working directory of the first thread, if it is known.
     pub directory: Option<Vec<u8>>,
-    /// The threads that began, by number: each the threads of that number, in order.
+    /// The starts of threads, by thread id; of an id that was used again, in order of time.
     pub forks: HashMap<u32, Vec<Fork>>,
 }
 
-/// A trace under construction.
+/// A trace that is being written.
 pub struct Import {
     recording: Recording,
     journal: Journal,
@@ -75,7 +75,8 @@ pub struct Import {
 }
 
 impl Import {
-    /// Begins the trace `path`.
+    /// Creates the trace `path`. Fails if there is a file of this name already, or it cannot be
+    /// written.
     pub fn new(path: &Path, origin: Origin) -> Result<Self, Error> {
         let Origin { mut about, directory, forks } = origin;
         if about.mounts.is_empty() {
@@ -112,29 +113,30 @@ impl Import {
         self.notes.push(text.into());
     }
 
-    /// `n` calls, or lines or events that may have been calls, are not taken over: the trace will
-    /// be incomplete, and names `what` they were.
+    /// Counts `n` calls, or lines or events that may have been calls, that are not imported. The
+    /// trace will be incomplete; its reasons name `what` they were.
     pub fn left_out(&mut self, what: &str, n: u64) {
         self.account.left_out(what, n);
     }
 
-    /// `n` lines or events that are certainly no calls are not taken over.
+    /// Counts `n` lines or events that are certainly no calls and are not imported.
     pub fn ignored(&mut self, what: &str, n: u64) {
         self.account.ignored(what, n);
     }
 
-    /// Calls are missing, and how many is unknown: adds a sentence to the verdict.
+    /// Adds a sentence to the reasons why the trace is incomplete: calls are missing, and their
+    /// number is unknown.
     pub fn missing(&mut self, reason: &str) {
         self.account.missing(reason);
     }
 
-    /// Whether thread `tid` has done something before.
-    pub fn knows(&self, tid: u32) -> bool {
+    /// Whether thread `tid` is known to be alive.
+    pub fn knows_thread(&self, tid: u32) -> bool {
         self.threads.process(tid).is_some()
     }
 
-    /// All that was not taken over until now, by name.
-    pub fn not_taken_over(&self) -> BTreeMap<String, u64> {
+    /// The counts of what was not imported until now, by name.
+    pub fn not_imported(&self) -> BTreeMap<String, u64> {
         self.account.all()
     }
 
@@ -147,7 +149,7 @@ impl Import {
     /// Adds a call to the trace.
     pub fn call(&mut self, imported: ImportedCall) -> Result<(), Error> {
         let ImportedCall { mut call, .. } = imported;
-        self.meet(call.tid, call.entered)?;
+        self.ensure_thread(call.tid, call.entered)?;
         call.pid = self.process(call.tid);
         let mut bound = self.world.enter(&call);
         let shape = call.shape();
@@ -173,7 +175,7 @@ impl Import {
         }
         self.world.leave(&call, &mut bound);
         if let Some(shape) = shape {
-            self.files.seen(&call, shape, &bound);
+            self.files.observe(&call, shape, &bound);
         }
         Self::emit(&mut self.journal, &call)?;
         let Some(shape) = shape else { return Ok(()) };
@@ -202,35 +204,41 @@ impl Import {
         Ok(())
     }
 
-    /// Thread `tid` begins.
+    /// Adds the start of thread `tid`.
     pub fn fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
         self.exit(tid, fork.time, 0)?;
         if fork.parent == tid {
-            return self.first(tid, fork.time, None);
+            return self.start_root(tid, fork.time, None);
         }
-        self.born(tid, fork)
+        self.start_child(tid, fork)
     }
 
-    /// Thread `tid` was there when the recording began, in `directory` if that is known.
-    pub fn found(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
+    /// Adds thread `tid` as one that was running when the recording began, in `directory` if that
+    /// is known.
+    pub fn existing_thread(
+        &mut self,
+        tid: u32,
+        time: u64,
+        directory: Option<&[u8]>,
+    ) -> Result<(), Error> {
         self.exit(tid, time, 0)?;
-        self.first(tid, time, directory)
+        self.start_root(tid, time, directory)
     }
 
-    /// Thread `tid` ended with this wait status.
+    /// Adds the end of thread `tid`, with its wait status. Does nothing if the thread is unknown.
     pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
         let Some((pid, last)) = self.threads.remove(tid) else { return Ok(()) };
         self.event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
     }
 
-    /// A signal reached thread `tid`.
+    /// Adds a signal that was delivered to thread `tid`.
     pub fn signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
-        self.meet(tid, time)?;
+        self.ensure_thread(tid, time)?;
         let pid = self.process(tid);
         self.event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
     }
 
-    /// A descriptor that was open when the recording began.
+    /// Adds a descriptor that was open when the recording began.
     pub fn descriptor(
         &mut self,
         tid: u32,
@@ -240,11 +248,11 @@ impl Import {
         flags: u32,
     ) -> Result<(), Error> {
         let (identity, path) = self.files.open(path, flags);
-        self.present(tid, time, fd, (identity, path), flags)
+        self.add_descriptor(tid, time, fd, (identity, path), flags)
     }
 
-    /// The same of a file that has lost its name.
-    pub fn nameless_descriptor(
+    /// Adds such a descriptor of a file that has no name any more.
+    pub fn unlinked_descriptor(
         &mut self,
         tid: u32,
         time: u64,
@@ -252,11 +260,11 @@ impl Import {
         path: &[u8],
         flags: u32,
     ) -> Result<(), Error> {
-        let file = self.files.nameless(path);
-        self.present(tid, time, fd, file, flags)
+        let file = self.files.unlinked(path);
+        self.add_descriptor(tid, time, fd, file, flags)
     }
 
-    fn present(
+    fn add_descriptor(
         &mut self,
         tid: u32,
         time: u64,
@@ -264,7 +272,7 @@ impl Import {
         (mut identity, path): (Identity, Vec<u8>),
         flags: u32,
     ) -> Result<(), Error> {
-        self.meet(tid, time)?;
+        self.ensure_thread(tid, time)?;
         let pid = self.process(tid);
         identity.status = flags;
         let bytes = [identity.as_bytes(), &path].concat();
@@ -288,17 +296,17 @@ impl Import {
         self.world.descriptor(tid, fd).is_some()
     }
 
-    /// So many calls or events are missing here.
-    pub fn gap(&mut self, time: u64, lost: u64) -> Result<(), Error> {
+    /// Adds a gap: `lost` calls or events are missing here.
+    pub fn lost(&mut self, time: u64, lost: u64) -> Result<(), Error> {
         self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
     }
 
-    /// Thread `tid` does something: if it is unknown, it begins now.
-    pub fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
-        if self.knows(tid) {
+    /// Adds the start of thread `tid` if the thread is unknown: it is about to do something.
+    pub fn ensure_thread(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        if self.knows_thread(tid) {
             return Ok(());
         }
-        // The one that began last, at its time at the latest.
+        // Of several starts of this id until now, the last counts.
         let mut fork = None;
         if let Some(forks) = self.forks.get_mut(&tid) {
             while forks.front().is_some_and(|f| f.time <= time) {
@@ -306,14 +314,14 @@ impl Import {
             }
         }
         match fork.filter(|f| f.parent != tid) {
-            Some(fork) => self.born(tid, fork),
-            None => self.first(tid, time, None),
+            Some(fork) => self.start_child(tid, fork),
+            None => self.start_root(tid, time, None),
         }
     }
 
-    /// One that another thread made, which may be made known by this.
-    fn born(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
-        self.meet(fork.parent, fork.time)?;
+    /// Adds a thread that another one started; the parent too, if that is unknown.
+    fn start_child(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
+        self.ensure_thread(fork.parent, fork.time)?;
         let ppid = self.process(fork.parent);
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
         self.threads.add(tid, pid);
@@ -328,12 +336,12 @@ impl Import {
         )
     }
 
-    /// One that was there when the recording began, or whose parent is unknown.
-    fn first(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
+    /// Adds a thread that was running when the recording began, or whose parent is unknown.
+    fn start_root(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.threads.add(tid, tid);
         self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         let directory = directory.or(self.directory.as_deref());
-        // A state with the usual umask and nothing else says nothing.
+        // A state with the usual umask and nothing else is not needed.
         let umask = self.umask.filter(|umask| *umask != UMASK);
         if directory.is_none() && umask.is_none() {
             return Ok(());
@@ -385,7 +393,7 @@ impl Import {
         self.journal.commit()
     }
 
-    /// Ends the trace. `whole`: the other trace was read to its end.
+    /// Seals the trace. `whole`: the other tool's recording was read to its end.
     pub fn finish(mut self, whole: bool, progress: trace::Progress<'_>) -> Result<Summary, Error> {
         self.renames()?;
         self.journal.finish()?;

@@ -1,67 +1,70 @@
-//! Renames that the other tool did not record, worked out from inode numbers.
+//! Renames that were not recorded.
 //!
-//! A name in a directory that was made while the tool recorded was made there by a recorded call, or moved there. If a struct says that it is the file of another known name,
-//! and that this file has fewer names than are known with it, then one of the others went; the one that nobody uses any more is what it was called before.
+//! A path appears in a directory that was created during the recording, and no recorded call
+//! created it: the file was created there by a call that is missing, or it was moved there. If a
+//! `struct stat` shows that it is the file of another known path, and the file has fewer links than
+//! paths are known for it, then one of the other paths was renamed: the one that no later call
+//! uses.
 
 use super::tree::{self, Tree};
 use ahash::{HashMap, HashSet};
 use model::world::parent;
 use trace::Call;
 
-/// So many are looked at: each is compared with all names.
-const MOST: usize = 64;
+/// The most inferred renames: each is compared with the path of every call.
+const MAX_INFERRED: usize = 64;
 
-/// The first that was done with a name.
+/// The first call that used a path.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct First {
+pub(super) struct FirstUse {
     pub time: u64,
     pub tid: u32,
     pub pid: u32,
 }
 
-/// A name that came from elsewhere.
+/// A rename that was not recorded.
 #[derive(Debug)]
 pub(super) struct Move {
-    /// What it may have been called before.
+    /// What the old path may have been.
     pub from: Vec<Vec<u8>>,
     pub to: Vec<u8>,
-    pub first: First,
+    pub first: FirstUse,
 }
 
 #[derive(Default)]
 pub(super) struct Moves {
     directories: HashSet<Vec<u8>>,
-    /// Names that recorded calls made.
-    made: HashSet<Vec<u8>>,
-    first: HashMap<Vec<u8>, First>,
-    /// Our inodes by theirs.
+    /// Paths that recorded calls created.
+    created: HashSet<Vec<u8>>,
+    first: HashMap<Vec<u8>, FirstUse>,
+    /// Our inode numbers, by recorded device and inode number.
     numbers: HashMap<(u64, u64), u64>,
-    pub found: Vec<Move>,
+    pub inferred: Vec<Move>,
 }
 
 impl Moves {
-    /// A recorded call made a name, and a directory with it.
-    pub fn made(&mut self, path: &[u8], directory: bool) {
-        self.made.insert(path.to_vec());
+    /// A recorded call created a path; `directory`: as a directory.
+    pub fn created(&mut self, path: &[u8], directory: bool) {
+        self.created.insert(path.to_vec());
         if directory {
             self.directories.insert(path.to_vec());
         }
     }
 
-    /// A recorded call took a name away.
-    pub fn gone(&mut self, path: &[u8]) {
-        self.made.remove(path);
+    /// A recorded call removed a path.
+    pub fn removed(&mut self, path: &[u8]) {
+        self.created.remove(path);
         self.directories.remove(path);
         self.first.remove(path);
     }
 
-    /// A call succeeded on a name.
+    /// A call used a path successfully.
     pub fn used(&mut self, path: &[u8], call: &Call) {
-        for found in &mut self.found {
-            found.from.retain(|from| from != path || call.entered < found.first.time);
+        for renamed in &mut self.inferred {
+            renamed.from.retain(|from| from != path || call.entered < renamed.first.time);
         }
-        if !self.made.contains(path) && self.directories.contains(parent(path)) {
-            self.first.entry(path.to_vec()).or_insert(First {
+        if !self.created.contains(path) && self.directories.contains(parent(path)) {
+            self.first.entry(path.to_vec()).or_insert(FirstUse {
                 time: call.entered,
                 tid: call.tid,
                 pid: call.pid,
@@ -69,8 +72,9 @@ impl Moves {
         }
     }
 
-    /// A struct says which file this is, and how many names it has. Our inode for it.
-    pub fn told(
+    /// A `struct stat` gave the device and inode `number` of the file at `path`, and its number of
+    /// links. Returns our inode number of that file if `path` turns out to be a renamed one.
+    pub fn observe_inode(
         &mut self,
         path: &[u8],
         number: (u64, u64),
@@ -82,21 +86,22 @@ impl Moves {
         if known == ours {
             return None;
         }
-        let Some(first) = self.first.get(path).filter(|_| self.found.len() < MOST) else {
+        let Some(first) = self.first.get(path).filter(|_| self.inferred.len() < MAX_INFERRED)
+        else {
             self.numbers.insert(number, ours);
             return None;
         };
         let others = names.others(known, path);
-        if (others.len() as u64) < links.max(1) || others.len() > tree::MOST {
+        if (others.len() as u64) < links.max(1) || others.len() > tree::MAX_NAMES_OF_FILE {
             return None;
         }
         let from = others
             .iter()
-            .map(|place| names.at(*place))
+            .map(|node| names.at(*node))
             .filter(|(file, _)| file.is_some_and(|file| file.used < first.time))
             .map(|(_, name)| name)
             .collect();
-        self.found.push(Move { from, to: path.to_vec(), first: *first });
+        self.inferred.push(Move { from, to: path.to_vec(), first: *first });
         Some(known)
     }
 }

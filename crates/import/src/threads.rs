@@ -1,4 +1,4 @@
-//! Which threads live, and whose they are.
+//! The living threads and their processes.
 
 use ahash::HashMap;
 use std::collections::BTreeSet;
@@ -11,19 +11,19 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// The process of a thread that lives.
+    /// The process of a living thread.
     pub fn process(&self, tid: u32) -> Option<u32> {
         self.process.get(&tid).copied()
     }
 
-    /// A thread begins.
+    /// Adds a thread that starts.
     pub fn add(&mut self, tid: u32, pid: u32) {
         self.remove(tid);
         self.process.insert(tid, pid);
         self.threads.entry(pid).or_default().insert(tid);
     }
 
-    /// A thread ends. Its process, and whether that has none left.
+    /// Removes a thread that ends. Returns its process, and whether that has no thread left.
     pub fn remove(&mut self, tid: u32) -> Option<(u32, bool)> {
         let pid = self.process.remove(&tid)?;
         let left = self.threads.get_mut(&pid)?;
@@ -40,7 +40,7 @@ impl Threads {
         self.threads.get(&pid).into_iter().flatten().copied().collect()
     }
 
-    /// A new program runs in the process: its first thread is the only one.
+    /// Removes all threads but the first of a process that replaces its program.
     pub fn exec(&mut self, pid: u32) {
         for tid in self.of(pid) {
             if tid != pid {

@@ -1,4 +1,4 @@
-//! Names as a tree: a directory that is renamed takes all below with it in one step.
+//! Paths as a tree: renaming a directory moves everything below it in one step.
 
 use ahash::HashMap;
 use std::collections::BTreeSet;
@@ -13,22 +13,22 @@ pub(super) struct File {
     pub(super) directory: bool,
 }
 
-/// A name's place in the tree.
-pub(super) type Place = usize;
+/// The index of a node in the tree.
+pub(super) type NodeId = usize;
 
 struct Name {
-    directory: Place,
+    directory: NodeId,
     name: Box<[u8]>,
     file: Option<File>,
 }
 
-/// The names, and what files they have.
+/// Paths and their files.
 pub(super) struct Tree {
     names: Vec<Name>,
-    below: HashMap<(Place, Box<[u8]>), Place>,
-    /// The places of each of our inodes.
-    places: HashMap<u64, BTreeSet<Place>>,
-    /// Names looked at.
+    children: HashMap<(NodeId, Box<[u8]>), NodeId>,
+    /// The nodes of each of our inode numbers.
+    nodes_of_inode: HashMap<u64, BTreeSet<NodeId>>,
+    /// Nodes visited.
     #[cfg_attr(not(test), allow(dead_code, reason = "tests count them"))]
     pub steps: u64,
 }
@@ -36,7 +36,12 @@ pub(super) struct Tree {
 impl Default for Tree {
     fn default() -> Self {
         let root = Name { directory: 0, name: Box::default(), file: None };
-        Self { names: vec![root], below: HashMap::default(), places: HashMap::default(), steps: 0 }
+        Self {
+            names: vec![root],
+            children: HashMap::default(),
+            nodes_of_inode: HashMap::default(),
+            steps: 0,
+        }
     }
 }
 
@@ -45,21 +50,21 @@ fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Tree {
-    fn place(&mut self, path: &[u8]) -> Option<Place> {
+    fn find(&mut self, path: &[u8]) -> Option<NodeId> {
         let mut at = 0;
         for part in components(path) {
             self.steps += 1;
-            at = *self.below.get(&(at, Box::from(part)))?;
+            at = *self.children.get(&(at, Box::from(part)))?;
         }
         Some(at)
     }
 
-    fn make(&mut self, path: &[u8]) -> Place {
+    fn make(&mut self, path: &[u8]) -> NodeId {
         let mut at = 0;
         for part in components(path) {
             self.steps += 1;
             let next = self.names.len();
-            let found = *self.below.entry((at, Box::from(part))).or_insert(next);
+            let found = *self.children.entry((at, Box::from(part))).or_insert(next);
             if found == next {
                 self.names.push(Name { directory: at, name: Box::from(part), file: None });
             }
@@ -68,56 +73,56 @@ impl Tree {
         at
     }
 
-    /// The file of this name.
+    /// The file at `path`.
     pub fn get(&mut self, path: &[u8]) -> Option<&mut File> {
-        let at = self.place(path)?;
+        let at = self.find(path)?;
         self.names[at].file.as_mut()
     }
 
-    /// Gives the name a file.
+    /// Sets the file at `path`.
     pub fn insert(&mut self, path: &[u8], file: File) {
         let at = self.make(path);
         self.set(at, Some(file));
     }
 
-    fn set(&mut self, at: Place, file: Option<File>) {
+    fn set(&mut self, at: NodeId, file: Option<File>) {
         if let Some(old) = &self.names[at].file {
             let inode = old.inode;
-            if let Some(places) = self.places.get_mut(&inode) {
-                places.remove(&at);
-                if places.is_empty() {
-                    self.places.remove(&inode);
+            if let Some(nodes) = self.nodes_of_inode.get_mut(&inode) {
+                nodes.remove(&at);
+                if nodes.is_empty() {
+                    self.nodes_of_inode.remove(&inode);
                 }
             }
         }
         if let Some(file) = &file {
-            self.places.entry(file.inode).or_default().insert(at);
+            self.nodes_of_inode.entry(file.inode).or_default().insert(at);
         }
         self.names[at].file = file;
     }
 
-    /// The name is gone, and all below.
+    /// Removes `path` and everything below it.
     pub fn remove(&mut self, path: &[u8]) {
-        if let Some(at) = self.place(path).filter(|at| *at != 0) {
+        if let Some(at) = self.find(path).filter(|at| *at != 0) {
             self.set(at, None);
-            self.take_out(at);
+            self.detach(at);
         }
     }
 
-    fn take_out(&mut self, at: Place) {
+    fn detach(&mut self, at: NodeId) {
         let key = (self.names[at].directory, self.names[at].name.clone());
-        if self.below.get(&key) == Some(&at) {
-            self.below.remove(&key);
+        if self.children.get(&key) == Some(&at) {
+            self.children.remove(&key);
         }
     }
 
-    /// What was called `old` is called `new`, with all below.
+    /// Renames `old` to `new`, with everything below it.
     pub fn rename(&mut self, old: &[u8], new: &[u8]) {
-        let Some(at) = self.place(old).filter(|at| *at != 0) else { return };
+        let Some(at) = self.find(old).filter(|at| *at != 0) else { return };
         let Some((directory, name)) = split_last(new) else { return };
-        self.take_out(at);
+        self.detach(at);
         let directory = self.make(directory);
-        // Nonsense: it would be below itself.
+        // A directory cannot be moved below itself.
         let mut above = directory;
         while above != 0 {
             self.steps += 1;
@@ -127,35 +132,36 @@ impl Tree {
             above = self.names[above].directory;
         }
         let key = (directory, Box::from(name));
-        if let Some(there) = self.below.insert(key, at) {
+        if let Some(there) = self.children.insert(key, at) {
             self.set(there, None);
         }
         (self.names[at].directory, self.names[at].name) = (directory, Box::from(name));
     }
 
-    /// The other places of the file with this inode.
-    pub fn others(&mut self, inode: u64, path: &[u8]) -> Vec<Place> {
-        let own = self.place(path);
-        let places = self.places.get(&inode).into_iter().flatten().copied();
-        let others: Vec<Place> = places.filter(|at| Some(*at) != own).take(MOST + 1).collect();
+    /// The nodes of the file with this inode number, except that of `path`.
+    pub fn others(&mut self, inode: u64, path: &[u8]) -> Vec<NodeId> {
+        let own = self.find(path);
+        let nodes = self.nodes_of_inode.get(&inode).into_iter().flatten().copied();
+        let others: Vec<NodeId> =
+            nodes.filter(|at| Some(*at) != own).take(MAX_NAMES_OF_FILE + 1).collect();
         self.steps += others.len() as u64;
         others
     }
 
-    /// What is known of the file at a place, and its path.
-    pub fn at(&self, place: Place) -> (Option<&File>, Vec<u8>) {
-        let (mut at, mut parts) = (place, Vec::new());
+    /// The file at a node, and its path.
+    pub fn at(&self, node: NodeId) -> (Option<&File>, Vec<u8>) {
+        let (mut at, mut parts) = (node, Vec::new());
         while at != 0 {
             parts.push(&*self.names[at].name);
             at = self.names[at].directory;
         }
         let path = parts.iter().rev().flat_map(|part| [&b"/"[..], part]).flatten().copied();
-        (self.names[place].file.as_ref(), path.collect())
+        (self.names[node].file.as_ref(), path.collect())
     }
 }
 
-/// So many names of one file are told apart.
-pub(super) const MOST: usize = 64;
+/// The most paths of one file that are compared.
+pub(super) const MAX_NAMES_OF_FILE: usize = 64;
 
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = path.iter().rposition(|b| *b == b'/')?;

@@ -1,4 +1,4 @@
-//! How calls get into the journal.
+//! Writes calls into the journal.
 
 use super::Import;
 use crate::call::ImportedCall;
@@ -40,14 +40,14 @@ impl Import {
         journal.commit()
     }
 
-    /// The renames that were worked out, in a journal of their own: they come before what was
-    /// recorded long ago.
+    /// Writes the inferred renames into a journal of their own, as they come before calls that are
+    /// already written.
     pub(super) fn renames(&mut self) -> Result<(), Error> {
-        let mut found = std::mem::take(&mut self.files.moves.found);
-        if found.is_empty() {
+        let mut inferred = std::mem::take(&mut self.files.moves.inferred);
+        if inferred.is_empty() {
             return Ok(());
         }
-        found.sort_by_key(|m| m.first.time);
+        inferred.sort_by_key(|m| m.first.time);
         let roles = |r: &&abi::Row| {
             r.shape
                 .args
@@ -56,22 +56,22 @@ impl Import {
                 .eq([Some(Role::Source), Some(Role::Target)])
         };
         let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
-        let (mut made_up, mut open) = (0, 0);
+        let (mut made_up, mut ambiguous) = (0, 0);
         let mut journal = self.recording.journal(1)?;
-        for renamed in found {
+        for renamed in inferred {
             let [from] = &renamed.from[..] else {
-                open += 1;
+                ambiguous += 1;
                 continue;
             };
             let time = renamed.first.time.saturating_sub(1);
-            let Some(mut told) = ImportedCall::new(row.name(), renamed.first.tid, time) else {
+            let Some(mut imported) = ImportedCall::new(row.name(), renamed.first.tid, time) else {
                 continue;
             };
-            told.string(0, from);
-            told.string(1, &renamed.to);
-            told.returned(time, 0);
-            told.call.pid = renamed.first.pid;
-            Self::emit(&mut journal, &told.call)?;
+            imported.string(0, from);
+            imported.string(1, &renamed.to);
+            imported.returned(time, 0);
+            imported.call.pid = renamed.first.pid;
+            Self::emit(&mut journal, &imported.call)?;
             made_up += 1;
         }
         journal.finish()?;
@@ -81,9 +81,9 @@ impl Import {
                  added"
             ));
         }
-        if open > 0 {
+        if ambiguous > 0 {
             self.note(format!(
-                "{open} files appeared at names where no recorded call created them"
+                "{ambiguous} files appeared at names where no recorded call created them"
             ));
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Traces in the Common Trace Format 1.8, as LTTng's kernel tracer writes them.
 //!
-//! A trace is a directory: `metadata` says how events are laid out (in TSDL), every other file is a stream of packets, mostly one per CPU. LTTng records the numbers and
-//! the strings of system calls, not the buffers.
+//! A trace is a directory: `metadata` describes the layout of events (in TSDL); every other file is
+//! a stream of packets, mostly one per CPU. LTTng records the numbers and strings of system calls,
+//! not the buffers.
 
 mod decode;
 pub mod import;

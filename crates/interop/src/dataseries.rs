@@ -1,4 +1,4 @@
-//! DataSeries version 1, the format of the original Re-Animator: read, checked and written.
+//! Reads, checks and writes DataSeries version 1, the format of the original Re-Animator.
 //!
 //! A file is a header, an extent that holds the types, extents of records (each of one type,
 //! compressed on its own), an index extent, and a tail. All numbers are in the writer's byte order.
@@ -14,8 +14,7 @@ pub use container::types::{Type, Types};
 pub use export::export;
 pub use import::import;
 
-/// Our own type of record: what the trace had that the file has not. A file that says of this type
-/// is ours.
+/// Our own type of record: what the trace had and the file does not. It marks files that we wrote.
 const LEFT_OUT: &str = "Reanimator::LeftOut";
 
 #[cfg(test)]

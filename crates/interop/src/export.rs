@@ -1,6 +1,8 @@
-//! A trace in other tools' formats: timelines for people (Perfetto, Chrome), tables (CSV), and input for fio.
+//! Writes a trace in other tools' formats: timelines for people (Perfetto, Chrome), tables (CSV),
+//! and input for fio.
 //!
-//! Each writer is given the calls as they return, with what their arguments meant, and takes what it can; the rest is counted by name.
+//! Each writer gets the calls as they return, with the files that their arguments led to. It writes
+//! those that its format can hold; the others are counted by name.
 
 mod chrome;
 mod csv;
@@ -34,43 +36,36 @@ pub enum Format {
     Iolog,
 }
 
-/// What came of it.
+/// The result of an export.
 #[derive(Debug, Default)]
 pub struct Exported {
-    /// Calls that were taken over.
+    /// Calls that were written.
     pub calls: u64,
-    /// What was not, by name: how many.
+    /// Calls that were not written, by name.
     pub lost: BTreeMap<String, u64>,
-    /// What was taken over as something else that does the same, likewise.
+    /// Calls that were written as other calls with the same effect, by name.
     pub changed: BTreeMap<String, u64>,
 }
 
-/// A call that returns, and what its arguments meant.
-pub(crate) struct Told<'a> {
+/// A call that returned, and the files that its arguments led to.
+pub(crate) struct ResolvedCall<'a> {
     call: &'a Call,
     bound: &'a Bound<()>,
 }
 
-impl Told<'_> {
+impl ResolvedCall<'_> {
     fn name(&self) -> String {
         abi::by_number(self.call.nr)
             .map_or_else(|| format!("syscall_{:#x}", self.call.nr), |row| row.name().to_owned())
     }
-    /// The file that it is about: of its first path, or of its first descriptor.
+    /// The path of the file that the call is about: its first path, or that of its first
+    /// descriptor.
     fn path(&self) -> Option<String> {
         let path = self.bound.paths.values().next().map(|p| lexical(p));
-        let file = || {
-            self.bound
-                .fds
-                .iter()
-                .flatten()
-                .next()
-                .map(|d| d.file.path.to_vec())
-                .filter(|p| !p.is_empty())
-        };
-        path.or_else(file).map(|p| trace::text::escape(&p))
+        let file = self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec());
+        path.or(file.filter(|path| !path.is_empty())).map(|p| trace::text::escape(&p))
     }
-    /// As strace prints them.
+    /// The arguments as strace prints them.
     fn arguments(&self) -> String {
         let mut text = String::new();
         match self.call.shape() {
@@ -88,7 +83,7 @@ impl Told<'_> {
             (None, None) => "?".to_owned(),
         }
     }
-    /// Bytes that it moved from or to a file or a peer, and whether it brought them.
+    /// How many bytes the call read or wrote, and whether it read them.
     fn moved(&self) -> Option<(u64, bool)> {
         let shape =
             self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
@@ -96,30 +91,30 @@ impl Told<'_> {
     }
 }
 
-/// Whether a format tells of a call.
+/// Whether a format could hold a call.
 #[derive(Clone, Copy, Debug)]
-enum Taken {
-    /// It does.
-    Yes,
-    /// It cannot tell of such.
-    No(&'static str),
+enum Written {
+    /// It was written.
+    All,
+    /// The format has no such calls; what they are, for the counts.
+    Unsupported(&'static str),
 }
 
-/// Takes calls and events, in the order in which they returned and happened.
+/// Writes calls and events, in the order in which they returned and happened.
 trait Writer {
-    /// A call.
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken>;
-    /// An event.
+    /// Writes a call.
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written>;
+    /// Writes an event, if the format has any.
     fn event(&mut self, _event: &Event, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
-    /// Nothing comes any more.
+    /// Ends the file.
     fn end(&mut self, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The name of the program that a process runs from now on.
+/// The name of the program that a process runs from this event on.
 fn program(event: &Event) -> Option<String> {
     if !matches!(event.kind, RecordKind::Exec | RecordKind::State) {
         return None;
@@ -133,22 +128,23 @@ fn program(event: &Event) -> Option<String> {
     Some(trace::text::escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path)))
 }
 
-/// A new file that gets its name when it is whole. It is readable by its owner alone, as the trace
-/// was: it holds the program's data. Nothing that has the name is replaced.
+/// A new file that gets its name when it is complete. Only its owner can read it, as it holds the
+/// program's data.
 pub struct Sink {
     file: Unfinished,
     to: PathBuf,
 }
 
 enum Unfinished {
-    /// It has no name yet (O_TMPFILE): however this process ends, nothing is left of it.
+    /// It has no name yet (O_TMPFILE): it disappears with this process, however that ends.
     Nameless(File),
     /// On file systems without such files: another name, until this is dropped.
     Named(tempfile::NamedTempFile),
 }
 
 impl Sink {
-    /// Begins the file, beside where it is to be.
+    /// Creates the file without a name, in the directory where it is to be. Fails if that cannot be
+    /// written.
     pub fn new(to: &Path) -> Result<Self, Error> {
         let beside = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -171,7 +167,8 @@ impl Sink {
         }
     }
 
-    /// Gives the file its name. What has it is replaced, as by other programs' `-o`.
+    /// Gives the file its name, and replaces a file that has it already, as `-o` of other programs
+    /// does.
     pub fn finish_over(self) -> Result<(), Error> {
         let named = match self.file {
             Unfinished::Nameless(file) => {
@@ -189,7 +186,7 @@ impl Sink {
         named.map_err(Error::io("create", &self.to))
     }
 
-    /// Gives the file its name.
+    /// Gives the file its name. Fails if there is a file of this name already.
     pub fn finish(self) -> Result<(), Error> {
         let named = match self.file {
             Unfinished::Nameless(file) => {
@@ -214,7 +211,8 @@ impl Write for Sink {
     }
 }
 
-/// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
+/// Writes `trace` into the new file `to`. `progress` gets the number of calls done and of all
+/// calls. Fails if the trace cannot be read, `to` exists, or it cannot be written.
 pub fn export(
     trace: &Trace,
     to: &Path,
@@ -254,10 +252,10 @@ pub fn export(
                 None => continue,
             },
         };
-        let told = Told { call: &call, bound: &bound };
-        match writer.call(&told, &mut out).map_err(written)? {
-            Taken::Yes => exported.calls += 1,
-            Taken::No(what) => *exported.lost.entry(what.to_owned()).or_default() += 1,
+        let resolved = ResolvedCall { call: &call, bound: &bound };
+        match writer.call(&resolved, &mut out).map_err(written)? {
+            Written::All => exported.calls += 1,
+            Written::Unsupported(what) => *exported.lost.entry(what.to_owned()).or_default() += 1,
         }
         done += 1;
         if done.is_multiple_of(4096) {
@@ -269,7 +267,7 @@ pub fn export(
     Ok(exported)
 }
 
-/// Whether an argument of this kind brings data from a file: nothing is known of a file's content without it.
+/// Whether the call puts data from a file or a peer into an argument of this kind.
 fn brings_data(kind: Kind) -> bool {
     matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data)
         || matches!(kind, Kind::OutIov { .. })

@@ -1,4 +1,4 @@
-//! Which format a file is in, by its content; and which is wanted, by a name.
+//! Finds the format of a file by its content.
 
 use crate::text::{blktrace, kdump, perf, strace};
 use crate::{Error, Importer, ctf, dataseries};
@@ -26,7 +26,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Who reads it; `None`: it is ours.
+    /// The importer for this format; `None` for our own traces.
     pub fn importer(self) -> Option<Importer> {
         match self {
             Self::Trace => None,
@@ -41,9 +41,12 @@ impl Format {
 }
 
 /// The formats that can be read, for messages.
-pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel trace (CTF 1.8), text of strace, of perf trace, of perf script, of FreeBSD's kdump or of blkparse";
+pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory with an LTTng kernel \
+    trace (CTF 1.8), text of strace, of perf trace, of perf script, of FreeBSD's kdump or of \
+    blkparse";
 
-/// Looks at what `path` holds.
+/// Finds the format of a file or directory; `None`: it is none of these. Fails if `path` cannot be
+/// read.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
     let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
     if meta.is_dir() {

@@ -1,9 +1,8 @@
-//! Conversion from and to other tools' formats: their traces become a trace, and a trace becomes
-//! theirs.
+//! Converts other tools' recordings to traces, and traces to other tools' formats.
 //!
-//! Every reader takes any bytes. It gives what came before the first damage, says what is wrong and
-//! where, never panics, and needs memory that does not grow with the input. What a format does not
-//! hold is not made up, except where replay needs it; then it is marked
+//! Every reader accepts any bytes. It returns what came before the first damage, reports what is
+//! wrong and where, never panics, and needs memory that does not grow with the input. What a format
+//! does not hold is not invented, except where replay needs it; then it is marked
 //! ([`trace::record::MADE_UP`]).
 #![forbid(unsafe_code)]
 
@@ -11,21 +10,19 @@ pub mod ctf;
 pub mod dataseries;
 pub mod error;
 pub mod export;
-mod forks;
 pub mod format;
+mod importing;
 pub mod text;
-mod unrecorded;
 
 pub use error::Error;
-pub(crate) use unrecorded::unrecorded;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use trace::Summary;
 
-/// Makes a trace of another tool's: from the first path, at the second. Then come the directory in
-/// which the recorded program was started, if the user knows it, and a function that is told how
-/// many bytes are done, of how many.
+/// Imports the recording at the first path as the new trace at the second. Third, the directory in
+/// which the recorded program was started, if it is known. Last, a function that gets the bytes
+/// done and the bytes of the whole.
 pub type Importer =
     fn(&Path, &Path, Option<&[u8]>, &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error>;
 
@@ -34,7 +31,7 @@ pub type Importer =
 pub struct Outcome {
     /// The trace.
     pub summary: Summary,
-    /// What could not be converted, by name: how many.
+    /// Counts of what could not be converted, by name.
     pub lost: BTreeMap<String, u64>,
     /// Why the input was not read to its end.
     pub damage: Option<String>,

@@ -1,11 +1,11 @@
-//! What another tool says that it lost, or what we leave out, makes a trace incomplete.
+//! What another tool reports as lost, or what we leave out, makes a trace incomplete.
 
 use crate::Importer;
 use crate::tests_support::imported;
 use crate::text::{blktrace, kdump, perf};
 use trace::document::Verdict;
 
-/// The verdict on a text, its reasons, and how many calls or events are said to be missing.
+/// The verdict on a text, its reasons, and how many calls or events are reported as missing.
 fn verdict(text: &str, import: Importer) -> (bool, Vec<String>, u64) {
     let (outcome, _, _) = imported(text, import);
     let complete = outcome.summary.verdict == Verdict::Complete;

@@ -308,3 +308,23 @@ fn plain<T: Default>(path: &[u8]) -> Arc<Directory<T>> {
     let (path, view) = (path.into(), path.into());
     Arc::new(Directory { path, view, elsewhere: false, real: T::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execve_closes_what_is_close_on_exec() {
+        let event =
+            |kind, args| Event { time: 0, kind, pid: 1, tid: 1, args, payloads: Vec::new() };
+        let mut world = World::<()>::default();
+        world.event(&event(RecordKind::Start, [0; 6]));
+        for (fd, close_on_exec) in [(3, 1), (4, 0)] {
+            world.event(&event(RecordKind::Descriptor, [fd, close_on_exec, fd, 0, 0, 0]));
+        }
+        let open = |world: &World| [3, 4].map(|fd| world.descriptor(1, fd).is_some());
+        assert_eq!(open(&world), [true, true]);
+        let closed = world.event(&event(RecordKind::Exec, [1, 0, 0, 0, 0, 0]));
+        assert_eq!((open(&world), closed.len()), ([false, true], 1));
+    }
+}

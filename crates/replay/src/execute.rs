@@ -2,16 +2,16 @@
 //! done and when it is due.
 
 mod clock;
+mod completion;
 mod executor;
-mod frontier;
 mod job;
 mod pool;
 mod shared;
 mod unperformed;
 
 pub(crate) use clock::Due;
-pub(crate) use frontier::{Frontier, Need, WINDOW};
-pub(crate) use job::{Job, Rare, Work};
+pub(crate) use completion::{Completion, Dependency, WINDOW};
+pub(crate) use job::{Job, JobExtras, Work};
 pub(crate) use pool::Pool;
 pub(crate) use shared::Shared;
 pub(crate) use unperformed::Unperformed;

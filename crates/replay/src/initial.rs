@@ -6,15 +6,15 @@
 //! time.
 
 mod content;
-mod look;
+mod inspect;
 mod make;
 pub(crate) mod outside;
-mod passages;
+mod traversed;
 pub(crate) mod unnamed;
 
-pub use self::look::look;
-pub use self::passages::How;
-pub(crate) use self::passages::Passages;
+pub use self::inspect::inspect;
+pub use self::traversed::CreateOptions;
+pub(crate) use self::traversed::TraversedDirectories;
 
 pub(crate) use make::write_at;
 
@@ -23,16 +23,16 @@ use crate::sandbox::Tree;
 use crate::source::{Cause, Source};
 use ::model::files::{Change, Copied, FileType, Origin, Row, State};
 use ahash::HashMap;
-use make::Maker;
+use make::TreeBuilder;
 use rustix::fd::OwnedFd;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use trace::Item;
 
-/// A stretch of the file that holds what others brought.
+/// A range of the file with the data that unrecorded processes wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct OutsideRange {
     /// Where it begins in that file.
     pub base: u64,
     /// Where it belongs in the file that was changed.
@@ -41,27 +41,28 @@ pub(crate) struct Part {
     pub len: u64,
 }
 
-/// The stretches, by the numbers by which `initial.parquet` means them.
-pub(crate) type Brought = HashMap<u32, Part>;
+/// The ranges, by the file numbers of `initial.parquet`.
+pub(crate) type OutsideRanges = HashMap<u32, OutsideRange>;
 
-/// Lays out what others brought, one stretch behind the other; how long all together are.
-pub(crate) fn lay_out(changes: &[Change]) -> (Brought, u64) {
-    let (mut brought, mut base) = (Brought::default(), 0u64);
+/// Assigns a range to the data of each outside change, one after the other. Returns the ranges and
+/// their total length.
+pub(crate) fn lay_out_outside_data(changes: &[Change]) -> (OutsideRanges, u64) {
+    let (mut outside_data, mut base) = (OutsideRanges::default(), 0u64);
     for change in changes {
         let size = change.state.as_ref().and_then(|state| state.size).unwrap_or(0);
         let len = size.saturating_sub(change.from);
         let (Some(number), Some(end)) = (change.file, base.checked_add(len)) else { continue };
         if len > 0 {
-            brought.insert(number, Part { base, from: change.from, len });
+            outside_data.insert(number, OutsideRange { base, from: change.from, len });
             base = end;
         }
     }
-    (brought, base)
+    (outside_data, base)
 }
 
-/// What was made.
+/// What was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prepared {
+pub struct CreatedFiles {
     /// Names, directories included.
     pub names: u64,
     /// Names of devices, which were not made.
@@ -72,7 +73,7 @@ pub struct Prepared {
     pub assumed: u64,
     /// Owners and attributes that this file system or this user could not set.
     pub refused: u64,
-    /// Symbolic links of which nobody read where they led: they lead nowhere.
+    /// Symbolic links whose targets were never read: they dangle.
     pub unread: u64,
     /// Files without their set-user-ID and set-group-ID bits or file capabilities.
     pub withheld: u64,
@@ -115,21 +116,21 @@ pub enum PrepareError {
 }
 
 /// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
-/// `brought`: what others brought later, and the row of the file that is to hold it.
+/// `outside_data`: what others brought later, and the row of the file that is to hold it.
 pub(crate) fn prepare(
     source: &dyn Source,
     rows: &[Row],
-    brought: Option<(&Brought, &Row)>,
+    outside_data: Option<(&OutsideRanges, &Row)>,
     root: &Path,
-    how: How,
+    options: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, PrepareError> {
+) -> Result<CreatedFiles, PrepareError> {
     let contents = Contents {
         copied: source.snapshot().map_err(PrepareError::Trace)?,
         origins: source.origins().map_err(PrepareError::Trace)?,
         items: || source.items(),
     };
-    prepare_from(rows, brought, contents, root, how, progress)
+    prepare_from(rows, outside_data, contents, root, options, progress)
 }
 
 /// Where the contents of files come from.
@@ -146,12 +147,12 @@ struct Contents<C, O, F> {
 /// The same from parts.
 fn prepare_from<C, O, F, I>(
     rows: &[Row],
-    brought: Option<(&Brought, &Row)>,
+    outside_data: Option<(&OutsideRanges, &Row)>,
     contents: Contents<C, O, F>,
     root: &Path,
-    how: How,
+    options: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, PrepareError>
+) -> Result<CreatedFiles, PrepareError>
 where
     C: Iterator<Item = Result<Copied, Cause>>,
     O: Iterator<Item = Result<Origin, Cause>>,
@@ -159,12 +160,12 @@ where
     I: Iterator<Item = Result<Item, Cause>>,
 {
     let tree = Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    let mut maker = Maker {
+    let mut builder = TreeBuilder {
         tree,
         rows,
-        brought,
-        done: Prepared::default(),
-        groups: HashMap::default(),
+        outside_data,
+        done: CreatedFiles::default(),
+        link_groups: HashMap::default(),
         open: VecDeque::new(),
         zeros: vec![0; 1 << 16],
     };
@@ -181,28 +182,30 @@ where
     for row in rows {
         step()?;
         if let Some(state) = &row.initial {
-            maker.make(row, state).map_err(|(what, source)| failed(what, &row.path, source))?;
+            builder
+                .make(row, state)
+                .map_err(|(what, source)| create_error(what, &row.path, source))?;
         }
     }
-    maker.paste(contents.copied)?;
+    builder.write_snapshot(contents.copied)?;
     let mut origins = contents.origins.peekable();
     if origins.peek().is_some() {
-        maker.fill(origins, (contents.items)().map_err(PrepareError::Trace)?)?;
+        builder.write_origins(origins, (contents.items)().map_err(PrepareError::Trace)?)?;
     }
-    maker.open.clear();
-    maker.done.assumed = maker.done.assumed.saturating_sub(maker.done.bytes);
+    builder.open.clear();
+    builder.done.assumed = builder.done.assumed.saturating_sub(builder.done.bytes);
     for row in rows.iter().rev() {
         step()?;
         if let Some(state) = &row.initial {
-            maker
-                .dress(row, state, how)
-                .map_err(|source| failed("set the attributes of", &row.path, source))?;
+            builder
+                .set_attributes(row, state, options)
+                .map_err(|source| create_error("set the attributes of", &row.path, source))?;
         }
     }
-    Ok(maker.done)
+    Ok(builder.done)
 }
 
-fn failed(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
+fn create_error(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
     PrepareError::Make { what, path: trace::text::escape(path), source }
 }
 

@@ -1,14 +1,14 @@
-//! How a trace is performed again: world, order, issue, verification, state.
+//! Replays a trace: performs its calls again in a directory, and compares the results.
 //!
-//! One dispatcher reads the trace in the order of time, moves the traced world on and hands each
-//! call, when it returns there, to the executor of its thread; executors issue the calls inside the
-//! root and compare what comes back. `docs/replay-semantics.md` says what is performed and what is
-//! compared.
+//! One dispatcher reads the trace in the order of time, updates the model of the traced processes
+//! and hands each call, when it returns there, to the executor of its thread; executors issue the
+//! calls inside the root and compare what comes back. `docs/replay-semantics.md` says what is
+//! performed and what is compared.
 //!
 //! Invariants: nothing outside the root is touched; every call of the trace is counted once, as
-//! issued or as skipped with its reason; no call waits for one that returned later (or would have,
-//! as results prove), so that replay cannot lock itself up. Refuses a root that is not empty, and
-//! to sandbox an ordinary user's process that has threads already.
+//! issued or as skipped with its reason; no call waits for one that returned later (or must have,
+//! as results prove), so that replay cannot deadlock. Refuses a root that is not empty, and to
+//! sandbox an ordinary user's process that has threads already.
 #![deny(unsafe_code)]
 
 mod execute;
@@ -82,8 +82,8 @@ pub struct Options {
     pub timing: bool,
     /// Which calls are performed.
     pub selection: Selection,
-    /// The trace is one's own: the mount namespace alone is around it, without Landlock, whose
-    /// checks take some tenths of a microsecond for each open, creation and removal.
+    /// The trace is trusted: only the mount namespace confines it, without Landlock, whose checks
+    /// take some tenths of a microsecond for each open, creation and removal.
     pub trusted: bool,
     /// Give up when no call finishes for so long.
     pub patience: Duration,
@@ -121,12 +121,12 @@ impl Options {
     }
 }
 
-/// Hears how far a replay is.
+/// Receives the progress of a replay, and may end it.
 pub trait Progress: Sync {
     /// So many steps of making the initial state are done, of so many.
     fn preparing(&self, _done: u64, _of: u64) {}
     /// The initial state is made.
-    fn prepared(&self, _prepared: &initial::Prepared) {}
+    fn prepared(&self, _prepared: &initial::CreatedFiles) {}
     /// So many of the trace's calls are done, performed or skipped, and moved about so many bytes.
     /// Called every few thousand calls, and a few times a second while replay waits.
     fn calls(&self, _done: u64, _moved_bytes: u64) {}
@@ -138,7 +138,7 @@ pub trait Progress: Sync {
     fn comparing(&self, _done: u64, _of: u64) {}
 }
 
-/// Says nothing.
+/// Ignores all progress.
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet;
 impl Progress for Quiet {}
@@ -167,7 +167,7 @@ pub enum Error {
     /// It was interrupted before the first call.
     #[error("interrupted while the initial state was made: no call was performed")]
     Interrupted,
-    /// At the chosen pace it would take longer than anybody waits.
+    /// At the chosen pace the replay would take too long.
     #[error("at this pace it would take {days} days, by the times in the trace")]
     Pace {
         /// How many.
@@ -187,7 +187,7 @@ pub enum Error {
         /// How long nothing moved.
         waited_s: u64,
     },
-    /// A defect of this program.
+    /// An internal error: a defect of this program.
     #[error("replay failed with an internal error: {0}")]
     Inside(String),
 }

@@ -3,10 +3,10 @@
 mod latency;
 mod spread;
 
-pub(crate) use latency::Times;
+pub(crate) use latency::LatencyHistograms;
 pub use latency::{Latency, QUANTILES};
 pub use spread::Spread;
-pub(crate) use spread::{LONGEST, histogram};
+pub(crate) use spread::{MAX_NANOSECONDS, histogram};
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,7 +54,8 @@ pub struct State {
     pub different: u64,
     /// The first differences, a line each.
     pub lines: Vec<String>,
-    /// Names that differ in bytes which the recording does not determine: overlapping calls wrote them.
+    /// Names that differ in bytes which the recording does not determine: overlapping calls wrote
+    /// them.
     pub raced: u64,
     /// The first of those, a line each.
     pub raced_lines: Vec<String>,
@@ -114,7 +115,8 @@ pub struct Report {
     pub failed: u64,
     /// The first of those.
     pub first_failed: Option<Divergence>,
-    /// Calls that came out differently and whose order the recording does not determine: they overlapped a call that they conflict with.
+    /// Calls that came out differently and whose order the recording does not determine: they
+    /// overlapped a call that they conflict with.
     pub races: u64,
     /// The first of those.
     pub races_shown: Vec<Divergence>,
@@ -145,7 +147,8 @@ pub struct Report {
     pub elapsed_s: f64,
     /// From the first call to the last, when recorded.
     pub recorded_s: f64,
-    /// All calls that came out differently, races among them, by what differed: `result`, `data`, a field.
+    /// All calls that came out differently, races among them, by what differed: `result`, `data`, a
+    /// field.
     pub by_kind: BTreeMap<String, u64>,
     /// The replay ended before the last call: at the first divergence, or it was interrupted.
     pub broken_off: bool,

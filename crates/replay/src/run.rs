@@ -1,32 +1,31 @@
-//! A replay from beginning to end: walls, initial state, calls, final state.
+//! A replay from beginning to end: sandbox, initial state, calls, final state.
 
-mod after;
-mod before;
+mod results;
+mod setup;
 
-use crate::execute::{Frontier, Shared, WINDOW};
+use crate::execute::{Completion, Shared, WINDOW};
 use crate::initial::outside::Outside;
-use crate::initial::{self, How, Passages, Prepared, unnamed};
+use crate::initial::{self, CreateOptions, CreatedFiles, TraversedDirectories, unnamed};
 use crate::issue::procfs;
-use crate::issue::thread::Common;
-use crate::sandbox::{self, Powers};
+use crate::issue::thread::ReplayContext;
+use crate::sandbox::{self, Privileges};
 use crate::schedule::{Dispatcher, too_long};
 use crate::source::Source;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Quiet, Report, Root};
-use before::end;
 use model::world::{Credentials, World};
 use rustix::fd::AsFd;
+use setup::join;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 use trace::Item;
 use trace::record::RecordKind;
 
-/// So many calls at most are read before the first is performed: what a trace says of itself is no
-/// reason to take all memory.
-const PRELOADED: u64 = 1 << 22;
-/// How many items are looked through for the traced program's user.
-const FIRST: usize = 4096;
+/// The most calls that are read before the first is performed, whatever count the trace claims.
+const MAX_PRELOADED: u64 = 1 << 22;
+/// How many items are searched for the user of the traced program.
+const USER_LOOKAHEAD: usize = 4096;
 
 /// Performs `trace` again in `options.root`, and compares.
 ///
@@ -49,8 +48,8 @@ pub fn replay_source(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    inside(source, &options.root, options.prepared, |root, powers| {
-        calls(source, options, progress, root, powers)
+    in_sandbox(source, &options.root, options.prepared, |root, privileges| {
+        replay_calls(source, options, progress, root, privileges)
     })
 }
 
@@ -58,92 +57,113 @@ pub fn replay_source(
 ///
 /// An ordinary user's process must have no other threads: it moves into a user namespace of its
 /// own.
-pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<Prepared, Error> {
-    inside(source, &options.root, false, |root, powers| {
-        let how = How { withhold: options.withholds(), others: powers.others };
-        before::make(source, &source.rows().map_err(Error::Trace)?, false, root, how, &Quiet)
+pub fn prepare_root(source: &dyn Source, options: &Options) -> Result<CreatedFiles, Error> {
+    in_sandbox(source, &options.root, false, |root, privileges| {
+        let create =
+            CreateOptions { withhold: options.withholds(), other_users: privileges.other_users };
+        setup::create_initial_state(
+            source,
+            &source.rows().map_err(Error::Trace)?,
+            false,
+            root,
+            create,
+            &Quiet,
+        )
     })
 }
 
-/// Does something within the walls around `root`, in a thread of its own, so that the calling one
-/// stays where it is. `root` must be empty, unless it is `prepared`.
-fn inside<T: Send>(
+/// Runs `work` in a sandbox around `root`, in a thread of its own, so that the calling thread stays
+/// outside. `root` must be empty, unless it is `prepared`.
+fn in_sandbox<T: Send>(
     source: &dyn Source,
     root: &Root,
     prepared: bool,
-    work: impl FnOnce(&Path, Powers) -> Result<T, Error> + Send,
+    work: impl FnOnce(&Path, Privileges) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     let is_empty = root.is_empty().map_err(|e| Error::Root(root.path().to_owned(), e))?;
     if !prepared && !is_empty {
         return Err(Error::NotEmpty(root.path().to_owned()));
     }
-    let recorded = credentials(source)?;
+    let recorded_user = credentials(source)?;
     allow_many_descriptors();
-    let powers = sandbox::enter_user_namespace(recorded.as_ref())?;
+    let privileges = sandbox::enter_user_namespace(recorded_user.as_ref())?;
     let closed = root.closed().map_err(|e| Error::Root(root.path().to_owned(), e))?;
     let done = std::thread::scope(|scope| {
-        let walled = scope.spawn(|| {
+        let sandboxed = scope.spawn(|| {
             procfs::keep();
             sandbox::enter(root.as_fd())?;
-            work(Path::new("/"), powers)
+            work(Path::new("/"), privileges)
         });
-        end(walled)
+        join(sandboxed)
     });
-    // What let nobody in before lets nobody in afterwards, whatever mode the trace's root has.
+    // A root that only its owner could enter gets that mode back, whatever the mode of the trace's
+    // root.
     if let Some(mode) = closed {
         root.close(mode).map_err(|e| Error::Root(root.path().to_owned(), e))?;
     }
     done
 }
 
-fn calls(
+fn replay_calls(
     source: &dyn Source,
     options: &Options,
     progress: &dyn Progress,
     root: &Path,
-    powers: Powers,
+    privileges: Privileges,
 ) -> Result<Report, Error> {
     if let Some(days) = too_long(options.pace, source.span()) {
         return Err(Error::Pace { days });
     }
     let rows = source.rows().map_err(Error::Trace)?;
-    let how = How { withhold: options.withholds(), others: powers.others };
-    let mut made = before::make(source, &rows, options.prepared, root, how, progress)?;
+    let create =
+        CreateOptions { withhold: options.withholds(), other_users: privileges.other_users };
+    let mut created =
+        setup::create_initial_state(source, &rows, options.prepared, root, create, progress)?;
     let notes = if options.trusted {
         Vec::new()
     } else {
-        sandbox::confine(source.directory(), &before::busiest(&rows))?
+        sandbox::confine(source.directory(), &setup::largest_directories(&rows))?
     };
-    progress.prepared(&made);
+    progress.prepared(&created);
     let changes = source.outside().map_err(Error::Trace)?;
-    let (brought, bytes) = initial::lay_out(&changes);
-    let later = unnamed::row_of_brought(&rows, bytes);
-    let mut held =
-        unnamed::Held::open(source, &rows, later.as_ref(), root, &mut made.links_elsewhere)?;
-    let outside = Outside::new(changes, held.brought.take(), brought);
-    let shared = Arc::new(shared(source, options, &mut made, powers));
-    let passages = Passages::new(&rows, powers);
+    let (outside_data, bytes) = initial::lay_out_outside_data(&changes);
+    let later = unnamed::outside_data_row(&rows, bytes);
+    let mut unnamed_files = unnamed::UnnamedFiles::open(
+        source,
+        &rows,
+        later.as_ref(),
+        root,
+        &mut created.links_elsewhere,
+    )?;
+    let outside = Outside::new(changes, unnamed_files.outside_data.take(), outside_data);
+    let shared = Arc::new(shared(source, options, &mut created, privileges));
+    let traversed = TraversedDirectories::new(&rows, privileges);
     let mut dispatcher =
-        Dispatcher::new(shared.clone(), options, source.span(), passages, progress);
-    dispatcher.unnamed = held;
+        Dispatcher::new(shared.clone(), options, source.span(), traversed, progress);
+    dispatcher.unnamed = unnamed_files;
     dispatcher.outside = outside;
     dispatcher.know_links(&rows);
     dispatcher.run(source.items().map_err(Error::Trace)?)?;
-    let mut done = dispatcher.done();
-    let mut report = after::report(&shared, options, &made, &mut done, notes);
-    after::differences(&mut report, &shared, options, &done);
-    after::final_tree(&mut report, &shared, options, &done, &rows, root, progress)?;
+    let mut done = dispatcher.finish();
+    let mut report = results::report(&shared, options, &created, &mut done, notes);
+    results::add_divergences(&mut report, &shared, options, &done);
+    results::final_tree(&mut report, &shared, options, &done, &rows, root, progress)?;
     Ok(report)
 }
 
 /// What the dispatcher and the executors of this replay share.
-fn shared(source: &dyn Source, options: &Options, made: &mut Prepared, powers: Powers) -> Shared {
+fn shared(
+    source: &dyn Source,
+    options: &Options,
+    created: &mut CreatedFiles,
+    privileges: Privileges,
+) -> Shared {
     let rules = Rules {
-        owners: powers.any_user,
+        owners: privileges.any_user,
         withhold: options.withholds(),
-        links_elsewhere: std::mem::take(&mut made.links_elsewhere),
+        links_elsewhere: std::mem::take(&mut created.links_elsewhere),
     };
-    let common = Common {
+    let context = ReplayContext {
         verify: options.verify,
         rules,
         leaves_out: options.selection.leaves_out(),
@@ -152,34 +172,34 @@ fn shared(source: &dyn Source, options: &Options, made: &mut Prepared, powers: P
         emulated: Mutex::default(),
     };
     Shared {
-        frontier: Frontier::new(if options.preload {
-            source.items_about().clamp(1, PRELOADED).next_power_of_two()
+        completion: Completion::new(if options.preload {
+            source.items_about().clamp(1, MAX_PRELOADED).next_power_of_two()
         } else {
             WINDOW
         }),
-        open: AtomicBool::new(!options.preload),
+        may_begin: AtomicBool::new(!options.preload),
         options: options.clone(),
-        common: Arc::new(common),
-        withheld: AtomicU64::new(made.withheld),
-        powers,
-        begun: OnceLock::new(),
+        context: Arc::new(context),
+        withheld: AtomicU64::new(created.withheld),
+        privileges,
+        started: OnceLock::new(),
         times: Mutex::default(),
-        late: Mutex::default(),
-        found: Mutex::default(),
+        lateness: Mutex::default(),
+        divergences: Mutex::default(),
         refused: Mutex::default(),
         unperformed: Mutex::default(),
         mounts: source.mounts(),
-        torn: source.is_torn(),
+        recovered: source.is_torn(),
         complete_until: source.complete_until(),
-        alone: source.is_of_one_thread(),
+        single_executor: source.is_of_one_thread(),
         stop: AtomicBool::new(false),
-        broken: Mutex::default(),
+        failure: Mutex::default(),
     }
 }
 
-/// Who the traced program was when the recording began.
+/// The user of the traced program when the recording began.
 fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
-    for item in source.items().map_err(Error::Trace)?.take(FIRST) {
+    for item in source.items().map_err(Error::Trace)?.take(USER_LOOKAHEAD) {
         if let Item::Event(event) = item.map_err(Error::Trace)?
             && event.kind == RecordKind::State
         {
@@ -191,10 +211,9 @@ fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
     Ok(None)
 }
 
-/// All traced processes' descriptors are this process's.
+/// Raises the limit of descriptors: the descriptors of all traced processes are this process's.
 fn allow_many_descriptors() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _best = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -1,6 +1,6 @@
-//! The walls: a mount namespace in which the root is all there is, and no new privileges
-//! ([`enter`]), and Landlock around it ([`confine`]). Only the calling thread and those that it
-//! starts are inside.
+//! The sandbox: a mount namespace that contains only the root, and no new privileges ([`enter`]),
+//! and Landlock around it ([`confine`]). Only the calling thread and the threads that it starts are
+//! inside.
 //!
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped
 //! to their own, which the kernel grants only to a process without other threads:
@@ -8,22 +8,27 @@
 
 mod root;
 mod tree;
+#[allow(unsafe_code)]
+mod unshare;
 
 pub use root::Root;
 pub use tree::Tree;
+pub(crate) use unshare::unshare;
 
 use crate::Error;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
+use linux_raw_sys::general::{S_ISGID, S_ISUID};
 use model::world::Credentials;
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl::set_no_new_privs;
-use nix::unistd::{chdir, chroot, fchdir, getegid, geteuid, pivot_root};
 use rustix::fs::{CWD, Mode, OFlags, open};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
+    mount_remount, move_mount, open_tree, unmount,
+};
+use rustix::process::{chdir, chroot, fchdir, getegid, geteuid, pivot_root};
+use rustix::thread::{UnshareFlags, set_no_new_privs};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -32,50 +37,50 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// Set-user-ID and set-group-ID.
-pub(crate) const SET_ID: u32 = 0o6000;
+pub(crate) const SET_ID: u32 = S_ISUID | S_ISGID;
 /// The attribute that gives a program capabilities.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
-/// So often is tried again what threads that have ended may prevent, a millisecond each.
+/// How often unshare(2) is tried again, a millisecond apart, while ended threads still count.
 const PATIENCE: usize = 10_000;
 
-/// What the walls allow.
+/// What the sandbox allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Powers {
+pub(crate) struct Privileges {
     /// We can act as any user, and own files as anyone.
     pub any_user: bool,
-    /// We can, and the traced program was not root.
-    pub others: bool,
+    /// We can act as any user, and the traced program was not root.
+    pub other_users: bool,
     /// The traced program was root: capabilities are kept.
     pub capabilities: bool,
 }
 
-fn refused(what: &'static str) -> impl Fn(nix::Error) -> Error {
+fn refused(what: &'static str) -> impl Fn(Errno) -> Error {
     move |e| Error::Sandbox(what, e.into())
 }
 
 /// Whether this process may make mount namespaces as it is: tried by a thread that then ends.
 fn may_unshare() -> bool {
-    std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNS).is_ok()).join().unwrap_or(false)
+    std::thread::spawn(|| unshare(UnshareFlags::NEWNS).is_ok()).join().unwrap_or(false)
 }
 
 /// The first half, in the calling thread of a process without other threads: what it takes to make
-/// a mount namespace. `recorded`: who the traced program was.
-pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Powers, Error> {
+/// a mount namespace. `recorded`: the user of the traced program.
+pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Privileges, Error> {
     let was_root = recorded.is_none_or(|c| c.euid == 0);
     if geteuid().is_root() && may_unshare() {
-        return Ok(Powers { any_user: true, others: !was_root, capabilities: was_root });
+        return Ok(Privileges { any_user: true, other_users: !was_root, capabilities: was_root });
     }
     let (uid, gid) = (geteuid(), getegid());
-    // Who was joined may be counted as a thread for a moment more (clone(2), CLONE_CHILD_CLEARTID;
+    // A joined thread may still be counted for a moment (clone(2), CLONE_CHILD_CLEARTID;
     // unshare(2), EINVAL).
-    let mut entered = unshare(CloneFlags::CLONE_NEWUSER);
+    let mut entered = unshare(UnshareFlags::NEWUSER);
     for _ in 0..PATIENCE {
-        if entered != Err(Errno::EINVAL) {
+        if entered != Err(Errno::INVAL) {
             break;
         }
         sleep(Duration::from_millis(1));
-        entered = unshare(CloneFlags::CLONE_NEWUSER);
+        entered = unshare(UnshareFlags::NEWUSER);
     }
     entered.map_err(refused(
         "cannot create a user namespace: run as root, or allow user \
@@ -89,40 +94,34 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pow
             .map_err(|e| Error::Sandbox("cannot map the user namespace's IDs", e))
     };
     write("/proc/self/setgroups", "deny".into())?;
-    write("/proc/self/uid_map", format!("{inner_uid} {uid} 1"))?;
-    write("/proc/self/gid_map", format!("{inner_gid} {gid} 1"))?;
-    Ok(Powers { any_user: false, others: false, capabilities: was_root })
+    write("/proc/self/uid_map", format!("{inner_uid} {} 1", uid.as_raw()))?;
+    write("/proc/self/gid_map", format!("{inner_gid} {} 1", gid.as_raw()))?;
+    Ok(Privileges { any_user: false, other_users: false, capabilities: was_root })
 }
 
 /// The second half, in the thread that starts all others: `root` becomes `/`. No name leads there:
 /// the new namespace takes the working directory along, and that is mounted upon itself.
 pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
-    let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_FS).map_err(refused("cannot unshare the working directory"))?;
+    unshare(UnshareFlags::FS).map_err(refused("cannot unshare the working directory"))?;
     fchdir(root).map_err(refused("cannot enter the root"))?;
-    unshare(CloneFlags::CLONE_NEWNS).map_err(refused("cannot create a mount namespace"))?;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+    unshare(UnshareFlags::NEWNS).map_err(refused("cannot create a mount namespace"))?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("cannot make mounts private"))?;
     let bound = bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
     fchdir(&bound).map_err(refused("cannot enter the root"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not
     // be allowed to change the flags of its mounts.
-    let _ = mount(
-        none,
-        ".",
-        none,
-        MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        none,
-    );
+    let restricted = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+    let _best = mount_remount(".", restricted, "");
     match pivot_root(".", ".") {
         Ok(()) => {
-            umount2(".", MntFlags::MNT_DETACH).map_err(refused("cannot unmount the old root"))?;
+            unmount(".", UnmountFlags::DETACH).map_err(refused("cannot unmount the old root"))?;
         }
         // The initial RAM file system cannot be exchanged (pivot_root(2)).
         Err(_) => chroot(".").map_err(refused("cannot change the root"))?,
     }
     chdir("/").map_err(refused("cannot enter the root"))?;
-    set_no_new_privs().map_err(refused("cannot set no_new_privs"))
+    set_no_new_privs(true).map_err(refused("cannot set no_new_privs"))
 }
 
 /// Mounts a directory upon itself: its descriptor in the new mount.

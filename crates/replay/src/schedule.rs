@@ -1,11 +1,11 @@
 //! Which calls are performed, after which others, and when.
 
-mod decide;
 mod dispatch;
 mod order;
 mod pace;
+mod skip;
 
-pub(crate) use dispatch::{Dispatcher, Done};
+pub(crate) use dispatch::{DispatchResult, Dispatcher};
 pub use order::Order;
 pub use pace::Pace;
 pub(crate) use pace::too_long;

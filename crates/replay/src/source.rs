@@ -4,8 +4,8 @@ mod altered;
 mod selection;
 
 pub use altered::{Alteration, Altered, Data};
-pub(crate) use selection::LeftOut;
 pub use selection::Selection;
+pub(crate) use selection::SkippedChanges;
 
 use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};
@@ -18,7 +18,8 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// An iterator over what may fail to be read.
 pub type Reading<'a, T> = Box<dyn Iterator<Item = Result<T, Cause>> + 'a>;
 
-/// A trace, as replay needs it. Everything is read after the process has lost sight of the file system outside the root: implementations hold descriptors.
+/// A trace, as replay needs it. It is read after the process has entered the root and cannot open
+/// other files: implementations hold descriptors.
 pub trait Source: Sync {
     /// All calls and events in the order of entry, with their data.
     fn items(&self) -> Result<Reading<'_, Item>, Cause>;

@@ -7,16 +7,18 @@ mod layout;
 mod listing;
 pub mod state;
 
-pub(crate) use bytes::{Recorded, brought, compare_argument, compare_bytes, differing};
-pub(crate) use layout::made_up;
-pub(crate) use listing::{Listed, Listings, lists};
+pub(crate) use bytes::{
+    RecordedBytes, compare_argument, compare_bytes, first_difference, output_payloads,
+};
+pub(crate) use layout::incomparable_xattr;
+pub(crate) use listing::{ListingCall, Listings, listing_argument};
 
-use abi::{Form, Kind, Ret, Shape};
+use abi::{Form, Kind, Ret, Shape, errno_name, errno_of};
 use ahash::HashMap;
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub(crate) struct Mismatch {
     pub what: String,
     pub expected: String,
     pub got: String,
@@ -24,7 +26,7 @@ pub(crate) struct Difference {
     pub failed: bool,
 }
 
-impl Difference {
+impl Mismatch {
     pub fn new(
         what: impl Into<String>,
         expected: impl Into<String>,
@@ -34,22 +36,13 @@ impl Difference {
     }
 }
 
-fn failed(result: i64) -> bool {
-    (-4095..0).contains(&result)
-}
-
-/// A result as people read it.
-pub(crate) fn result(value: i64) -> String {
-    match value {
-        -4095..0 => errno(-value as i32),
-        value => value.to_string(),
-    }
-}
-
-fn errno(number: i32) -> String {
-    match nix::errno::Errno::from_raw(number) {
-        nix::errno::Errno::UnknownErrno => format!("errno {number}"),
-        known => format!("{known:?}"),
+/// A result as the report shows it: a number, or the name of the errno.
+pub(crate) fn format_result(value: i64) -> String {
+    match errno_of(value) {
+        Some(errno) => {
+            errno_name(errno).map_or_else(|| format!("errno {errno}"), ToOwned::to_owned)
+        }
+        None => value.to_string(),
     }
 }
 
@@ -70,27 +63,25 @@ pub(crate) struct Expected {
     pub ret: i64,
     pub shape: &'static Shape,
     /// The file is written through a mapping.
-    pub mapped: bool,
+    pub unseen_writes: bool,
 }
 
 impl Expected {
     /// A call that failed otherwise than recorded.
-    pub fn failure(&self, got: i64) -> Option<Difference> {
-        (failed(got) && got != self.ret).then(|| Difference {
+    pub fn failure(&self, got: i64) -> Option<Mismatch> {
+        (errno_of(got).is_some() && got != self.ret).then(|| Mismatch {
             failed: true,
-            ..Difference::new("result", result(self.ret), result(got))
+            ..Mismatch::new("result", format_result(self.ret), format_result(got))
         })
     }
 
     /// Compares a result by its meaning.
-    pub fn compare(&self, got: i64) -> Option<Difference> {
-        let same = match (failed(self.ret), failed(got)) {
+    pub fn compare(&self, got: i64) -> Option<Mismatch> {
+        let same = match (errno_of(self.ret).is_some(), errno_of(got).is_some()) {
             (true, true) => self.ret == got,
             (false, false) => match self.shape.ret {
-                Ret::Zero | Ret::Off | Ret::Int => {
-                    self.ret == got || reads_descriptor_flags(self.shape)
-                }
-                Ret::Bytes => self.ret == got || self.mapped,
+                Ret::Zero | Ret::Off | Ret::Int => self.ret == got,
+                Ret::Bytes => self.ret == got || self.unseen_writes,
                 Ret::Count => {
                     self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind))
                 }
@@ -98,17 +89,11 @@ impl Expected {
             },
             _ => false,
         };
-        (!same).then(|| Difference {
-            failed: failed(got),
-            ..Difference::new("result", result(self.ret), result(got))
+        (!same).then(|| Mismatch {
+            failed: errno_of(got).is_some(),
+            ..Mismatch::new("result", format_result(self.ret), format_result(got))
         })
     }
-}
-
-/// Close-on-exec of a descriptor belongs to each process that inherited it; replay has one
-/// descriptor for all of them.
-fn reads_descriptor_flags(shape: &Shape) -> bool {
-    shape.name == "F_GETFD"
 }
 
 /// Buffers whose contents are compared as sets: how many bytes they take is the file system's

@@ -60,19 +60,22 @@ pub struct Args {
     )]
     pub targets: Vec<Target>,
     /// How many times to replay on each target
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
     /// Drop the page cache before each replay (needs root)
     #[arg(long)]
     pub cold: bool,
     /// Which calls a call waits for: as for `replay`
-    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap, hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Overlap)]
+    #[arg(hide_possible_values = true)]
     pub order: Order,
     /// When calls start: as for `replay`
     #[arg(long, value_name = "PACE", default_value = "asap")]
     pub pace: Pace,
     /// What to compare: as for `replay`
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Result, hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Verify::Result)]
+    #[arg(hide_possible_values = true)]
     pub verify: Verify,
     /// Run without Landlock: as for `replay`
     #[arg(long)]

@@ -1,4 +1,5 @@
-//! `reanimator doctor`: finds out what this machine allows, by doing it, and says what mends each failure.
+//! `reanimator doctor`: finds out what this machine allows, by doing it, and says what mends each
+//! failure.
 
 mod probes;
 
@@ -37,7 +38,10 @@ pub fn run(a: &Args) -> Result<()> {
     let findings = probes::all();
     let broken = findings.iter().filter(|f| f.found == Found::Broken).count();
     if a.json {
-        let check = |f: &Finding| json!({"check": f.check, "found": f.found.word(), "says": f.says, "fix": f.mend});
+        let check = |f: &Finding| {
+            let found = f.found.word();
+            json!({"check": f.check, "found": found, "says": f.says, "fix": f.mend})
+        };
         let checks: Vec<_> = findings.iter().map(check).collect();
         stdout::json(&json!({"works": broken == 0, "checks": checks}))?;
     } else {
@@ -95,7 +99,8 @@ mod tests {
                 mend: Some("boot with lsm=landlock".to_owned()),
             },
         ];
-        insta::assert_snapshot!(table(&findings, Colours::default()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&findings, Colours::default()).expect("a string takes \
+            it"), @r#"
         ok      seize a child  works
         limited Landlock       not there
                                fix: boot with lsm=landlock

@@ -236,7 +236,8 @@ mod tests {
             last: Some(1_240_000_005),
             ..Summary::default()
         };
-        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes \
+            it"), @r#"
         trace      sh.ra
         command    sh -c 'echo '\''a b'\'''
         directory  /home/ada

@@ -115,11 +115,11 @@ pub enum Format {
     Json,
 }
 
-/// A call, and what its arguments meant.
+/// A call, and what its arguments referred to.
 pub struct Seen<'a> {
     /// The call.
     pub call: &'a Call,
-    /// Its arguments, where it began.
+    /// Its arguments, resolved when it was entered.
     pub bound: &'a Bound<()>,
 }
 

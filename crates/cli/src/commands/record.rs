@@ -147,7 +147,7 @@ fn seal(
     })
 }
 
-/// The closing line; if something is missing, it is the loud one.
+/// Prints the last line: a summary, or a warning if something is missing.
 fn close(
     path: &Path,
     engine: &str,

@@ -111,7 +111,8 @@ pub struct Args {
     pub choice: SelectionArgs,
 }
 
-/// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user namespace, which only a process with one thread can do.
+/// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user
+/// namespace, which only a process with one thread can do.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
     perform(a, messages).into()
 }

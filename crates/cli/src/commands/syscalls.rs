@@ -20,7 +20,8 @@ Examples:
   reanimator syscalls --json | jq '.syscalls[].name'")]
 pub struct Args {
     /// List only these calls: names, %group, /regex, !set
-    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that EXPR selects", ""))]
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that \
+        EXPR selects", ""))]
     pub filter: Vec<String>,
     /// Print a JSON document
     #[arg(long)]

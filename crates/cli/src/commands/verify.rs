@@ -1,4 +1,5 @@
-//! `reanimator verify`: is the trace sound, and does a directory look as the program left its files?
+//! `reanimator verify`: is the trace sound, and does a directory look as the program left its
+//! files?
 
 use crate::messages::Messages;
 use crate::messages::Outcome;
@@ -9,7 +10,7 @@ use crate::output::units::{bytes, count};
 use crate::traces::reading;
 use anyhow::{Context, Result};
 use model::Tables;
-use replay::state::{self, How};
+use replay::state::{self, CompareOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use trace::record::RecordKind;
@@ -183,12 +184,12 @@ fn table(findings: &Findings, summary: &Summary, is_whole: bool) -> String {
 
 fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<Outcome> {
     let rows = trace.files().context("cannot read the manifest")?;
-    let owners = nix::unistd::Uid::effective().is_root();
-    // A replay whose root others could reach has set none of the bits that let them act as owner.
+    let owners = rustix::process::geteuid().is_root();
+    // A replay in a root that others can reach has set none of the bits that let them act as owner.
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
     let bar = messages.progress("comparing");
     let progress = &mut |done, of| bar.at(done, of);
-    let outcome = state::compare(&rows, dir, How { owners, withhold }, progress)
+    let outcome = state::compare(&rows, dir, CompareOptions { owners, withhold }, progress)
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     drop(bar);
     let excluded = outcome.excluded.len() as u64;
@@ -196,9 +197,12 @@ fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<O
     names.dedup();
     if a.json {
         let lines: Vec<String> = outcome.differences.iter().map(ToString::to_string).collect();
-        stdout::json(
-            &json!({"compared": outcome.compared, "different": names.len(), "differences": lines, "only_in_part": excluded}),
-        )?;
+        stdout::json(&json!({
+            "compared": outcome.compared,
+            "different": names.len(),
+            "differences": lines,
+            "only_in_part": excluded,
+        }))?;
     } else {
         let mut text = String::new();
         for difference in outcome.differences.iter().take(a.show) {

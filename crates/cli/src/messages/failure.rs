@@ -1,4 +1,5 @@
-//! How trouble is told: one line `error: what: cause`, then what to do next. Never a panic's own words.
+//! How trouble is told: one line `error: what: cause`, then what to do next. Never a panic's own
+//! words.
 
 use std::fmt;
 use std::path::Path;
@@ -20,7 +21,7 @@ impl fmt::Display for Advised {
 
 impl std::error::Error for Advised {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The error itself, so that whoever walks the chain finds it.
+        // The error itself stays in the chain.
         Some(self.error.as_ref())
     }
 }
@@ -75,7 +76,7 @@ pub fn text(error: &anyhow::Error) -> String {
     joined(error.chain())
 }
 
-/// The same of an error that is no [`anyhow::Error`].
+/// Returns the text of an error that is no [`anyhow::Error`].
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     joined(std::iter::successors(Some(error), |e| e.source()))
 }
@@ -103,7 +104,7 @@ pub fn without_number(text: &str) -> String {
     }
 }
 
-/// A name that another program chose, without what a terminal would obey.
+/// Escapes control characters in a name that another program chose.
 pub fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -132,13 +133,13 @@ pub fn is_record() -> bool {
         .is_some_and(|a| a == "record")
 }
 
-/// The status of a failure that is ours.
+/// The exit status of a failure of this program.
 pub fn status() -> i32 {
     if is_record() { 125 } else { 2 }
 }
 
-/// A broken invariant ends the program at once with a line that says what to do, not with a backtrace. A program that was being recorded runs on: its
-/// tracer's end detaches from it.
+/// A broken invariant ends the program at once with a line that says what to do, not with a
+/// backtrace. A program that was being recorded runs on: its tracer's end detaches from it.
 pub fn install_panic_hook() {
     let backtrace = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -148,11 +149,13 @@ pub fn install_panic_hook() {
         eprintln!("error: internal error{place}: {what}");
         if is_record() {
             eprintln!(
-                "  next: the recorded program runs on; `reanimator recover` makes a trace of what was written; please report the line above"
+                "  next: the recorded program runs on; `reanimator recover` makes a trace of what \
+                    was written; please report the line above"
             );
         } else {
             eprintln!(
-                "  next: please report the line above, with the trace if you can share it (RUST_BACKTRACE=1 shows where it came from)"
+                "  next: please report the line above, with the trace if you can share it \
+                    (RUST_BACKTRACE=1 shows where it came from)"
             );
         }
         if std::env::var_os("RUST_BACKTRACE").is_some() {

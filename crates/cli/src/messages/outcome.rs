@@ -4,12 +4,12 @@ use crate::messages::Messages;
 use crate::messages::failure;
 use std::process::exit;
 
-/// What a subcommand leaves behind.
+/// How the program ends after a subcommand.
 #[derive(Debug)]
 pub enum Outcome {
     /// End with this status.
     Status(i32),
-    /// Die of this signal, as the recorded program did.
+    /// End by this signal, as the recorded program did.
     Signal(i32),
     /// Say what went wrong and end with this status.
     Failed(anyhow::Error, i32),

@@ -17,7 +17,7 @@ const RATE: u8 = 20;
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    /// A signal that ends us takes the bar away.
+    /// A signal that ends this process removes the bar.
     _wiped: Option<capture::LineWiper>,
 }
 
@@ -41,14 +41,14 @@ impl Progress {
         Self { bar, _wiped: visible.then(capture::LineWiper::install) }
     }
 
-    /// A word beside the bar. Formatted only where somebody can see it.
+    /// Sets the word beside the bar; formatted only if the bar is drawn.
     pub fn detail(&self, words: impl Display) {
         if !self.bar.is_hidden() {
             self.bar.set_message(words.to_string());
         }
     }
 
-    /// `done` of `of`, in whatever unit.
+    /// Shows `done` of `of`, in any unit.
     pub fn at(&self, done: u64, of: u64) {
         if self.bar.length() != Some(of) {
             self.bar.set_length(of);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat};
 
-/// Which time stands before each line.
+/// The time format before each line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// None.
@@ -17,7 +17,7 @@ pub enum Style {
     Relative,
 }
 
-/// Turns the recorded machine's monotonic nanoseconds into what stands before a line.
+/// Formats the recorded machine's monotonic nanoseconds as the prefix of a line.
 #[derive(Debug)]
 pub struct Clock {
     style: Style,
@@ -30,7 +30,7 @@ impl Clock {
     pub const fn new(style: Style, anchor: i64) -> Self {
         Self { style, anchor, before: None }
     }
-    /// What stands before a line about this moment.
+    /// Returns the prefix of a line about this time.
     pub fn prefix(&mut self, monotonic: u64) -> String {
         let before = self.before.replace(monotonic).unwrap_or(monotonic);
         let format = match self.style {

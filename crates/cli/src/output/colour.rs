@@ -6,7 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::AnsiColor;
 use comfy_table::{Attribute, Cell, Color};
 
-/// What a word says. Each has a colour that can be read on black and on white: no yellow.
+/// The meaning of a coloured word. Each colour can be read on black and on white: no yellow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// All is well.
@@ -34,7 +34,7 @@ impl Tone {
 pub struct Colours(bool);
 
 impl Colours {
-    /// Of stdout or stderr.
+    /// Decides for stdout or stderr.
     pub fn of<S: RawStream>(stream: &S) -> Self {
         Self(AutoStream::choice(stream) != ColorChoice::Never)
     }

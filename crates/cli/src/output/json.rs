@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Grows when a key changes its name or its meaning.
+/// The version of the keys. It grows when a key changes its name or its meaning.
 const VERSION: u32 = 1;
 
 /// The document with the version of its keys.

@@ -1,4 +1,5 @@
-//! stdout: data, buffered, checked. A reader that has gone is found by [`crate::messages::Outcome::end`], which ends quietly.
+//! stdout: data, buffered, checked. A reader that has gone is found by
+//! [`crate::messages::Outcome::end`], which ends quietly.
 
 use anyhow::Context;
 use serde::Serialize;
@@ -9,14 +10,14 @@ pub fn writer() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, stdout().lock())
 }
 
-/// Whether it is a file: nobody reads along.
+/// Returns whether stdout is a regular file: no reader waits for its lines.
 pub fn is_file() -> bool {
     rustix::fs::fstat(stdout()).is_ok_and(|meta| {
         rustix::fs::FileType::from_raw_mode(meta.st_mode) == rustix::fs::FileType::RegularFile
     })
 }
 
-/// What is said when stdout takes no more: a full disk, say.
+/// The context of errors of stdout, such as a full disk.
 pub const REFUSED: &str = "cannot write to stdout";
 
 /// Prints a text.

@@ -1,4 +1,4 @@
-//! Where a trace goes when nobody says, and which trace is read when nobody says.
+//! The default trace: where one is written, and which one is read, if the user names none.
 
 use crate::messages::Messages;
 use crate::messages::failure::{self, Advise};
@@ -14,7 +14,8 @@ pub fn is_trace(path: &Path) -> bool {
     path.join("trace.json").is_file() || path.join("journal").is_dir()
 }
 
-/// The trace to write: `wanted`, or `./PROGRAM.ra`, `./PROGRAM.1.ra`, and so on. What is there already is removed only with `force`, and only if it is a trace.
+/// The trace to write: `wanted`, or `./PROGRAM.ra`, `./PROGRAM.1.ra`, and so on. What is there
+/// already is removed only with `force`, and only if it is a trace.
 pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<PathBuf> {
     if let Some(path) = wanted {
         return make_way(path.to_owned(), force);
@@ -66,14 +67,15 @@ pub fn input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
                 let refused = trace::Error::Io {
                     doing: "read",
                     path: path.clone(),
-                    source: std::io::Error::from_raw_os_error(nix::libc::EACCES),
+                    source: rustix::io::Errno::ACCESS.into(),
                 };
                 return failure::explained(Err(refused), path);
             }
         }
         if there.is_err() {
             let advice = format!(
-                "`ls -d *.ra` shows the traces here; `reanimator record -o {shown} -- CMD` makes one"
+                "`ls -d *.ra` shows the traces here; `reanimator record -o {shown} -- CMD` makes \
+                    one"
             );
             return Err(anyhow::anyhow!("no trace at {shown}")).advise(advice);
         }

@@ -1,4 +1,5 @@
-//! Opening a trace to read it: the one named or the newest, recovered first if its recorder had died.
+//! Opening a trace to read it: the one named or the newest, recovered first if its recorder had
+//! died.
 
 use crate::messages::Messages;
 use crate::messages::failure;
@@ -7,12 +8,12 @@ use crate::traces::naming;
 use anyhow::Result;
 use trace::{Trace, Verdict};
 
-/// The trace that the user means.
+/// Opens the trace that the user names, or the newest one; recovers it first if it is unfinished.
 pub fn open(named: &TraceArg, messages: &Messages) -> Result<Trace> {
     finished(named, messages).map(|(trace, _)| trace)
 }
 
-/// The same, and whether it had to be recovered.
+/// Does the same, and returns whether the trace had to be recovered.
 pub fn finished(named: &TraceArg, messages: &Messages) -> Result<(Trace, bool)> {
     let path = naming::input(named, messages)?;
     let progress = messages.progress("recovering");

@@ -61,12 +61,12 @@ impl Unfinished {
         Ok(Self { part, path, signals, ending, _lock: lock })
     }
 
-    /// Where it is now.
+    /// Its path until it gets its final name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives it its name. Nothing that has the name is replaced.
+    /// Renames it to its final name. Fails if the name is taken.
     pub fn finish(self, to: &Path) -> Result<()> {
         let held = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let named = renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)

@@ -1,4 +1,5 @@
-//! Traces made to do harm, and traces damaged at random: nothing outside the root is touched, nothing panics, memory stays bounded.
+//! Traces made to do harm, and traces damaged at random: nothing outside the root is touched,
+//! nothing panics, memory stays bounded.
 
 use crate::harness::forge::Forge;
 use crate::harness::place::Place;
@@ -43,7 +44,8 @@ impl Outside {
     fn survives(&mut self, what: &str, trace: &Path) -> Ran {
         let root = self.place.path("root");
         fs::create_dir_all(&root).unwrap();
-        let script = r#"mount -t tmpfs -o size=64m none "$1" && timeout -k 1 40 "$2" -q replay --json --root "$1/r" "$3"; status=$?
+        let script = r#"mount -t tmpfs -o size=64m none "$1" &&
+                            timeout -k 1 40 "$2" -q replay --json --root "$1/r" "$3"; status=$?
                         find "$1" -type b -o -type c >&2; exit $status"#;
         let namespace = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
         let arguments =

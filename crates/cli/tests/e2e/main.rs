@@ -1,5 +1,5 @@
-//! End to end: real programs run bare and recorded, their traces are replayed into empty directories,
-//! and everything is compared.
+//! End to end: real programs run bare and recorded, their traces are replayed into empty
+//! directories, and everything is compared.
 //!
 //! A test that needs something this machine does not have fails and says what: nothing is skipped.
 #![forbid(unsafe_code)]

@@ -1,14 +1,15 @@
-//! Values out of a packet's bits.
+//! Decodes values from the bits of a packet.
 
 use super::layout::{Fields, Int, Type};
 use super::value::Value;
 
-/// The structs that a value lies in, as far as they are decoded, innermost last: lengths and tags are looked up there.
-pub(crate) type Around<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
+/// The structs around a value, as far as they are decoded, the innermost last. Lengths and tags are
+/// looked up there.
+pub(crate) type Scopes<'t> = Vec<(&'t Fields, Vec<Value<'t>>)>;
 
-/// Values within values, and elements of an array: more are damage.
-const DEEP: usize = 64;
-const ELEMENTS: u64 = 1 << 20;
+/// How deep values nest, and how many elements an array has: more is damage.
+const MAX_DEPTH: usize = 64;
+const MAX_ELEMENTS: u64 = 1 << 20;
 /// Values that a packet may have beyond one for each of its bits: empty ones take no bits, and an
 /// event of nothing else would take time and no input.
 const EMPTY_VALUES: u64 = 256;
@@ -22,9 +23,9 @@ pub(crate) struct Bits<'a> {
     pub end: u64,
     /// The clock as read last.
     pub clock: u64,
-    deep: usize,
+    depth: usize,
     /// Values that the event may still have.
-    left: u64,
+    elements_left: u64,
     /// Values that the packet has had.
     values: u64,
 }
@@ -32,12 +33,12 @@ pub(crate) struct Bits<'a> {
 impl<'a> Bits<'a> {
     pub fn new(bytes: &'a [u8], clock: u64) -> Self {
         let end = bytes.len() as u64 * 8;
-        Self { bytes, at: 0, end, clock, deep: 0, left: ELEMENTS, values: 0 }
+        Self { bytes, at: 0, end, clock, depth: 0, elements_left: MAX_ELEMENTS, values: 0 }
     }
 
-    /// Another event begins.
+    /// Begins another event.
     pub fn begin(&mut self) {
-        (self.deep, self.left) = (0, ELEMENTS);
+        (self.depth, self.elements_left) = (0, MAX_ELEMENTS);
     }
 
     fn align(&mut self, align: u32) {
@@ -111,15 +112,16 @@ impl<'a> Bits<'a> {
     pub fn value<'t>(
         &mut self,
         kind: &'t Type,
-        around: &mut Around<'t>,
+        scopes: &mut Scopes<'t>,
     ) -> Result<Value<'t>, String> {
-        self.deep += 1;
-        self.left = self.left.checked_sub(1).ok_or("an event of too many values")?;
+        self.depth += 1;
+        self.elements_left =
+            self.elements_left.checked_sub(1).ok_or("an event of too many values")?;
         self.values += 1;
         if self.values > self.at + EMPTY_VALUES {
             return Err("more values than bits".to_owned());
         }
-        if self.deep > DEEP {
+        if self.depth > MAX_DEPTH {
             return Err("values nested too deep".to_owned());
         }
         let value = match kind {
@@ -157,42 +159,44 @@ impl<'a> Bits<'a> {
             }
             Type::Struct(fields, align) => {
                 self.align(*align);
-                around.push((fields, Vec::with_capacity(fields.len())));
+                scopes.push((fields, Vec::with_capacity(fields.len())));
                 for (_, kind) in fields.iter() {
-                    let value = self.value(kind, around)?;
-                    if let Some((_, here)) = around.last_mut() {
+                    let value = self.value(kind, scopes)?;
+                    if let Some((_, here)) = scopes.last_mut() {
                         here.push(value);
                     }
                 }
-                Value::Struct(fields, around.pop().unwrap_or_default().1)
+                Value::Struct(fields, scopes.pop().unwrap_or_default().1)
             }
             Type::Variant(tag, options) => {
-                let chosen = find(around, tag)
+                let chosen = find(scopes, tag)
                     .and_then(|v| v.names().next())
                     .ok_or_else(|| format!("no value of {tag} selects a variant"))?;
                 let option = options
                     .iter()
                     .find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
                 let (_, kind) = option.ok_or_else(|| format!("{tag} has no {chosen}"))?;
-                self.value(kind, around)?
+                self.value(kind, scopes)?
             }
-            Type::Array(n, kind) => self.array(*n, kind, around)?,
+            Type::Array(n, kind) => self.array(*n, kind, scopes)?,
             Type::Sequence(field, kind) => {
-                let n = find(around, field)
+                let n = find(scopes, field)
                     .and_then(Value::register)
                     .ok_or_else(|| format!("the length {field} is missing"))?;
-                self.array(n, kind, around)?
+                self.array(n, kind, scopes)?
             }
         };
-        self.deep -= 1;
+        self.depth -= 1;
         Ok(value)
     }
 
-    /// The number of an event's kind out of its header; of an extended header, the inner one. Headers as LTTng has them become no values, which is what most of the time went on.
+    /// Reads an event's header and returns the number of its class; of an extended header, the
+    /// inner number. Headers as LTTng writes them are not made into values, as that would take most
+    /// of the time.
     pub fn head<'t>(
         &mut self,
         header: &'t Type,
-        around: &mut Around<'t>,
+        scopes: &mut Scopes<'t>,
     ) -> Result<Option<u64>, String> {
         let begin = self.at;
         if let Type::Struct(fields, align) = header {
@@ -223,12 +227,13 @@ impl<'a> Bits<'a> {
             }
         }
         self.at = begin;
-        let head = self.value(header, around)?;
+        let head = self.value(header, scopes)?;
         let inner = head.get("v").and_then(|v| v.get("id"));
         Ok(inner.or_else(|| head.get("id")).and_then(Value::register))
     }
 
-    /// Goes past fields that are all numbers; the one called `id`. The outer `None`, before anything is read: they are not.
+    /// Reads fields that are all numbers, and returns the one called `id`. The outer `None`: they
+    /// are not all numbers, and none was read.
     fn numbers(&mut self, fields: &Fields) -> Result<Option<Option<u64>>, String> {
         if !fields.iter().all(|(_, t)| matches!(t, Type::Int(_))) {
             return Ok(None);
@@ -243,19 +248,19 @@ impl<'a> Bits<'a> {
         Ok(Some(id))
     }
 
-    /// Goes past a value that nobody wants.
-    pub fn skip<'t>(&mut self, kind: &'t Type, around: &mut Around<'t>) -> Result<(), String> {
+    /// Skips a value.
+    pub fn skip<'t>(&mut self, kind: &'t Type, scopes: &mut Scopes<'t>) -> Result<(), String> {
         match kind {
             Type::Int(int) => self.int(int).map(drop),
-            // What tells lengths and tags within is looked up in values.
+            // Lengths and tags within are looked up in values.
             Type::Struct(fields, align)
                 if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) =>
             {
                 self.align(*align);
-                fields.iter().try_for_each(|(_, t)| self.skip(t, around))
+                fields.iter().try_for_each(|(_, t)| self.skip(t, scopes))
             }
             Type::String => self.text().map(drop),
-            _ => self.value(kind, around).map(drop),
+            _ => self.value(kind, scopes).map(drop),
         }
     }
 
@@ -273,9 +278,9 @@ impl<'a> Bits<'a> {
         &mut self,
         n: u64,
         kind: &'t Type,
-        around: &mut Around<'t>,
+        scopes: &mut Scopes<'t>,
     ) -> Result<Value<'t>, String> {
-        if n > ELEMENTS {
+        if n > MAX_ELEMENTS {
             return Err(format!("an array of {n} elements"));
         }
         if let Type::Int(int) = kind
@@ -294,13 +299,13 @@ impl<'a> Bits<'a> {
         }
         self.align(kind.align());
         let elements: Result<Vec<Value<'t>>, String> =
-            (0..n).map(|_| self.value(kind, around)).collect();
+            (0..n).map(|_| self.value(kind, scopes)).collect();
         Ok(Value::Array(elements?))
     }
 }
 
-fn find<'v, 't>(around: &'v Around<'t>, name: &str) -> Option<&'v Value<'t>> {
-    around
+fn find<'v, 't>(scopes: &'v Scopes<'t>, name: &str) -> Option<&'v Value<'t>> {
+    scopes
         .iter()
         .rev()
         .find_map(|(fields, values)| {

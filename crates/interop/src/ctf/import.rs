@@ -1,23 +1,27 @@
-//! A trace out of LTTng's events: entries and exits of system calls are paired by thread, and the arguments go by their names, which are the kernel's.
+//! Imports LTTng's events. Entries and exits of system calls are paired by thread; arguments go by
+//! their names, which are the kernel's.
 
-use super::layout::{self, End};
+use super::layout::{self, SyscallEvent};
 use super::running::{self, Running};
-use super::statedump::{DESCRIPTOR, Dump, PROCESS};
+use super::statedump::{DESCRIPTOR, PROCESS, StateDump};
 use super::stream::{Item, Lost, Trace};
 use super::value::{Event, Value};
-use crate::forks::Forks;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::importing::forks::Forks;
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Form, Kind};
+use abi::{Form, Kind};
 use ahash::HashMap;
 use std::path::Path;
 use trace::About;
 use trace::record::PayloadKind;
 
-/// Makes the trace `to` of the trace in the directory `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done,
-/// of how many.
+/// Imports the CTF trace in the directory `from` as the trace `to`. `directory`: the working
+/// directory of the programs when the recording began, if it is known. `progress` gets the bytes
+/// read and the bytes of all streams. Fails if `from` is not a CTF trace, or a file cannot be read
+/// or written.
 pub fn import(
     from: &Path,
     to: &Path,
@@ -26,7 +30,7 @@ pub fn import(
 ) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
     let running = Running::at_start(&trace)?;
-    let (forks, dump, began) = first(&trace, running.clone())?;
+    let (forks, state_dump, began) = first(&trace, running.clone())?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
     let about = About {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
@@ -37,48 +41,43 @@ pub fn import(
         began,
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: forks.made },
-    )?;
+    let mut import = begin(to, about, directory, forks.made)?;
     import.note(
         "LTTng records no data: files get the recorded sizes, but other content (`replay \
         --write-data random` generates some)",
     );
     if directory.is_none() {
-        import.note(
-            "LTTng records no working directories: relative paths start from / \
-            (--directory sets another)",
-        );
+        note_no_directory(&mut import, "LTTng records no working directories");
     }
-    let mut pairing = Pairing { import, dump, running, open: HashMap::default() };
+    let mut conversion = CtfImport { import, state_dump, running, open: HashMap::default() };
     let mut events = 0u64;
     let counts = trace.read(|item| {
         events += 1;
         match item {
-            Item::Event(event) => pairing.event(event),
-            Item::Lost(lost) => pairing.lost(lost),
+            Item::Event(event) => conversion.event(event),
+            Item::Lost(lost) => conversion.lost(lost),
         }
     })?;
     progress(counts.bytes, trace.bytes);
-    let Pairing { mut import, open, .. } = pairing;
-    for told in open.into_values() {
-        import.call(told)?;
+    let CtfImport { mut import, open, .. } = conversion;
+    for imported in open.into_values() {
+        import.call(imported)?;
     }
     if counts.packets > 0 {
         import.missing(&format!("{} packets of the trace are missing or damaged", counts.packets));
     }
-    let lost = import.not_taken_over();
-    let damage = counts.damage.into_iter().next();
-    let summary = import.finish(damage.is_none(), progress)?;
-    Ok(Outcome { summary, lost, damage })
+    finish(import, counts.damage.into_iter().next(), progress)
 }
 
-/// Who made whom, who was there before, and when the first event was.
-fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Error> {
-    let (mut forks, mut dump, mut began) = (Forks::default(), Dump::default(), None);
-    let wanted = |kind: &layout::Kind| {
-        kind.call.as_ref().map_or(kind.name == PROCESS || running::tells(kind), End::forks)
+/// A first pass: the parents of threads, the processes that were running before, and the time of
+/// the first event.
+fn first(trace: &Trace, mut running: Running) -> Result<(Forks, StateDump, u64), Error> {
+    let (mut forks, mut state_dump, mut began) = (Forks::default(), StateDump::default(), None);
+    let wanted = |kind: &layout::EventClass| {
+        kind.call.as_ref().map_or(
+            kind.name == PROCESS || running::shows_running_thread(kind),
+            SyscallEvent::forks,
+        )
     };
     trace.select(wanted, |item| {
         let event = match item {
@@ -91,7 +90,7 @@ fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Erro
         let thread = running.thread(event);
         began.get_or_insert(event.time);
         if event.kind.name == PROCESS {
-            dump.process(event);
+            state_dump.process(event);
         }
         let Some(end) = event.kind.call.as_ref().filter(|end| end.forks()) else { return Ok(()) };
         let Some(tid) = thread else { return Ok(()) };
@@ -108,28 +107,27 @@ fn first(trace: &Trace, mut running: Running) -> Result<(Forks, Dump, u64), Erro
         Ok(())
     })?;
     let began = began.unwrap_or(0);
-    dump.end(&mut forks, began);
-    Ok((forks, dump, began))
+    state_dump.end(&mut forks, began);
+    Ok((forks, state_dump, began))
 }
 
-/// Calls whose thread nobody can know.
-const NOBODY: &str = "returns of calls by unknown threads (record sched_switch, or add the \
+/// Returns whose thread the trace does not show.
+const UNKNOWN_THREAD: &str = "returns of calls by unknown threads (record sched_switch, or add the \
     context tid: lttng add-context -k -t tid)";
 
-struct Pairing {
+struct CtfImport {
     import: Import,
-    dump: Dump,
+    state_dump: StateDump,
     running: Running,
     open: HashMap<u32, ImportedCall>,
 }
 
-impl Pairing {
-    /// Something is missing. A call whose exit was dropped has not returned, as far as anybody
-    /// knows.
+impl CtfImport {
+    /// Adds a gap. A call whose exit was dropped counts as not returned.
     fn lost(&mut self, lost: &Lost) -> Result<(), Error> {
         self.running.lost(lost);
         if lost.events > 0 {
-            self.import.gap(lost.time, lost.events)?;
+            self.import.lost(lost.time, lost.events)?;
         }
         Ok(())
     }
@@ -141,28 +139,27 @@ impl Pairing {
             if name == DESCRIPTOR {
                 return self.descriptor(event);
             }
-            if !name.starts_with("lttng_statedump_") && !running::tells(event.kind) {
+            if !name.starts_with("lttng_statedump_") && !running::shows_running_thread(event.kind) {
                 self.import.ignored(&format!("events {name}"), 1);
             }
             return Ok(());
         };
         let Some(tid) = thread else {
-            self.import.left_out(NOBODY, 1);
+            self.import.left_out(UNKNOWN_THREAD, 1);
             return Ok(());
         };
         if end.entry {
             if let Some(before) = self.open.remove(&tid) {
-                self.import.left_out(RETURNS, 1);
-                self.import.call(before)?;
+                unreturned(&mut self.import, before)?;
             }
             match end.row.map(|row| ImportedCall::of(row, tid, event.time)) {
-                Some(mut told) => {
-                    arguments(&mut told, &event.fields, true);
-                    self.meet(tid, event.time)?;
-                    if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
-                        return Ok(self.import.call(told)?);
+                Some(mut imported) => {
+                    arguments(&mut imported, &event.fields, true);
+                    self.ensure_thread(tid, event.time)?;
+                    if ends_thread(imported.row) {
+                        return Ok(self.import.call(imported)?);
                     }
-                    self.open.insert(tid, told);
+                    self.open.insert(tid, imported);
                 }
                 None => {
                     let name = event.kind.name.trim_start_matches("syscall_entry_");
@@ -175,33 +172,32 @@ impl Pairing {
         }
         let open = self.open.remove(&tid);
         let ret = event.fields.get("ret").and_then(Value::register).unwrap_or(0).cast_signed();
-        let Some(mut told) = open.filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
+        let Some(mut imported) =
+            open.filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
         else {
             // A child's own return from the clone that made it has no entry, nor has that of a call
             // which the table does not know: that was counted.
             let born = end.forks() && ret == 0;
-            let known = self.import.knows(tid);
-            self.meet(tid, event.time)?;
-            match known {
-                _ if born || end.row.is_none() => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            let known = self.import.knows_thread(tid);
+            self.ensure_thread(tid, event.time)?;
+            if !born && end.row.is_some() {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        told.returned(event.time, ret);
-        arguments(&mut told, &event.fields, false);
-        unrecorded(&mut told);
-        Ok(self.import.call(told)?)
+        imported.returned(event.time, ret);
+        arguments(&mut imported, &event.fields, false);
+        unrecorded(&mut imported);
+        Ok(self.import.call(imported)?)
     }
 
     fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
-        let Some((open, met)) = self.dump.descriptor(event) else {
+        let Some((open, active)) = self.state_dump.descriptor(event) else {
             let what = "descriptors of the state dump that belong to no known process";
             self.import.ignored(what, 1);
             return Ok(());
         };
-        for pid in met {
+        for pid in active {
             // The dump takes a while: what a call has opened since is newer.
             if !self.import.has_descriptor(pid, open.fd) {
                 self.import.descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
@@ -210,10 +206,11 @@ impl Pairing {
         Ok(())
     }
 
-    /// Thread `tid` does something: if nobody has told of its process, it is there now, with what was open.
-    fn meet(&mut self, tid: u32, time: u64) -> Result<(), Error> {
-        self.import.meet(tid, time)?;
-        for open in self.dump.met(tid) {
+    /// Adds the start of thread `tid` if it is unknown, with the descriptors that its process had
+    /// open.
+    fn ensure_thread(&mut self, tid: u32, time: u64) -> Result<(), Error> {
+        self.import.ensure_thread(tid, time)?;
+        for open in self.state_dump.take_open(tid) {
             self.import.descriptor(
                 self.import.process(tid),
                 time,
@@ -226,30 +223,30 @@ impl Pairing {
     }
 }
 
-/// Gives the call's arguments what the fields of an event say.
-fn arguments(told: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
-    let args = told.row.shape.args;
+/// Sets the call's arguments from the fields of an event.
+fn arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
+    let args = imported.row.shape.args;
     let mut free = 0;
     for (name, value) in fields.fields() {
         if name == "ret" || name.ends_with("_length") {
             continue;
         }
         let known = args.iter().position(|a| a.name == name);
-        // Where LTTng has a name of its own, the order is the kernel's.
+        // Where LTTng has another name, the argument follows the one before it.
         let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len()))
         else {
             continue;
         };
         free = arg + 1;
-        give(told, arg, args[arg].kind, value);
+        set_argument(imported, arg, args[arg].kind, value);
     }
 }
 
-fn give(told: &mut ImportedCall, arg: usize, kind: Kind, value: &Value<'_>) {
+fn set_argument(imported: &mut ImportedCall, arg: usize, kind: Kind, value: &Value<'_>) {
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
-            if told.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {
-                told.string(arg, text);
+            if imported.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {
+                imported.string(arg, text);
             }
         }
         (Value::Array(numbers), Kind::Out(_, layout)) if layout.form == Form::Fds => {
@@ -258,11 +255,11 @@ fn give(told: &mut ImportedCall, arg: usize, kind: Kind, value: &Value<'_>) {
                 .filter_map(Value::register)
                 .flat_map(|v| (v as u32).to_le_bytes())
                 .collect();
-            told.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+            imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
         }
         _ => {
             if let Some(v) = value.register() {
-                told.number(arg, v);
+                imported.number(arg, v);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How things are laid out: types, and what the metadata says of the trace.
+//! The layout of a trace, as its metadata describes it: types, stream classes, event classes.
 
 use ahash::HashMap;
 use std::collections::BTreeMap;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 /// An integer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Int {
-    /// Bits.
+    /// Its size in bits.
     pub size: u32,
-    /// Bits that its place is a multiple of.
+    /// Its alignment in bits.
     pub align: u32,
-    /// Two's complement.
+    /// Whether it has a sign (two's complement).
     pub signed: bool,
-    /// Most significant byte first.
+    /// Whether the most significant byte comes first.
     pub big_endian: bool,
-    /// What it is printed in: 10, 16, 8, 2.
+    /// The base in which it is printed: 10, 16, 8, 2.
     pub base: u32,
-    /// A character.
+    /// Whether it is a character.
     pub text: bool,
-    /// A reading of the trace's clock.
+    /// Whether it is a time of the trace's clock.
     pub clock: bool,
 }
 
@@ -41,11 +41,11 @@ pub enum Type {
     Enum(Int, Arc<Vec<(String, i128, i128)>>),
     /// Fields one after the other; and the struct's alignment ([`Type::structure`]).
     Struct(Arc<Vec<(Arc<str>, Type)>>, u32),
-    /// One of several, chosen by the name that the enumeration in a field has.
+    /// One of several types, chosen by the label of the enumeration in a field.
     Variant(Arc<str>, Arc<Vec<(Arc<str>, Type)>>),
-    /// So many of one type.
+    /// A fixed number of elements of one type.
     Array(u64, Arc<Type>),
-    /// As many of one type as a field says.
+    /// As many elements of one type as the field of this name says.
     Sequence(Arc<str>, Arc<Type>),
 }
 
@@ -55,7 +55,7 @@ impl Type {
         let align = fields.iter().map(|(_, t)| t.align()).max().unwrap_or(1).max(least);
         Self::Struct(Arc::new(fields), align)
     }
-    /// Bits that its place is a multiple of.
+    /// Its alignment in bits.
     pub fn align(&self) -> u32 {
         match self {
             Self::Int(i) | Self::Enum(i, _) => i.align,
@@ -68,58 +68,58 @@ impl Type {
     }
 }
 
-/// A kind of stream.
+/// A stream class: the layout of streams of one kind.
 #[derive(Clone, Debug, Default)]
-pub struct Stream {
-    /// Before each event.
+pub struct StreamClass {
+    /// The header before each event.
     pub header: Option<Type>,
-    /// Before the events of a packet.
+    /// The context before the events of a packet.
     pub packet: Option<Type>,
-    /// After each event's header.
+    /// The context after each event's header.
     pub context: Option<Type>,
-    /// Its kinds of event.
-    pub events: HashMap<u64, Kind>,
+    /// Its event classes, by number.
+    pub events: HashMap<u64, EventClass>,
 }
 
-impl Stream {
-    /// Whether each of its events tells which thread it is about.
-    pub fn tells_thread(&self) -> bool {
+impl StreamClass {
+    /// Whether each of its events has the context `tid`.
+    pub fn has_thread(&self) -> bool {
         matches!(&self.context, Some(Type::Struct(fields, _))
             if fields.iter().any(|(name, _)| **name == *"tid"))
     }
 }
 
-/// A kind of event.
+/// An event class: the layout of events of one kind.
 #[derive(Clone, Debug)]
-pub struct Kind {
+pub struct EventClass {
     /// Its name.
     pub name: String,
-    /// After the stream's context.
+    /// The context of its own, after that of the stream.
     pub context: Option<Type>,
-    /// What it tells.
+    /// Its payload.
     pub fields: Option<Type>,
-    /// The system call that it is an end of.
-    pub call: Option<End>,
+    /// The system call whose entry or exit it is.
+    pub call: Option<SyscallEvent>,
 }
 
-/// An end of a system call.
+/// The entry or the exit of a system call.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct SyscallEvent {
     /// The call's row in the table, if it has one.
     pub row: Option<&'static abi::Row>,
-    /// It is entered, not left.
+    /// Whether it is the entry.
     pub entry: bool,
 }
 
-impl Kind {
-    /// A kind of this name.
+impl EventClass {
+    /// An event class without fields.
     pub fn named(name: String) -> Self {
-        Self { call: End::of(&name), name, context: None, fields: None }
+        Self { call: SyscallEvent::of(&name), name, context: None, fields: None }
     }
 }
 
-impl End {
-    /// What an event's name tells.
+impl SyscallEvent {
+    /// The call in an event's name, if it is that of an entry or exit.
     fn of(name: &str) -> Option<Self> {
         let (name, entry) = match name.strip_prefix("syscall_entry_") {
             Some(name) => (name, true),
@@ -127,13 +127,13 @@ impl End {
         };
         Some(Self { row: abi::by_name(kernel_name(name)), entry })
     }
-    /// Whether the call makes a thread or process.
+    /// Whether the call starts a thread or process.
     pub fn forks(&self) -> bool {
         self.row.is_some_and(|r| r.shape.effect == abi::Effect::Fork)
     }
 }
 
-/// The table's name for a call: LTTng goes by the kernel's function.
+/// The table's name for a call that LTTng names by the kernel's function.
 fn kernel_name(name: &str) -> &str {
     let known = |name: &str| abi::by_name(name).is_some();
     match name {
@@ -144,19 +144,19 @@ fn kernel_name(name: &str) -> &str {
     }
 }
 
-/// What the metadata says.
+/// The contents of the metadata.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata {
-    /// At the beginning of each packet.
+    /// The header at the beginning of each packet.
     pub packet_header: Option<Type>,
-    /// Numbers are big-endian.
+    /// Whether numbers are big-endian, unless their types say otherwise.
     pub big_endian: bool,
-    /// Kinds of streams, by their numbers.
-    pub streams: BTreeMap<u64, Stream>,
+    /// Stream classes, by their numbers.
+    pub streams: BTreeMap<u64, StreamClass>,
     /// The environment: names and values.
     pub env: BTreeMap<String, String>,
     /// Ticks of the clock per second.
     pub frequency: u64,
-    /// Nanoseconds since 1970 when the clock read 0.
+    /// The time when the clock was 0, in nanoseconds since 1970.
     pub offset: i128,
 }

@@ -1,10 +1,10 @@
-//! Which thread an event is about.
+//! Finds the thread that an event is about.
 //!
-//! An event may carry the context `tid`. Most kernel traces have none; there `sched_switch` tells
-//! who runs on a CPU from then on. Before a CPU's first switch it is the thread that was switched
-//! from. Where something is missing, nobody knows until the CPU's next switch.
+//! An event may carry the context `tid`. Most kernel traces have none; there `sched_switch` shows
+//! which thread runs on a CPU from then on. Before a CPU's first switch it is the thread that was
+//! switched from. Where events are missing, the thread is unknown until the CPU's next switch.
 
-use super::layout::Kind;
+use super::layout::EventClass;
 use super::stream::{Item, Lost, Trace};
 use super::value::{Event, Value};
 use crate::Error;
@@ -12,7 +12,7 @@ use ahash::HashMap;
 
 const SWITCH: &str = "sched_switch";
 
-/// Who runs on each CPU, as far as the events until now tell.
+/// The thread that runs on each CPU, as far as the events until now show.
 #[derive(Clone, Default)]
 pub(crate) struct Running {
     by_cpu: HashMap<u64, u32>,
@@ -22,20 +22,20 @@ fn number(value: &Value<'_>, name: &str) -> Option<u32> {
     value.get(name).and_then(Value::register).and_then(|n| u32::try_from(n).ok())
 }
 
-fn is_switch(kind: &Kind) -> bool {
+fn is_switch(kind: &EventClass) -> bool {
     kind.name == SWITCH
 }
 
-/// Whether who runs must be followed in events of this kind.
-pub(crate) fn tells(kind: &Kind) -> bool {
+/// Whether events of this class show which thread runs.
+pub(crate) fn shows_running_thread(kind: &EventClass) -> bool {
     is_switch(kind)
 }
 
 impl Running {
-    /// Who ran on each CPU at the beginning.
+    /// Finds the threads that ran at the beginning of the trace. Fails if the trace cannot be read.
     pub fn at_start(trace: &Trace) -> Result<Self, Error> {
         let mut by_cpu = HashMap::default();
-        if trace.metadata.streams.values().all(super::layout::Stream::tells_thread) {
+        if trace.metadata.streams.values().all(super::layout::StreamClass::has_thread) {
             return Ok(Self { by_cpu });
         }
         let mut unknown = ahash::HashSet::default();
@@ -62,20 +62,20 @@ impl Running {
         Ok(Self { by_cpu })
     }
 
-    /// An event happens: whose it is, if that is known.
+    /// The thread that an event is about, if that is known. Must get all events in order.
     pub fn thread(&mut self, event: &Event<'_>) -> Option<u32> {
         let cpu = event.cpu.unwrap_or(0);
-        let told = number(&event.context, "tid").or_else(|| self.by_cpu.get(&cpu).copied());
+        let thread = number(&event.context, "tid").or_else(|| self.by_cpu.get(&cpu).copied());
         if is_switch(event.kind) {
             match number(&event.fields, "next_tid") {
                 Some(next) => self.by_cpu.insert(cpu, next),
                 None => self.by_cpu.remove(&cpu),
             };
         }
-        told
+        thread
     }
 
-    /// Events are missing.
+    /// Forgets what runs where events are missing.
     pub fn lost(&mut self, lost: &Lost) {
         match lost.cpu {
             Some(cpu) => drop(self.by_cpu.remove(&cpu)),

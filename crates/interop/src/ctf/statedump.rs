@@ -1,19 +1,19 @@
-//! What LTTng tells of processes that were there before it: whose threads they are, and what is open in which table of descriptors (lttng-modules,
-//! `instrumentation/events/lttng-statedump.h`).
+//! LTTng's state dump: the threads and processes that were running when it began, and their open
+//! descriptors (lttng-modules, `instrumentation/events/lttng-statedump.h`).
 
 use super::value::{Event, Value};
-use crate::forks::{Forks, THREAD};
+use crate::importing::forks::{Forks, THREAD};
 use ::import::Fork;
 use ahash::{HashMap, HashSet};
 
-/// The event that tells of a thread.
+/// The event that describes a thread.
 pub(crate) const PROCESS: &str = "lttng_statedump_process_state";
-/// The event that tells of a descriptor.
+/// The event that describes a descriptor.
 pub(crate) const DESCRIPTOR: &str = "lttng_statedump_file_descriptor";
 
 /// An open descriptor.
 #[derive(Clone)]
-pub(crate) struct Open {
+pub(crate) struct OpenDescriptor {
     pub fd: i32,
     pub path: Vec<u8>,
     /// `O_*`.
@@ -21,15 +21,16 @@ pub(crate) struct Open {
 }
 
 #[derive(Default)]
-pub(crate) struct Dump {
-    /// Whose a thread is: of a first reading.
+pub(crate) struct StateDump {
+    /// The process of each thread, from the first pass.
     pids: HashMap<u32, u32>,
-    /// By a table's address: the processes that use it; of a first reading.
+    /// The processes that use a table of descriptors, by its address, from the first pass.
     tables: HashMap<u64, Vec<u32>>,
-    /// By process. The dump has the whole machine's: they wait until their process does something.
-    open: HashMap<u32, Vec<Open>>,
+    /// Descriptors by process. The dump has those of the whole machine: they wait here until their
+    /// process does something.
+    open: HashMap<u32, Vec<OpenDescriptor>>,
     /// Processes that have done something.
-    met: HashSet<u32>,
+    active: HashSet<u32>,
 }
 
 fn number(event: &Event<'_>, name: &str) -> Option<u64> {
@@ -40,8 +41,8 @@ fn task(event: &Event<'_>, name: &str) -> Option<u32> {
     number(event, name).and_then(|n| u32::try_from(n).ok())
 }
 
-impl Dump {
-    /// A thread and its process.
+impl StateDump {
+    /// Takes a thread and its process.
     pub fn process(&mut self, event: &Event<'_>) {
         let (Some(tid), Some(pid)) = (task(event, "tid"), task(event, "pid")) else { return };
         self.pids.insert(tid, pid);
@@ -53,7 +54,7 @@ impl Dump {
         }
     }
 
-    /// The first reading is over: threads are their processes', from the beginning on.
+    /// Ends the first pass: adds the threads to `forks`, as started by their processes at `began`.
     pub fn end(&mut self, forks: &mut Forks, began: u64) {
         for (tid, pid) in self.pids.iter().filter(|(tid, pid)| tid != pid) {
             forks
@@ -64,8 +65,9 @@ impl Dump {
         }
     }
 
-    /// A descriptor, and those of its processes that have done something already; the others will hear of it. `None`: no process is known to have its table.
-    pub fn descriptor(&mut self, event: &Event<'_>) -> Option<(Open, Vec<u32>)> {
+    /// Takes a descriptor. Returns it with those of its processes that have done something already;
+    /// for the others it waits. `None`: no process is known to have its table.
+    pub fn descriptor(&mut self, event: &Event<'_>) -> Option<(OpenDescriptor, Vec<u32>)> {
         let (fd, Some(Value::Text(path))) = (number(event, "fd")?, event.fields.get("filename"))
         else {
             return None;
@@ -74,22 +76,26 @@ impl Dump {
         let one = task(event, "pid").map(|pid| vec![pid]);
         let pids =
             one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
-        let open = Open {
+        let open = OpenDescriptor {
             fd: fd as i32,
             path: path.clone(),
             flags: number(event, "flags").unwrap_or(0) as u32,
         };
-        let (met, others): (Vec<u32>, Vec<u32>) =
-            pids.into_iter().partition(|pid| self.met.contains(pid));
+        let (active, others): (Vec<u32>, Vec<u32>) =
+            pids.into_iter().partition(|pid| self.active.contains(pid));
         for pid in others {
             self.open.entry(pid).or_default().push(open.clone());
         }
-        Some((open, met))
+        Some((open, active))
     }
 
-    /// Thread `tid` does something: what is open in its process, the first time.
-    pub fn met(&mut self, tid: u32) -> Vec<Open> {
+    /// Thread `tid` does something: returns what its process had open, the first time.
+    pub fn take_open(&mut self, tid: u32) -> Vec<OpenDescriptor> {
         let pid = self.pids.get(&tid).copied().unwrap_or(tid);
-        if self.met.insert(pid) { self.open.remove(&pid).unwrap_or_default() } else { Vec::new() }
+        if self.active.insert(pid) {
+            self.open.remove(&pid).unwrap_or_default()
+        } else {
+            Vec::new()
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! Packets of all streams, decoded by a thread for each stream, and merged by time.
+//! Reads the packets of all streams, with a thread for each stream, and merges their events by
+//! time.
 
-use super::decode::{Around, Bits};
-use super::layout::{Kind, Metadata, Stream};
+use super::decode::{Bits, Scopes};
+use super::layout::{EventClass, Metadata, StreamClass};
 use super::tsdl;
 use super::value::{Event, Value};
 use crate::Error;
@@ -12,48 +13,48 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 const MAGIC: u64 = 0xc1fc_1fc1;
-/// Bytes in which a packet's header and context must lie.
-const HEAD: u64 = 64 << 10;
+/// The most bytes that a packet's header and context take.
+const HEADER_MAX: u64 = 64 << 10;
 /// The longest packet.
-const PACKET: u64 = 256 << 20;
+const MAX_PACKET: u64 = 256 << 20;
 /// The longest metadata.
-const METADATA: u64 = 256 << 20;
-/// Events handed over at once, and how many such handfuls wait.
-const HANDFUL: usize = 1024;
+const MAX_METADATA: u64 = 256 << 20;
+/// How many events a thread hands over at once, and how many such batches may wait.
+const BATCH: usize = 1024;
 const WAITING: usize = 4;
 /// The most streams: each is read by a thread.
-const STREAMS: usize = 1024;
-/// Directories looked into, one below the other.
-const DEEP: usize = 6;
+const MAX_STREAMS: usize = 1024;
+/// How deep directories are searched for metadata.
+const MAX_DEPTH: usize = 6;
 
-/// A trace.
+/// An opened CTF trace.
 pub struct Trace {
-    /// What its metadata says.
+    /// Its metadata.
     pub metadata: Arc<Metadata>,
     streams: Vec<PathBuf>,
     /// Bytes of its streams.
     pub bytes: u64,
 }
 
-/// What was read, beside events.
+/// What reading found, besides events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events that the tracer dropped.
     pub lost: u64,
-    /// Packets that the numbers of the others show to be missing, or that are damaged.
+    /// Packets that are missing, as the numbers of the others show, or damaged.
     pub packets: u64,
-    /// What is wrong with the streams, the first of each.
+    /// The first error of each stream.
     pub damage: Vec<String>,
     /// Bytes read.
     pub bytes: u64,
 }
 
-/// Whether a directory holds such a trace, or one directory below it does.
+/// Whether a directory, or a directory below it, holds a CTF trace.
 pub fn is_ctf(dir: &Path) -> bool {
-    !metadata_files(dir, DEEP).is_empty()
+    !metadata_files(dir, MAX_DEPTH).is_empty()
 }
 
-fn metadata_files(dir: &Path, deep: usize) -> Vec<PathBuf> {
+fn metadata_files(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let here = dir.join("metadata");
     if here.is_file() {
         return vec![here];
@@ -63,17 +64,18 @@ fn metadata_files(dir: &Path, deep: usize) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|e| e.path())
-        .filter(|p| deep > 0 && p.is_dir() && !p.is_symlink());
-    let mut found: Vec<PathBuf> = below.flat_map(|p| metadata_files(&p, deep - 1)).collect();
+        .filter(|p| depth > 0 && p.is_dir() && !p.is_symlink());
+    let mut found: Vec<PathBuf> = below.flat_map(|p| metadata_files(&p, depth - 1)).collect();
     found.sort();
     found
 }
 
 impl Trace {
-    /// Opens the trace in `dir`, or in the one directory below it that has a kernel trace.
+    /// Opens the trace in `dir`, or the kernel trace in a directory below it. Fails if there is
+    /// none, or its metadata cannot be read.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let alien = |what: String| Error::Alien { path: dir.to_owned(), format: "CTF trace", what };
-        let found = metadata_files(dir, DEEP);
+        let found = metadata_files(dir, MAX_DEPTH);
         let path = match &found[..] {
             [] => return Err(alien("it has no metadata".to_owned())),
             [one] => one,
@@ -84,7 +86,7 @@ impl Trace {
         };
         let mut bytes = Vec::new();
         File::open(path)
-            .and_then(|f| f.take(METADATA).read_to_end(&mut bytes))
+            .and_then(|f| f.take(MAX_METADATA).read_to_end(&mut bytes))
             .map_err(Error::io("read", path))?;
         let metadata = tsdl::text(&bytes).and_then(|text| tsdl::parse(&text)).map_err(alien)?;
         let here = path.parent().unwrap_or(dir);
@@ -99,9 +101,9 @@ impl Trace {
                 && p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b"."))
         });
         streams.sort();
-        if streams.len() > STREAMS {
+        if streams.len() > MAX_STREAMS {
             return Err(alien(format!(
-                "it has {} streams, more than the {STREAMS} that can be read",
+                "it has {} streams, more than the {MAX_STREAMS} that can be read",
                 streams.len()
             )));
         }
@@ -109,7 +111,7 @@ impl Trace {
         Ok(Self { metadata: Arc::new(metadata), streams, bytes })
     }
 
-    /// Gives all events in the order of time.
+    /// Calls `each` with all events in the order of time.
     pub fn read<'t, E: From<Error>>(
         &'t self,
         each: impl FnMut(&Item<'t>) -> Result<(), E>,
@@ -117,18 +119,19 @@ impl Trace {
         self.select(|_| true, each)
     }
 
-    /// Gives the events of those kinds that are wanted, and the first of each stream, in the order of time.
+    /// Calls `each` with the events of the `wanted` classes, and the first event of each stream, in
+    /// the order of time.
     pub fn select<'t, E: From<Error>>(
         &'t self,
-        wanted: fn(&Kind) -> bool,
+        wanted: fn(&EventClass) -> bool,
         mut each: impl FnMut(&Item<'t>) -> Result<(), E>,
     ) -> Result<Counts, E> {
         let mut counts = Counts::default();
         std::thread::scope(|scope| {
-            let mut heads: Vec<Head<'t>> = Vec::new();
+            let mut heads: Vec<StreamHead<'t>> = Vec::new();
             for path in &self.streams {
                 let (send, receive) = sync_channel(WAITING);
-                let (give_back, used) = channel();
+                let (recycle, recycled) = channel();
                 scope.spawn(move || {
                     let mut reader = StreamReader {
                         metadata: &self.metadata,
@@ -136,23 +139,23 @@ impl Trace {
                         wanted,
                         first: true,
                         send,
-                        used,
-                        handful: Vec::new(),
+                        recycled,
+                        batch: Vec::new(),
                         lost: None,
                         number: None,
                     };
                     if let Err(e) = reader.run() {
-                        let _gone = reader.give(Found::Damage(e));
+                        let _gone = reader.push(Decoded::Damage(e));
                     }
                     let _gone = reader.flush();
                 });
-                heads.push(Head { receive, give_back, handful: Vec::new(), at: 0, time: None });
+                heads.push(StreamHead { receive, recycle, batch: Vec::new(), at: 0, time: None });
             }
             heads.iter_mut().for_each(|h| h.fill(&mut counts));
             while let Some(first) =
                 heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time)
             {
-                if let Found::Item(item) = &first.handful[first.at] {
+                if let Decoded::Item(item) = &first.batch[first.at] {
                     if let Item::Lost(lost) = item {
                         counts.lost = counts.lost.saturating_add(lost.events);
                         counts.packets = counts.packets.saturating_add(lost.packets);
@@ -167,12 +170,12 @@ impl Trace {
     }
 }
 
-/// What comes out of a trace.
+/// An event, or a place where events are missing.
 #[derive(Clone, Debug)]
 pub enum Item<'t> {
     /// An event.
     Event(Event<'t>),
-    /// Something is missing here.
+    /// Events are missing here.
     Lost(Lost),
 }
 
@@ -181,11 +184,11 @@ pub enum Item<'t> {
 pub struct Lost {
     /// Events that the tracer dropped.
     pub events: u64,
-    /// Whole packets, with nobody knows how many events.
+    /// Whole packets, with an unknown number of events.
     pub packets: u64,
-    /// Before when.
+    /// The time before which they are missing.
     pub time: u64,
-    /// The stream's CPU, if it says.
+    /// The stream's CPU, if its packets have it.
     pub cpu: Option<u64>,
 }
 
@@ -198,39 +201,40 @@ impl Item<'_> {
     }
 }
 
-enum Found<'t> {
+enum Decoded<'t> {
     Item(Item<'t>),
     Damage(String),
     Bytes(u64),
 }
 
-/// The next item of a stream. What was looked at goes back to the thread that made it, which takes the memory for the next.
-struct Head<'t> {
-    receive: Receiver<Vec<Found<'t>>>,
-    give_back: Sender<Vec<Found<'t>>>,
-    handful: Vec<Found<'t>>,
+/// The next item of a stream. Batches that are done go back to the thread that made them, which
+/// uses their memory again.
+struct StreamHead<'t> {
+    receive: Receiver<Vec<Decoded<'t>>>,
+    recycle: Sender<Vec<Decoded<'t>>>,
+    batch: Vec<Decoded<'t>>,
     at: usize,
     /// Of the item at `at`; `None`: the stream has ended.
     time: Option<u64>,
 }
 
-impl Head<'_> {
-    /// Goes on to the next item, from `at` on.
+impl StreamHead<'_> {
+    /// Advances to the next item, from `at` on.
     fn fill(&mut self, counts: &mut Counts) {
         loop {
-            match self.handful.get_mut(self.at) {
-                Some(Found::Item(item)) => {
+            match self.batch.get_mut(self.at) {
+                Some(Decoded::Item(item)) => {
                     self.time = Some(item.time());
                     return;
                 }
-                Some(Found::Damage(what)) => counts.damage.push(std::mem::take(what)),
-                Some(Found::Bytes(n)) => counts.bytes += *n,
+                Some(Decoded::Damage(what)) => counts.damage.push(std::mem::take(what)),
+                Some(Decoded::Bytes(n)) => counts.bytes += *n,
                 None => {
                     let Ok(next) = self.receive.recv() else {
                         self.time = None;
                         return;
                     };
-                    let _ended = self.give_back.send(std::mem::replace(&mut self.handful, next));
+                    let _ended = self.recycle.send(std::mem::replace(&mut self.batch, next));
                     self.at = 0;
                     continue;
                 }
@@ -243,28 +247,28 @@ impl Head<'_> {
 struct StreamReader<'a> {
     metadata: &'a Metadata,
     path: &'a Path,
-    wanted: fn(&Kind) -> bool,
+    wanted: fn(&EventClass) -> bool,
     /// No event was given yet.
     first: bool,
-    send: SyncSender<Vec<Found<'a>>>,
-    used: Receiver<Vec<Found<'a>>>,
-    handful: Vec<Found<'a>>,
-    /// Events lost so far, as the last packet said.
+    send: SyncSender<Vec<Decoded<'a>>>,
+    recycled: Receiver<Vec<Decoded<'a>>>,
+    batch: Vec<Decoded<'a>>,
+    /// The number of lost events in the last packet.
     lost: Option<u64>,
     /// The number of the last packet.
     number: Option<u64>,
 }
 
 impl<'a> StreamReader<'a> {
-    fn give(&mut self, item: Found<'a>) -> Result<(), String> {
-        self.handful.push(item);
-        if self.handful.len() >= HANDFUL { self.flush() } else { Ok(()) }
+    fn push(&mut self, item: Decoded<'a>) -> Result<(), String> {
+        self.batch.push(item);
+        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
     }
     fn flush(&mut self) -> Result<(), String> {
-        let mut next = self.used.try_recv().unwrap_or_default();
+        let mut next = self.recycled.try_recv().unwrap_or_default();
         next.clear();
-        let handful = std::mem::replace(&mut self.handful, next);
-        self.send.send(handful).map_err(|_| "the reader stopped".to_owned())
+        let batch = std::mem::replace(&mut self.batch, next);
+        self.send.send(batch).map_err(|_| "the reader stopped".to_owned())
     }
 
     fn damaged(&self, at: u64, what: &str) -> String {
@@ -286,43 +290,43 @@ impl<'a> StreamReader<'a> {
                     .map_err(|e| e.to_string())
             };
             // Most heads are short, and a file may have many packets.
-            let short = read(HEAD / 16).map_err(|e| self.damaged(at, &e))?;
+            let short = read(HEADER_MAX / 16).map_err(|e| self.damaged(at, &e))?;
             let packet = match self.head(&short, clock) {
                 Ok(packet) => packet,
                 Err(_) => {
-                    let long = read(HEAD).map_err(|e| self.damaged(at, &e))?;
+                    let long = read(HEADER_MAX).map_err(|e| self.damaged(at, &e))?;
                     self.head(&long, clock).map_err(|e| self.damaged(at, &e))?
                 }
             };
             let size = packet.size.unwrap_or((whole - at) * 8) / 8;
-            if size == 0 || size > PACKET {
+            if size == 0 || size > MAX_PACKET {
                 return Err(self.damaged(at, "a packet of impossible length"));
             }
             let bytes = read(size).map_err(|e| self.damaged(at, &e))?;
             let missing = self.before(&packet);
             if missing > 0 {
-                self.give_lost(0, missing, packet.begin.unwrap_or(clock), packet.cpu)?;
+                self.push_lost(0, missing, packet.begin.unwrap_or(clock), packet.cpu)?;
             }
             if let Err(what) = self.events(&bytes, &packet, &mut clock) {
-                self.give(Found::Damage(self.damaged(at, &what)))?;
-                self.give_lost(0, 1, clock, packet.cpu)?;
+                self.push(Decoded::Damage(self.damaged(at, &what)))?;
+                self.push_lost(0, 1, clock, packet.cpu)?;
             } else if (bytes.len() as u64) < size {
-                self.give(Found::Damage(self.damaged(at, "the file ends within this packet")))?;
+                self.push(Decoded::Damage(self.damaged(at, "the file ends within this packet")))?;
             }
-            self.give(Found::Bytes(bytes.len() as u64))?;
+            self.push(Decoded::Bytes(bytes.len() as u64))?;
             at += size;
         }
         Ok(())
     }
 
-    /// How many packets are missing before this one, by its number.
+    /// How many packets are missing before this one, by its sequence number.
     fn before(&mut self, packet: &Packet<'a>) -> u64 {
         let Some(number) = packet.number else { return 0 };
         let expected = self.number.replace(number).map_or(0, |n| n.saturating_add(1));
         number.saturating_sub(expected)
     }
 
-    fn give_lost(
+    fn push_lost(
         &mut self,
         events: u64,
         packets: u64,
@@ -330,10 +334,10 @@ impl<'a> StreamReader<'a> {
         cpu: Option<u64>,
     ) -> Result<(), String> {
         let time = self.nanos(clock);
-        self.give(Found::Item(Item::Lost(Lost { events, packets, time, cpu })))
+        self.push(Decoded::Item(Item::Lost(Lost { events, packets, time, cpu })))
     }
 
-    /// What a packet says of itself.
+    /// Reads a packet's header and context.
     fn head(&self, bytes: &[u8], clock: u64) -> Result<Packet<'a>, String> {
         let mut bits = Bits::new(bytes, clock);
         let metadata: &'a Metadata = self.metadata;
@@ -385,15 +389,15 @@ impl<'a> StreamReader<'a> {
             let new = now.wrapping_sub(before)
                 & if now < before { u64::from(u32::MAX) } else { u64::MAX };
             if new > 0 {
-                self.give_lost(new, 0, packet.begin.unwrap_or(*clock), packet.cpu)?;
+                self.push_lost(new, 0, packet.begin.unwrap_or(*clock), packet.cpu)?;
             }
         }
         let header = packet.stream.header.as_ref().ok_or("events without a header")?;
-        let mut around = Around::new();
+        let mut scopes = Scopes::new();
         while bits.at < bits.end {
             let before = bits.at;
             bits.begin();
-            let id = bits.head(header, &mut around)?.ok_or("an event without a number")?;
+            let id = bits.head(header, &mut scopes)?.ok_or("an event without a number")?;
             let kind = packet
                 .stream
                 .events
@@ -405,11 +409,11 @@ impl<'a> StreamReader<'a> {
                     parts
                         .next()
                         .and_then(Option::as_ref)
-                        .map_or(Ok(EMPTY), |t| bits.value(t, &mut around))
+                        .map_or(Ok(EMPTY), |t| bits.value(t, &mut scopes))
                 };
                 let (context, _, fields) = (part()?, part()?, part()?);
                 let time = self.nanos(bits.clock);
-                self.give(Found::Item(Item::Event(Event {
+                self.push(Decoded::Item(Item::Event(Event {
                     time,
                     cpu: packet.cpu,
                     kind,
@@ -417,7 +421,7 @@ impl<'a> StreamReader<'a> {
                     fields,
                 })))?;
             } else {
-                parts.flatten().try_for_each(|t| bits.skip(t, &mut around))?;
+                parts.flatten().try_for_each(|t| bits.skip(t, &mut scopes))?;
             }
             if bits.at <= before {
                 return Err("an event of length 0".to_owned());
@@ -431,7 +435,7 @@ impl<'a> StreamReader<'a> {
 const EMPTY: Value<'static> = Value::Struct(&[], Vec::new());
 
 struct Packet<'a> {
-    stream: &'a Stream,
+    stream: &'a StreamClass,
     start: u64,
     begin: Option<u64>,
     end: Option<u64>,

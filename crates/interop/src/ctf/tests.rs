@@ -1,4 +1,5 @@
-//! Real traces of LTTng, against what babeltrace2 prints of them; and traces that are cut or damaged.
+//! Real traces of LTTng, against what babeltrace2 prints of them; and traces that are cut or
+//! damaged.
 
 use super::stream::Item;
 use super::{Trace, Value, import};
@@ -92,9 +93,9 @@ fn every_event_is_what_babeltrace2_prints() {
                 print(&e.context, &mut rest);
                 rest.push_str(", ");
                 print(&e.fields, &mut rest);
-                let (when, said) = expected.split_once(" (").unwrap();
-                let (_, said) = said.split_once(") ").unwrap();
-                assert_eq!((when, said), (time.as_str(), rest.as_str()));
+                let (when, fields) = expected.split_once(" (").unwrap();
+                let (_, fields) = fields.split_once(") ").unwrap();
+                assert_eq!((when, fields), (time.as_str(), rest.as_str()));
                 events += 1;
                 Ok(())
             })

@@ -1,4 +1,5 @@
-//! A trace with a state dump as newer LTTng writes it, put together here: descriptors go by their table, and another event says whose that is.
+//! A trace with a state dump as newer LTTng writes it, put together here: descriptors go by their
+//! table, and another event says whose that is.
 
 use super::import;
 use std::fs;
@@ -7,12 +8,12 @@ use trace::{Item, RecordKind, Trace, Want};
 const METADATA: &str = include_str!("../../../../tests/fixtures/ctf/made-up.tsdl");
 
 #[derive(Default)]
-struct Stream {
+struct StreamClass {
     bytes: Vec<u8>,
     time: u64,
 }
 
-impl Stream {
+impl StreamClass {
     fn event(&mut self, id: u32, tid: u32, fields: &[&[u8]]) {
         self.time += 1000;
         self.bytes.extend_from_slice(
@@ -47,8 +48,8 @@ fn descriptors_of_the_dump_are_their_processes() {
     let from = dir.path().join("kernel");
     fs::create_dir(&from).unwrap();
     fs::write(from.join("metadata"), METADATA).unwrap();
-    let mut stream = Stream::default();
-    // A process with two threads; one that does nothing; a table that nobody has.
+    let mut stream = StreamClass::default();
+    // A process with two threads; one that does nothing; a table that no process has.
     stream.descriptor(0xa, 5, "/var/log/first");
     stream.process(10, 10, 0xa);
     stream.process(11, 10, 0xa);

@@ -102,7 +102,7 @@ fn switches_tell_whose_calls_they_are() {
 }
 
 #[test]
-fn without_switches_nobody_knows() {
+fn without_switches_the_thread_is_unknown() {
     let (calls, outcome) = converted(&[packet(0, 0, 0, &[enter(10), leave(20)])]);
     assert_eq!(calls, []);
     incomplete(&outcome, "2 returns of calls by unknown threads");

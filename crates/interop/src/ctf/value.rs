@@ -1,6 +1,6 @@
-//! What is decoded.
+//! Decoded values and events.
 
-use super::layout::{Fields, Kind, Names};
+use super::layout::{EventClass, Fields, Names};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,14 +55,14 @@ impl<'t> Value<'t> {
 /// An event.
 #[derive(Clone, Debug)]
 pub struct Event<'t> {
-    /// When: nanoseconds since 1970.
+    /// The time in nanoseconds since 1970.
     pub time: u64,
-    /// The CPU, if the packet says.
+    /// The CPU, if the packet has it.
     pub cpu: Option<u64>,
-    /// What kind.
-    pub kind: &'t Kind,
-    /// The stream's context: who.
+    /// Its class.
+    pub kind: &'t EventClass,
+    /// The stream's context.
     pub context: Value<'t>,
-    /// What it tells.
+    /// Its payload.
     pub fields: Value<'t>,
 }

@@ -1,5 +1,5 @@
-//! The container: extents of records, their types, compression and checksums. Nothing here knows what
-//! a record is about.
+//! The container: extents of records, their types, compression and checksums. Nothing here knows
+//! what a record is about.
 
 pub mod extent;
 pub mod hash;

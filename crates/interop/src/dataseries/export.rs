@@ -1,16 +1,16 @@
-//! A DataSeries file out of a trace, as the original library would have written it, but for its
-//! faults: flags, times of stat and bytes of attributes are right.
+//! Writes a trace as a DataSeries file, as the original library would have written it, but without
+//! its errors in flags, times of stat, and bytes of attributes.
 //!
-//! `unique_id` counts records in the order in which calls returned, except that a call which makes
-//! a thread comes before that thread's calls, and `exit` where the thread ends: the original
-//! replayer wants it so.
+//! `unique_id` counts records in the order in which calls returned. But a call that starts a thread
+//! comes before that thread's calls, and `exit` comes where the thread ends, as the original
+//! replayer needs it.
 
 mod fields;
 mod lower;
 mod names;
 mod record;
 
-use self::lower::{Lowered, Scene};
+use self::lower::{CallContext, Lowered};
 use self::names::Names;
 use super::LEFT_OUT;
 use super::container::writer::{Field, Writer};
@@ -21,7 +21,7 @@ use crate::export::{Exported, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
 use model::world::{Bound, Moment, Timeline, World};
-use record::built;
+use record::records_of;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -29,7 +29,8 @@ use std::sync::Arc;
 use trace::record::RecordKind;
 use trace::{Call, Event, Trace, Verdict, Want};
 
-/// Writes `trace` into the new file `to`. `progress`: calls done, of how many.
+/// Writes `trace` into the new file `to`. `progress` gets the number of calls done and of all
+/// calls. Fails if the trace cannot be read, `to` exists, or it cannot be written.
 pub fn export(
     trace: &Trace,
     to: &Path,
@@ -41,13 +42,13 @@ pub fn export(
     descriptions.push(schema::left_out());
     let writer =
         Writer::new(BufWriter::with_capacity(1 << 20, sink), &descriptions).map_err(written)?;
-    let mut giving = Giving {
+    let mut exporter = Exporter {
         writer,
         clock_offset: trace.about().clock_offset,
         next: 1,
         flags: schema::flags(),
         begun: false,
-        introduced: HashSet::default(),
+        known_threads: HashSet::default(),
         ending: HashMap::default(),
         ended: VecDeque::new(),
         exported: Exported::default(),
@@ -59,24 +60,25 @@ pub fn export(
     let mut done = 0u64;
     for moment in Timeline::new(trace.read(Want { data: true })) {
         let moment = moment?;
-        giving.passed(time_of(&moment)).map_err(written)?;
+        exporter.time_is(time_of(&moment)).map_err(written)?;
         let (place, call, leaves) = match moment {
             Moment::Event(event) => {
-                giving.event(&event).map_err(written)?;
+                exporter.event(&event).map_err(written)?;
                 world.event(&event);
                 names.event(&event, &world);
                 continue;
             }
             Moment::Enter(place, call) => {
-                giving.begin(call.tid, 0o022, call.entered).map_err(written)?;
+                exporter.begin(call.tid, 0o022, call.entered).map_err(written)?;
                 let effect = call.shape().map(|s| s.effect);
                 let mut bound = world.enter(&call);
                 if effect == Some(Effect::Fork) {
                     early.insert(place);
-                    let scene = Scene { call: &call, bound: &bound, names: &mut names, trace };
-                    giving.take(scene).map_err(written)?;
+                    let context =
+                        CallContext { call: &call, bound: &bound, names: &mut names, trace };
+                    exporter.take(context).map_err(written)?;
                 } else if exits(&call) && !call.returned() {
-                    giving.ending(call).map_err(written)?;
+                    exporter.ending(call).map_err(written)?;
                     bound.let_go();
                 }
                 open.insert(place, bound);
@@ -87,25 +89,25 @@ pub fn export(
         };
         let Some(mut bound) = open.remove(&place) else { continue };
         if exits(&call) && !call.returned() {
-            // Where nobody told that the thread ended, it ends with the trace.
-            giving.ends(call.tid).map_err(written)?;
+            // If the trace does not show the end of the thread, it ends with the trace.
+            exporter.ends(call.tid).map_err(written)?;
         } else if !early.remove(&place) {
-            let scene = Scene { call: &call, bound: &bound, names: &mut names, trace };
-            giving.take(scene).map_err(written)?;
+            let context = CallContext { call: &call, bound: &bound, names: &mut names, trace };
+            exporter.take(context).map_err(written)?;
         }
         if leaves {
             world.leave(&call, &mut bound);
-            names.seen(&call, &bound);
+            names.observe(&call, &bound);
         }
         done += 1;
         if done.is_multiple_of(4096) {
             progress(done, all);
         }
     }
-    giving.begin(1, 0o022, 0).map_err(written)?;
-    giving.passed(u64::MAX).map_err(written)?;
-    giving.left_out(trace).map_err(written)?;
-    let Giving { writer, exported, .. } = giving;
+    exporter.begin(1, 0o022, 0).map_err(written)?;
+    exporter.time_is(u64::MAX).map_err(written)?;
+    exporter.left_out(trace).map_err(written)?;
+    let Exporter { writer, exported, .. } = exporter;
     let out = writer.finish().map_err(written)?;
     out.into_inner().map_err(|e| written(e.into_error()))?.finish()?;
     Ok(exported)
@@ -124,18 +126,19 @@ fn exits(call: &Call) -> bool {
     matches!(call.shape().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup))
 }
 
-struct Giving {
+struct Exporter {
     writer: Writer<BufWriter<Sink>>,
     clock_offset: i64,
     next: i64,
     flags: HashMap<&'static str, Vec<&'static str>>,
-    /// The first record is written.
+    /// Whether the first record is written.
     begun: bool,
-    /// Threads that the records have told of: the original replayer knows no others.
-    introduced: HashSet<u32>,
+    /// Threads that are in the records: the original replayer knows no others.
+    known_threads: HashSet<u32>,
     /// Calls that end their thread, by thread.
     ending: HashMap<u32, Arc<Call>>,
-    /// Threads that ended, when, and how: a call of the same moment may be what ended them.
+    /// Threads that ended, with times and wait statuses: a call of the same time may have ended
+    /// them.
     ended: VecDeque<(u32, u64, u64)>,
     exported: Exported,
 }
@@ -147,13 +150,13 @@ fn name_of(call: &Call) -> String {
         .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned())
 }
 
-impl Giving {
-    /// The first record of every file says the umask.
+impl Exporter {
+    /// Writes the first record of the file, which has the umask.
     fn begin(&mut self, tid: u32, umask: u64, time: u64) -> io::Result<()> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        self.introduced.insert(tid);
+        self.known_threads.insert(tid);
         let time = self.time(time);
         let number = |v: i64| Field::Int(v);
         let mut values = vec![
@@ -177,7 +180,7 @@ impl Giving {
             RecordKind::State => self.begin(event.tid, event.args[0], event.time),
             RecordKind::Exit if self.ending.contains_key(&event.tid) => self.ends(event.tid),
             RecordKind::Exit => {
-                if self.introduced.remove(&event.tid) {
+                if self.known_threads.remove(&event.tid) {
                     self.ended.push_back((event.tid, event.time, event.args[0]));
                 }
                 Ok(())
@@ -186,7 +189,7 @@ impl Giving {
         }
     }
 
-    /// A call is entered that ends its thread, which may have been told of before.
+    /// A call is entered that ends its thread. The end of the thread may have come before.
     fn ending(&mut self, call: Arc<Call>) -> io::Result<()> {
         let tid = call.tid;
         self.ending.insert(tid, call);
@@ -199,18 +202,18 @@ impl Giving {
         }
     }
 
-    /// It is later than this now.
-    fn passed(&mut self, now: u64) -> io::Result<()> {
+    /// Writes the ends of threads before `now`.
+    fn time_is(&mut self, now: u64) -> io::Result<()> {
         while let Some((tid, time, status)) = self.ended.pop_front_if(|(_, time, _)| *time < now) {
-            self.was_ended(tid, time, status)?;
+            self.thread_ended(tid, time, status)?;
         }
         Ok(())
     }
 
-    /// The thread ends that called exit.
+    /// Writes the end of a thread that called exit.
     fn ends(&mut self, tid: u32) -> io::Result<()> {
         let Some(call) = self.ending.remove(&tid) else { return Ok(()) };
-        self.introduced.remove(&tid);
+        self.known_threads.remove(&tid);
         let mut values = self.common(&call, false);
         values.push(("exit_status", Field::Int(i64::from(call.args[0] as i32))));
         values.push(("generated", Field::Bool(false)));
@@ -218,8 +221,9 @@ impl Giving {
         self.put("exit", values)
     }
 
-    /// A thread was ended: with its process, or by a signal, whose number is told as shells do.
-    fn was_ended(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
+    /// Writes the end of a thread that ended with its process, or by a signal; a signal is written
+    /// as shells report it.
+    fn thread_ended(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
         let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
         let code = if signal == 0 { code } else { 128 + signal };
         let time = self.time(time);
@@ -279,10 +283,10 @@ impl Giving {
     }
 
     /// Writes a call, as itself or as others that do the same, or counts it.
-    fn take(&mut self, mut scene: Scene<'_>) -> io::Result<()> {
-        let call = scene.call;
+    fn take(&mut self, mut context: CallContext<'_>) -> io::Result<()> {
+        let call = context.call;
         let name = name_of(call);
-        let lowered = if call.returned() { scene.lowered() } else { Lowered::Nothing };
+        let lowered = if call.returned() { context.lowered() } else { Lowered::Nothing };
         let taken = match &lowered {
             Lowered::Itself => self.written(std::slice::from_ref(call))?,
             Lowered::Nothing => false,
@@ -298,7 +302,7 @@ impl Giving {
         if taken {
             self.exported.calls += 1;
             if call.shape().is_some_and(|s| s.effect == Effect::Fork) && call.succeeded() {
-                self.introduced.extend(u32::try_from(call.ret));
+                self.known_threads.extend(u32::try_from(call.ret));
             }
         } else if self.copy(call)? {
             self.exported.calls += 1;
@@ -311,10 +315,10 @@ impl Giving {
 
     /// Writes the records of these calls; false: one of them has none.
     fn written(&mut self, calls: &[Call]) -> io::Result<bool> {
-        let Some(all) = calls.iter().map(built).collect::<Option<Vec<_>>>() else {
+        let Some(all) = calls.iter().map(records_of).collect::<Option<Vec<_>>>() else {
             return Ok(false);
         };
-        calls.iter().zip(&all).try_for_each(|(call, built)| self.record(call, built))?;
+        calls.iter().zip(&all).try_for_each(|(call, records)| self.record(call, records))?;
         Ok(true)
     }
 
@@ -322,7 +326,7 @@ impl Giving {
         *self.exported.changed.entry(what).or_default() += 1;
     }
 
-    /// What is missing in the file stands in it, so that nobody takes it for complete.
+    /// Writes what is missing in the file, so that it is not taken for complete.
     fn left_out(&mut self, trace: &Trace) -> io::Result<()> {
         let summary = trace.summary();
         let mut all: Vec<(String, u64)> = Vec::new();

@@ -1,9 +1,9 @@
-//! A trace out of a DataSeries file.
+//! Imports a DataSeries file.
 //!
-//! Records of each call stand in extents of their own; they are put back into the order of
-//! `unique_id`, in which the library made them, with one extent of each type in memory. What the
-//! original library is known to write wrongly is not read: flags as bits (their number stands
-//! beside them), thread ids of clone, `generated` of exit, times of stat, flags of fchmodat and
+//! The records of each call are in extents of their own. They are merged in the order of
+//! `unique_id`, in which the library wrote them, with one extent of each type in memory. Fields
+//! that the original library writes wrongly are not read: flags as bits (another field has the
+//! number), thread ids of clone, `generated` of exit, times of stat, flags of fchmodat and
 //! faccessat.
 
 mod groups;
@@ -12,12 +12,12 @@ mod parts;
 mod stream;
 
 use self::index::{Clock, Index};
-use self::parts::Source;
+use self::parts::RecordSource;
 use self::stream::{Losses, Row, Stream};
-use super::records::arguments::{Map, WITH_FLAGS};
+use super::records::arguments::{RecordMap, WITH_FLAGS};
 use super::{LEFT_OUT, Reader};
+use crate::importing::{begin, finish, note_no_directory};
 use crate::{Error, Outcome};
-use ::import::Origin;
 use ::import::{Import, ImportedCall};
 use groups::Execs;
 use std::cmp::Reverse;
@@ -25,8 +25,9 @@ use std::collections::BinaryHeap;
 use std::path::Path;
 use trace::About;
 
-/// Makes the trace `to` of the file `from`. `directory`: where the program was when it began, if
-/// the user knows. `progress`: bytes done, of how many.
+/// Imports the file `from` as the trace `to`. `directory`: the working directory of the program
+/// when it was started, if it is known. `progress` gets the bytes read and the bytes of the file.
+/// Fails if `from` is not a DataSeries file, or a file cannot be read or written.
 pub fn import(
     from: &Path,
     to: &Path,
@@ -45,22 +46,18 @@ pub fn import(
         began,
         ..About::default()
     };
-    let mut import =
-        Import::new(to, Origin { about, directory: directory.map(<[u8]>::to_vec), forks })?;
+    let mut import = begin(to, about, directory, forks)?;
     if let Some(umask) = index.umask {
         import.umask(umask);
     }
     if directory.is_none() {
-        import.note(
-            "DataSeries has no working directory: relative paths start from / (--directory sets \
-             another)",
-        );
+        note_no_directory(&mut import, "DataSeries has no working directory");
     }
     import.note(clock.note());
     if !index.ours {
         import.missing("the original tracers record only some calls, and do not count lost ones");
     }
-    let mut taken = Taking {
+    let mut conversion = DataSeriesImport {
         import,
         clock,
         original: index.original,
@@ -72,15 +69,15 @@ pub fn import(
     let mut reader = Reader::open(from)?;
     let mut heap = BinaryHeap::new();
     for (i, s) in streams.iter_mut().enumerate() {
-        if let Some(id) = s.fill(&mut reader, &mut taken.losses)? {
+        if let Some(id) = s.fill(&mut reader, &mut conversion.losses)? {
             heap.push(Reverse((id, i)));
         }
     }
     let mut done = 0;
     while let Some(Reverse((_, i))) = heap.pop() {
         let stream = &mut streams[i];
-        taken.group(stream, &mut reader)?;
-        if let Some(id) = stream.fill(&mut reader, &mut taken.losses)? {
+        conversion.group(stream, &mut reader)?;
+        if let Some(id) = stream.fill(&mut reader, &mut conversion.losses)? {
             heap.push(Reverse((id, i)));
         }
         if stream.read > done {
@@ -88,29 +85,27 @@ pub fn import(
             progress(done, bytes);
         }
     }
-    let Taking { mut import, losses, .. } = taken;
+    let DataSeriesImport { mut import, losses, .. } = conversion;
     let Losses { calls, assumed, damage, .. } = losses;
     calls.iter().for_each(|(what, n)| import.left_out(what, *n));
     assumed.iter().for_each(|(what, n)| import.ignored(what, *n));
-    let lost = import.not_taken_over();
-    let summary = import.finish(damage.is_none(), progress)?;
-    Ok(Outcome { summary, lost, damage })
+    finish(import, damage, progress)
 }
 
 /// An import under way.
-struct Taking {
+struct DataSeriesImport {
     pub import: Import,
     clock: Clock,
-    /// The original library wrote the file.
+    /// Whether the original library wrote the file.
     original: bool,
     pub execs: Execs,
     pub losses: Losses,
 }
 
-impl Taking {
-    /// Takes the next record, and those that belong to it.
+impl DataSeriesImport {
+    /// Imports the next record, and those that belong to it.
     fn group(&mut self, stream: &mut Stream, reader: &mut Reader) -> Result<(), Error> {
-        let name = stream.short().to_owned();
+        let name = stream.short_name().to_owned();
         match name.as_str() {
             "readv" | "writev" | "recvmsg" | "sendmsg" => self.vector(stream, reader, &name),
             "execve" => {
@@ -129,7 +124,7 @@ impl Taking {
                 let taken = match (stream.map, stream.row()) {
                     (Some(map), Some(row)) => self.plain(map, row),
                     _ => {
-                        self.losses.lose(&name);
+                        self.losses.count(&name);
                         Ok(())
                     }
                 };
@@ -139,7 +134,7 @@ impl Taking {
         }
     }
 
-    /// What we left out when we made the file.
+    /// Takes over what our exporter left out.
     fn left_out(&mut self, row: Row<'_>) {
         let what = String::from_utf8_lossy(row.text("what").unwrap_or_default()).into_owned();
         let calls = row.int("calls").unwrap_or(0).max(0).cast_unsigned();
@@ -150,7 +145,7 @@ impl Taking {
         *known = known.saturating_add(calls);
     }
 
-    /// When the call of a record was entered, and when it returned.
+    /// The times of entry and return of a record's call.
     pub(crate) fn times(&self, row: Row<'_>) -> (u64, u64) {
         let time = |name: &str| row.int(name).and_then(|v| self.clock.nanos(v));
         if self.clock == Clock::Recorded {
@@ -161,28 +156,28 @@ impl Taking {
         (entered, time("time_returned").unwrap_or(entered))
     }
 
-    /// The call of a record, with what all records tell.
+    /// Begins the call of a record, with the fields that all records have.
     pub(crate) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<ImportedCall> {
         let Some(tid) = row.tid() else {
-            self.losses.lose("records without a thread");
+            self.losses.count("records without a thread");
             return None;
         };
         let (entered, left) = self.times(row);
-        let mut told = ImportedCall::new(call, tid, entered)?;
+        let mut imported = ImportedCall::new(call, tid, entered)?;
         if let Some(ret) = row.result() {
-            told.returned(left, ret);
+            imported.returned(left, ret);
         }
-        Some(told)
+        Some(imported)
     }
 
-    fn plain(&mut self, map: &Map, row: Row<'_>) -> Result<(), Error> {
-        // The umask at the beginning is no call: what it says of result and times is chance.
+    fn plain(&mut self, map: &RecordMap, row: Row<'_>) -> Result<(), Error> {
+        // The umask at the beginning is no call: its result and times mean nothing.
         if map.name == "umask" && row.int("unique_id") == Some(0) {
             return Ok(());
         }
         let flags = WITH_FLAGS.iter().find(|(name, _, part)| {
             // The original library takes what a register held for flags that the call has not.
-            let field = if let super::records::arguments::Part::Number(_, field) = part {
+            let field = if let super::records::arguments::Meaning::Number(_, field) = part {
                 field
             } else {
                 ""
@@ -190,43 +185,43 @@ impl Taking {
             *name == map.name && !self.original && row.int(field).is_some_and(|v| v != 0)
         });
         let name = flags.map_or(map.call, |(_, newer, _)| newer);
-        let Some(mut told) = self.begin(name, row) else { return Ok(()) };
+        let Some(mut imported) = self.begin(name, row) else { return Ok(()) };
         if map.name == "exit" && !self.original && row.flag("generated") {
-            // Nobody called it: the thread was ended.
-            return self.ended(row, &told);
+            // The thread did not call exit: it was ended.
+            return self.ended(row, &imported);
         }
-        let source = Source { row, original: self.original };
+        let source = RecordSource { row, original: self.original };
         for part in map.parts.iter().chain(flags.map(|(_, _, part)| part)) {
-            source.part(*part, &mut told);
+            source.part(*part, &mut imported);
         }
         if map.name == "readahead" && self.original {
-            told.call.args.swap(1, 2);
+            imported.call.args.swap(1, 2);
         }
         for (arg, a) in
-            told.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
+            imported.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
         {
             // RA-Strace writes half an address into the new directory of symlinkat.
-            if !(abi::AT_FDCWD..1 << 20).contains(&(told.call.args[arg] as i32)) {
-                told.number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
+            if !(abi::AT_FDCWD..1 << 20).contains(&(imported.call.args[arg] as i32)) {
+                imported.number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
                 self.losses.assume(format!(
                     "directory descriptor of {} (the working directory is assumed)",
                     a.name
                 ));
             }
         }
-        Ok(self.import.call(told)?)
+        Ok(self.import.call(imported)?)
     }
 
-    /// A thread ended without calling exit: with another's, or by a signal, of which the record has
-    /// the number as shells tell it.
-    fn ended(&mut self, row: Row<'_>, told: &ImportedCall) -> Result<(), Error> {
+    /// Adds the end of a thread that did not call exit. A signal is in the record as shells report
+    /// it.
+    fn ended(&mut self, row: Row<'_>, imported: &ImportedCall) -> Result<(), Error> {
         let status = row.int("exit_status").unwrap_or(0).cast_unsigned();
         let status = match status {
             129..=192 => status - 128,
             code => (code & 0xff) << 8,
         };
-        let (tid, time) = (told.call.tid, told.call.entered);
-        self.import.meet(tid, time)?;
+        let (tid, time) = (imported.call.tid, imported.call.entered);
+        self.import.ensure_thread(tid, time)?;
         Ok(self.import.exit(tid, time, status)?)
     }
 }

@@ -1,4 +1,5 @@
-//! Real files of the original library, against what the DataSeries tools print of them; and files that are cut or damaged.
+//! Real files of the original library, against what the DataSeries tools print of them; and files
+//! that are cut or damaged.
 
 use super::container::types::FieldType;
 use super::{Reader, Value, import};
@@ -41,18 +42,18 @@ fn every_cell_is_what_the_original_tools_print() {
     for name in ["dd", "meta"] {
         let text = String::from_utf8(gunzip(&format!("{name}.ds2txt.gz"))).unwrap();
         // What is printed of each type, line by line.
-        let mut said: HashMap<&str, Vec<&str>> = HashMap::default();
+        let mut expected_text: HashMap<&str, Vec<&str>> = HashMap::default();
         let mut of = "";
         for line in text.lines() {
             match line.strip_prefix("# Extent, type='") {
                 Some(kind) => of = kind.trim_end_matches('\''),
-                None => said.entry(of).or_default().push(line),
+                None => expected_text.entry(of).or_default().push(line),
             }
         }
         let mut reader = Reader::open(&fixture(dir.path(), &format!("{name}.ds"))).unwrap();
         let mut records = 0;
         while let Some(extent) = reader.next_extent().unwrap() {
-            let lines = &said[extent.kind.name.as_str()];
+            let lines = &expected_text[extent.kind.name.as_str()];
             assert_eq!(
                 lines[0].split(' ').collect::<Vec<_>>(),
                 extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()
@@ -117,7 +118,8 @@ fn a_file_becomes_a_trace() {
     assert_eq!(named("symlinkat")[0].args[1] as i32, abi::AT_FDCWD);
 }
 
-/// A file that ends anywhere gives what stands before that; one with a damaged extent gives all others.
+/// A file that ends anywhere gives what stands before that; one with a damaged extent gives all
+/// others.
 #[test]
 fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     let dir = crate::tests_support::scratch();
@@ -164,7 +166,7 @@ fn cut_and_damaged_files_are_read_as_far_as_they_go() {
     assert!(outcome.summary.calls > 50 && outcome.lost["damaged extents"] == 1);
 }
 
-/// What the original library says of its types, we say too.
+/// Our descriptions of the types are those of the original library.
 #[test]
 fn types_are_those_of_the_original_library() {
     let dir = tempfile::tempdir().unwrap();
@@ -181,7 +183,8 @@ fn types_are_those_of_the_original_library() {
     }
 }
 
-/// Out and in again: all that DataSeries can express is as it was; and the file passes its own format's checks.
+/// Out and in again: all that DataSeries can express is as it was; and the file passes its own
+/// format's checks.
 #[test]
 fn a_round_trip_keeps_what_can_be_expressed() {
     let dir = crate::tests_support::scratch();
@@ -207,22 +210,23 @@ fn a_round_trip_keeps_what_can_be_expressed() {
 
     let second = dir.path().join("second.ra");
     import(&out, &second, None, &mut |_, _| {}).unwrap();
-    let told = |path: &Path| {
+    let imported = |path: &Path| {
         let mut all: Vec<_> = calls(path)
             .into_iter()
             .map(|c| {
                 // Which file it is, the reader makes up: it knows more when a rename is there.
-                let told =
+                let imported =
                     c.payloads.iter().filter(|p| p.kind != trace::record::PayloadKind::Identity);
-                let payloads: Vec<_> =
-                    told.map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted)).collect();
+                let payloads: Vec<_> = imported
+                    .map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted))
+                    .collect();
                 (c.entered, c.tid, c.nr, c.args, c.ret, c.left, payloads)
             })
             .collect();
         all.sort_by_key(|c| (c.0, c.1));
         all
     };
-    let (before, after) = (told(&first), told(&second));
+    let (before, after) = (imported(&first), imported(&second));
     assert_eq!(before.len(), after.len());
     for (a, b) in before.iter().zip(&after) {
         assert_eq!(a, b);
@@ -241,8 +245,8 @@ fn the_tail_repeats_the_chain_of_checksums() {
         let mut reader = Reader::open(&path).unwrap();
         while reader.next_extent().unwrap().is_some() {}
         let bytes = fs::read(path).unwrap();
-        let said = bytes[bytes.len() - 28 + 12..][..4].try_into().unwrap();
-        assert_eq!(reader.chain(), u32::from_le_bytes(said));
+        let chain = bytes[bytes.len() - 28 + 12..][..4].try_into().unwrap();
+        assert_eq!(reader.chain(), u32::from_le_bytes(chain));
     }
 }
 
@@ -275,7 +279,8 @@ fn all_compressions() {
     assert!(decompress(8, &plain, plain.len(), false).is_err());
 }
 
-/// Scales, differences and nulls that were left out come back; and so do numbers of the other byte order.
+/// Scales, differences and nulls that were left out come back; and so do numbers of the other byte
+/// order.
 #[test]
 fn packing_is_undone() {
     use super::container::types::Type;

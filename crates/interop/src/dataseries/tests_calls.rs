@@ -14,25 +14,25 @@ use trace::{Call, Item, Trace, Want};
 
 /// A call by thread 7 that returned this; its strings as (argument, text).
 fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
-    let mut told = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
+    let mut imported = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
     for (i, arg) in args.iter().enumerate() {
-        told.number(i, arg.cast_unsigned());
+        imported.number(i, arg.cast_unsigned());
     }
-    strings.iter().for_each(|(arg, text)| told.string(*arg, text.as_bytes()));
-    told.returned(told.call.entered + 1, ret);
-    told
+    strings.iter().for_each(|(arg, text)| imported.string(*arg, text.as_bytes()));
+    imported.returned(imported.call.entered + 1, ret);
+    imported
 }
 
-fn bytes(mut told: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
-    told.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
-    told
+fn bytes(mut imported: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
+    imported.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
+    imported
 }
 
 fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     let to = dir.join("t.ra");
     let origin = Origin { directory: Some(b"/home".to_vec()), ..Origin::default() };
     let mut import = Import::new(&to, origin).unwrap();
-    calls.into_iter().for_each(|told| import.call(told).unwrap());
+    calls.into_iter().for_each(|imported| import.call(imported).unwrap());
     import.finish(true, &mut |_, _| {}).unwrap();
     Trace::open(&to).unwrap()
 }
@@ -73,14 +73,14 @@ fn names_below_descriptors_are_said_without_them() {
             call("fchown", 60, 0, &[3, 5, 6], &[]),
             call("chdir", 70, 0, &[0x1000], &[(0, "b")]),
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
-            // An exchange, a link's owner and a name below what nobody knows cannot be said.
+            // DataSeries has no exchange, no owner of a link, and no name below an unknown directory.
             call("renameat2", 90, 0, &[-100, 0x1000, -100, 0x1000, 2], &[(1, "x"), (3, "y")]),
             call("symlink", 95, 0, &[0x1000, 0x1000], &[(0, "t"), (1, "ln")]),
             call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "ln")]),
             call("renameat", 110, 0, &[9, 0x1000, 9, 0x1000], &[(1, "p"), (3, "q")]),
         ],
     );
-    let said: Vec<String> = back
+    let written: Vec<String> = back
         .iter()
         .filter(|c| !matches!(name(c), "openat" | "chdir"))
         .map(|c| {
@@ -91,7 +91,7 @@ fn names_below_descriptors_are_said_without_them() {
         })
         .collect();
     assert_eq!(
-        said,
+        written,
         [
             "rename a/p a/q",
             "rename a b/c",
@@ -107,7 +107,7 @@ fn names_below_descriptors_are_said_without_them() {
     assert_eq!(exported.changed["renameat2 as rename"], 2);
 }
 
-/// What is left out stands in the file: who reads it back does not take it for complete.
+/// The file has what was left out: read back, it gives an incomplete trace.
 #[test]
 fn what_is_left_out_is_known_when_read_back() {
     let dir = crate::tests_support::scratch();
@@ -159,7 +159,7 @@ fn special_times_go_out_and_in() {
     }
 }
 
-/// Structs: locks, limits, entries of directories, what statx says, flags of pipe2.
+/// Structs: locks, limits, directory entries, results of statx, flags of pipe2.
 #[test]
 fn structs_go_out_and_in() {
     let dir = crate::tests_support::scratch();
@@ -220,15 +220,15 @@ fn vectors_keep_their_buffers() {
     let dir = crate::tests_support::scratch();
     let vectored = |at: u64, lens: &[usize]| {
         let all: usize = lens.iter().sum();
-        let mut told = call("writev", at, all as i64, &[1, 0x1000, lens.len() as i64], &[]);
+        let mut imported = call("writev", at, all as i64, &[1, 0x1000, lens.len() as i64], &[]);
         let vectors: Vec<u8> = lens
             .iter()
             .flat_map(|n| [0x1000u64.to_le_bytes(), (*n as u64).to_le_bytes()].concat())
             .collect();
-        told.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         let data: Vec<u8> = (0..all).map(|i| (i as u64 * 7 + at) as u8).collect();
-        told.data(1, &data, all as u64);
-        told
+        imported.data(1, &data, all as u64);
+        imported
     };
     let lens = [9000, 0, 20_000, 31];
     let all: Vec<ImportedCall> = (0..400).map(|i| vectored(i * 10, &lens)).collect();
@@ -287,14 +287,14 @@ fn vectors_keep_their_buffers() {
     assert!(back.iter().all(whole));
 }
 
-/// A result that no read has, and data that nobody recorded, take no memory.
+/// An impossible result of a read, and data that were not recorded, take no memory.
 #[test]
 fn forged_results_and_missing_data_take_no_memory() {
     let dir = crate::tests_support::scratch();
     let read = |at, name, ret: i64| {
-        let mut told = call(name, at, ret, &[3, 0x1000, ret, 0], &[]);
-        told.data(1, b"", ret.cast_unsigned());
-        told
+        let mut imported = call(name, at, ret, &[3, 0x1000, ret, 0], &[]);
+        imported.data(1, b"", ret.cast_unsigned());
+        imported
     };
     let huge = vec![
         read(0, "read", i64::MAX),
@@ -320,25 +320,25 @@ fn ends_and_beginnings() {
     import_.umask(0o077);
     let time = 1_700_000_000_000_000_000;
     let fork = |at, child| call("clone", at, child, &[17], &[]);
-    let told = |name: &str, tid, at, args: &[i64], ret: Option<i64>| {
-        let mut told = ImportedCall::new(name, tid, time + at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| told.number(i, a.cast_unsigned()));
+    let imported = |name: &str, tid, at, args: &[i64], ret: Option<i64>| {
+        let mut imported = ImportedCall::new(name, tid, time + at).unwrap();
+        args.iter().enumerate().for_each(|(i, a)| imported.number(i, a.cast_unsigned()));
         if let Some(ret) = ret {
-            told.returned(time + at + 1, ret);
+            imported.returned(time + at + 1, ret);
         }
-        told
+        imported
     };
     let flags = ::import::Fork { parent: 7, flags: 17, time };
     import_.call(fork(0, 8)).unwrap();
     import_.fork(8, flags).unwrap();
-    import_.call(told("close", 8, 10, &[3], Some(0))).unwrap();
-    import_.call(told("exit_group", 8, 20, &[5], None)).unwrap();
+    import_.call(imported("close", 8, 10, &[3], Some(0))).unwrap();
+    import_.call(imported("exit_group", 8, 20, &[5], None)).unwrap();
     import_.call(fork(30, 9)).unwrap();
     import_.fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
-    import_.call(told("close", 9, 40, &[4], Some(0))).unwrap();
+    import_.call(imported("close", 9, 40, &[4], Some(0))).unwrap();
     import_.exit(9, time + 50, 9).unwrap();
-    import_.call(told("close", 7, 60, &[5], Some(0))).unwrap();
-    import_.call(told("exit_group", 7, 70, &[0], None)).unwrap();
+    import_.call(imported("close", 7, 60, &[5], Some(0))).unwrap();
+    import_.call(imported("exit_group", 7, 70, &[0], None)).unwrap();
     import_.finish(true, &mut |_, _| {}).unwrap();
 
     let (out, back) = (dir.path().join("t.ds"), dir.path().join("back.ra"));

@@ -1,6 +1,7 @@
-//! Chrome's JSON (the "JSON Array Format" of about:tracing, which Perfetto reads too): a complete event (`X`) for each call, times in microseconds.
+//! Chrome's JSON (the "JSON Array Format" of about:tracing, which Perfetto reads too): a complete
+//! event (`X`) for each call, times in microseconds.
 
-use super::{Taken, Told, Writer};
+use super::{ResolvedCall, Writer, Written};
 use serde_json::json;
 use std::io::{self, Write};
 use trace::Event;
@@ -22,27 +23,34 @@ fn micros(nanos: u64) -> f64 {
 }
 
 impl Writer for Chrome {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
-        let call = told.call;
-        let mut args = json!({"arguments": told.arguments(), "result": told.result()});
-        if let Some(path) = told.path() {
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
+        let call = resolved.call;
+        let mut args = json!({"arguments": resolved.arguments(), "result": resolved.result()});
+        if let Some(path) = resolved.path() {
             args["path"] = path.into();
         }
-        if let Some((bytes, _)) = told.moved() {
+        if let Some((bytes, _)) = resolved.moved() {
             args["bytes"] = bytes.into();
         }
-        let mut object = json!({"name": told.name(), "cat": "syscall", "ph": "X", "ts": micros(call.entered), "pid": call.pid, "tid": call.tid, "args": args});
+        let mut object = json!({
+            "name": resolved.name(), "cat": "syscall", "ph": "X", "ts": micros(call.entered),
+            "pid": call.pid, "tid": call.tid, "args": args,
+        });
         match call.duration() {
             Some(spent) => object["dur"] = micros(spent).into(),
             None => object["ph"] = "B".into(),
         }
         self.put(&object, out)?;
-        Ok(Taken::Yes)
+        Ok(Written::All)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {
         let Some(name) = super::program(event) else { return Ok(()) };
-        self.put(&json!({"name": "process_name", "ph": "M", "pid": event.pid, "tid": event.tid, "args": {"name": name}}), out)
+        let object = json!({
+            "name": "process_name", "ph": "M", "pid": event.pid, "tid": event.tid,
+            "args": {"name": name},
+        });
+        self.put(&object, out)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Comma-separated values: a call a line, in the order in which they returned.
 
-use super::{Taken, Told, Writer};
+use super::{ResolvedCall, Writer, Written};
 use std::io::{self, Write};
 use trace::Trace;
 
@@ -38,11 +38,11 @@ fn row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io
 }
 
 impl Writer for Csv {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         if !std::mem::replace(&mut self.begun, true) {
             row(HEAD, out)?;
         }
-        let call = told.call;
+        let call = resolved.call;
         let time = call.entered.saturating_add_signed(self.clock_offset);
         let or_empty = |v: Option<String>| v.unwrap_or_default();
         let fields = [
@@ -50,17 +50,17 @@ impl Writer for Csv {
             format!("{}.{:09}", time / 1_000_000_000, time % 1_000_000_000),
             call.pid.to_string(),
             call.tid.to_string(),
-            told.name(),
-            told.arguments(),
+            resolved.name(),
+            resolved.arguments(),
             or_empty(call.result().map(|ret| ret.to_string())),
-            or_empty(call.error().map(|_| told.result())),
+            or_empty(call.error().map(|_| resolved.result())),
             or_empty(call.duration().map(|spent| spent.to_string())),
-            or_empty(told.path()),
-            or_empty(told.bound.offset.map(|o| o.to_string())),
-            or_empty(told.moved().map(|(n, _)| n.to_string())),
+            or_empty(resolved.path()),
+            or_empty(resolved.bound.offset.map(|o| o.to_string())),
+            or_empty(resolved.moved().map(|(n, _)| n.to_string())),
         ];
         row(fields.iter().map(String::as_str), out)?;
-        Ok(Taken::Yes)
+        Ok(Written::All)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {

@@ -1,10 +1,10 @@
 //! fio's iolog, version 3 (`fio --read_iolog`): reads, writes, syncs and trims of each file, times
 //! in microseconds from the first of them.
 //!
-//! fio reads names up to the next blank and of 255 bytes at most, offsets and lengths; data it
-//! makes up itself.
+//! fio reads names (up to the next blank, and 255 bytes at most), offsets and lengths; it generates
+//! the data itself.
 
-use super::{Taken, Told, Writer};
+use super::{ResolvedCall, Writer, Written};
 use abi::Effect;
 use linux_raw_sys::general::FALLOC_FL_PUNCH_HOLE;
 use std::collections::BTreeSet;
@@ -19,8 +19,9 @@ pub(crate) struct Iolog {
 
 /// The longest name.
 const NAME: usize = 255;
-const OTHERS: Taken = Taken::No("calls other than read, write, sync and trim of a file");
-const NAMES: Taken = Taken::No(
+const OTHERS: Written =
+    Written::Unsupported("calls other than read, write, sync and trim of a file");
+const NAMES: Written = Written::Unsupported(
     "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 \
      bytes)",
 );
@@ -37,13 +38,13 @@ impl Iolog {
     }
 }
 
-fn action(told: &Told<'_>) -> Option<String> {
-    let call = told.call;
+fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
+    let call = resolved.call;
     let shape = call.shape().filter(|_| call.succeeded())?;
-    match (told.moved(), shape.effect) {
+    match (resolved.moved(), shape.effect) {
         (Some((0, _)), _) => None,
         (Some((n, reads)), _) => {
-            let offset = told.bound.offset?;
+            let offset = resolved.bound.offset?;
             Some(format!("{} {offset} {n}", if reads { "read" } else { "write" }))
         }
         (None, Effect::Allocate) if call.args[1] & u64::from(FALLOC_FL_PUNCH_HOLE) != 0 => {
@@ -56,10 +57,10 @@ fn action(told: &Told<'_>) -> Option<String> {
 }
 
 impl Writer for Iolog {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
-        let call = told.call;
-        let file = told.bound.fds.iter().flatten().next().map(|d| &d.file);
-        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(told)) else {
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
+        let call = resolved.call;
+        let file = resolved.bound.fds.iter().flatten().next().map(|d| &d.file);
+        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(resolved)) else {
             return Ok(OTHERS);
         };
         let path = &*file.path;
@@ -78,7 +79,7 @@ impl Writer for Iolog {
             self.open.insert(path.to_vec());
         }
         self.line(path, &action, out)?;
-        Ok(Taken::Yes)
+        Ok(Written::All)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {

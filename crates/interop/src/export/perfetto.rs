@@ -1,8 +1,10 @@
-//! Perfetto's trace format: packets of `protos/perfetto/trace/trace.proto`, of which only the fields used here are declared.
+//! Perfetto's trace format: packets of `protos/perfetto/trace/trace.proto`, of which only the
+//! fields used here are declared.
 //!
-//! Each process and each thread has a track, each call is a slice with its arguments as annotations, and two counters show the bytes that were read and written a second.
+//! Each process and each thread has a track, each call is a slice with its arguments as
+//! annotations, and two counters show the bytes that were read and written a second.
 
-use super::{Taken, Told, Writer};
+use super::{ResolvedCall, Writer, Written};
 use ahash::HashSet;
 use prost::Message;
 use std::io::{self, Write};
@@ -119,7 +121,12 @@ fn put(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
+fn put_event(time: u64, event: TrackEvent, out: &mut dyn Write) -> io::Result<()> {
+    put(Packet { timestamp: Some(time), track_event: Some(event), ..Packet::default() }, out)
+}
+
 impl Perfetto {
+    /// Declares a track, unless it was declared before.
     fn track(&mut self, descriptor: TrackDescriptor, out: &mut dyn Write) -> io::Result<()> {
         if descriptor.uuid.is_some_and(|uuid| self.known.insert(uuid)) {
             put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
@@ -129,26 +136,22 @@ impl Perfetto {
     }
 
     fn thread(&mut self, pid: u32, tid: u32, out: &mut dyn Write) -> io::Result<u64> {
-        let process = ProcessDescriptor { pid: Some(pid as i32), process_name: None };
-        self.track(
-            TrackDescriptor {
-                uuid: Some(PROCESS | u64::from(pid)),
-                process: Some(process),
-                ..TrackDescriptor::default()
-            },
-            out,
-        )?;
         let (uuid, parent) = (THREAD | u64::from(tid), PROCESS | u64::from(pid));
+        let process = ProcessDescriptor { pid: Some(pid as i32), process_name: None };
+        let process = TrackDescriptor {
+            uuid: Some(parent),
+            process: Some(process),
+            ..TrackDescriptor::default()
+        };
+        self.track(process, out)?;
         let thread = ThreadDescriptor { pid: Some(pid as i32), tid: Some(tid as i32) };
-        self.track(
-            TrackDescriptor {
-                uuid: Some(uuid),
-                parent_uuid: Some(parent),
-                thread: Some(thread),
-                ..TrackDescriptor::default()
-            },
-            out,
-        )?;
+        let thread = TrackDescriptor {
+            uuid: Some(uuid),
+            parent_uuid: Some(parent),
+            thread: Some(thread),
+            ..TrackDescriptor::default()
+        };
+        self.track(thread, out)?;
         Ok(uuid)
     }
 
@@ -179,15 +182,13 @@ impl Perfetto {
                 continue;
             }
             let counter = CounterDescriptor { unit_name: Some("bytes/s".to_owned()) };
-            self.track(
-                TrackDescriptor {
-                    uuid: Some(uuid),
-                    name: Some(name.to_owned()),
-                    counter: Some(counter),
-                    ..TrackDescriptor::default()
-                },
-                out,
-            )?;
+            let track = TrackDescriptor {
+                uuid: Some(uuid),
+                name: Some(name.to_owned()),
+                counter: Some(counter),
+                ..TrackDescriptor::default()
+            };
+            self.track(track, out)?;
             let mut at = |timestamp, value: u64| {
                 let event = TrackEvent {
                     kind: Some(COUNTER),
@@ -195,14 +196,7 @@ impl Perfetto {
                     counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
                     ..TrackEvent::default()
                 };
-                put(
-                    Packet {
-                        timestamp: Some(timestamp),
-                        track_event: Some(event),
-                        ..Packet::default()
-                    },
-                    out,
-                )
+                put_event(timestamp, event, out)
             };
             at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
             at((self.window + 1).saturating_mul(WINDOW), 0)?;
@@ -213,17 +207,18 @@ impl Perfetto {
 }
 
 impl Writer for Perfetto {
-    fn call(&mut self, told: &Told<'_>, out: &mut dyn Write) -> io::Result<Taken> {
-        let call = told.call;
+    fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
+        let call = resolved.call;
         let track = self.thread(call.pid, call.tid, out)?;
         let text = |name: &str, value: String| DebugAnnotation {
             name: Some(name.to_owned()),
             string_value: Some(value),
             uint_value: None,
         };
-        let mut notes = vec![text("arguments", told.arguments()), text("result", told.result())];
-        notes.extend(told.path().map(|path| text("path", path)));
-        notes.extend(told.moved().map(|(bytes, _)| DebugAnnotation {
+        let mut notes =
+            vec![text("arguments", resolved.arguments()), text("result", resolved.result())];
+        notes.extend(resolved.path().map(|path| text("path", path)));
+        notes.extend(resolved.moved().map(|(bytes, _)| DebugAnnotation {
             name: Some("bytes".to_owned()),
             string_value: None,
             uint_value: Some(bytes),
@@ -231,25 +226,19 @@ impl Writer for Perfetto {
         let begin = TrackEvent {
             kind: Some(BEGIN),
             track_uuid: Some(track),
-            name: Some(told.name()),
+            name: Some(resolved.name()),
             categories: vec!["syscall".to_owned()],
             debug_annotations: notes,
             counter_value: None,
         };
-        put(
-            Packet { timestamp: Some(call.entered), track_event: Some(begin), ..Packet::default() },
-            out,
-        )?;
+        put_event(call.entered, begin, out)?;
         if let Some(left) = call.left.filter(|_| call.result().is_some()) {
             let end =
                 TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
-            put(
-                Packet { timestamp: Some(left), track_event: Some(end), ..Packet::default() },
-                out,
-            )?;
-            self.count(left, told.moved(), out)?;
+            put_event(left, end, out)?;
+            self.count(left, resolved.moved(), out)?;
         }
-        Ok(Taken::Yes)
+        Ok(Written::All)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {

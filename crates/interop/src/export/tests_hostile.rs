@@ -1,4 +1,4 @@
-//! Traces that nobody recorded: names and numbers that could break a format, or its writer.
+//! Traces that were not recorded: names and numbers that could break a format, or its writer.
 
 use super::{Format, export};
 use ::import::Origin;
@@ -14,23 +14,29 @@ const NAMES: [&[u8]; 5] =
 fn hostile(dir: &Path) -> Trace {
     let to = dir.join("t.ra");
     let mut import = Import::new(&to, Origin::default()).unwrap();
-    let mut told = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
-        let mut told = ImportedCall::new(name, 7, at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| told.number(i, *a));
+    let mut resolved = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
+        let mut resolved = ImportedCall::new(name, 7, at).unwrap();
+        args.iter().enumerate().for_each(|(i, a)| resolved.number(i, *a));
         if let Some(path) = path {
-            told.string(1, path);
+            resolved.string(1, path);
         } else {
-            told.data(1, b"", ret.max(0).cast_unsigned());
+            resolved.data(1, b"", ret.max(0).cast_unsigned());
         }
-        told.returned(at, ret);
-        import.call(told).unwrap();
+        resolved.returned(at, ret);
+        import.call(resolved).unwrap();
     };
     for (i, name) in NAMES.iter().enumerate() {
         let fd = i as u64 + 3;
-        told("openat", i as u64, fd.cast_signed(), &[-100i64 as u64, 0x1000, 0o102], Some(*name));
-        told("write", 10 + i as u64, i64::MAX, &[fd, 0x1000, u64::MAX], None);
-        told("pread64", u64::MAX / 2, i64::MAX, &[fd, 0x1000, u64::MAX, u64::MAX], None);
-        told("pwrite64", u64::MAX / 2 + 1, i64::MAX, &[fd, 0x1000, u64::MAX, 1 << 63], None);
+        resolved(
+            "openat",
+            i as u64,
+            fd.cast_signed(),
+            &[-100i64 as u64, 0x1000, 0o102],
+            Some(*name),
+        );
+        resolved("write", 10 + i as u64, i64::MAX, &[fd, 0x1000, u64::MAX], None);
+        resolved("pread64", u64::MAX / 2, i64::MAX, &[fd, 0x1000, u64::MAX, u64::MAX], None);
+        resolved("pwrite64", u64::MAX / 2 + 1, i64::MAX, &[fd, 0x1000, u64::MAX, 1 << 63], None);
     }
     import.finish(true, &mut |_, _| {}).unwrap();
     Trace::open(&to).unwrap()

@@ -1,5 +1,9 @@
-//! Text of block I/O: what blkparse(1) prints of blktrace(8), and what the kernel's tracer `blk` prints with `blk_classic`. Each device is a file of its own, `/block/MAJOR:MINOR`,
-//! and each request that was queued is a call on it at its offset. A process with several requests under way has as many threads, so that the depth of its queue is kept.
+//! Block I/O: output of blkparse(1) for blktrace(8), and of the kernel's tracer `blk` with
+//! `blk_classic`.
+//!
+//! Each device becomes a file, `/block/MAJOR:MINOR`, and each queued request a call on it at its
+//! offset. A process with several requests in flight gets as many threads, so that its queue depth
+//! is kept.
 
 mod import;
 mod line;

@@ -1,5 +1,8 @@
-//! Text that FreeBSD's kdump(1) wrote: `ktrace -i CMD; kdump [-H] [-T | -E] [-m BYTES]`. Names and data are in it, so that it can be performed on Linux: calls go by
-//! the Linux call of that name, flags by their names, errors by their meaning. What there is none for is counted.
+//! Output of FreeBSD's kdump(1): `ktrace -i CMD; kdump [-H] [-T | -E] [-m BYTES]`.
+//!
+//! It has names and data, so that it can be replayed on Linux. A call becomes the Linux call of the
+//! same name, flags go by their names, errors by their meaning. What Linux does not have is
+//! counted.
 
 mod import;
 mod line;

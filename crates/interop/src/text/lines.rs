@@ -1,4 +1,4 @@
-//! The lines of a text.
+//! What the parsers of text share: lines, numbers with fractions, and guessing a format.
 
 use crate::Error;
 use std::fs::File;
@@ -11,7 +11,7 @@ const LINE: u64 = 1 << 30;
 pub(crate) struct Lines {
     file: BufReader<File>,
     path: PathBuf,
-    /// How many were read.
+    /// The bytes read so far.
     pub bytes: u64,
 }
 
@@ -21,7 +21,8 @@ impl Lines {
         Ok(Self { file: BufReader::new(file), path: path.to_owned(), bytes: 0 })
     }
 
-    /// The next line without its end; `None`: there is none. These tools write ASCII; what is not text is replaced.
+    /// The next line without its newline; `None` at the end. These tools write ASCII; bytes that
+    /// are not UTF-8 are replaced. Fails if the file cannot be read.
     pub fn next(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = Vec::new();
         let n = (&mut self.file)
@@ -36,4 +37,33 @@ impl Lines {
             .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         Ok((n > 0).then_some(text))
     }
+}
+
+/// Nanoseconds in a second.
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// A number with or without a fraction, in nanoseconds; `unit`: the nanoseconds of 1. `None`: it is no
+/// such number, or too large.
+pub(crate) fn nanoseconds(text: &str, unit: u64) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());
+    digits(whole).and(digits(part))?;
+    let mut weight = unit;
+    let part = part.bytes().fold(0, |sum, digit| {
+        weight /= 10;
+        sum + u64::from(digit - b'0') * weight
+    });
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
+}
+
+/// Whether more than half of the first 50 lines are `known`.
+pub(crate) fn mostly<'t>(
+    lines: impl Iterator<Item = &'t str>,
+    known: impl Fn(&'t str) -> bool,
+) -> bool {
+    let (mut all, mut matching) = (0, 0);
+    for line in lines.take(50) {
+        (all, matching) = (all + 1, matching + u32::from(known(line)));
+    }
+    matching * 2 > all
 }

@@ -1,6 +1,8 @@
-//! Text that perf(1) wrote: `perf trace [-o FILE]`, and `perf script` of `perf record -e 'raw_syscalls:*'`.
+//! Output of perf(1): `perf trace [-o FILE]`, and `perf script` of `perf record -e
+//! 'raw_syscalls:*'`.
 //!
-//! The first has names of arguments and, if perf could load its BPF programs, strings; zeros are left out there. The second has the registers and nothing else. Neither has data.
+//! The first has names of arguments, without those that are zero, and strings if perf could load
+//! its BPF programs. The second has only registers. Neither has data.
 
 mod import;
 mod line;

@@ -1,7 +1,8 @@
-//! Text that strace(1) wrote: `strace -f [-t|-tt|-ttt|-r] [-T] [-y|-yy] [-x|-xx] [-v] [-s N] [-o FILE | -ff -o FILE]`.
+//! Output of strace(1):
+//! `strace -f [-t|-tt|-ttt|-r] [-T] [-y|-yy] [-x|-xx] [-v] [-s N] [-o FILE | -ff -o FILE]`.
 //!
-//! Arguments are read by the table: what strace prints symbolically becomes a number again by the argument's own names. What is abbreviated there is not known here, and
-//! so not compared; a string that was cut is marked as cut.
+//! The table says what each argument is: names of flags become numbers again. What strace
+//! abbreviates is unknown, and not compared; a string that strace cut is marked as cut.
 
 pub mod import;
 pub(crate) mod lexer;

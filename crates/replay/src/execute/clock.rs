@@ -1,6 +1,6 @@
 //! How an executor waits until a call is due.
 
-use crate::report::{LONGEST, histogram};
+use crate::report::{MAX_NANOSECONDS, histogram};
 use hdrhistogram::Histogram;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,8 +18,8 @@ pub(crate) enum Due {
     At(u64),
 }
 
-/// So often a thread that sleeps looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a sleeping thread checks whether the replay is to stop.
+const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 fn sleep_until(at: Instant, stop: &AtomicBool) {
     loop {
@@ -27,18 +27,18 @@ fn sleep_until(at: Instant, stop: &AtomicBool) {
         if left.is_zero() || stop.load(Relaxed) {
             return;
         }
-        std::thread::sleep(left.min(LOOK));
+        std::thread::sleep(left.min(STOP_INTERVAL));
     }
 }
 
-/// The executor's side.
+/// Keeps the time for one executor.
 pub(crate) struct Clock {
     /// The traced thread served last, and when its last call was done.
     last: Option<(u32, Instant)>,
-    /// How much longer it slept than it should have: its next sleeps are so much shorter.
-    owed: Duration,
+    /// How much longer it slept than it should have: its next sleeps are shorter by that.
+    overslept: Duration,
     /// How late calls began.
-    pub late: Histogram<u64>,
+    pub lateness: Histogram<u64>,
 }
 
 impl Clock {
@@ -48,24 +48,24 @@ impl Clock {
         if exact {
             let _best = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         }
-        Self { last: None, owed: Duration::ZERO, late: histogram() }
+        Self { last: None, overslept: Duration::ZERO, lateness: histogram() }
     }
 
-    /// Waits until a call of `tid` is due. `begun`: when the replay of calls began.
-    /// `stop`: nobody is to wait any longer.
-    pub fn wait(&mut self, due: Due, tid: u32, begun: Instant, stop: &AtomicBool) {
+    /// Waits until a call of `tid` is due. `started`: when the replay of calls began. Returns early
+    /// once `stop` is set.
+    pub fn wait(&mut self, due: Due, tid: u32, started: Instant, stop: &AtomicBool) {
         let now = Instant::now();
         let at = match due {
             Due::Now => return,
-            Due::At(ns) => begun + Duration::from_nanos(ns),
+            Due::At(ns) => started + Duration::from_nanos(ns),
             Due::After(ns) => {
                 let think = Duration::from_nanos(ns);
-                let at =
-                    self.last.filter(|(who, _)| *who == tid).map_or(now, |(_, end)| end) + think;
-                // What another call was waited for beyond that is not owed.
-                let paid = self.owed.min(at.saturating_duration_since(now));
-                self.owed -= paid;
-                at - paid
+                let at = self.last.filter(|(thread, _)| *thread == tid).map_or(now, |(_, end)| end)
+                    + think;
+                // Time spent waiting for other calls does not count.
+                let deducted = self.overslept.min(at.saturating_duration_since(now));
+                self.overslept -= deducted;
+                at - deducted
             }
         };
         let left = at.saturating_duration_since(now);
@@ -75,11 +75,13 @@ impl Clock {
         if !left.is_zero() {
             sleep_until(at, stop);
         }
-        let late = at.elapsed();
+        let lateness = at.elapsed();
         if matches!(due, Due::After(_)) {
-            self.owed += late;
+            self.overslept += lateness;
         }
-        self.late.saturating_record(u64::try_from(late.as_nanos()).unwrap_or(LONGEST).max(1));
+        self.lateness.saturating_record(
+            u64::try_from(lateness.as_nanos()).unwrap_or(MAX_NANOSECONDS).max(1),
+        );
     }
 
     /// A call of `tid` is done.

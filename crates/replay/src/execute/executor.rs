@@ -3,15 +3,17 @@
 
 use super::clock::{Clock, Due};
 use super::job::{Job, Work};
-use super::shared::{KEPT, Shared, kind};
-use crate::issue::prepared::{Come, Prepared};
-use crate::issue::thread::Thread;
-use crate::issue::{Real, procfs, raw};
-use crate::report::{Divergence, Times};
-use crate::verify::Difference;
+use super::shared::{MAX_DIVERGENCES, Shared, divergence_kind};
+use crate::issue::prepared::{CallResult, PreparedCall};
+use crate::issue::thread::ExecutorThread;
+use crate::issue::{RealFd, procfs, raw};
+use crate::report::{Divergence, LatencyHistograms};
+use crate::sandbox::unshare;
+use crate::verify::Mismatch;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
 use model::world::Descriptor;
+use rustix::thread::UnshareFlags;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -19,20 +21,20 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Executor {
     shared: Arc<Shared>,
-    lane: usize,
-    thread: Thread,
+    index: usize,
+    thread: ExecutorThread,
     clock: Clock,
-    times: Times,
+    times: LatencyHistograms,
     /// All calls below this number are done.
-    waited: u64,
-    /// The descriptor of the call before, unless that had a handler, and the real one.
-    held: Option<Arc<Descriptor<Real>>>,
-    real: i32,
+    done_below: u64,
+    /// The descriptor of the previous call, unless that had a handler, and its real number.
+    descriptor: Option<Arc<Descriptor<RealFd>>>,
+    fd: i32,
 }
 
-/// Brings near what the jobs after the first of these need: another thread made it, long ago
-/// perhaps. Each is looked at only when it is near itself.
-fn ahead(jobs: &[Job]) {
+/// Prefetches the memory that the next jobs need. Each level is prefetched only once the one that
+/// points to it is in the cache.
+fn prefetch_ahead(jobs: &[Job]) {
     if let Some(job) = jobs.get(3) {
         raw::prefetch(std::ptr::from_ref::<Job>(job));
     }
@@ -45,37 +47,39 @@ fn ahead(jobs: &[Job]) {
 }
 
 impl Executor {
-    /// Performs the jobs of `lane` until their sender is gone. What is done goes back: memory is
-    /// freed by the thread that took it, or the two would wait for each other's heap. `own`: its
-    /// descriptor table is to be its own, and it says when it is.
+    /// Performs jobs until their sender is gone. Completed jobs are returned, so that the thread
+    /// that allocated their memory frees it. With `own_table`, unshares the descriptor table first,
+    /// and signals when that is done.
     pub fn run(
         shared: &Arc<Shared>,
-        lane: usize,
+        index: usize,
         jobs: &Receiver<Vec<Job>>,
-        back: &Sender<Vec<Job>>,
-        own: Option<Sender<()>>,
+        returned: &Sender<Vec<Job>>,
+        own_table: Option<Sender<()>>,
     ) {
         let work = || {
-            let own = own.filter(|_| raw::own_table()).is_some_and(|own| own.send(()).is_ok());
-            let mut this = Self::new(shared, lane)?;
+            let own_table = own_table
+                .filter(|_| raw::unshare_descriptors())
+                .is_some_and(|own_table| own_table.send(()).is_ok());
+            let mut this = Self::new(shared, index)?;
             let mut done = Vec::new();
-            while !shared.is_open() && !shared.frontier.is_broken() {
+            while !shared.has_begun() && !shared.completion.is_aborted() {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
-            for mut handful in jobs {
-                if this.handful(shared, &mut handful)? {
+            for mut batch in jobs {
+                if this.batch(shared, &mut batch)? {
                     return Ok(());
                 }
                 if shared.options.preload {
-                    done.push(handful);
+                    done.push(batch);
                 } else {
-                    let _ended = back.send(handful);
+                    let _ended = returned.send(batch);
                 }
             }
-            if own {
-                raw::close_all();
+            if own_table {
+                raw::close_all_descriptors();
             }
-            shared.add_late(&this.clock.late);
+            shared.add_lateness(&this.clock.lateness);
             shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
             Ok::<(), String>(())
         };
@@ -88,164 +92,180 @@ impl Executor {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default(),
         };
-        shared.break_off(failed);
+        shared.abort(failed);
     }
 
-    /// In the thread that is to be the executor.
-    fn new(shared: &Arc<Shared>, lane: usize) -> Result<Self, String> {
+    /// Sets the calling thread up as an executor. Fails if it cannot get a working directory of its
+    /// own, or memory.
+    fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
         // A working directory and a umask of this thread alone.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
-            .map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
-        if !shared.powers.any_user && !shared.powers.capabilities {
+        unshare(UnshareFlags::FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+        if !shared.privileges.any_user && !shared.privileges.capabilities {
             raw::drop_capabilities();
         }
-        let thread = Thread::new(shared.common.clone()).ok_or("no memory for an executor")?;
+        let thread =
+            ExecutorThread::new(shared.context.clone()).ok_or("no memory for an executor")?;
         if shared.options.timing {
-            raw::measure();
+            raw::start_timing();
         }
         Ok(Self {
             shared: shared.clone(),
-            lane,
+            index,
             thread,
             clock: Clock::new(shared.options.is_paced()),
-            times: Times::default(),
-            waited: 0,
-            held: None,
-            real: -1,
+            times: LatencyHistograms::default(),
+            done_below: 0,
+            descriptor: None,
+            fd: -1,
         })
     }
 
-    /// Does jobs one after the other. Whether something has gone wrong.
-    fn handful(&mut self, shared: &Shared, handful: &mut [Job]) -> Result<bool, String> {
-        let lane = self.lane;
-        shared.frontier.come_to(lane, handful.first().map_or(0, |job| job.number), 0);
-        for at in 0..handful.len() {
-            ahead(&handful[at..]);
-            let (job, later) = handful[at..].split_first_mut().ok_or("a job is missing")?;
+    /// Performs jobs one after the other. Returns whether the replay was aborted.
+    fn batch(&mut self, shared: &Shared, batch: &mut [Job]) -> Result<bool, String> {
+        let index = self.index;
+        shared.completion.advance(index, batch.first().map_or(0, |job| job.number), 0);
+        for at in 0..batch.len() {
+            prefetch_ahead(&batch[at..]);
+            let (job, later) = batch[at..].split_first_mut().ok_or("a job is missing")?;
             let next = later.first();
-            let keeps = next
-                .is_some_and(|next| matches!(next.work, Work::Call(Prepared { same: true, .. })));
+            let next_keeps_descriptor = next.is_some_and(|next| {
+                matches!(next.work, Work::Call(PreparedCall { same_descriptor: true, .. }))
+            });
             let next = next.map_or(job.number + 1, |next| next.number);
             let bytes = job.bytes();
-            let come = self.perform(shared, job);
-            if shared.frontier.is_broken() {
+            let result = self.perform(shared, job);
+            if shared.completion.is_aborted() {
                 return Ok(true);
             }
-            // Others need not wait for the comparison, unless it may end the replay.
-            let at_once = keeps && shared.options.on_divergence != OnDivergence::Stop;
+            // Other executors need not wait for the comparison, unless it may end the replay.
+            let at_once =
+                next_keeps_descriptor && shared.options.on_divergence != OnDivergence::Stop;
             if at_once {
-                shared.frontier.come_to(lane, next, bytes);
+                shared.completion.advance(index, next, bytes);
             }
             if let Work::Call(call) = &mut job.work {
-                if let Some(come) = come {
-                    self.settle(shared, job.number, job.tid, call, come);
+                if let Some(result) = result {
+                    self.finish_call(shared, job.number, job.tid, call, result);
                 }
                 call.let_go();
             }
-            if !keeps {
-                self.held = None;
+            if !next_keeps_descriptor {
+                self.descriptor = None;
             }
             if !at_once {
-                shared.frontier.come_to(lane, next, bytes);
+                shared.completion.advance(index, next, bytes);
             }
         }
-        shared.frontier.idle(lane);
+        shared.completion.idle(index);
         Ok(false)
     }
 
-    /// Does a job when it is its turn, unless something has gone wrong. What a call came to is not
-    /// settled yet.
+    /// Performs a job once the jobs that it depends on are done and it is due. Returns the result
+    /// of a call, which is not compared yet.
     #[inline(always)]
-    fn perform(&mut self, shared: &Shared, job: &mut Job) -> Option<Come> {
-        if job.after > self.waited {
-            shared.frontier.wait(job.after);
-            self.waited = job.after;
+    fn perform(&mut self, shared: &Shared, job: &mut Job) -> Option<CallResult> {
+        if job.after > self.done_below {
+            shared.completion.wait_below(job.after);
+            self.done_below = job.after;
         }
-        if let Some(rare) = &job.rare {
-            rare.needs.iter().for_each(|other| shared.frontier.wait_one(*other));
-            if rare.due != Due::Now {
-                let begun = *shared.begun.get_or_init(Instant::now);
-                self.clock.wait(rare.due, job.tid, begun, &shared.stop);
+        if let Some(extras) = &job.extras {
+            extras.dependencies.iter().for_each(|other| shared.completion.wait_for_call(*other));
+            if extras.due != Due::Now {
+                let started = *shared.started.get_or_init(Instant::now);
+                self.clock.wait(extras.due, job.tid, started, &shared.stop);
             }
         }
-        if shared.frontier.is_broken() {
+        if shared.completion.is_aborted() {
             return None;
         }
-        if let Some(who) =
-            job.rare.as_ref().and_then(|rare| rare.who.as_ref()).filter(|_| shared.powers.any_user)
+        if let Some(credentials) = job
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.credentials.as_ref())
+            .filter(|_| shared.privileges.any_user)
         {
-            raw::become_user(who);
+            raw::set_credentials(credentials);
         }
-        let come = match &mut job.work {
+        let result = match &mut job.work {
             Work::Call(call) => self.call(shared, call),
-            Work::Release(gone) => {
-                gone.clear();
+            Work::Release(released) => {
+                released.clear();
                 None
             }
         };
         self.clock.done(job.due(), job.tid);
-        come
+        result
     }
 
     /// Performs a call, unless the replay is to end.
     #[inline(always)]
-    fn call(&mut self, shared: &Shared, call: &mut Prepared) -> Option<Come> {
-        // Most are not written to: all of them are more than a cache holds.
-        if !call.same {
-            self.held = call.meant.take();
-            self.real = self.held.as_ref().map_or(-1, |descriptor| descriptor.real.get());
+    fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
+        // Most are only read: all of them together do not fit a cache.
+        if !call.same_descriptor {
+            self.descriptor = call.descriptor.take();
+            self.fd = self.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
         }
         if shared.stopping() {
-            shared.left_undone();
+            shared.count_not_begun();
             return None;
         }
-        let come = call.perform(self.held.is_some(), self.real, &mut self.thread);
-        if matches!(come, Come::Handled(_)) && procfs::is_lost() {
+        let result = call.perform(self.descriptor.is_some(), self.fd, &mut self.thread);
+        if matches!(result, CallResult::Handled(_)) && procfs::cwd_is_lost() {
             let why = "a working directory was closed while a call was made from elsewhere";
-            shared.break_off(why.to_owned());
+            shared.abort(why.to_owned());
         }
         if shared.options.timing {
-            self.note_time(call.expected.shape.name);
+            self.record_latency(call.expected.shape.name);
         }
-        Some(come)
+        Some(result)
     }
 
-    /// Compares what a call came to, unless its handler has, and tells of it.
-    fn settle(&mut self, shared: &Shared, number: u64, tid: u32, call: &Prepared, come: Come) {
-        match call.differs(come, &self.thread) {
+    /// Compares the result of a call, unless its handler did, and records a divergence.
+    fn finish_call(
+        &mut self,
+        shared: &Shared,
+        number: u64,
+        tid: u32,
+        call: &PreparedCall,
+        result: CallResult,
+    ) {
+        match call.compare(result, &self.thread) {
             Ok(None) => {}
             Ok(Some(difference)) => self.report(number, tid, call, difference),
             Err(why) => {
                 if let Some(handled) = call.as_handled() {
-                    shared.left_out(&handled.call, &handled.bound, why);
+                    shared.note_unperformed(&handled.call, &handled.bound, why);
                 }
-                shared.refuse(why);
+                shared.count_refused(why);
             }
         }
         self.thread.scratch.clear();
     }
 
-    fn note_time(&mut self, name: &'static str) {
-        if let Some(took) = raw::measured().filter(|took| *took > 0) {
-            self.times.enter(name, took);
+    fn record_latency(&mut self, name: &'static str) {
+        if let Some(took) = raw::take_elapsed().filter(|took| *took > 0) {
+            self.times.record(name, took);
         }
     }
 
     #[cold]
-    fn report(&self, number: u64, tid: u32, call: &Prepared, difference: Difference) {
-        let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-        *found.by_kind.entry(kind(&difference.what).to_owned()).or_default() += 1;
+    fn report(&self, number: u64, tid: u32, call: &PreparedCall, difference: Mismatch) {
+        let mut divergences =
+            self.shared.divergences.lock().unwrap_or_else(PoisonError::into_inner);
+        *divergences.by_kind.entry(divergence_kind(&difference.what).to_owned()).or_default() += 1;
         let compared = self.shared.options.verify > Verify::None;
         if compared && self.shared.options.on_divergence == OnDivergence::Stop {
             self.shared.stop.store(true, Relaxed);
         }
-        if found.kept.len() >= KEPT {
-            found.more += 1;
+        if divergences.kept.len() >= MAX_DIVERGENCES {
+            divergences.dropped += 1;
             return;
         }
-        let Difference { what, expected, got, failed } = difference;
-        let file = trace::text::escape(call.path(self.held.as_deref()));
+        let Mismatch { what, expected, got, failed } = difference;
+        let file = trace::text::escape(call.path(self.descriptor.as_deref()));
         let (seq, call) = (call.seq, call.expected.shape.name);
-        found.kept.push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));
+        divergences
+            .kept
+            .push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));
     }
 }

@@ -1,37 +1,37 @@
-//! What a dispatcher hands to an executor.
+//! What the dispatcher hands to an executor.
 
 use super::clock::Due;
-use super::frontier::Need;
-use crate::issue::{Prepared, Real};
+use super::completion::Dependency;
+use crate::issue::{PreparedCall, RealFd};
 use model::world::{Credentials, Descriptor};
 use std::sync::Arc;
 
-/// One thing to do, in the order of its number. Executors go through many of them that they have
-/// not made: what most do not need stands elsewhere.
+/// One thing to do, in the order of its number. Executors read many of them, so what most jobs do
+/// not need is in [`JobExtras`].
 pub(crate) struct Job {
-    /// Its place in the order of exits.
+    /// Its position in the order in which calls returned.
     pub number: u64,
-    /// How many of the calls before it must be done first.
+    /// All jobs below this number must be done first.
     pub after: u64,
-    pub rare: Option<Box<Rare>>,
+    pub extras: Option<Box<JobExtras>>,
     /// The traced thread.
     pub tid: u32,
     pub work: Work,
 }
 
-/// What few jobs need.
+/// What only few jobs need.
 #[derive(Default)]
-pub(crate) struct Rare {
-    /// Single calls before it that must be done first.
-    pub needs: Vec<Need>,
+pub(crate) struct JobExtras {
+    /// Single earlier calls that must be done first.
+    pub dependencies: Vec<Dependency>,
     /// When it is due.
     pub due: Due,
-    /// Who the thread is, if its executor must be told.
-    pub who: Option<Arc<Credentials>>,
+    /// The user that the executor must become first, if that changed.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Job {
-    /// Recorded bytes that it holds.
+    /// Recorded bytes that it keeps in memory.
     pub fn bytes(&self) -> u64 {
         match &self.work {
             Work::Call(call) => call.bytes(),
@@ -41,13 +41,13 @@ impl Job {
 
     /// When it is due.
     pub fn due(&self) -> Due {
-        self.rare.as_ref().map_or(Due::Now, |rare| rare.due)
+        self.extras.as_ref().map_or(Due::Now, |extras| extras.due)
     }
 }
 
 pub(crate) enum Work {
     /// To issue a call.
-    Call(Prepared),
-    /// To let go descriptors that a call or an event which is performed by no one has closed.
-    Release(Vec<Arc<Descriptor<Real>>>),
+    Call(PreparedCall),
+    /// Drops descriptors that were closed by an event or by a call that is not performed.
+    Release(Vec<Arc<Descriptor<RealFd>>>),
 }

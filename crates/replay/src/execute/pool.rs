@@ -1,85 +1,86 @@
-//! The executors: a thread for each traced thread that has calls to issue. Threads of the dead
-//! serve the living; beyond a number they are shared, which the order of their queues allows.
+//! The executors: a thread for each traced thread that has calls to issue. An executor whose traced
+//! thread has ended serves the next one. Beyond a number, traced threads share executors, which the
+//! order of the queues allows.
 
+use super::completion::MAX_EXECUTORS;
 use super::executor::Executor;
-use super::frontier::LANES;
 use super::job::{Job, Work};
 use super::shared::Shared;
 use crate::Error;
-use crate::issue::thread::Place;
-use crate::issue::{Real, raw, real};
+use crate::issue::thread::FsContext;
+use crate::issue::{RealFd, raw, real_fd};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use model::world::{Bound, Credentials, Descriptor};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-const STACK: usize = 512 << 10;
-/// So many jobs are handed over at once, to all executors together.
-const HANDFUL: usize = 64;
-/// So many empty queues are kept.
-const SPARE: usize = 256;
+const STACK_SIZE: usize = 512 << 10;
+/// Jobs that are handed over at once, to all executors together.
+const BATCH: usize = 64;
+/// Empty queues that are kept for reuse.
+const MAX_EMPTY_QUEUES: usize = 256;
 
-struct Served {
+struct ExecutorHandle {
     jobs: Sender<Vec<Job>>,
     /// Not handed over yet.
-    waiting: Vec<Job>,
-    /// The descriptor of the last of these, if it has no handler.
-    meant: Option<Arc<Descriptor<Real>>>,
-    /// Where it was told that its thread is; `None`: to be told again.
-    place: Option<Place>,
-    /// Who it was told that its thread is.
-    who: Option<Arc<Credentials>>,
+    queued: Vec<Job>,
+    /// The descriptor of the last queued call, if it has no handler.
+    descriptor: Option<Arc<Descriptor<RealFd>>>,
+    /// The working directory and umask sent last; `None`: to be sent again.
+    context: Option<FsContext>,
+    /// The user sent last.
+    credentials: Option<Arc<Credentials>>,
     thread: JoinHandle<()>,
 }
 
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    executors: Vec<Served>,
-    /// What they have done comes back.
-    back: Sender<Vec<Job>>,
-    done: Receiver<Vec<Job>>,
-    /// Queues that came back, to be filled again.
-    empty: Vec<Vec<Job>>,
-    /// Executors for which jobs wait, and how many jobs.
-    behind: Vec<usize>,
-    waiting: usize,
-    /// Jobs are handed over at once: their time is what counts.
-    exact: bool,
+    executors: Vec<ExecutorHandle>,
+    /// Where executors return completed jobs.
+    returned_sender: Sender<Vec<Job>>,
+    returned: Receiver<Vec<Job>>,
+    /// Returned queues, to be filled again.
+    empty_queues: Vec<Vec<Job>>,
+    /// Executors with queued jobs, and the number of queued jobs.
+    with_queued: Vec<usize>,
+    queued: usize,
+    /// Each job is handed over at once, as it is due at some time.
+    hands_over_at_once: bool,
     /// Executors whose traced thread has ended.
-    free: Vec<usize>,
-    serving: HashMap<u32, usize>,
-    /// What was looked up last.
+    idle: Vec<usize>,
+    by_thread: HashMap<u32, usize>,
+    /// The thread looked up last, and its executor.
     latest: Option<(u32, usize)>,
-    /// Real descriptors of open files that were there at the start.
-    present: HashMap<u64, i32>,
-    /// All that were opened here.
+    /// Real descriptors of files that were open when the recording began, by open file.
+    inherited: HashMap<u64, i32>,
+    /// All descriptors that the dispatcher opened.
     opened: Vec<i32>,
 }
 
 impl Pool {
     pub fn new(shared: Arc<Shared>) -> Self {
-        let exact = shared.options.is_paced();
-        let (back, done) = unbounded();
+        let hands_over_at_once = shared.options.is_paced();
+        let (returned_sender, returned) = unbounded();
         Self {
             shared,
-            back,
-            done,
-            empty: Vec::new(),
-            behind: Vec::new(),
-            waiting: 0,
-            exact,
+            returned_sender,
+            returned,
+            empty_queues: Vec::new(),
+            with_queued: Vec::new(),
+            queued: 0,
+            hands_over_at_once,
             executors: Vec::new(),
-            free: Vec::new(),
-            serving: HashMap::default(),
+            idle: Vec::new(),
+            by_thread: HashMap::default(),
             latest: None,
-            present: HashMap::default(),
+            inherited: HashMap::default(),
             opened: Vec::new(),
         }
     }
 
-    /// The dispatcher, not an executor, has opened a descriptor.
-    pub fn opened(&mut self, real: &Real, fd: i64) {
+    /// Stores a descriptor that the dispatcher, not an executor, has opened.
+    pub fn adopt(&mut self, real: &RealFd, fd: i64) {
         if let Ok(fd @ 0..) = i32::try_from(fd) {
             real.set(fd);
             if real.get() == fd {
@@ -88,174 +89,177 @@ impl Pool {
         }
     }
 
-    /// The descriptor that was first opened for this open file.
-    pub fn present(&self, file: u64) -> Option<i32> {
-        self.present.get(&file).copied()
+    /// The descriptor that was opened first for this open file.
+    pub fn inherited_fd(&self, file: u64) -> Option<i32> {
+        self.inherited.get(&file).copied()
     }
 
-    pub fn remember(&mut self, file: u64, fd: i32) {
-        self.present.insert(file, fd);
+    pub fn remember_inherited(&mut self, file: u64, fd: i32) {
+        self.inherited.insert(file, fd);
     }
 
     /// The executor of thread `tid`.
-    pub fn lane(&mut self, tid: u32) -> Result<usize, Error> {
-        if let Some((known, lane)) = self.latest
+    pub fn executor_of(&mut self, tid: u32) -> Result<usize, Error> {
+        if let Some((known, executor)) = self.latest
             && known == tid
         {
-            return Ok(lane);
+            return Ok(executor);
         }
-        let lane = match self.serving.get(&tid) {
-            Some(lane) => *lane,
+        let executor = match self.by_thread.get(&tid) {
+            Some(executor) => *executor,
             None => {
-                let lane = match self.free.pop() {
-                    Some(lane) => lane,
-                    None if self.shared.alone && !self.executors.is_empty() => 0,
-                    None if self.executors.len() >= LANES => tid as usize % LANES,
+                let executor = match self.idle.pop() {
+                    Some(executor) => executor,
+                    None if self.shared.single_executor && !self.executors.is_empty() => 0,
+                    None if self.executors.len() >= MAX_EXECUTORS => tid as usize % MAX_EXECUTORS,
                     None => self.start()?,
                 };
-                self.serving.insert(tid, lane);
-                lane
+                self.by_thread.insert(tid, executor);
+                executor
             }
         };
-        self.latest = Some((tid, lane));
-        Ok(lane)
+        self.latest = Some((tid, executor));
+        Ok(executor)
     }
 
-    /// Where the executor is to go before a call, unless it was told so before another one.
-    pub fn place(&mut self, lane: usize, bound: &Bound<Real>) -> Option<Place> {
-        let told = &mut self.executors[lane].place;
-        if told.as_ref().is_some_and(|told| told.is_of(bound)) {
+    /// The working directory and umask of a call, if they differ from those sent last.
+    pub fn changed_context(&mut self, executor: usize, bound: &Bound<RealFd>) -> Option<FsContext> {
+        let known = &mut self.executors[executor].context;
+        if known.as_ref().is_some_and(|known| known.applies_to(bound)) {
             return None;
         }
-        *told = Some(Place::of(bound));
-        told.clone()
+        *known = Some(FsContext::of(bound));
+        known.clone()
     }
 
-    /// Hands a job to an executor. `who`: the one that its thread acts as; `becomes` is told of one
-    /// that its executor has to become.
+    /// Queues a job for an executor. `credentials`: the user that its thread acts as;
+    /// `before_change` runs before the executor becomes another user.
     pub fn send(
         &mut self,
-        lane: usize,
+        executor: usize,
         mut job: Job,
-        who: Option<&Arc<Credentials>>,
-        becomes: impl FnOnce(&Credentials),
+        credentials: Option<&Arc<Credentials>>,
+        before_change: impl FnOnce(&Credentials),
     ) {
-        let served = &mut self.executors[lane];
-        if let Some(who) = who
-            && !served.who.as_ref().is_some_and(|told| Arc::ptr_eq(told, who))
+        let handle = &mut self.executors[executor];
+        if let Some(credentials) = credentials
+            && !handle.credentials.as_ref().is_some_and(|known| Arc::ptr_eq(known, credentials))
         {
-            if self.shared.powers.any_user {
-                becomes(who);
+            if self.shared.privileges.any_user {
+                before_change(credentials);
             }
-            job.rare.get_or_insert_default().who = Some(who.clone());
-            served.who = Some(who.clone());
+            job.extras.get_or_insert_default().credentials = Some(credentials.clone());
+            handle.credentials = Some(credentials.clone());
         }
-        if served.waiting.is_empty() {
-            self.behind.push(lane);
+        if handle.queued.is_empty() {
+            self.with_queued.push(executor);
         }
-        // The executor holds a descriptor from the first call in a row that means it to the last.
+        // The executor keeps a descriptor over consecutive calls on it.
         match &mut job.work {
             Work::Call(call) if !call.is_handled() => {
-                let meant = call.meant.as_ref().map(Arc::as_ptr);
-                call.same = meant.is_some() && meant == served.meant.as_ref().map(Arc::as_ptr);
-                if call.same {
-                    call.meant = None;
+                let descriptor = call.descriptor.as_ref().map(Arc::as_ptr);
+                call.same_descriptor = descriptor.is_some()
+                    && descriptor == handle.descriptor.as_ref().map(Arc::as_ptr);
+                if call.same_descriptor {
+                    call.descriptor = None;
                 } else {
-                    served.meant.clone_from(&call.meant);
+                    handle.descriptor.clone_from(&call.descriptor);
                 }
             }
-            _ => (served.meant, served.place) = (None, None),
+            _ => (handle.descriptor, handle.context) = (None, None),
         }
-        served.waiting.push(job);
-        self.waiting += 1;
-        if self.exact || self.waiting >= HANDFUL {
+        handle.queued.push(job);
+        self.queued += 1;
+        if self.hands_over_at_once || self.queued >= BATCH {
             self.hand_over();
         }
     }
 
-    /// How many jobs are not handed over yet: the last ones.
-    pub fn waiting(&self) -> u64 {
-        self.waiting as u64
+    /// How many jobs are queued here and not handed over.
+    pub fn queued(&self) -> u64 {
+        self.queued as u64
     }
 
-    /// Hands over what waits. To be done before the dispatcher waits for anything.
+    /// Hands all queued jobs over. Must be called before the dispatcher waits for anything.
     pub fn hand_over(&mut self) {
-        for lane in &self.behind {
-            let served = &mut self.executors[*lane];
-            // Who closes a descriptor asks whether anybody else holds it.
-            served.meant = None;
-            if let Some(last) = served.waiting.last() {
-                self.shared.frontier.send(*lane, last.number);
+        for executor in &self.with_queued {
+            let handle = &mut self.executors[*executor];
+            // A close checks whether the descriptor has another owner.
+            handle.descriptor = None;
+            if let Some(last) = handle.queued.last() {
+                self.shared.completion.hand_over(*executor, last.number);
             }
         }
-        for mut done in self.done.try_iter() {
-            done.clear();
-            self.empty.push(done);
+        for mut returned in self.returned.try_iter() {
+            returned.clear();
+            self.empty_queues.push(returned);
         }
-        for lane in self.behind.drain(..) {
-            let served = &mut self.executors[lane];
-            // An executor that is gone has said why; the dispatcher looks when it waits.
-            let _ = served
-                .jobs
-                .send(std::mem::replace(&mut served.waiting, self.empty.pop().unwrap_or_default()));
+        for executor in self.with_queued.drain(..) {
+            let handle = &mut self.executors[executor];
+            // An executor that is gone has stored the reason, which the dispatcher checks when it
+            // waits.
+            let _ = handle.jobs.send(std::mem::replace(
+                &mut handle.queued,
+                self.empty_queues.pop().unwrap_or_default(),
+            ));
         }
-        self.empty.truncate(SPARE);
-        self.waiting = 0;
+        self.empty_queues.truncate(MAX_EMPTY_QUEUES);
+        self.queued = 0;
     }
 
     fn start(&mut self) -> Result<usize, Error> {
-        let lane = self.executors.len();
-        self.shared.frontier.open(lane);
+        let executor = self.executors.len();
+        self.shared.completion.add_executor(executor);
         let (sender, jobs) = unbounded();
-        let (shared, back) = (self.shared.clone(), self.back.clone());
-        let (own, owns) = bounded(1);
-        let own = self.shared.alone.then_some(own);
+        let (shared, returned_sender) = (self.shared.clone(), self.returned_sender.clone());
+        let (own_table, own_table_signal) = bounded(1);
+        let own_table = self.shared.single_executor.then_some(own_table);
         let thread = std::thread::Builder::new()
             .name("executor".into())
-            .stack_size(STACK)
-            .spawn(move || Executor::run(&shared, lane, &jobs, &back, own))
+            .stack_size(STACK_SIZE)
+            .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
             .map_err(|e| Error::Sandbox("cannot start a thread", e))?;
-        if owns.recv().is_ok() {
-            // What was opened here is there now, and would stay open here.
+        if own_table_signal.recv().is_ok() {
+            // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {
                 raw::close(fd);
             }
-            real::are_elsewhere();
+            real_fd::close_with_table();
         }
-        self.executors.push(Served {
+        self.executors.push(ExecutorHandle {
             jobs: sender,
-            waiting: Vec::new(),
-            meant: None,
-            place: None,
-            who: None,
+            queued: Vec::new(),
+            descriptor: None,
+            context: None,
+            credentials: None,
             thread,
         });
-        Ok(lane)
+        Ok(executor)
     }
 
-    /// Wakes executors that wait for the gate.
+    /// Wakes executors that wait to begin.
     pub fn wake(&self) {
-        self.executors.iter().for_each(|served| served.thread.thread().unpark());
+        self.executors.iter().for_each(|handle| handle.thread.thread().unpark());
     }
 
     /// Thread `tid` has ended.
-    pub fn leave(&mut self, tid: u32) {
+    pub fn thread_ended(&mut self, tid: u32) {
         self.latest = None;
-        if let Some(place) = self.serving.remove(&tid)
-            && !self.serving.values().any(|p| *p == place)
+        if let Some(context) = self.by_thread.remove(&tid)
+            && !self.by_thread.values().any(|p| *p == context)
         {
-            self.free.push(place);
+            self.idle.push(context);
         }
     }
 
     /// Waits for all executors to end: their queues are empty.
     pub fn finish(&mut self) {
         self.hand_over();
-        for Served { jobs, thread, .. } in self.executors.drain(..) {
+        for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..) {
             drop(jobs);
             let _ = thread.join();
         }
-        self.serving.clear();
-        self.free.clear();
+        self.by_thread.clear();
+        self.idle.clear();
     }
 }

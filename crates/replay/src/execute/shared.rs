@@ -1,13 +1,13 @@
 //! What the dispatcher and all executors share.
 
-use super::frontier::Frontier;
+use super::completion::Completion;
 use super::unperformed::Unperformed;
 use crate::Options;
-use crate::issue::Real;
-use crate::issue::thread::Common;
-use crate::report::Times;
+use crate::issue::RealFd;
+use crate::issue::thread::ReplayContext;
+use crate::report::LatencyHistograms;
 use crate::report::{Divergence, histogram};
-use crate::sandbox::Powers;
+use crate::sandbox::Privileges;
 use hdrhistogram::Histogram;
 use model::world::{Bound, Mounts};
 use std::collections::BTreeMap;
@@ -17,59 +17,59 @@ use std::time::Instant;
 use trace::Call;
 
 /// Divergences that are kept; more are counted.
-pub(crate) const KEPT: usize = 10_000;
+pub(crate) const MAX_DIVERGENCES: usize = 10_000;
 
-/// What came out differently.
+/// The differences found so far.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct Divergences {
     /// With the numbers of their calls.
     pub kept: Vec<(u64, Divergence)>,
-    /// More than are kept.
-    pub more: u64,
+    /// How many were dropped beyond [`MAX_DIVERGENCES`].
+    pub dropped: u64,
     /// All, by what differed.
     pub by_kind: BTreeMap<String, u64>,
 }
 
 /// What all executors and the dispatcher share.
 pub(crate) struct Shared {
-    pub frontier: Frontier,
-    pub common: Arc<Common>,
-    pub powers: Powers,
+    pub completion: Completion,
+    pub context: Arc<ReplayContext>,
+    pub privileges: Privileges,
     pub options: Options,
-    /// When the first call that was due at some time was dispatched.
-    pub begun: OnceLock<Instant>,
-    /// Executors wait until this is so.
-    pub open: AtomicBool,
+    /// When the first paced call was performed.
+    pub started: OnceLock<Instant>,
+    /// Executors wait until this is set.
+    pub may_begin: AtomicBool,
     /// What calls took, if they are measured.
-    pub times: Mutex<Times>,
+    pub times: Mutex<LatencyHistograms>,
     /// How late calls began, if they were due at some time.
-    pub late: Mutex<Option<Histogram<u64>>>,
-    pub found: Mutex<Found>,
+    pub lateness: Mutex<Option<Histogram<u64>>>,
+    pub divergences: Mutex<Divergences>,
     /// Reasons why calls could not be issued after all.
     pub refused: Mutex<BTreeMap<&'static str, u64>>,
     /// Files and calls whose bits that let others act as the owner were withheld.
     pub withheld: AtomicU64,
-    /// Files that calls changed which nobody performed.
+    /// Files that unperformed calls changed in the recording.
     pub unperformed: Mutex<Unperformed>,
     /// The recorded machine's mounts.
     pub mounts: Mounts,
-    /// There is one executor, and its descriptor table is its own: to look a descriptor up in a
-    /// table that others use, too, takes the kernel longer.
-    pub alone: bool,
-    /// No call is to begin any more.
+    /// There is one executor, with a descriptor table of its own: looking a descriptor up in a
+    /// shared table takes the kernel longer.
+    pub single_executor: bool,
+    /// No more calls are to begin.
     pub stop: AtomicBool,
-    /// Beginnings of threads may be missing.
-    pub torn: bool,
-    /// Calls that returned later may follow from some that are missing.
+    /// The recorder was killed: starts of threads may be missing.
+    pub recovered: bool,
+    /// Calls that returned later may depend on calls that are missing.
     pub complete_until: Option<u64>,
-    /// What went wrong inside.
-    pub broken: Mutex<Option<String>>,
+    /// The internal error that ended the replay.
+    pub failure: Mutex<Option<String>>,
 }
 
 impl Shared {
     /// Whether executors may begin.
-    pub fn is_open(&self) -> bool {
-        self.open.load(Relaxed)
+    pub fn has_begun(&self) -> bool {
+        self.may_begin.load(Relaxed)
     }
 
     /// Whether the replay is to end before its last call.
@@ -77,32 +77,32 @@ impl Shared {
         self.stop.load(Relaxed)
     }
 
-    /// A call that was dispatched is not performed.
-    pub fn refuse(&self, why: &'static str) {
+    /// Counts a dispatched call that was not performed.
+    pub fn count_refused(&self, why: &'static str) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
     }
 
-    /// A call is not performed as the replay ends.
-    pub fn left_undone(&self) {
-        self.refuse("the replay ended");
+    /// Counts a call that was not performed because the replay ended.
+    pub fn count_not_begun(&self) {
+        self.count_refused("the replay ended");
     }
 
-    pub fn add_late(&self, late: &Histogram<u64>) {
-        if !late.is_empty() {
-            let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn add_lateness(&self, lateness: &Histogram<u64>) {
+        if !lateness.is_empty() {
+            let mut all = self.lateness.lock().unwrap_or_else(PoisonError::into_inner);
             // Both have the same bounds.
-            let _ = all.get_or_insert_with(histogram).add(late);
+            let _ = all.get_or_insert_with(histogram).add(lateness);
         }
     }
 
-    /// Something went wrong inside: nobody goes on.
-    pub fn break_off(&self, why: String) {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-        self.frontier.break_off();
+    /// Ends the replay with an internal error.
+    pub fn abort(&self, why: String) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.completion.abort();
     }
 
-    /// A call is performed by no one.
-    pub fn left_out(&self, call: &Call, bound: &Bound<Real>, why: &str) {
+    /// Notes the files that an unperformed call changed in the recording.
+    pub fn note_unperformed(&self, call: &Call, bound: &Bound<RealFd>, why: &str) {
         self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(
             call,
             bound,
@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-/// The kind of a difference: which byte it begins at is not among it.
-pub(crate) fn kind(what: &str) -> &str {
+/// The kind of a difference, by which the report counts: without the position of the first byte.
+pub(crate) fn divergence_kind(what: &str) -> &str {
     if what.starts_with("byte ") { "data" } else { what }
 }

@@ -1,5 +1,5 @@
-//! Files that a call changed in the recording and that nobody changed here: the final comparison
-//! must not call them equal without a word.
+//! Files that calls changed in the recording, where the calls were not performed here: the report
+//! lists them, so that the final comparison does not silently call them equal.
 
 use abi::{Kind, Ret, Role, Shape};
 use model::world::{Bound, Mounts, To, Way, lexical};
@@ -16,7 +16,7 @@ pub(crate) struct Unperformed {
 }
 
 impl Unperformed {
-    /// A call is performed by no one: notes the files that it changed, if it did.
+    /// Notes the files that an unperformed call changed in the recording.
     pub fn note<R>(&mut self, call: &Call, bound: &Bound<R>, mounts: &Mounts, why: &str) {
         let Some(shape) = call.shape() else { return };
         if !changed(call, shape) {

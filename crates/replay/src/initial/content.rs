@@ -1,7 +1,7 @@
 //! Writes the initial content of files, from a snapshot and from the trace's calls.
 
-use super::make::{Maker, write_at};
-use super::{PrepareError, failed};
+use super::make::{TreeBuilder, write_at};
+use super::{PrepareError, create_error};
 use crate::source::Cause;
 use ahash::HashMap;
 use model::files::{Copied, FileType, Origin, Row};
@@ -13,9 +13,9 @@ use trace::record::PayloadKind;
 /// Files kept open while content is written.
 const OPEN_FILES: usize = 64;
 
-impl<'a> Maker<'a> {
+impl<'a> TreeBuilder<'a> {
     /// Writes what the snapshot holds.
-    pub fn paste(
+    pub fn write_snapshot(
         &mut self,
         copied: impl Iterator<Item = Result<Copied, Cause>>,
     ) -> Result<(), PrepareError> {
@@ -32,8 +32,8 @@ impl<'a> Maker<'a> {
             };
             match bytes {
                 Some(bytes) => self
-                    .put(row, file, offset, &bytes)
-                    .map_err(|e| failed("write the initial content of", &row.path, e))?,
+                    .write_data(row, file, offset, &bytes)
+                    .map_err(|e| create_error("write the initial content of", &row.path, e))?,
                 // A hole is known to be one.
                 None => self.done.assumed = self.done.assumed.saturating_sub(len),
             }
@@ -42,7 +42,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Copies the initial content out of the trace: both come in the same order.
-    pub fn fill(
+    pub fn write_origins(
         &mut self,
         origins: impl Iterator<Item = Result<Origin, Cause>>,
         items: impl Iterator<Item = Result<Item, Cause>>,
@@ -63,7 +63,8 @@ impl<'a> Maker<'a> {
                 call = Some(calls.next().ok_or_else(missing)??);
             }
             // A file that had lost its name when the recording began has no row.
-            let part = self.brought.and_then(|(parts, row)| Some((parts.get(&origin.file)?, row)));
+            let part =
+                self.outside_data.and_then(|(parts, row)| Some((parts.get(&origin.file)?, row)));
             let row = part.map(|(_, row)| row).or_else(|| by_file.get(&origin.file).copied());
             let (Some(call), Some(row)) = (&call, row) else { continue };
             if row.initial.as_ref().is_none_or(|s| s.kind != FileType::Regular) {
@@ -89,8 +90,8 @@ impl<'a> Maker<'a> {
                     continue;
                 };
                 let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-                self.put(row, origin.file, offset, part)
-                    .map_err(|e| failed("write the initial content of", &row.path, e))?;
+                self.write_data(row, origin.file, offset, part)
+                    .map_err(|e| create_error("write the initial content of", &row.path, e))?;
                 offset += part.len() as u64;
                 left -= part.len() as u64;
                 at = 0;
@@ -103,7 +104,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Writes `bytes`, leaving out what must stay a hole.
-    fn put(&mut self, row: &Row, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_data(&mut self, row: &Row, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let index = match self.open.iter().position(|(f, _)| *f == file) {
             Some(index) => index,
             None => {

@@ -1,6 +1,6 @@
 //! Makes names, and gives them their attributes when their content is there.
 
-use super::{Brought, How, Prepared, links_elsewhere};
+use super::{CreateOptions, CreatedFiles, OutsideRanges, links_elsewhere};
 use crate::sandbox::{CAPABILITY, SET_ID, Tree};
 use ahash::HashMap;
 use model::files::{FileType, Row, State};
@@ -14,25 +14,25 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-pub(super) struct Maker<'a> {
+pub(super) struct TreeBuilder<'a> {
     pub tree: Tree,
     pub rows: &'a [Row],
     /// Which origins are no initial content, and the row of the file that they go to.
-    pub brought: Option<(&'a Brought, &'a Row)>,
-    pub done: Prepared,
+    pub outside_data: Option<(&'a OutsideRanges, &'a Row)>,
+    pub done: CreatedFiles,
     /// The first name of each link group.
-    pub groups: HashMap<u32, &'a Row>,
+    pub link_groups: HashMap<u32, &'a Row>,
     pub open: VecDeque<(u32, OwnedFd)>,
     pub zeros: Vec<u8>,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> TreeBuilder<'a> {
     /// Makes a name.
     pub fn make(&mut self, row: &'a Row, state: &State) -> Result<(), (&'static str, io::Error)> {
         if row.path == b"/" {
             return Ok(());
         }
-        let first = state.group.and_then(|group| self.groups.get(&group).copied());
+        let first = state.group.and_then(|group| self.link_groups.get(&group).copied());
         if let Some(first) = first {
             let (old, name) = self.tree.parent(&first.path).map_err(|e| ("link", e))?;
             let (old, old_name) = (old.try_clone().map_err(|e| ("link", e))?, name);
@@ -43,7 +43,7 @@ impl<'a> Maker<'a> {
             return Ok(());
         }
         if let Some(group) = state.group {
-            self.groups.insert(group, row);
+            self.link_groups.insert(group, row);
         }
         let (dir, name) = self.tree.parent(&row.path).map_err(|e| ("open the directory of", e))?;
         match state.kind {
@@ -60,7 +60,7 @@ impl<'a> Maker<'a> {
                     Some(target) => target.to_vec(),
                     None => {
                         self.done.unread += 1;
-                        nowhere(state.size)
+                        dangling_target(state.size)
                     }
                 };
                 symlinkat(OsStr::from_bytes(&target), dir, name)
@@ -77,8 +77,8 @@ impl<'a> Maker<'a> {
                 let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
                     .map_err(|e| ("create file", e.into()))?;
                 let holes = trace::saturating_sum(row.holes.iter().map(|(_, len)| *len));
-                let unknown = state.size.unwrap_or(0).saturating_sub(holes);
-                self.done.assumed = self.done.assumed.saturating_add(unknown);
+                let mode_or_default = state.size.unwrap_or(0).saturating_sub(holes);
+                self.done.assumed = self.done.assumed.saturating_add(mode_or_default);
                 ftruncate(&file, state.size.unwrap_or(0))
                     .map_err(|e| ("set the size of", e.into()))?;
                 for &(offset, len) in &row.allocated {
@@ -100,7 +100,12 @@ impl<'a> Maker<'a> {
     }
 
     /// Gives a name its attributes.
-    pub fn dress(&mut self, row: &'a Row, state: &State, how: How) -> io::Result<()> {
+    pub fn set_attributes(
+        &mut self,
+        row: &'a Row,
+        state: &State,
+        options: CreateOptions,
+    ) -> io::Result<()> {
         if !state.kind.performed() && state.kind != FileType::Unknown {
             return Ok(());
         }
@@ -115,14 +120,14 @@ impl<'a> Maker<'a> {
                 self.done.refused += 1;
             }
             if let (FileType::Fifo | FileType::Socket, Some(mode)) = (state.kind, state.mode) {
-                let mode = if how.withhold { mode & !SET_ID } else { mode };
+                let mode = if options.withhold { mode & !SET_ID } else { mode };
                 rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
             }
             return Ok(());
         }
         if state
             .group
-            .is_some_and(|g| self.groups.get(&g).is_some_and(|first| first.path != row.path))
+            .is_some_and(|g| self.link_groups.get(&g).is_some_and(|first| first.path != row.path))
         {
             return Ok(()); // dressed under its first name
         }
@@ -136,7 +141,7 @@ impl<'a> Maker<'a> {
         }
         let mut withheld = false;
         for (name, value) in &state.xattrs {
-            if how.withhold && *name == CAPABILITY {
+            if options.withhold && *name == CAPABILITY {
                 withheld = true;
             } else if fsetxattr(&fd, OsStr::from_bytes(name), value, XattrFlags::empty()).is_err() {
                 self.done.refused += 1;
@@ -144,13 +149,15 @@ impl<'a> Maker<'a> {
         }
         let mode = match (state.mode, state.kind) {
             (Some(mode), FileType::Directory) => mode,
-            (Some(mode), _) if how.withhold && mode & SET_ID != 0 => {
+            (Some(mode), _) if options.withhold && mode & SET_ID != 0 => {
                 withheld = true;
                 mode & !SET_ID
             }
             (Some(mode), _) => mode,
             // Made for its owner alone, or the root, as it was found.
-            (None, FileType::Directory) => how.unknown(rustix::fs::fstat(&fd)?.st_mode & 0o7777),
+            (None, FileType::Directory) => {
+                options.mode_or_default(rustix::fs::fstat(&fd)?.st_mode & 0o7777)
+            }
             (None, _) => 0o644,
         };
         fchmod(&fd, Mode::from_raw_mode(mode))?;
@@ -160,7 +167,7 @@ impl<'a> Maker<'a> {
 }
 
 /// A target of this size that does not exist, and cannot be created.
-fn nowhere(size: Option<u64>) -> Vec<u8> {
+fn dangling_target(size: Option<u64>) -> Vec<u8> {
     let mut target = vec![b'?'; size.unwrap_or(3).clamp(1, 4095) as usize];
     if target.len() > 2 {
         target[1] = b'/';

@@ -263,7 +263,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
             items: || Ok(teller.items.iter().cloned().map(Ok)),
         },
         root.path(),
-        How::default(),
+        CreateOptions::default(),
         &crate::Quiet,
     )
     .unwrap();
@@ -295,7 +295,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
         let report = crate::verify::state::compare(
             &rows,
             root.path(),
-            crate::verify::state::How { owners: true, withhold: false },
+            crate::verify::state::CompareOptions { owners: true, withhold: false },
             &mut |_, _| {},
         )
         .unwrap();

@@ -5,7 +5,7 @@
 //! with the initial state. A change is made when all calls dispatched before are done, so that in
 //! any order the calls that saw the earlier state have seen it.
 
-use super::Brought;
+use super::OutsideRanges;
 use crate::Error;
 use crate::report::Others;
 use crate::sandbox::Tree;
@@ -27,7 +27,7 @@ use std::path::Path;
 const CHUNK: usize = 1 << 18;
 /// Files named in the report.
 const SHOWN: usize = 20;
-/// A tree that somebody removed is no deeper.
+/// The largest depth of a tree that is removed.
 const DEPTH: usize = 4096;
 /// Under this name a file is made that then takes another one's place.
 const NEW: &str = ".comes-in-its-place";
@@ -39,34 +39,34 @@ pub(crate) struct Outside {
     by_call: HashMap<u64, Vec<Change>>,
     /// What came, and where each change's part stands in it.
     bytes: Option<OwnedFd>,
-    brought: Brought,
+    outside_data: OutsideRanges,
     files: BTreeSet<Vec<u8>>,
     /// What the report says.
     pub others: Others,
 }
 
 impl Outside {
-    /// `bytes`: what came, as `brought` lays it out.
-    pub fn new(changes: Vec<Change>, bytes: Option<OwnedFd>, brought: Brought) -> Self {
+    /// `bytes`: what came, as `outside_data` lays it out.
+    pub fn new(changes: Vec<Change>, bytes: Option<OwnedFd>, outside_data: OutsideRanges) -> Self {
         let mut by_call: HashMap<u64, Vec<Change>> = HashMap::default();
         for change in changes {
             by_call.entry(change.before).or_default().push(change);
         }
-        Self { by_call, bytes, brought, ..Self::default() }
+        Self { by_call, bytes, outside_data, ..Self::default() }
     }
 
     /// Whether there are changes to make before this call.
-    pub fn concerns(&self, seq: u64) -> bool {
+    pub fn has_changes_before(&self, seq: u64) -> bool {
         !self.by_call.is_empty() && self.by_call.contains_key(&seq)
     }
 
     /// Makes those that come before this call.
-    pub fn happen(&mut self, seq: u64, root: &Path) -> Result<(), Error> {
+    pub fn apply(&mut self, seq: u64, root: &Path) -> Result<(), Error> {
         for change in self.by_call.remove(&seq).unwrap_or_default() {
             let name = trace::text::escape(&change.path);
             // Directories may have moved since the last one.
             let mut tree = Tree::open(root).map_err(|e| Error::Root(root.to_owned(), e))?;
-            let told = match self.one(&mut tree, &change) {
+            let line = match self.apply_change(&mut tree, &change) {
                 // It is so already.
                 Ok(false) => continue,
                 Ok(true) => {
@@ -81,14 +81,14 @@ impl Outside {
             if self.files.insert(change.path) {
                 self.others.files += 1;
                 if self.others.lines.len() < SHOWN {
-                    self.others.lines.push(told);
+                    self.others.lines.push(line);
                 }
             }
         }
         Ok(())
     }
 
-    fn one(&self, tree: &mut Tree, change: &Change) -> io::Result<bool> {
+    fn apply_change(&self, tree: &mut Tree, change: &Change) -> io::Result<bool> {
         let (dir, name) = tree.parent(&change.path)?;
         let there = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
         match (change.done, &change.state) {
@@ -132,12 +132,12 @@ impl Outside {
         if matches!(state.kind, FileType::Fifo | FileType::Socket) {
             return Ok(());
         }
-        let how = if directory {
+        let options = if directory {
             OFlags::RDONLY | OFlags::DIRECTORY
         } else {
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY
         };
-        let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = options | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
         if !directory {
             ftruncate(&file, state.size.unwrap_or(0))?;
@@ -156,7 +156,7 @@ impl Outside {
 
     /// Copies what came with a change; the holes of it stay holes.
     fn fill(&self, file: &OwnedFd, change: &Change) -> io::Result<()> {
-        let part = change.file.and_then(|number| self.brought.get(&number));
+        let part = change.file.and_then(|number| self.outside_data.get(&number));
         let (Some(from), Some(part)) = (&self.bytes, part) else { return Ok(()) };
         let (mut at, end) = (part.base, part.base + part.len);
         let mut buffer = vec![0u8; CHUNK];

@@ -65,7 +65,7 @@ fn content_comes_from_parts_of_calls() {
             items,
         },
         dir.path(),
-        How::default(),
+        CreateOptions::default(),
         &crate::Quiet,
     )
     .unwrap();

@@ -63,7 +63,7 @@ pub fn make(
     rows: &[Row],
     contents: &[(u32, &[u8])],
     root: &Path,
-) -> Result<Prepared, PrepareError> {
+) -> Result<CreatedFiles, PrepareError> {
     let origin = |(i, (file, bytes)): (usize, &(u32, &[u8]))| {
         Ok(Origin { file: *file, offset: 0, len: bytes.len() as u64, seq: i as u64, at: 0 })
     };
@@ -79,7 +79,7 @@ pub fn make(
             items,
         },
         root,
-        How::default(),
+        CreateOptions::default(),
         &crate::Quiet,
     )
 }

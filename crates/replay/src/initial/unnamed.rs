@@ -1,9 +1,9 @@
 //! Files that were open when the recording began and had lost their names: here-documents, logs
 //! that were rotated away, removed directories.
 //!
-//! Each is made under a name of its own in a directory that the trace does not have (the shelf),
-//! opened as often as the recorded processes had it open, and removed with the shelf before the
-//! first call: what is left is an open file without a name.
+//! Each is created in a staging directory, which the trace does not have, opened as often as the
+//! recorded processes had it open, and removed with that directory before the first call: what is
+//! left is an open file without a name.
 
 use super::PrepareError;
 use crate::Error;
@@ -21,10 +21,10 @@ use trace::Event;
 use trace::record::{Identity, RecordKind};
 
 /// Device and inode.
-type Key = (u64, u64);
+type FileKey = (u64, u64);
 
-/// A name that no row has.
-fn shelf(rows: &[Row]) -> Vec<u8> {
+/// The path of the staging directory: a name that no row has.
+fn staging(rows: &[Row]) -> Vec<u8> {
     let mut name = b"/.open-without-name".to_vec();
     while rows.binary_search_by(|row| row.path.cmp(&name)).is_ok() {
         name.push(b'_');
@@ -32,7 +32,8 @@ fn shelf(rows: &[Row]) -> Vec<u8> {
     name
 }
 
-/// The name on the shelf of the file that holds what others brought later ([`super::outside`]).
+/// The name in the staging directory of the file with the data that unrecorded processes wrote
+/// ([`super::outside`]).
 const BROUGHT: &[u8] = b"/brought";
 
 fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
@@ -48,23 +49,27 @@ fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
     }
 }
 
-/// The row of the file that holds so many bytes that others brought.
-pub(crate) fn row_of_brought(rows: &[Row], bytes: u64) -> Option<Row> {
-    let path = || [&shelf(rows)[..], BROUGHT].concat();
+/// The row of the file with the data that unrecorded processes wrote; `None` if there is no data.
+pub(crate) fn outside_data_row(rows: &[Row], bytes: u64) -> Option<Row> {
+    let path = || [&staging(rows)[..], BROUGHT].concat();
     (bytes > 0).then(|| row(path(), FileType::Regular, Some(bytes)))
 }
 
-/// The rows of the manifest, and those of what stands on the shelf.
-pub(crate) fn with_shelf(rows: &[Row], unnamed: Vec<Unnamed>, brought: Option<&Row>) -> Vec<Row> {
+/// The rows of the manifest, and those of the staging directory.
+pub(crate) fn with_staging(
+    rows: &[Row],
+    unnamed: Vec<Unnamed>,
+    outside_data: Option<&Row>,
+) -> Vec<Row> {
     let mut all = rows.to_vec();
-    if unnamed.is_empty() && brought.is_none() {
+    if unnamed.is_empty() && outside_data.is_none() {
         return all;
     }
-    let shelf = shelf(rows);
-    all.push(row(shelf.clone(), FileType::Directory, None));
-    all.extend(brought.cloned());
+    let staging = staging(rows);
+    all.push(row(staging.clone(), FileType::Directory, None));
+    all.extend(outside_data.cloned());
     all.extend(unnamed.into_iter().map(|unnamed| {
-        let path = [&shelf[..], &unnamed.row.path].concat();
+        let path = [&staging[..], &unnamed.row.path].concat();
         Row { path, ..unnamed.row }
     }));
     all
@@ -72,57 +77,59 @@ pub(crate) fn with_shelf(rows: &[Row], unnamed: Vec<Unnamed>, brought: Option<&R
 
 /// Open files without names, to be taken as the recording tells of their descriptors.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct UnnamedFiles {
     /// By the engine's key of the open file.
     files: BTreeMap<u64, i64>,
-    directories: BTreeMap<Key, i64>,
+    directories: BTreeMap<FileKey, i64>,
     /// What others brought.
-    pub brought: Option<OwnedFd>,
+    pub outside_data: Option<OwnedFd>,
 }
 
-impl Held {
-    /// Opens what stands on the shelf, and removes the shelf. `links_elsewhere`: of each inode, the
-    /// links that it had and does not have here.
+impl UnnamedFiles {
+    /// Opens the files of the staging directory, and removes the directory. `links_elsewhere`: of
+    /// each inode, the links that it had and does not have here.
     pub fn open(
         source: &dyn Source,
         rows: &[Row],
-        brought: Option<&Row>,
+        outside_data: Option<&Row>,
         root: &Path,
         links_elsewhere: &mut HashMap<u64, u64>,
     ) -> Result<Self, Error> {
         let unnamed = source.unnamed().map_err(Error::Trace)?;
-        let mut held = Self::default();
-        if unnamed.is_empty() && brought.is_none() {
-            return Ok(held);
+        let mut unnamed_files = Self::default();
+        if unnamed.is_empty() && outside_data.is_none() {
+            return Ok(unnamed_files);
         }
-        let shelf = shelf(rows);
+        let staging = staging(rows);
         let removing = |e| {
-            let path = trace::text::escape(&shelf);
+            let path = trace::text::escape(&staging);
             Error::Prepare(PrepareError::Make { what: "removing", path, source: e })
         };
-        if let Some(row) = brought {
+        if let Some(row) = outside_data {
             let mut tree = Tree::open(root).map_err(removing)?;
             // It is gone if calls were performed in this root before.
-            held.brought = tree.get(&row.path, OFlags::RDONLY).ok();
-            if held.brought.is_some() {
+            unnamed_files.outside_data = tree.get(&row.path, OFlags::RDONLY).ok();
+            if unnamed_files.outside_data.is_some() {
                 let (dir, name) = tree.parent(&row.path).map_err(removing)?;
                 unlinkat(dir, name, AtFlags::empty()).map_err(|e| removing(e.into()))?;
             }
         }
-        let paths: BTreeMap<Key, Vec<u8>> =
-            unnamed.iter().map(|u| (u.key, [&shelf[..], &u.row.path].concat())).collect();
+        let paths: BTreeMap<FileKey, Vec<u8>> =
+            unnamed.iter().map(|u| (u.key, [&staging[..], &u.row.path].concat())).collect();
         for event in source.events().map_err(Error::Trace)? {
-            held.meet(&event.map_err(Error::Trace)?, &paths);
+            unnamed_files.open_from_event(&event.map_err(Error::Trace)?, &paths);
         }
-        held.clear(&unnamed, &paths, &shelf, root, links_elsewhere).map_err(removing)?;
-        Ok(held)
+        unnamed_files
+            .remove_staging(&unnamed, &paths, &staging, root, links_elsewhere)
+            .map_err(removing)?;
+        Ok(unnamed_files)
     }
 
-    fn meet(&mut self, event: &Event, paths: &BTreeMap<Key, Vec<u8>>) {
+    fn open_from_event(&mut self, event: &Event, paths: &BTreeMap<FileKey, Vec<u8>>) {
         match event.kind {
             RecordKind::Descriptor if !event.is_mapping() => {
                 let Some(((identity, _), path)) =
-                    lost(event, 0).and_then(|it| Some((it, paths.get(&key(&it.0))?)))
+                    nameless(event, 0).and_then(|it| Some((it, paths.get(&key(&it.0))?)))
                 else {
                     return;
                 };
@@ -131,7 +138,7 @@ impl Held {
                     .or_insert_with(|| raw::open(path, identity.status & OPEN_FLAGS));
             }
             RecordKind::State => {
-                let directory = lost(event, abi::plan::WORKING_DIRECTORY).map(|it| key(&it.0));
+                let directory = nameless(event, abi::plan::WORKING_DIRECTORY).map(|it| key(&it.0));
                 if let Some((key, path)) = directory.and_then(|key| Some((key, paths.get(&key)?))) {
                     self.directories.entry(key).or_insert_with(|| raw::open_directory(path));
                 }
@@ -140,11 +147,11 @@ impl Held {
         }
     }
 
-    fn clear(
+    fn remove_staging(
         &self,
         unnamed: &[Unnamed],
-        paths: &BTreeMap<Key, Vec<u8>>,
-        shelf: &[u8],
+        paths: &BTreeMap<FileKey, Vec<u8>>,
+        staging: &[u8],
         root: &Path,
         links_elsewhere: &mut HashMap<u64, u64>,
     ) -> io::Result<()> {
@@ -168,7 +175,7 @@ impl Held {
             }
         }
         match tree
-            .parent(shelf)
+            .parent(staging)
             .and_then(|(dir, name)| Ok(unlinkat(dir, name, AtFlags::REMOVEDIR)?))
         {
             // It was removed by a replay in this root before.
@@ -179,24 +186,24 @@ impl Held {
 
     /// The descriptor for an open file that a `Descriptor` event tells of; `None`: it has a name.
     pub fn file(&mut self, event: &Event) -> Option<i64> {
-        lost(event, 0)?;
+        nameless(event, 0)?;
         self.files.remove(&event.args[2])
     }
 
     /// The descriptor for the working directory that a `State` event tells of; `None`: it has a
     /// name.
     pub fn directory(&self, event: &Event) -> Option<i64> {
-        let (identity, _) = lost(event, abi::plan::WORKING_DIRECTORY)?;
+        let (identity, _) = nameless(event, abi::plan::WORKING_DIRECTORY)?;
         let fd = i32::try_from(*self.directories.get(&key(&identity))?).ok()?;
-        Some(raw::duplicate(fd, true))
+        Some(raw::dup(fd, true))
     }
 }
 
 /// What an event tells of a file that had lost its name.
-fn lost(event: &Event, arg: u8) -> Option<(Identity, &[u8])> {
+fn nameless(event: &Event, arg: u8) -> Option<(Identity, &[u8])> {
     event.identity(arg).filter(|(identity, path)| identity.lost_name(path).is_some())
 }
 
-fn key(identity: &Identity) -> Key {
+fn key(identity: &Identity) -> FileKey {
     (identity.dev, identity.ino)
 }

@@ -4,32 +4,32 @@ mod paths;
 pub(crate) mod procfs;
 mod translation;
 
-pub(crate) use translation::{Hole, MOUNTED, Refused, Translation};
+pub(crate) use translation::{Deferred, MOUNTED_BY_PROGRAM, TranslateError, Translation};
 
-use super::scratch::{MOST, Room};
-use super::{Real, Scratch, raw};
+use super::scratch::{MAX_RW_COUNT, ScratchBuffer};
+use super::{RealFd, Scratch, raw};
 use abi::{Effect, Kind, Shape};
 use model::world::{Bound, Descriptor};
 use std::sync::Arc;
 use trace::record::PayloadKind;
 use trace::{Call, Payload};
-use translation::{BEYOND, LIST, given, text};
+use translation::{MAX_LIST_BYTES, READ_SLACK, input_payload, string_payload};
 
-/// The most vectors that the kernel takes.
-const IOV_MAX: usize = 1024;
+/// The most vectors that the kernel takes (`IOV_MAX`).
+const MAX_IOVECS: usize = linux_raw_sys::general::UIO_MAXIOV as usize;
 
 /// Translated arguments, ready to be performed once.
 pub(crate) struct Arguments {
     nr: syscalls::Sysno,
     values: [usize; 6],
     /// Where each argument's bytes come back.
-    rooms: [Option<Room>; 6],
+    buffers: [Option<ScratchBuffer>; 6],
     /// The same of the argument that is a list of buffers.
-    vector: Vec<Room>,
-    vector_of: usize,
+    iovec_buffers: Vec<ScratchBuffer>,
+    iovec_argument: usize,
     faults: bool,
     /// It is made in procfs.
-    detour: Option<procfs::Detour>,
+    procfs_cwd: Option<procfs::ProcfsCwd>,
 }
 
 impl Arguments {
@@ -37,54 +37,56 @@ impl Arguments {
     pub fn build(
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
         scratch: &mut Scratch,
-    ) -> Result<Self, Refused> {
-        let Translation { nr, values, holes, faults, detour } =
+    ) -> Result<Self, TranslateError> {
+        let Translation { nr, values, deferred, faults, in_procfs } =
             Translation::of(call, shape, bound)?;
-        let detour = if detour {
-            let back = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
-            let stays = shape.effect == Effect::Chdir;
-            Some(procfs::Detour::new(back, stays).ok_or(Refused::Procfs)?)
+        let procfs_cwd = if in_procfs {
+            let cwd = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            let changes_cwd = shape.effect == Effect::Chdir;
+            Some(procfs::ProcfsCwd::new(cwd, changes_cwd).ok_or(TranslateError::Procfs)?)
         } else {
             None
         };
         let mut this = Self {
             nr,
             values,
-            rooms: [None; 6],
-            vector: Vec::new(),
-            vector_of: usize::MAX,
+            buffers: [None; 6],
+            iovec_buffers: Vec::new(),
+            iovec_argument: usize::MAX,
             faults,
-            detour,
+            procfs_cwd,
         };
-        let real = |d: &Option<Arc<Descriptor<Real>>>| {
+        let real = |d: &Option<Arc<Descriptor<RealFd>>>| {
             d.as_ref().map_or(-1, |d| d.real.get()) as isize as usize
         };
-        for (i, hole) in holes.into_iter().enumerate() {
-            match hole {
-                Hole::None | Hole::Recorded => {}
-                Hole::Real => this.values[i] = real(&bound.fds[i]),
-                Hole::Viewed => {
-                    let path = Self::viewed(call, shape, bound, i)?.unwrap_or_default();
-                    this.text(&path, i, scratch)?;
+        for (i, deferred) in deferred.into_iter().enumerate() {
+            match deferred {
+                Deferred::None | Deferred::Recorded => {}
+                Deferred::RealFd => this.values[i] = real(&bound.fds[i]),
+                Deferred::Viewed => {
+                    let path = Self::resolve_in_view(call, shape, bound, i)?.unwrap_or_default();
+                    this.add_string(&path, i, scratch)?;
                 }
-                Hole::Through | Hole::Beside => {
+                Deferred::ThroughFd | Deferred::RelativePath => {
                     let (real, rest) = paths::start(call, bound, i);
                     let path = procfs::path(real, rest);
-                    this.text(&path, i, scratch)?;
+                    this.add_string(&path, i, scratch)?;
                 }
-                Hole::Room { len, clean } => this.room(i, len, clean, scratch)?,
-                Hole::Text => this.text(string(call, bound, i), i, scratch)?,
-                Hole::Input { len } => this.input(call, shape, bound, i, len, scratch)?,
-                Hole::Data { len } => {
-                    let room = scratch.take(len).ok_or(Refused::Size)?;
-                    fill(call, i, scratch.bytes_mut(room));
-                    this.values[i] = room.address();
+                Deferred::Buffer { len, zeroed } => this.add_output(i, len, zeroed, scratch)?,
+                Deferred::String => this.add_string(string(call, bound, i), i, scratch)?,
+                Deferred::Struct { len } => this.add_input(call, shape, bound, i, len, scratch)?,
+                Deferred::Data { len } => {
+                    let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
+                    copy_data(call, i, scratch.bytes_mut(buffer));
+                    this.values[i] = buffer.address();
                 }
-                Hole::Gather { count } => this.gather(call, i, count as usize, scratch)?,
-                Hole::Scatter { count } => {
-                    this.scatter(call, i, count as usize, bound.cut, scratch)?;
+                Deferred::IovecsIn { count } => {
+                    this.add_iovecs_in(call, i, count as usize, scratch)?
+                }
+                Deferred::IovecsOut { count } => {
+                    this.add_iovecs_out(call, i, count as usize, bound.cut, scratch)?;
                 }
             }
         }
@@ -93,20 +95,20 @@ impl Arguments {
 
     /// Performs the call: the result, or a negative errno.
     pub fn perform(&self) -> i64 {
-        self.in_place(|| raw::perform(self.nr, self.values))
+        self.with_cwd(|| raw::perform(self.nr, self.values))
     }
 
     /// Makes a call where the paths among the arguments lead from.
-    pub fn in_place(&self, make: impl FnOnce() -> i64) -> i64 {
-        match &self.detour {
+    pub fn with_cwd(&self, make: impl FnOnce() -> i64) -> i64 {
+        match &self.procfs_cwd {
             None => make(),
-            Some(detour) => detour.make(make),
+            Some(procfs_cwd) => procfs_cwd.run(make),
         }
     }
 
     /// Whether its paths lead through links of procfs, and mean nothing where the thread is.
-    pub fn is_elsewhere(&self) -> bool {
-        self.detour.is_some()
+    pub fn runs_in_procfs(&self) -> bool {
+        self.procfs_cwd.is_some()
     }
 
     /// The real descriptor in an argument.
@@ -125,50 +127,55 @@ impl Arguments {
     }
 
     /// The buffers that argument `i` brought back, in order; of a string, where it stands.
-    pub fn rooms(&self, i: usize) -> &[Room] {
-        if i == self.vector_of { &self.vector } else { self.rooms[i].as_slice() }
+    pub fn buffers(&self, i: usize) -> &[ScratchBuffer] {
+        if i == self.iovec_argument { &self.iovec_buffers } else { self.buffers[i].as_slice() }
     }
 
-    fn room(
+    fn add_output(
         &mut self,
         i: usize,
         len: usize,
-        clean: bool,
+        zeroed: bool,
         scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
-        let room = scratch.take(len).ok_or(Refused::Size)?;
-        if clean {
-            freshen(scratch.bytes_mut(room));
+    ) -> Result<(), TranslateError> {
+        let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
+        if zeroed {
+            zero_buffer(scratch.bytes_mut(buffer));
         }
-        self.values[i] = room.address();
-        self.rooms[i] = Some(room);
+        self.values[i] = buffer.address();
+        self.buffers[i] = Some(buffer);
         Ok(())
     }
 
-    fn text(&mut self, text: &[u8], i: usize, scratch: &mut Scratch) -> Result<(), Refused> {
-        let room = scratch.take(text.len() + 1).ok_or(Refused::Size)?;
-        let bytes = scratch.bytes_mut(room);
+    fn add_string(
+        &mut self,
+        text: &[u8],
+        i: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), TranslateError> {
+        let buffer = scratch.alloc(text.len() + 1).ok_or(TranslateError::Size)?;
+        let bytes = scratch.bytes_mut(buffer);
         bytes[..text.len()].copy_from_slice(text);
         bytes[text.len()] = 0;
-        self.values[i] = room.address();
-        self.rooms[i] = Some(room);
+        self.values[i] = buffer.address();
+        self.buffers[i] = Some(buffer);
         Ok(())
     }
 
-    fn input(
+    fn add_input(
         &mut self,
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
         i: usize,
         len: usize,
         scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
-        let room = scratch.take(len).ok_or(Refused::Size)?;
-        let bytes = scratch.bytes_mut(room);
-        let known = given(call, i).map_or(&[][..], |p| p.bytes.as_slice());
+    ) -> Result<(), TranslateError> {
+        let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
+        let bytes = scratch.bytes_mut(buffer);
+        let known = input_payload(call, i).map_or(&[][..], |p| p.bytes.as_slice());
         bytes[..known.len()].copy_from_slice(known);
-        clean(&mut bytes[known.len()..]);
+        zeroed(&mut bytes[known.len()..]);
         for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
             debug_assert!(*arg as usize == i);
             let size = shape.args[i].kind.field_size(*at);
@@ -177,82 +184,90 @@ impl Arguments {
                 place.copy_from_slice(&real[..size]);
             }
         }
-        self.values[i] = room.address();
-        self.rooms[i] = Some(room);
+        self.values[i] = buffer.address();
+        self.buffers[i] = Some(buffer);
         Ok(())
     }
 
     /// `iovec`s going in: one after the other in one room.
-    fn gather(
+    fn add_iovecs_in(
         &mut self,
         call: &Call,
         i: usize,
         count: usize,
         scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TranslateError> {
         let mut lengths = lengths(call, i, call.args[count] as usize);
         let moved = call.ret.max(0) as usize;
         if call.errno().is_some() || lengths.is_empty() {
-            lengths =
-                vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+            lengths = vec![
+                usize::from(call.args[count] != 0);
+                (call.args[count] as usize).min(MAX_IOVECS)
+            ];
         } else {
-            clip(&mut lengths, moved);
+            limit_total(&mut lengths, moved);
         }
         let total = lengths.iter().sum::<usize>();
-        let room = scratch.take(total).ok_or(Refused::Size)?;
-        fill(call, i, scratch.bytes_mut(room));
-        let mut at = room.address();
+        let buffer = scratch.alloc(total).ok_or(TranslateError::Size)?;
+        copy_data(call, i, scratch.bytes_mut(buffer));
+        let mut at = buffer.address();
         let mut list = Vec::with_capacity(lengths.len());
         for len in lengths {
             list.push((at, len));
             at += len;
         }
-        self.list(i, count, call, &list, scratch)
+        self.add_iovec_list(i, count, call, &list, scratch)
     }
 
     /// `iovec`s coming out: a room each.
-    fn scatter(
+    fn add_iovecs_out(
         &mut self,
         call: &Call,
         i: usize,
         count: usize,
         cut: bool,
         scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TranslateError> {
         let mut lengths = lengths(call, i, call.args[count] as usize);
         if lengths.is_empty() {
-            lengths =
-                vec![usize::from(call.args[count] != 0); (call.args[count] as usize).min(IOV_MAX)];
+            lengths = vec![
+                usize::from(call.args[count] != 0);
+                (call.args[count] as usize).min(MAX_IOVECS)
+            ];
         }
-        let moved = (call.ret.max(0) as usize).min(MOST);
-        clip(&mut lengths, if cut { moved } else { moved.next_multiple_of(4096) + BEYOND });
+        let moved = (call.ret.max(0) as usize).min(MAX_RW_COUNT);
+        limit_total(
+            &mut lengths,
+            if cut { moved } else { moved.next_multiple_of(4096) + READ_SLACK },
+        );
         let mut list = Vec::with_capacity(lengths.len());
         for len in lengths {
-            let room = scratch.take(len).ok_or(Refused::Size)?;
-            list.push((room.address(), len));
-            self.vector.push(room);
+            let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
+            list.push((buffer.address(), len));
+            self.iovec_buffers.push(buffer);
         }
-        self.vector_of = i;
-        self.list(i, count, call, &list, scratch)
+        self.iovec_argument = i;
+        self.add_iovec_list(i, count, call, &list, scratch)
     }
 
-    fn list(
+    fn add_iovec_list(
         &mut self,
         i: usize,
         count: usize,
         call: &Call,
         list: &[(usize, usize)],
         scratch: &mut Scratch,
-    ) -> Result<(), Refused> {
-        let room = scratch.take(list.len() * 16).ok_or(Refused::Size)?;
-        for ((address, len), place) in list.iter().zip(scratch.bytes_mut(room).chunks_exact_mut(16))
+    ) -> Result<(), TranslateError> {
+        let buffer = scratch.alloc(list.len() * 16).ok_or(TranslateError::Size)?;
+        for ((address, len), place) in
+            list.iter().zip(scratch.bytes_mut(buffer).chunks_exact_mut(16))
         {
             place[..8].copy_from_slice(&address.to_ne_bytes());
             place[8..].copy_from_slice(&len.to_ne_bytes());
         }
-        self.values[i] = room.address();
+        self.values[i] = buffer.address();
         // A count that no kernel takes is passed on: it is refused before the list is read.
-        if call.args[count] as usize <= IOV_MAX {
+        if call.args[count] as usize <= MAX_IOVECS {
             self.values[count] = list.len();
         }
         Ok(())
@@ -260,16 +275,16 @@ impl Arguments {
 }
 
 /// The string of argument `i` as it is passed here.
-pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> &'a [u8] {
+pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<RealFd>, i: usize) -> &'a [u8] {
     let through = bound.through[i].as_ref();
     match (&bound.paths[i], through) {
         (Some(path), Some(_)) => path,
-        _ => text(call, i).unwrap_or_default(),
+        _ => string_payload(call, i).unwrap_or_default(),
     }
 }
 
 /// Copies the captured data of argument `i`; the rest becomes zeros.
-fn fill(call: &Call, i: usize, bytes: &mut [u8]) {
+fn copy_data(call: &Call, i: usize, bytes: &mut [u8]) {
     let mut at = 0;
     for payload in
         call.payloads.iter().filter(|p| p.arg as usize == i && p.kind == PayloadKind::Data)
@@ -277,27 +292,27 @@ fn fill(call: &Call, i: usize, bytes: &mut [u8]) {
         let n = payload.bytes.len().min(bytes.len() - at);
         bytes[at..at + n].copy_from_slice(&payload.bytes.as_slice()[..n]);
         at += n;
-        if short(payload) {
+        if is_cut(payload) {
             break;
         }
     }
-    clean(&mut bytes[at..]);
+    zeroed(&mut bytes[at..]);
 }
 
-fn short(payload: &Payload) -> bool {
+fn is_cut(payload: &Payload) -> bool {
     (payload.bytes.len() as u64) < payload.len
 }
 
 /// Zeros what comes back, as far as it is looked at.
-pub(super) fn freshen(bytes: &mut [u8]) {
-    let stale = bytes.len().min(BEYOND);
-    clean(&mut bytes[..stale]);
+pub(super) fn zero_buffer(bytes: &mut [u8]) {
+    let stale = bytes.len().min(READ_SLACK);
+    zeroed(&mut bytes[..stale]);
 }
 
 /// Zeros what may hold something of an earlier call, without touching pages that are zero already.
-fn clean(bytes: &mut [u8]) {
+fn zeroed(bytes: &mut [u8]) {
     // Larger rooms are mappings of their own and fresh.
-    if bytes.len() > LIST {
+    if bytes.len() > MAX_LIST_BYTES {
         return;
     }
     for page in bytes.chunks_mut(4096) {
@@ -313,13 +328,13 @@ fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     let length = |v: &[u8]| {
         usize::try_from(u64::from_le_bytes(v[8..16].try_into().expect("eight bytes")))
             .unwrap_or(usize::MAX)
-            .min(MOST)
+            .min(MAX_RW_COUNT)
     };
-    bytes.chunks_exact(16).take(count.min(IOV_MAX)).map(length).collect()
+    bytes.chunks_exact(16).take(count.min(MAX_IOVECS)).map(length).collect()
 }
 
 /// Shortens the last vectors so that all together have at most `total` bytes.
-fn clip(lengths: &mut [usize], total: usize) {
+fn limit_total(lengths: &mut [usize], total: usize) {
     let mut left = total;
     for len in lengths {
         *len = (*len).min(left);

@@ -1,21 +1,22 @@
 //! How calls are performed. Most need nothing but their kinds ([`plain`]); those that change the
-//! process's own world have a handler.
+//! state of the process have a handler.
 
 mod allocate;
 mod bind;
+mod cwd;
 mod descriptors;
 mod list;
-mod place;
+pub(crate) mod lock;
 mod plain;
 mod seek;
 mod sync;
 pub(crate) mod transfer;
 
-pub(crate) use descriptors::{close_last, opened};
+pub(crate) use descriptors::{close_if_last, set_opened};
 
-use super::call::{ASTRAY, Handled, Outcome};
-use super::refusal::{OUTSIDE, is_unclear, look};
-use super::thread::{Thread, reach, reopen, starts_here};
+use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome};
+use super::refusal::{OUTSIDE, check_outside, may_be_outside};
+use super::thread::{ExecutorThread, open_directory, open_skipped_descriptors, uses_cwd};
 use abi::{Effect, Ret, Shape};
 use model::world::To;
 
@@ -23,58 +24,58 @@ use model::world::To;
 /// from outside is performed if it cannot change anything; if it comes out differently, the error
 /// did.
 #[inline(never)]
-pub(crate) fn perform(thread: &mut Thread, issue: &mut Handled) -> Outcome {
-    thread.go_to(issue.bound.cwd.as_ref(), issue.bound.umask);
-    for way in issue.bound.through.values() {
+pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
+    thread.enter_context(handled.bound.cwd.as_ref(), handled.bound.umask);
+    for way in handled.bound.through.values() {
         if let To::Directory(directory) = &way.to {
-            reach(directory);
+            open_directory(directory);
         }
     }
-    if thread.common.leaves_out {
-        reopen(issue);
+    if thread.context.leaves_out {
+        open_skipped_descriptors(handled);
     }
-    if thread.astray && starts_here(issue) {
-        return Err(ASTRAY);
+    if thread.cwd_unreachable && uses_cwd(handled) {
+        return Err(NO_WORKING_DIRECTORY);
     }
-    if !is_unclear(&issue.call, issue.shape) {
-        return make(thread, issue);
+    if !may_be_outside(&handled.call, handled.shape) {
+        return run_handler(thread, handled);
     }
-    if let Some(outcome) = look(thread, issue) {
+    if let Some(outcome) = check_outside(thread, handled) {
         return outcome;
     }
-    match make(thread, issue) {
+    match run_handler(thread, handled) {
         Ok(Some(_)) => Err(OUTSIDE),
         other => other,
     }
 }
 
-fn make(thread: &mut Thread, issue: &mut Handled) -> Outcome {
-    if let Some(copies) = issue.shape.copies
-        && let Some(end) = transfer::only_end(&issue.call, copies, &issue.bound)
+fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
+    if let Some(copies) = handled.shape.copies
+        && let Some(file_end_found) = transfer::file_end(&handled.call, copies, &handled.bound)
     {
-        return transfer::transfer(thread, issue, copies, end);
+        return transfer::transfer(thread, handled, copies, file_end_found);
     }
-    if is_plain(issue.shape) {
-        return plain::plain(thread, issue);
+    if is_plain(handled.shape) {
+        return plain::plain(thread, handled);
     }
-    match issue.shape.effect {
-        Effect::Close { .. } => descriptors::close(issue),
-        Effect::CloseRange => descriptors::close_range(issue),
-        Effect::Dup { old } | Effect::DupTo { old, .. } => descriptors::duplicate(issue, old),
-        Effect::Chdir | Effect::Fchdir => place::chdir(thread, issue),
-        Effect::Bind => bind::bind(issue),
-        Effect::Umask => place::umask(thread, issue),
-        Effect::Seek => seek::seek(thread, issue),
-        Effect::None if issue.shape.uses.lists => list::list(thread, issue),
-        Effect::None => descriptors::open(thread, issue),
-        Effect::Clone { .. } => transfer::clone(thread, issue),
-        Effect::Allocate => allocate::allocate(thread, issue),
-        Effect::Sync => sync::sync(issue),
+    match handled.shape.effect {
+        Effect::Close { .. } => descriptors::close(handled),
+        Effect::CloseRange => descriptors::close_range(handled),
+        Effect::Dup { old } | Effect::DupTo { old, .. } => descriptors::duplicate(handled, old),
+        Effect::Chdir | Effect::Fchdir => cwd::chdir(thread, handled),
+        Effect::Bind => bind::bind(handled),
+        Effect::Umask => cwd::umask(thread, handled),
+        Effect::Seek => seek::seek(thread, handled),
+        Effect::None if handled.shape.uses.lists => list::list(thread, handled),
+        Effect::None => descriptors::open(thread, handled),
+        Effect::Clone { .. } => transfer::clone(thread, handled),
+        Effect::Allocate => allocate::allocate(thread, handled),
+        Effect::Sync => sync::sync(handled),
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags
         | Effect::SetNonblocking
-        | Effect::Truncate => plain::plain(thread, issue),
+        | Effect::Truncate => plain::plain(thread, handled),
         Effect::Fork | Effect::Exec | Effect::Exit | Effect::ExitGroup | Effect::Unshare => {
             Err("process")
         }
@@ -107,8 +108,7 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
     }
 }
 
-/// Whether all that such a call needs beside its kinds is somebody who takes the descriptor that it
-/// opens.
+/// Whether such a call needs only its kinds and a place for the descriptor that it opens.
 pub(crate) fn is_open(shape: &Shape) -> bool {
     shape.effect == Effect::None && !shape.uses.lists && shape.ret == Ret::Fd
 }

@@ -6,21 +6,21 @@ use std::ptr::NonNull;
 
 const ARENA: usize = 16 << 20;
 /// Pages beyond this are given back after each call.
-const KEEP: usize = 256 << 10;
+const KEPT: usize = 256 << 10;
 const PAGE: usize = 4096;
 /// The most that one buffer can have: what the kernel moves at most in one call (`MAX_RW_COUNT`).
-pub(crate) const MOST: usize = 0x7fff_f000;
-/// Spare room behind each buffer.
+pub(crate) const MAX_RW_COUNT: usize = 0x7fff_f000;
+/// Unused bytes behind each buffer.
 const SLACK: usize = PAGE;
 
-/// Zeroed memory of one call.
+/// Memory of one call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct ScratchBuffer {
     start: NonNull<u8>,
     len: usize,
 }
 
-impl Room {
+impl ScratchBuffer {
     pub fn address(self) -> usize {
         self.start.as_ptr() as usize
     }
@@ -56,47 +56,47 @@ impl Scratch {
 
     /// Room for `len` bytes, page-aligned, zeroed unless an earlier call left something; `None` if
     /// it is more than any call needs.
-    pub fn take(&mut self, len: usize) -> Option<Room> {
-        if len > MOST {
+    pub fn alloc(&mut self, len: usize) -> Option<ScratchBuffer> {
+        if len > MAX_RW_COUNT {
             return None;
         }
-        let whole = (len + SLACK).next_multiple_of(PAGE);
-        if whole <= ARENA - self.used {
-            // SAFETY: `used + whole` stays within the arena.
+        let size = (len + SLACK).next_multiple_of(PAGE);
+        if size <= ARENA - self.used {
+            // SAFETY: `used + size` stays within the arena.
             let start = unsafe { self.arena.add(self.used) };
-            self.used += whole;
-            return Some(Room { start, len });
+            self.used += size;
+            return Some(ScratchBuffer { start, len });
         }
-        let start = map(whole)?;
-        self.large.push((start, whole));
-        Some(Room { start, len })
+        let start = map(size)?;
+        self.large.push((start, size));
+        Some(ScratchBuffer { start, len })
     }
 
     /// The bytes of a room.
-    pub fn bytes(&self, room: Room) -> &[u8] {
+    pub fn bytes(&self, buffer: ScratchBuffer) -> &[u8] {
         // SAFETY: a room is a mapped, initialised part of this scratch until `clear`, which borrows
         // it mutably and whose callers keep no room.
-        unsafe { std::slice::from_raw_parts(room.start.as_ptr(), room.len) }
+        unsafe { std::slice::from_raw_parts(buffer.start.as_ptr(), buffer.len) }
     }
 
     /// The bytes of a room, to be written.
-    pub fn bytes_mut(&mut self, room: Room) -> &mut [u8] {
+    pub fn bytes_mut(&mut self, buffer: ScratchBuffer) -> &mut [u8] {
         // SAFETY: as above; the mutable borrow keeps others away.
-        unsafe { std::slice::from_raw_parts_mut(room.start.as_ptr(), room.len) }
+        unsafe { std::slice::from_raw_parts_mut(buffer.start.as_ptr(), buffer.len) }
     }
 
     /// Ends all rooms.
     pub fn clear(&mut self) {
         for (start, len) in self.large.drain(..) {
-            // SAFETY: mapped by `take`, forgotten here.
+            // SAFETY: mapped by `alloc`, forgotten here.
             let _ = unsafe { munmap(start.as_ptr().cast(), len) };
         }
-        if self.used > KEEP {
+        if self.used > KEPT {
             // SAFETY: within the arena; pages given back read as zeros.
             let _ = unsafe {
                 madvise(
-                    self.arena.add(KEEP).as_ptr().cast(),
-                    self.used - KEEP,
+                    self.arena.add(KEPT).as_ptr().cast(),
+                    self.used - KEPT,
                     Advice::LinuxDontNeed,
                 )
             };

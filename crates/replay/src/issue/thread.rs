@@ -1,7 +1,8 @@
-//! The thread that makes a call: where it is, and what all such threads have in common.
+//! The thread that performs a call: its working directory and umask, and what all such threads
+//! share.
 
-use super::call::{Handled, tells_a_path};
-use super::{Real, Scratch, raw};
+use super::handled::{HandledCall, returns_a_path};
+use super::{RealFd, Scratch, raw};
 use crate::Verify;
 use crate::verify::{Listings, Rules};
 use abi::{AT_FDCWD, PathUse};
@@ -10,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-/// What all calls of a replay have in common.
-pub(crate) struct Common {
+/// What all threads of a replay share.
+pub(crate) struct ReplayContext {
     /// What is compared.
     pub verify: Verify,
     pub rules: Rules,
@@ -26,50 +27,50 @@ pub(crate) struct Common {
 
 /// Where a thread is, and what it takes from the modes of what it makes.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct FsContext {
     /// `None`: not known.
-    pub cwd: Option<Arc<Directory<Real>>>,
+    pub cwd: Option<Arc<Directory<RealFd>>>,
     pub umask: u32,
 }
 
-impl Place {
+impl FsContext {
     /// Where a call was made.
-    pub fn of(bound: &Bound<Real>) -> Self {
+    pub fn of(bound: &Bound<RealFd>) -> Self {
         Self { cwd: bound.cwd.clone(), umask: bound.umask }
     }
 
     /// Whether it is where this call was made.
-    pub fn is_of(&self, bound: &Bound<Real>) -> bool {
+    pub fn applies_to(&self, bound: &Bound<RealFd>) -> bool {
         self.umask == bound.umask
             && self.cwd.as_ref().map(Arc::as_ptr) == bound.cwd.as_ref().map(Arc::as_ptr)
     }
 }
 
 /// A thread that makes calls as a traced thread.
-pub(crate) struct Thread {
-    pub common: Arc<Common>,
+pub(crate) struct ExecutorThread {
+    pub context: Arc<ReplayContext>,
     pub scratch: Scratch,
     /// Where this thread is; `None`: not known.
-    pub cwd: Option<Arc<Directory<Real>>>,
+    pub cwd: Option<Arc<Directory<RealFd>>>,
     pub umask: u32,
-    /// It could not go where the traced thread was.
-    pub astray: bool,
+    /// It could not enter the working directory of the traced thread.
+    pub cwd_unreachable: bool,
 }
 
-impl Thread {
+impl ExecutorThread {
     /// A thread of which nothing is known. `None`: there is no memory for it.
-    pub fn new(common: Arc<Common>) -> Option<Self> {
+    pub fn new(context: Arc<ReplayContext>) -> Option<Self> {
         let scratch = Scratch::new()?;
-        Some(Self { common, scratch, cwd: None, umask: u32::MAX, astray: false })
+        Some(Self { context, scratch, cwd: None, umask: u32::MAX, cwd_unreachable: false })
     }
 
-    /// Goes where the traced thread was, if that can be reached.
-    pub fn go_to(&mut self, cwd: Option<&Arc<Directory<Real>>>, umask: u32) {
+    /// Enters the working directory of the traced thread, if it can be reached, and sets its umask.
+    pub fn enter_context(&mut self, cwd: Option<&Arc<Directory<RealFd>>>, umask: u32) {
         if let Some(cwd) = cwd
-            && (self.astray || !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd)))
+            && (self.cwd_unreachable || !self.cwd.as_ref().is_some_and(|c| Arc::ptr_eq(c, cwd)))
         {
-            reach(cwd);
-            self.astray = raw::fchdir(cwd.real.get()) < 0;
+            open_directory(cwd);
+            self.cwd_unreachable = raw::fchdir(cwd.real.get()) < 0;
             self.cwd = Some(cwd.clone());
         }
         if umask != self.umask {
@@ -79,8 +80,8 @@ impl Thread {
     }
 }
 
-/// Opens a directory by its path if nobody has come to it yet.
-pub(crate) fn reach(directory: &Directory<Real>) {
+/// Opens a directory by its path, unless it is open.
+pub(crate) fn open_directory(directory: &Directory<RealFd>) {
     if directory.real.get() < 0 {
         let fd = raw::open_directory(&directory.path);
         if fd >= 0 {
@@ -90,30 +91,30 @@ pub(crate) fn reach(directory: &Directory<Real>) {
 }
 
 /// Opens descriptors whose open was left out.
-pub(crate) fn reopen(issue: &Handled) {
-    let bound = &issue.bound;
+pub(crate) fn open_skipped_descriptors(handled: &HandledCall) {
+    let bound = &handled.bound;
     let meant =
         bound.fds.iter().zip(bound.status).filter_map(|(d, status)| Some((d.as_ref()?, status)));
     for (descriptor, status) in
-        meant.filter(|(d, _)| d.real.get() < 0 && d.real.after() == 0 && d.file.is_stored())
+        meant.filter(|(d, _)| d.real.get() < 0 && d.real.ready_after() == 0 && d.file.is_stored())
     {
         let fd = raw::open(&descriptor.file.path, status & raw::OPEN_FLAGS);
         if fd >= 0 {
-            raw::seek(fd as i32, issue.bound.offset.unwrap_or(0), 0);
+            raw::lseek(fd as i32, handled.bound.offset.unwrap_or(0), 0);
             descriptor.real.set(fd as i32);
         }
     }
 }
 
 /// Whether a call is about its thread's working directory, or names something from there.
-pub(crate) fn starts_here(issue: &Handled) -> bool {
-    let (call, bound) = (&issue.call, &issue.bound);
-    let args = issue.shape.args.iter().enumerate();
+pub(crate) fn uses_cwd(handled: &HandledCall) -> bool {
+    let (call, bound) = (&handled.call, &handled.bound);
+    let args = handled.shape.args.iter().enumerate();
     let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path()?)));
-    let relative = |(i, used): (usize, PathUse)| {
+    let relative = |(i, path_use): (usize, PathUse)| {
         bound.through[i].is_none()
-            && used.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)
+            && path_use.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)
             && call.path(i as u8).is_some_and(|path| !path.starts_with(b"/"))
     };
-    tells_a_path(issue.shape) || paths.any(relative)
+    returns_a_path(handled.shape) || paths.any(relative)
 }

@@ -2,18 +2,16 @@
 //! would set set-user-ID or set-group-ID bits on files are issued without them, from the first
 //! moment on. File capabilities are left out in the same case (`schedule::decide`).
 //!
-//! On directories these bits mean something else, and are set: [`on_directory`].
+//! On directories these bits mean something else, and are set: [`chmod_directory`].
 
-use super::call::Handled;
+use super::handled::HandledCall;
 use super::{Arguments, raw};
 use crate::sandbox::SET_ID;
-use abi::{Form, Is, Kind, OpenFlags, Role, Shape};
+use abi::{Form, Is, Kind, Role, Shape};
+use linux_raw_sys::general::{__O_TMPFILE, O_CREAT};
 use std::sync::Arc;
 use trace::Call;
 use trace::record::PayloadKind;
-
-const O_CREAT: u64 = 0o100;
-const O_TMPFILE: u64 = 0o20_000_000;
 
 /// A call without what must not be set.
 pub(crate) struct Withheld {
@@ -26,17 +24,17 @@ pub(crate) struct Withheld {
 
 /// `call`, if it would set what must not be set.
 pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
-    let mut less: Option<Call> = None;
+    let mut reduced: Option<Call> = None;
     let mut mode = None;
     for i in abi::arguments(shape.uses.modes) {
         match shape.args[i].kind {
             Kind::Mode if call.args[i] as u32 & SET_ID != 0 => {
-                less.get_or_insert_with(|| Call::clone(call)).args[i] &= !u64::from(SET_ID);
+                reduced.get_or_insert_with(|| Call::clone(call)).args[i] &= !u64::from(SET_ID);
                 mode = Some(call.args[i] as u32 & 0o7777);
             }
             Kind::In(_, layout) if layout.form == Form::Struct => {
                 for field in layout.fields.iter().filter(|f| f.is == Is::Mode) {
-                    clear(call, &mut less, i, field.at as usize);
+                    clear_bits(call, &mut reduced, i, field.at as usize);
                 }
             }
             _ => {}
@@ -50,50 +48,42 @@ pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
         })
     };
     let mode = mode.filter(|_| changes(shape));
-    less.map(|less| Withheld { call: Arc::new(less), mode, counts })
+    reduced.map(|reduced| Withheld { call: Arc::new(reduced), mode, counts })
 }
 
 /// Clears the bits in a mode at byte `at` of the struct that argument `i` points to.
-fn clear(call: &Call, less: &mut Option<Call>, i: usize, at: usize) {
+fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
     const HIGH: u8 = (SET_ID >> 8) as u8;
-    let found = |p: &trace::Payload| usize::from(p.arg) == i && p.kind == PayloadKind::Bytes;
-    let Some(n) = call.payloads.iter().position(found) else { return };
+    let is_struct = |p: &trace::Payload| usize::from(p.arg) == i && p.kind == PayloadKind::Bytes;
+    let Some(n) = call.payloads.iter().position(is_struct) else { return };
     let mut bytes = call.payloads[n].bytes.as_slice().to_vec();
     let Some(high) = bytes.get_mut(at + 1).filter(|byte| **byte & HIGH != 0) else { return };
     *high &= !HIGH;
     let payload = call.payloads[n].with_bytes(bytes);
-    less.get_or_insert_with(|| Call::clone(call)).payloads[n] = payload;
+    reduced.get_or_insert_with(|| Call::clone(call)).payloads[n] = payload;
 }
 
 /// Whether an open can create a file; `None`: it is no open.
 fn creates(call: &Call, shape: &Shape) -> Option<bool> {
     let path = shape.args.iter().find_map(|arg| arg.kind.path())?;
     let Role::Open(flags) = path.role else { return None };
-    let flags = match flags {
-        OpenFlags::Arg(n) => call.args[usize::from(n)],
-        OpenFlags::Implied(flags) => u64::from(flags),
-        OpenFlags::InStruct(n) => {
-            let bytes = call.payload(n, PayloadKind::Bytes)?.bytes.as_slice();
-            u64::from_le_bytes(*bytes.first_chunk()?)
-        }
-    };
-    Some(flags & (O_CREAT | O_TMPFILE) != 0)
+    Some(call.open_flags(flags) & (O_CREAT | __O_TMPFILE) != 0)
 }
 
 /// Changes the mode of a directory to all that was asked for. `None`: it is none, whatever the
 /// name meant a moment ago or means in the next.
-pub(crate) fn on_directory(issue: &Handled, arguments: &Arguments) -> Option<i64> {
-    let mode = issue.whole_mode?;
-    let (args, value) = (issue.shape.args, |i: usize| arguments.value(i));
+pub(crate) fn chmod_directory(handled: &HandledCall, arguments: &Arguments) -> Option<i64> {
+    let mode = handled.full_mode?;
+    let (args, value) = (handled.shape.args, |i: usize| arguments.value(i));
     let path = args.iter().position(|arg| arg.kind.path().is_some());
     let Some((i, way)) = path.and_then(|i| Some((i, args[i].kind.path()?))) else {
-        return raw::mode_of_directory(value(usize::from(issue.shape.uses.fd?)) as i32, mode);
+        return raw::chmod_if_directory(value(usize::from(handled.shape.uses.fd?)) as i32, mode);
     };
     let dir = way.dir.map_or(abi::AT_FDCWD, |dir| value(usize::from(dir)) as i32);
-    let follow = way.follows(&issue.call.args, None);
-    let fd = arguments.in_place(|| raw::open_directory_at(dir, value(i), follow));
+    let follow = way.follows(&handled.call.args, None);
+    let fd = arguments.with_cwd(|| raw::open_directory_at(dir, value(i), follow));
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-    let result = raw::mode_of_directory(fd, mode);
+    let result = raw::chmod_if_directory(fd, mode);
     raw::close(fd);
     result
 }
@@ -138,8 +128,8 @@ mod tests {
                 let mut args = [0; 6];
                 args[i] = 0o107_755;
                 let (call, shape) = call(row.name(), &args, Vec::new());
-                let less = withheld(&call, shape).unwrap_or_else(|| panic!("{}", row.name()));
-                assert_eq!(less.call.args[i], 0o101_755, "{}", row.name());
+                let reduced = withheld(&call, shape).unwrap_or_else(|| panic!("{}", row.name()));
+                assert_eq!(reduced.call.args[i], 0o101_755, "{}", row.name());
                 calls += 1;
             }
         }
@@ -158,13 +148,13 @@ mod tests {
             bytes: Buffer::from_vec(how),
         };
         let (openat2, shape) = call("openat2", &[0, 1, 2, 24], vec![payload]);
-        let less = withheld(&openat2, shape).unwrap();
+        let reduced = withheld(&openat2, shape).unwrap();
         let expected = [0o101u64, 0o755, 0].map(u64::to_le_bytes).concat();
-        assert_eq!(less.call.payloads[0].bytes.as_slice(), expected);
-        assert!(less.counts && less.mode.is_none());
+        assert_eq!(reduced.call.payloads[0].bytes.as_slice(), expected);
+        assert!(reduced.counts && reduced.mode.is_none());
         let (chmod, shape) = call("chmod", &[1, 0o2775], Vec::new());
-        let less = withheld(&chmod, shape).unwrap();
-        assert_eq!((less.call.args[1], less.mode), (0o775, Some(0o2775)));
+        let reduced = withheld(&chmod, shape).unwrap();
+        assert_eq!((reduced.call.args[1], reduced.mode), (0o775, Some(0o2775)));
         // A file that was there: what stands where a mode would is none.
         let (open, shape) = call("open", &[1, 2, 0o7777], Vec::new());
         assert!(!withheld(&open, shape).unwrap().counts);

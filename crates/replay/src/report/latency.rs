@@ -30,11 +30,11 @@ pub struct Latency {
 
 /// Times by name.
 #[derive(Default)]
-pub(crate) struct Times(HashMap<&'static str, Histogram<u64>>);
+pub(crate) struct LatencyHistograms(HashMap<&'static str, Histogram<u64>>);
 
-impl Times {
+impl LatencyHistograms {
     /// Enters a call's time in nanoseconds. Allocates for the first call of a name.
-    pub fn enter(&mut self, name: &'static str, nanoseconds: u64) {
+    pub fn record(&mut self, name: &'static str, nanoseconds: u64) {
         self.0.entry(name).or_insert_with(histogram).saturating_record(nanoseconds.max(1));
     }
 
@@ -47,7 +47,7 @@ impl Times {
     }
 
     /// Both beside each other.
-    pub fn beside(&self, recorded: &Self) -> BTreeMap<&'static str, Latency> {
+    pub fn compare(&self, recorded: &Self) -> BTreeMap<&'static str, Latency> {
         let curve = |times: &Histogram<u64>| {
             QUANTILES.iter().map(|q| times.value_at_quantile(*q) as f64 / 1000.0).collect()
         };

@@ -4,11 +4,11 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 /// The longest time that a histogram tells apart, in nanoseconds.
-pub(crate) const LONGEST: u64 = 3_600_000_000_000;
+pub(crate) const MAX_NANOSECONDS: u64 = 3_600_000_000_000;
 
 /// A histogram of nanoseconds, to three digits in a thousand.
 pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST, 2).expect("the bounds are in order")
+    Histogram::new_with_bounds(1, MAX_NANOSECONDS, 2).expect("the bounds are in order")
 }
 
 /// How times are distributed, in microseconds.

@@ -1,8 +1,8 @@
 //! The directory in which a replay happens: found, looked at and used through one descriptor.
 //!
-//! Whoever owns a directory above it may put another thing under its name at any moment. So a name
-//! is walked part by part, a symbolic link that somebody else may have put there is refused, and
-//! nothing looks at the name again: what was checked is what is used.
+//! The owner of a directory above it may replace it at any moment. So a path is resolved one
+//! component at a time, a symbolic link that another user may have made is refused, and nothing
+//! looks at the name again: what was checked is what is used.
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -23,7 +23,7 @@ const ABOVE: usize = 4096;
 const SEARCH: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A directory that is held.
+/// The directory of a replay, held by a descriptor.
 #[derive(Clone, Debug)]
 pub struct Root {
     dir: Arc<OwnedFd>,
@@ -43,7 +43,7 @@ impl Root {
     }
 
     /// A new directory in the new directory `path`, which only its owner can enter: whatever modes
-    /// the replay sets, they open it to nobody. `path` must not exist.
+    /// the replay sets, other users cannot enter it. `path` must not exist.
     pub fn fresh(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let above = match path.parent() {
@@ -72,13 +72,13 @@ impl Root {
         &self.path
     }
 
-    /// Whether a directory above lets nobody in but its owner, who is root or us: then no mode
-    /// that is set inside is of use to others.
+    /// Whether only root or the own user can enter a directory above: then no mode that is set
+    /// inside is of use to others.
     pub fn is_secluded(&self) -> bool {
         self.secluded
     }
 
-    /// Its mode, if that lets in nobody but its owner.
+    /// Its mode, if only its owner can enter it.
     pub(crate) fn closed(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.dir)?.st_mode & 0o7777;
         Ok((mode & 0o077 == 0).then_some(Mode::from_raw_mode(mode)))
@@ -116,8 +116,8 @@ fn is_trusted(stat: &Stat) -> bool {
     is_ours(stat) && (stat.st_mode & 0o002 == 0 || stat.st_mode & 0o1000 != 0)
 }
 
-/// Walks `path`; `create`: and makes what is missing. A link is followed only where nobody else
-/// can have put it there.
+/// Resolves `path`, and creates what is missing if `create` is set. A symbolic link is followed
+/// only where no other user can have made it.
 fn walk(path: &Path, create: bool) -> io::Result<OwnedFd> {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         path.split(|b| *b == b'/')

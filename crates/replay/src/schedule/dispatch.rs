@@ -1,44 +1,44 @@
-//! The dispatcher: reads the trace in the order of time, moves the world on, and hands each call to
-//! its executor when it returns in the recording.
+//! The dispatcher: reads the trace in the order of time, updates the model of the traced processes,
+//! and hands each call to its executor when it returns in the recording.
 //!
-//! What a call waits for is told by [`Builder`]. What is dispatched and not done is bounded in
+//! [`OrderBuilder`] determines what a call waits for. What is dispatched and not done is bounded in
 //! number and in bytes, unless everything is read beforehand.
 
-mod chosen;
-mod done;
+mod counts;
 mod events;
-mod leave;
+mod returned;
 mod send;
-mod until;
+mod time_range;
+mod wait;
 
-pub(crate) use done::Done;
+pub(crate) use counts::DispatchResult;
 
-use super::decide::class;
-use super::order::{Builder, Moments};
+use super::order::{OrderBuilder, ReorderBuffer};
 use super::pace::Pacer;
+use super::skip::class;
 use crate::execute::{Pool, Shared};
-use crate::initial::Passages;
+use crate::initial::TraversedDirectories;
 use crate::initial::outside::Outside;
-use crate::initial::unnamed::Held;
-use crate::issue::Real;
-use crate::source::{Cause, LeftOut};
+use crate::initial::unnamed::UnnamedFiles;
+use crate::issue::RealFd;
+use crate::source::{Cause, SkippedChanges};
 use crate::{Error, Options, Progress};
 use abi::Replay;
 use ahash::HashSet;
-use done::Tally;
+use counts::Counts;
 use model::files::{FileType, Row};
 use model::world::{Moment, Timeline, Unrecorded, World};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::{Call, Item};
 
-/// What a call in flight is.
+/// A dispatched call.
 #[derive(Clone, Copy, Default)]
-struct Flying {
+struct Dispatched {
     seq: u64,
     tid: u32,
     /// Its executor.
-    lane: u16,
+    executor: u16,
     call: &'static str,
 }
 
@@ -47,34 +47,34 @@ pub(crate) struct Dispatcher<'a> {
     progress: &'a dyn Progress,
     options: &'a Options,
     pacer: Pacer,
-    world: World<Real>,
+    world: World<RealFd>,
     pool: Pool,
-    passages: Passages,
-    builder: Builder,
+    traversed: TraversedDirectories,
+    order: OrderBuilder,
     /// Calls and releases dispatched.
     number: u64,
-    /// All below this number are done; perhaps more are.
-    reached: u64,
+    /// All calls below this number are done; perhaps more are.
+    first_pending: u64,
     /// Recorded bytes held by what was dispatched; and how many of them are held no more, at least.
-    held: u64,
-    freed: u64,
-    flying: Vec<Flying>,
+    bytes_held: u64,
+    bytes_freed: u64,
+    dispatched: Vec<Dispatched>,
     /// Files that change without a call: through a mapping, io_uring or aio.
-    mapped: HashSet<(u64, u64)>,
+    unseen_writes: HashSet<(u64, u64)>,
     unrecorded: Unrecorded,
-    tally: Tally,
+    counts: Counts,
     /// Files that calls changed which are left out.
-    left_out: LeftOut,
+    skipped_changes: SkippedChanges,
     /// The first chosen call has come.
-    chosen: bool,
+    in_range: bool,
     /// Calls are left out, so that a descriptor may have to be opened first.
     leaves_out: bool,
     /// What was open at the start and had no name.
-    pub unnamed: Held,
-    /// What others did.
+    pub unnamed: UnnamedFiles,
+    /// Changes by processes that were not recorded.
     pub outside: Outside,
-    /// Threads of which the trace says where they came from.
-    known: HashSet<u32>,
+    /// Threads whose start is in the trace.
+    known_threads: HashSet<u32>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -83,37 +83,37 @@ impl<'a> Dispatcher<'a> {
         shared: Arc<Shared>,
         options: &'a Options,
         span: Option<u64>,
-        passages: Passages,
+        traversed: TraversedDirectories,
         progress: &'a dyn Progress,
     ) -> Self {
         let world = World::of(shared.mounts.clone());
         Self {
-            flying: vec![Flying::default(); shared.frontier.window() as usize],
+            dispatched: vec![Dispatched::default(); shared.completion.window() as usize],
             pool: Pool::new(shared.clone()),
-            passages,
+            traversed,
             shared,
             progress,
             options,
             pacer: Pacer::new(options.pace, span),
             world,
-            builder: Builder::new(options.order),
+            order: OrderBuilder::new(options.order),
             number: 0,
-            reached: 0,
-            held: 0,
-            freed: 0,
-            mapped: HashSet::default(),
+            first_pending: 0,
+            bytes_held: 0,
+            bytes_freed: 0,
+            unseen_writes: HashSet::default(),
             unrecorded: Unrecorded::default(),
-            tally: Tally::default(),
-            left_out: LeftOut::default(),
-            chosen: options.selection.from == 0,
+            counts: Counts::default(),
+            skipped_changes: SkippedChanges::default(),
+            in_range: options.selection.from == 0,
             leaves_out: options.selection.leaves_out(),
-            unnamed: Held::default(),
+            unnamed: UnnamedFiles::default(),
             outside: Outside::default(),
-            known: HashSet::default(),
+            known_threads: HashSet::default(),
         }
     }
 
-    /// Tells of the links that were there at first.
+    /// Tells the model which symbolic links existed initially.
     pub fn know_links(&mut self, rows: &[Row]) {
         let links = rows.iter().filter_map(|row| {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
@@ -124,26 +124,26 @@ impl<'a> Dispatcher<'a> {
 
     /// Replays all items, and returns when the last call is done.
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
-        let mut moments = Moments::new(Timeline::new(items));
-        self.tally.begun = Some(Instant::now());
-        while let Some(moment) = moments.next() {
+        let mut reorder = ReorderBuffer::new(Timeline::new(items));
+        self.counts.started = Some(Instant::now());
+        while let Some(moment) = reorder.next() {
             if self.shared.stopping() {
                 break;
             }
             match moment.map_err(Error::Trace)? {
                 Moment::Event(event) => self.event(&event)?,
-                Moment::Enter(_, call) if self.is_beyond(&call) => {
-                    self.tally.cut_short = true;
+                Moment::Enter(_, call) if self.is_after_range(&call) => {
+                    self.counts.ended_early = true;
                     break;
                 }
-                Moment::Enter(place, call) => self.enter(place, &call)?,
-                Moment::Leave(place, call) => {
-                    if !self.builder.postpones(&self.world, &mut moments, place, &call) {
-                        self.leave(place, call)?;
+                Moment::Enter(slot, call) => self.call_entered(slot, &call)?,
+                Moment::Leave(slot, call) => {
+                    if !self.order.postpones(&self.world, &mut reorder, slot, &call) {
+                        self.call_returned(slot, call)?;
                     }
                 }
-                Moment::Lost(place, call) => {
-                    self.builder.close(place);
+                Moment::Lost(slot, call) => {
+                    self.order.close(slot);
                     // Some never return: they end their thread.
                     self.skip(match call.shape().map(|shape| shape.replay) {
                         Some(Replay::Skip(why)) => class(why),
@@ -157,36 +157,38 @@ impl<'a> Dispatcher<'a> {
 
     /// Waits for what is dispatched. What was under way when the reading ended is not performed.
     fn end(&mut self) -> Result<(), Error> {
-        let why = if self.tally.cut_short { "after the chosen time" } else { "the replay ended" };
-        for place in 0..self.builder.places() {
-            if self.builder.close(place).is_some() {
+        let why =
+            if self.counts.ended_early { "after the chosen time" } else { "the replay ended" };
+        for slot in 0..self.order.slots() {
+            if self.order.close(slot).is_some() {
                 self.skip(why);
             }
         }
-        self.open_gate();
+        self.start_executors();
         self.wait(self.number)?;
-        self.tally.elapsed = self.tally.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        // What was still open is closed now, by nobody's call.
+        self.counts.elapsed =
+            self.counts.started.map_or(Duration::ZERO, |started| started.elapsed());
+        // Closes what is still open.
         self.world = World::new();
         self.pool.finish();
         self.check()
     }
 
-    fn enter(&mut self, place: usize, call: &Arc<Call>) -> Result<(), Error> {
-        self.begin_chosen(call)?;
-        self.tally.calls += 1;
-        if self.tally.calls.is_multiple_of(4096) {
-            self.tell();
-            self.hear();
+    fn call_entered(&mut self, slot: usize, call: &Arc<Call>) -> Result<(), Error> {
+        self.begin_range(call)?;
+        self.counts.calls += 1;
+        if self.counts.calls.is_multiple_of(4096) {
+            self.report_progress();
+            self.check_cancelled();
         }
-        let recorded = self.tally.recorded.get_or_insert((call.entered, call.entered));
+        let recorded = self.counts.recorded.get_or_insert((call.entered, call.entered));
         recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
         let bound = self.world.enter(call);
-        self.builder.enter(place, call, bound, self.number, !self.chosen);
+        self.order.enter(slot, call, bound, self.number, !self.in_range);
         Ok(())
     }
 
     fn skip(&mut self, why: &'static str) {
-        *self.tally.skipped_by.entry(why).or_default() += 1;
+        *self.counts.skipped_by.entry(why).or_default() += 1;
     }
 }

@@ -1,38 +1,38 @@
 //! Order: which calls a call waits for.
 //!
-//! Each call is a list of claims ([`claims`]): what it found of the things that it has to do with,
-//! and how it left them. The [`Builder`] turns them into edges (the calls that must be done before)
-//! and races (calls whose order the recording leaves open). Where the results of overlapping calls
-//! prove another order than that of their returns, the proven one is kept ([`proofs`],
-//! [`Moments`]).
+//! Each call is a list of claims ([`claims`]): for each resource that it uses, the state in which
+//! it found and left the resource. The [`OrderBuilder`] turns them into edges (the calls that must
+//! be done before) and races (calls whose order the recording leaves open). Where the results of
+//! overlapping calls prove another order than that of their returns, the proven one is kept
+//! ([`proofs`], [`ReorderBuffer`]).
 
-mod bytes;
+mod aliases;
 mod claims;
+mod data_access;
+mod directory_changes;
 mod edges;
-mod listings;
-mod moments;
-mod names;
+mod in_flight;
 mod proofs;
 mod races;
-mod undecided;
-mod under_way;
+mod reorder;
+mod undetermined;
 
-pub(crate) use moments::Moments;
-pub(crate) use under_way::Open;
+pub(crate) use in_flight::InFlight;
+pub(crate) use reorder::ReorderBuffer;
 
-use crate::issue::Real;
+use crate::issue::RealFd;
 use abi::{Effect, Shape};
 use ahash::{HashMap, HashSet};
+use aliases::Aliases;
 use claims::{Claim, claims};
-use edges::Latest;
-use listings::Listings;
+use directory_changes::DirectoryChanges;
+use edges::LastUses;
+use in_flight::InFlightCalls;
 use model::world::{Bound, Descriptor, Moment, To, Way, World};
-use names::Names;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::Call;
-use undecided::Undecided;
-use under_way::UnderWay;
+use undetermined::Undetermined;
 
 /// Calls remembered as races.
 const RACES: usize = 1 << 20;
@@ -66,187 +66,194 @@ pub(crate) struct Edges {
     /// So many of the calls before it must be done.
     pub after: u64,
     /// Single calls before it that must be done.
-    pub needs: Vec<u64>,
+    pub calls: Vec<u64>,
     /// The directory that it lists changed since its listing began.
-    pub disturbed: bool,
+    pub listing_changed: bool,
 }
 
 /// A call that returns, and is performed.
 #[derive(Clone, Copy)]
-pub(crate) struct Leaving<'a> {
-    /// As it is issued.
+pub(crate) struct ReturningCall<'a> {
+    /// The call, as it is issued.
     pub call: &'a Call,
     pub shape: &'static Shape,
-    pub open: &'a Open,
+    pub in_flight_call: &'a InFlight,
 }
 
-/// How far the dispatcher is.
-pub(crate) struct At<'a> {
+/// The position of the dispatcher.
+pub(crate) struct DispatchPosition<'a> {
     /// The number of the call that returns.
     pub number: u64,
     /// All calls below this number are done.
-    pub reached: u64,
+    pub first_pending: u64,
     /// The threads of calls that are not done, by their numbers.
-    pub thread: &'a dyn Fn(u64) -> u32,
+    pub thread_of: &'a dyn Fn(u64) -> u32,
 }
 
-/// What the recording leaves open.
+/// What the recording does not determine.
 #[derive(Default)]
 pub(crate) struct Races {
     /// Numbers of calls.
     pub raced: HashSet<u64>,
     /// In the order `thread`: the first call that another thread's could overtake though they
     /// conflict.
-    pub left_open: Option<u64>,
-    /// Files with bytes that nobody knows.
-    pub undecided: BTreeSet<Box<[u8]>>,
+    pub undetermined_from: Option<u64>,
+    /// Files with bytes that the recording does not determine.
+    pub undetermined: BTreeSet<Box<[u8]>>,
 }
 
 /// Turns claims into edges and races.
-pub(crate) struct Builder {
-    order: Order,
-    under_way: UnderWay,
-    latest: Latest,
-    names: Names,
+pub(crate) struct OrderBuilder {
+    rule: Order,
+    in_flight: InFlightCalls,
+    last_uses: LastUses,
+    aliases: Aliases,
     /// The last call of each thread, and the one that must be done before a thread's first: its
     /// parent's.
-    last: HashMap<u32, u64>,
-    undecided: Undecided,
-    listings: Listings,
+    last_call: HashMap<u32, u64>,
+    undetermined: Undetermined,
+    directory_changes: DirectoryChanges,
     races: Races,
     /// The claims of the call that returns.
     claims: Vec<Claim>,
 }
 
 /// The descriptors that a call means, those among them that its paths lead through.
-fn meant(bound: &Bound<Real>) -> impl Iterator<Item = &Arc<Descriptor<Real>>> {
+fn descriptors_of(bound: &Bound<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
     bound.fds.iter().flatten().chain(bound.through.values().filter_map(Way::descriptor))
 }
 
-impl Builder {
-    pub fn new(order: Order) -> Self {
+impl OrderBuilder {
+    pub fn new(rule: Order) -> Self {
         Self {
-            order,
-            under_way: UnderWay::default(),
-            latest: Latest::default(),
-            names: Names::default(),
-            last: HashMap::default(),
-            undecided: Undecided::default(),
-            listings: Listings::default(),
+            rule,
+            in_flight: InFlightCalls::default(),
+            last_uses: LastUses::default(),
+            aliases: Aliases::default(),
+            last_call: HashMap::default(),
+            undetermined: Undetermined::default(),
+            directory_changes: DirectoryChanges::default(),
             races: Races::default(),
             claims: Vec::new(),
         }
     }
 
-    /// A call begins at `place`; `dispatched`: so many were before it. `early`: it only makes the
+    /// A call begins at `slot`; `dispatched`: so many were before it. `early`: it only makes the
     /// state for those that were chosen.
     #[inline]
     pub fn enter(
         &mut self,
-        place: usize,
+        slot: usize,
         call: &Arc<Call>,
-        bound: Bound<Real>,
+        bound: Bound<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
-        self.under_way.enter(place, call, bound, dispatched, early);
+        self.in_flight.enter(slot, call, bound, dispatched, early);
     }
 
-    /// The call at `place` is under way no more.
+    /// Removes the call in `slot`, which is no longer in flight.
     #[inline]
-    pub fn close(&mut self, place: usize) -> Option<Open> {
-        self.under_way.close(place)
+    pub fn close(&mut self, slot: usize) -> Option<InFlight> {
+        self.in_flight.close(slot)
     }
 
-    /// How many places calls have had.
-    pub fn places(&self) -> usize {
-        self.under_way.places()
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.in_flight.slots()
     }
 
-    /// Whether the call at `place`, which returns now, acted after one that is still under way.
+    /// Whether the call at `slot`, which returns now, acted after one that is still under way.
     /// Then its return is held until that one's.
     pub fn postpones<I: Iterator<Item = Result<Moment, E>>, E>(
         &self,
-        world: &World<Real>,
-        moments: &mut Moments<I>,
-        place: usize,
+        world: &World<RealFd>,
+        reorder: &mut ReorderBuffer<I>,
+        slot: usize,
         call: &Arc<Call>,
     ) -> bool {
-        proofs::came_first(&self.under_way, world, place).is_some_and(|other| {
-            !proofs::brought_by_a_later(&self.under_way, moments, place, other)
-                && moments.postpone(place, call, other)
+        proofs::proven_predecessor(&self.in_flight, world, slot).is_some_and(|other| {
+            !proofs::read_saw_later_write(&self.in_flight, reorder, slot, other)
+                && reorder.postpone(slot, call, other)
         })
     }
 
-    /// Descriptors that came into being give calls under way another possible meaning.
-    pub fn reinterpret(&mut self, world: &World<Real>, bound: &Bound<Real>) {
-        self.under_way.reinterpret(world, bound);
+    /// Notes which descriptors calls in flight may also have meant, after a call opened new ones.
+    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
+        self.in_flight.reinterpret(world, bound);
     }
 
     /// A thread began: what its parent did before comes first.
-    pub fn born(&mut self, tid: u32, parent: u32) {
-        match self.last.get(&parent).copied() {
-            Some(number) => self.last.insert(tid, number),
-            None => self.last.remove(&tid),
+    pub fn thread_started(&mut self, tid: u32, parent: u32) {
+        match self.last_call.get(&parent).copied() {
+            Some(number) => self.last_call.insert(tid, number),
+            None => self.last_call.remove(&tid),
         };
     }
 
     /// Call `number` of thread `tid` was dispatched.
     pub fn dispatched(&mut self, tid: u32, number: u64) {
-        if self.order.waits_for_single_calls() {
-            self.last.insert(tid, number);
+        if self.rule.waits_for_single_calls() {
+            self.last_call.insert(tid, number);
         }
     }
 
     /// The last call of thread `tid`, if calls wait for single calls.
-    pub fn last(&self, tid: u32) -> Option<u64> {
-        self.last.get(&tid).copied()
+    pub fn last_call(&self, tid: u32) -> Option<u64> {
+        self.last_call.get(&tid).copied()
     }
 
-    /// What is known when all calls are done.
+    /// Returns the races, when all calls are done.
     pub fn into_races(self) -> Races {
-        Races { undecided: self.undecided.into_paths(), ..self.races }
+        Races { undetermined: self.undetermined.into_paths(), ..self.races }
     }
 
-    /// What a call that returns waits for. Notes what the recording leaves open.
-    pub fn leave(&mut self, world: &World<Real>, at: &At<'_>, leaving: &Leaving<'_>) -> Edges {
-        let Leaving { call, shape, open } = *leaving;
-        let bound = &open.bound;
-        let overlaps = self.under_way.any_counts() || open.overlapped < at.number;
-        if overlaps && self.meaning_changed(world, leaving) {
-            self.race([at.number]);
+    /// What a call that returns waits for. Notes what the recording does not determine.
+    pub fn edges(
+        &mut self,
+        world: &World<RealFd>,
+        position: &DispatchPosition<'_>,
+        returning: &ReturningCall<'_>,
+    ) -> Edges {
+        let ReturningCall { call, shape, in_flight_call } = *returning;
+        let bound = &in_flight_call.bound;
+        let overlaps = self.in_flight.any_may_be_issued()
+            || in_flight_call.dispatched_before < position.number;
+        if overlaps && self.meaning_changed(world, returning) {
+            self.mark_race([position.number]);
         }
         let mut list = std::mem::take(&mut self.claims);
         list.clear();
-        let single = self.order.waits_for_single_calls();
-        if overlaps || single || !self.undecided.is_empty() {
+        let single = self.rule.waits_for_single_calls();
+        if overlaps || single || !self.undetermined.is_empty() {
             claims(&mut list, call, shape, bound);
         }
         if overlaps || single {
-            self.names.claims(&mut list, at.number, call, shape, bound);
+            self.aliases.claims(&mut list, position.number, call, shape, bound);
         }
         let mut edges = Edges::default();
-        match self.order {
-            Order::Thread | Order::Resource => edges.needs = self.needs(at, leaving, &list),
-            Order::Overlap => edges.after = self.after(at, leaving, overlaps, &list),
+        match self.rule {
+            Order::Thread | Order::Resource => edges.calls = self.calls(position, returning, &list),
+            Order::Overlap => edges.after = self.after(position, returning, overlaps, &list),
             Order::Strict => {
-                self.after(at, leaving, overlaps, &list);
-                edges.after = at.number;
+                self.after(position, returning, overlaps, &list);
+                edges.after = position.number;
             }
         }
-        if self.weigh(world, leaving, &list) {
-            self.race([at.number]);
+        if self.note_races(world, returning, &list) {
+            self.mark_race([position.number]);
         }
-        edges.disturbed = self.listings.returned(call, shape, bound);
+        edges.listing_changed = self.directory_changes.returned(call, shape, bound);
         self.claims = list;
         edges
     }
 
     /// Whether a descriptor's number changed its meaning while the call was under way: it may have
     /// meant the other.
-    fn meaning_changed(&self, world: &World<Real>, leaving: &Leaving<'_>) -> bool {
-        let Leaving { call, shape, open } = *leaving;
-        let mut fds = open.bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
+    fn meaning_changed(&self, world: &World<RealFd>, returning: &ReturningCall<'_>) -> bool {
+        let ReturningCall { call, shape, in_flight_call } = *returning;
+        let mut fds =
+            in_flight_call.bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
         let same = |i: usize, d| {
             let now = world.descriptor(call.tid, call.args[i] as i32);
             now.is_some_and(|now| Arc::ptr_eq(now, d))
@@ -254,7 +261,7 @@ impl Builder {
         !matches!(shape.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
     }
 
-    fn race(&mut self, calls: impl IntoIterator<Item = u64>) {
+    fn mark_race(&mut self, calls: impl IntoIterator<Item = u64>) {
         if self.races.raced.len() < RACES {
             self.races.raced.extend(calls);
         }
@@ -264,66 +271,77 @@ impl Builder {
     /// opened its descriptors.
     fn after(
         &mut self,
-        at: &At<'_>,
-        leaving: &Leaving<'_>,
+        position: &DispatchPosition<'_>,
+        returning: &ReturningCall<'_>,
         overlaps: bool,
         claims: &[Claim],
     ) -> u64 {
-        let Open { bound, others, overlapped, .. } = leaving.open;
-        let overlapped = *overlapped;
-        let mut after = overlapped;
+        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let dispatched_before = *dispatched_before;
+        let mut after = dispatched_before;
         if overlaps {
-            let conflict = self.latest.after(at.number, claims);
-            if conflict > overlapped {
+            let conflict = self.last_uses.after(position.number, claims);
+            if conflict > dispatched_before {
                 after = conflict;
-                self.race([at.number, conflict - 1]);
+                self.mark_race([position.number, conflict - 1]);
             }
             // It may have opened its descriptor after this call began.
-            after = meant(bound).map(|d| d.real.after()).max().unwrap_or(0).max(after);
-            let oldest = self.under_way.all().map(|o| o.overlapped).min().unwrap_or(at.number);
-            self.latest.forget(oldest.min(at.reached));
+            after =
+                descriptors_of(bound).map(|d| d.real.ready_after()).max().unwrap_or(0).max(after);
+            let oldest =
+                self.in_flight.all().map(|o| o.dispatched_before).min().unwrap_or(position.number);
+            self.last_uses.forget_below(oldest.min(position.first_pending));
         }
-        others.iter().map(|(_, d)| d.real.after()).max().unwrap_or(0).max(after)
+        alternatives.iter().map(|(_, d)| d.real.ready_after()).max().unwrap_or(0).max(after)
     }
 
     /// Its thread's last call and its parent's, those that opened its descriptors and its working
     /// directory, and, in the order `resource`, those that it conflicts with. In the order `thread`
-    /// nobody waits for those.
-    fn needs(&mut self, at: &At<'_>, leaving: &Leaving<'_>, claims: &[Claim]) -> Vec<u64> {
-        let Open { bound, others, overlapped, .. } = leaving.open;
-        let (number, reached, tid) = (at.number, at.reached, leaving.call.tid);
-        let overlapped = *overlapped;
-        let conflicts = self.latest.needs(number, reached, claims);
-        self.latest.forget(reached);
-        let meant = meant(bound)
-            .chain(others.iter().map(|(_, d)| d))
+    /// no call waits for those.
+    fn calls(
+        &mut self,
+        position: &DispatchPosition<'_>,
+        returning: &ReturningCall<'_>,
+        claims: &[Claim],
+    ) -> Vec<u64> {
+        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let (number, first_pending, tid) =
+            (position.number, position.first_pending, returning.call.tid);
+        let dispatched_before = *dispatched_before;
+        let conflicts = self.last_uses.calls(number, first_pending, claims);
+        self.last_uses.forget_below(first_pending);
+        let descriptors_of = descriptors_of(bound)
+            .chain(alternatives.iter().map(|(_, d)| d))
             .chain(bound.inner.iter().map(|(_, _, d)| d));
         let through = bound.through.values().filter_map(|way| match &way.to {
-            To::Directory(directory) => Some(directory.real.after()),
+            To::Directory(directory) => Some(directory.real.ready_after()),
             To::File(_) | To::Name | To::Virtual | To::Elsewhere => None,
         });
-        let opened = meant
-            .map(|d| d.real.after())
-            .chain(bound.cwd.as_ref().map(|d| d.real.after()))
+        let opened = descriptors_of
+            .map(|d| d.real.ready_after())
+            .chain(bound.cwd.as_ref().map(|d| d.real.ready_after()))
             .chain(through)
             .filter_map(|after| after.checked_sub(1));
-        let mut needs: Vec<u64> = opened.chain(self.last(tid)).collect();
-        if self.order == Order::Thread {
+        let mut calls: Vec<u64> = opened.chain(self.last_call(tid)).collect();
+        if self.rule == Order::Thread {
             // Where one of them is another thread's, it is overtaken perhaps, and with it whatever
             // that thread has not done before it: what comes out is left open from the first call
             // on that is not done.
-            if conflicts.iter().any(|n| (at.thread)(*n) != tid) {
-                let first = self.races.left_open.map_or(reached, |first| first.min(reached));
-                self.races.left_open = Some(first);
+            if conflicts.iter().any(|n| (position.thread_of)(*n) != tid) {
+                let first = self
+                    .races
+                    .undetermined_from
+                    .map_or(first_pending, |first| first.min(first_pending));
+                self.races.undetermined_from = Some(first);
             }
         } else {
-            let overlapping = conflicts.iter().copied().filter(|n| *n >= overlapped);
-            self.race(overlapping.clone().chain(overlapping.map(|_| number)));
-            needs.extend(conflicts);
+            let overlapping = conflicts.iter().copied().filter(|n| *n >= dispatched_before);
+            self.mark_race(overlapping.clone().chain(overlapping.map(|_| number)));
+            calls.extend(conflicts);
         }
-        needs.retain(|n| *n >= reached && *n < number);
-        needs.sort_unstable();
-        needs.dedup();
-        needs
+        calls.retain(|n| *n >= first_pending && *n < number);
+        calls.sort_unstable();
+        calls.dedup();
+        calls
     }
 }

@@ -69,7 +69,7 @@ struct Thinking {
     computed: u64,
 }
 
-/// The dispatcher's side: told of all calls in the order in which they return.
+/// Computes when calls are due. The dispatcher reports all calls in the order in which they return.
 pub(crate) struct Pacer {
     pace: Pace,
     /// No call is due later, and none thinks longer: the trace says that it took no longer.
@@ -85,14 +85,14 @@ impl Pacer {
     }
 
     /// A thread began.
-    pub fn born(&mut self, tid: u32, time: u64) {
+    pub fn thread_started(&mut self, tid: u32, time: u64) {
         if matches!(self.pace, Pace::Think(_)) {
             self.threads.insert(tid, Thinking { since: time, computed: 0 });
         }
     }
 
     /// A thread ended.
-    pub fn gone(&mut self, tid: u32) {
+    pub fn thread_ended(&mut self, tid: u32) {
         self.threads.remove(&tid);
     }
 
@@ -127,11 +127,10 @@ impl Pacer {
     }
 }
 
-/// Nobody waits longer for a replay, nanoseconds: a recording says that it took longer only if its
-/// times are forged.
+/// The longest planned replay, in nanoseconds: a trace that claims more has forged times.
 const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
 
-/// Whether that is longer than anybody waits: the days.
+/// The planned days, if a replay at this pace would take longer than [`LONGEST`].
 pub(crate) fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
     let planned = pace.planned(span?)?;
     (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))
@@ -163,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Times that nobody can have recorded: a replay waits no longer than the trace says it took.
+    /// Impossible times: a replay waits no longer than the trace says it took.
     #[test]
     fn forged_times() {
         let far = u64::MAX - 5;

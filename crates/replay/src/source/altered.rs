@@ -10,7 +10,7 @@ use model::files::{Change, Content, Copied, FileType, Final, Origin, Row, State,
 use model::world::{Mounts, parent};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use trace::record::{AT_EXIT, CUT, PayloadKind};
+use trace::record::{AT_EXIT, CUT, Identity, PayloadKind};
 use trace::{Call, Item, Payload};
 
 /// Which bytes stand for the recorded ones.
@@ -38,8 +38,8 @@ pub struct Alteration {
     pub data: Data,
 }
 
-/// Bytes before the path in an identity (`Identity` of the record format).
-const IDENTITY: usize = 88;
+/// Bytes before the path in an identity.
+const IDENTITY: usize = size_of::<Identity>();
 /// Bytes made up for one call at most.
 const MOST: u64 = 256 << 20;
 
@@ -269,7 +269,7 @@ fn directory(path: Vec<u8>) -> Row {
     }
 }
 
-/// All bytes in a random order, but zero, which stays where it is: what nobody wrote reads as
+/// All bytes in a random order, but zero, which stays where it is: what was never written reads as
 /// zeros.
 fn shuffled(seed: u64) -> [u8; 256] {
     let mut bytes: [u8; 256] = std::array::from_fn(|i| i as u8);

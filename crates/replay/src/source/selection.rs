@@ -55,7 +55,7 @@ impl Selection {
     }
 
     /// Why a call is left out, if it is.
-    pub(crate) fn why_not<R>(&self, call: &Call, bound: &Bound<R>) -> Option<&'static str> {
+    pub(crate) fn exclusion<R>(&self, call: &Call, bound: &Bound<R>) -> Option<&'static str> {
         if !self.pids.is_empty() && !self.pids.contains(&call.pid) {
             return Some("process not chosen");
         }
@@ -83,9 +83,9 @@ fn paths<R>(bound: &Bound<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
 
 /// Files that were changed in the recording by calls that were left out.
 #[derive(Default)]
-pub(crate) struct LeftOut(BTreeSet<Box<[u8]>>);
+pub(crate) struct SkippedChanges(BTreeSet<Box<[u8]>>);
 
-impl LeftOut {
+impl SkippedChanges {
     /// A call is left out.
     pub fn note<R>(&mut self, call: &Call, shape: &Shape, bound: &Bound<R>) {
         if shape.changes && call.succeeded() {

@@ -1,54 +1,58 @@
 //! The one place where bytes that a call brought back are compared with those recorded.
 
-use super::{Difference, Expected, Rules, layout, text};
+use super::{Expected, Mismatch, Rules, layout, text};
 use abi::{Effect, Form, Kind, Layout};
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload};
 
 /// Recorded bytes, and whether they are all that there were.
 #[derive(Clone, Copy)]
-pub(crate) struct Recorded<'a> {
+pub(crate) struct RecordedBytes<'a> {
     pub bytes: &'a [u8],
-    pub whole: bool,
+    pub complete: bool,
 }
 
-impl<'a> From<&'a Payload> for Recorded<'a> {
+impl<'a> From<&'a Payload> for RecordedBytes<'a> {
     fn from(payload: &'a Payload) -> Self {
         Self {
             bytes: payload.bytes.as_slice(),
-            whole: payload.bytes.len() as u64 >= payload.wanted,
+            complete: payload.bytes.len() as u64 >= payload.wanted,
         }
     }
 }
 
-/// What argument `i` of a call brought: payloads of data, or (`clean`) a struct or another small
-/// buffer.
-pub(crate) fn brought(call: &Call, i: usize, clean: bool) -> impl Iterator<Item = &Payload> {
-    let kind = if clean { PayloadKind::Bytes } else { PayloadKind::Data };
+/// What argument `i` of a call brought: payloads of data, or (`structured`) a struct or another
+/// small buffer.
+pub(crate) fn output_payloads(
+    call: &Call,
+    i: usize,
+    structured: bool,
+) -> impl Iterator<Item = &Payload> {
+    let kind = if structured { PayloadKind::Bytes } else { PayloadKind::Data };
     let here = move |p: &&Payload| usize::from(p.arg) == i && p.kind == kind;
     call.payloads.iter().filter(move |p| here(p) && p.flags & AT_EXIT != 0)
 }
 
-/// Compares all that a call brought. `rooms` gives the bytes that came back into an argument's
+/// Compares all that a call brought. `buffers` gives the bytes that came back into an argument's
 /// buffers. Listings are compared by [`super::Listings`].
 pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     call: &Call,
     of: Expected,
-    rooms: impl Fn(usize) -> R,
+    buffers: impl Fn(usize) -> R,
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     if !call.succeeded() {
         return None;
     }
     of.shape.args.iter().enumerate().find_map(|(i, arg)| {
-        let clean = match arg.kind {
+        let structured = match arg.kind {
             Kind::OutIov { .. } => false,
             Kind::Out(_, layout) | Kind::InOut(_, layout) => layout.form != Form::Data,
             _ => return None,
         };
-        let recorded = brought(call, i, clean).map(Recorded::from);
-        compare_argument(of, i, recorded, rooms(i), got, rules)
+        let recorded = output_payloads(call, i, structured).map(RecordedBytes::from);
+        compare_argument(of, i, recorded, buffers(i), got, rules)
     })
 }
 
@@ -57,11 +61,11 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
 pub(crate) fn compare_argument<'a, 'b>(
     of: Expected,
     i: usize,
-    mut recorded: impl Iterator<Item = Recorded<'a>>,
-    mut rooms: impl Iterator<Item = &'b [u8]>,
+    mut recorded: impl Iterator<Item = RecordedBytes<'a>>,
+    mut buffers: impl Iterator<Item = &'b [u8]>,
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     if got < 0 {
         return None;
     }
@@ -70,41 +74,41 @@ pub(crate) fn compare_argument<'a, 'b>(
             if of.shape.effect == Effect::Seek {
                 return None;
             }
-            let (recorded, room) = recorded.next().zip(rooms.next())?;
-            compare_layout(of, i, layout, recorded, room, got, rules)
+            let (recorded, buffer) = recorded.next().zip(buffers.next())?;
+            compare_layout(of, i, layout, recorded, buffer, got, rules)
         }
-        _ if of.mapped => None,
-        _ => compare_data(recorded, rooms, got as usize),
+        _ if of.unseen_writes => None,
+        _ => compare_data(recorded, buffers, got as usize),
     }
 }
 
 /// Compares recorded data with the first `left` bytes that came into rooms.
 fn compare_data<'a, 'b>(
-    payloads: impl Iterator<Item = Recorded<'a>>,
-    mut rooms: impl Iterator<Item = &'b [u8]>,
+    payloads: impl Iterator<Item = RecordedBytes<'a>>,
+    mut buffers: impl Iterator<Item = &'b [u8]>,
     mut left: usize,
-) -> Option<Difference> {
-    let mut room: &[u8] = &[];
+) -> Option<Mismatch> {
+    let mut buffer: &[u8] = &[];
     let mut at = 0usize;
-    for Recorded { bytes: mut recorded, whole } in payloads {
+    for RecordedBytes { bytes: mut recorded, complete } in payloads {
         while !recorded.is_empty() && left > 0 {
-            if room.is_empty() {
-                room = rooms.next()?;
-                if room.is_empty() {
+            if buffer.is_empty() {
+                buffer = buffers.next()?;
+                if buffer.is_empty() {
                     continue;
                 }
             }
-            let n = recorded.len().min(room.len()).min(left);
-            if let Some(difference) = differing(at, &recorded[..n], &room[..n]) {
+            let n = recorded.len().min(buffer.len()).min(left);
+            if let Some(difference) = first_difference(at, &recorded[..n], &buffer[..n]) {
                 return Some(difference);
             }
             recorded = &recorded[n..];
-            room = &room[n..];
+            buffer = &buffer[n..];
             left -= n;
             at += n;
         }
         // What follows a payload that was cut short is not where the next one begins.
-        if !whole {
+        if !complete {
             return None;
         }
     }
@@ -112,15 +116,15 @@ fn compare_data<'a, 'b>(
 }
 
 /// Where two stretches of data differ that begin at byte `at` of what the call moved.
-pub(crate) fn differing(at: usize, recorded: &[u8], come: &[u8]) -> Option<Difference> {
-    if recorded == come {
+pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option<Mismatch> {
+    if recorded == got {
         return None;
     }
-    let first = recorded.iter().zip(come).position(|(a, b)| a != b).unwrap_or(0);
+    let first = recorded.iter().zip(got).position(|(a, b)| a != b).unwrap_or(0);
     let show = |bytes: &[u8]| {
         bytes[first..].iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
     };
-    Some(Difference::new(format!("byte {} of the data", at + first), show(recorded), show(come)))
+    Some(Mismatch::new(format!("byte {} of the data", at + first), show(recorded), show(got)))
 }
 
 /// Compares what came into the room of argument `i`, by its layout.
@@ -128,12 +132,12 @@ fn compare_layout(
     of: Expected,
     i: usize,
     layout: &Layout,
-    recorded: Recorded<'_>,
-    room: &[u8],
+    recorded: RecordedBytes<'_>,
+    buffer: &[u8],
     got: i64,
     rules: &Rules,
-) -> Option<Difference> {
-    let (Expected { shape, ret, .. }, Recorded { bytes: recorded, whole }) = (of, recorded);
+) -> Option<Mismatch> {
+    let (Expected { shape, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
     let name = shape.args[i].name;
     match layout.form {
         Form::Data
@@ -145,19 +149,19 @@ fn compare_layout(
         | Form::SocketName
         | Form::BitSet => None,
         Form::Opaque => {
-            let n = recorded.len().min(room.len());
-            (recorded[..n] != room[..n])
-                .then(|| Difference::new(name, text(&recorded[..n]), text(&room[..n])))
+            let n = recorded.len().min(buffer.len());
+            (recorded[..n] != buffer[..n])
+                .then(|| Mismatch::new(name, text(&recorded[..n]), text(&buffer[..n])))
         }
         Form::Text => {
-            let come = &room[..(got as usize).min(room.len())];
+            let got = &buffer[..(got as usize).min(buffer.len())];
             let recorded = &recorded[..recorded.len().min(ret.max(0) as usize)];
-            let come = &come[..come.len().min(recorded.len().max(come.len()))];
-            (recorded != come && whole).then(|| Difference::new(name, text(recorded), text(come)))
+            let got = &got[..got.len().min(recorded.len().max(got.len()))];
+            (recorded != got && complete).then(|| Mismatch::new(name, text(recorded), text(got)))
         }
         Form::Names => {
-            layout::names(name, recorded, &room[..(got as usize).min(room.len())], rules)
+            layout::names(name, recorded, &buffer[..(got as usize).min(buffer.len())], rules)
         }
-        Form::Struct | Form::Array => layout::structs(name, layout, recorded, room, rules),
+        Form::Struct | Form::Array => layout::structs(name, layout, recorded, buffer, rules),
     }
 }

@@ -1,12 +1,10 @@
 //! Comparison of structs field by field, and of lists of names.
 
-use super::{Difference, Rules, text};
+use super::{Mismatch, Rules, text};
 use crate::sandbox::{CAPABILITY, SET_ID};
 use abi::{Field, Form, Is, Layout};
+use model::files::FileType;
 use std::collections::BTreeSet;
-
-const S_IFMT: u64 = 0o170_000;
-const S_IFDIR: u64 = 0o040_000;
 
 fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
     let at = field.at as usize;
@@ -23,19 +21,17 @@ pub(super) fn structs(
     recorded: &[u8],
     got: &[u8],
     rules: &Rules,
-) -> Option<Difference> {
+) -> Option<Mismatch> {
     let size = (layout.size as usize).max(1);
     let several = layout.form == Form::Array;
     let count = if several { recorded.len() / size } else { 1 };
     for n in 0..count {
         let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
-        let directory = layout
-            .fields
-            .iter()
-            .filter(|f| f.is == Is::Mode)
-            .any(|f| value(f, a).is_some_and(|m| m & S_IFMT == S_IFDIR));
+        let directory = layout.fields.iter().filter(|f| f.is == Is::Mode).any(|f| {
+            value(f, a).is_some_and(|m| FileType::of_mode(m as u32) == FileType::Directory)
+        });
         let inode = layout.fields.iter().find(|f| f.is == Is::Ino).and_then(|f| value(f, b));
-        let elsewhere =
+        let links_elsewhere_here =
             inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
         for field in layout.fields {
             let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else {
@@ -51,7 +47,7 @@ pub(super) fn structs(
                     false
                 }
             };
-            let found = if field.is == Is::Links { found + elsewhere } else { found };
+            let found = if field.is == Is::Links { found + links_elsewhere_here } else { found };
             // What is withheld was not set here; what is not withheld is compared.
             let withheld = field.is == Is::Mode
                 && rules.withhold
@@ -59,7 +55,7 @@ pub(super) fn structs(
                 && expected & !u64::from(SET_ID) == found;
             if compared && expected != found && !withheld {
                 let index = if several { format!("[{n}]") } else { String::new() };
-                return Some(Difference::new(
+                return Some(Mismatch::new(
                     format!("{name}{index}.{}", field.name),
                     show(field, expected),
                     show(field, found),
@@ -80,8 +76,8 @@ fn show(field: &Field, value: u64) -> String {
     }
 }
 
-/// Why an attribute of this name is not performed or compared: nobody set it.
-pub(crate) fn made_up(name: &[u8]) -> Option<&'static str> {
+/// Why an attribute of this name is not performed or compared: no program set it.
+pub(crate) fn incomparable_xattr(name: &[u8]) -> Option<&'static str> {
     if name.starts_with(b"security.") && name != CAPABILITY {
         return Some("security module");
     }
@@ -89,20 +85,20 @@ pub(crate) fn made_up(name: &[u8]) -> Option<&'static str> {
     name.starts_with(b"trusted.SGI_ACL_").then_some("attribute of the recorded file system")
 }
 
-/// Compares NUL-terminated names as sets. Those that nobody set are left out, and those that are
-/// withheld.
-pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Difference> {
+/// Compares NUL-terminated names as sets. Those that no program set are left out, and those that
+/// are withheld.
+pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Mismatch> {
     fn listed<'a>(bytes: &'a [u8], rules: &Rules) -> BTreeSet<&'a [u8]> {
         let compared = |n: &&[u8]| match *n {
             CAPABILITY => !rules.withhold,
-            n => !n.is_empty() && made_up(n).is_none(),
+            n => !n.is_empty() && incomparable_xattr(n).is_none(),
         };
         bytes.split(|b| *b == 0).filter(compared).collect()
     }
     let (expected, found) = (listed(recorded, rules), listed(got, rules));
     let line =
         |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
-    (expected != found).then(|| Difference::new(name, line(&expected), line(&found)))
+    (expected != found).then(|| Mismatch::new(name, line(&expected), line(&found)))
 }
 
 #[cfg(test)]
@@ -116,7 +112,7 @@ mod tests {
         let rules = Rules { owners: true, withhold: false, links_elsewhere: Default::default() };
         assert_eq!(names("list", xfs, ext4, &rules), None);
         assert!(names("list", xfs, b"user.a\0", &rules).is_some());
-        assert!(made_up(b"trusted.overlay.opaque").is_none());
-        assert!(made_up(b"security.capability").is_none());
+        assert!(incomparable_xattr(b"trusted.overlay.opaque").is_none());
+        assert!(incomparable_xattr(b"security.capability").is_none());
     }
 }

@@ -4,9 +4,10 @@
 //! The first call of a listing reads all of the directory, so that names made or removed while the
 //! program reads on do not depend on the order; later calls are issued too and find the rest.
 
-use super::{Difference, text};
+use super::{Mismatch, text};
 use abi::{Form, Kind, Shape};
 use ahash::HashMap;
+use model::files::FileType;
 use std::sync::{Mutex, PoisonError};
 use trace::Call;
 use trace::record::PayloadKind;
@@ -31,7 +32,7 @@ struct Listing {
 pub(crate) struct Listings(Mutex<HashMap<u64, Listing>>);
 
 /// One call of a listing.
-pub(crate) struct Listed<'a> {
+pub(crate) struct ListingCall<'a> {
     pub call: &'a Call,
     /// The argument that takes the names, and their form.
     pub argument: usize,
@@ -39,11 +40,11 @@ pub(crate) struct Listed<'a> {
     /// The open file that is listed.
     pub file: u64,
     /// The directory changed since the listing began.
-    pub disturbed: bool,
+    pub listing_changed: bool,
 }
 
 /// The argument into which a call lists names, and their form.
-pub(crate) fn lists(shape: &Shape) -> Option<(usize, Form)> {
+pub(crate) fn listing_argument(shape: &Shape) -> Option<(usize, Form)> {
     shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
         _ => None,
@@ -56,21 +57,21 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
 
-    /// Follows one call of a listing: `got` is its first result, `room` gives what it brought, and
-    /// `again` issues it once more. Says what differs once the recorded listing ends.
+    /// Follows one call of a listing: `got` is its first result, `buffer` gives what it brought,
+    /// and `again` issues it once more. Says what differs once the recorded listing ends.
     pub fn follow<'a>(
         &self,
-        listed: &Listed<'_>,
-        room: impl Fn() -> &'a [u8],
+        listed: &ListingCall<'_>,
+        buffer: impl Fn() -> &'a [u8],
         got: i64,
         mut again: impl FnMut() -> i64,
-    ) -> Option<Difference> {
-        let Listed { call, argument: i, form, file, disturbed } = *listed;
+    ) -> Option<Mismatch> {
+        let ListingCall { call, argument: i, form, file, listing_changed } = *listed;
         let mut listings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let listing = listings.entry(file).or_default();
         let mut result = got;
         while result > 0 {
-            let bytes = room();
+            let bytes = buffer();
             for (name, kind) in entries(form, &bytes[..(result as usize).min(bytes.len())]) {
                 if listing.found.len() < MOST {
                     listing.found.insert(name.into(), kind);
@@ -91,7 +92,7 @@ impl Listings {
                     listing.type_differs.get_or_insert((name.into(), kind, found));
                 }
                 Some(_) => {}
-                None if matches!(kind, 2 | 6 | 12) => {}
+                None if !file_type(kind).performed() => {}
                 None => {
                     listing.missing.get_or_insert(name.into());
                 }
@@ -101,26 +102,27 @@ impl Listings {
             return None;
         }
         let listing = listings.remove(&file)?;
-        if disturbed || listing.incomparable {
+        if listing_changed || listing.incomparable {
             return None;
         }
         if let Some((name, expected, found)) = listing.type_differs {
-            return Some(Difference::new(
+            return Some(Mismatch::new(
                 format!("type of {}", text(&name)),
-                kind(expected),
-                kind(found),
+                file_type(expected).name(),
+                file_type(found).name(),
             ));
         }
         if let Some(name) = listing.missing {
-            return Some(Difference::new("names", text(&name), "no such name"));
+            return Some(Mismatch::new("names", text(&name), "no such name"));
         }
         let extra = listing.found.into_keys().min()?;
-        Some(Difference::new("names", "no such name", text(&extra)))
+        Some(Mismatch::new("names", "no such name", text(&extra)))
     }
 }
 
-fn kind(number: u8) -> String {
-    model::files::FileType::of_mode(u32::from(number) << 12).name().to_owned()
+/// The type in a directory entry (`DT_*`).
+fn file_type(number: u8) -> FileType {
+    FileType::of_mode(u32::from(number) << 12)
 }
 
 /// Names and types of the entries.

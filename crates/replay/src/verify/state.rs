@@ -1,8 +1,10 @@
 //! Compares the tree that a replay left with the trace's manifest, both ways.
 //!
-//! What is compared: presence, type, permissions, owners (where comparable), size and content of files, targets of links, which names are links to one file,
-//! link counts where all names are known, extended attributes. Never compared: times, inode and device numbers, sizes and link counts of directories. Whatever
-//! else cannot be compared is listed with its reason in [`StateReport::excluded`].
+//! What is compared: presence, type, permissions, owners (where comparable), size and content of
+//! files, targets of links, which names are links to one file, link counts where all names are
+//! known, extended attributes. Never compared: times, inode and device numbers, sizes and link
+//! counts of directories. Whatever else cannot be compared is listed with its reason in
+//! [`TreeComparison::excluded`].
 
 use crate::sandbox::Tree;
 use crate::sandbox::{CAPABILITY, SET_ID};
@@ -21,7 +23,8 @@ use trace::text::escape;
 pub struct Difference {
     /// The name, as the manifest has it.
     pub path: Vec<u8>,
-    /// What differs: `presence`, `type`, `mode`, `owner`, `group`, `size`, `links`, `target`, `names`, `xattr NAME`, `content`.
+    /// What differs: `presence`, `type`, `mode`, `owner`, `group`, `size`, `links`, `target`,
+    /// `names`, `xattr NAME`, `content`.
     pub what: String,
     /// What the manifest says.
     pub expected: String,
@@ -44,7 +47,7 @@ impl std::fmt::Display for Difference {
 
 /// The outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StateReport {
+pub struct TreeComparison {
     /// Names compared.
     pub compared: u64,
     /// Names of which something could not be compared, with the reason.
@@ -53,7 +56,7 @@ pub struct StateReport {
     pub differences: Vec<Difference>,
 }
 
-impl StateReport {
+impl TreeComparison {
     fn differ(&mut self, path: &[u8], what: &str, expected: impl Display, got: impl Display) {
         let (expected, got) = (format!("{expected}"), format!("{got}"));
         self.differences.push(Difference {
@@ -70,7 +73,7 @@ impl StateReport {
 
 /// What can be equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct How {
+pub struct CompareOptions {
     /// Owners and groups: the replay ran with the recorded credentials.
     pub owners: bool,
     /// What lets others act as a file's owner was not set on files.
@@ -85,12 +88,12 @@ const WITHHELD: &str = "withheld, as others can reach the root";
 pub fn compare(
     rows: &[Row],
     root: &Path,
-    how: How,
+    options: CompareOptions,
     progress: &mut dyn FnMut(u64, u64),
-) -> io::Result<StateReport> {
+) -> io::Result<TreeComparison> {
     let mut tree = Tree::open(root)?;
-    let mut report = StateReport::default();
-    let mut identities = Identities::default();
+    let mut report = TreeComparison::default();
+    let mut identities = FileIdentities::default();
     let mut expected: BTreeMap<&[u8], bool> = BTreeMap::new();
     for (done, row) in rows.iter().enumerate() {
         progress(done as u64, rows.len() as u64);
@@ -107,9 +110,15 @@ pub fn compare(
             Final::Present(state, content) => {
                 expected.insert(&row.path, state.kind == FileType::Directory);
                 report.compared += 1;
-                if let Err(error) =
-                    one(&mut tree, row, state, content, how, &mut identities, &mut report)
-                {
+                if let Err(error) = compare_file(
+                    &mut tree,
+                    row,
+                    state,
+                    content,
+                    options,
+                    &mut identities,
+                    &mut report,
+                ) {
                     match error.kind() {
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                             report.differ(&row.path, "presence", state.kind.name(), "nothing");
@@ -120,20 +129,20 @@ pub fn compare(
             }
         }
     }
-    extras(&mut tree, &expected, &mut report)?;
+    find_extra_names(&mut tree, &expected, &mut report)?;
     report.differences.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(report)
 }
 
 /// Which names of the tree are one file, and which should be.
 #[derive(Default)]
-struct Identities {
+struct FileIdentities {
     by_group: HashMap<u32, ((u64, u64), Vec<u8>)>,
     by_file: HashMap<(u64, u64), (Option<u32>, Vec<u8>)>,
 }
 
-impl Identities {
-    fn check(&mut self, path: &[u8], group: Option<u32>, stat: &Stat, report: &mut StateReport) {
+impl FileIdentities {
+    fn check(&mut self, path: &[u8], group: Option<u32>, stat: &Stat, report: &mut TreeComparison) {
         let file = (stat.st_dev, stat.st_ino);
         if let Some((first, name)) = group.and_then(|g| self.by_group.get(&g)) {
             if *first != file {
@@ -156,14 +165,14 @@ impl Identities {
     }
 }
 
-fn one(
+fn compare_file(
     tree: &mut Tree,
     row: &Row,
     state: &State,
     content: &Content,
-    how: How,
-    identities: &mut Identities,
-    report: &mut StateReport,
+    options: CompareOptions,
+    identities: &mut FileIdentities,
+    report: &mut TreeComparison,
 ) -> io::Result<()> {
     let path = &row.path[..];
     let fd = tree.get(path, OFlags::PATH)?;
@@ -178,7 +187,7 @@ fn one(
         if let Some(expected) = state.target.as_ref().filter(|t| **t != target) {
             report.differ(path, "target", escape(expected), escape(&target));
         }
-    } else if let Some(mode) = state.mode.filter(|m| is_withheld(how, kind, *m, stat.st_mode)) {
+    } else if let Some(mode) = state.mode.filter(|m| is_withheld(options, kind, *m, stat.st_mode)) {
         let bits = mode & SET_ID;
         report.exclude(path, format!("mode bits {bits:04o} were {WITHHELD}"));
     } else if path == b"/" && is_private(&stat) && state.mode.is_some_and(|m| m & OTHERS != 0) {
@@ -191,7 +200,7 @@ fn one(
             format!("{:04o}", stat.st_mode & 0o7777),
         );
     }
-    if how.owners {
+    if options.owners {
         if let Some(uid) = state.uid.filter(|u| *u != stat.st_uid) {
             report.differ(path, "owner", uid, stat.st_uid);
         }
@@ -207,21 +216,21 @@ fn one(
     }
     if kind == FileType::Regular || kind == FileType::Directory {
         let file = tree.get(path, OFlags::RDONLY)?;
-        xattrs(path, state, &file, how, report)?;
+        compare_xattrs(path, state, &file, options, report)?;
         if kind == FileType::Regular {
-            bytes(path, state, content, &file, stat.st_size as u64, report)?;
+            compare_content(path, state, content, &file, stat.st_size as u64, report)?;
         }
     }
     Ok(())
 }
 
-fn bytes(
+fn compare_content(
     path: &[u8],
     state: &State,
     content: &Content,
     file: &OwnedFd,
     size: u64,
-    report: &mut StateReport,
+    report: &mut TreeComparison,
 ) -> io::Result<()> {
     if let Some(expected) = state.size.filter(|s| *s != size) {
         report.differ(path, "size", expected, size);
@@ -266,17 +275,17 @@ fn is_private(stat: &Stat) -> bool {
 }
 
 /// Whether nothing but what is withheld is missing in the mode that a file got.
-fn is_withheld(how: How, kind: FileType, expected: u32, got: u32) -> bool {
+fn is_withheld(options: CompareOptions, kind: FileType, expected: u32, got: u32) -> bool {
     let withheld = expected & SET_ID != 0 && kind != FileType::Directory;
-    how.withhold && withheld && expected & !SET_ID == got & 0o7777
+    options.withhold && withheld && expected & !SET_ID == got & 0o7777
 }
 
-fn xattrs(
+fn compare_xattrs(
     path: &[u8],
     state: &State,
     file: &OwnedFd,
-    how: How,
-    report: &mut StateReport,
+    options: CompareOptions,
+    report: &mut TreeComparison,
 ) -> io::Result<()> {
     let got = match read_xattrs(file) {
         Ok(got) => got,
@@ -294,7 +303,7 @@ fn xattrs(
     names.dedup();
     for name in names {
         let (e, g) = (expected.get(name).copied(), got.get(name));
-        if how.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
+        if options.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
             report.exclude(path, format!("its file capability was {WITHHELD}"));
         } else if e != g {
             report.differ(path, &format!("xattr {}", escape(name)), shown(e), shown(g));
@@ -317,10 +326,10 @@ fn read_xattrs(file: &OwnedFd) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>>
 }
 
 /// Names in the tree that the manifest does not have. What lies below one is not told apart.
-fn extras(
+fn find_extra_names(
     tree: &mut Tree,
     expected: &BTreeMap<&[u8], bool>,
-    report: &mut StateReport,
+    report: &mut TreeComparison,
 ) -> io::Result<()> {
     let device = fstat(tree.root())?.st_dev;
     let mut stack = vec![b"/".to_vec()];

@@ -1,5 +1,6 @@
 //! Replays of traces made by hand, as root in a root of their own.
 
+mod arguments;
 mod counts;
 mod reasons;
 mod script;
@@ -124,7 +125,8 @@ fn a_read_outlives_the_close_that_overlaps_it() {
     assert_eq!(std::fs::read(root.path().join("g")).expect("the file"), b"new");
 }
 
-/// It may have gone into either of two files, at the place that each of them makes of it: what is found there is a race of the recorded program.
+/// It may have gone into either of two files, at the place that each of them makes of it: what is
+/// found there is a race of the recorded program.
 #[test]
 fn a_write_whose_number_changes_its_file() {
     const APPEND: u64 = 0o2000;
@@ -233,7 +235,8 @@ fn calls_that_never_returned_are_counted() {
     assert_eq!((report.calls, report.skipped_by.get("never returned")), (1, Some(&1)));
 }
 
-/// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end gave, and its offset moves.
+/// Out of a pipe into a file, and out of a file into a pipe: the file takes what the other end
+/// gave, and its offset moves.
 #[test]
 fn one_end_of_a_move_is_performed() {
     let from_file = |arg, bytes: &[u8]| payload(arg, PayloadKind::Data, AT_EXIT | FROM_FILE, bytes);
@@ -255,7 +258,8 @@ fn one_end_of_a_move_is_performed() {
     assert_eq!(std::fs::read(root.path().join("f")).expect("the file"), b"hello\0\0\0\0end");
 }
 
-/// A range of one file is cloned into another: where the file system here cannot share blocks, the bytes are copied, and the report says so.
+/// A range of one file is cloned into another: where the file system here cannot share blocks, the
+/// bytes are copied, and the report says so.
 #[test]
 fn a_clone_is_a_copy_where_blocks_cannot_be_shared() {
     const FICLONERANGE: u64 = 0x4020_940d;

@@ -102,7 +102,8 @@ fn bash_offers(words: &[&str]) -> String {
     let [.., previous, current] = words else { panic!("two words at least") };
     let lines = format!(
         "{}\nCOMP_WORDS=({}); COMP_CWORD={}\n\
-         _reanimator_record reanimator '{current}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+         _reanimator_record reanimator '{current}' '{previous}'\nprintf \
+         '%s\\n' \"${{COMPREPLY[@]}}\"",
         script(Shell::Bash, &crate::args::command()),
         quoted.join(" "),
         words.len() - 1,

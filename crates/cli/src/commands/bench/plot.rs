@@ -305,12 +305,12 @@ impl Line {
 
 /// The recording's line, and that of each target.
 fn lines(timed: &[(&Measured<'_>, RGBColor)], look: &Look, name: &str) -> Vec<Line> {
-    let line = |m: &Measured<'_>, whose: &str, curve: &str, colour| {
+    let line = |m: &Measured<'_>, side: &str, curve: &str, colour| {
         let at = |i: usize| {
             let each = m.runs.iter().filter_map(|r| r.latency.get(name)?[curve][i].as_f64());
             median(each).max(SHORTEST)
         };
-        let calls = median(times(m, name, whose, "count").into_iter());
+        let calls = median(times(m, name, side, "count").into_iter());
         Line { colour, calls, times: (0..QUANTILES.len()).map(at).collect() }
     };
     let recorded = timed.first().map(|(m, _)| line(m, "recorded", "recorded_curve", look.recorded));

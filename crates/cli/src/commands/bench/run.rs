@@ -6,8 +6,7 @@ use crate::commands::replay::progress::LINE;
 use crate::commands::replay::temporary::TemporaryRoot;
 use ::replay::Root;
 use anyhow::{Context, Result, anyhow};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -152,7 +151,7 @@ fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Resul
         }
         if stop.load(Relaxed) && !told {
             told = true;
-            let _gone = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+            let _gone = kill_process(Pid::from_child(&child), Signal::TERM);
         }
     }
     let status = child.wait().context("cannot wait for this program")?;

@@ -106,8 +106,8 @@ pub fn names(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
 }
 
 /// A name's times on a target in each repeat.
-pub fn times(m: &Measured<'_>, name: &str, whose: &str, what: &str) -> Vec<f64> {
-    m.runs.iter().filter_map(|r| r.latency.get(name)?[whose][what].as_f64()).collect()
+pub fn times(m: &Measured<'_>, name: &str, side: &str, what: &str) -> Vec<f64> {
+    m.runs.iter().filter_map(|r| r.latency.get(name)?[side][what].as_f64()).collect()
 }
 
 /// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a
@@ -130,12 +130,11 @@ fn latencies(measured: &[&Measured<'_>]) -> Table {
             all.min_by(|a, b| median(a.iter().copied()).total_cmp(&median(b.iter().copied())))
                 .unwrap_or_default()
         });
-        let mut row = |label: &str, number: String, place: &str, m: &Measured<'_>, whose: &str| {
+        let mut row = |label: &str, number: String, place: &str, m: &Measured<'_>, side: &str| {
             let cell = |i: usize| {
                 let (what, fewest) = QUANTILES[i];
-                let here = times(m, &name, whose, what);
-                let mark =
-                    if whose == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
+                let here = times(m, &name, side, what);
+                let mark = if side == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
                 if calls < fewest {
                     "- ".to_owned()
                 } else {

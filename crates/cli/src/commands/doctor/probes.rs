@@ -5,28 +5,29 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
+use rustix::process::{getegid, geteuid};
 use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug)]
 pub struct Finding {
-    /// What was tried.
+    /// What was checked.
     pub check: &'static str,
-    /// How it went.
+    /// Whether it works.
     pub found: Found,
-    /// What that means.
+    /// A line that explains the result.
     pub says: String,
-    /// What mends it.
+    /// What to do about it, if it does not work.
     pub mend: Option<String>,
 }
 
-/// How a check went.
+/// Whether something works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// As it should.
+    /// It works.
     Ok,
     /// Something does not work that most people can do without.
     Limited,
@@ -35,7 +36,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// For the table and for JSON.
+    /// Returns the word for the table and for JSON.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -45,10 +46,10 @@ impl Found {
     }
 }
 
-/// What a child of the doctor does.
+/// What a child process of `doctor` tries.
 #[derive(clap::ValueEnum, Debug, Clone, Copy)]
 pub enum Probe {
-    /// Says where in its memory a known text is, and waits for its input to end.
+    /// Prints the address of a known text, and waits for the end of its input.
     Wait,
     /// Makes a user and a mount namespace, as replay does for ordinary users.
     User,
@@ -60,7 +61,7 @@ pub enum Probe {
 
 const TEXT: &[u8; 32] = b"reanimator reads this from afar\n";
 
-/// Does what a child of the doctor does.
+/// Runs in a child process of `doctor`.
 pub fn act(probe: Probe) -> Result<()> {
     match probe {
         Probe::Wait => {
@@ -71,7 +72,7 @@ pub fn act(probe: Probe) -> Result<()> {
             Ok(())
         }
         Probe::User => {
-            let (uid, gid) = (Uid::effective(), nix::unistd::Gid::effective());
+            let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
             unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).context("unshare")?;
             fs::write("/proc/self/setgroups", "deny").context("/proc/self/setgroups")?;
             fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
@@ -89,9 +90,8 @@ pub fn act(probe: Probe) -> Result<()> {
 }
 
 fn make_private() -> Result<()> {
-    use nix::mount::{MsFlags, mount};
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .context("cannot make mounts private")
 }
 
@@ -162,7 +162,7 @@ fn ebpf() -> Finding {
             format!("{}; `record` uses ptrace instead", crate::messages::failure::causes(&e)),
             mend,
         ),
-        Err(e) if Uid::effective().is_root() => limited(
+        Err(e) if geteuid().is_root() => limited(
             CHECK,
             format!("{}; `record` uses ptrace instead", crate::messages::failure::causes(&e)),
             "use a kernel with CONFIG_DEBUG_INFO_BTF (6.1, 6.12 and 6.18 were tested); in a \
@@ -201,7 +201,8 @@ fn succeeds(probe: &str) -> Result<()> {
 fn watched_child() -> [Finding; 2] {
     const SEIZE: &str = "record: ptrace";
     const READ: &str = "record: read process memory";
-    const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
+    const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt \
+        seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
     let mut child = match spawn("wait") {
         Ok(child) => child,
         Err(e) => {
@@ -243,7 +244,7 @@ fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
     Ok(())
 }
 
-/// Seizes the process, stops it, reads its registers at a system call, and lets it go.
+/// Seizes the process, stops it at a system call, reads its registers, and detaches.
 fn seize(pid: Pid) -> Result<()> {
     ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD).context("PTRACE_SEIZE")?;
     ptrace::interrupt(pid).context("PTRACE_INTERRUPT")?;
@@ -272,7 +273,7 @@ fn attach() -> Finding {
         .unwrap_or(0);
     match scope {
         0 => ok(CHECK, "your own processes"),
-        1 | 2 if Uid::effective().is_root() => {
+        1 | 2 if geteuid().is_root() => {
             ok(CHECK, format!("all processes, as root (ptrace_scope is {scope})"))
         }
         1 | 2 => limited(
@@ -290,7 +291,7 @@ fn attach() -> Finding {
 
 fn namespaces() -> Finding {
     const CHECK: &str = "replay: mount namespace";
-    if Uid::effective().is_root() {
+    if geteuid().is_root() {
         return match succeeds("mount") {
             Ok(()) => ok(CHECK, "created a mount namespace"),
             Err(e) => broken(
@@ -323,7 +324,8 @@ fn landlock() -> Finding {
         Err(e) => limited(
             CHECK,
             format!("{}; only the mount namespace confines replay", cause(&e)),
-            "add landlock to the kernel's lsm= parameter (GRUB_CMDLINE_LINUX=\"lsm=landlock,...\") and reboot",
+            "add landlock to the kernel's lsm= parameter (GRUB_CMDLINE_LINUX=\"lsm=landlock,...\") \
+                and reboot",
         ),
     }
 }

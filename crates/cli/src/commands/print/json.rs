@@ -72,7 +72,13 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
         RecordKind::Note => "note",
     };
     let [a, b, c, ..] = event.args;
-    let mut object = json!({"event": kind, "time": rfc3339(clock.epoch(event.time)), "entered": event.time, "pid": event.pid, "tid": event.tid});
+    let mut object = json!({
+        "event": kind,
+        "time": rfc3339(clock.epoch(event.time)),
+        "entered": event.time,
+        "pid": event.pid,
+        "tid": event.tid,
+    });
     let path = |arg| event.identity(arg).map(|(_, path)| json::text(path));
     let particulars = match event.kind {
         RecordKind::Start => {
@@ -126,7 +132,8 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
                 if layout.form == Form::Data { PayloadKind::Data } else { PayloadKind::Bytes };
             match (at(kind, 0), at(kind, AT_EXIT)) {
                 (Some(before), Some(after)) => {
-                    json!({"before": formed(layout, before, most), "after": formed(layout, after, most)})
+                    let formed = |bytes| formed(layout, bytes, most);
+                    json!({"before": formed(before), "after": formed(after)})
                 }
                 (Some(payload), None) | (None, Some(payload)) => formed(layout, payload, most),
                 (None, None) => address(),

@@ -73,7 +73,7 @@ struct Printer {
     line: line::Options,
     spent: bool,
     /// Which thread it was, where there are several: as strace says it on a terminal or in a file.
-    who: Option<fn(u32) -> String>,
+    thread: Option<fn(u32) -> String>,
     verbose: bool,
     summary: Option<Summary>,
 }
@@ -90,7 +90,7 @@ impl Printer {
         let json = a.json || a.format == Format::Json;
         let hex = [Hex::Never, Hex::Binary, Hex::Always][usize::from(a.hex.min(2))];
         let whole = choice.whole || messages.is_verbose();
-        let who: fn(u32) -> String = match &a.output {
+        let thread: fn(u32) -> String = match &a.output {
             Some(_) => |tid| format!("{tid:<5} "),
             None => |tid| format!("[pid {tid:>5}] "),
         };
@@ -107,13 +107,13 @@ impl Printer {
                 },
             },
             spent: a.spent,
-            who: (trace.summary().threads > 1).then_some(who),
+            thread: (trace.summary().threads > 1).then_some(thread),
             verbose: messages.is_verbose(),
             summary: a.count.then(Summary::default),
         }
     }
     fn prefix(&mut self, tid: u32, time: u64) -> String {
-        self.who.map_or_else(String::new, |who| who(tid)) + &self.clock.prefix(time)
+        self.thread.map_or_else(String::new, |thread| thread(tid)) + &self.clock.prefix(time)
     }
     fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
         let call = seen.call;

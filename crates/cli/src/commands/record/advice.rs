@@ -2,10 +2,11 @@
 
 use crate::messages::failure::Advise;
 use anyhow::Result;
+use rustix::io::Errno;
 
 /// Adds what to do next. `in_kernel`: only eBPF can do what was asked for.
 pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
-    let root = nix::unistd::Uid::effective().is_root();
+    let root = rustix::process::geteuid().is_root();
     let advice = match &result {
         Err(capture::Error::Journal(error)) if error.is_refused() => {
             "choose a directory that you may write to, with -o"
@@ -15,12 +16,12 @@ pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Resul
             "chmod +x makes a program of a file; a script needs a #! line"
         }
         Err(capture::Error::Attach { source, .. })
-            if source.raw_os_error() == Some(nix::libc::ESRCH) =>
+            if source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) =>
         {
             "`pgrep -a NAME` lists the processes of a program with their numbers"
         }
         Err(capture::Error::Attach { source, .. })
-            if source.raw_os_error() == Some(nix::libc::EPERM) =>
+            if source.raw_os_error() == Some(Errno::PERM.raw_os_error()) =>
         {
             "attach as the user that it runs as, or as root; a process can have only one tracer \
              or debugger; `reanimator doctor` checks what else is needed"

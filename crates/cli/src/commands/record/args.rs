@@ -59,7 +59,8 @@ pub struct Args {
     #[arg(short = 'a', long = "all", conflicts_with_all = ["command", "pid", "cgroup"])]
     pub all: bool,
     /// Record every process of this cgroup v2 directory until Ctrl-C (eBPF)
-    #[arg(short = 'G', long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["command", "pid"])]
+    #[arg(short = 'G', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(conflicts_with_all = ["command", "pid"])]
     pub cgroup: Option<PathBuf>,
     /// How to record
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
@@ -92,7 +93,8 @@ pub struct Args {
     /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)
     #[arg(long, value_name = "N", hide = true)]
     pub write_rate: Option<u64>,
-    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has ended, for tests
+    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has
+    /// ended, for tests
     #[arg(long, value_name = "N", hide = true)]
     pub seal_at: Option<u64>,
     /// Look at what tells of a birth so many ticks late, as on a loaded machine, for tests (ptrace)
@@ -122,7 +124,8 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone; only eBPF chooses by outcome.
+    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone;
+    /// only eBPF chooses by outcome.
     pub fn candidates(
         self,
         seccomp: bool,

@@ -24,7 +24,7 @@ pub fn watch(
     path: &Path,
     messages: &Messages,
 ) -> Result<Watched> {
-    // Only the program in the kernel sees others than whom it was told of, and chooses by outcome.
+    // Only eBPF sees processes besides the recorded ones, and filters by outcome in the kernel.
     let in_kernel = options.outcomes != OutcomeFilter::ALL
         || matches!(target, Target::Cgroup(_) | Target::Machine);
     let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();

@@ -1,4 +1,4 @@
-//! Under sudo, the recorded command and the files it leaves belong to the user who called sudo.
+//! Under sudo, the recorded command and its files belong to the user that called sudo.
 
 use anyhow::{Context, Result};
 #[cfg(not(target_feature = "crt-static"))]
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The user who called sudo.
+/// The user that called sudo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// User.
@@ -23,9 +23,9 @@ pub struct Caller {
     known: Option<(String, PathBuf)>,
 }
 
-/// The user who called sudo, if we are root because of it.
+/// The user that called sudo, if this process is root because of it.
 pub fn caller() -> Option<Caller> {
-    if !nix::unistd::Uid::effective().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return None;
     }
     let id = |name| std::env::var(name).ok()?.parse::<u32>().ok();
@@ -61,7 +61,7 @@ fn user(uid: u32, gid: u32) -> Option<Known> {
 #[cfg(target_feature = "crt-static")]
 use user_by_programs as user;
 
-/// The same for a static program, whose libc cannot load this system's user database.
+/// The same for a static program: its libc cannot load this system's user database.
 #[cfg(any(test, target_feature = "crt-static"))]
 fn user_by_programs(uid: u32, gid: u32) -> Option<Known> {
     let said = |program: &str, args: &[&str]| {
@@ -99,7 +99,7 @@ impl Caller {
         self.give(dir).with_context(context)
     }
 
-    /// Until the last step nobody but root can put anything into the directory.
+    /// Until the last step only root can put anything into the directory.
     fn give(&self, dir: &OwnedFd) -> std::io::Result<()> {
         let us = rustix::process::geteuid().as_raw();
         let itself = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -140,7 +140,7 @@ mod tests {
     /// ours lie in it.
     #[test]
     fn what_we_made_and_nothing_else() {
-        assert!(nix::unistd::Uid::effective().is_root(), "giving files away needs root");
+        assert!(rustix::process::geteuid().is_root(), "giving files away needs root");
         let caller = Caller { uid: 65534, gid: 65534, groups: Vec::new(), known: None };
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);

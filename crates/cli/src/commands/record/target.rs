@@ -17,7 +17,7 @@ pub enum Target {
     Machine,
 }
 
-/// The command, as the user who called sudo if somebody did; or the processes.
+/// The command (run as the user that called sudo, under sudo), or the processes to attach to.
 pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> Result<Target> {
     if !a.pid.is_empty() {
         let pids = a
@@ -49,7 +49,7 @@ pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> R
     Ok(Target::Command(Box::new(command)))
 }
 
-/// What the trace is named after.
+/// Returns the program's name, for the trace's.
 pub fn program(target: &Target) -> OsString {
     match target {
         Target::Command(command) => command.argv.first().cloned().unwrap_or_default(),
@@ -64,7 +64,7 @@ pub fn program(target: &Target) -> OsString {
     }
 }
 
-/// What is joined, in words; `None`: a command is run.
+/// Describes the processes that are attached to; `None` for a command.
 pub fn joined(target: &Target) -> Option<String> {
     let name = |pid: i32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -81,7 +81,7 @@ pub fn joined(target: &Target) -> Option<String> {
     }
 }
 
-/// How it ended for those that were recorded.
+/// Describes how the recorded processes ended.
 pub fn ending(target: &Target, joined: Option<&str>, watched: &capture::Outcome) -> Option<String> {
     match (target, joined) {
         (Target::Processes(pids), Some(joined)) => {

@@ -2,7 +2,7 @@
 
 use crate::messages::{self, Messages};
 use crate::output::units::count;
-use ::replay::initial::Prepared;
+use ::replay::initial::CreatedFiles;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What begins a line for `bench`.
+/// The first word of a progress line for `bench`.
 pub const LINE: &str = "progress ";
-/// Between two such lines.
+/// The time between two such lines.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Replay's progress. The bar is gone when this is dropped, and when the replay is interrupted.
@@ -97,7 +97,7 @@ impl ::replay::Progress for Bar<'_> {
     fn preparing(&self, done: u64, of: u64) {
         self.show("preparing", done, of, None);
     }
-    fn prepared(&self, _prepared: &Prepared) {
+    fn prepared(&self, _prepared: &CreatedFiles) {
         self.begun.get_or_init(Instant::now);
         self.show("replaying", 0, self.calls, None);
     }

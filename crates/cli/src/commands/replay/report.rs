@@ -47,7 +47,8 @@ pub fn differences(a: &Args, messages: &Messages, trace: &Trace, report: &Report
     Ok(())
 }
 
-/// Lines about differences are data where people read, and messages where a program reads the JSON document.
+/// Lines about differences are data where people read, and messages where a program reads the JSON
+/// document.
 fn show(json: bool, messages: &Messages, line: &str) -> Result<()> {
     if json {
         messages.say(line);

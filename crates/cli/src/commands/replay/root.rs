@@ -71,7 +71,7 @@ pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
         )
 }
 
-/// A name of a directory that is held: it leads there and nowhere else.
+/// Returns a path to an open directory that no change of names leads elsewhere.
 fn reached(dir: &impl AsFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), dir.as_fd().as_raw_fd()).into()
 }

@@ -24,7 +24,7 @@ for round in 1 2 3 4 5; do
     sleep 1
 done"#;
 
-/// A directory of ours.
+/// A temporary root, which is removed unless it is kept.
 #[derive(Debug)]
 pub struct TemporaryRoot {
     path: PathBuf,
@@ -71,7 +71,7 @@ impl TemporaryRoot {
         &self.path
     }
 
-    /// It stays.
+    /// Keeps it.
     pub fn keep(&mut self) {
         self.kept = true;
         self.tell("keep\n");

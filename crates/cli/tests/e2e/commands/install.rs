@@ -33,6 +33,13 @@ fn what_was_built_is_copied_without_cargo() {
         let length = std::fs::metadata(prefix.join(file)).map_or(0, |m| m.len());
         assert!(length > 0, "{file} is missing or empty");
     }
+    for (built, installed) in
+        [("reanimator", "bin/reanimator"), ("libreanimator.so", "lib/libreanimator.so")]
+    {
+        let built = std::fs::metadata(sources.join("target/release").join(built)).unwrap().len();
+        let stripped = std::fs::metadata(prefix.join(installed)).unwrap().len();
+        assert!(stripped < built * 3 / 4, "{installed}: {stripped} of {built} bytes");
+    }
     run(Command::new(prefix.join("bin/reanimator")).arg("--version")).ok("reanimator --version");
 }
 

@@ -1,4 +1,5 @@
-//! Adding a system call is adding one row to the table: shown on a copy of the sources, from which a row is taken and put back.
+//! Adding a system call is adding one row to the table: shown on a copy of the sources, from which
+//! a row is taken and put back.
 
 use crate::harness::place::{Place, number};
 use crate::harness::proof::same_again;
@@ -12,7 +13,8 @@ use std::time::Duration;
 /// The call that the copy's table does not know at first.
 const CALL: &str = "pwrite64";
 
-/// Copies what the program is built from, and links what its dependencies were built to, so that only our own crates are built again.
+/// Copies what the program is built from, and links what its dependencies were built to, so that
+/// only our own crates are built again.
 fn copy(there: &Path) {
     let sources = there.join("sources");
     fs::create_dir_all(&sources).unwrap();
@@ -53,7 +55,8 @@ fn build(there: &Path) -> PathBuf {
     }) {
         cargo.env_remove(name);
     }
-    // With a test, although it is empty: what tests need decides with which features dependencies are built, and they have been built for tests.
+    // With a test, although it is empty: what tests need decides with which features dependencies
+    // are built, and they have been built for tests.
     cargo.args([
         "build",
         "--release",

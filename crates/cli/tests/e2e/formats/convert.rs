@@ -9,8 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SCRIPT: &str = "mkdir -p a/b; echo hello > a/one; printf world >> a/one; ln a/one a/two; ln -s one a/sym; mv a/two a/b/three; chmod 600 a/one; \
-     touch -d @1000000000 a/b/three; dd if=/dev/zero of=big bs=8192 count=40 status=none; truncate -s 1000 big; sort a/one > c; rm a/b/three; cat missing || true";
+const SCRIPT: &str = "mkdir -p a/b; echo hello > a/one; printf world >> a/one; ln a/one a/two; ln \
+    -s one a/sym; mv a/two a/b/three; chmod 600 a/one; \
+     touch -d @1000000000 a/b/three; dd if=/dev/zero of=big bs=8192 count=40 status=none; truncate \
+     -s 1000 big; sort a/one > c; rm a/b/three; cat missing || true";
 
 /// A fixture, unpacked into `dir`.
 fn fixture(dir: &Path, name: &str) -> PathBuf {
@@ -78,7 +80,8 @@ fn traces_of_the_original_tracers() {
     let (root, _) = replayed(&place, &to, "ds");
     assert_eq!(fs::read(root.join("srv/demo/big")).unwrap(), vec![0; 4096 * 64]);
 
-    // The rename is worked out; what cp(1) copied without reading it (copy_file_range) nobody knows.
+    // The rename is worked out; what cp(1) copied without reading it (copy_file_range) is
+    // not known.
     let meta = place.trace("meta-ds");
     let said = convert(
         &place,
@@ -141,7 +144,8 @@ fn traces_of_the_original_tracers() {
     assert!(ran.code == Some(2) && ran.stderr.contains("unknown input format"), "{ran:?}");
 }
 
-/// A program under strace and under us: the same calls, with the same results and data, and the same tree in the end.
+/// A program under strace and under us: the same calls, with the same results and data, and the
+/// same tree in the end.
 #[test]
 fn strace_tells_the_same() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -159,7 +163,8 @@ fn strace_tells_the_same() {
     run(Command::new("sh").arg("-c").arg("rm -rf ./*").current_dir(&work)).ok("rm");
     let ours = place.trace("ours");
     run(&mut place.record(&ours, &[], ["/bin/sh", "-c", SCRIPT])).ok("record");
-    // By process, in the order of the processes: what hangs on addresses, numbers of processes and times is left out.
+    // By process, in the order of the processes: what hangs on addresses, numbers of processes and
+    // times is left out.
     let told = |trace: &Path| {
         let mut of: Vec<(u64, Vec<String>)> = Vec::new();
         for row in place.rows(trace, &[]) {
@@ -212,7 +217,8 @@ fn strace_tells_the_same() {
     }
 }
 
-/// Out to DataSeries and strace's text, and in again: what they can express replays to the same tree.
+/// Out to DataSeries and strace's text, and in again: what they can express replays to the same
+/// tree.
 #[test]
 fn there_and_back() {
     let place = Place::watched_by(Watch::Ebpf);

@@ -14,12 +14,14 @@ import duckdb
 calls = f"'{sys.argv[1]}/calls-*.parquet'"
 ask = lambda sql: duckdb.sql(sql).fetchall()
 content = hashlib.sha256()
-for (data,) in ask(f"SELECT data FROM {calls} WHERE call = 'write' AND file LIKE '%/work/copy' AND error IS NULL ORDER BY entered"):
+copied = "call = 'write' AND file LIKE '%/work/copy'"
+order = "AND error IS NULL ORDER BY entered"
+for (data,) in ask(f"SELECT data FROM {calls} WHERE {copied} {order}"):
     content.update(data)
 print(json.dumps({
     'calls': ask(f"SELECT count(*) FROM {calls}")[0][0],
     'by_name': dict(ask(f"SELECT call, count(*) FROM {calls} GROUP BY call")),
-    'moved': int(ask(f"SELECT sum(bytes) FROM {calls} WHERE call = 'write' AND file LIKE '%/work/copy'")[0][0]),
+    'moved': int(ask(f"SELECT sum(bytes) FROM {calls} WHERE {copied}")[0][0]),
     'failed': ask(f"SELECT count(*) FROM {calls} WHERE error = 'ENOENT'")[0][0],
     'copied': content.hexdigest(),
     'files': ask(f"SELECT count(*) FROM '{sys.argv[1]}/files.parquet'")[0][0],

@@ -37,7 +37,8 @@ const LOOK: &str = r#"
 import glob, json, os, sys
 import pyarrow as pa
 import pyarrow.parquet as pq
-names = {"uint64": "UINT64", "uint32": "UINT32", "uint8": "UINT8", "int64": "INT64", "int32": "INT32",
+names = {"uint64": "UINT64", "uint32": "UINT32", "uint8": "UINT8",
+         "int64": "INT64", "int32": "INT32",
          "string": "STRING", "binary": "BINARY", "bool": "BOOLEAN",
          "timestamp[ns, tz=UTC]": "TIMESTAMP"}
 found = {}

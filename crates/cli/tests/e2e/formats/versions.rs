@@ -1,5 +1,6 @@
-//! Traces of earlier versions: what is sealed stays readable; a journal that this program cannot read is left alone. The fixture was written by reanimator 0.1.0 with
-//! format 1.1: `old.ra` by eBPF, sealed; `torn.ra` by ptrace, whose recorder was killed.
+//! Traces of earlier versions: what is sealed stays readable; a journal that this program cannot
+//! read is left alone. The fixture was written by reanimator 0.1.0 with format 1.1: `old.ra` by
+//! eBPF, sealed; `torn.ra` by ptrace, whose recorder was killed.
 
 use crate::harness::place::{Place, number};
 use crate::harness::run::run;

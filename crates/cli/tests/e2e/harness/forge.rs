@@ -1,4 +1,4 @@
-//! Traces that nobody recorded: written record by record, as an engine would.
+//! Made-up traces: written record by record, as an engine would.
 
 use abi::plan::{RESULT, ROOT_DIRECTORY, WORKING_DIRECTORY};
 use model::Model;
@@ -122,7 +122,8 @@ impl Forge {
     }
 }
 
-/// Writes a journal of `calls` calls by four threads, which write blocks of a file of 64 MiB and read them again.
+/// Writes a journal of `calls` calls by four threads, which write blocks of a file of 64 MiB and
+/// read them again.
 pub fn generate(path: &Path, calls: u64) {
     let mut forge = Forge::new(path, 4);
     forge.create(b"/w/data", 3);

@@ -1,4 +1,5 @@
-//! A place of its own for each test: where the program works, where its trace goes, where it is performed again.
+//! A place of its own for each test: where the program works, where its trace goes, where it is
+//! performed again.
 
 use crate::harness::run::{Ran, run, start, wait_for};
 use nix::sys::signal::{Signal, kill};
@@ -24,12 +25,12 @@ pub fn has_begun(trace: &Path) -> bool {
     fs::read_dir(trace.join("journal")).is_ok_and(written)
 }
 
-/// Whom a program runs as.
+/// The user that a program runs as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Who {
-    /// Whoever runs the tests.
+pub enum User {
+    /// The user that runs the tests.
     Me,
-    /// Someone who may not do everything: `nobody` when the tests run as root.
+    /// One without privileges: `nobody` when the tests run as root.
     Ordinary,
 }
 
@@ -58,18 +59,18 @@ const NOBODY: u32 = 65534;
 /// A directory that goes away with the test.
 pub struct Place {
     top: tempfile::TempDir,
-    who: Who,
+    user: User,
     pub watch: Watch,
     reanimator: PathBuf,
 }
 
 impl Place {
-    /// An empty place, where programs run as `who`.
-    pub fn of(who: Who) -> Self {
+    /// An empty place, where programs run as `user`.
+    pub fn of(user: User) -> Self {
         let top = tempfile::Builder::new().prefix("reanimator-e2e-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut place =
-            Self { top, who, watch: Watch::Ptrace, reanimator: PathBuf::from(REANIMATOR) };
+            Self { top, user, watch: Watch::Ptrace, reanimator: PathBuf::from(REANIMATOR) };
         if place.switches() {
             // The build directory may be out of an ordinary user's reach.
             place.reanimator = place.path("reanimator");
@@ -81,7 +82,7 @@ impl Place {
     }
     /// An empty place, where programs run as we do.
     pub fn new() -> Self {
-        Self::of(Who::Me)
+        Self::of(User::Me)
     }
     /// Runs a test once for each way of watching, each in an empty place.
     pub fn each(test: impl Fn(Self)) {
@@ -90,7 +91,7 @@ impl Place {
             test(Self::watched_by(watch));
         }
     }
-    /// An empty place whose programs are watched so.
+    /// An empty place with this way of watching.
     pub fn watched_by(watch: Watch) -> Self {
         let mut place = Self::new();
         place.watch = watch;
@@ -124,7 +125,7 @@ impl Place {
         path
     }
     fn switches(&self) -> bool {
-        self.who == Who::Ordinary && nix::unistd::Uid::effective().is_root()
+        self.user == User::Ordinary && nix::unistd::Uid::effective().is_root()
     }
     /// A command that runs in the work directory with a small, fixed environment.
     pub fn command<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Command {

@@ -1,6 +1,7 @@
-//! The whole proof for one program: run bare, run recorded, performed again in an empty directory; everything compared.
+//! The whole proof for one program: run bare, run recorded, performed again in an empty directory;
+//! everything compared.
 
-use crate::harness::place::{Place, Watch, Who, number};
+use crate::harness::place::{Place, User, Watch, number};
 use crate::harness::run::{Ran, run};
 use crate::harness::tree;
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub struct Program {
     argv: Vec<String>,
     before: Option<String>,
     input: Option<String>,
-    who: Who,
+    user: User,
     output: Output,
 }
 
@@ -41,13 +42,14 @@ impl Program {
     /// A program and its arguments.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self { argv, before: None, input: None, who: Who::Me, output: Output::Equal }
+        Self { argv, before: None, input: None, user: User::Me, output: Output::Equal }
     }
     /// A shell script; any command that fails ends it.
     pub fn script(text: &str) -> Self {
         Self::new(["/bin/dash", "-euc", text])
     }
-    /// This script makes the files that the program finds. The trace then knows only what the program saw of them.
+    /// This script makes the files that the program finds. The trace then knows only what the
+    /// program saw of them.
     pub fn before(mut self, script: &str) -> Self {
         self.before = Some(script.to_owned());
         self
@@ -57,9 +59,9 @@ impl Program {
         self.input = Some(text.into());
         self
     }
-    /// Run it as someone who may not do everything.
+    /// Run it as a user without privileges.
     pub fn ordinary(mut self) -> Self {
-        self.who = Who::Ordinary;
+        self.user = User::Ordinary;
         self
     }
     /// What of the output to compare.
@@ -86,7 +88,7 @@ impl Program {
     /// Runs it bare and recorded, and requires that both runs say and do the same.
     #[track_caller]
     fn recorded(&self, watch: Watch) -> (Place, PathBuf, Ran) {
-        let mut place = Place::of(self.who);
+        let mut place = Place::of(self.user);
         place.watch = watch;
         let bare = self.execute(&place, &mut place.command(&self.argv));
         fs::rename(place.work(), place.path("bare")).unwrap();
@@ -146,15 +148,16 @@ impl Program {
         Proved { place, trace, recorded, info, report }
     }
 
-    /// Compares the trees ourselves. What the program made must all be there; of what it found, nothing must be there that was not. Files that the report says the
-    /// recorded program's races left undecided are only there.
+    /// Compares the trees ourselves. What the program made must all be there; of what it found,
+    /// nothing must be there that was not. Files that the report says the recorded program's races
+    /// left undecided are only there.
     #[track_caller]
     fn same_tree(&self, place: &Place, root: &Path, report: &Value) {
         let work = place.work();
         let again = root.join(work.strip_prefix("/").unwrap());
         let (mut made, mut again) = (tree::describe(&work), tree::describe(&again));
         if self.before.is_some() {
-            // Nobody knows the bytes that the program did not read.
+            // The bytes that the program did not read are not known.
             (made, again) = (tree::without_content(&made), tree::without_content(&again));
             made = made
                 .lines()

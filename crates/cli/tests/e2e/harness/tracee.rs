@@ -27,7 +27,7 @@ pub fn compiled(source: &Path, name: &str) -> PathBuf {
     if changed(&program).is_ok_and(|made| made > wanted) {
         return program;
     }
-    // Tests run side by side: whoever is last wins, and nobody sees half a program.
+    // Tests run side by side: the rename is atomic, and the last one wins.
     let fresh = out.join(format!("{name}.{}", std::process::id()));
     run(Command::new("gcc")
         .args(["-O1", "-g", "-Wall", "-Wextra", "-pthread", "-o"])

@@ -1,11 +1,13 @@
-//! What a directory holds, as a comparable text: an oracle that shares nothing with the program's own comparison.
+//! What a directory holds, as a comparable text: an oracle that shares nothing with the program's
+//! own comparison.
 
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// One line for each name below `top`, sorted: type, mode, links, size, a hash of the content or the link's target.
+/// One line for each name below `top`, sorted: type, mode, links, size, a hash of the content or
+/// the link's target.
 pub fn describe(top: &Path) -> String {
     let mut lines = String::new();
     walk(top, Path::new("."), &mut lines);

@@ -1,4 +1,5 @@
-//! Damage to a real trace with the right hashes put in: what can be decoded is printed and replayed.
+//! Damage to a real trace with the right hashes put in: what can be decoded is printed and
+//! replayed.
 
 use super::Outside;
 use crate::harness::run::run;
@@ -23,12 +24,14 @@ fn rehash(trace: &Path, file: &str) {
     fs::write(path, document.to_string()).unwrap();
 }
 
-/// 300 forgeries through everything that reads a trace: whatever they make of it, nothing happens outside the root.
+/// 300 forgeries through everything that reads a trace: whatever they make of it, nothing happens
+/// outside the root.
 #[test]
 fn forged_files_are_printed_and_performed() {
     let mut outside = Outside::new();
     let trace = outside.place.trace("t");
-    let script = "mkdir d; echo x > d/f; cat d/f > g; ln -s g h; mv g d/g; ls -l; rm h; cat ../outside/canary > copy";
+    let script = "mkdir d; echo x > d/f; cat d/f > g; ln -s g h; mv g d/g; ls -l; rm h; cat \
+        ../outside/canary > copy";
     run(&mut outside.place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
     let whole: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&trace)
         .unwrap()
@@ -55,7 +58,8 @@ fn forged_files_are_printed_and_performed() {
             "{what}: {printed:?}"
         );
         performed += u32::from(outside.survives(&what, &trace).code != Some(2));
-        // What was forged may say that there is something to seal, and sealing removes what is there.
+        // What was forged may say that there is something to seal, and sealing removes what is
+        // there.
         whole.iter().for_each(|(path, content)| fs::write(path, content).unwrap());
     }
     assert!(performed > 10, "only {performed} of 300 were performed");

@@ -1,7 +1,10 @@
-//! Databases that nobody here wrote, their whole lives: made, filled, worked with, stopped. Recorded by the eBPF engine with nothing lost, performed again, and used.
+//! Real databases, from their creation to their end: recorded by the eBPF engine with nothing lost,
+//! replayed, and used again.
 //!
-//! PostgreSQL is reached through TCP on the loopback: a Unix socket is a file that replay does not make. Its parallel workers are off: they race for a directory (one makes
-//! it while another finds that it is not there), and replay does not yet put such calls in the order that their results prove. None of them maps files to write them here.
+//! PostgreSQL is reached through TCP on the loopback: a Unix socket is a file that replay does not
+//! make. Its parallel workers are off: they race for a directory (one makes it while another finds
+//! that it is not there), and replay does not yet put such calls in the order that their results
+//! prove. None of them maps files to write them here.
 
 use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::same_again;
@@ -34,11 +37,13 @@ fn same_tree(place: &Place, again: &Path) {
     assert!(difference.is_empty(), "the trees differ (- recorded, + replayed):\n{difference}");
 }
 
-/// The whole life of a PostgreSQL in `$1`, on port `$2` and a socket; what it held at last is dumped to `$3`.
+/// The whole life of a PostgreSQL in `$1`, on port `$2` and a socket; what it held at last is
+/// dumped to `$3`.
 const LIFE: &str = r#"set -eu
 B=$(echo /usr/lib/postgresql/*/bin)
 $B/initdb -D $1 -A trust >/dev/null
-printf "listen_addresses = '127.0.0.1'\nport = $2\nunix_socket_directories = '$PWD'\n" >> $1/postgresql.conf
+printf "listen_addresses = '127.0.0.1'\nport = $2\nunix_socket_directories = '$PWD'\n" \
+    >> $1/postgresql.conf
 $B/pg_ctl -D $1 -l log -w start >/dev/null
 $B/pgbench -h 127.0.0.1 -p $2 -i -s 1 postgres >/dev/null 2>&1
 $B/pgbench -h $PWD -p $2 -c 4 -j 2 -T ${PGBENCH_SECONDS:-4} postgres >/dev/null 2>&1
@@ -88,7 +93,7 @@ fn postgresql() {
         ("SUDO_GID", user.gid.to_string()),
         ("SUDO_USER", "postgres".to_owned()),
     ]);
-    // As long as somebody wants it.
+    // Until the test has seen it.
     record.envs(std::env::var("PGBENCH_SECONDS").map(|s| ("PGBENCH_SECONDS", s)));
     recorded(&place, &mut record, &trace);
     let again = replayed(&place, &trace);
@@ -122,7 +127,8 @@ fn postgresql() {
 fn rocksdb() {
     let place = Place::watched_by(Watch::Ebpf);
     let trace = place.trace("t");
-    let bench = "--benchmarks=fillrandom,readrandom,overwrite,compact --num=20000 --db=db --mmap_read=0 --mmap_write=0 --write_buffer_size=1000000";
+    let bench = "--benchmarks=fillrandom,readrandom,overwrite,compact --num=20000 --db=db \
+        --mmap_read=0 --mmap_write=0 --write_buffer_size=1000000";
     let argv = ["/usr/bin/db_bench"].into_iter().chain(bench.split(' '));
     recorded(&place, &mut place.record(&trace, &[], argv), &trace);
     let again = replayed(&place, &trace);
@@ -134,7 +140,8 @@ fn redis() {
     let place = Place::watched_by(Watch::Ebpf);
     let trace = place.trace("t");
     let script = "set -eu
-        redis-server --port $0 --bind 127.0.0.1 --appendonly yes --appendfsync always --save '' --daemonize no >log 2>&1 &
+        redis-server --port $0 --bind 127.0.0.1 --appendonly yes --appendfsync always --save '' \
+        --daemonize no >log 2>&1 &
         until redis-cli -p $0 ping >/dev/null 2>&1; do sleep 0.05; done
         redis-benchmark -p $0 -t set,incr,lpush -n 2000 -r 1000 -q >/dev/null
         redis-cli -p $0 shutdown nosave || true

@@ -1,4 +1,5 @@
-//! Memory stays bounded however long the trace: a million calls here, ten million in the benchmarks.
+//! Memory stays bounded however long the trace: a million calls here, ten million in the
+//! benchmarks.
 
 use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::same_again;
@@ -32,7 +33,8 @@ fn a_million_calls() {
 fn recording_much_data() {
     let place = Place::watched_by(Watch::Ptrace);
     let trace = place.trace("t");
-    let script = "dd if=/dev/zero of=big bs=32M count=12 status=none; dd if=big of=/dev/null bs=4k status=none";
+    let script = "dd if=/dev/zero of=big bs=32M count=12 status=none; dd if=big of=/dev/null bs=4k \
+        status=none";
     run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
     assert!(most() < 256, "recording took {} MiB", most());
     same_again(&place, &trace, &place.directory("root"));

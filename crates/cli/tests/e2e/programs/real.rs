@@ -3,10 +3,12 @@
 use crate::harness::proof::{Output, Program};
 use std::fmt::Write;
 
-/// 10,000 inserts, of which each of the first 200 is a transaction of its own; then changes, and a vacuum.
+/// 10,000 inserts, of which each of the first 200 is a transaction of its own; then changes, and a
+/// vacuum.
 fn inserts(journal: &str) -> String {
     let mut sql = format!(
-        "PRAGMA journal_mode={journal};\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\nCREATE INDEX by_name ON t(name);\n"
+        "PRAGMA journal_mode={journal};\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value \
+            REAL);\nCREATE INDEX by_name ON t(name);\n"
     );
     for i in 0..10_000 {
         if i >= 200 && i % 200 == 0 {
@@ -18,7 +20,8 @@ fn inserts(journal: &str) -> String {
             sql.push_str("COMMIT;\n");
         }
     }
-    sql + "DELETE FROM t WHERE id % 3 = 0;\nUPDATE t SET value = value * 2 WHERE id % 5 = 0;\nVACUUM;\nPRAGMA integrity_check;\n\
+    sql + "DELETE FROM t WHERE id % 3 = 0;\nUPDATE t SET value = value * 2 WHERE id % 5 = \
+        0;\nVACUUM;\nPRAGMA integrity_check;\n\
            SELECT count(*), sum(value), min(name), max(name) FROM t;\n"
 }
 
@@ -43,12 +46,16 @@ fn sqlite_write_ahead_log() {
 fn git() {
     let proved = Program::script(
         r#"
-        export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
-        export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' GIT_CONFIG_NOSYSTEM=1
+        export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid
+        export GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
+        export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z'
+        export GIT_CONFIG_NOSYSTEM=1
         git init -q -b main r
         cd r
         i=0
-        while [ $i -lt 200 ]; do mkdir -p d$((i % 10)); echo "file $i" > d$((i % 10))/f$i; i=$((i + 1)); done
+        while [ $i -lt 200 ]; do
+            mkdir -p d$((i % 10)); echo "file $i" > d$((i % 10))/f$i; i=$((i + 1))
+        done
         git add .
         git commit -q -m one
         echo changed >> d1/f1
@@ -94,29 +101,39 @@ const MIXED: &str = r#"
 /// A repository that was there before: the trace must tell what git found in it.
 #[test]
 fn git_in_a_repository_that_was_there() {
-    let identity = "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
-        export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' GIT_CONFIG_NOSYSTEM=1";
+    let identity = "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid \
+        GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.invalid
+        export GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' \
+        GIT_CONFIG_NOSYSTEM=1";
     let before = format!(
-        "{identity}\n git init -q -b main . && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p d$i; echo $i > d$i/f; git add .; git commit -q -m $i; done"
+        "{identity}\n git init -q -b main . && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p d$i; echo \
+            $i > d$i/f; git add .; git commit -q -m $i; done"
     );
     let then = format!(
-        "{identity}\n git status --short; echo more >> d3/f; git rm -q d4/f; git commit -q -a -m more; git log -p --stat --format='%H %s'; git repack -q -a -d; git checkout -q HEAD~3; cat d4/f"
+        "{identity}\n git status --short; echo more >> d3/f; git rm -q d4/f; git commit -q -a -m \
+            more; git log -p --stat --format='%H %s'; git repack -q -a -d; git checkout -q HEAD~3; \
+            cat d4/f"
     );
     Program::script(&then).before(&before).proved();
 }
 
 #[test]
 fn sqlite_on_a_database_that_was_there() {
-    let before = "sqlite3 t.db 'CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i, hex(i * 7919) FROM n'";
-    let sql = "SELECT count(*), max(a) FROM t; UPDATE t SET b = 'x' WHERE a % 100 = 0; DELETE FROM t WHERE a > 15000; SELECT sum(a) FROM t WHERE b = 'x';\n";
+    let before = "sqlite3 t.db 'CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL \
+        SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i, hex(i * 7919) FROM n'";
+    let sql = "SELECT count(*), max(a) FROM t; UPDATE t SET b = 'x' WHERE a % 100 = 0; DELETE FROM \
+        t WHERE a > 15000; SELECT sum(a) FROM t WHERE b = 'x';\n";
     let proved = Program::new(["/usr/bin/sqlite3", "t.db"]).input(sql).before(before).proved();
     assert_eq!(proved.recorded.stdout, "20000|20000\n1132500\n");
 }
 
 #[test]
 fn a_tree_that_was_there() {
-    let then = "tar --xattrs --sparse -cf all.tar src; grep -r content src > found || true; sed -i s/content/CONTENT/ src/a/f7; mv src/a/f8 .; rm src/a/f9; rmdir src/empty
-        ln src/a/f1 another; chmod 600 src/a/b/hard; truncate -s 5 src/a/f10; echo x >> src/a/f11; cp -a src/a copied; ls -lR --time-style=+ src; du -a src | wc -l";
+    let then =
+        "tar --xattrs --sparse -cf all.tar src; grep -r content src > found || true; sed -i \
+        s/content/CONTENT/ src/a/f7; mv src/a/f8 .; rm src/a/f9; rmdir src/empty
+        ln src/a/f1 another; chmod 600 src/a/b/hard; truncate -s 5 src/a/f10; echo x >> src/a/f11; \
+        cp -a src/a copied; ls -lR --time-style=+ src; du -a src | wc -l";
     Program::script(then).before(MIXED).proved();
 }
 
@@ -180,7 +197,8 @@ fn rsync_local() {
     .proved();
 }
 
-/// A C project of a dozen files, written by the program itself so that the trace knows it from birth.
+/// A C project of a dozen files, written by the program itself so that the trace knows it from
+/// birth.
 const PROJECT: &str = r#"
     mkdir p
     cd p
@@ -192,16 +210,24 @@ const PROJECT: &str = r#"
         objects="$objects part$i.o"
         i=$((i + 1))
     done
-    printf '#include "all.h"\n#include <stdio.h>\nint main(void) { printf("%%d\\n", part3(4) + part9(1)); return 0; }\n' > main.c
-    printf 'prog: main.o%s\n\tgcc -o $@ $^\n%%.o: %%.c all.h\n\tgcc -O1 -c -o $@ $<\nclean:\n\trm -f *.o prog\n' "$objects" > Makefile
+    {
+        printf '#include "all.h"\n#include <stdio.h>\n'
+        printf 'int main(void) { printf("%%d\\n", part3(4) + part9(1)); return 0; }\n'
+    } > main.c
+    {
+        printf 'prog: main.o%s\n\tgcc -o $@ $^\n%%.o: %%.c all.h\n' "$objects"
+        printf '\tgcc -O1 -c -o $@ $<\nclean:\n\trm -f *.o prog\n'
+    } > Makefile
 "#;
 
 #[test]
 fn make_with_gcc() {
-    let proved =
-        Program::script(&format!("{PROJECT}\n make -j2\n ./prog\n touch all.h\n rm part1.o\n make -j2 prog\n ar rcs lib.a part*.o\n nm lib.a | wc -l"))
-            .output(Output::Lines)
-            .proved();
+    let proved = Program::script(&format!(
+        "{PROJECT}\n make -j2\n ./prog\n touch all.h\n rm part1.o\n make \
+            -j2 prog\n ar rcs lib.a part*.o\n nm lib.a | wc -l"
+    ))
+    .output(Output::Lines)
+    .proved();
     assert!(proved.recorded.stdout.contains("\n23\n"), "{}", proved.recorded.stdout);
 }
 
@@ -211,7 +237,9 @@ import os, shutil, sys, tempfile, json, pathlib, sqlite3, zipfile, gzip
 def tree(path):
     for entry in sorted(os.scandir(path), key=lambda e: e.name):
         kind = 'l' if entry.is_symlink() else 'd' if entry.is_dir() else 'f'
-        print(kind, os.path.relpath(entry.path), entry.stat(follow_symlinks=False).st_mode, '' if kind == 'd' else entry.stat(follow_symlinks=False).st_size)
+        status = entry.stat(follow_symlinks=False)
+        size = '' if kind == 'd' else status.st_size
+        print(kind, os.path.relpath(entry.path), status.st_mode, size)
         if kind == 'd':
             tree(entry.path)
 
@@ -260,7 +288,8 @@ with open('z/data', 'rb') as source:
     while os.sendfile(out.fileno(), source.fileno(), None, 5000):
         pass
 out.close()
-os.copy_file_range(os.open('gathered', os.O_RDONLY), os.open('ranged', os.O_WRONLY | os.O_CREAT), 10000)
+ranged = os.open('ranged', os.O_WRONLY | os.O_CREAT)
+os.copy_file_range(os.open('gathered', os.O_RDONLY), ranged, 10000)
 tree('.')
 print(sum(len(files) for _, _, files in os.walk('.')))
 sys.exit(3)
@@ -277,7 +306,8 @@ fn dash_with_pipes_and_subshells() {
     let proved = Program::script(
         r#"
         mkdir d
-        (cd d && for i in 1 2 3 4 5; do echo "line $i"; done > lines; umask 077; echo private > private)
+        (cd d && for i in 1 2 3 4 5; do echo "line $i"; done > lines
+            umask 077; echo private > private)
         cat d/lines | tr a-z A-Z | sort -r | tee upper | head -2
         { echo one; echo two; } > braces
         exec 5>>d/lines
@@ -306,7 +336,8 @@ END
 /// Four threads that read and write one file, their parts of it overlapping.
 #[test]
 fn fio_four_threads_one_file() {
-    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=2m --offset_increment=2m --filesize=8m --rw=randrw --bs=4k --fsync=64 \
+    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=2m \
+        --offset_increment=2m --filesize=8m --rw=randrw --bs=4k --fsync=64 \
                --verify=crc32c --output=said";
     let proved = Program::script(fio).output(Output::Varies).proved();
     assert!(proved.info["threads"].as_u64() > Some(4), "{}", proved.info);
@@ -315,7 +346,8 @@ fn fio_four_threads_one_file() {
 /// The same blocks by all four.
 #[test]
 fn fio_four_threads_the_same_blocks() {
-    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=1m --rw=randrw --bs=4k --fsync=64 --refill_buffers --output=said";
+    let fio = "fio --name=j --ioengine=psync --thread --numjobs=4 --filename=data --size=1m \
+        --rw=randrw --bs=4k --fsync=64 --refill_buffers --output=said";
     let proved = Program::script(fio).output(Output::Varies).proved();
     assert!(proved.info["threads"].as_u64() > Some(4), "{}", proved.info);
 }
@@ -339,7 +371,8 @@ const UNREADABLE: &str = r"
 #[test]
 fn find_where_not_all_is_readable() {
     let proved = Program::script(&format!(
-        "{UNREADABLE}\n find t -type f -newermt 2000-01-01 | sort\n find -L t -ls > listed 2> complaints || sort complaints\n find t -name f"
+        "{UNREADABLE}\n find t -type f -newermt 2000-01-01 | sort\n find -L t -ls > listed 2> \
+            complaints || sort complaints\n find t -name f"
     ))
     .ordinary()
     .output(Output::Lines)

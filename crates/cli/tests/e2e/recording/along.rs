@@ -1,4 +1,5 @@
-//! A trace is sealed while its program runs: segments are there before it ends, and are those of a whole trace afterwards.
+//! A trace is sealed while its program runs: segments are there before it ends, and are those of a
+//! whole trace afterwards.
 
 use crate::harness::place::{Place, REANIMATOR, Watch, number};
 use crate::harness::proof::same_again;
@@ -13,14 +14,16 @@ use std::path::Path;
 /// Seals when there is little, into small segments.
 pub const EARLY: [&str; 2] = ["--seal-at", "65536"];
 
-/// A program that works now and then, until it is [`enough`]: each time it writes and copies a file.
+/// A program that works now and then, until it is [`enough`]: each time it writes and copies a
+/// file.
 pub fn now_and_then() -> [String; 3] {
     let work = format!(
         "{} out$i 3000 2; cp out$i copy$i; sleep 0.3; i=$((i + 1))",
         tracee("count").display()
     );
     let script = format!(
-        "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do {work}; done; echo done"
+        "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do {work}; done; echo \
+            done"
     );
     ["/bin/dash".to_owned(), "-c".to_owned(), script]
 }
@@ -60,7 +63,8 @@ fn segments_are_there_before_the_program_ends() {
     });
 }
 
-/// The same work, sealed along and sealed afterwards, is the same calls with the same files and paths.
+/// The same work, sealed along and sealed afterwards, is the same calls with the same files and
+/// paths.
 #[test]
 fn what_is_told_of_calls_is_the_same() {
     for watch in [Watch::Ebpf, Watch::Ptrace] {
@@ -69,7 +73,8 @@ fn what_is_told_of_calls_is_the_same() {
             let trace = place.trace("t");
             let gate = place.work().join("gate");
             mkfifo(&gate, Mode::S_IRWXU).unwrap();
-            let script = "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> log; read x < log; j=$((j + 1)); done; i=$((i + 1)); done; read x < gate";
+            let script = "i=0; while [ $i -lt 6 ]; do j=0; while [ $j -lt 300 ]; do echo $j >> \
+                log; read x < log; j=$((j + 1)); done; i=$((i + 1)); done; read x < gate";
             let recorder = start(&mut place.record(&trace, options, ["/bin/dash", "-c", script]));
             if options == EARLY {
                 wait_for("segments", || segments(&trace) > 2);
@@ -102,19 +107,23 @@ fn what_is_told_of_calls_is_the_same() {
     }
 }
 
-/// What is sealed along takes room that the journal needs: it gives it back, and everything is recorded.
+/// What is sealed along takes room that the journal needs: it gives it back, and everything is
+/// recorded.
 #[test]
 fn the_recording_comes_first() {
     let place = Place::new();
     let small = place.directory("small").display().to_string();
     // The program moves 2 x 110 MiB that do not compress.
-    let program = "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; [ $i -ne 5 ] || while [ ! -e some ]; do sleep 0.1; done; i=$((i + 1)); done";
+    let program = "i=0; while [ $i -lt 11 ]; do head -c 10M /dev/urandom > f; sleep 0.3; [ $i -ne \
+        5 ] || while [ ! -e some ]; do sleep 0.1; done; i=$((i + 1)); done";
     let script = format!(
         "mount -t tmpfs -o size=360m none {small}
-         {REANIMATOR} record --seal-at 1000000 -o {small}/t.ra -- /bin/dash -c '{program}' & recorder=$!
+         {REANIMATOR} record --seal-at 1000000 -o {small}/t.ra -- /bin/dash -c '{program}' & \
+         recorder=$!
          most=0
          while kill -0 $recorder 2>/dev/null; do
-           now=$(ls {small}/t.ra 2>/dev/null | grep -c calls-); [ $now -gt $most ] && most=$now; [ $most -gt 2 ] && : > some; sleep 0.05
+           now=$(ls {small}/t.ra 2>/dev/null | grep -c calls-); [ $now -gt $most ] && most=$now; [ \
+           $most -gt 2 ] && : > some; sleep 0.05
          done
          wait $recorder; echo \"status $? most $most\"
          mount -o remount,size=900m {small}

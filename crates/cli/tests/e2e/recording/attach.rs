@@ -87,7 +87,7 @@ fn attach_to_threads_and_leave_them_running_in(place: &Place) {
     assert_eq!(number(&info, "threads"), 5, "{info}");
     let writes: Vec<_> = place.rows(&trace, &["-e", "write"]);
     assert!(writes.len() > 400, "{} writes", writes.len());
-    // The descriptors were opened before anybody watched: their files are known nevertheless.
+    // The descriptors were opened before the recording: their files are known nevertheless.
     assert!(writes.iter().all(|w| w.to_string().contains("/work/out")), "{}", writes[0]);
     // It went on writing: there is no final state to compare.
     let (ran, report) = place.replay(&trace, &place.directory("root"));
@@ -100,7 +100,8 @@ fn attach_to_threads_and_leave_them_running_in(place: &Place) {
     assert!(number(&report, "performed") > 400, "{report:#}");
 }
 
-/// Threads and processes that begin while we attach are not missed, and a program that ends by itself ends the recording.
+/// Threads and processes that begin while we attach are not missed, and a program that ends by
+/// itself ends the recording.
 #[test]
 fn attach_to_a_program_that_ends() {
     Place::each(|place| attach_to_a_program_that_ends_in(&place));
@@ -108,7 +109,8 @@ fn attach_to_a_program_that_ends() {
 
 #[track_caller]
 fn attach_to_a_program_that_ends_in(place: &Place) {
-    let script = "trap 'echo done; exit 4' USR1; while :; do echo x >> log; cat log > copy; sleep 0.01; done";
+    let script = "trap 'echo done; exit 4' USR1; while :; do echo x >> log; cat log > copy; sleep \
+        0.01; done";
     let program = start(&mut place.command(["/bin/dash", "-c", script]));
     wait_for("the program's file", || place.work().join("copy").exists());
     let trace = place.trace("t");
@@ -135,7 +137,8 @@ fn attach_where_nothing_is() {
     assert!(ran.stderr.contains("error:"), "{ran:?}");
 }
 
-/// Ctrl-C on a terminal goes to the program; the trace is finished when it has ended, in its own way.
+/// Ctrl-C on a terminal goes to the program; the trace is finished when it has ended, in its own
+/// way.
 #[test]
 fn ctrl_c_on_a_terminal() {
     Place::each(|place| ctrl_c_on_a_terminal_in(&place));
@@ -174,7 +177,8 @@ fn the_second_interrupt_detaches() {
 #[track_caller]
 fn the_second_interrupt_detaches_in(place: &Place) {
     let trace = place.trace("t");
-    let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
+    let script = "trap '' INT; echo $$ > up; i=0; while [ ! -e stop ] && [ $i -lt 1000 ]; do echo \
+        $i >> log; sleep 0.05; i=$((i + 1)); done; echo over > over";
     let mut recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     wait_for("the program", || {
         fs::read_to_string(place.work().join("up")).is_ok_and(|s| s.ends_with('\n'))
@@ -201,7 +205,8 @@ fn stop_and_continue_from_outside() {
 #[track_caller]
 fn stop_and_continue_from_outside_in(place: &Place) {
     let trace = place.trace("t");
-    let script = "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do echo $i >> log; sleep 0.02; i=$((i + 1)); done; exit 6";
+    let script = "trap enough=1 USR1; echo $$ > up; i=0; while [ -z \"$enough\" ]; do echo $i >> \
+        log; sleep 0.02; i=$((i + 1)); done; exit 6";
     let recorder = start(&mut place.record(&trace, &[], ["/bin/dash", "-c", script]));
     let read = || fs::read_to_string(place.work().join("up")).unwrap_or_default();
     wait_for("the program", || read().ends_with('\n'));

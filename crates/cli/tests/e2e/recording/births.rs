@@ -1,5 +1,5 @@
-//! Every thread is born once, whoever tells of it first, and is followed whatever its maker asks;
-//! and filters of a program's own answer as if nobody watched.
+//! Every thread is born once, whichever record of it comes first, and is followed whatever its
+//! maker asks; a program's own seccomp filters answer as they do without a recorder.
 
 use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::Program;
@@ -68,7 +68,7 @@ fn a_maker_that_never_tells() {
 }
 
 /// Processes that are killed while they make threads and processes, at any moment: all that was
-/// made is born and ends, and nobody is waited for who cannot come.
+/// made is born and ends, and none is waited for that cannot come.
 #[test]
 fn makers_that_are_killed_at_any_moment() {
     let program = tracee("births");

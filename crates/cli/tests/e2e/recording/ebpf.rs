@@ -30,7 +30,8 @@ fn calls(trace: &Path) -> Vec<Call> {
         .collect()
 }
 
-/// What of a call must be the same whoever watches. Structs hold times and inodes: their lengths must be.
+/// What of a call must be the same with every engine. Structs hold times and inodes: their lengths
+/// must be.
 fn told(call: &Call) -> String {
     let mut text =
         format!("{} = {:?}", abi::by_number(call.nr).map_or("?", |row| row.name()), call.ret);
@@ -64,9 +65,11 @@ fn crc_of(bytes: &[u8]) -> u64 {
 #[test]
 fn engines_agree() {
     // A journal would hold random numbers.
-    let sql = "PRAGMA journal_mode = OFF; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'); UPDATE t SET b = b || a; SELECT * FROM t;";
+    let sql = "PRAGMA journal_mode = OFF; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'x'), (2, \
+        'y'); UPDATE t SET b = b || a; SELECT * FROM t;";
     let all = tracee("calls").to_str().unwrap().to_owned();
-    // The kernel changes the arguments of a script while it begins it, and long ones do not fit into one record.
+    // The kernel changes the arguments of a script while it begins it, and long ones do not fit
+    // into one record.
     let (long, longer) = ("x".repeat(5000), "y".repeat(100_000));
     let programs: [&[&str]; 5] = [
         &[&all],
@@ -74,7 +77,8 @@ fn engines_agree() {
         &[
             "/bin/sh",
             "-c",
-            "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls d",
+            "mkdir d; echo x > d/f; ln -s f d/g; tar -cf d.tar d; rm -r d; tar -xf d.tar; exec ls \
+                d",
         ],
         &["/bin/dd", "if=/dev/zero", "of=big", "bs=5M", "count=3", "status=none"],
         &["/usr/bin/env", "LONG=1", "./script", &long, &longer, "", &longer, "last"],
@@ -85,7 +89,8 @@ fn engines_agree() {
         for watch in Watch::ALL {
             let mut here = Place::new();
             here.watch = watch;
-            // One directory for all, as its name is among what is compared; addresses are equal without randomisation.
+            // One directory for all, as its name is among what is compared; addresses are equal
+            // without randomisation.
             fs::remove_dir_all(place.work()).unwrap();
             place.directory("work");
             make_script(&place.work().join("script"));
@@ -106,7 +111,8 @@ fn engines_agree() {
                 "{info}"
             );
             let first = calls(&trace).iter().map(|c| c.tid).next();
-            // What a process hears of others depends on when they ran; the first one's calls do not.
+            // What a process hears of others depends on when they ran; the first one's calls do
+            // not.
             seen.push(
                 calls(&trace)
                     .iter()
@@ -208,7 +214,8 @@ fn events(trace: &Path) -> u64 {
     items.filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind != RecordKind::Gap)).count() as u64
 }
 
-/// Data that were read before, which the journal refers to, are as whole as those of the first time.
+/// Data that were read before, which the journal refers to, are as whole as those of the first
+/// time.
 #[test]
 fn what_is_read_again_is_whole() {
     for watch in [Watch::Ebpf, Watch::Chunked] {
@@ -217,7 +224,8 @@ fn what_is_read_again_is_whole() {
         let data: Vec<u8> =
             (0..400_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
         fs::write(place.work().join("data"), &data).unwrap();
-        let script = "i=0; while [ $i -lt 20 ]; do dd if=data bs=4k status=none of=/dev/null; i=$((i + 1)); done";
+        let script = "i=0; while [ $i -lt 20 ]; do dd if=data bs=4k status=none of=/dev/null; \
+            i=$((i + 1)); done";
         run(&mut place.record(&trace, &[], ["/bin/dash", "-c", script])).ok("record");
         let pages = data.len().div_ceil(4096);
         let mut read: Vec<Call> = calls(&trace);
@@ -252,7 +260,8 @@ fn long_buffers_are_whole() {
     }
 }
 
-/// A call that began because another one had returned never seems to have begun before that, whichever CPUs they ran on.
+/// A call that began because another one had returned never seems to have begun before that,
+/// whichever CPUs they ran on.
 #[test]
 fn time_is_the_same_on_all_cpus() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -293,7 +302,7 @@ fn storms_of_processes_and_threads() {
     }
 }
 
-/// A filter is applied in the kernel: a call that nobody asked for leaves no record.
+/// A filter is applied in the kernel: a call that it leaves out has no record.
 #[test]
 fn filters_leave_no_gap() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -306,7 +315,8 @@ fn filters_leave_no_gap() {
     assert!(rows.iter().all(|r| r["call"] == "pwrite64" || r["call"] == "openat"));
 }
 
-/// A filter by outcome is applied in the kernel too, and what was asked for is whole: paths that were read after the call.
+/// A filter by outcome is applied in the kernel too, and what was asked for is whole: paths that
+/// were read after the call.
 #[test]
 fn only_calls_that_failed() {
     let place = Place::watched_by(Watch::Ebpf);

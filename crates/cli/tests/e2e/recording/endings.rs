@@ -1,4 +1,4 @@
-//! How programs end, and signals on the way: all as if nobody watched.
+//! How programs end, and signals on the way: all as without a recorder.
 
 use crate::harness::place::{Place, number};
 use crate::harness::proof::Program;
@@ -141,7 +141,8 @@ fn statuses_of_the_recorder_itself() {
     run(&mut place.record(&taken, &["--force"], ["/bin/true"])).ok("record --force");
 }
 
-/// Only the calls that were asked for are recorded, and a filter in the kernel changes nothing but the speed.
+/// Only the calls that were asked for are recorded, and a filter in the kernel changes nothing but
+/// the speed.
 #[test]
 fn expressions_and_seccomp() {
     let place = Place::new();

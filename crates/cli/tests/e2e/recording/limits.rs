@@ -1,7 +1,7 @@
 //! Resource limits and signal dispositions that the recorder was started with: they bind it as they
 //! bind any program, they never kill it, and the program that it starts has its own.
 
-use crate::harness::place::{Place, REANIMATOR, Who};
+use crate::harness::place::{Place, REANIMATOR, User};
 use crate::harness::proof::same_again;
 use crate::harness::run::{Ran, run};
 use std::ffi::OsStr;
@@ -122,10 +122,10 @@ fn other_limits() {
     });
 }
 
-/// A program that is set-user-ID runs without its privileges while anybody but root records it.
+/// A set-user-ID program runs without its privileges unless root records it.
 #[test]
 fn set_user_id_programs_have_no_privileges() {
-    let place = Place::of(Who::Ordinary);
+    let place = Place::of(User::Ordinary);
     assert!(nix::unistd::geteuid().is_root(), "this test makes a set-user-ID program of root's");
     let program = place.path("id");
     std::fs::copy("/usr/bin/id", &program).unwrap();

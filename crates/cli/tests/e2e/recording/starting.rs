@@ -1,4 +1,5 @@
-//! What a recording costs before and after its program, who hears signals, and what is said.
+//! What a recording costs before and after its program, which process gets signals, and what is
+//! said.
 
 use crate::harness::forge;
 use crate::harness::place::{Place, Watch, has_begun};
@@ -100,7 +101,7 @@ fn a_long_ring_is_mapped_when_it_is_used() {
     assert_eq!(ran.code, Some(0), "{report:#}");
 }
 
-/// `record -p PID` from a script, whose shell has its jobs in the background ignore interrupts.
+/// `record -p PID` from a script: its shell makes background jobs ignore interrupts.
 fn joined(watch: Watch, when: impl Fn(&Path) -> bool) -> Ran {
     let place = Place::watched_by(watch);
     let idle = Idle::start(&place);
@@ -209,11 +210,11 @@ fn a_process_that_is_not_there() {
 
 #[test]
 fn what_may_not_be_read_or_written_is_told() {
-    let place = Place::of(crate::harness::place::Who::Ordinary);
+    let place = Place::of(crate::harness::place::User::Ordinary);
     let trace = place.trace("t");
     let traces = trace.parent().unwrap();
     run(&mut place.record(&trace, &[], ["true"])).ok("record");
-    // Somebody else's.
+    // Another user's.
     let sealed = trace.join("calls-00000.parquet");
     let lock = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -242,7 +243,7 @@ fn what_may_not_be_read_or_written_is_told() {
 /// An ordinary user with the two capabilities that eBPF takes: records, and replays as well.
 #[test]
 fn capabilities_of_the_file_are_enough() {
-    let place = Place::of(crate::harness::place::Who::Ordinary);
+    let place = Place::of(crate::harness::place::User::Ordinary);
     let program = place.path("reanimator");
     run(std::process::Command::new("setcap").arg("cap_bpf,cap_perfmon=ep").arg(&program))
         .ok("setcap (libcap2-bin)");

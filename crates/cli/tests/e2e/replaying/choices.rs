@@ -1,13 +1,15 @@
-//! What can be chosen of a trace, its names and its data; and looking at traces and trees without a replay.
+//! What can be chosen of a trace, its names and its data; and looking at traces and trees without a
+//! replay.
 
-use crate::harness::place::{Place, Watch, Who, number};
+use crate::harness::place::{Place, User, Watch, number};
 use crate::harness::run::run;
 use crate::harness::tracee::repository;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SCRIPT: &str = "mkdir a b; for i in 1 2 3; do echo hello $i >> a/f; cat a/f >> b/g; done; ln a/f a/l; sleep 0.2; echo late > a/late; mv b/g b/h; cat b/h";
+const SCRIPT: &str = "mkdir a b; for i in 1 2 3; do echo hello $i >> a/f; cat a/f >> b/g; done; ln \
+    a/f a/l; sleep 0.2; echo late > a/late; mv b/g b/h; cat b/h";
 
 fn recorded(place: &Place) -> PathBuf {
     let trace = place.trace("t");
@@ -27,7 +29,7 @@ fn same(place: &Place, trace: &Path, name: &str, options: &[&str]) -> (Value, Pa
 
 /// As root with eBPF, and as an ordinary user with ptrace, and a user namespace for the replay.
 fn by_root_and_others(test: impl Fn(&Place)) {
-    for place in [Place::watched_by(Watch::Ebpf), Place::of(Who::Ordinary)] {
+    for place in [Place::watched_by(Watch::Ebpf), Place::of(User::Ordinary)] {
         eprintln!("watched by {:?}", place.watch);
         test(&place);
     }
@@ -54,11 +56,13 @@ fn orders_paces_and_depths() {
     });
 }
 
-/// What is recorded with `-e %replay` is performed as if all had been: nothing is missing, and nobody is warned. Descriptors are inherited, duplicated and passed.
+/// What is recorded with `-e %replay` is performed as if all had been: nothing is missing, and
+/// there is no warning. Descriptors are inherited, duplicated and passed.
 #[test]
 fn what_replay_needs_is_enough() {
     let pass = repository().join("tests/tracees/pass.py").display().to_string();
-    let waits = "(sleep 0.01; echo x > first) & wait; exec 3>second; (echo y >&3) | cat; sqlite3 db 'create table t(a); insert into t values(1)'";
+    let waits = "(sleep 0.01; echo x > first) & wait; exec 3>second; (echo y >&3) | cat; sqlite3 \
+        db 'create table t(a); insert into t values(1)'";
     for (watch, argv) in [
         (Watch::Ebpf, vec!["/usr/bin/python3", &pass]),
         (Watch::Ptrace, vec!["/usr/bin/python3", &pass]),
@@ -130,7 +134,8 @@ fn what_is_left_out_breaks_nothing() {
         let (_, here) = same(place, &trace, "skip", &["--skip", "link,linkat,%stat"]);
         assert!(here.join("a/late").exists() && !here.join("a/l").exists());
 
-        // The shell makes files that another process reads: what those find of the others' is explained.
+        // The shell makes files that another process reads: what those find of the others' is
+        // explained.
         let shell = rows[0]["pid"].to_string();
         let (report, _) = same(place, &trace, "pid", &["--only-pid", &shell]);
         assert!(
@@ -256,10 +261,12 @@ fn targets_are_compared() {
     });
 }
 
-/// A snapshot brings what the program opened and neither read nor wrote, holes as holes; not what it overwrote.
+/// A snapshot brings what the program opened and neither read nor wrote, holes as holes; not what
+/// it overwrote.
 #[test]
 fn a_snapshot_fills_the_initial_state() {
-    const PROGRAM: &str = "import mmap, os\nf = os.open('big', os.O_RDWR); os.pwrite(f, b'new' * 1000, 5000); m = mmap.mmap(f, 0, prot=mmap.PROT_READ); m[0]\n\
+    const PROGRAM: &str = "import mmap, os\nf = os.open('big', os.O_RDWR); os.pwrite(f, b'new' * \
+        1000, 5000); m = mmap.mmap(f, 0, prot=mmap.PROT_READ); m[0]\n\
         g = os.open('sparse', os.O_RDWR); os.pread(g, 100, 0); os.ftruncate(f, 200000)";
     for watch in [Watch::Ebpf, Watch::Ptrace] {
         let place = Place::watched_by(watch);

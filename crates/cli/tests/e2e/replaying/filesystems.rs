@@ -1,4 +1,5 @@
-//! One recording on several file systems: ext4, xfs and btrfs in images on loop devices, and tmpfs. On each every call comes out as recorded, and the same tree is left.
+//! One recording on several file systems: ext4, xfs and btrfs in images on loop devices, and tmpfs.
+//! On each every call comes out as recorded, and the same tree is left.
 
 use crate::harness::place::{Place, Watch, number};
 use crate::harness::run::run;
@@ -34,11 +35,17 @@ impl Drop for Mounted {
     }
 }
 
-const GIT: &str = "export GIT_CONFIG_NOSYSTEM=1; git init -q -b main r; cd r; git config user.name A; git config user.email a@example.invalid
-    i=0; while [ $i -lt 60 ]; do mkdir -p d$((i % 5)); echo \"file $i\" > d$((i % 5))/f$i; i=$((i + 1)); done
-    git add .; git commit -q -m one; git mv d2/f2 moved; git commit -q -m two; git checkout -q -b side HEAD~1; git gc -q; git log --stat | wc -l";
-const SQL: &str = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
-    INSERT INTO t SELECT i, hex(randomblob(40)) FROM n; DELETE FROM t WHERE a % 3 = 0; VACUUM; PRAGMA integrity_check;";
+const GIT: &str =
+    "export GIT_CONFIG_NOSYSTEM=1; git init -q -b main r; cd r; git config user.name \
+    A; git config user.email a@example.invalid
+    i=0; while [ $i -lt 60 ]; do mkdir -p d$((i % 5)); echo \"file $i\" > d$((i % 5))/f$i; i=$((i \
+    + 1)); done
+    git add .; git commit -q -m one; git mv d2/f2 moved; git commit -q -m two; git checkout -q -b \
+    side HEAD~1; git gc -q; git log --stat | wc -l";
+const SQL: &str = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 \
+    UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+    INSERT INTO t SELECT i, hex(randomblob(40)) FROM n; DELETE FROM t WHERE a % 3 = 0; VACUUM; \
+    PRAGMA integrity_check;";
 
 #[test]
 fn all_come_out_the_same() {

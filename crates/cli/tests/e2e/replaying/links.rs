@@ -66,9 +66,9 @@ fn virtual_files_are_left_alone() {
     });
 }
 
-/// A descriptor whose open was left out is left out everywhere: its copies, and those of children.
+/// A descriptor is left out with its open everywhere: its copies, and those of children.
 #[test]
-fn nobody_uses_a_descriptor_that_is_not_there() {
+fn no_call_uses_a_descriptor_that_is_not_there() {
     let place = Place::watched_by(Watch::Ptrace);
     let trace = place.trace("t");
     let script =

@@ -1,4 +1,5 @@
-//! Orders and paces of replay: whatever is chosen, results and tree are those of the recording, but for races where the order leaves them open.
+//! Orders and paces of replay: whatever is chosen, results and tree are those of the recording, but
+//! for races where the order leaves them open.
 
 use crate::harness::place::{Place, REANIMATOR, Watch, number};
 use crate::harness::run::{finish, run, start, wait_for};
@@ -10,7 +11,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-const GIT: &str = "git init -q r; cd r; for i in 1 2 3; do echo $i > f$i; done; git add .; git -c user.name=a -c user.email=b commit -qm x; git gc -q";
+const GIT: &str = "git init -q r; cd r; for i in 1 2 3; do echo $i > f$i; done; git add .; git -c \
+    user.name=a -c user.email=b commit -qm x; git gc -q";
 
 fn recorded(place: &Place, argv: &[&str]) -> PathBuf {
     let trace = place.trace("t");
@@ -35,7 +37,8 @@ fn replayed(place: &Place, trace: &Path, times: usize, options: &[&str]) -> Vec<
     (0..times).map(once).collect()
 }
 
-/// 200 processes with 500 threads, shared and passed descriptors: in all orders the same; what `thread` leaves open is counted as races.
+/// 200 processes with 500 threads, shared and passed descriptors: in all orders the same; what
+/// `thread` leaves open is counted as races.
 #[test]
 fn a_crowd_in_all_orders() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -54,7 +57,8 @@ fn a_crowd_in_all_orders() {
     replayed(&place, &trace, 20, &["--order", "thread"]);
 }
 
-/// A recording of one thread is performed with a descriptor table of its own, in which nothing stays that the program has let go.
+/// A recording of one thread is performed with a descriptor table of its own, in which nothing
+/// stays that the program has let go.
 #[test]
 fn descriptors_of_one_thread() {
     let place = Place::new();
@@ -146,11 +150,13 @@ fn conflicts_keep_their_order() {
     }
 }
 
-/// A replay at the recorded pace is not faster than the recording, nor one that computes as long and longer.
+/// A replay at the recorded pace is not faster than the recording, nor one that computes as long
+/// and longer.
 #[test]
 fn paces_take_their_time() {
     let place = Place::watched_by(Watch::Ebpf);
-    let program = "import os, time\nf = os.open('f', os.O_CREAT | os.O_RDWR)\nfor i in range(5): os.write(f, b'x'); time.sleep(0.05)\nos.close(f)";
+    let program = "import os, time\nf = os.open('f', os.O_CREAT | os.O_RDWR)\nfor i in range(5): \
+        os.write(f, b'x'); time.sleep(0.05)\nos.close(f)";
     let trace = recorded(&place, &["/usr/bin/python3", "-c", program]);
     let seconds = |report: &Value, name: &str| report[name].as_f64().unwrap();
     for (pace, least) in [("recorded", 0.25), ("recorded*2", 0.5), ("think*4", 1.0)] {
@@ -187,7 +193,8 @@ fn interrupted() {
     );
 }
 
-/// Levels of verification: what is not compared makes no divergence, and the first one can end the replay.
+/// Levels of verification: what is not compared makes no divergence, and the first one can end the
+/// replay.
 #[test]
 fn what_is_compared() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -212,9 +219,11 @@ fn what_is_compared() {
     assert_eq!(other("none", &["--verify", "none"]), (Some(0), 0, false));
 }
 
-/// Random programs whose threads and processes meet in what one rule of `resource` is about. One operation at a time, all follows from their order: nothing differs in any
-/// order that keeps it, and nothing may be put down to a race. All at once, what came first is open where no result proves it, and so is what follows from that: every call is
-/// performed and accounted for, and `thread`, which promises nothing else, counts all of it as races.
+/// Random programs whose threads and processes meet in what one rule of `resource` is about. One
+/// operation at a time, all follows from their order: nothing differs in any order that keeps it,
+/// and nothing may be put down to a race. All at once, what came first is open where no result
+/// proves it, and so is what follows from that: every call is performed and accounted for, and
+/// `thread`, which promises nothing else, counts all of it as races.
 fn met(rule: &str) {
     let seeds =
         std::env::var("MEET_SEEDS").map_or(2, |n| n.parse().expect("MEET_SEEDS is a number"));

@@ -161,12 +161,15 @@ fn a_name_that_was_only_listed_and_is_gone() {
     }
 }
 
-/// Processes that meet on the same names and sizes, all of them recorded: nobody else did it.
+/// Processes that meet on the same names and sizes, all of them recorded: no change is put down to
+/// others.
 #[test]
-fn what_the_program_does_itself_is_nobody_elses() {
+fn what_the_program_does_itself_is_its_own() {
     let script = "i=0; while [ $i -lt 40 ]; do
-        (echo a >>log; echo t$i >t; mv t f; [ -e f ] && cat f >/dev/null; rm -f f; mkdir d; rmdir d) &
-        (echo b >>log; echo u$i >u; mv u f; wc -c <log >/dev/null; rm -f f; ls >/dev/null; mkdir d) &
+        (echo a >>log; echo t$i >t; mv t f; [ -e f ] && cat f >/dev/null; rm -f f; mkdir d; rmdir \
+        d) &
+        (echo b >>log; echo u$i >u; mv u f; wc -c <log >/dev/null; rm -f f; ls >/dev/null; mkdir \
+        d) &
         i=$((i + 1)); wait; done 2>/dev/null; wc -c <log";
     for watch in [Watch::Ebpf, Watch::Ptrace] {
         let place = Place::watched_by(watch);

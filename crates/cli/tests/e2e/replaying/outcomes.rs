@@ -1,6 +1,6 @@
 //! What `replay` says at its end, and what it leaves behind.
 
-use crate::harness::place::{Place, Watch, Who};
+use crate::harness::place::{Place, User, Watch};
 use crate::harness::run::{finish, run, start, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,7 +29,7 @@ fn is_empty(dir: &Path) -> bool {
 /// Without --root: removed if all was the same, kept and named if not, removed if interrupted.
 #[test]
 fn a_fresh_root_is_removed() {
-    for place in [Place::watched_by(Watch::Ptrace), Place::of(Who::Ordinary)] {
+    for place in [Place::watched_by(Watch::Ptrace), Place::of(User::Ordinary)] {
         let script = "cat f 2>/dev/null; mkdir d; echo x > d/x; chmod 0 d; sleep 0.3; echo y > y";
         fs::write(place.work().join("f"), "before").unwrap();
         let trace = recorded(&place, script);

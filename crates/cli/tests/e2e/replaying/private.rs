@@ -1,5 +1,5 @@
 //! What a replay leaves where others can reach it: nothing that lets them act as its owner, and
-//! nothing open that nobody said was.
+//! nothing more open than was recorded.
 
 use crate::harness::place::{Place, number};
 use crate::harness::run::{finish, run, start, wait_for};
@@ -61,9 +61,9 @@ fn nothing_that_others_could_use() {
     }
 }
 
-/// Below a directory that lets nobody in, and on request, all is as it was.
+/// Below a directory that only its owner can enter, and on request, all is as it was.
 #[test]
-fn all_of_it_where_nobody_else_comes() {
+fn all_of_it_where_no_other_user_comes() {
     let place = Place::new();
     let trace = recorded(&place);
     let closed = place.directory("closed");
@@ -99,7 +99,7 @@ fn the_initial_state_too() {
 }
 
 /// Without a name the root is in a directory that only its owner can enter; a named one that is
-/// made is its owner's, and so are directories of which nobody told more.
+/// made is its owner's, and so are directories of which no more is known.
 #[test]
 fn fresh_roots_are_private() {
     let place = Place::new();
@@ -131,7 +131,7 @@ fn fresh_roots_are_private() {
     assert_eq!((ran.code, mode(&prepared)), (Some(0), 0o700), "{ran:?}");
 }
 
-/// Root records a program that becomes somebody else: those whom it became pass where they passed.
+/// Root records a program that becomes another user: that user passes where it passed.
 #[test]
 fn other_users_pass() {
     let place = Place::new();
@@ -146,9 +146,9 @@ fn other_users_pass() {
     assert_eq!((ran.code, number(&report, "divergences")), (Some(0), 0), "{ran:?}");
 }
 
-/// Who owns the directory above puts a link in the root's place: nothing happens behind it.
+/// The owner of the directory above puts a link in the root's place: nothing happens behind it.
 #[test]
-fn a_root_that_somebody_else_replaced() {
+fn a_root_that_another_user_replaced() {
     let place = Place::new();
     assert!(nix::unistd::Uid::effective().is_root(), "this test gives files away: it needs root");
     let trace = place.trace("t");

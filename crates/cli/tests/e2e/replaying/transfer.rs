@@ -1,13 +1,12 @@
 //! Data that the kernel moves without passing the program's memory.
 
-use crate::harness::place::{Place, Watch, Who, number};
+use crate::harness::place::{Place, User, Watch, number};
 use crate::harness::proof::{Program, same_again};
 use crate::harness::run::run;
 use crate::harness::tracee::tracee;
+use crate::replaying::filesystems::Mounted;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 fn program() -> Program {
     Program::new([tracee("moves").to_str().unwrap()])
@@ -33,7 +32,8 @@ fn a_file_that_was_there_takes_what_was_spliced_into_it() {
     assert_eq!((&there[10..17], &here[10..17]), (&b"spliced"[..], &b"spliced"[..]));
 }
 
-/// Threads that keep all CPUs while they wait for what was moved to be read, and close the files at once.
+/// Threads that keep all CPUs while they wait for what was moved to be read, and close the files at
+/// once.
 #[test]
 fn moves_side_by_side() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -51,7 +51,7 @@ fn moves_side_by_side() {
 /// Without the data the sizes are right, and every file is said not to be compared.
 #[test]
 fn files_are_not_called_equal_without_their_bytes() {
-    let place = Place::of(Who::Me);
+    let place = Place::of(User::Me);
     let trace = place.trace("t");
     run(&mut place.record(
         &trace,
@@ -71,15 +71,10 @@ fn files_are_not_called_equal_without_their_bytes() {
 
 /// Recorded where blocks can be shared, performed there and where they cannot be.
 #[test]
-#[ignore = "needs root, a loop device and mkfs.btrfs: cargo nextest run --run-ignored all clones"]
 fn clones_are_clones_or_copies() {
-    let place = Place::of(Who::Me);
-    let (image, mounted) = (place.path("image"), place.directory("mounted"));
-    fs::File::create(&image).unwrap().set_len(300 << 20).unwrap();
-    run(Command::new("mkfs.btrfs").arg("-q").arg(&image)).ok("mkfs.btrfs");
-    run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted)).ok("mount");
-    let _mounted = Mounted(mounted.clone());
-    let (work, root) = (mounted.join("work"), mounted.join("root"));
+    let place = Place::of(User::Me);
+    let mounted = Mounted::image(&place, "btrfs");
+    let (work, root) = (mounted.0.join("work"), mounted.0.join("root"));
     fs::create_dir(&work).unwrap();
     fs::create_dir(&root).unwrap();
     let trace = place.trace("t");
@@ -88,12 +83,4 @@ fn clones_are_clones_or_copies() {
     let shared = same_again(&place, &trace, &root);
     let copied = same_again(&place, &trace, &place.directory("root"));
     assert_eq!((number(&shared, "copied"), number(&copied, "copied")), (0, 4), "{copied}");
-}
-
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }

@@ -1,70 +1,89 @@
-//! The metadata's blocks: trace, clock, streams, events.
+//! The blocks: trace, environment, clock, streams, events.
 
-use super::tokens::tokens;
-use super::{Parser, Right};
-use crate::ctf::layout::{Kind, Metadata, Stream};
-use ahash::HashMap;
+use super::grammar::Entry;
+use super::types::Types;
+use crate::ctf::layout::{EventClass, Metadata, StreamClass, Type};
 
-/// Reads the metadata's text.
-pub(crate) fn parse(text: &str) -> Result<Metadata, String> {
-    let big_endian = text.lines().any(|l| l.trim() == "byte_order = be;");
-    let mut p = Parser {
-        tokens: tokens(text)?.into_iter().peekable(),
-        aliases: HashMap::default(),
-        big_endian,
-        deep: 0,
-        height: 0,
-    };
-    let mut metadata = Metadata { big_endian, frequency: 1_000_000_000, ..Metadata::default() };
-    let mut events = Vec::new();
-    while p.tokens.peek().is_some() {
-        (p.deep, p.height) = (0, 0);
-        let word = p.word()?;
-        match word.as_str() {
-            "typealias" => {
-                p.alias()?;
-                continue;
+/// The contents of the blocks so far.
+pub(super) struct Blocks {
+    metadata: Metadata,
+    /// Kinds of events: the number of their stream, and their own.
+    events: Vec<(u64, u64, EventClass)>,
+}
+
+/// The right side of an entry.
+enum Right<'e> {
+    Plain(&'e str),
+    Type(Type),
+}
+
+impl Blocks {
+    pub fn new(big_endian: bool) -> Self {
+        let metadata = Metadata { big_endian, frequency: 1_000_000_000, ..Metadata::default() };
+        Self { metadata, events: Vec::new() }
+    }
+
+    /// Takes the block `name`. Fails if the language has no such block, or if an entry of it is
+    /// wrong.
+    pub fn add(
+        &mut self,
+        name: &str,
+        entries: &[Entry<'_>],
+        types: &mut Types,
+    ) -> Result<(), String> {
+        let mut block = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Define(definition) => types.define(definition)?,
+                Entry::Value(name, value) => block.push((name.as_str(), Right::Plain(value))),
+                Entry::Type(name, spec) => {
+                    block.push((name.as_str(), Right::Type(types.layout(spec)?)));
+                }
             }
-            "struct" | "variant" | "enum" => {
-                p.named(&word)?;
-            }
+        }
+        let metadata = &mut self.metadata;
+        match name {
             "trace" => {
-                for (name, value) in p.block()? {
-                    if let ("packet.header", Right::Type(kind)) = (name.as_str(), value) {
+                for (name, value) in block {
+                    if let ("packet.header", Right::Type(kind)) = (name, value) {
                         metadata.packet_header = Some(kind);
                     }
                 }
             }
             "env" => {
-                let plain = |(name, value)| {
-                    if let Right::Plain(value) = value { Some((name, value)) } else { None }
-                };
-                metadata.env = p.block()?.into_iter().filter_map(plain).collect();
+                metadata.env = block.into_iter().filter_map(plain).collect();
             }
-            "clock" => clock(&p.block()?, &mut metadata),
+            "clock" => clock(&block, metadata),
             "stream" => {
-                let (id, stream) = stream(p.block()?)?;
+                let (id, stream) = stream(block)?;
                 metadata.streams.insert(id, stream);
             }
-            "event" => events.push(event(p.block()?)?),
-            "callsite" => {
-                p.block()?;
-            }
+            "event" => self.events.push(event(block)?),
+            "callsite" => {}
             other => return Err(format!("the metadata has a block {other:?}")),
         }
-        p.expect(";")?;
+        Ok(())
     }
-    for (stream, id, kind) in events {
-        metadata.streams.entry(stream).or_default().events.insert(id, kind);
+
+    /// The metadata, with each event in its stream.
+    pub fn finish(self) -> Metadata {
+        let mut metadata = self.metadata;
+        for (stream, id, kind) in self.events {
+            metadata.streams.entry(stream).or_default().events.insert(id, kind);
+        }
+        metadata
     }
-    Ok(metadata)
 }
 
-fn clock(block: &[(String, Right)], metadata: &mut Metadata) {
+fn plain((name, value): (&str, Right<'_>)) -> Option<(String, String)> {
+    if let Right::Plain(value) = value { Some((name.to_owned(), value.to_owned())) } else { None }
+}
+
+fn clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
     let number = |wanted: &str| {
         block.iter().find_map(|(name, value)| {
             if let Right::Plain(v) = value {
-                v.parse::<i128>().ok().filter(|_| name == wanted)
+                v.parse::<i128>().ok().filter(|_| *name == wanted)
             } else {
                 None
             }
@@ -80,10 +99,10 @@ fn clock(block: &[(String, Right)], metadata: &mut Metadata) {
 }
 
 /// A kind of stream, and its number.
-fn stream(block: Vec<(String, Right)>) -> Result<(u64, Stream), String> {
-    let (mut stream, mut id) = (Stream::default(), 0);
+fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
+    let (mut stream, mut id) = (StreamClass::default(), 0);
     for (name, value) in block {
-        match (name.as_str(), value) {
+        match (name, value) {
             ("id", Right::Plain(n)) => {
                 id = n.parse().map_err(|_| "a stream without a number")?;
             }
@@ -97,13 +116,17 @@ fn stream(block: Vec<(String, Right)>) -> Result<(u64, Stream), String> {
 }
 
 /// The number of a stream's kind, that of an event's, and this.
-fn event(block: Vec<(String, Right)>) -> Result<(u64, u64, Kind), String> {
-    let mut kind = Kind::named(String::new());
+fn event(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, EventClass), String> {
+    let mut kind = EventClass::named(String::new());
     let (mut id, mut stream) = (0u64, 0u64);
     for (name, value) in block {
-        match (name.as_str(), value) {
+        match (name, value) {
             ("name", Right::Plain(name)) => {
-                kind = Kind { context: kind.context, fields: kind.fields, ..Kind::named(name) }
+                kind = EventClass {
+                    context: kind.context,
+                    fields: kind.fields,
+                    ..EventClass::named(name.to_owned())
+                }
             }
             ("id", Right::Plain(n)) => {
                 id = n.parse().map_err(|_| "an event without a number")?;

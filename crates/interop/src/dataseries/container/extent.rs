@@ -124,32 +124,12 @@ impl Extent {
             all.append(&mut decompress(head.modes.1, variable, head.variable_bytes - 4, false)?);
         }
         let mut this = Self { kind, offset, records: head.records, fixed, variable: all, order };
-        if this.content_hash()? != head.hash {
+        if content_hash(&this.fixed, &this.variable, order)? != head.hash {
             return Err("its content's hash is wrong".to_owned());
         }
         swap(&this.kind, &mut this.fixed, order);
         undo(&this.kind, &mut this.fixed);
         Ok(this)
-    }
-
-    fn content_hash(&self) -> Result<u32, String> {
-        let mut sum = hash(hash(CONTENT, &self.fixed), &self.variable);
-        let (mut at, mut lengths) = (4, Vec::with_capacity(4 * LENGTHS));
-        while at < self.variable.len() {
-            let bytes = self.variable.get(at..at + 4).ok_or("a value without a length")?;
-            let len = self.order.u32(bytes) as usize;
-            lengths.extend_from_slice(bytes);
-            if lengths.len() == 4 * LENGTHS {
-                sum = hash(sum, &lengths);
-                lengths.clear();
-            }
-            at = at.saturating_add(4 + span(len));
-        }
-        if at != self.variable.len() {
-            Err("a value longer than its extent".to_owned())
-        } else {
-            Ok(hash(sum, &lengths))
-        }
     }
 
     /// Bytes of memory that it takes.
@@ -186,7 +166,30 @@ impl Extent {
     }
 }
 
-/// Bytes that a variable value of `len` bytes takes after its length, so that the next length stands at 4 modulo 8.
+/// The hash of an extent's unpacked records: of the fixed part, of the variable values, and of their
+/// lengths. Fails if a length leads beyond the end.
+pub(crate) fn content_hash(fixed: &[u8], variable: &[u8], order: Order) -> Result<u32, String> {
+    let mut sum = hash(hash(CONTENT, fixed), variable);
+    let (mut at, mut lengths) = (4, Vec::with_capacity(4 * LENGTHS));
+    while at < variable.len() {
+        let bytes = variable.get(at..at + 4).ok_or("a value without a length")?;
+        let len = order.u32(bytes) as usize;
+        lengths.extend_from_slice(bytes);
+        if lengths.len() == 4 * LENGTHS {
+            sum = hash(sum, &lengths);
+            lengths.clear();
+        }
+        at = at.saturating_add(4 + span(len));
+    }
+    if at != variable.len() {
+        Err("a value longer than its extent".to_owned())
+    } else {
+        Ok(hash(sum, &lengths))
+    }
+}
+
+/// Bytes that a variable value of `len` bytes takes after its length, so that the next length
+/// stands at 4 modulo 8.
 pub(crate) const fn span(len: usize) -> usize {
     len + (12 - len % 8) % 8
 }

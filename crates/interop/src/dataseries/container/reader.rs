@@ -1,4 +1,5 @@
-//! A DataSeries file, read extent by extent from its beginning: a file whose writer was killed has neither index nor tail, and is read as far as it goes.
+//! Reads a DataSeries file extent by extent from its beginning. A file whose writer was killed has
+//! neither index nor tail, and is read as far as it goes.
 
 use super::extent::{Extent, HEAD, Head};
 use super::hash::{TAIL, hash, mix3};
@@ -105,7 +106,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// Where the next extent stands, and the extent, if one of its type is `wanted` and it is sound; `None` after the last.
+    /// The offset and type of the next extent, and the extent if its type is `wanted` and it is
+    /// sound; `None` after the last.
     pub fn place(
         &mut self,
         wanted: impl Fn(&str) -> bool,
@@ -193,7 +195,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The chained checksum of the extents read so far, which the tail of a file of newer writers repeats.
+    /// The chained checksum of the extents read so far, which the tail of a file of newer writers
+    /// repeats.
     pub fn chain(&self) -> u32 {
         self.chain
     }

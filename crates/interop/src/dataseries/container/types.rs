@@ -1,7 +1,8 @@
 //! Types of records: named fields, and where each stands in a record.
 //!
-//! A nullable field is followed by a hidden bit, 1 if it is null. Bits come first, then bytes, 32-bit numbers, offsets of variable values, 64-bit numbers; a type
-//! may ask for the reverse, and for other padding.
+//! A nullable field is followed by a hidden bit, 1 if it is null. Bits come first, then bytes,
+//! 32-bit numbers, offsets of variable values, 64-bit numbers; a type may ask for the reverse, and
+//! for other padding.
 
 use ahash::HashMap;
 
@@ -56,7 +57,7 @@ pub struct Field {
     pub at: usize,
     /// Its bit in that byte, for bits.
     pub bit: u8,
-    /// Byte and bit that say whether it is null, if it can be.
+    /// The byte and bit that are set if it is null; none if it cannot be null.
     pub null: Option<(usize, u8)>,
     /// Stored as a multiple of this.
     pub scale: Option<f64>,
@@ -271,8 +272,14 @@ pub const XML_TYPE: &str = "DataSeries: XmlType";
 /// The name of the type of the index.
 pub const INDEX_TYPE: &str = "DataSeries: ExtentIndex";
 const BUILT_IN: [&str; 2] = [
-    r#"<ExtentType name="DataSeries: XmlType"><field type="variable32" name="xmltype"/></ExtentType>"#,
-    r#"<ExtentType name="DataSeries: ExtentIndex"><field type="int64" name="offset"/><field type="variable32" name="extenttype"/></ExtentType>"#,
+    concat!(
+        r#"<ExtentType name="DataSeries: XmlType">"#,
+        r#"<field type="variable32" name="xmltype"/></ExtentType>"#
+    ),
+    concat!(
+        r#"<ExtentType name="DataSeries: ExtentIndex"><field type="int64" name="offset"/>"#,
+        r#"<field type="variable32" name="extenttype"/></ExtentType>"#
+    ),
 ];
 
 impl Default for Types {

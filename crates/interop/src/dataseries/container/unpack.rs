@@ -21,7 +21,8 @@ pub(crate) fn decompress(
         let mut out = Vec::new();
         reader.take(wanted as u64 + 1).read_to_end(&mut out).map(|_| out).map_err(|e| whole(&e))
     };
-    // None of these makes more than a thousandfold of its input: sizes that say so are damage, and not for us to allocate.
+    // None of these makes more than a thousandfold of its input: sizes that say so are damage, and
+    // not for us to allocate.
     let bound = from.len().saturating_mul(1100).saturating_add(4096);
     let room = || {
         if wanted <= bound {

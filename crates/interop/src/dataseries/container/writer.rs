@@ -1,8 +1,9 @@
 //! Writing a DataSeries file: records gather in an extent of their type until it is full.
 
-use super::extent::{HEAD, span};
+use super::extent::{HEAD, content_hash, span};
 use super::hash::{CONTENT, TAIL, hash, mix3};
 use super::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
+use super::unpack::Order;
 use ahash::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -156,20 +157,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn extent(&mut self, g: &Growing) -> io::Result<()> {
-        let mut lengths = Vec::new();
-        let mut sum = hash(hash(CONTENT, &g.fixed), &g.variable);
-        let mut at = 4;
-        while at < g.variable.len() {
-            let bytes = &g.variable[at..at + 4];
-            let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-            lengths.extend_from_slice(bytes);
-            if lengths.len() == 4096 {
-                sum = hash(sum, &lengths);
-                lengths.clear();
-            }
-            at += 4 + span(len);
-        }
-        sum = hash(sum, &lengths);
+        let order = Order { swapped: false };
+        let sum = content_hash(&g.fixed, &g.variable, order).map_err(invalid)?;
         let (fixed_mode, fixed) = packed(&g.fixed)?;
         let (variable_mode, variable) = packed(&g.variable[4..])?;
         let mut bytes = Vec::with_capacity(HEAD + fixed.len() + variable.len() + 64);

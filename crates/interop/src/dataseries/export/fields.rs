@@ -1,4 +1,4 @@
-//! Structs and times as fields of a record.
+//! Writes structs and times as fields of a record.
 
 use crate::dataseries::records::arguments::{Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use abi::Layout;
@@ -7,42 +7,28 @@ use linux_raw_sys::general::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK};
 /// Numbers for fields of a record.
 pub(crate) type Numbers = Vec<(&'static str, i64)>;
 
-/// The fields of records that tell of a struct, with those of the struct.
-pub(crate) const STAT_FIELDS: [(&str, &str); 13] = [
-    ("stat_result_dev", "dev"),
-    ("stat_result_ino", "ino"),
-    ("stat_result_mode", "mode"),
-    ("stat_result_nlink", "nlink"),
-    ("stat_result_uid", "uid"),
-    ("stat_result_gid", "gid"),
-    ("stat_result_rdev", "rdev"),
-    ("stat_result_size", "size"),
-    ("stat_result_blksize", "blksize"),
-    ("stat_result_blocks", "blocks"),
-    ("stat_result_atime", "atime"),
-    ("stat_result_mtime", "mtime"),
-    ("stat_result_ctime", "ctime"),
-];
-pub(crate) const STATFS_FIELDS: [(&str, &str); 11] = [
-    ("statfs_result_type", "type"),
-    ("statfs_result_bsize", "bsize"),
-    ("statfs_result_blocks", "blocks"),
-    ("statfs_result_bfree", "bfree"),
-    ("statfs_result_bavail", "bavail"),
-    ("statfs_result_files", "files"),
-    ("statfs_result_ffree", "ffree"),
-    ("statfs_result_fsid", "fsid"),
-    ("statfs_result_namelen", "namelen"),
-    ("statfs_result_frsize", "frsize"),
-    ("statfs_result_flags", "flags"),
-];
+/// Fields of records, and of the struct that they come from.
+type StructFields = &'static [(&'static str, &'static str)];
 
-/// The fields that tell of a struct.
+macro_rules! fields {
+    ($prefix:literal: $($name:literal)+) => { &[$((concat!($prefix, $name), $name)),+] };
+}
+/// The fields of a `struct stat`.
+pub(crate) const STAT_FIELDS: StructFields = fields! { "stat_result_":
+    "dev" "ino" "mode" "nlink" "uid" "gid" "rdev" "size" "blksize" "blocks" "atime" "mtime" "ctime"
+};
+/// The fields of a `struct statfs`.
+pub(crate) const STATFS_FIELDS: StructFields = fields! { "statfs_result_":
+    "type" "bsize" "blocks" "bfree" "bavail" "files" "ffree" "fsid" "namelen" "frsize" "flags"
+};
+
+/// Adds the fields of a struct to `numbers`. `prefix`: what the names of its fields in the layout begin
+/// with.
 pub(crate) fn structure(
     bytes: &[u8],
     layout: &Layout,
     prefix: &str,
-    fields: &[(&'static str, &str)],
+    fields: StructFields,
     numbers: &mut Numbers,
 ) {
     let word = |name: &str| {
@@ -61,7 +47,7 @@ pub(crate) fn structure(
     }
 }
 
-/// A time in 2^-32 s, as a `struct stat` tells it.
+/// A time in units of 2^-32 s.
 fn tfrac(seconds: u64, nanos: u64) -> i64 {
     ((seconds << 32) | fraction(nanos)).cast_signed()
 }
@@ -70,18 +56,18 @@ fn fraction(nanos: u64) -> u64 {
     u64::try_from((u128::from(nanos) << 32) / 1_000_000_000).unwrap_or(u64::MAX).min(0xffff_ffff)
 }
 
-/// What a call says of the two times of a file.
-pub(crate) enum Moments {
-    /// These.
+/// The two times of a file in a call.
+pub(crate) enum RecordedTimes {
+    /// These times.
     Times(Numbers),
-    /// The present, for both.
+    /// The current time, for both.
     Now,
-    /// Such times the record cannot hold.
+    /// Times that the record cannot hold.
     Beyond,
 }
 
 /// The two times in the bytes of a call's argument.
-pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
+pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
     let pairs: Vec<(u64, u64)> = match form {
@@ -90,7 +76,7 @@ pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
         Times::Nanos => words.chunks_exact(2).map(|w| (w[0], w[1])).collect(),
     };
     if form == Times::Nanos && pairs.len() == 2 && pairs.iter().all(|(_, ns)| *ns == UTIME_NOW) {
-        return Moments::Now;
+        return RecordedTimes::Now;
     }
     let moment = |(s, ns): (u64, u64)| match ns {
         UTIME_NOW if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[0])),
@@ -105,11 +91,11 @@ pub(crate) fn moments(bytes: &[u8], form: Times) -> Moments {
     };
     let times: Vec<u64> = pairs.into_iter().filter_map(moment).collect();
     match times[..] {
-        [access, modification] => Moments::Times(vec![
+        [access, modification] => RecordedTimes::Times(vec![
             ("access_time", access.cast_signed()),
             ("mod_time", modification.cast_signed()),
         ]),
-        _ => Moments::Beyond,
+        _ => RecordedTimes::Beyond,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls for which DataSeries has no record, as those that do the same.
+//! Replaces calls for which DataSeries has no record by calls with the same effect.
 
 use super::names::{Names, is_cwd};
 use crate::dataseries::records::dirents;
@@ -11,13 +11,13 @@ use trace::Buffer;
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload, Trace};
 
-/// What a call goes as.
+/// How a call is written.
 pub(crate) enum Lowered {
     /// As it is.
     Itself,
-    /// As these, one after the other.
+    /// As these calls, one after the other.
     As(Vec<Call>),
-    /// Nothing that DataSeries has does the same.
+    /// DataSeries has no calls with the same effect.
     Nothing,
 }
 
@@ -25,19 +25,19 @@ pub(crate) enum Lowered {
 const RWF_ELSEWHERE: u32 = RWF_APPEND | 0x20;
 /// What a `struct stat` needs, but for the times.
 const STATX_NEEDED: u32 = STATX_BASIC_STATS & !(STATX_ATIME | STATX_MTIME | STATX_CTIME);
-/// Errors of calls that mean nothing to the kernel or the file system.
+/// Errors of calls that the kernel or the file system does not support.
 const ERRNO_OF_OTHERS: [u32; 2] = [EINVAL, EOPNOTSUPP];
 
-/// Everything that says what a call does.
-pub(crate) struct Scene<'a> {
+/// A call, and what is needed to know its effect.
+pub(crate) struct CallContext<'a> {
     pub call: &'a Call,
     pub bound: &'a Bound<()>,
     pub names: &'a mut Names,
     pub trace: &'a Trace,
 }
 
-impl Scene<'_> {
-    /// What the call goes as.
+impl CallContext<'_> {
+    /// How the call is written.
     pub fn lowered(&mut self) -> Lowered {
         let Some(row) = abi::by_number(self.call.nr) else { return Lowered::Nothing };
         if self.call.flags & trace::record::COMPAT != 0 {
@@ -90,12 +90,13 @@ impl Scene<'_> {
         Some(Call { nr: row.number, args: all, payloads: Vec::new(), ..self.call.clone() })
     }
 
-    /// The same with the same arguments.
+    /// Another call with the same arguments.
     fn kept(&self, name: &str) -> Option<Call> {
         Some(Call { nr: abi::by_name(name)?.number, ..self.call.clone() })
     }
 
-    /// With one name in place of a directory descriptor and a name, then these arguments.
+    /// Another call with one path in place of a directory descriptor and a path, then the arguments
+    /// `rest`.
     fn named(&self, name: &str, dir: usize, path: usize, rest: &[usize]) -> Option<Call> {
         let given = self.call.string(path as u8)?;
         let text = self.names.without(dir, given, self.call, self.bound)?;
@@ -168,7 +169,7 @@ impl Scene<'_> {
     fn getdents(&self) -> Option<Call> {
         let mut call = self.kept("getdents")?;
         for p in call.payloads.iter_mut().filter(|p| p.arg == 1 && p.kind == PayloadKind::Bytes) {
-            *p = p.with_bytes(dirents::turned(p.bytes.as_slice(), true));
+            *p = p.with_bytes(dirents::converted(p.bytes.as_slice(), true));
         }
         Some(call)
     }
@@ -260,7 +261,7 @@ impl Scene<'_> {
         Some(call)
     }
 
-    /// Of the own process: what was there is read, what is new is set.
+    /// For the own process: the old limit is read, the new one is set.
     fn prlimit(&self) -> Option<Vec<Call>> {
         let [pid, resource, new, old, ..] = self.call.args;
         if pid != 0 && pid as u32 != self.call.pid || new == 0 && old == 0 {
@@ -323,7 +324,7 @@ fn put(bytes: &mut [u8], name: &str, value: u64) {
     }
 }
 
-/// A `struct stat` of what a `struct statx` tells, if that is enough.
+/// A `struct stat` with the fields of a `struct statx`, if that has all.
 fn stat_of(statx: &[u8]) -> Option<Vec<u8>> {
     let word = |name: &str| field(statx, &STATX, name);
     if word("stx_mask")? as u32 & STATX_NEEDED != STATX_NEEDED {

@@ -1,10 +1,10 @@
-//! Names for what calls reach through descriptors, where DataSeries has the call with a name only.
+//! Paths of files that calls reach through descriptors, for calls that DataSeries has with a path
+//! only.
 //!
-//! An open file keeps the name that it was opened by; here it goes on through the renames since,
-//! and is lost when the name goes. Names come out as the program would say them: from its working
-//! directory where both lie in the directory that the program started from, else from the root.
-//! What symbolic links lead to is known of opened files only: a rename through a link is not
-//! followed.
+//! An open file has the path by which it was opened, changed by the renames since; it has none once
+//! that is removed. Paths are those that the program would use: relative to its working directory
+//! if both are below the directory in which the program was started, else absolute. The targets of
+//! symbolic links are known for opened files only: a rename through a link is not followed.
 
 use ahash::HashMap;
 use linux_raw_sys::general::RENAME_EXCHANGE;
@@ -19,26 +19,26 @@ use trace::{Call, Event, Trace};
 /// The longest path that a call takes, without its NUL.
 const LONGEST: usize = 4095;
 
-/// Something that has a name as long as it is used.
+/// The path of an open file or directory.
 struct Named<T> {
     held: Weak<T>,
-    /// `None`: it has none any more.
+    /// `None`: it was removed.
     name: Option<Vec<u8>>,
 }
 
-/// The names of what is open.
+/// The paths of all open files and directories.
 #[derive(Default)]
 pub(crate) struct Names {
-    /// The directory that the program started from.
+    /// The directory in which the program was started.
     start: Option<Vec<u8>>,
     files: HashMap<u64, Named<OpenFile>>,
     directories: HashMap<usize, Named<Directory<()>>>,
-    /// By path, whether it was or became a symbolic link at any time.
+    /// Whether a path was a symbolic link at any time.
     links: Option<BTreeMap<Vec<u8>, bool>>,
 }
 
 impl Names {
-    /// Takes in an event, after the world has.
+    /// Takes an event, after the world did.
     pub fn event(&mut self, event: &Event, world: &World<()>) {
         match event.kind {
             RecordKind::State => {
@@ -56,8 +56,8 @@ impl Names {
         }
     }
 
-    /// Takes in a call that returned, after the world has.
-    pub fn seen(&mut self, call: &Call, bound: &Bound<()>) {
+    /// Takes a call that returned, after the world did.
+    pub fn observe(&mut self, call: &Call, bound: &Bound<()>) {
         bound.opened.iter().for_each(|(_, d)| self.opened(d));
         if let Some(directory) = &bound.directory {
             self.directory(directory);
@@ -86,7 +86,7 @@ impl Names {
         }
     }
 
-    /// The path in an argument, from where its directory is now.
+    /// The path in an argument, with the current path of its directory.
     fn resolved(&self, arg: usize, call: &Call, bound: &Bound<()>) -> Option<Vec<u8>> {
         let path = bound.paths[arg].as_deref()?;
         let given = call.path(arg as u8)?;
@@ -116,14 +116,14 @@ impl Names {
         prune(&mut self.directories);
         let key = Arc::as_ptr(directory) as usize;
         let fresh = Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
-        // A place in memory is used again.
+        // An address may be used again.
         match self.directories.get(&key) {
             Some(known) if known.held.strong_count() > 0 => {}
             _ => drop(self.directories.insert(key, fresh)),
         }
     }
 
-    /// The name that an open file has now.
+    /// The current path of an open file.
     fn file(&self, file: &OpenFile) -> Option<&[u8]> {
         self.files.get(&file.id)?.name.as_deref()
     }
@@ -162,10 +162,10 @@ impl Names {
         }
     }
 
-    /// The name of what descriptor argument `fd` is open on, as the process can say it.
+    /// The path of the file of descriptor argument `fd`, as the process can use it.
     pub fn of(&self, fd: usize, bound: &Bound<()>) -> Option<Vec<u8>> {
         let file = &bound.fds[fd].as_ref()?.file;
-        let path = self.said(self.file(file)?, bound)?;
+        let path = self.path_for_process(self.file(file)?, bound)?;
         Some(if path.is_empty() { b".".to_vec() } else { path })
     }
 
@@ -183,14 +183,14 @@ impl Names {
         if path.is_empty() {
             return self.of(dir, bound);
         }
-        let directory = self.said(self.file(&bound.fds[dir].as_ref()?.file)?, bound)?;
+        let directory = self.path_for_process(self.file(&bound.fds[dir].as_ref()?.file)?, bound)?;
         let path = if directory.is_empty() { path.to_vec() } else { joined(&directory, path) };
         (path.len() <= LONGEST).then_some(path)
     }
 
-    /// An absolute name as the process can say it; empty for its working directory.
-    fn said(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
-        // Mounts and roots of the process's own give names that are not those of its files.
+    /// An absolute path as the process can use it; empty for its working directory.
+    fn path_for_process(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
+        // In its own mount namespace the process has other paths.
         if bound.view.is_some() {
             return None;
         }
@@ -209,7 +209,8 @@ impl Names {
         Some(inside)
     }
 
-    /// Whether the name can be that of a symbolic link: unless the trace shows that it never was.
+    /// Whether a path argument may name a symbolic link: false if the trace shows that it never
+    /// did.
     pub fn may_be_link(&mut self, arg: usize, bound: &Bound<()>, trace: &Trace) -> bool {
         let Some(path) = bound.paths[arg].as_deref().map(lexical) else { return true };
         let links = self.links.get_or_insert_with(|| links(trace));
@@ -221,7 +222,7 @@ pub(crate) fn is_cwd(fd: u64) -> bool {
     fd as i32 == abi::AT_FDCWD
 }
 
-/// The names of the manifest, and whether each is or was a link.
+/// The paths of the manifest, and whether each was a link at any time.
 fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
     let is_link = |row: &Row| {
         let first = row.initial.as_ref().map(|s| s.kind);
@@ -239,7 +240,7 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         .into_iter()
         .map(|row| (row.path.clone(), is_link(&row)))
         .collect();
-    // A link that came and went is in no row's first or last state.
+    // A link that was created and removed is in no first or last state.
     let mut world = World::<()>::new();
     for item in trace.read(trace::Want { data: false }).map_while(Result::ok) {
         let call = match item {
@@ -298,7 +299,7 @@ fn relative(from: &[u8], path: &[u8]) -> Vec<u8> {
     up.chain(path[common..].iter().cloned()).collect::<Vec<_>>().join(&b'/')
 }
 
-/// Forgets what nobody holds any more, now and then.
+/// Drops files that are not open any more, from time to time.
 fn prune<K: std::hash::Hash + Eq, T>(all: &mut HashMap<K, Named<T>>) {
     if all.len() >= 1024 && all.len().is_power_of_two() {
         all.retain(|_, named| named.held.strong_count() > 0);

@@ -1,13 +1,13 @@
-//! One call as its records.
+//! Makes the records of a call.
 
-use super::Giving;
+use super::Exporter;
 use crate::dataseries::container::types::FieldType;
 use crate::dataseries::container::writer::Field;
 use crate::dataseries::export::fields::{
-    Moments, Numbers, STAT_FIELDS, STATFS_FIELDS, moments, node_type, structure,
+    Numbers, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times, structure,
 };
 use crate::dataseries::export::lower::{LIMIT, unknown};
-use crate::dataseries::records::arguments::{MAPS, Map, PREFIX, Part, WITH_FLAGS};
+use crate::dataseries::records::arguments::{Meaning, PREFIX, RECORDS, RecordMap, WITH_FLAGS};
 use abi::Kind;
 use abi::layout::{STAT, STATFS};
 use std::io;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload};
 
-/// So many bytes that nobody knows are written as zeros, since the original replayer looks for as
-/// many as moved. Where more are unknown the record has none.
+/// The most unknown bytes that are written as zeros, as the original replayer needs all bytes that
+/// the call moved. If more are unknown, the record has none.
 pub(crate) const FILLED: usize = 4 << 20;
 /// The kernel takes no more buffers in a call.
 const BUFFERS: u64 = 1024;
@@ -28,39 +28,40 @@ const LOCK_FIELDS: [(&str, &str); 5] = [
     ("lock_pid", "l_pid"),
 ];
 
-/// What a call's record holds besides what all have.
-pub(crate) enum Built {
+/// The records of a call, without what all records have.
+pub(crate) enum Records {
     /// One record.
-    One(One),
-    /// A header, and a record for each buffer.
+    Single(RecordFields),
+    /// A header, and one record for each buffer.
     Vector,
     /// The path, the strings one by one, and the end.
     Exec,
 }
 
 #[derive(Default)]
-pub(crate) struct One {
+pub(crate) struct RecordFields {
     name: &'static str,
     numbers: Numbers,
     held: Vec<(&'static str, Vec<u8>)>,
-    /// All bytes are known.
+    /// Whether all bytes are known.
     whole: bool,
-    /// Too many are unknown.
+    /// Whether too many are unknown.
     bare: bool,
 }
 
-/// The map for a call, and the flags that its record has room for.
-fn known(name: &str) -> Option<(&'static Map, Option<Part>)> {
-    let map = |name: &str| MAPS.iter().find(|m| m.name == name);
+/// The record for a call, and the field for flags that it has in addition.
+fn known(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
+    let map = |name: &str| RECORDS.iter().find(|m| m.name == name);
     if let Some((older, _, part)) = WITH_FLAGS.iter().find(|(_, newer, _)| *newer == name) {
         return Some((map(older)?, Some(*part)));
     }
-    let exact = |m: &&Map| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send"));
-    Some((MAPS.iter().find(exact)?, None))
+    let exact =
+        |m: &&RecordMap| m.call == name && (m.name == name || !matches!(m.name, "recv" | "send"));
+    Some((RECORDS.iter().find(exact)?, None))
 }
 
-/// What the record of a call holds; `None`: there is none that can hold it.
-pub(crate) fn built(call: &Call) -> Option<Built> {
+/// The records of a call; `None`: DataSeries has none that can hold it.
+pub(crate) fn records_of(call: &Call) -> Option<Records> {
     let name = abi::by_number(call.nr)?.name();
     let known_vectors = || {
         let count = call.args[2];
@@ -68,13 +69,13 @@ pub(crate) fn built(call: &Call) -> Option<Built> {
     };
     match name {
         "readv" | "writev" | "sendmsg" | "recvmsg" => {
-            return known_vectors().then_some(Built::Vector);
+            return known_vectors().then_some(Records::Vector);
         }
-        "execve" => return Some(Built::Exec),
+        "execve" => return Some(Records::Exec),
         _ => {}
     }
     let (map, flags) = known(name)?;
-    let mut one = One { name: map.name, whole: true, ..One::default() };
+    let mut one = RecordFields { name: map.name, whole: true, ..RecordFields::default() };
     for part in map.parts.iter().copied().chain(flags) {
         one.part(call, part)?;
     }
@@ -89,7 +90,7 @@ pub(crate) fn built(call: &Call) -> Option<Built> {
         }
         _ => {}
     }
-    Some(Built::One(one))
+    Some(Records::Single(one))
 }
 
 trait Rows {
@@ -102,24 +103,24 @@ impl Rows for Call {
     }
 }
 
-impl One {
-    fn part(&mut self, call: &Call, part: Part) -> Option<()> {
+impl RecordFields {
+    fn part(&mut self, call: &Call, part: Meaning) -> Option<()> {
         let kind = |arg: usize| call.shape().and_then(|s| s.args.get(arg)).map(|a| a.kind);
         match part {
-            Part::Number(arg, field) => {
+            Meaning::Number(arg, field) => {
                 // An address in 32 bits is none; what it points to has fields of its own.
                 let pointer = kind(arg).is_some_and(Kind::is_followed);
                 if !pointer || field == "parameter" {
                     self.numbers.push((field, call.args[arg].cast_signed()));
                 }
             }
-            Part::Text(arg, field) => match call.string(arg as u8) {
+            Meaning::Text(arg, field) => match call.string(arg as u8) {
                 Some(text) => self.held.push((field, [text, &[0]].concat())),
-                // There was one, and nobody knows it.
+                // There was a string, and it is unknown.
                 None if call.args[arg] != 0 => self.held.push((field, Vec::new())),
                 None => {}
             },
-            Part::Data(arg, field) if call.succeeded() => {
+            Meaning::Data(arg, field) if call.succeeded() => {
                 let mut data = joined(call, arg, PayloadKind::Data, None);
                 let moved = call.ret.max(0).cast_unsigned();
                 let missing = moved.saturating_sub(data.len() as u64);
@@ -131,32 +132,32 @@ impl One {
                     self.held.push((field, data));
                 }
             }
-            Part::Data(..) => {}
-            Part::Before(arg, field) => {
+            Meaning::Data(..) => {}
+            Meaning::Before(arg, field) => {
                 if kind(arg).is_some_and(|kind| unknown(call, arg, kind)) {
                     return None;
                 }
                 self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(false))));
             }
-            Part::After(arg, field) => {
+            Meaning::After(arg, field) => {
                 let after = joined(call, arg, PayloadKind::Bytes, Some(true));
                 if field == "sockaddr_buffer" {
                     self.numbers.push(("sockaddr_length", after.len() as i64));
                 }
                 self.held.push((field, after));
             }
-            Part::Dirents(arg, field) => {
+            Meaning::Dirents(arg, field) => {
                 self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(true))));
             }
-            Part::Stat(arg) => {
+            Meaning::Stat(arg) => {
                 let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STAT, "st_", &STAT_FIELDS, &mut self.numbers);
+                structure(&bytes, &STAT, "st_", STAT_FIELDS, &mut self.numbers);
             }
-            Part::Statfs(arg) => {
+            Meaning::Statfs(arg) => {
                 let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STATFS, "f_", &STATFS_FIELDS, &mut self.numbers);
+                structure(&bytes, &STATFS, "f_", STATFS_FIELDS, &mut self.numbers);
             }
-            Part::Pair(arg) => {
+            Meaning::Pair(arg) => {
                 let pair = joined(call, arg, PayloadKind::Bytes, Some(true));
                 let fd = |at: usize| {
                     let bytes = pair.get(at..at + 4).and_then(|b| b.try_into().ok());
@@ -164,19 +165,19 @@ impl One {
                 };
                 self.numbers.extend([("read_descriptor", fd(0)), ("write_descriptor", fd(4))]);
             }
-            Part::Times(arg, form) => {
+            Meaning::Times(arg, form) => {
                 if call.args[arg] == 0 {
                     return Some(());
                 }
-                match moments(&joined(call, arg, PayloadKind::Bytes, Some(false)), form) {
-                    Moments::Times(times) => self.numbers.extend(times),
-                    Moments::Now => {}
-                    Moments::Beyond => return None,
+                match recorded_times(&joined(call, arg, PayloadKind::Bytes, Some(false)), form) {
+                    RecordedTimes::Times(times) => self.numbers.extend(times),
+                    RecordedTimes::Now => {}
+                    RecordedTimes::Beyond => return None,
                 }
             }
-            Part::Lock(arg) => return self.lock(call, arg, kind(arg)),
-            Part::Limit(arg) => return self.limit(call, arg, kind(arg)),
-            Part::Buffer(arg, field) => return self.buffer(call, arg, field, kind(arg)),
+            Meaning::Lock(arg) => return self.lock(call, arg, kind(arg)),
+            Meaning::Limit(arg) => return self.limit(call, arg, kind(arg)),
+            Meaning::Buffer(arg, field) => return self.buffer(call, arg, field, kind(arg)),
         }
         Some(())
     }
@@ -237,17 +238,17 @@ impl One {
     }
 }
 
-impl Giving {
+impl Exporter {
     /// Writes the records of a call.
-    pub(crate) fn record(&mut self, call: &Call, built: &Built) -> io::Result<()> {
-        match built {
-            Built::One(one) => self.one(call, one),
-            Built::Vector => self.vector(call),
-            Built::Exec => self.exec(call),
+    pub(crate) fn record(&mut self, call: &Call, records: &Records) -> io::Result<()> {
+        match records {
+            Records::Single(one) => self.one(call, one),
+            Records::Vector => self.vector(call),
+            Records::Exec => self.exec(call),
         }
     }
 
-    fn one(&mut self, call: &Call, one: &One) -> io::Result<()> {
+    fn one(&mut self, call: &Call, one: &RecordFields) -> io::Result<()> {
         let mut values = self.common(call, true);
         if !one.whole {
             values.push(("buffer_not_captured", Field::Bool(true)));
@@ -336,13 +337,13 @@ impl Giving {
         }
         self.writer.apart(&format!("{PREFIX}{name}"))?;
         if message {
-            self.beside(call);
+            self.count_ancillary(call);
         }
         Ok(())
     }
 
-    /// What a message has besides its data has no fields.
-    fn beside(&mut self, call: &Call) {
+    /// Counts addresses and control data of a message, for which DataSeries has no fields.
+    fn count_ancillary(&mut self, call: &Call) {
         for (kind, what) in
             [(PayloadKind::Name, "addresses"), (PayloadKind::Control, "control data")]
         {
@@ -382,8 +383,8 @@ impl Giving {
         self.writer.apart(&format!("{PREFIX}execve"))
     }
 
-    /// Data that the kernel moved from one file to another are as if the program had read and
-    /// written them; false: they are not there, or it did something else.
+    /// Writes data that the kernel moved from one file to another as a read and a write. False: the
+    /// data were not recorded, or the call did something else.
     pub(crate) fn copy(&mut self, call: &Call) -> io::Result<bool> {
         let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
             return Ok(false);

@@ -1,6 +1,6 @@
-//! Calls that are several records each: vectors and messages, and execve.
+//! Imports calls of several records each: vectors, messages, execve.
 
-use super::Taking;
+use super::DataSeriesImport;
 use crate::Error;
 use crate::dataseries::Reader;
 use crate::dataseries::import::stream::{Row, Stream};
@@ -18,7 +18,7 @@ const HEAD: usize = 56;
 /// Where in it the number of vectors stands.
 const HEAD_VECTORS: usize = 24;
 
-/// An execve of which the last record has not come.
+/// An execve whose last record has not come.
 #[derive(Default)]
 pub(crate) struct Exec {
     entered: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Exec {
     envp: Vec<u8>,
 }
 
-/// Those of all threads.
+/// The execves of all threads.
 #[derive(Default)]
 pub(crate) struct Execs {
     begun: ahash::HashMap<u32, Exec>,
@@ -53,16 +53,16 @@ impl Buffers {
         self.reached += due;
         let bytes =
             row.bytes("iov_data_read").or_else(|| row.bytes("iov_data_written")).unwrap_or(&[]);
-        // What comes after bytes that are missing cannot stand in its place.
+        // Bytes after missing ones would be at the wrong offset.
         if whole && row.captured() && self.reached <= DATA {
             self.data.extend_from_slice(&bytes[..bytes.len().min(due as usize)]);
         }
     }
 }
 
-impl Taking {
-    /// A header, and a record for each buffer, which stand one after the other in the file. The
-    /// original library numbers those of the buffers with what it finds on its stack.
+impl DataSeriesImport {
+    /// Imports a header and the records of the buffers, which follow it in the file. The original
+    /// library gives the latter a random `unique_id`.
     pub(crate) fn vector(
         &mut self,
         stream: &mut Stream,
@@ -71,15 +71,15 @@ impl Taking {
     ) -> Result<(), Error> {
         let Some(row) = stream.row() else { return Ok(()) };
         if row.int("iov_number") != Some(-1) {
-            self.losses.lose("buffers without their call");
+            self.losses.count("buffers without their call");
             stream.next += 1;
             return Ok(());
         }
-        let told = self.begin(name, row);
+        let imported = self.begin(name, row);
         let (fd, count, flags) = (row.int("descriptor"), row.int("count"), row.int("flags_value"));
         let known = row.captured();
         stream.next += 1;
-        let moved = told.as_ref().map_or(0, |t| t.call.ret.max(0).cast_unsigned());
+        let moved = imported.as_ref().map_or(0, |t| t.call.ret.max(0).cast_unsigned());
         let most = count.map_or(BUFFERS, |n| n.clamp(0, BUFFERS as i64) as usize);
         let (mut buffers, mut taken) = (Buffers::default(), 0);
         while taken < most && stream.follows(reader, &mut self.losses)? {
@@ -91,32 +91,32 @@ impl Taking {
             taken += 1;
             stream.next += 1;
         }
-        let Some(mut told) = told else { return Ok(()) };
+        let Some(mut imported) = imported else { return Ok(()) };
         let Buffers { vectors, mut data, .. } = buffers;
-        told.number(0, fd.unwrap_or(-1).cast_unsigned());
-        if told.row.shape.uses.moves {
-            told.number(2, count.unwrap_or(taken as i64).cast_unsigned());
+        imported.number(0, fd.unwrap_or(-1).cast_unsigned());
+        if imported.row.shape.uses.moves {
+            imported.number(2, count.unwrap_or(taken as i64).cast_unsigned());
         } else {
             let mut head = [0; HEAD];
             head[HEAD_VECTORS..HEAD_VECTORS + 8].copy_from_slice(&(taken as u64).to_le_bytes());
-            told.payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
-            told.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
+            imported.payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
+            imported.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
         }
-        told.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
-        if told.call.succeeded() {
+        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        if imported.call.succeeded() {
             if !known {
-                // Zeros that stand for what nobody knows are not what was there.
+                // Zeros in place of unknown bytes are not data.
                 data.clear();
             }
-            told.data(1, &data, moved);
+            imported.data(1, &data, moved);
         }
-        Ok(self.import.call(told)?)
+        Ok(self.import.call(imported)?)
     }
 
-    /// An execve is as many records as it has strings, and one for its end.
+    /// Takes a record of an execve, which has one for each string and one for its end.
     pub(crate) fn exec(&mut self, row: Row<'_>) -> Result<(), Error> {
         let Some(tid) = row.tid() else {
-            self.losses.lose("records without a thread");
+            self.losses.count("records without a thread");
             return Ok(());
         };
         let (entered, _) = self.times(row);
@@ -127,18 +127,18 @@ impl Taking {
             }
             Some(-1) => {
                 let Some(exec) = self.execs.take(tid) else {
-                    self.losses.lose("execve that returns without a start");
+                    self.losses.count("execve that returns without a start");
                     return Ok(());
                 };
-                let Some(mut told) = ImportedCall::new("execve", tid, exec.entered) else {
+                let Some(mut imported) = ImportedCall::new("execve", tid, exec.entered) else {
                     return Ok(());
                 };
-                told.string(0, &exec.path);
-                told.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
-                told.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
+                imported.string(0, &exec.path);
+                imported.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
+                imported.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
                 let (_, left) = self.times(row);
-                told.returned(left.max(exec.entered), row.result().unwrap_or(0));
-                self.import.call(told)?;
+                imported.returned(left.max(exec.entered), row.result().unwrap_or(0));
+                self.import.call(imported)?;
             }
             _ => self.execs.more(tid, row.text("argument"), row.text("environment")),
         }

@@ -1,5 +1,5 @@
-//! What stands where in a DataSeries file, what its times count, and who wrote it: the file does
-//! not say.
+//! The offsets of extents in a DataSeries file, the unit of its times, and the library that wrote it,
+//! which are not in its header.
 
 use super::stream::Row;
 use crate::Error;
@@ -30,7 +30,7 @@ pub(crate) struct Index {
     pub ours: bool,
     /// The umask at the beginning.
     pub umask: Option<u32>,
-    /// The file has the record that says so.
+    /// Whether the file has the record that our exporter writes.
     first: bool,
 }
 
@@ -81,7 +81,8 @@ impl Index {
         Ok(this)
     }
 
-    /// The first record of a file tells the umask. The original library writes all flags as set.
+    /// Reads the first record of a file, which has the umask. The original library writes all flags as
+    /// set.
     fn first(&mut self, extent: &Extent) {
         let Some(row) = (0..extent.records)
             .map(|i| Row { extent, i })
@@ -92,7 +93,7 @@ impl Index {
         self.first = true;
         let Some(mask) = row.int("mode_value") else { return };
         self.umask = Some(mask as u32 & 0o777);
-        // Ours of before it said so has them right.
+        // Files that our exporter wrote before it had that record have them right.
         self.original &= row.flag("mode_uid") || mask & 0o4000 != 0;
     }
 
@@ -119,7 +120,7 @@ impl Index {
         }
     }
 
-    /// Who made whom.
+    /// The starts of threads, by thread id.
     pub fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
         let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
         for (called, parent, child, flags) in &self.made {
@@ -134,7 +135,7 @@ impl Index {
     }
 }
 
-/// What the times of a file count: it does not say.
+/// The unit of the times of a file, which is guessed from their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
     /// Nanoseconds since 1970.
@@ -146,7 +147,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// Looks at some times.
+    /// Guesses the unit from some times.
     pub fn sniff(sample: &[(i64, i64)]) -> Self {
         match sample.iter().map(|(called, _)| *called).max() {
             Some(v) if (500_000_000..5_000_000_000).contains(&v) => Self::Recorded,
@@ -167,7 +168,7 @@ impl Clock {
             Self::Recorded => v,
         })
     }
-    /// What the user should know.
+    /// A note for the user.
     pub fn note(self) -> &'static str {
         match self {
             Self::Nanos => "its times are nanoseconds since 1970",

@@ -1,98 +1,98 @@
-//! What fields of a record tell of a call's arguments.
+//! Sets a call's arguments from the fields of a record.
 
 use super::index::tfrac;
 use super::stream::Row;
 use crate::dataseries::Value;
-use crate::dataseries::records::arguments::{Part, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
+use crate::dataseries::records::arguments::{Meaning, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use crate::dataseries::records::dirents;
 use ::import::ImportedCall;
 use abi::{Arg, Kind, Layout};
 use trace::record::PayloadKind;
 
-/// A record that is being taken over.
+/// A record that is being imported.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct RecordSource<'a> {
     pub row: Row<'a>,
     /// The original library wrote it.
     pub original: bool,
 }
 
-impl Source<'_> {
-    /// Takes what one part of the record tells.
-    pub fn part(self, part: Part, told: &mut ImportedCall) {
+impl RecordSource<'_> {
+    /// Sets what one field of the record means.
+    pub fn part(self, part: Meaning, imported: &mut ImportedCall) {
         let Self { row, original } = self;
-        let (captured, succeeded) = (row.captured(), told.call.succeeded());
+        let (captured, succeeded) = (row.captured(), imported.call.succeeded());
         match part {
-            Part::Number(arg, field) => number(told, arg, row.int(field).unwrap_or(0)),
+            Meaning::Number(arg, field) => number(imported, arg, row.int(field).unwrap_or(0)),
             // The original library stores no bytes of what should have a name.
-            Part::Text(arg, field) => {
+            Meaning::Text(arg, field) => {
                 match row.bytes(field).filter(|b| captured && !b.is_empty()) {
-                    Some(_) => told.string(arg, row.text(field).unwrap_or_default()),
+                    Some(_) => imported.string(arg, row.text(field).unwrap_or_default()),
                     None if row.value(field) == Value::Null => {}
-                    None => told.pointer(arg),
+                    None => imported.pointer(arg),
                 }
             }
-            Part::Data(arg, field) => {
-                told.pointer(arg);
+            Meaning::Data(arg, field) => {
+                imported.pointer(arg);
                 if succeeded {
                     let bytes = row.bytes(field).filter(|_| captured).unwrap_or_default();
-                    told.data(arg, bytes, told.call.ret.max(0).cast_unsigned());
+                    imported.data(arg, bytes, imported.call.ret.max(0).cast_unsigned());
                 }
             }
-            Part::Before(arg, field) => {
+            Meaning::Before(arg, field) => {
                 let size = ["value_size", "sockaddr_length", "buffer_size"]
                     .into_iter()
                     .find_map(|f| row.int(f))
                     .unwrap_or(0);
-                told.pointer(arg);
+                imported.pointer(arg);
                 let bytes = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0));
                 if let Some(bytes) = bytes {
                     let size = size.clamp(0, 1 << 20).cast_unsigned();
-                    told.payload(arg, PayloadKind::Bytes, false, bytes, size);
+                    imported.payload(arg, PayloadKind::Bytes, false, bytes, size);
                 }
             }
-            Part::After(arg, field) => {
-                told.pointer(arg);
+            Meaning::After(arg, field) => {
+                imported.pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    told.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
+                    imported.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
-            Part::Dirents(arg, field) => {
-                told.pointer(arg);
+            Meaning::Dirents(arg, field) => {
+                imported.pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    let entries = dirents::for_call(told.row, bytes);
-                    told.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
+                    let entries = dirents::for_call(imported.row, bytes);
+                    imported.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
                 }
             }
-            Part::Stat(arg) => {
-                told.pointer(arg);
+            Meaning::Stat(arg) => {
+                imported.pointer(arg);
                 if succeeded {
-                    structure(row, "stat_result_", &abi::layout::STAT, "st_", arg, told);
+                    structure(row, "stat_result_", &abi::layout::STAT, "st_", arg, imported);
                 }
             }
-            Part::Statfs(arg) => {
-                told.pointer(arg);
+            Meaning::Statfs(arg) => {
+                imported.pointer(arg);
                 if succeeded {
-                    structure(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, told);
+                    structure(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, imported);
                 }
             }
-            Part::Pair(arg) => {
-                told.pointer(arg);
+            Meaning::Pair(arg) => {
+                imported.pointer(arg);
                 let fd = |name: &str| row.int(name).map(|v| (v as i32).to_le_bytes());
                 if let (Some(read), Some(write), true) =
                     (fd("read_descriptor"), fd("write_descriptor"), succeeded)
                 {
-                    told.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
+                    imported.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
                 }
             }
-            Part::Times(arg, form) => times(row, original, arg, form, told),
-            Part::Lock(arg) => lock(row, original, arg, told),
-            Part::Limit(arg) => limit(row, arg, succeeded, told),
-            Part::Buffer(arg, field) => buffer(row, original, arg, field, told),
+            Meaning::Times(arg, form) => times(row, original, arg, form, imported),
+            Meaning::Lock(arg) => lock(row, original, arg, imported),
+            Meaning::Limit(arg) => limit(row, arg, succeeded, imported),
+            Meaning::Buffer(arg, field) => buffer(row, original, arg, field, imported),
         }
     }
 }
@@ -101,9 +101,10 @@ fn comes_out(arg: Arg) -> bool {
     matches!(arg.kind, Kind::Out(..))
 }
 
-/// A number of 32 bits stands for one without a sign, unless the argument has one.
-fn number(told: &mut ImportedCall, arg: usize, value: i64) {
-    let shape = told.row.shape(&told.call.args);
+/// Sets a number. A negative number of 32 bits was one without a sign, unless the argument has a
+/// sign.
+fn number(imported: &mut ImportedCall, arg: usize, value: i64) {
+    let shape = imported.row.shape(&imported.call.args);
     let signed = shape.args.get(arg).is_none_or(|a| {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
     });
@@ -111,20 +112,20 @@ fn number(told: &mut ImportedCall, arg: usize, value: i64) {
         matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
-    told.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+    imported.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
 }
 
-fn limit(row: Row<'_>, arg: usize, succeeded: bool, told: &mut ImportedCall) {
-    told.pointer(arg);
+fn limit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut ImportedCall) {
+    imported.pointer(arg);
     let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
-    let after = comes_out(told.row.shape.args[arg]);
+    let after = comes_out(imported.row.shape.args[arg]);
     if !after || succeeded {
-        told.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
+        imported.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
     }
 }
 
-fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut ImportedCall) {
+fn times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut ImportedCall) {
     let time = |name: &str| row.int(name).map(i64::cast_unsigned);
     let now = || !original && row.flag("utime_now");
     let (access, modification) = match (time("access_time"), time("mod_time")) {
@@ -146,16 +147,16 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, told: &mut Impor
         }
     };
     let bytes = [word(access), word(modification)].concat();
-    told.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
+    imported.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
 }
 
 /// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
 /// time into the upper half of `l_type`.
-fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut ImportedCall) {
-    let shape = told.row.shape(&told.call.args);
+fn lock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
+    let shape = imported.row.shape(&imported.call.args);
     let Some(a) = shape.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
     let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
-    told.pointer(arg);
+    imported.pointer(arg);
     let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
     let Some(lock_type) = row.int("lock_type") else { return };
     let mut bytes = vec![0; layout.size as usize];
@@ -170,35 +171,35 @@ fn lock(row: Row<'_>, original: bool, arg: usize, told: &mut ImportedCall) {
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    told.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
+    imported.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
 }
 
-/// What an ioctl's parameter points to. The original library writes what the call left there.
-fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, told: &mut ImportedCall) {
-    let shape = told.row.shape(&told.call.args);
+/// Sets what an ioctl's parameter points to. The original library writes what the call left there.
+fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, imported: &mut ImportedCall) {
+    let shape = imported.row.shape(&imported.call.args);
     let Some(kind) = shape.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
         return;
     };
-    told.pointer_if_none(arg);
+    imported.pointer_if_null(arg);
     let Some(bytes) = row.bytes(field).filter(|b| row.captured() && !b.is_empty()) else { return };
     let after = match kind {
         Kind::Out(..) => true,
         Kind::InOut(..) => original,
         _ => false,
     };
-    if !after || told.call.succeeded() {
-        told.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
+    if !after || imported.call.succeeded() {
+        imported.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
     }
 }
 
-/// A struct out of the fields of a record that tell of it; none, if one is missing that matters.
+/// Sets a struct from the fields of a record; not, if a field is missing that is compared.
 fn structure(
     row: Row<'_>,
     prefix: &str,
     layout: &Layout,
     ours: &str,
     arg: usize,
-    told: &mut ImportedCall,
+    imported: &mut ImportedCall,
 ) {
     let mut bytes = vec![0; layout.size as usize];
     for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
@@ -213,5 +214,5 @@ fn structure(
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
     }
-    told.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+    imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
 }

@@ -1,41 +1,41 @@
 //! The records of one type in the order of the file, with one extent of them in memory.
 
 use crate::Error;
-use crate::dataseries::records::arguments::{self, Map};
+use crate::dataseries::records::arguments::{self, RecordMap};
 use crate::dataseries::{Extent, Reader, Value};
 use std::collections::BTreeMap;
 
-/// Extents of all types, one each, may take so much memory together: the original's have four
-/// megabytes and one record.
+/// How much memory the extents of all types, one each, may take together. The original library
+/// writes extents of four megabytes and one record.
 const HELD: usize = 768 << 20;
 
-/// What could not be taken over.
+/// Counts of what could not be imported.
 #[derive(Default)]
 pub(crate) struct Losses {
     /// Calls and records, by name.
     pub calls: BTreeMap<String, u64>,
-    /// What was assumed in place of what the file says, by name.
+    /// Counts of assumptions in place of what the file has.
     pub assumed: BTreeMap<String, u64>,
     /// Why the file was not read to its end.
     pub damage: Option<String>,
-    /// Extents that were passed over.
+    /// Extents that were skipped.
     passed: u64,
     /// Bytes of the extents in memory.
     held: usize,
 }
 
 impl Losses {
-    /// None yet, but for this damage.
+    /// No counts yet. `damage`: an error that was found already.
     pub fn new(damage: Option<String>) -> Self {
         Self { damage, ..Self::default() }
     }
 
-    /// One of these.
-    pub fn lose(&mut self, what: &str) {
+    /// Counts a call or record.
+    pub fn count(&mut self, what: &str) {
         *self.calls.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// Something else was assumed.
+    /// Counts an assumption.
     pub fn assume(&mut self, what: String) {
         *self.assumed.entry(what).or_default() += 1;
     }
@@ -43,7 +43,7 @@ impl Losses {
     fn damaged(&mut self, e: &Error) {
         self.damage.get_or_insert_with(|| e.to_string());
         self.passed += 1;
-        self.lose("damaged extents");
+        self.count("damaged extents");
     }
 
     fn too_large(&mut self, name: &str) {
@@ -53,15 +53,15 @@ impl Losses {
             )
         });
         self.passed += 1;
-        self.lose("extents that are too large");
+        self.count("extents that are too large");
     }
 }
 
 /// The records of one type, in the order of the file.
 pub(crate) struct Stream {
     name: String,
-    /// What its fields mean.
-    pub map: Option<&'static Map>,
+    /// The meaning of its fields.
+    pub map: Option<&'static RecordMap>,
     offsets: std::vec::IntoIter<u64>,
     extent: Option<Extent>,
     /// The record that comes next.
@@ -71,14 +71,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Of the extents of this type, which stand there.
+    /// The records of a type, in extents at these offsets.
     pub fn new(name: String, offsets: Vec<u64>) -> Self {
         let map = arguments::of_type(&name);
         Self { name, map, offsets: offsets.into_iter(), extent: None, next: 0, read: 0 }
     }
 
     /// The last part of the type's name.
-    pub fn short(&self) -> &str {
+    pub fn short_name(&self) -> &str {
         self.name.strip_prefix(arguments::PREFIX).unwrap_or(&self.name)
     }
 
@@ -90,7 +90,8 @@ impl Stream {
             .map(|extent| Row { extent, i: self.next })
     }
 
-    /// Makes the next record ready: its number.
+    /// Loads the next record; returns its `unique_id`, or `None` at the end. Fails if the file
+    /// cannot be read.
     pub fn fill(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<Option<u64>, Error> {
         while self.row().is_none() {
             let Some(offset) = self.offsets.next() else { return Ok(None) };

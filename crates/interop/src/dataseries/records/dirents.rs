@@ -1,8 +1,8 @@
-//! Entries of a directory: the original library records those of `getdents`, programs of today
-//! call `getdents64`. They are equally long: the type stands before the name in the one, at the
-//! entry's end in the other.
+//! Converts directory entries: the original library records those of `getdents`, current programs
+//! call `getdents64`. Entries have the same length in both: the type is before the name in
+//! `getdents64`, and at the end of the entry in `getdents`.
 
-use abi::{Form, Kind, Row};
+use abi::{Arg, Form, Kind, Row};
 use std::borrow::Cow;
 
 /// Where the number of bytes of an entry stands.
@@ -30,34 +30,31 @@ pub(crate) fn are_old(bytes: &[u8]) -> bool {
     some
 }
 
-/// As a call of this row gives them.
+/// Converts entries to the form that the call of this row returns.
 pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-    let old = row
-        .shape
-        .args
-        .iter()
-        .any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Dirents));
+    let is_old = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Dirents);
+    let old = row.shape.args.iter().any(is_old);
     match (old, are_old(bytes)) {
-        (false, true) => Cow::Owned(turned(bytes, false)),
-        (true, false) => Cow::Owned(turned(bytes, true)),
+        (false, true) => Cow::Owned(converted(bytes, false)),
+        (true, false) => Cow::Owned(converted(bytes, true)),
         _ => Cow::Borrowed(bytes),
     }
 }
 
-/// In the other form.
-pub(crate) fn turned(bytes: &[u8], to_old: bool) -> Vec<u8> {
-    let mut turned = bytes.to_vec();
+/// Converts entries to the other form.
+pub(crate) fn converted(bytes: &[u8], to_old: bool) -> Vec<u8> {
+    let mut converted = bytes.to_vec();
     for (at, len) in entries(bytes) {
         let (name, end) = (at + NAME, at + len - 1);
         if to_old {
-            turned[name..end].copy_from_slice(&bytes[name + 1..=end]);
-            turned[end] = bytes[name];
+            converted[name..end].copy_from_slice(&bytes[name + 1..=end]);
+            converted[end] = bytes[name];
         } else {
-            turned[name + 1..=end].copy_from_slice(&bytes[name..end]);
-            turned[name] = bytes[end];
+            converted[name + 1..=end].copy_from_slice(&bytes[name..end]);
+            converted[name] = bytes[end];
         }
     }
-    turned
+    converted
 }
 
 #[cfg(test)]
@@ -89,9 +86,9 @@ mod tests {
         };
         let (old, new) = (all(true), all(false));
         assert!(are_old(&old) && !are_old(&new));
-        assert_eq!((turned(&new, true), turned(&old, false)), (old.clone(), new));
+        assert_eq!((converted(&new, true), converted(&old, false)), (old.clone(), new));
         // What is cut or nonsense is left as it is.
-        assert_eq!(turned(&old[..30], false)[24..], old[24..30]);
-        assert!(!are_old(&[]) && turned(&[0; 40], true) == [0; 40]);
+        assert_eq!(converted(&old[..30], false)[24..], old[24..30]);
+        assert!(!are_old(&[]) && converted(&[0; 40], true) == [0; 40]);
     }
 }

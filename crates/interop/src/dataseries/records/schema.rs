@@ -1,11 +1,14 @@
-//! The 103 types of record that the original library writes, as it describes them: the 14 fields that all have, then each type's own, by name.
+//! The 103 types of record that the original library writes, as it describes them: the 14 fields
+//! that all have, then each type's own, by name.
 
 use ahash::HashMap;
 
 /// The fields that all have.
-const COMMON: &str = "buffer_not_captured:b? errno_number:i? errno_string:v? executing_pgid:i? executing_pid:i? executing_ppid:i? executing_sid:i? executing_tid:i? \
-     executing_uid:i? return_value:l? time_called:l? time_recorded:l? time_returned:l? unique_id:l";
-/// A line for each type: its name, and its own fields; `b` bool, `y` byte, `i` int32, `l` int64, `v` variable32, `?` nullable.
+const COMMON: &str = "buffer_not_captured:b? errno_number:i? errno_string:v? executing_pgid:i? \
+     executing_pid:i? executing_ppid:i? executing_sid:i? executing_tid:i? executing_uid:i? \
+     return_value:l? time_called:l? time_recorded:l? time_returned:l? unique_id:l";
+/// A line for each type: its name, and its own fields; `b` bool, `y` byte, `i` int32, `l` int64,
+/// `v` variable32, `?` nullable.
 const TYPES: &str = include_str!("schema.txt");
 
 fn word(letter: &str) -> &'static str {
@@ -53,10 +56,9 @@ pub(crate) fn types() -> Vec<(&'static str, String)> {
             let (name, kind) = field.split_once(':').unwrap_or((field, "v"));
             let id = names.binary_search(&name).unwrap_or(0);
             let nullable = if kind.ends_with('?') { "yes" } else { "no" };
-            xml += &format!(
-                "  <field field_id=\"{id}\" name=\"{name}\" type=\"{}\" opt_nullable=\"{nullable}\"/>\n",
-                word(kind.trim_end_matches('?'))
-            );
+            let kind = word(kind.trim_end_matches('?'));
+            xml += &format!("  <field field_id=\"{id}\" name=\"{name}\" type=\"{kind}\" ");
+            xml += &format!("opt_nullable=\"{nullable}\"/>\n");
         }
         (call, xml + "</ExtentType>\n")
     };

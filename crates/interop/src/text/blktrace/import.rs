@@ -1,12 +1,12 @@
-//! A trace out of requests.
+//! Imports requests to block devices.
 
-use super::line::{Line, begins_sums, skipped};
+use super::line::{Line, begins_totals, skipped};
 use super::requests::{Request, Requests};
-use crate::forks::THREAD;
+use crate::importing::forks::THREAD;
+use crate::importing::{begin, finish, unrecorded};
 use crate::text::lines::Lines;
-use crate::{Error, Outcome, unrecorded};
-use ::import::{Fork, Origin};
-use ::import::{Import, ImportedCall};
+use crate::{Error, Outcome};
+use ::import::{Fork, Import, ImportedCall};
 use ahash::HashMap;
 use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_RDWR};
 use std::path::Path;
@@ -14,12 +14,14 @@ use trace::About;
 
 /// Bytes of a sector, whatever the device's own are.
 const SECTOR: u64 = 512;
-/// Threads that stand for requests under way are numbered from here on (`PID_MAX_LIMIT`): no real one is.
-const STAND_INS: u32 = 1 << 22;
+/// Threads that were added for requests in flight have ids from here on (`PID_MAX_LIMIT`), which no
+/// real thread has.
+const FIRST_VIRTUAL_THREAD: u32 = 1 << 22;
 /// The mode of fallocate(2) that does what a discard does.
 const DISCARD: u32 = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
 
-/// Makes the trace `to` of the text `from`. `progress`: bytes done, of how many. There is no working directory.
+/// Imports the log `from` as the trace `to`. `progress` gets the bytes read and the bytes of the
+/// log. Fails if a file cannot be read or written.
 pub fn import(
     from: &Path,
     to: &Path,
@@ -37,7 +39,7 @@ pub fn import(
         machine: "x86_64".to_owned(),
         ..About::default()
     };
-    let mut import = Import::new(to, Origin { about, ..Origin::default() })?;
+    let mut import = begin(to, about, None, HashMap::default())?;
     import.note(
         "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
             data (`replay --write-data random` generates some)",
@@ -45,42 +47,41 @@ pub fn import(
     if !completes {
         import.note("the log has no completions: each request counts as completed at once");
     }
-    let mut taking = Taking {
+    let mut conversion = BlktraceImport {
         import,
         completes,
         files: HashMap::default(),
         next: HashMap::default(),
         time: 0,
         idle: HashMap::default(),
-        stand_ins: STAND_INS,
+        next_virtual_thread: FIRST_VIRTUAL_THREAD,
         open: HashMap::default(),
     };
-    let all = each(from, &mut |line| taking.line(line))?;
+    let all = each(from, &mut |line| conversion.line(line))?;
     progress(all, all);
-    let Taking { mut import, open, .. } = taking;
-    for told in open.into_values().flat_map(Requests::left) {
-        import.call(told)?;
+    let BlktraceImport { mut import, open, .. } = conversion;
+    for imported in open.into_values().flat_map(Requests::into_unfinished) {
+        import.call(imported)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
-/// What a line is.
+/// A line of a log.
 enum Text<'t> {
     Event(Line<'t>),
-    /// So many events are missing.
+    /// This many events are missing.
     Skipped(u64),
     /// None of these.
     Other,
 }
 
-/// Reads all lines; how many bytes they are. Of blkparse's sums only what was skipped counts.
+/// Calls `each` with all lines; returns their bytes. Of blkparse's totals only the number of
+/// skipped events counts.
 fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     let mut sums = false;
     while let Some(text) = lines.next()? {
-        sums |= begins_sums(&text);
+        sums |= begins_totals(&text);
         let line = match (Line::read(&text), skipped(&text)) {
             (Some(line), _) => Text::Event(line),
             (None, Some(n)) => Text::Skipped(n),
@@ -92,14 +93,14 @@ fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Re
     Ok(lines.bytes)
 }
 
-struct Taking {
+struct BlktraceImport {
     import: Import,
     completes: bool,
     /// Descriptors, by process and device.
     files: HashMap<(u32, (u32, u32)), i32>,
     /// By process: those of its threads that wait for no request.
     idle: HashMap<u32, Vec<u32>>,
-    stand_ins: u32,
+    next_virtual_thread: u32,
     open: HashMap<(u32, u32), Requests>,
     /// By process: the descriptor that its next device gets, if it is free.
     next: HashMap<u32, i32>,
@@ -107,11 +108,11 @@ struct Taking {
     time: u64,
 }
 
-impl Taking {
+impl BlktraceImport {
     fn line(&mut self, text: &Text<'_>) -> Result<(), Error> {
         let line = match *text {
             Text::Event(line) => line,
-            Text::Skipped(n) => return Ok(self.import.gap(self.time, n)?),
+            Text::Skipped(n) => return Ok(self.import.lost(self.time, n)?),
             Text::Other => {
                 self.import.left_out("lines that cannot be read", 1);
                 return Ok(());
@@ -148,14 +149,14 @@ impl Taking {
         if count > 0 && has('W') && line.rwbs.starts_with('F') {
             self.flushed(tid, fd, line.time)?;
         }
-        let Some(mut told) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
-        told.number(0, fd as u64);
-        args.into_iter().enumerate().for_each(|(i, v)| told.number(i + 1, v));
-        self.import.meet(tid, line.time)?;
+        let Some(mut imported) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
+        imported.number(0, fd as u64);
+        args.into_iter().enumerate().for_each(|(i, v)| imported.number(i + 1, v));
+        self.import.ensure_thread(tid, line.time)?;
         // FUA, which stands behind the direction: this write must be on the disk at its end.
         let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
         let end = if count == 0 { 0 } else { from.saturating_add(count) };
-        let request = Request { told, end, durable };
+        let request = Request { imported, end, durable };
         if !self.completes {
             return self.done(request, line.time, 0);
         }
@@ -165,7 +166,8 @@ impl Taking {
         Ok(())
     }
 
-    /// All requests whose last sector is among those of the completion: several may have been merged, and one may have been split.
+    /// Completes all requests whose last sector is among those of the completion: several may have
+    /// been merged, and one may have been split.
     fn completed(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
@@ -177,31 +179,31 @@ impl Taking {
 
     /// All that was written to the descriptor is on the disk: a call of no length.
     fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
-        let Some(mut told) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
-        told.number(0, fd as u64);
-        told.returned(time, 0);
-        Ok(self.import.call(told)?)
+        let Some(mut imported) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
+        imported.number(0, fd as u64);
+        imported.returned(time, 0);
+        Ok(self.import.call(imported)?)
     }
 
     /// A request ends, with an errno or 0.
     fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
-        let (tid, fd) = (request.told.call.tid, request.told.call.args[0] as i32);
-        // Only what moves bytes says how many.
+        let (tid, fd) = (request.imported.call.tid, request.imported.call.args[0] as i32);
+        // Only calls that move bytes return their number.
         let moved = if error > 0 {
             -error
-        } else if request.told.row.shape.ret == abi::Ret::Bytes {
-            request.told.call.args[2].min(i64::MAX as u64) as i64
+        } else if request.imported.row.shape.ret == abi::Ret::Bytes {
+            request.imported.call.args[2].min(i64::MAX as u64) as i64
         } else {
             0
         };
-        request.told.returned(time, moved);
-        unrecorded(&mut request.told);
+        request.imported.returned(time, moved);
+        unrecorded(&mut request.imported);
         self.idle.entry(self.import.process(tid)).or_default().push(tid);
-        self.import.call(request.told)?;
+        self.import.call(request.imported)?;
         if request.durable && error == 0 { self.flushed(tid, fd, time) } else { Ok(()) }
     }
 
-    /// A thread of the process that waits for nothing.
+    /// A thread of the process that waits for no request; a new one if there is none.
     fn thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
         let fresh = !self.idle.contains_key(&pid);
         if let Some(tid) = self.idle.entry(pid).or_default().pop() {
@@ -210,8 +212,8 @@ impl Taking {
         if fresh {
             return Ok(pid);
         }
-        let tid = self.stand_ins;
-        self.stand_ins = tid.saturating_add(1);
+        let tid = self.next_virtual_thread;
+        self.next_virtual_thread = tid.saturating_add(1);
         self.import.fork(tid, Fork { parent: pid, flags: THREAD, time })?;
         Ok(tid)
     }

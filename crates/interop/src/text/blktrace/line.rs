@@ -1,5 +1,6 @@
-//! What a line says (blkparse(1), "OUTPUT DESCRIPTION"; `kernel/trace/blktrace.c`).
+//! Parses a line (blkparse(1), "OUTPUT DESCRIPTION"; `kernel/trace/blktrace.c`).
 
+use crate::text::lines::{SECOND, mostly, nanoseconds};
 use linux_raw_sys::errno::EIO;
 
 /// An event: `MAJOR,MINOR CPU [SEQUENCE] SECONDS PID ACTION RWBS [SECTOR + SECTORS] [COMMAND]`.
@@ -7,7 +8,7 @@ use linux_raw_sys::errno::EIO;
 pub struct Line<'t> {
     /// Major and minor number of the device.
     pub device: (u32, u32),
-    /// Nanoseconds.
+    /// The time in nanoseconds.
     pub time: u64,
     /// The process.
     pub pid: u32,
@@ -22,7 +23,7 @@ pub struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// Reads a line; `None`: it is no event.
+    /// Parses a line; `None`: it is no event.
     pub fn read(text: &'t str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (major, minor) = words.next()?.split_once(',')?;
@@ -33,12 +34,8 @@ impl<'t> Line<'t> {
             let _sequence: u64 = word.parse().ok()?;
             word = words.next()?;
         }
-        let (seconds, part) = word.split_once('.').filter(|(_, part)| part.len() == 9)?;
-        let time = seconds
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(1_000_000_000)?
-            .checked_add(part.parse().ok()?)?;
+        word.split_once('.').filter(|(_, fraction)| fraction.len() == 9)?;
+        let time = nanoseconds(word, SECOND)?;
         let pid = words.next()?.parse().ok()?;
         let action =
             words.next().filter(|a| a.len() <= 2 && a.bytes().all(|b| b.is_ascii_alphabetic()))?;
@@ -64,12 +61,12 @@ fn failed(word: &str) -> i64 {
     if (0..4096).contains(&errno) { errno } else { EIO.into() }
 }
 
-/// Whether blkparse's sums begin: they end the events of a log.
-pub fn begins_sums(text: &str) -> bool {
+/// Whether blkparse's totals begin with this line. No events follow them.
+pub fn begins_totals(text: &str) -> bool {
     text.starts_with("CPU") || text.starts_with("Total")
 }
 
-/// How many events are missing, of `Skips: 3 forward (1,200 -  98.5%)` among the sums, or of
+/// How many events are missing, of `Skips: 3 forward (1,200 -  98.5%)` among the totals, or of
 /// `You have 3 ( 0.5%) dropped events` that blktrace prints.
 pub fn skipped(text: &str) -> Option<u64> {
     let number = |word: &str| word.replace([',', '.', '\'', ' '], "").parse::<u64>().ok();
@@ -80,10 +77,8 @@ pub fn skipped(text: &str) -> Option<u64> {
     number(rest.split(' ').next()?)
 }
 
-/// Whether a file that starts so is such a text.
+/// Whether a file that starts like this is such a log.
 pub fn is_blktrace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().take_while(|l| !begins_sums(l)).take(50);
-    let all = lines().count();
-    all > 0 && lines().filter(|l| Line::read(l).is_some()).count() * 2 > all
+    mostly(text.lines().take_while(|l| !begins_totals(l)), |l| Line::read(l).is_some())
 }

@@ -1,24 +1,24 @@
-//! Requests under way on a device, found by where they end.
+//! Requests in flight on a device, by their last sector.
 //!
 //! A completion names sectors: it ends all requests whose last sector is among them, as requests
-//! may have been merged or split. Each step costs the logarithm of what is under way.
+//! may have been merged or split. Each step costs the logarithm of the number in flight.
 
 use ::import::ImportedCall;
 use std::collections::BTreeMap;
 
-/// Requests under way on a device; of more, the oldest count as never ended.
-const MOST: usize = 1 << 16;
+/// The most requests in flight on a device; of more, the oldest count as never completed.
+const MAX_IN_FLIGHT: usize = 1 << 16;
 
-/// A request under way.
+/// A request in flight.
 pub(crate) struct Request {
-    pub told: ImportedCall,
+    pub imported: ImportedCall,
     /// The sector behind its last one; 0: a flush.
     pub end: u64,
-    /// It is on the disk when it ends (FUA).
+    /// Whether it is on the disk when it completes (FUA).
     pub durable: bool,
 }
 
-/// Those of a device.
+/// The requests in flight on a device.
 #[derive(Default)]
 pub(crate) struct Requests {
     /// By end and number.
@@ -29,20 +29,21 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// One more. If there are too many, the oldest is given up.
+    /// Adds a request. Returns the oldest one if there are too many.
     pub fn add(&mut self, request: Request) -> Option<ImportedCall> {
         let number = self.next;
         self.next += 1;
         self.ends.insert(number, request.end);
         self.open.insert((request.end, number), request);
-        if self.open.len() <= MOST {
+        if self.open.len() <= MAX_IN_FLIGHT {
             return None;
         }
         let (number, end) = self.ends.pop_first()?;
-        self.open.remove(&(end, number)).map(|r| r.told)
+        self.open.remove(&(end, number)).map(|r| r.imported)
     }
 
-    /// Those that a completion of `count` sectors from `from` on ends; of none, flushes.
+    /// Removes the requests that a completion of `count` sectors from `from` on ends; a completion
+    /// of no sectors ends flushes.
     pub fn take(&mut self, from: u64, count: u64) -> Vec<Request> {
         let (first, last) =
             if count == 0 { (0, 0) } else { (from.saturating_add(1), from.saturating_add(count)) };
@@ -60,12 +61,12 @@ impl Requests {
         taken
     }
 
-    /// Those that nothing ended, the oldest first.
-    pub fn left(mut self) -> Vec<ImportedCall> {
-        let mut left = Vec::new();
+    /// The requests that were never completed, the oldest first.
+    pub fn into_unfinished(mut self) -> Vec<ImportedCall> {
+        let mut unfinished = Vec::new();
         for (number, end) in std::mem::take(&mut self.ends) {
-            left.extend(self.open.remove(&(end, number)).map(|r| r.told));
+            unfinished.extend(self.open.remove(&(end, number)).map(|r| r.imported));
         }
-        left
+        unfinished
     }
 }

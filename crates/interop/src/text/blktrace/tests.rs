@@ -32,7 +32,8 @@ fn lines_of_both_forms() {
     assert_eq!(Line::read(" Reads Queued:           0,        0KiB"), None);
 }
 
-/// Requests that overlap are calls of as many threads; merged ones end together; and all of them have their bytes.
+/// Requests that overlap are calls of as many threads; merged ones end together; and all of them
+/// have their bytes.
 #[test]
 fn requests_become_calls() {
     let (outcome, calls, _) = imported(LOG, import);

@@ -1,14 +1,15 @@
-//! A trace out of kdump's text.
+//! Imports kdump's output.
 
 use super::line::{Line, bytes, is_data};
-use crate::forks::{Forks, is_fork};
+use crate::importing::forks::{Forks, is_fork};
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
 use crate::text::lines::Lines;
 use crate::text::strace::value;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Form, Kind};
+use abi::{Form, Kind};
 use ahash::HashMap;
 use linux_raw_sys::errno::*;
 use std::path::Path;
@@ -19,8 +20,8 @@ const STEP: u64 = 1000;
 macro_rules! errors {
     ($($freebsd:literal $linux:ident),+) => { &[$(($freebsd, $linux as i64)),+] };
 }
-/// Errors that have another number there (sys/errno.h of FreeBSD), and theirs on Linux. Up to 34 all
-/// but one are the same.
+/// Errors that have another number on FreeBSD (sys/errno.h) than on Linux. Up to 34 all but one are
+/// the same.
 const ERRORS: &[(i64, i64)] = errors! {
     11 EDEADLK, 35 EAGAIN, 36 EINPROGRESS, 37 EALREADY, 38 ENOTSOCK, 39 EDESTADDRREQ, 40 EMSGSIZE,
     41 EPROTOTYPE, 42 ENOPROTOOPT, 43 EPROTONOSUPPORT, 45 EOPNOTSUPP, 47 EAFNOSUPPORT,
@@ -42,16 +43,18 @@ fn linux(name: &str) -> &str {
     }
 }
 
-/// Makes the trace `to` of the text `from`. `directory`: where the program was when it began, if the user knows. `progress`: bytes done, of how many.
+/// Imports the log `from` as the trace `to`. `directory`: the working directory of the program when
+/// it was started, if it is known. `progress` gets the bytes read and the bytes of the log. Fails
+/// if a file cannot be read or written.
 pub fn import(
     from: &Path,
     to: &Path,
     directory: Option<&[u8]>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
-    let mut first = First::default();
+    let mut first = FirstPass::default();
     each(from, &mut |record| {
-        first.look(record);
+        first.add(record);
         Ok(())
     })?;
     let about = About {
@@ -62,35 +65,27 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
-    )?;
+    let mut import = begin(to, about, directory, first.forks.made)?;
     import.note(
         "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
             Linux",
     );
     if directory.is_none() {
-        import.note(
-            "kdump prints no working directory: relative paths start from / (--directory \
-            sets another)",
-        );
+        note_no_directory(&mut import, "kdump prints no working directory");
     }
     if !first.timed {
         import.note(
             "the log has no times (kdump -T prints them): calls are in the order of the lines",
         );
     }
-    let mut taking = Taking { import, open: HashMap::default() };
-    let all = each(from, &mut |record| taking.record(record))?;
+    let mut conversion = KdumpImport { import, open: HashMap::default() };
+    let all = each(from, &mut |record| conversion.record(record))?;
     progress(all, all);
-    let Taking { mut import, open } = taking;
-    for begun in open.into_values() {
-        import.call(begun.told)?;
+    let KdumpImport { mut import, open } = conversion;
+    for open_call in open.into_values() {
+        import.call(open_call.imported)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
 /// A line, and the lines of data behind it.
@@ -102,7 +97,7 @@ struct Record<'t> {
     dropped: bool,
 }
 
-/// Reads all records; how many bytes they are.
+/// Calls `each` with all records; returns their bytes.
 fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     let (mut data, mut clock) = (Vec::new(), 0);
@@ -122,16 +117,16 @@ fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> 
     Ok(lines.bytes)
 }
 
-/// What a first reading finds out.
+/// What a first pass over the log finds.
 #[derive(Default)]
-struct First {
+struct FirstPass {
     began: Option<u64>,
     timed: bool,
     forks: Forks,
 }
 
-impl First {
-    fn look(&mut self, record: &Record<'_>) {
+impl FirstPass {
+    fn add(&mut self, record: &Record<'_>) {
         self.began.get_or_insert(record.time);
         let Some(line) = record.line else { return };
         self.timed |= line.time.is_some();
@@ -161,19 +156,32 @@ fn result(rest: &str) -> Option<i64> {
     Some(value)
 }
 
-struct Begun {
-    told: ImportedCall,
+struct OpenCall {
+    imported: ImportedCall,
     names: usize,
     data: Vec<u8>,
     moved: u64,
 }
 
-struct Taking {
-    import: Import,
-    open: HashMap<u32, Begun>,
+impl OpenCall {
+    /// Takes a `NAMI` record: the next path that the call looked up.
+    fn add_path(&mut self, quoted: &str) {
+        let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let args = self.imported.row.shape.args.iter().enumerate();
+        let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
+        if let Some((arg, _)) = paths.nth(self.names) {
+            self.imported.string(arg, inside.unwrap_or(quoted).as_bytes());
+        }
+        self.names += 1;
+    }
 }
 
-impl Taking {
+struct KdumpImport {
+    import: Import,
+    open: HashMap<u32, OpenCall>,
+}
+
+impl KdumpImport {
     fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let Some(line) = record.line else {
             if record.dropped {
@@ -188,24 +196,8 @@ impl Taking {
             "CALL" => self.begin(tid, record.time, line.rest),
             "RET" => self.end(tid, record.time, line.rest),
             "NAMI" => {
-                if let Some(begun) = self.open.get_mut(&tid) {
-                    let name = line
-                        .rest
-                        .strip_prefix('"')
-                        .and_then(|r| r.strip_suffix('"'))
-                        .unwrap_or(line.rest);
-                    let mut paths = begun
-                        .told
-                        .row
-                        .shape
-                        .args
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
-                    if let Some((arg, _)) = paths.nth(begun.names) {
-                        begun.told.string(arg, name.as_bytes());
-                    }
-                    begun.names += 1;
+                if let Some(open_call) = self.open.get_mut(&tid) {
+                    open_call.add_path(line.rest);
                 }
                 Ok(())
             }
@@ -213,11 +205,11 @@ impl Taking {
                 // `fd 3 read 12 bytes`
                 let count =
                     line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-                if let Some(begun) = self.open.get_mut(&tid) {
-                    begun
+                if let Some(open_call) = self.open.get_mut(&tid) {
+                    open_call
                         .data
                         .extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
-                    begun.moved += count;
+                    open_call.moved += count;
                 }
                 Ok(())
             }
@@ -234,53 +226,50 @@ impl Taking {
 
     fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         if let Some(before) = self.open.remove(&tid) {
-            self.import.left_out(RETURNS, 1);
-            self.import.call(before.told)?;
+            unreturned(&mut self.import, before.imported)?;
         }
         let (name, args) = text
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
-        let Some(mut told) = ImportedCall::new(linux(name), tid, time) else {
+        let Some(mut imported) = ImportedCall::new(linux(name), tid, time) else {
             self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };
         let mut unread = false;
         for (at, text) in value::split(args).iter().enumerate() {
-            if let Some(kind) = told.row.shape.args.get(at).map(|a| a.kind) {
+            if let Some(kind) = imported.row.shape.args.get(at).map(|a| a.kind) {
                 let value = argument(kind, text);
                 unread |= value.is_none();
-                told.number(at, value.unwrap_or(0));
+                imported.number(at, value.unwrap_or(0));
             }
         }
-        if unread && told.row.shape.replay == abi::Replay::Issue {
+        if unread && imported.row.shape.replay == abi::Replay::Issue {
             self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
-        self.import.meet(tid, time)?;
-        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
-            return Ok(self.import.call(told)?);
+        self.import.ensure_thread(tid, time)?;
+        if ends_thread(imported.row) {
+            return Ok(self.import.call(imported)?);
         }
-        self.open.insert(tid, Begun { told, names: 0, data: Vec::new(), moved: 0 });
+        self.open.insert(tid, OpenCall { imported, names: 0, data: Vec::new(), moved: 0 });
         Ok(())
     }
 
     fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         let name = linux(text.split(' ').next().unwrap_or_default());
-        let Some(Begun { mut told, data, moved, .. }) =
-            self.open.remove(&tid).filter(|b| b.told.row.name() == name)
+        let Some(OpenCall { mut imported, data, moved, .. }) =
+            self.open.remove(&tid).filter(|b| b.imported.row.name() == name)
         else {
             // The end of a call for which Linux has none, or a child's return from its fork.
             let born = is_fork(name) && result(text) == Some(0);
-            let known = self.import.knows(tid);
-            self.import.meet(tid, time)?;
-            match known {
-                _ if born || abi::by_name(name).is_none() => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            let known = self.import.knows_thread(tid);
+            self.import.ensure_thread(tid, time)?;
+            if !born && abi::by_name(name).is_some() {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };
         if let Some(ret) = result(text) {
-            told.returned(time, ret);
+            imported.returned(time, ret);
         }
         let is_data = |kind: Kind| match kind {
             Kind::In(_, layout) | Kind::Out(_, layout) => layout.form == Form::Data,
@@ -288,17 +277,18 @@ impl Taking {
             _ => false,
         };
         if moved > 0
-            && told.call.succeeded()
-            && let Some(arg) = told.row.shape.args.iter().position(|a| is_data(a.kind))
+            && imported.call.succeeded()
+            && let Some(arg) = imported.row.shape.args.iter().position(|a| is_data(a.kind))
         {
-            told.data(arg, &data, moved);
+            imported.data(arg, &data, moved);
         }
-        unrecorded(&mut told);
-        Ok(self.import.call(told)?)
+        unrecorded(&mut imported);
+        Ok(self.import.call(imported)?)
     }
 }
 
-/// A number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`: names count, as the numbers are FreeBSD's. `None`: it means nothing here.
+/// Parses a number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`. Names count, as the
+/// numbers are FreeBSD's. `None`: it cannot be parsed.
 fn argument(kind: Kind, text: &str) -> Option<u64> {
     let (number, names) = text
         .split_once('<')

@@ -1,6 +1,8 @@
-//! What a line says (usr.bin/kdump/kdump.c of FreeBSD).
+//! Parses a line (usr.bin/kdump/kdump.c of FreeBSD).
 
-/// A record's line: who, when, and what.
+use crate::text::lines::{SECOND, mostly, nanoseconds};
+
+/// The first line of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'t> {
     /// The thread with `-H`, the process without.
@@ -17,7 +19,7 @@ const KINDS: [&str; 12] =
     ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
 
 impl<'t> Line<'t> {
-    /// Reads a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Lines of data are none.
+    /// Parses a line: `PID [TID] COMMAND [SECONDS] KIND REST`. `None` for lines of data.
     pub fn read(text: &'t str) -> Option<Self> {
         if is_data(text) {
             return None;
@@ -34,7 +36,8 @@ impl<'t> Line<'t> {
         }
         let (kind, begin) = words.pop().filter(|(word, _)| KINDS.contains(word))?;
         let pid: u32 = words.first()?.0.parse().ok()?;
-        let time = words.last().and_then(|(word, _)| seconds(word)).filter(|_| words.len() > 2);
+        let fraction = words.last().filter(|(word, _)| words.len() > 2 && word.contains('.'));
+        let time = fraction.and_then(|(word, _)| nanoseconds(word, SECOND));
         let named = words.len() - usize::from(time.is_some());
         // The second word is the thread, unless it is the command.
         let tid = if named > 2 { words[1].0.parse().unwrap_or(pid) } else { pid };
@@ -42,20 +45,13 @@ impl<'t> Line<'t> {
     }
 }
 
-fn seconds(word: &str) -> Option<u64> {
-    let (whole, part) = word.split_once('.')?;
-    let nanoseconds = format!("{part:0<9}");
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    (digits(whole) && digits(part) && nanoseconds.len() == 9).then_some(())?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds.parse().ok()?)
-}
-
-/// Whether a line goes on with the data of the record before: text begins at a quote and goes on after tabs, bytes stand behind their offset.
+/// Whether a line continues the data of the record before. Text begins with a quote and continues
+/// after tabs; bytes follow their offset.
 pub fn is_data(text: &str) -> bool {
     text.starts_with('\t') || text.starts_with("       \"") || text.starts_with("       0x")
 }
 
-/// The bytes that lines of data stand for, of which there are `most` at most.
+/// The bytes in lines of data, at most `most`.
 pub fn bytes(lines: &[String], most: usize) -> Vec<u8> {
     let mut out = match lines.first() {
         Some(first) if first.starts_with("       0x") => {
@@ -79,7 +75,8 @@ fn row(line: &str) -> Vec<u8> {
     digits.chunks_exact(2).filter_map(byte).collect()
 }
 
-/// Text in quotes as vis(3) leaves it: lines go on after a tab, and long ones are folded with a backslash.
+/// Text in quotes, escaped as by vis(3). Lines continue after a tab; long ones are folded with a
+/// backslash.
 fn text(lines: &[String]) -> Vec<u8> {
     let mut joined = Vec::new();
     for (i, line) in lines.iter().enumerate() {
@@ -125,10 +122,8 @@ fn text(lines: &[String]) -> Vec<u8> {
     out
 }
 
-/// Whether a file that starts so is kdump's.
+/// Whether a file that starts like this is output of kdump.
 pub fn is_kdump(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().filter(|l| !is_data(l)).take(50);
-    let all = lines().count();
-    all > 0 && lines().filter(|l| Line::read(l).is_some()).count() * 2 > all
+    mostly(text.lines().filter(|l| !is_data(l)), |l| Line::read(l).is_some())
 }

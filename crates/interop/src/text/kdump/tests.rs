@@ -51,7 +51,7 @@ fn a_log_becomes_a_trace() {
         ["calls of cap_enter, which Linux does not have"]
     );
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
-    let told: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();
+    let imported: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();
     let expected = [
         ("execve", 817, 0),
         ("mkdir", 817, 0),
@@ -66,7 +66,7 @@ fn a_log_becomes_a_trace() {
         ("rename", 817, 0),
         ("exit_group", 817, 0),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(imported, expected);
     assert_eq!(
         (calls[2].args[0] as i32, calls[2].args[2], calls[2].args[3]),
         (abi::AT_FDCWD, 0o1101, 0o644)

@@ -1,28 +1,31 @@
-//! A trace out of perf's text.
+//! Imports perf's output.
 
 use super::line::{Called, Line};
-use crate::forks::{Forks, clone_flags, is_fork};
+use crate::importing::forks::{Forks, clone_flags, is_fork};
+use crate::importing::{
+    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+};
 use crate::text::lines::Lines;
 use crate::text::strace::value;
-use crate::unrecorded::{BEFORE, BEGINNINGS, RETURNS};
-use crate::{Error, Outcome, unrecorded};
-use ::import::Origin;
+use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{AT_FDCWD, Effect, Kind};
+use abi::{AT_FDCWD, Kind};
 use ahash::HashMap;
 use std::path::Path;
 use trace::About;
 
-/// Makes the trace `to` of the text `from`. `directory`: where the programs were when the recording began, if the user knows. `progress`: bytes done, of how many.
+/// Imports the log `from` as the trace `to`. `directory`: the working directory of the programs
+/// when the recording began, if it is known. `progress` gets the bytes read and the bytes of the
+/// log. Fails if a file cannot be read or written.
 pub fn import(
     from: &Path,
     to: &Path,
     directory: Option<&[u8]>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
-    let mut first = First::default();
+    let mut first = FirstPass::default();
     each(from, &mut |line| {
-        first.look(line);
+        first.add(line);
         Ok(())
     })?;
     let about = About {
@@ -32,31 +35,23 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..About::default()
     };
-    let mut import = Import::new(
-        to,
-        Origin { about, directory: directory.map(<[u8]>::to_vec), forks: first.forks.made },
-    )?;
+    let mut import = begin(to, about, directory, first.forks.made)?;
     import.note("perf records no data and few paths: calls that need them are not replayed");
     import.note("times count from the start of the machine or of perf");
     if directory.is_none() {
-        import.note(
-            "perf records no working directories: relative paths start from / \
-            (--directory sets another)",
-        );
+        note_no_directory(&mut import, "perf records no working directories");
     }
-    let mut taking = Taking { import, open: HashMap::default(), time: 0 };
-    let bytes = each(from, &mut |line| taking.line(line))?;
+    let mut conversion = PerfImport { import, open: HashMap::default(), time: 0 };
+    let bytes = each(from, &mut |line| conversion.line(line))?;
     progress(bytes, bytes);
-    let Taking { mut import, open, .. } = taking;
-    for told in open.into_values() {
-        import.call(told)?;
+    let PerfImport { mut import, open, .. } = conversion;
+    for imported in open.into_values() {
+        import.call(imported)?;
     }
-    let lost = import.not_taken_over();
-    let summary = import.finish(true, progress)?;
-    Ok(Outcome { summary, lost, damage: None })
+    finish(import, None, progress)
 }
 
-/// Reads all lines; how many bytes they are.
+/// Calls `each` with all lines; returns their bytes.
 fn each(from: &Path, each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     while let Some(text) = lines.next()? {
@@ -68,15 +63,15 @@ fn each(from: &Path, each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Res
     Ok(lines.bytes)
 }
 
-/// What a first reading finds out.
+/// What a first pass over the log finds.
 #[derive(Default)]
-struct First {
+struct FirstPass {
     began: Option<u64>,
     forks: Forks,
 }
 
-impl First {
-    fn look(&mut self, line: Line<'_>) {
+impl FirstPass {
+    fn add(&mut self, line: Line<'_>) {
         let forks = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
         let time = match line {
             Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
@@ -109,14 +104,14 @@ fn returned(result: &str) -> Option<i64> {
     Some(errno.map_or(value, |e| -e))
 }
 
-struct Taking {
+struct PerfImport {
     import: Import,
     open: HashMap<u32, ImportedCall>,
-    /// When the last line was.
+    /// The time of the last line.
     time: u64,
 }
 
-impl Taking {
+impl PerfImport {
     fn line(&mut self, line: Line<'_>) -> Result<(), Error> {
         match line {
             Line::Enter(tid, time, nr, registers) => {
@@ -129,29 +124,29 @@ impl Taking {
                     self.import.left_out(&what, 1);
                     return Ok(());
                 };
-                let Some(mut told) = ImportedCall::new(row.name(), tid, time) else {
+                let Some(mut imported) = ImportedCall::new(row.name(), tid, time) else {
                     return Ok(());
                 };
-                told.call.args = registers;
-                self.begin(told)
+                imported.call.args = registers;
+                self.begin(imported)
             }
             Line::Leave(tid, time, nr, ret) => {
                 self.time = time;
                 let open = self.open.remove(&tid).filter(|t| nr == u32::MAX || t.row.number == nr);
                 self.end(open, (tid, nr), time, ret)
             }
-            Line::Begin(called) => match self.told(called)? {
-                Some(told) => self.begin(told),
+            Line::Begin(called) => match self.parse_call(called)? {
+                Some(imported) => self.begin(imported),
                 None => Ok(()),
             },
             Line::Call(called, result) => {
                 self.time = called.entered.unwrap_or(self.time);
-                let Some(mut told) = self.told(called)? else { return Ok(()) };
-                let Some(ret) = returned(result) else { return Ok(self.import.call(told)?) };
-                let left = told.call.entered + called.spent.unwrap_or(0);
-                told.returned(left, ret);
-                unrecorded(&mut told);
-                Ok(self.import.call(told)?)
+                let Some(mut imported) = self.parse_call(called)? else { return Ok(()) };
+                let Some(ret) = returned(result) else { return Ok(self.import.call(imported)?) };
+                let left = imported.call.entered + called.spent.unwrap_or(0);
+                imported.returned(left, ret);
+                unrecorded(&mut imported);
+                Ok(self.import.call(imported)?)
             }
             Line::End(called, result) => {
                 let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
@@ -159,7 +154,7 @@ impl Taking {
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
                 self.end(open, (called.tid, number), left, returned(result).unwrap_or(0))
             }
-            Line::Lost(n) => Ok(self.import.gap(self.time, n)?),
+            Line::Lost(n) => Ok(self.import.lost(self.time, n)?),
             Line::Event => {
                 self.import.ignored("events that are not system calls", 1);
                 Ok(())
@@ -171,17 +166,16 @@ impl Taking {
         }
     }
 
-    fn begin(&mut self, told: ImportedCall) -> Result<(), Error> {
-        let tid = told.call.tid;
+    fn begin(&mut self, imported: ImportedCall) -> Result<(), Error> {
+        let tid = imported.call.tid;
         if let Some(before) = self.open.remove(&tid) {
-            self.import.left_out(RETURNS, 1);
-            self.import.call(before)?;
+            unreturned(&mut self.import, before)?;
         }
-        self.import.meet(tid, told.call.entered)?;
-        if matches!(told.row.shape.effect, Effect::Exit | Effect::ExitGroup) {
-            return Ok(self.import.call(told)?);
+        self.import.ensure_thread(tid, imported.call.entered)?;
+        if ends_thread(imported.row) {
+            return Ok(self.import.call(imported)?);
         }
-        self.open.insert(tid, told);
+        self.open.insert(tid, imported);
         Ok(())
     }
 
@@ -193,30 +187,29 @@ impl Taking {
         left: u64,
         ret: i64,
     ) -> Result<(), Error> {
-        let Some(mut told) = open else {
+        let Some(mut imported) = open else {
             // A child's own return from the clone that made it has no beginning.
             let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
-            let known = self.import.knows(tid);
-            self.import.meet(tid, left)?;
-            match known {
-                _ if born => {}
-                true => self.import.left_out(BEGINNINGS, 1),
-                false => self.import.ignored(BEFORE, 1),
+            let known = self.import.knows_thread(tid);
+            self.import.ensure_thread(tid, left)?;
+            if !born {
+                unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        told.returned(left.max(told.call.entered), ret);
-        unrecorded(&mut told);
-        Ok(self.import.call(told)?)
+        imported.returned(left.max(imported.call.entered), ret);
+        unrecorded(&mut imported);
+        Ok(self.import.call(imported)?)
     }
 
-    /// The call of a line of `perf trace`, with its arguments. The names that perf gives descriptors are those that it found later, perhaps of other files.
-    fn told(&mut self, called: Called<'_>) -> Result<Option<ImportedCall>, Error> {
+    /// The call in a line of `perf trace`, with its arguments. The paths that perf prints with
+    /// descriptors are looked up later and may be those of other files.
+    fn parse_call(&mut self, called: Called<'_>) -> Result<Option<ImportedCall>, Error> {
         let (Some(entered), tid) = (called.entered, called.tid) else {
-            self.import.ignored(BEFORE, 1);
+            unentered(&mut self.import, false);
             return Ok(None);
         };
-        let Some(mut told) = ImportedCall::new(called.name, tid, entered) else {
+        let Some(mut imported) = ImportedCall::new(called.name, tid, entered) else {
             let what =
                 format!("calls of {}, which is not in the table of system calls", called.name);
             self.import.left_out(&what, 1);
@@ -226,25 +219,25 @@ impl Taking {
         for part in value::split(called.args) {
             let Some((name, text)) = part.split_once(": ") else { continue };
             let Some((at, arg)) =
-                told.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
+                imported.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
             else {
                 unread = true;
                 continue;
             };
-            unread |= !argument(&mut told, at, arg.kind, text);
+            unread |= !argument(&mut imported, at, arg.kind, text);
         }
-        if unread && told.row.shape.replay == abi::Replay::Issue {
+        if unread && imported.row.shape.replay == abi::Replay::Issue {
             let what = format!("arguments of {} that cannot be read", called.name);
             self.import.left_out(&what, 1);
         }
-        Ok(Some(told))
+        Ok(Some(imported))
     }
 }
 
-/// Takes an argument; false: it means nothing to us.
-fn argument(told: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
+/// Sets an argument; false: it cannot be parsed.
+fn argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
     if let Some((bytes, _)) = value::string(text) {
-        told.string(at, &bytes);
+        imported.string(at, &bytes);
         return true;
     }
     let value = match kind {
@@ -260,7 +253,7 @@ fn argument(told: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool 
         Kind::Mode => value::number(&words(text, |w| format!("S_{w}")), None),
         _ => value::number(text, None),
     };
-    value.map(|v| told.number(at, v)).is_some()
+    value.map(|v| imported.number(at, v)).is_some()
 }
 
 /// The words of `A|B|0x80`, those that are no numbers by `name`.

@@ -1,11 +1,14 @@
-//! What a line says.
+//! Parses a line.
+
+use crate::text::lines::{SECOND, mostly, nanoseconds};
 
 /// A line. Times are nanoseconds of perf's clock, or since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'t> {
     /// `perf script`: thread, time, number of the call, registers.
     Enter(u32, u64, u32, [u64; 6]),
-    /// Thread, time, number of the call (`u32::MAX`: a signal handler's return, after which perf knows it no more), result.
+    /// Thread, time, number of the call, result. `u32::MAX`: after a signal handler's return perf
+    /// does not know the number.
     Leave(u32, u64, u32, i64),
     /// `perf trace`: a call that has returned.
     Call(Called<'t>, &'t str),
@@ -13,9 +16,9 @@ pub enum Line<'t> {
     Begin(Called<'t>),
     /// One that began in an earlier line has returned.
     End(Called<'t>, &'t str),
-    /// So many events are missing here, as perf says.
+    /// This many events are missing here, as perf reports.
     Lost(u64),
-    /// An event that is no end of a system call.
+    /// An event that is neither entry nor exit of a system call.
     Event,
     /// Something else.
     Other,
@@ -26,7 +29,7 @@ pub enum Line<'t> {
 pub struct Called<'t> {
     /// The thread; 1 if all lines are about one.
     pub tid: u32,
-    /// When it began; perf does not know if that was before itself.
+    /// When it was entered; unknown if that was before perf started.
     pub entered: Option<u64>,
     /// How long it took.
     pub spent: Option<u64>,
@@ -34,12 +37,12 @@ pub struct Called<'t> {
     pub args: &'t str,
 }
 
-/// Who lines without a thread are about.
+/// The thread of lines that name none.
 const ONLY: u32 = 1;
-const RAW: &str = "raw_syscalls:sys_";
+const RAW_SYSCALLS: &str = "raw_syscalls:sys_";
 
 impl<'t> Line<'t> {
-    /// Reads a line.
+    /// Parses a line.
     pub fn read(text: &'t str) -> Self {
         raw(text)
             .or_else(|| lost(text).map(Line::Lost))
@@ -49,11 +52,12 @@ impl<'t> Line<'t> {
     }
 }
 
-/// `COMM TID [CPU] SECONDS: raw_syscalls:sys_enter: NR N (A, B, C, D, E, F)`, registers in base 16; `…sys_exit: NR N = RESULT`.
+/// `COMM TID [CPU] SECONDS: raw_syscalls:sys_enter: NR N (A, B, C, D, E, F)`, registers in base 16;
+/// `…sys_exit: NR N = RESULT`.
 fn raw(text: &str) -> Option<Line<'_>> {
-    let (head, event) = text.split_once(RAW)?;
+    let (head, event) = text.split_once(RAW_SYSCALLS)?;
     let mut words = head.trim_end().trim_end_matches(':').split_whitespace().rev();
-    let time = decimal(words.next()?, 1_000_000_000)?;
+    let time = nanoseconds(words.next()?, SECOND)?;
     let tid = words.find(|w| !w.starts_with('['))?;
     let tid = tid.rsplit('/').next()?.parse().ok()?;
     let (number, rest) = event.split_once(": NR ")?.1.split_once(' ')?;
@@ -74,37 +78,38 @@ fn raw(text: &str) -> Option<Line<'_>> {
 /// (perf script --show-lost-events), `Processed M events and lost N chunks!` (perf report).
 fn lost(text: &str) -> Option<u64> {
     let words = || text.split_whitespace();
-    let said = text.trim_start().starts_with("LOST ")
+    let is_report = text.trim_start().starts_with("LOST ")
         || words().any(|w| w.starts_with("PERF_RECORD_LOST"))
         || text.starts_with("Processed ");
     let number = words().skip_while(|w| !w.eq_ignore_ascii_case("lost")).nth(1)?;
-    number.parse().ok().filter(|_| said)
+    number.parse().ok().filter(|_| is_report)
 }
 
 /// `COMM TID [CPU] SECONDS: SYSTEM:NAME: …` or `… PERF_RECORD_COMM …`: another event of perf's.
 fn event(text: &str) -> bool {
     let mut words = text.split_whitespace().skip_while(|w| !w.starts_with('['));
     let cpu = words.next().is_some_and(|w| w.ends_with(']'));
-    let time = words.next().and_then(|w| decimal(w.strip_suffix(':')?, 1_000_000_000));
+    let time = words.next().and_then(|w| nanoseconds(w.strip_suffix(':')?, SECOND));
     let mut rest = words.skip_while(|w| w.bytes().all(|b| b.is_ascii_digit()));
     cpu && time.is_some()
         && rest.next().is_some_and(|w| w.ends_with(':') || w.starts_with("PERF_RECORD_"))
 }
 
-/// `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`; ` ...` in place of a result, and ` ... [continued]: NAME()) = RESULT` when it comes.
+/// `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`; ` ...` in place of a result, and
+/// ` ... [continued]: NAME()) = RESULT` when it comes.
 fn trace(text: &str) -> Option<Line<'_>> {
     let (time, rest) = text.trim_start().split_once(" (")?;
     let (spent, rest) = rest.split_once("): ")?;
-    let entered = if time == "?" { None } else { Some(decimal(time, 1_000_000)?) };
+    let entered = if time == "?" { None } else { Some(nanoseconds(time, 1_000_000)?) };
     let spent = spent.trim().trim_end_matches("ms").trim();
-    let spent = if spent.is_empty() { None } else { Some(decimal(spent, 1_000_000)?) };
-    let tid = |who: &str| {
-        who.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY)
+    let spent = if spent.is_empty() { None } else { Some(nanoseconds(spent, 1_000_000)?) };
+    let tid = |thread: &str| {
+        thread.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY)
     };
-    if let Some((who, call)) = rest.split_once(" ... [continued]: ") {
+    if let Some((thread, call)) = rest.split_once(" ... [continued]: ") {
         let (name, result) = call.split_once("()")?;
         return Some(Line::End(
-            Called { tid: tid(who), entered, spent, name, args: "" },
+            Called { tid: tid(thread), entered, spent, name, args: "" },
             result.split_once("= ")?.1.trim(),
         ));
     }
@@ -116,9 +121,9 @@ fn trace(text: &str) -> Option<Line<'_>> {
         .match_indices('(')
         .map(|(at, _)| at)
         .find(|at| is_name(rest[..*at].rsplit(' ').next().unwrap_or_default()))?;
-    let (who, name) = rest[..open].rsplit_once(' ').unwrap_or(("", &rest[..open]));
+    let (thread, name) = rest[..open].rsplit_once(' ').unwrap_or(("", &rest[..open]));
     let args = &rest[open + 1..];
-    let called = |args| Called { tid: tid(who), entered, spent, name, args };
+    let called = |args| Called { tid: tid(thread), entered, spent, name, args };
     if let Some((args, result)) =
         args.rsplit_once(" = ").filter(|(args, _)| args.trim_end().ends_with(')'))
     {
@@ -128,29 +133,15 @@ fn trace(text: &str) -> Option<Line<'_>> {
     Some(Line::Begin(called(args.strip_suffix(')').unwrap_or(args))))
 }
 
-/// A decimal number of units of so many nanoseconds.
-fn decimal(text: &str, unit: u64) -> Option<u64> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());
-    digits(whole).and(digits(part))?;
-    let mut weight = unit;
-    let part = part.bytes().fold(0, |sum, digit| {
-        weight /= 10;
-        sum + u64::from(digit - b'0') * weight
-    });
-    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
-}
-
-/// Whether a file that starts so is perf's.
+/// Whether a file that starts like this is output of perf.
 pub fn is_perf(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = || text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).take(50);
+    let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
     let known = |line: &str| match Line::read(line) {
         Line::Lost(_) => true,
         Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => abi::by_name(c.name).is_some(),
         Line::Enter(..) | Line::Leave(..) => true,
         Line::Event | Line::Other => false,
     };
-    let all = lines().count();
-    all > 0 && lines().filter(|l| known(l)).count() * 2 > all
+    mostly(lines, known)
 }

@@ -86,7 +86,7 @@ fn calls(text: &str) -> Vec<Call> {
 #[test]
 fn registers_become_calls() {
     let calls = calls(SCRIPT);
-    let told: Vec<_> = calls
+    let imported: Vec<_> = calls
         .iter()
         .map(|c| (c.shape().unwrap().name, c.tid, c.returned().then_some(c.ret)))
         .collect();
@@ -99,7 +99,7 @@ fn registers_become_calls() {
         ("rt_sigreturn", 19918, Some(19925)),
         ("write", 19918, None),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(imported, expected);
     // So many bytes, and none of them.
     let data = calls[1].payloads.iter().find(|p| p.kind == PayloadKind::Data).unwrap();
     assert_eq!((data.bytes.len(), data.wanted, calls[1].args[2]), (0, 832, 0x340));
@@ -108,10 +108,10 @@ fn registers_become_calls() {
 #[test]
 fn words_become_calls() {
     let calls = calls(TRACE);
-    let told: Vec<_> =
+    let imported: Vec<_> =
         calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.entered, c.left)).collect();
-    assert_eq!(told[0], ("access", 19871, 281_000, Some(295_000)));
-    assert_eq!(told[4], ("vfork", 19871, 2_383_000, Some(2_654_000)));
+    assert_eq!(imported[0], ("access", 19871, 281_000, Some(295_000)));
+    assert_eq!(imported[4], ("vfork", 19871, 2_383_000, Some(2_654_000)));
     assert_eq!((calls[0].errno(), calls[0].args[1]), (Some(2), 4));
     let open = &calls[1];
     assert_eq!(
@@ -120,7 +120,7 @@ fn words_become_calls() {
     );
     assert_eq!(calls[3].args[..4], [4, 0x7ffd_4df0_9880, 784, 64]);
     assert_eq!(
-        told.iter().map(|t| t.0).collect::<Vec<_>>(),
+        imported.iter().map(|t| t.0).collect::<Vec<_>>(),
         ["access", "openat", "read", "pread64", "vfork", "close", "wait4", "exit_group", "write"]
     );
 }

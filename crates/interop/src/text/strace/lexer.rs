@@ -1,13 +1,12 @@
-//! The signs of strace's text that belong together: strings, the names behind descriptors,
-//! comments, brackets.
+//! Splits strace's text into tokens: strings, the names after descriptors, comments, brackets.
 //!
-//! Each text is walked once, from its beginning to its end, whatever is in it.
+//! A text is read once, from its beginning to its end, whatever is in it.
 
 pub(crate) mod split;
 
-/// What stands at a place.
+/// A kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum Token {
     /// A string in quotes.
     Quoted,
     /// What strace adds to a number in angle brackets: a path, a socket, a program's name.
@@ -18,23 +17,23 @@ pub(crate) enum Sign {
     Open,
     /// A closing bracket.
     Close,
-    /// `=>`, between what was there before the call and after it.
+    /// `=>`, between memory before the call and after it.
     Becomes,
     /// Any other byte.
     Other,
 }
 
-/// Walks over a text.
-pub(crate) struct Scan<'a> {
+/// Iterates over the tokens of a text.
+pub(crate) struct Tokens<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// A name may begin here: behind a number, a word, or a comment on one.
+    /// Whether a name may begin here: after a number, a word, or a comment on one.
     behind_word: bool,
-    /// There was an angle bracket that nothing closes: no later one is looked at.
+    /// Whether there was an angle bracket that is not closed: later ones are then not tried.
     unclosed: bool,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Tokens<'a> {
     /// From the beginning.
     pub fn new(text: &'a str) -> Self {
         Self { bytes: text.as_bytes(), at: 0, behind_word: false, unclosed: false }
@@ -42,7 +41,7 @@ impl<'a> Scan<'a> {
 
     fn named(&mut self) -> Option<usize> {
         let starts = self.behind_word && !self.unclosed;
-        // A shift is none.
+        // `1<<3` is no name.
         if !starts || self.bytes.get(self.at + 1) == Some(&b'<') {
             return None;
         }
@@ -52,30 +51,30 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl Iterator for Scan<'_> {
-    /// What it is, where it begins and where it ends.
-    type Item = (Sign, usize, usize);
+impl Iterator for Tokens<'_> {
+    /// The kind of a token, the byte where it begins, and the byte after it.
+    type Item = (Token, usize, usize);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (from, bytes) = (self.at, self.bytes);
         let b = *bytes.get(from)?;
         let (sign, end) = match b {
-            b'"' => (Sign::Quoted, quote_end(bytes, from)),
+            b'"' => (Token::Quoted, quote_end(bytes, from)),
             b'/' if bytes.get(from + 1) == Some(&b'*') => {
-                (Sign::Comment, comment_end(bytes, from + 2))
+                (Token::Comment, comment_end(bytes, from + 2))
             }
-            b'<' => self.named().map_or((Sign::Other, from + 1), |end| (Sign::Named, end)),
-            b'=' if bytes.get(from + 1) == Some(&b'>') => (Sign::Becomes, from + 2),
-            b'(' | b'[' | b'{' => (Sign::Open, from + 1),
-            b')' | b']' | b'}' => (Sign::Close, from + 1),
+            b'<' => self.named().map_or((Token::Other, from + 1), |end| (Token::Named, end)),
+            b'=' if bytes.get(from + 1) == Some(&b'>') => (Token::Becomes, from + 2),
+            b'(' | b'[' | b'{' => (Token::Open, from + 1),
+            b')' | b']' | b'}' => (Token::Close, from + 1),
             _ => {
                 let more = bytes[from + 1..].iter().take_while(|b| **b & 0xc0 == 0x80).count();
-                (Sign::Other, from + 1 + more)
+                (Token::Other, from + 1 + more)
             }
         };
         self.behind_word = match sign {
-            Sign::Other => b.is_ascii_alphanumeric() || b == b'_' || b == b' ' && self.behind_word,
-            Sign::Comment => self.behind_word,
+            Token::Other => b.is_ascii_alphanumeric() || b == b'_' || b == b' ' && self.behind_word,
+            Token::Comment => self.behind_word,
             _ => false,
         };
         self.at = end;
@@ -83,7 +82,7 @@ impl Iterator for Scan<'_> {
     }
 }
 
-/// Behind the closing quote of the string that begins at `from`, or the end.
+/// The byte after the closing quote of the string that begins at `from`, or the end of the text.
 pub(crate) fn quote_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from + 1;
     while at < bytes.len() && bytes[at] != b'"' {
@@ -99,9 +98,9 @@ fn comment_end(bytes: &[u8], mut at: usize) -> usize {
     (at + 2).min(bytes.len())
 }
 
-/// Behind the bracket that closes the name whose opening one is at `from`. In a path strace escapes
-/// angle brackets (`\74`, `\76`) and quotes; a device's number stands in brackets of its own, and
-/// of a socket `->` and a path in quotes are part.
+/// The byte after the bracket that closes the name whose opening bracket is at `from`. In a path
+/// strace escapes angle brackets (`\74`, `\76`) and quotes. A device's number has brackets of its
+/// own. The name of a socket may contain `->` and a path in quotes.
 fn name_end(bytes: &[u8], from: usize) -> Option<usize> {
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let letters = bytes[from + 1..].iter().take_while(|b| word(b)).count();

@@ -1,11 +1,12 @@
-//! A line: who, when, and what.
+//! Parses a line: the thread, the time, and what happened.
 
-use super::lexer::{Scan, Sign};
+use super::lexer::{Token, Tokens};
+use crate::text::lines::{SECOND, nanoseconds};
 
-/// When a line says it was written.
+/// The time in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Nothing is said.
+    /// There is none.
     Never,
     /// Nanoseconds since 1970.
     Epoch(u64),
@@ -15,14 +16,14 @@ pub enum When {
     Since(u64),
 }
 
-/// What a line tells.
+/// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// A whole call: name, arguments, and what stands behind them.
+    /// A whole call: name, arguments, and what follows the `=`.
     Call(&'a str, &'a str, &'a str),
-    /// The beginning of one.
+    /// The beginning of a call: name and arguments so far.
     Begin(&'a str, &'a str),
-    /// The end of one: name, the rest of its arguments, and what stands behind them.
+    /// The end of a call: name, the rest of its arguments, and what follows the `=`.
     Resume(&'a str, &'a str, &'a str),
     /// A signal's name.
     Signal(&'a str),
@@ -32,8 +33,8 @@ pub enum Body<'a> {
     Killed(&'a str, bool),
     /// Replaced by an execve in the thread of this number.
     Superseded(u32),
-    /// What strace says of itself.
-    Talk,
+    /// A message of strace, or of options that dump data or stacks.
+    Message,
     /// None of these.
     Unknown,
 }
@@ -41,31 +42,33 @@ pub enum Body<'a> {
 /// A line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The thread, if the line names it.
+    /// The thread id, if the line has it.
     pub tid: Option<u32>,
-    /// When.
+    /// The time.
     pub when: When,
-    /// What.
+    /// What happened.
     pub body: Body<'a>,
 }
 
+/// Times from here on are since 1970 (in 1973), lower ones since the line before.
+const EPOCH: u64 = 100_000_000 * SECOND;
 const UNFINISHED: &str = "<unfinished ...>";
-/// Its tracer let the thread go in the middle of a call.
+/// strace detached from the thread in the middle of a call.
 const DETACHED: &str = "<detached ...>";
-/// Numbers of threads are lower (`PID_MAX_LIMIT`): a higher one is a time in seconds.
+/// Thread ids are lower (`PID_MAX_LIMIT`): a higher number is a time in seconds.
 const THREADS: u64 = 1 << 22;
 
-/// When a line says it was written; the rest of it is not looked at.
+/// The time in a line; the rest is not parsed.
 pub(crate) fn time(text: &str) -> When {
     when(thread(text).1).0
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line without its end.
+    /// Parses a line without its newline.
     pub fn read(text: &'a str) -> Self {
         // Stacks (-k) and dumps of data (-e read, -e write).
         if text.starts_with(" > ") || text.starts_with(" | ") {
-            return Self { tid: None, when: When::Never, body: Body::Talk };
+            return Self { tid: None, when: When::Never, body: Body::Message };
         }
         let (tid, rest) = thread(text);
         let (when, rest) = when(rest);
@@ -74,7 +77,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Who a line is about, and what stands behind that.
+/// The thread id at the beginning of a line, and the rest of the line.
 fn thread(text: &str) -> (Option<u32>, &str) {
     let (number, rest) = match text.strip_prefix("[pid ") {
         Some(rest) => digits(rest.trim_start()),
@@ -98,8 +101,8 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// What stands behind brackets: a security context, the call's number, the instruction pointer; and
-/// the time since the line before (`-tt -r`).
+/// Skips brackets: a security context, the call's number, the instruction pointer; and the time
+/// since the line before (`-tt -r`).
 fn groups(mut text: &str) -> &str {
     loop {
         text = text.trim_start();
@@ -115,39 +118,20 @@ fn groups(mut text: &str) -> &str {
     }
 }
 
-fn nanos(seconds: &str, fraction: &str) -> Option<u64> {
-    let all = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !all(seconds)
-        || (!fraction.is_empty() && !all(fraction))
-        || fraction.len() > 9
-        || seconds.len() > 10
-    {
-        return None;
-    }
-    let part: u64 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32)
-    };
-    Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + part)
-}
-
+/// The time at the beginning of a text, and the rest of the text.
 fn when(text: &str) -> (When, &str) {
     let Some((word, rest)) = text.split_once(' ') else { return (When::Never, text) };
-    let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
-    let parts: Vec<&str> = whole.splitn(4, ':').collect();
-    let time = match parts[..] {
-        [h, m, s] => {
-            let seconds = [h, m, s].iter().try_fold(0u64, |sum, p| {
-                Some(sum * 60 + p.parse::<u64>().ok().filter(|n| *n < 100)?)
-            });
-            seconds.and_then(|s| nanos(&s.to_string(), fraction)).map(When::Day)
-        }
-        [seconds] => nanos(seconds, fraction)
-            .map(|t| if seconds.len() >= 9 { When::Epoch(t) } else { When::Since(t) }),
+    let two_digits = |part: &str| part.parse::<u64>().ok().filter(|n| *n < 100);
+    let time = match word.splitn(4, ':').collect::<Vec<_>>()[..] {
+        [h, m, s] => two_digits(h)
+            .zip(two_digits(m))
+            .zip(nanoseconds(s, SECOND).filter(|s| *s < 100 * SECOND))
+            .map(|((h, m), s)| When::Day((h * 60 + m) * 60 * SECOND + s)),
+        [seconds] => nanoseconds(seconds, SECOND)
+            .map(|t| if t >= EPOCH { When::Epoch(t) } else { When::Since(t) }),
         _ => None,
     };
-    time.map_or((When::Never, text), |t| (t, rest))
+    time.map_or((When::Never, text), |time| (time, rest))
 }
 
 fn name(text: &str) -> Option<(&str, &str)> {
@@ -157,9 +141,9 @@ fn name(text: &str) -> Option<(&str, &str)> {
 
 fn body(text: &str) -> Body<'_> {
     if let Some(rest) = text.strip_prefix("+++ ") {
-        // What `reanimator print` says beyond strace.
+        // Lines of `reanimator print` that strace does not have.
         if rest.starts_with("process started by ") || rest.starts_with("thread started by ") {
-            return Body::Talk;
+            return Body::Message;
         }
         let number = |rest: &str| rest.split(' ').next().and_then(|n| n.parse().ok());
         return match (
@@ -178,10 +162,10 @@ fn body(text: &str) -> Body<'_> {
     }
     if let Some(rest) = text.strip_prefix("--- ") {
         let signal = rest.split(' ').next().unwrap_or_default();
-        return if signal.starts_with("SIG") { Body::Signal(signal) } else { Body::Talk };
+        return if signal.starts_with("SIG") { Body::Signal(signal) } else { Body::Message };
     }
     if text.starts_with("strace: ") || text.is_empty() {
-        return Body::Talk;
+        return Body::Message;
     }
     if let Some((name, rest)) =
         text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>"))
@@ -207,13 +191,13 @@ fn body(text: &str) -> Body<'_> {
     }
 }
 
-/// Arguments up to the parenthesis that closes them, and what stands behind the sign of equality.
+/// The arguments up to the parenthesis that closes them, and what follows the `=`.
 fn arguments(text: &str) -> Option<(&str, &str)> {
     let mut deep = 0i32;
-    for (sign, from, end) in Scan::new(text) {
+    for (sign, from, end) in Tokens::new(text) {
         match (sign, text.as_bytes()[from]) {
-            (Sign::Open, _) => deep += 1,
-            (Sign::Close, b')') if deep <= 0 => {
+            (Token::Open, _) => deep += 1,
+            (Token::Close, b')') if deep <= 0 => {
                 if let Some(after) = text[end..].trim_start().strip_prefix('=') {
                     let args = text[..from].trim_end();
                     // Its thread ended in the middle of the call.
@@ -221,14 +205,15 @@ fn arguments(text: &str) -> Option<(&str, &str)> {
                     return Some((args, after.trim_start()));
                 }
             }
-            (Sign::Close, _) => deep -= 1,
+            (Token::Close, _) => deep -= 1,
             _ => {}
         }
     }
     None
 }
 
-/// Whether text looks like strace's: most of its first lines are calls of the table.
+/// Whether a file that starts like this is output of strace: most of its first lines are calls of
+/// the table.
 pub fn is_strace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let mut known = 0;
@@ -240,7 +225,7 @@ pub fn is_strace(start: &[u8]) -> bool {
             {
                 known += 1;
             }
-            Body::Talk => continue,
+            Body::Message => continue,
             Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => {
                 known += 1;
             }

@@ -40,7 +40,7 @@ fn lines_of_all_forms() {
     assert_eq!(read("7 +++ exited with 3 +++").2, Body::Exited(3));
     assert_eq!(read("7 +++ killed by SIGKILL (core dumped) +++").2, Body::Killed("SIGKILL", true));
     assert_eq!(read("--- SIGCHLD {si_signo=SIGCHLD, si_pid=5} ---").2, Body::Signal("SIGCHLD"));
-    assert_eq!(read("strace: Process 5 attached").2, Body::Talk);
+    assert_eq!(read("strace: Process 5 attached").2, Body::Message);
     assert_eq!(read("The quick brown fox").2, Body::Unknown);
     assert!(is_strace(b"execve(\"/bin/ls\", [\"ls\"], 0x7ffe /* 3 vars */) = 0\nbrk(NULL) = 0x5\n+++ exited with 0 +++\n"));
     assert!(!is_strace(b"int main(void) {\n\treturn printf(\"read(3) = 4\");\n}\n"));

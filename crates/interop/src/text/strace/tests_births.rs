@@ -1,11 +1,11 @@
-//! Who made whom.
+//! The parents of threads.
 
 use super::import;
 use super::import::births::Births;
 use crate::tests_support::imported;
 use trace::{Item, RecordKind, Verdict};
 
-/// Who began: the number and the parent's, 0 if nobody knows.
+/// The threads that started: their ids and their parents', 0 if unknown.
 fn started(text: &str) -> (Vec<(u32, u64)>, Verdict) {
     let (outcome, _, items) = imported(text, import);
     let start = |i: &Item| match i {
@@ -63,10 +63,10 @@ fn in_another_namespace_the_order_tells() {
         // Nobody made it.
         ("6 close(3) = 0\n8 close(3) = 0\n".to_owned(), vec![(8, 0)], false),
     ];
-    for (text, expected, told) in cases {
+    for (text, expected, imported) in cases {
         let (mut all, verdict) = started(&format!("{nested}{text}"));
         all.retain(|(tid, _)| *tid > 6);
-        let verdicts = if told { Verdict::Complete } else { Verdict::Incomplete };
+        let verdicts = if imported { Verdict::Complete } else { Verdict::Incomplete };
         assert_eq!((all, verdict), (expected, verdicts), "{text}");
     }
 }
@@ -103,7 +103,7 @@ fn every_thread_is_looked_at_so_often() {
             births.ends(1, line, i64::from(i) + 2, None, 0);
             births.line(i * 2 + 1_000_000, line + 1);
         }
-        births.made().steps
+        births.parents().steps
     };
     let (one, two) = (steps(5000), steps(10_000));
     assert!(two <= one * 5 / 2 && one > 5000, "{one} {two}");

@@ -38,7 +38,7 @@ fn what_stands_before_a_call() {
         assert_eq!((line.tid, line.when, line.body), (tid, when, call), "{text}");
     }
     for text in [" > /usr/lib/libc.so.6(__write+0x10) [0xf8d10]", " | 00000  68 65 6c  hel |"] {
-        assert_eq!(Line::read(text).body, Body::Talk);
+        assert_eq!(Line::read(text).body, Body::Message);
     }
 }
 
@@ -114,6 +114,24 @@ fn structs_are_read_in_every_style() {
     let entry = [&7u64.to_le_bytes()[..], &9u64.to_le_bytes(), &[24, 0, 8], b"log\0\0"].concat();
     assert_eq!(bytes(1, 1), entry);
     assert_eq!(one[2].args[1], 1024);
+}
+
+/// The file of a descriptor that was open before, as its event describes it: links and path.
+#[test]
+fn a_file_that_was_deleted_has_no_name() {
+    let lines = ["read(5</w/x>, \"a\", 1) = 1", "read(6</w/y>(deleted), \"a\", 1) = 1"];
+    let (_, _, items) = imported(&log(&lines), import);
+    let opened: Vec<_> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Event(e) if e.kind == RecordKind::Descriptor => {
+                let (identity, path) = e.identity(0).unwrap();
+                Some((e.args[0], identity.links, path))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [(5, 1, &b"/w/x"[..]), (6, 0, &b"/w/y"[..])]);
 }
 
 /// The events of a kind, by thread: their first argument.

@@ -1,4 +1,4 @@
-//! Arguments out of text, each by its kind.
+//! Parses arguments, each by its kind.
 
 mod form;
 mod text;
@@ -9,79 +9,81 @@ use self::words::sum;
 pub(crate) use self::words::words;
 pub(crate) use self::words::{errno, number, signal};
 pub(crate) use super::lexer::split::split;
-use super::lexer::{Scan, Sign};
+use super::lexer::{Token, Tokens};
 use ::import::ImportedCall;
 use abi::{Flags, Form, Kind, Layout};
 use trace::record::PayloadKind;
 
-/// What became of an argument.
+/// The result of parsing an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// It is all there.
+pub(crate) enum Parsed {
+    /// All of it is known.
     Whole,
-    /// A string of it was cut.
+    /// strace cut a string in it.
     Cut,
-    /// A word in it means nothing to us.
+    /// A name in it is unknown.
     Unknown,
-    /// What it points to is not told.
-    Untold,
+    /// strace did not print what it points to, or not all of it.
+    Abbreviated,
 }
 
-/// Takes the argument `text` of kind `kind` into `told`.
-pub(crate) fn take(told: &mut ImportedCall, arg: usize, kind: Kind, text: &str) -> Taken {
+/// Parses `text` as argument `arg` of kind `kind`, and sets it in `imported`.
+pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &str) -> Parsed {
     if text == "NULL" {
-        told.number(arg, 0);
-        return Taken::Whole;
+        imported.number(arg, 0);
+        return Parsed::Whole;
     }
     match kind {
         Kind::Path(_) | Kind::Str => match string(text) {
             Some((bytes, cut)) => {
                 let wanted = bytes.len() as u64 + u64::from(cut);
-                told.payload(arg, PayloadKind::String, false, &bytes, wanted);
-                if cut { Taken::Cut } else { Taken::Whole }
+                imported.payload(arg, PayloadKind::String, false, &bytes, wanted);
+                if cut { Parsed::Cut } else { Parsed::Whole }
             }
-            None => address(told, arg, text),
+            None => address(imported, arg, text),
         },
         Kind::StrVec => match strings(text) {
             Some(bytes) => {
-                told.payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
-                Taken::Whole
+                imported.payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
+                Parsed::Whole
             }
-            None => address(told, arg, text),
+            None => address(imported, arg, text),
         },
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout)
             if layout.form == Form::Data =>
         {
-            data(told, arg, text)
+            data(imported, arg, text)
         }
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            memory(told, arg, kind, layout, text)
+            memory(imported, arg, kind, layout, text)
         }
         Kind::InIov { .. } | Kind::OutIov { .. } => {
-            let Some((vectors, data, cut)) = vectors(text) else { return address(told, arg, text) };
-            told.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
-            let moved = told.call.ret.max(0).cast_unsigned();
-            if told.call.succeeded() {
-                told.data(arg, &data[..data.len().min(moved as usize)], moved);
+            let Some((vectors, data, cut)) = vectors(text) else {
+                return address(imported, arg, text);
+            };
+            imported.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+            let moved = imported.call.ret.max(0).cast_unsigned();
+            if imported.call.succeeded() {
+                imported.data(arg, &data[..data.len().min(moved as usize)], moved);
             }
             let whole = !cut || data.len() as u64 >= moved;
-            if whole { Taken::Whole } else { Taken::Cut }
+            if whole { Parsed::Whole } else { Parsed::Cut }
         }
         Kind::InMsg
         | Kind::OutMsg
         | Kind::InMsgs { .. }
         | Kind::OutMsgs { .. }
         | Kind::Iocbs { .. } => {
-            told.pointer(arg);
-            Taken::Untold
+            imported.pointer(arg);
+            Parsed::Abbreviated
         }
-        Kind::Flags(set) => scalar(told, arg, text, Some(set)),
+        Kind::Flags(set) => scalar(imported, arg, text, Some(set)),
         Kind::Signal if text.starts_with("SIG") => match signal(text) {
             Some(n) => {
-                told.number(arg, n);
-                Taken::Whole
+                imported.number(arg, n);
+                Parsed::Whole
             }
-            None => Taken::Unknown,
+            None => Parsed::Unknown,
         },
         Kind::Int
         | Kind::Uint
@@ -99,30 +101,36 @@ pub(crate) fn take(told: &mut ImportedCall, arg: usize, kind: Kind, text: &str) 
         | Kind::Mode
         | Kind::Dev
         | Kind::Signal
-        | Kind::Unused => scalar(told, arg, text, None),
-        Kind::Addr => match address(told, arg, text) {
+        | Kind::Unused => scalar(imported, arg, text, None),
+        Kind::Addr => match address(imported, arg, text) {
             // An address is all that it is.
-            Taken::Untold => Taken::Whole,
+            Parsed::Abbreviated => Parsed::Whole,
             other => other,
         },
     }
 }
 
-fn data(told: &mut ImportedCall, arg: usize, text: &str) -> Taken {
-    let Some((bytes, cut)) = string(text) else { return address(told, arg, text) };
-    told.pointer(arg);
-    let moved = told.call.ret.max(0).cast_unsigned();
-    if !told.call.succeeded() {
-        return Taken::Whole;
+fn data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
+    let Some((bytes, cut)) = string(text) else { return address(imported, arg, text) };
+    imported.pointer(arg);
+    let moved = imported.call.ret.max(0).cast_unsigned();
+    if !imported.call.succeeded() {
+        return Parsed::Whole;
     }
     let bytes = &bytes[..bytes.len().min(moved as usize)];
-    told.data(arg, bytes, moved);
-    if cut && (bytes.len() as u64) < moved { Taken::Cut } else { Taken::Whole }
+    imported.data(arg, bytes, moved);
+    if cut && (bytes.len() as u64) < moved { Parsed::Cut } else { Parsed::Whole }
 }
 
-/// Structs, and whatever else a pointer leads to.
-fn memory(told: &mut ImportedCall, arg: usize, kind: Kind, layout: &Layout, text: &str) -> Taken {
-    let moved = told.call.ret.max(0).cast_unsigned();
+/// Parses a struct, or something else that a pointer leads to.
+fn memory(
+    imported: &mut ImportedCall,
+    arg: usize,
+    kind: Kind,
+    layout: &Layout,
+    text: &str,
+) -> Parsed {
+    let moved = imported.call.ret.max(0).cast_unsigned();
     let (before, after) = match becomes(text) {
         Some((before, after)) => (before, Some(after)),
         None => (text, None),
@@ -133,17 +141,17 @@ fn memory(told: &mut ImportedCall, arg: usize, kind: Kind, layout: &Layout, text
         if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
             bytes.push(0);
         }
-        told.payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
+        imported.payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
         Some(())
     };
     let done = match kind {
-        // What stands behind it is what the call put elsewhere (clone3).
+        // What follows is what the call wrote elsewhere (clone3).
         Kind::In(..) => put(before, false),
-        // What it found is told, and not what it asked for (F_GETLK).
-        Kind::InOut(..) if after.is_none() && found(layout) => {
+        // strace prints what the call returned, and not what it was given (F_GETLK).
+        Kind::InOut(..) if after.is_none() && filled_by_kernel(layout) => {
             let _told = put(before, true);
-            told.pointer_if_none(arg);
-            return Taken::Untold;
+            imported.pointer_if_null(arg);
+            return Parsed::Abbreviated;
         }
         Kind::InOut(..) => {
             put(before, false).and_then(|()| after.map_or(Some(()), |after| put(after, true)))
@@ -151,13 +159,13 @@ fn memory(told: &mut ImportedCall, arg: usize, kind: Kind, layout: &Layout, text
         _ => put(after.unwrap_or(before), true),
     };
     match done {
-        Some(()) => Taken::Whole,
-        None => address(told, arg, before),
+        Some(()) => Parsed::Whole,
+        None => address(imported, arg, before),
     }
 }
 
-/// Whether all of a struct is what the system fills in.
-fn found(layout: &Layout) -> bool {
+/// Whether the kernel fills in all fields of a struct.
+fn filled_by_kernel(layout: &Layout) -> bool {
     let system = |f: &abi::Field| matches!(f.is, abi::Is::Host | abi::Is::Pid);
     layout.fields.len() > 1 && layout.fields.iter().all(system)
 }
@@ -165,11 +173,11 @@ fn found(layout: &Layout) -> bool {
 /// `[0] => [11]`: before and after.
 fn becomes(text: &str) -> Option<(&str, &str)> {
     let mut deep = 0;
-    for (sign, from, end) in Scan::new(text) {
+    for (sign, from, end) in Tokens::new(text) {
         match sign {
-            Sign::Open => deep += 1,
-            Sign::Close => deep -= 1,
-            Sign::Becomes if deep == 0 => {
+            Token::Open => deep += 1,
+            Token::Close => deep -= 1,
+            Token::Becomes if deep == 0 => {
                 return Some((text[..from].trim_end(), text[end..].trim_start()));
             }
             _ => {}
@@ -178,7 +186,7 @@ fn becomes(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// What a call returned; `None`: it did not.
+/// The result of a call; `None`: it did not return.
 pub(crate) fn result(after: &str) -> Option<i64> {
     let word = after.split([' ', '<']).next().unwrap_or_default();
     if word == "?" {
@@ -190,14 +198,15 @@ pub(crate) fn result(after: &str) -> Option<i64> {
     Some(name.and_then(errno).map_or(value, |e| -e))
 }
 
-/// When a call returned that began then: `<0.000123>` at the end says how long it took (`-T`).
+/// When a call returned that was entered at `entered`: `<0.000123>` at the end is its duration
+/// (`-T`).
 pub(crate) fn spent(after: &str, entered: u64) -> Option<u64> {
     let (_, seconds) = after.rsplit_once('<')?;
     let seconds: f64 = seconds.strip_suffix('>')?.parse().ok()?;
     (0.0..1e9).contains(&seconds).then(|| entered.saturating_add((seconds * 1e9) as u64))
 }
 
-/// A thread's number in strace's own pid namespace, where it is another than the program's
+/// A thread id in strace's own pid namespace, if it differs from the program's
 /// (`--decode-pids=pidns`).
 pub(crate) fn translated(after: &str) -> Option<u32> {
     let (_, comment) = after.split_once("/* ")?;
@@ -205,22 +214,22 @@ pub(crate) fn translated(after: &str) -> Option<u32> {
     rest.starts_with("in strace's PID NS */").then(|| number.parse().ok())?
 }
 
-fn scalar(told: &mut ImportedCall, arg: usize, text: &str, set: Option<&Flags>) -> Taken {
+fn scalar(imported: &mut ImportedCall, arg: usize, text: &str, set: Option<&Flags>) -> Parsed {
     let value = number(text, set);
-    told.number(arg, value.unwrap_or_else(|| sum(text, set).0));
-    if value.is_some() { Taken::Whole } else { Taken::Unknown }
+    imported.number(arg, value.unwrap_or_else(|| sum(text, set).0));
+    if value.is_some() { Parsed::Whole } else { Parsed::Unknown }
 }
 
-/// An address, or something at one that we do not read.
-fn address(told: &mut ImportedCall, arg: usize, text: &str) -> Taken {
+/// Sets an address, or the address of something that is not parsed.
+fn address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
     match number(text.split(' ').next().unwrap_or_default(), None) {
-        Some(v) => told.number(arg, v),
-        None => told.pointer(arg),
+        Some(v) => imported.number(arg, v),
+        None => imported.pointer(arg),
     }
-    Taken::Untold
+    Parsed::Abbreviated
 }
 
-/// `["a", "b"]`, each with a NUL behind it; `None` if some are left out.
+/// The strings of `["a", "b"]`, each with a NUL after it; `None` if some are left out.
 fn strings(text: &str) -> Option<Vec<u8>> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let mut all = Vec::new();

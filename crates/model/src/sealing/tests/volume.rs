@@ -11,7 +11,9 @@ fn peak() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-fn seal_and_read(calls: u64) {
+#[test]
+fn a_million_calls() {
+    let calls = 1_000_000;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     let recording = create(&path);
@@ -61,17 +63,6 @@ fn seal_and_read(calls: u64) {
         reading >> 20
     );
     assert!(sealing < 256 << 20 && reading < 256 << 20);
-}
-
-#[test]
-fn a_million_calls() {
-    seal_and_read(1_000_000);
-}
-
-#[test]
-#[ignore = "takes a minute and 2 GB of disk"]
-fn ten_million_calls() {
-    seal_and_read(10_000_000);
 }
 
 #[test]

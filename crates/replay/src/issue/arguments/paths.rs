@@ -1,9 +1,9 @@
 //! Paths that are passed otherwise than they were recorded: through links of procfs, and of a
 //! process with mounts or a root of its own.
 
-use super::translation::text;
-use super::{Arguments, Hole, Refused, Translation};
-use crate::issue::{Real, raw};
+use super::translation::string_payload;
+use super::{Arguments, Deferred, TranslateError, Translation};
+use crate::issue::{RealFd, raw};
 use abi::{AT_FDCWD, Role, Shape};
 use model::world::{Bound, To};
 use trace::Call;
@@ -11,30 +11,32 @@ use trace::Call;
 impl Translation {
     /// Paths through links of procfs. As many calls take no directory descriptor, such a call is
     /// made with procfs as its working directory.
-    pub(super) fn detour(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) {
-        let leads = |i: usize| {
+    pub(super) fn defer_procfs_paths(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
+        let leads_through_fd = |i: usize| {
             bound.through[i]
                 .as_ref()
                 .is_some_and(|way| matches!(way.to, To::File(_) | To::Directory(_)))
         };
-        self.detour = (0..shape.args.len()).any(leads);
-        if !self.detour {
+        self.in_procfs = (0..shape.args.len()).any(leads_through_fd);
+        if !self.in_procfs {
             return;
         }
         for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Hole::Text) = (arg.kind.path(), self.holes[i]) else { continue };
+            let (Some(way), Deferred::String) = (arg.kind.path(), self.deferred[i]) else {
+                continue;
+            };
             let dir = way.dir.map(usize::from);
-            if leads(i) {
-                self.holes[i] = Hole::Through;
+            if leads_through_fd(i) {
+                self.deferred[i] = Deferred::ThroughFd;
                 if let Some(dir) = dir {
                     self.values[dir] = AT_FDCWD as isize as usize;
-                    self.holes[dir] = Hole::None;
+                    self.deferred[dir] = Deferred::None;
                 }
             } else if bound.through[i].is_none()
                 && dir.is_none_or(|dir| call.args[dir] as i32 == AT_FDCWD)
-                && text(call, i).is_some_and(|path| !path.is_empty() && path[0] != b'/')
+                && string_payload(call, i).is_some_and(|path| !path.is_empty() && path[0] != b'/')
             {
-                self.holes[i] = Hole::Beside;
+                self.deferred[i] = Deferred::RelativePath;
             }
         }
     }
@@ -43,12 +45,12 @@ impl Translation {
 impl Arguments {
     /// What path argument `i` stands for, where the process has mounts or a root of its own: links
     /// are followed as they are here, now.
-    pub fn viewed(
+    pub fn resolve_in_view(
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
         i: usize,
-    ) -> Result<Option<Vec<u8>>, Refused> {
+    ) -> Result<Option<Vec<u8>>, TranslateError> {
         let (Some(view), Some(path), Some(way)) =
             (&bound.view, &bound.viewed[i], shape.args[i].kind.path())
         else {
@@ -59,13 +61,13 @@ impl Arguments {
             _ => None,
         };
         let follow = way.follows(&call.args, flags);
-        let found = view.resolve(path, follow, &mut raw::read_link);
-        found.path.map(Some).ok_or(Refused::Elsewhere)
+        let found = view.resolve(path, follow, &mut raw::readlink);
+        found.path.map(Some).ok_or(TranslateError::Elsewhere)
     }
 }
 
 /// Where a path starts of a call that is made in procfs, and the path from there.
-pub(super) fn start<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> (i32, &'a [u8]) {
+pub(super) fn start<'a>(call: &'a Call, bound: &'a Bound<RealFd>, i: usize) -> (i32, &'a [u8]) {
     match &bound.through[i] {
         Some(way) => match &way.to {
             To::File(descriptor) => (descriptor.real.get(), &way.rest),
@@ -74,7 +76,7 @@ pub(super) fn start<'a>(call: &'a Call, bound: &'a Bound<Real>, i: usize) -> (i3
         },
         None => {
             let real = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
-            (real, text(call, i).unwrap_or_default())
+            (real, string_payload(call, i).unwrap_or_default())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls on files that only a descriptor leads to: made through that descriptor's link in procfs.
 //!
-//! Inside the walls there is no procfs. One directory descriptor of it is kept from before, and
+//! Inside the sandbox there is no procfs. One directory descriptor of it is kept from before, and
 //! nothing is reached through it but `thread-self/fd/N` of descriptors that stand for traced ones,
 //! all of which are inside the root. What a path behind such a link reaches is inside, too: `..`
 //! ends at the root, and Landlock looks at the file.
@@ -15,15 +15,15 @@ static PROCFS: OnceLock<Option<OwnedFd>> = OnceLock::new();
 
 thread_local! {
     /// This thread could not go back: it must perform no more calls.
-    static LOST: Cell<bool> = const { Cell::new(false) };
+    static CWD_IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether this thread is in procfs still, as its working directory has become closed to it.
-pub(crate) fn is_lost() -> bool {
-    LOST.get()
+pub(crate) fn cwd_is_lost() -> bool {
+    CWD_IS_LOST.get()
 }
 
-/// Keeps procfs in reach. To be called outside of the walls.
+/// Opens procfs for later. Must be called before the sandbox is entered.
 pub(crate) fn keep() {
     PROCFS.get_or_init(|| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -44,34 +44,34 @@ pub(super) fn path(real: i32, rest: &[u8]) -> Vec<u8> {
 }
 
 /// A call with procfs as its working directory.
-pub(super) struct Detour {
+pub(super) struct ProcfsCwd {
     procfs: i32,
     /// The working directory to go back to.
-    back: i32,
+    cwd: i32,
     /// It changes the working directory itself.
-    stays: bool,
+    changes_cwd: bool,
 }
 
-impl Detour {
-    /// From and back to the directory of descriptor `back`. `None`: there is no procfs, or no way
+impl ProcfsCwd {
+    /// From and back to the directory of descriptor `cwd`. `None`: there is no procfs, or no way
     /// back.
-    pub fn new(back: i32, stays: bool) -> Option<Self> {
+    pub fn new(cwd: i32, changes_cwd: bool) -> Option<Self> {
         let procfs = PROCFS.get()?.as_ref()?.as_raw_fd();
-        (back >= 0).then_some(Self { procfs, back, stays })
+        (cwd >= 0).then_some(Self { procfs, cwd, changes_cwd })
     }
 
     /// Makes the call.
-    pub fn make(&self, call: impl FnOnce() -> i64) -> i64 {
-        // Who cannot go back does not leave.
-        for place in [self.back, self.procfs] {
-            let gone = raw::fchdir(place);
-            if gone < 0 {
-                return gone;
+    pub fn run(&self, call: impl FnOnce() -> i64) -> i64 {
+        // A thread that could not come back does not leave.
+        for directory in [self.cwd, self.procfs] {
+            let result = raw::fchdir(directory);
+            if result < 0 {
+                return result;
             }
         }
         let result = call();
-        if (!self.stays || result < 0) && raw::fchdir(self.back) < 0 {
-            LOST.set(true);
+        if (!self.changes_cwd || result < 0) && raw::fchdir(self.cwd) < 0 {
+            CWD_IS_LOST.set(true);
         }
         result
     }

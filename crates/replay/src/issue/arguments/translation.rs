@@ -1,28 +1,28 @@
 //! The first step: each argument translated by its kind. What only the thread has that performs the
 //! call is left open, as holes.
 
-use crate::issue::scratch::MOST;
-use crate::issue::{Real, raw};
+use crate::issue::scratch::MAX_RW_COUNT;
+use crate::issue::{RealFd, raw};
 use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
+use linux_raw_sys::general::O_DIRECT;
 use model::world::Bound;
+use rustix::io::Errno;
 use trace::record::{PayloadKind, UNREADABLE};
 use trace::{Call, Payload};
 
 /// Bytes that a read may bring beyond what was recorded: enough to see that there are more.
-pub(super) const BEYOND: usize = 64 << 10;
+pub(super) const READ_SLACK: usize = 64 << 10;
 /// Counts of lists (names, entries) are passed on up to this.
-pub(super) const LIST: usize = 16 << 20;
-const EFAULT: i32 = 14;
+pub(super) const MAX_LIST_BYTES: usize = 16 << 20;
 /// An address that faults.
-const NOWHERE: usize = 8;
-const O_DIRECT: u32 = 0o40000;
+const FAULTING_ADDRESS: usize = 8;
 
 /// Why names below the program's own mounts are left alone: what is there has no place in the root.
-pub(crate) const MOUNTED: &str = "mounted by the program";
+pub(crate) const MOUNTED_BY_PROGRAM: &str = "mounted by the program";
 
 /// Why a call cannot be performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum TranslateError {
     /// It means more than files (a kind that replay does not translate).
     Kind,
     /// It would need more memory than any call can move.
@@ -35,14 +35,14 @@ pub(crate) enum Refused {
     Elsewhere,
 }
 
-impl Refused {
+impl TranslateError {
     /// The report's words for it.
     pub fn why(self) -> &'static str {
         match self {
             Self::Kind => "means more than files",
             Self::Size => "larger than any call",
             Self::Missing => "not a call of this machine",
-            Self::Elsewhere => MOUNTED,
+            Self::Elsewhere => MOUNTED_BY_PROGRAM,
             Self::Procfs => "no procfs on this machine",
         }
     }
@@ -51,53 +51,58 @@ impl Refused {
 /// What an argument still lacks when its call has been translated: what only the thread has that
 /// performs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hole {
+pub(crate) enum Deferred {
     /// Nothing.
     None,
     /// Nothing, as long as the recorded data are there, to which it points.
     Recorded,
     /// The real descriptor that it means.
-    Real,
+    RealFd,
     /// A path through a link of procfs: through the real descriptor of what that leads to.
-    Through,
+    ThroughFd,
     /// A path of a process with mounts or a root of its own: what it stands for.
     Viewed,
     /// A path from the working directory, of a call that is made elsewhere for the sake of another.
-    Beside,
-    /// Room for so many bytes that come back; `clean`: it must not hold what an earlier call left.
-    Room { len: usize, clean: bool },
+    RelativePath,
+    /// Room for so many bytes that come back; `zeroed`: it must not hold what an earlier call left.
+    Buffer { len: usize, zeroed: bool },
     /// A string.
-    Text,
+    String,
     /// A struct that goes in (and out), in so many bytes.
-    Input { len: usize },
+    Struct { len: usize },
     /// Bulk data that do not stand in one piece, so many bytes.
     Data { len: usize },
     /// `iovec`s going in.
-    Gather { count: u8 },
+    IovecsIn { count: u8 },
     /// `iovec`s coming out.
-    Scatter { count: u8 },
+    IovecsOut { count: u8 },
 }
 
 /// A call's arguments, each translated by its kind. What depends on the thread that performs it and
 /// on the calls before it is left open. This is done once for a call, beforehand where little is
-/// left open ([`crate::issue::Prepared`]).
+/// left open ([`crate::issue::PreparedCall`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Translation {
     pub nr: syscalls::Sysno,
     pub values: [usize; 6],
-    pub holes: [Hole; 6],
+    pub deferred: [Deferred; 6],
     /// An argument is an address that faults.
     pub faults: bool,
     /// It is made in procfs: paths lead through links there.
-    pub detour: bool,
+    pub in_procfs: bool,
 }
 
 impl Translation {
     /// Translates the arguments of `call`.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<Real>) -> Result<Self, Refused> {
-        let nr = raw::native(call.nr).ok_or(Refused::Missing)?;
-        let mut this =
-            Self { nr, values: [0; 6], holes: [Hole::None; 6], faults: false, detour: false };
+    pub fn of(call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> Result<Self, TranslateError> {
+        let nr = raw::native_number(call.nr).ok_or(TranslateError::Missing)?;
+        let mut this = Self {
+            nr,
+            values: [0; 6],
+            deferred: [Deferred::None; 6],
+            faults: false,
+            in_procfs: false,
+        };
         for i in 0..shape.args.len() {
             this.values[i] = call.args[i] as usize;
         }
@@ -119,12 +124,12 @@ impl Translation {
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
                     this.values[i] = AT_FDCWD as isize as usize;
                 }
-                Kind::Fd | Kind::DirFd => this.holes[i] = Hole::Real,
+                Kind::Fd | Kind::DirFd => this.deferred[i] = Deferred::RealFd,
                 Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => {
-                    return Err(Refused::Kind);
+                    return Err(TranslateError::Kind);
                 }
                 Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => {
-                    return Err(Refused::Kind);
+                    return Err(TranslateError::Kind);
                 }
                 Kind::Addr => this.values[i] = 0,
                 _ if pointer == 0 => {}
@@ -137,23 +142,23 @@ impl Translation {
                 Kind::Out(len, layout) => {
                     this.output(call, shape, i, len, layout.form, bound.cut)?;
                 }
-                Kind::InIov { .. } | Kind::OutIov { .. } if call.errno() == Some(EFAULT) => {
-                    this.nowhere(i);
+                Kind::InIov { .. } | Kind::OutIov { .. } if faulted(call) => {
+                    this.set_faulting(i);
                 }
-                Kind::InIov { count } => this.holes[i] = Hole::Gather { count },
-                Kind::OutIov { count } => this.holes[i] = Hole::Scatter { count },
+                Kind::InIov { count } => this.deferred[i] = Deferred::IovecsIn { count },
+                Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
             }
         }
         for i in abi::arguments(shape.uses.paths) {
-            if this.holes[i] == Hole::Text
+            if this.deferred[i] == Deferred::String
                 && bound.viewed[i].is_some()
                 && bound.through[i].is_none()
             {
-                this.holes[i] = Hole::Viewed;
+                this.deferred[i] = Deferred::Viewed;
             }
         }
         if bound.through.any() {
-            this.detour(call, shape, bound);
+            this.defer_procfs_paths(call, shape, bound);
         }
         // Data that move inside the kernel: no more than moved then.
         if shape.copies.is_some()
@@ -167,14 +172,14 @@ impl Translation {
     }
 
     /// Argument `i` faults.
-    fn nowhere(&mut self, i: usize) {
-        (self.values[i], self.faults) = (NOWHERE, true);
+    fn set_faulting(&mut self, i: usize) {
+        (self.values[i], self.faults) = (FAULTING_ADDRESS, true);
     }
 
     fn string(&mut self, call: &Call, i: usize) {
-        match text(call, i) {
-            Some(_) => self.holes[i] = Hole::Text,
-            None => self.nowhere(i),
+        match string_payload(call, i) {
+            Some(_) => self.deferred[i] = Deferred::String,
+            None => self.set_faulting(i),
         }
     }
 
@@ -185,25 +190,25 @@ impl Translation {
         shape: &Shape,
         i: usize,
         len: Len,
-        bound: &Bound<Real>,
-    ) -> Result<(), Refused> {
+        bound: &Bound<RealFd>,
+    ) -> Result<(), TranslateError> {
         let count = match len {
             Len::Arg { n, unit: 1 } => Some(n as usize),
             _ => None,
         };
-        let due = self.length(call, i, len).ok_or(Refused::Size)?;
+        let length = self.length(call, i, len).ok_or(TranslateError::Size)?;
         let (moved, failed) = match call.errno() {
-            None if shape.ret == Ret::Bytes => (due.min(call.ret.max(0) as usize), false),
-            None => (due, false),
-            Some(_) => (due.min(LIST), true),
+            None if shape.ret == Ret::Bytes => (length.min(call.ret.max(0) as usize), false),
+            None => (length, false),
+            Some(_) => (length.min(MAX_LIST_BYTES), true),
         };
         if let Some(n) = count {
             self.values[n] = moved;
-        } else if moved != due {
-            return Err(Refused::Size);
+        } else if moved != length {
+            return Err(TranslateError::Size);
         }
-        if failed && call.errno() == Some(EFAULT) {
-            self.nowhere(i);
+        if failed && faulted(call) {
+            self.set_faulting(i);
             return Ok(());
         }
         let direct = bound.status.iter().any(|status| status & O_DIRECT != 0);
@@ -214,23 +219,22 @@ impl Translation {
         {
             // The kernel only reads from it, and the payload outlives the call.
             self.values[i] = first.bytes.as_ptr() as usize;
-            self.holes[i] = Hole::Recorded;
+            self.deferred[i] = Deferred::Recorded;
             return Ok(());
         }
-        self.holes[i] = Hole::Data { len: moved };
+        self.deferred[i] = Deferred::Data { len: moved };
         Ok(())
     }
 
     /// A struct or another small buffer that goes in (and out).
-    fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), Refused> {
-        let faulted =
-            |payload: &&Payload| call.errno() == Some(EFAULT) && payload.flags & UNREADABLE != 0;
-        let Some(payload) = given(call, i).filter(|payload| !faulted(payload)) else {
-            self.nowhere(i);
+    fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), TranslateError> {
+        let readable = |payload: &&Payload| !faulted(call) || payload.flags & UNREADABLE == 0;
+        let Some(payload) = input_payload(call, i).filter(readable) else {
+            self.set_faulting(i);
             return Ok(());
         };
-        let due = self.length(call, i, len).ok_or(Refused::Size)?;
-        self.holes[i] = Hole::Input { len: due.max(payload.bytes.len()) };
+        let length = self.length(call, i, len).ok_or(TranslateError::Size)?;
+        self.deferred[i] = Deferred::Struct { len: length.max(payload.bytes.len()) };
         Ok(())
     }
 
@@ -242,30 +246,30 @@ impl Translation {
         len: Len,
         form: Form,
         cut: bool,
-    ) -> Result<(), Refused> {
-        if call.errno() == Some(EFAULT) {
-            self.nowhere(i);
+    ) -> Result<(), TranslateError> {
+        if faulted(call) {
+            self.set_faulting(i);
             return Ok(());
         }
-        let mut due = self.length(call, i, len).unwrap_or(MOST).min(MOST);
+        let mut length = self.length(call, i, len).unwrap_or(MAX_RW_COUNT).min(MAX_RW_COUNT);
         if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
             let recorded = call.ret.max(0) as usize;
             let most = match (form, shape.ret) {
-                (Form::Data, Ret::Bytes) if cut => recorded.min(MOST),
+                (Form::Data, Ret::Bytes) if cut => recorded.min(MAX_RW_COUNT),
                 (Form::Data, Ret::Bytes) => {
-                    recorded.min(MOST).next_multiple_of(4096).saturating_add(BEYOND)
+                    recorded.min(MAX_RW_COUNT).next_multiple_of(4096).saturating_add(READ_SLACK)
                 }
-                _ => LIST,
+                _ => MAX_LIST_BYTES,
             };
             let unit = unit.max(1) as usize;
-            if due > most {
-                due = most / unit * unit;
-                self.values[n as usize] = due / unit;
+            if length > most {
+                length = most / unit * unit;
+                self.values[n as usize] = length / unit;
             }
         } else if self.length(call, i, len).is_none() {
-            return Err(Refused::Size);
+            return Err(TranslateError::Size);
         }
-        self.holes[i] = Hole::Room { len: due, clean: form != Form::Data };
+        self.deferred[i] = Deferred::Buffer { len: length, zeroed: form != Form::Data };
         Ok(())
     }
 
@@ -296,14 +300,19 @@ impl Translation {
     }
 }
 
+/// Whether a call failed as it could not access memory.
+fn faulted(call: &Call) -> bool {
+    call.errno() == Some(Errno::FAULT.raw_os_error())
+}
+
 /// The string of argument `i`, if it could be read.
-pub(super) fn text(call: &Call, i: usize) -> Option<&[u8]> {
+pub(super) fn string_payload(call: &Call, i: usize) -> Option<&[u8]> {
     call.payload(i as u8, PayloadKind::String)
         .filter(|p| p.flags & UNREADABLE == 0)
         .map(|p| p.bytes.as_slice())
 }
 
 /// The struct, or the other small buffer, that argument `i` pointed to.
-pub(super) fn given(call: &Call, i: usize) -> Option<&Payload> {
+pub(super) fn input_payload(call: &Call, i: usize) -> Option<&Payload> {
     call.payload(i as u8, PayloadKind::Bytes).or_else(|| call.payload(i as u8, PayloadKind::Data))
 }

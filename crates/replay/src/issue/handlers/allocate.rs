@@ -3,32 +3,33 @@
 //! Blocks that are reserved or given back are the file system's affair: what counts is the content
 //! and the size. The calls that conflict with this one wait meanwhile, as they do for any other.
 
-use crate::issue::call::{Handled, Outcome};
+use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::raw;
-use crate::issue::thread::Thread;
+use crate::issue::thread::ExecutorThread;
+use abi::errno_of;
+use linux_raw_sys::general::{
+    FALLOC_FL_COLLAPSE_RANGE as COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE as INSERT_RANGE,
+    FALLOC_FL_KEEP_SIZE as KEEP_SIZE, FALLOC_FL_PUNCH_HOLE as PUNCH_HOLE,
+    FALLOC_FL_UNSHARE_RANGE as UNSHARE_RANGE, FALLOC_FL_WRITE_ZEROES as WRITE_ZEROES,
+    FALLOC_FL_ZERO_RANGE as ZERO_RANGE, O_ACCMODE, O_APPEND, O_DIRECT, O_WRONLY,
+};
+use rustix::io::Errno;
 use std::sync::PoisonError;
 
-const KEEP_SIZE: u64 = 1;
-const PUNCH_HOLE: u64 = 2;
-const COLLAPSE_RANGE: u64 = 8;
-const ZERO_RANGE: u64 = 0x10;
-const INSERT_RANGE: u64 = 0x20;
-const UNSHARE_RANGE: u64 = 0x40;
-const WRITE_ZEROES: u64 = 0x80;
-
-const EINVAL: i64 = -22;
-const EOPNOTSUPP: i64 = -95;
-/// EINVAL (blocks of another size), ENOTTY, ENOSYS, EOPNOTSUPP.
-const UNABLE: [i64; 4] = [EINVAL, -25, -38, EOPNOTSUPP];
-const O_ACCMODE: i64 = 3;
-const O_WRONLY: i64 = 1;
-const O_APPEND: i64 = 0o2000;
-const O_DIRECT: i64 = 0o40000;
 /// Bytes that are moved at a time.
-const STRETCH: u64 = 1 << 20;
+const CHUNK: u64 = 1 << 20;
+
+/// Whether a file system refused an operation because it does not have it, or not for blocks of
+/// this size (`EINVAL`).
+fn is_unsupported(result: i64) -> bool {
+    matches!(
+        errno_of(result).map(Errno::from_raw_os_error),
+        Some(Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::OPNOTSUPP)
+    )
+}
 
 /// What is done, in the words of the report.
-fn operation(mode: u64) -> Option<&'static str> {
+fn operation(mode: u32) -> Option<&'static str> {
     Some(match mode & !KEEP_SIZE {
         0 => "allocate",
         PUNCH_HOLE if mode & KEEP_SIZE != 0 => "punch hole",
@@ -41,26 +42,27 @@ fn operation(mode: u64) -> Option<&'static str> {
     })
 }
 
-pub(super) fn allocate(thread: &mut Thread, issue: &Handled) -> Outcome {
-    let arguments = issue.translate(&mut thread.scratch)?;
+pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+    let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    let [_, mode, offset, len, ..] = issue.call.args;
+    let [_, mode, offset, len, ..] = handled.call.args;
+    let mode = mode as u32;
     let (Some(name), Some(descriptor)) = (
-        operation(mode).filter(|_| issue.call.succeeded() && UNABLE.contains(&got)),
-        &issue.bound.fds[0],
+        operation(mode).filter(|_| handled.call.succeeded() && is_unsupported(got)),
+        &handled.bound.fds[0],
     ) else {
-        return Ok(issue.expected().compare(got));
+        return Ok(handled.expected().compare(got));
     };
-    let Some(room) = thread.scratch.take(STRETCH as usize) else {
+    let Some(buffer) = thread.scratch.alloc(CHUNK as usize) else {
         return Err("larger than any call");
     };
-    let room = thread.scratch.bytes_mut(room);
-    let done = File::of(descriptor.real.get(), &descriptor.file.path)
-        .and_then(|file| file.perform(mode, offset, len, room));
-    if let Err(error) = done {
-        return Ok(issue.expected().compare(error));
+    let buffer = thread.scratch.bytes_mut(buffer);
+    let check = File::of(descriptor.real.get(), &descriptor.file.path)
+        .and_then(|file| file.emulate(mode, offset, len, buffer));
+    if let Err(error) = check {
+        return Ok(handled.expected().compare(error));
     }
-    let mut emulated = thread.common.emulated.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut emulated = thread.context.emulated.lock().unwrap_or_else(PoisonError::into_inner);
     *emulated.entry(name).or_default() += 1;
     Ok(None)
 }
@@ -78,59 +80,59 @@ struct File<'a> {
 impl Drop for File<'_> {
     fn drop(&mut self) {
         if let Some(status) = self.status {
-            raw::set_status(self.fd, status);
+            raw::set_status_flags(self.fd, status);
         }
     }
 }
 
-fn done(result: i64) -> Result<i64, i64> {
+fn check(result: i64) -> Result<i64, i64> {
     if result < 0 { Err(result) } else { Ok(result) }
 }
 
 impl<'a> File<'a> {
     fn of(fd: i32, path: &'a [u8]) -> Result<Self, i64> {
-        let size = raw::look(fd, b"\0", true).map_err(|errno| -i64::from(errno))?.size;
-        let status = done(raw::status(fd))?;
+        let size = raw::statx(fd, b"\0", true).map_err(raw::result_of)?.size;
+        let status = check(raw::status_flags(fd))?;
         // Appended data go to the end, and direct ones by blocks.
-        let plain = status & !(O_APPEND | O_DIRECT);
+        let plain = status & !i64::from(O_APPEND | O_DIRECT);
         let changed = plain != status;
         if changed {
-            done(raw::set_status(fd, plain))?;
+            check(raw::set_status_flags(fd, plain))?;
         }
         Ok(Self { fd, path, size, status: changed.then_some(status) })
     }
 
-    fn perform(&self, mode: u64, offset: u64, len: u64, room: &mut [u8]) -> Result<(), i64> {
-        let end = offset.checked_add(len).ok_or(EINVAL)?;
+    fn emulate(&self, mode: u32, offset: u64, len: u64, buffer: &mut [u8]) -> Result<(), i64> {
+        let end = offset.checked_add(len).ok_or(raw::result_of(Errno::INVAL))?;
         match mode & !KEEP_SIZE {
             COLLAPSE_RANGE if end < self.size => {
                 let reader = self.reader()?;
                 let mut at = end;
                 while at < self.size {
-                    let n = STRETCH.min(self.size - at);
-                    self.carry(&reader, at, offset + (at - end), &mut room[..n as usize])?;
+                    let n = CHUNK.min(self.size - at);
+                    self.copy_range(&reader, at, offset + (at - end), &mut buffer[..n as usize])?;
                     at += n;
                 }
-                return done(raw::resize(self.fd, self.size - len)).map(drop);
+                return check(raw::ftruncate(self.fd, self.size - len)).map(drop);
             }
             INSERT_RANGE if offset < self.size => {
                 let reader = self.reader()?;
                 let mut at = self.size;
                 while at > offset {
-                    let n = STRETCH.min(at - offset);
+                    let n = CHUNK.min(at - offset);
                     at -= n;
-                    self.carry(&reader, at, at + len, &mut room[..n as usize])?;
+                    self.copy_range(&reader, at, at + len, &mut buffer[..n as usize])?;
                 }
-                return self.zero(offset, end, room);
+                return self.zero(offset, end, buffer);
             }
-            COLLAPSE_RANGE | INSERT_RANGE => return Err(EINVAL),
+            COLLAPSE_RANGE | INSERT_RANGE => return Err(raw::result_of(Errno::INVAL)),
             PUNCH_HOLE | ZERO_RANGE | WRITE_ZEROES => {
-                self.zero(offset, end.min(self.size), room)?;
+                self.zero(offset, end.min(self.size), buffer)?;
             }
             _ => {}
         }
         if mode & KEEP_SIZE == 0 && end > self.size {
-            done(raw::resize(self.fd, end))?;
+            check(raw::ftruncate(self.fd, end))?;
         }
         Ok(())
     }
@@ -138,30 +140,30 @@ impl<'a> File<'a> {
     /// A descriptor to read from: of a file that is open for writing only, one that is opened by
     /// its name, if that is still this file's.
     fn reader(&self) -> Result<Reader, i64> {
-        if done(raw::status(self.fd))? & O_ACCMODE != O_WRONLY {
-            return Ok(Reader { fd: self.fd, own: false });
+        if check(raw::status_flags(self.fd))? as u32 & O_ACCMODE != O_WRONLY {
+            return Ok(Reader { fd: self.fd, owned: false });
         }
-        let fd = done(raw::open(self.path, 0))? as i32;
-        let reader = Reader { fd, own: true };
-        let file = |fd| raw::look(fd, b"\0", true).map(|found| found.file);
-        if file(fd) == file(self.fd) { Ok(reader) } else { Err(EOPNOTSUPP) }
+        let fd = check(raw::open(self.path, 0))? as i32;
+        let reader = Reader { fd, owned: true };
+        let file = |fd| raw::statx(fd, b"\0", true).map(|found| found.file);
+        if file(fd) == file(self.fd) { Ok(reader) } else { Err(raw::result_of(Errno::OPNOTSUPP)) }
     }
 
-    /// Moves as many bytes as `room` has.
-    fn carry(&self, from: &Reader, at: u64, to: u64, room: &mut [u8]) -> Result<(), i64> {
+    /// Moves as many bytes as `buffer` has.
+    fn copy_range(&self, from: &Reader, at: u64, to: u64, buffer: &mut [u8]) -> Result<(), i64> {
         let mut filled = 0;
-        while filled < room.len() {
-            match raw::read(from.fd, &mut room[filled..], Some(at + filled as u64)) {
-                0 => return Err(EINVAL),
-                got => filled += done(got)? as usize,
+        while filled < buffer.len() {
+            match raw::read(from.fd, &mut buffer[filled..], Some(at + filled as u64)) {
+                0 => return Err(raw::result_of(Errno::INVAL)),
+                got => filled += check(got)? as usize,
             }
         }
-        self.write(room, to)
+        self.write(buffer, to)
     }
 
     fn write(&self, mut bytes: &[u8], mut to: u64) -> Result<(), i64> {
         while !bytes.is_empty() {
-            let written = done(raw::write(self.fd, bytes, Some(to)))?;
+            let written = check(raw::write(self.fd, bytes, Some(to)))?;
             bytes = &bytes[written as usize..];
             to += written as u64;
         }
@@ -169,16 +171,16 @@ impl<'a> File<'a> {
     }
 
     /// Makes zeros of bytes: a hole, where there can be holes.
-    fn zero(&self, start: u64, end: u64, room: &mut [u8]) -> Result<(), i64> {
+    fn zero(&self, start: u64, end: u64, buffer: &mut [u8]) -> Result<(), i64> {
         let len = end.saturating_sub(start);
-        if len == 0 || raw::allocate(self.fd, PUNCH_HOLE | KEEP_SIZE, start, len) == 0 {
+        if len == 0 || raw::fallocate(self.fd, PUNCH_HOLE | KEEP_SIZE, start, len) == 0 {
             return Ok(());
         }
-        room.fill(0);
+        buffer.fill(0);
         let mut at = start;
         while at < end {
-            let n = STRETCH.min(end - at);
-            self.write(&room[..n as usize], at)?;
+            let n = CHUNK.min(end - at);
+            self.write(&buffer[..n as usize], at)?;
             at += n;
         }
         Ok(())
@@ -188,12 +190,12 @@ impl<'a> File<'a> {
 struct Reader {
     fd: i32,
     /// It was opened for this.
-    own: bool,
+    owned: bool,
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if self.own {
+        if self.owned {
             raw::close(self.fd);
         }
     }
@@ -207,7 +209,7 @@ mod tests {
     use std::os::unix::fs::OpenOptionsExt;
 
     /// What the operation does to a file's bytes (fallocate(2)).
-    fn model(bytes: &mut Vec<u8>, mode: u64, offset: usize, len: usize) {
+    fn model(bytes: &mut Vec<u8>, mode: u32, offset: usize, len: usize) {
         let (size, end) = (bytes.len(), offset + len);
         match mode & !KEEP_SIZE {
             COLLAPSE_RANGE => drop(bytes.drain(offset..end)),
@@ -228,8 +230,8 @@ mod tests {
     fn operations_leave_what_fallocate_leaves() {
         let place = tempfile::tempdir().expect("a directory");
         let path = place.path().join("file");
-        let stretch = STRETCH as usize;
-        let mut room = vec![0; stretch];
+        let stretch = CHUNK as usize;
+        let mut buffer = vec![0; stretch];
         let modes = [
             0,
             KEEP_SIZE,
@@ -252,20 +254,20 @@ mod tests {
                     .custom_flags(flags as i32)
                     .open(&path)
                     .expect("a file that can be opened so");
-                let before = raw::status(fd.as_raw_fd());
+                let before = raw::status_flags(fd.as_raw_fd());
                 let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
                 let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
-                let done = file.perform(mode, offset as u64, len as u64, &mut room);
+                let check = file.emulate(mode, offset as u64, len as u64, &mut buffer);
                 drop(file);
-                assert_eq!(raw::status(fd.as_raw_fd()), before);
+                assert_eq!(raw::status_flags(fd.as_raw_fd()), before);
                 if mode == COLLAPSE_RANGE && offset + len >= size {
-                    assert_eq!(done, Err(EINVAL));
+                    assert_eq!(check, Err(raw::result_of(Errno::INVAL)));
                     continue;
                 }
-                assert_eq!(done, Ok(()), "{mode:#x} at {offset}, {len} of {size}");
+                assert_eq!(check, Ok(()), "{mode:#x} at {offset}, {len} of {size}");
                 model(&mut bytes, mode, offset, len);
-                let came = std::fs::read(&path).expect("the file");
-                assert!(came == bytes, "{mode:#x} at {offset}, {len} of {size}");
+                let got = std::fs::read(&path).expect("the file");
+                assert!(got == bytes, "{mode:#x} at {offset}, {len} of {size}");
             }
         }
     }
@@ -281,6 +283,9 @@ mod tests {
         std::fs::write(&path, [7; 100]).expect("another file");
         let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
         let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
-        assert_eq!(file.perform(COLLAPSE_RANGE, 0, 50, &mut [0; 100]), Err(EOPNOTSUPP));
+        assert_eq!(
+            file.emulate(COLLAPSE_RANGE, 0, 50, &mut [0; 100]),
+            Err(raw::result_of(Errno::OPNOTSUPP))
+        );
     }
 }

@@ -1,38 +1,40 @@
 //! bind of a socket in the file system: the file that it makes is made, the socket is not.
 
-use crate::issue::arguments::Refused;
-use crate::issue::call::{Handled, Outcome};
+use crate::issue::arguments::TranslateError;
+use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::{Arguments, raw};
-use abi::AT_FDCWD;
+use abi::{AT_FDCWD, errno_of};
+use linux_raw_sys::general::S_IFSOCK;
 use model::world::To;
+use rustix::io::Errno;
 
-const EINVAL: i32 = 22;
-const EEXIST: i64 = -17;
-const EADDRINUSE: i64 = -98;
-/// A socket that everybody may use, but for the umask (sock_alloc in net/socket.c).
-const MODE: u32 = 0o140_777;
+/// The mode of a socket before the umask (sock_alloc in net/socket.c).
+const MODE: u32 = S_IFSOCK | 0o777;
 
-pub(super) fn bind(issue: &Handled) -> Outcome {
+pub(super) fn bind(handled: &HandledCall) -> Outcome {
     // That the socket has an address already.
-    if issue.call.errno() == Some(EINVAL) {
+    if handled.call.errno() == Some(Errno::INVAL.raw_os_error()) {
         return Err("network");
     }
-    let Some((i, path)) = issue.shape.args.iter().enumerate().find_map(|(i, arg)| {
-        Some((i, issue.call.path(i as u8)?)).filter(|_| arg.kind.path().is_some())
+    let Some((i, path)) = handled.shape.args.iter().enumerate().find_map(|(i, arg)| {
+        Some((i, handled.call.path(i as u8)?)).filter(|_| arg.kind.path().is_some())
     }) else {
         return Err("network");
     };
     // Names too long for a socket's address are reached through a descriptor of their directory.
-    let (start, path) = match issue.bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
+    let (start, path) = match handled.bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
         Some((To::File(descriptor), rest)) => (descriptor.real.get(), &rest[rest.len().min(1)..]),
         Some((To::Directory(directory), rest)) => {
             (directory.real.get(), &rest[rest.len().min(1)..])
         }
-        Some((To::Name, _)) => (AT_FDCWD, issue.bound.paths[i].as_deref().unwrap_or_default()),
+        Some((To::Name, _)) => (AT_FDCWD, handled.bound.paths[i].as_deref().unwrap_or_default()),
         Some((To::Virtual | To::Elsewhere, _)) | None => (AT_FDCWD, path),
     };
-    let seen =
-        Arguments::viewed(&issue.call, issue.shape, &issue.bound, i).map_err(Refused::why)?;
-    let got = raw::make_node(start, seen.as_deref().unwrap_or(path), MODE);
-    Ok(issue.expected().compare(if got == EEXIST { EADDRINUSE } else { got }))
+    let resolved = Arguments::resolve_in_view(&handled.call, handled.shape, &handled.bound, i)
+        .map_err(TranslateError::why)?;
+    let got = raw::mknodat(start, resolved.as_deref().unwrap_or(path), MODE);
+    Ok(handled.expected().compare(match errno_of(got).map(Errno::from_raw_os_error) {
+        Some(Errno::EXIST) => raw::result_of(Errno::ADDRINUSE),
+        _ => got,
+    }))
 }

@@ -4,30 +4,29 @@
 //! last that lets it go, as the kernel does with open files. A copy gets any number here; the one
 //! that it replaced is let go.
 
-use crate::issue::call::{Handled, Outcome};
-use crate::issue::thread::Thread;
-use crate::issue::{Real, raw};
+use crate::issue::handled::{HandledCall, Outcome};
+use crate::issue::thread::ExecutorThread;
+use crate::issue::{RealFd, raw};
 use model::world::Descriptor;
+use rustix::io::Errno;
 use std::sync::Arc;
 
-const EBADF: i64 = -9;
-
-pub(super) fn close(issue: &mut Handled) -> Outcome {
-    issue.bound.fds = Default::default();
-    let mut descriptor = issue.bound.closed.pop();
+pub(super) fn close(handled: &mut HandledCall) -> Outcome {
+    handled.bound.fds = Default::default();
+    let mut descriptor = handled.bound.closed.pop();
     if descriptor.is_none() {
         // There was none: the number means nothing here either.
-        return Ok(issue.expected().compare(EBADF));
+        return Ok(handled.expected().compare(raw::result_of(Errno::BADF)));
     }
-    let got = close_last(&mut descriptor);
-    issue.bound.closed.extend(descriptor);
-    Ok(got.and_then(|got| issue.expected().compare(got)))
+    let got = close_if_last(&mut descriptor);
+    handled.bound.closed.extend(descriptor);
+    Ok(got.and_then(|got| handled.expected().compare(got)))
 }
 
 /// Closes a descriptor, or lets it go where others hold it: the result of the call, if there was
 /// one (there is none if its open came out differently, which has been said). Where nothing real is
 /// left of it, its memory stays, and is freed where it was taken.
-pub(crate) fn close_last(descriptor: &mut Option<Arc<Descriptor<Real>>>) -> Option<i64> {
+pub(crate) fn close_if_last(descriptor: &mut Option<Arc<Descriptor<RealFd>>>) -> Option<i64> {
     if descriptor.take_if(|d| Arc::strong_count(d) > 1).is_some() {
         return None;
     }
@@ -37,20 +36,20 @@ pub(crate) fn close_last(descriptor: &mut Option<Arc<Descriptor<Real>>>) -> Opti
     }
 }
 
-pub(super) fn close_range(issue: &mut Handled) -> Outcome {
-    issue.bound.closed.clear();
+pub(super) fn close_range(handled: &mut HandledCall) -> Outcome {
+    handled.bound.closed.clear();
     Ok(None)
 }
 
-pub(super) fn open(thread: &mut Thread, issue: &Handled) -> Outcome {
-    let arguments = issue.translate(&mut thread.scratch)?;
+pub(super) fn open(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+    let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    opened(issue.bound.opened.first().map(|(_, descriptor)| descriptor), got);
-    Ok(issue.expected().compare(got))
+    set_opened(handled.bound.opened.first().map(|(_, descriptor)| descriptor), got);
+    Ok(handled.expected().compare(got))
 }
 
 /// An open came out with `got`: the real descriptor of this traced one, or of none.
-pub(crate) fn opened(descriptor: Option<&Arc<Descriptor<Real>>>, got: i64) {
+pub(crate) fn set_opened(descriptor: Option<&Arc<Descriptor<RealFd>>>, got: i64) {
     match descriptor {
         _ if got < 0 => {}
         Some(descriptor) => descriptor.real.set(got as i32),
@@ -60,33 +59,33 @@ pub(crate) fn opened(descriptor: Option<&Arc<Descriptor<Real>>>, got: i64) {
     }
 }
 
-pub(super) fn duplicate(issue: &mut Handled, old: u8) -> Outcome {
-    let real = issue.bound.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
-    if let Some(errno) = issue.call.errno() {
+pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
+    let real = handled.bound.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
+    if let Some(errno) = handled.call.errno() {
         // What fails on account of a number has none here (EINVAL: equal or negative ones; EBADF:
         // beyond the limit).
-        let got = match raw::duplicate(real, true) {
+        let got = match raw::dup(real, true) {
             fd if fd >= 0 => {
                 raw::close(fd as i32);
-                issue.call.ret
+                handled.call.ret
             }
-            _ if errno == -EBADF as i32 => issue.call.ret,
+            _ if errno == Errno::BADF.raw_os_error() => handled.call.ret,
             error => error,
         };
-        return Ok(issue.expected().compare(got));
+        return Ok(handled.expected().compare(got));
     }
-    let cloexec = issue.shape.name.ends_with("_CLOEXEC");
-    let difference = match issue.bound.opened.first() {
+    let cloexec = handled.shape.name.ends_with("_CLOEXEC");
+    let difference = match handled.bound.opened.first() {
         // dup2 of a descriptor to itself.
         None => None,
-        Some((_, descriptor)) => match raw::duplicate(real, cloexec) {
+        Some((_, descriptor)) => match raw::dup(real, cloexec) {
             fd if fd >= 0 => {
                 descriptor.real.set(fd as i32);
                 None
             }
-            error => issue.expected().failure(error),
+            error => handled.expected().failure(error),
         },
     };
-    issue.bound.closed.clear();
+    handled.bound.closed.clear();
     Ok(difference)
 }

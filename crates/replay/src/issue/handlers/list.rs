@@ -1,24 +1,24 @@
 //! getdents and getdents64.
 
-use crate::issue::call::{Handled, Outcome};
-use crate::issue::thread::Thread;
-use crate::verify::{Listed, lists};
+use crate::issue::handled::{HandledCall, Outcome};
+use crate::issue::thread::ExecutorThread;
+use crate::verify::{ListingCall, listing_argument};
 
-pub(super) fn list(thread: &mut Thread, issue: &Handled) -> Outcome {
-    let arguments = issue.translate(&mut thread.scratch)?;
+pub(super) fn list(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+    let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    let difference = issue.expected().compare(got);
-    if difference.is_some() || !issue.call.succeeded() {
+    let difference = handled.expected().compare(got);
+    if difference.is_some() || !handled.call.succeeded() {
         return Ok(difference);
     }
     let follow = || {
-        let (argument, form) = lists(issue.shape)?;
-        let file = issue.bound.fds[0].as_ref()?.file.id;
-        let (call, disturbed) = (&issue.call, issue.disturbed);
-        let listed = Listed { call, argument, form, file, disturbed };
-        let room = *arguments.rooms(argument).first()?;
-        let room = || thread.scratch.bytes(room);
-        thread.common.listings.follow(&listed, room, got, || arguments.perform())
+        let (argument, form) = listing_argument(handled.shape)?;
+        let file = handled.bound.fds[0].as_ref()?.file.id;
+        let (call, listing_changed) = (&handled.call, handled.listing_changed);
+        let listed = ListingCall { call, argument, form, file, listing_changed };
+        let buffer = *arguments.buffers(argument).first()?;
+        let buffer = || thread.scratch.bytes(buffer);
+        thread.context.listings.follow(&listed, buffer, got, || arguments.perform())
     };
     Ok(follow())
 }

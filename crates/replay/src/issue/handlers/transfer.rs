@@ -5,19 +5,20 @@
 //! the descriptor's offset moves as it did. Nothing else is performed. A clone that the file system
 //! here refuses is a copy, counted as such.
 
-use crate::issue::arguments::Refused;
-use crate::issue::call::{Handled, Outcome};
-use crate::issue::scratch::MOST;
-use crate::issue::thread::Thread;
-use crate::issue::{Real, raw};
-use crate::verify::{Difference, differing};
-use abi::{Copies, End};
+use crate::issue::arguments::TranslateError;
+use crate::issue::handled::{HandledCall, Outcome};
+use crate::issue::scratch::MAX_RW_COUNT;
+use crate::issue::thread::ExecutorThread;
+use crate::issue::{RealFd, raw};
+use crate::verify::{Mismatch, first_difference};
+use abi::{Copies, End, errno_of};
 use model::world::Bound;
+use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::{Call, Payload};
 
 /// The end that is a file, if the other is none and data moved.
-pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Option<End> {
+pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Option<End> {
     let stored =
         |end: End| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
     match (stored(copies.from), stored(copies.to)) {
@@ -28,70 +29,81 @@ pub(crate) fn only_end(call: &Call, copies: Copies, bound: &Bound<Real>) -> Opti
     }
 }
 
-/// EXDEV, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP: what file systems say that cannot share blocks, or
-/// not these.
-const REFUSED: [i64; 5] = [-18, -22, -25, -38, -95];
+/// Whether the file system refused to share blocks, or these.
+fn cannot_share(result: i64) -> bool {
+    matches!(
+        errno_of(result).map(Errno::from_raw_os_error),
+        Some(Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::OPNOTSUPP)
+    )
+}
+
 /// Bytes that are moved at a time: what a trace claims to have moved must not cost as much memory.
-const STRETCH: usize = 1 << 20;
+const CHUNK: usize = 1 << 20;
 
 /// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
-type Moved = (i64, Option<Difference>);
+type Copied = (i64, Option<Mismatch>);
 
-pub(super) fn transfer(thread: &mut Thread, issue: &Handled, copies: Copies, end: End) -> Outcome {
-    let due = (issue.call.ret as u64).min(MOST as u64);
-    let (got, difference) = carry(thread, issue, copies, end, due)?;
-    Ok(issue.expected().compare(got).or(difference))
+pub(super) fn transfer(
+    thread: &mut ExecutorThread,
+    handled: &HandledCall,
+    copies: Copies,
+    end: End,
+) -> Outcome {
+    let length = (handled.call.ret as u64).min(MAX_RW_COUNT as u64);
+    let (got, difference) = copy(thread, handled, copies, end, length)?;
+    Ok(handled.expected().compare(got).or(difference))
 }
 
 /// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger
 /// blocks), a copy of the captured bytes in its place.
-pub(super) fn clone(thread: &mut Thread, issue: &Handled) -> Outcome {
-    let arguments = issue.translate(&mut thread.scratch)?;
+pub(super) fn clone(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+    let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let Some(copies) =
-        issue.shape.copies.filter(|_| issue.call.succeeded() && REFUSED.contains(&got))
+        handled.shape.copies.filter(|_| handled.call.succeeded() && cannot_share(got))
     else {
-        return Ok(issue.expected().compare(got));
+        return Ok(handled.expected().compare(got));
     };
-    thread.common.copied.fetch_add(1, Relaxed);
-    let sum = |of: fn(&Payload) -> u64| trace::saturating_sum(issue.call.copied(&copies).map(of));
-    let due = sum(|p| p.wanted).min(MOST as u64).max(sum(|p| p.bytes.len() as u64));
-    match carry(thread, issue, copies, copies.to, due)? {
-        (got, _) if got == due as i64 => Ok(None),
-        (got, _) => Ok(issue.expected().compare(got.min(-1))),
+    thread.context.copied.fetch_add(1, Relaxed);
+    let sum = |of: fn(&Payload) -> u64| trace::saturating_sum(handled.call.copied(&copies).map(of));
+    let length = sum(|p| p.wanted).min(MAX_RW_COUNT as u64).max(sum(|p| p.bytes.len() as u64));
+    match copy(thread, handled, copies, copies.to, length)? {
+        (got, _) if got == length as i64 => Ok(None),
+        (got, _) => Ok(handled.expected().compare(got.min(-1))),
     }
 }
 
-fn carry(
-    thread: &mut Thread,
-    issue: &Handled,
+fn copy(
+    thread: &mut ExecutorThread,
+    handled: &HandledCall,
     copies: Copies,
     end: End,
-    due: u64,
-) -> Result<Moved, &'static str> {
-    let call = &issue.call;
-    let real = issue.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
-    let room = thread.scratch.take(STRETCH).ok_or(Refused::Size.why())?;
-    let bytes = thread.scratch.bytes_mut(room);
+    length: u64,
+) -> Result<Copied, &'static str> {
+    let call = &handled.call;
+    let real = handled.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
+    let buffer = thread.scratch.alloc(CHUNK).ok_or(TranslateError::Size.why())?;
+    let bytes = thread.scratch.bytes_mut(buffer);
     let offset = call.pointed(end.at);
     let mut captured = Captured::new(call.copied(&copies));
     let mut moved = 0;
     let mut difference = None;
-    while moved < due {
-        let bytes = &mut bytes[..STRETCH.min((due - moved) as usize)];
+    while moved < length {
+        let bytes = &mut bytes[..CHUNK.min((length - moved) as usize)];
         let offset = offset.map(|o| o.saturating_add(moved));
         let got = if end == copies.to {
             // What was not captured is zeros.
-            let held = captured
+            let filled = captured
                 .take(bytes.len(), |at, known| bytes[at..at + known.len()].copy_from_slice(known));
-            bytes[held..].fill(0);
+            bytes[filled..].fill(0);
             raw::write(real, bytes, offset)
         } else {
             let got = raw::read(real, bytes, offset);
-            let come = &bytes[..got.max(0) as usize];
-            captured.take(come.len(), |at, known| {
-                if !issue.mapped && difference.is_none() {
-                    difference = differing(moved as usize + at, known, &come[at..at + known.len()]);
+            let read = &bytes[..got.max(0) as usize];
+            captured.take(read.len(), |at, known| {
+                if !handled.unseen_writes && difference.is_none() {
+                    difference =
+                        first_difference(moved as usize + at, known, &read[at..at + known.len()]);
                 }
             });
             got

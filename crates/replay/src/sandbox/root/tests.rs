@@ -1,4 +1,4 @@
-//! Names that somebody else changes, before and in between.
+//! Names that another user changes, before and in between.
 
 use super::*;
 use std::fs;
@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 const OTHER: u32 = 65534;
 
-/// A directory that everybody can reach.
+/// A directory that every user can reach.
 fn place() -> tempfile::TempDir {
     let place = tempfile::Builder::new().prefix("reanimator-root-").tempdir_in("/tmp").unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -47,7 +47,7 @@ fn a_name_that_changes_afterwards() {
     assert!(root.is_empty().unwrap());
 }
 
-/// Links of our own are followed where nobody else can change them; those of others are refused,
+/// Links of our own are followed where no other user can change them; those of others are refused,
 /// wherever they stand, and all of those in directories of others.
 #[test]
 fn links() {

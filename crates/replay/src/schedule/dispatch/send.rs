@@ -1,85 +1,93 @@
-//! Hands jobs to executors. What is on its way is bounded.
+//! Hands jobs to executors. The number and the size of pending jobs are bounded.
 
-use super::{Dispatcher, Flying};
+use super::{Dispatched, Dispatcher};
 use crate::Error;
-use crate::execute::{Due, Job, Need, Rare, Work};
-use crate::issue::Real;
+use crate::execute::{Dependency, Due, Job, JobExtras, Work};
+use crate::issue::RealFd;
 use model::world::Descriptor;
 use std::sync::Arc;
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's
 /// segments take the most of the rest.
-const SHARE: u64 = 8;
+const MEMORY_SHARE: u64 = 8;
 
 impl Dispatcher<'_> {
-    /// Lets descriptors go after the calls that were done `after` them; those that nobody else
-    /// holds are closed then.
+    /// Releases descriptors once the calls below `after` are done; those without another owner are
+    /// closed then.
     pub(super) fn release(
         &mut self,
         tid: u32,
-        mut gone: Vec<Arc<Descriptor<Real>>>,
+        mut closed: Vec<Arc<Descriptor<RealFd>>>,
         after: u64,
     ) -> Result<(), Error> {
-        gone.retain(|d| d.file.is_stored());
-        if gone.is_empty() {
+        closed.retain(|d| d.file.is_stored());
+        if closed.is_empty() {
             return Ok(());
         }
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
-        let needs = self.builder.last(tid).map(|last| self.need(last)).into_iter().collect();
-        let flying = Flying { seq: 0, tid, call: "exit", lane: 0 };
-        self.dispatch(flying, after, needs, Due::Now, Work::Release(gone))
+        let dependencies =
+            self.order.last_call(tid).map(|last| self.dependency(last)).into_iter().collect();
+        let dispatched = Dispatched { seq: 0, tid, call: "exit", executor: 0 };
+        self.dispatch(dispatched, after, dependencies, Due::Now, Work::Release(closed))
     }
 
-    /// A call that may not be done yet: which one of which executor.
-    pub(super) fn need(&self, number: u64) -> Need {
-        (self.flying[self.shared.frontier.slot(number)].lane, number)
+    /// The dependency on call `number`, which may not be done yet.
+    pub(super) fn dependency(&self, number: u64) -> Dependency {
+        (self.dispatched[self.shared.completion.index(number)].executor, number)
     }
 
     /// All calls below this number are done, and the one with it is not.
-    pub(super) fn reached(&mut self) -> u64 {
-        self.reached = self.shared.frontier.reached(self.number - self.pool.waiting());
-        self.reached
+    pub(super) fn first_pending(&mut self) -> u64 {
+        self.first_pending = self.shared.completion.first_pending(self.number - self.pool.queued());
+        self.first_pending
     }
 
-    /// Sends the next job on its way: it comes after all calls before one and after single ones,
-    /// and is due at some time.
+    /// Dispatches the next job. It waits for all calls below `after`, for `dependencies`, and until
+    /// it is due.
     pub(super) fn dispatch(
         &mut self,
-        flying: Flying,
+        dispatched: Dispatched,
         after: u64,
-        mut needs: Vec<Need>,
+        mut dependencies: Vec<Dependency>,
         due: Due,
         work: Work,
     ) -> Result<(), Error> {
-        let (tid, number) = (flying.tid, self.number);
-        self.make_room()?;
-        let lane = self.pool.lane(tid)?;
-        self.flying[self.shared.frontier.slot(number)] = Flying { lane: lane as u16, ..flying };
+        let (tid, number) = (dispatched.tid, self.number);
+        self.wait_for_room()?;
+        let executor = self.pool.executor_of(tid)?;
+        self.dispatched[self.shared.completion.index(number)] =
+            Dispatched { executor: executor as u16, ..dispatched };
         // Its own executor does those first anyway.
-        needs.retain(|(of, _)| usize::from(*of) != lane);
-        let rare = (due != Due::Now || !needs.is_empty())
-            .then(|| Box::new(Rare { needs, due, who: None }));
-        let job = Job { number, after, rare, tid, work };
-        self.held += job.bytes();
+        dependencies.retain(|(of, _)| usize::from(*of) != executor);
+        let extras = (due != Due::Now || !dependencies.is_empty())
+            .then(|| Box::new(JobExtras { dependencies, due, credentials: None }));
+        let job = Job { number, after, extras, tid, work };
+        self.bytes_held += job.bytes();
         self.number += 1;
-        self.builder.dispatched(tid, number);
-        let who = self.world.credentials(tid);
-        self.pool.send(lane, job, who, |who| self.passages.open_for(who));
+        self.order.dispatched(tid, number);
+        let credentials = self.world.credentials(tid);
+        self.pool
+            .send(executor, job, credentials, |credentials| self.traversed.open_for(credentials));
         Ok(())
     }
 
-    /// Waits until one more job may be on its way.
-    fn make_room(&mut self) -> Result<(), Error> {
-        let (number, window) = (self.number, self.shared.frontier.window());
-        // Who had to wait waits until there is room for many, so that nobody is woken for each.
-        if number - self.reached >= window && number - self.reached() >= window {
-            self.open_gate();
+    /// Waits until one more job may be dispatched.
+    fn wait_for_room(&mut self) -> Result<(), Error> {
+        let (number, window) = (self.number, self.shared.completion.window());
+        // A dispatcher that has to wait waits until there is room for many jobs, so that it is not
+        // woken for each.
+        if number - self.first_pending >= window && number - self.first_pending() >= window {
+            self.start_executors();
             self.wait(number - window / 2)?;
         }
-        while self.shared.is_open() && self.held - self.freed > self.options.memory / SHARE {
-            self.freed = self.shared.frontier.freed();
-            let in_flight = number - self.reached();
-            if self.held - self.freed <= self.options.memory / SHARE || in_flight == 0 {
+        while self.shared.has_begun()
+            && self.bytes_held - self.bytes_freed > self.options.memory / MEMORY_SHARE
+        {
+            self.bytes_freed = self.shared.completion.bytes_freed();
+            let in_flight = number - self.first_pending();
+            if self.bytes_held - self.bytes_freed <= self.options.memory / MEMORY_SHARE
+                || in_flight == 0
+            {
                 break;
             }
             self.wait(number - in_flight / 2)?;

@@ -4,21 +4,13 @@
 //!
 //! They follow from the kinds of the arguments, never from the call's name.
 
-use crate::issue::Real;
+use crate::issue::RealFd;
 use abi::{Effect, Is, Kind, Layout, PathUse, Ret, Role, Shape};
+use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
 use model::world::{Bound, OpenFile, lexical, parent};
+use rustix::io::Errno;
 use std::hash::{Hash, Hasher};
 use trace::Call;
-
-const S_IFREG: u32 = 0o100_000;
-const O_CREAT: u32 = 0o100;
-const O_EXCL: u32 = 0o200;
-const O_TRUNC: u32 = 0o1000;
-const SEEK_END: u64 = 2;
-const ENOENT: i32 = 2;
-const EBADF: i32 = 9;
-const EEXIST: i32 = 17;
-const EADDRINUSE: i32 = 98;
 
 /// A thing that calls use and change. Names are hashes: they are only compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +34,7 @@ pub(super) enum Resource {
     /// How many links a directory has: one for each directory in it.
     Links(u64),
     /// All names: a rename may move everything below a directory.
-    Names,
+    AllNames,
     /// A file with several names.
     Alias(u64),
 }
@@ -76,7 +68,7 @@ impl Span {
 
 /// A state that a call found or left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ResourceState {
     /// Nothing is known of it.
     Unknown,
     /// Of a name or a number.
@@ -92,7 +84,7 @@ pub(super) enum State {
     Appended,
 }
 
-impl State {
+impl ResourceState {
     /// Of a name or a number: the other state.
     pub fn opposite(self) -> Self {
         match self {
@@ -109,8 +101,8 @@ pub(super) struct Claim {
     pub resource: Resource,
     /// It changes the thing, and does not only look at it.
     pub changes: bool,
-    pub before: State,
-    pub after: State,
+    pub before: ResourceState,
+    pub after: ResourceState,
     /// The argument that it follows from.
     pub argument: u8,
 }
@@ -132,7 +124,7 @@ pub(super) fn depends_on_status(shape: &Shape) -> bool {
 }
 
 /// The descriptor number that a call gave out.
-pub(super) fn gives(call: &Call, shape: &Shape) -> Option<i32> {
+pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
     match shape.effect {
         _ if !call.succeeded() => None,
@@ -144,7 +136,7 @@ pub(super) fn gives(call: &Call, shape: &Shape) -> Option<i32> {
 
 /// Enters the claims of `call` in `list`. They are what is known now: of a call under way, before
 /// the world has followed it; of one that returns, afterwards.
-pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &Bound<Real>) {
+pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
     let mut claims = Claims { list, call, shape, bound };
     for (i, arg) in shape.args.iter().enumerate() {
         match arg.kind {
@@ -156,7 +148,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             Kind::Path(way) => claims.path(i, way),
             // The address of a socket is a name.
             Kind::In(..) => arg.kind.path().into_iter().for_each(|way| claims.path(i, way)),
-            Kind::Out(_, layout) => claims.told(i, layout),
+            Kind::Out(_, layout) => claims.struct_of_file(i, layout),
             // Numbers, and what belongs to the process.
             Kind::Int
             | Kind::Uint
@@ -188,16 +180,22 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             | Kind::Iocbs { .. } => {}
         }
     }
-    if let Some(number) = gives(call, shape) {
-        claims.enter(u8::MAX, Resource::Number(number), true, State::Absent, State::Present);
+    if let Some(number) = new_descriptor(call, shape) {
+        claims.claim(
+            u8::MAX,
+            Resource::Number(number),
+            true,
+            ResourceState::Absent,
+            ResourceState::Present,
+        );
     }
     if bound.paths.any() {
-        let moves = |a: &abi::Arg| matches!(a.kind.path(), Some(way) if moves(way.role));
-        claims.push(u8::MAX, Resource::Names, shape.args.iter().any(moves));
+        let renames = |a: &abi::Arg| matches!(a.kind.path(), Some(way) if renames(way.role));
+        claims.claim_use(u8::MAX, Resource::AllNames, shape.args.iter().any(renames));
     }
 }
 
-fn moves(role: Role) -> bool {
+fn renames(role: Role) -> bool {
     matches!(role, Role::Source | Role::Target)
 }
 
@@ -205,24 +203,31 @@ struct Claims<'a> {
     list: &'a mut Vec<Claim>,
     call: &'a Call,
     shape: &'a Shape,
-    bound: &'a Bound<Real>,
+    bound: &'a Bound<RealFd>,
 }
 
 impl Claims<'_> {
-    fn push(&mut self, argument: u8, resource: Resource, changes: bool) {
-        self.enter(argument, resource, changes, State::Unknown, State::Unknown);
+    fn claim_use(&mut self, argument: u8, resource: Resource, changes: bool) {
+        self.claim(argument, resource, changes, ResourceState::Unknown, ResourceState::Unknown);
     }
 
-    fn enter(&mut self, i: u8, resource: Resource, changes: bool, before: State, after: State) {
+    fn claim(
+        &mut self,
+        i: u8,
+        resource: Resource,
+        changes: bool,
+        before: ResourceState,
+        after: ResourceState,
+    ) {
         self.list.push(Claim { resource, changes, before, after, argument: i });
     }
 
     /// The number of a descriptor, which the call found taken unless it says that it was none.
     fn number(&mut self, i: usize) {
         let number = Resource::Number(self.call.args[i] as i32);
-        let taken = self.call.returned() && self.call.errno() != Some(EBADF);
-        let found = if taken { State::Present } else { State::Unknown };
-        self.enter(i as u8, number, false, found, found);
+        let taken = self.call.returned() && self.call.errno() != Some(Errno::BADF.raw_os_error());
+        let found = if taken { ResourceState::Present } else { ResourceState::Unknown };
+        self.claim(i as u8, number, false, found, found);
     }
 
     /// The open file behind argument `i`.
@@ -231,24 +236,24 @@ impl Claims<'_> {
         let Some(descriptor) = &bound.fds[i] else { return };
         let (file, arg) = (&*descriptor.file, i as u8);
         let name = hash(&file.path);
-        self.push(arg, Resource::Name(name), false);
+        self.claim_use(arg, Resource::Name(name), false);
         if file.file_type() != S_IFREG {
-            self.push(arg, Resource::Links(name), false);
+            self.claim_use(arg, Resource::Links(name), false);
         }
         let sets = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
         if sets || depends_on_status(shape) {
-            self.push(arg, Resource::Status(file.id), sets);
+            self.claim_use(arg, Resource::Status(file.id), sets);
         }
         let seeks = shape.effect == Effect::Seek;
         let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
         let lists = shape.uses.lists;
         if (bound.offset.is_some() && !positioned) || lists || seeks || shape.copies.is_some() {
-            self.push(arg, Resource::Offset(file.id), true);
+            self.claim_use(arg, Resource::Offset(file.id), true);
         }
         if lists {
-            self.push(arg, Resource::Members(name), true);
+            self.claim_use(arg, Resource::Members(name), true);
         }
-        if seeks && call.args[2] == SEEK_END {
+        if seeks && call.args[2] == u64::from(SEEK_END) {
             self.size((call.ret as u64).wrapping_sub(call.args[1]), arg);
         }
         self.data(arg, file);
@@ -259,7 +264,7 @@ impl Claims<'_> {
         let Self { call, shape, bound, .. } = *self;
         let inode = file.inode.key;
         let (Some(start), true, Ret::Bytes) = (bound.offset, call.succeeded(), shape.ret) else {
-            return self.push(arg, Resource::File(inode.1), shape.changes);
+            return self.claim_use(arg, Resource::File(inode.1), shape.changes);
         };
         let writes = shape.changes;
         let end = start.saturating_add(call.ret.max(0) as u64);
@@ -267,18 +272,24 @@ impl Claims<'_> {
         // The world has moved the size on already: a write up to it may have made the file longer.
         let extends = writes && end >= file.inode.size();
         // What moves very much meets others at the file.
-        self.push(arg, Resource::File(inode.1), extends || span.is_wide());
+        self.claim_use(arg, Resource::File(inode.1), extends || span.is_wide());
         let known = shape.uses.fd == Some(arg) && file.is_stored() && shape.copies.is_none();
         let (before, after) = match (known, writes) {
-            (false, _) => (State::Unknown, State::Unknown),
-            (true, true) if file.appends() => (State::Unknown, State::Appended),
-            (true, true) => (State::Unknown, State::Bytes),
-            (true, false) if self.met_end() => (State::Last, State::Last),
-            (true, false) => (State::Bytes, State::Bytes),
+            (false, _) => (ResourceState::Unknown, ResourceState::Unknown),
+            (true, true) if file.appends() => (ResourceState::Unknown, ResourceState::Appended),
+            (true, true) => (ResourceState::Unknown, ResourceState::Bytes),
+            (true, false) if self.met_end() => (ResourceState::Last, ResourceState::Last),
+            (true, false) => (ResourceState::Bytes, ResourceState::Bytes),
         };
-        self.enter(arg, Resource::Bytes(span), writes, before, after);
+        self.claim(arg, Resource::Bytes(span), writes, before, after);
         if known && writes {
-            self.enter(arg, Resource::Size(inode), true, State::Unknown, State::Size(end));
+            self.claim(
+                arg,
+                Resource::Size(inode),
+                true,
+                ResourceState::Unknown,
+                ResourceState::Size(end),
+            );
         }
     }
 
@@ -297,13 +308,14 @@ impl Claims<'_> {
     fn size(&mut self, found: u64, arg: u8) {
         let fd = self.shape.uses.fd.and_then(|fd| self.bound.fds[usize::from(fd)].as_ref());
         if let Some(descriptor) = fd.filter(|d| d.file.is_stored() && self.call.succeeded()) {
-            let (size, found) = (Resource::Size(descriptor.file.inode.key), State::Size(found));
-            self.enter(arg, size, false, found, found);
+            let (size, found) =
+                (Resource::Size(descriptor.file.inode.key), ResourceState::Size(found));
+            self.claim(arg, size, false, found, found);
         }
     }
 
     /// A struct that tells of a file (stat and its kin).
-    fn told(&mut self, i: usize, layout: &Layout) {
+    fn struct_of_file(&mut self, i: usize, layout: &Layout) {
         if !self.call.succeeded() {
             return;
         }
@@ -313,7 +325,7 @@ impl Claims<'_> {
         };
         let (inode, size) = (word(Is::Ino).filter(|number| *number != 0), word(Is::Size));
         if let Some(number) = inode {
-            self.push(i as u8, Resource::File(number), self.shape.changes);
+            self.claim_use(i as u8, Resource::File(number), self.shape.changes);
         }
         if let Some(size) = size.filter(|_| self.shape.effect != Effect::Seek) {
             self.size(size, i as u8);
@@ -327,70 +339,73 @@ impl Claims<'_> {
         // A file without a name, or with another one than its descriptor was opened by.
         let through = bound.through[i].as_ref().filter(|way| way.rest.is_empty());
         if let Some(descriptor) = through.and_then(|way| way.descriptor()) {
-            self.push(arg, Resource::File(descriptor.file.inode.key.1), true);
+            self.claim_use(arg, Resource::File(descriptor.file.inode.key.1), true);
         }
         let Some(path) = &bound.paths[i] else { return };
         let path = lexical(path);
-        let (name, above) = (hash(&path), hash(parent(&path)));
+        let (name, parent_name) = (hash(&path), hash(parent(&path)));
         let flags = if let Role::Open(from) = way.role { call.open_flags(from) } else { 0 };
-        let makes = flags & O_CREAT != 0;
+        let creates = flags & O_CREAT != 0;
         let (changes, members) = match way.role {
             Role::Lookup => (shape.changes, false),
-            Role::Open(_) => (flags & (O_CREAT | O_TRUNC) != 0, makes),
+            Role::Open(_) => (flags & (O_CREAT | O_TRUNC) != 0, creates),
             Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => {
                 (true, true)
             }
         };
-        let [at, over] = self.presence(way.role, flags);
-        self.enter(arg, Resource::Name(name), changes, at.0, at.1);
-        self.enter(arg, Resource::Name(above), false, over.0, over.1);
+        let [name_state, parent_state] = self.name_states(way.role, flags);
+        self.claim(arg, Resource::Name(name), changes, name_state.0, name_state.1);
+        self.claim(arg, Resource::Name(parent_name), false, parent_state.0, parent_state.1);
         if makes_directories(shape, way.role) {
-            self.push(arg, Resource::Links(above), true);
+            self.claim_use(arg, Resource::Links(parent_name), true);
         } else if way.role == Role::Lookup {
-            self.push(arg, Resource::Links(name), false);
+            self.claim_use(arg, Resource::Links(name), false);
         }
         if changes && let Some((_, opened)) = bound.opened.first() {
-            self.push(arg, Resource::File(opened.file.inode.key.1), true);
+            self.claim_use(arg, Resource::File(opened.file.inode.key.1), true);
         }
         if members {
             // Makers of different names do not disturb each other; a listing, or the removal of
             // the directory, sees them all.
-            self.push(arg, Resource::Members(above), false);
+            self.claim_use(arg, Resource::Members(parent_name), false);
         }
-        if moves(way.role) || matches!(way.role, Role::Remove | Role::RemoveDirectory) {
-            self.push(arg, Resource::Members(name), true);
+        if renames(way.role) || matches!(way.role, Role::Remove | Role::RemoveDirectory) {
+            self.claim_use(arg, Resource::Members(name), true);
         }
     }
 
     /// How a name was found and left, and the directory above it, by the call's result.
-    fn presence(&self, role: Role, flags: u32) -> [(State, State); 2] {
-        const UNKNOWN: (State, State) = (State::Unknown, State::Unknown);
-        const PRESENT: (State, State) = (State::Present, State::Present);
-        const ABSENT: (State, State) = (State::Absent, State::Absent);
-        let makes = role == Role::Create || flags & O_CREAT != 0;
-        match self.call.errno() {
+    fn name_states(&self, role: Role, flags: u32) -> [(ResourceState, ResourceState); 2] {
+        const UNKNOWN: (ResourceState, ResourceState) =
+            (ResourceState::Unknown, ResourceState::Unknown);
+        const PRESENT: (ResourceState, ResourceState) =
+            (ResourceState::Present, ResourceState::Present);
+        const ABSENT: (ResourceState, ResourceState) =
+            (ResourceState::Absent, ResourceState::Absent);
+        let creates = role == Role::Create || flags & O_CREAT != 0;
+        match self.call.errno().map(Errno::from_raw_os_error) {
             None if self.call.returned() => {
                 let before = match role {
-                    Role::Create => State::Absent,
-                    Role::Target => State::Unknown,
-                    Role::Open(_) if makes && flags & O_EXCL != 0 => State::Absent,
-                    Role::Open(_) if makes => State::Unknown,
-                    _ => State::Present,
+                    Role::Create => ResourceState::Absent,
+                    Role::Target => ResourceState::Unknown,
+                    Role::Open(_) if creates && flags & O_EXCL != 0 => ResourceState::Absent,
+                    Role::Open(_) if creates => ResourceState::Unknown,
+                    _ => ResourceState::Present,
                 };
                 let after = match role {
-                    Role::Remove | Role::RemoveDirectory | Role::Source => State::Absent,
-                    _ => State::Present,
+                    Role::Remove | Role::RemoveDirectory | Role::Source => ResourceState::Absent,
+                    _ => ResourceState::Present,
                 };
                 [(before, after), PRESENT]
             }
-            Some(ENOENT) if self.bound.paths.values().count() == 1 => {
-                if makes {
+            Some(Errno::NOENT) if self.bound.paths.values().count() == 1 => {
+                if creates {
                     [UNKNOWN, ABSENT]
                 } else {
                     [ABSENT, UNKNOWN]
                 }
             }
-            Some(EEXIST | EADDRINUSE) if makes => [PRESENT, UNKNOWN],
+            Some(Errno::EXIST | Errno::ADDRINUSE) if creates => [PRESENT, UNKNOWN],
             _ => [UNKNOWN, UNKNOWN],
         }
     }

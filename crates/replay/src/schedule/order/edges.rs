@@ -7,31 +7,31 @@ use super::claims::{Claim, Resource};
 use ahash::HashMap;
 use std::hash::{Hash, Hasher};
 
-/// So many users of a thing are remembered at least before those are looked for that are done.
-const USERS: usize = 16;
-/// So many things are remembered at least before those are looked for that nobody can meet.
-const THINGS: usize = 1 << 14;
+/// Users of a resource remembered at least, before completed ones are dropped.
+const MIN_USERS: usize = 16;
+/// Resources remembered at least, before those are dropped that no call can conflict with.
+const MIN_RESOURCES: usize = 1 << 14;
 
 #[derive(Default)]
-struct Last {
+struct LastUse {
     /// One more than the number of the last call that changed it; 0: none.
     changed: u64,
     used: u64,
-    /// The calls that used it since, in order, if somebody waits for each of them.
+    /// The calls that used it since, in order, where calls wait for single calls.
     users: Vec<u64>,
-    /// At so many users those are looked for that are done.
-    sweep: usize,
+    /// At this number of users, completed ones are dropped.
+    sweep_at: usize,
 }
 
 /// The latest calls on each thing.
 #[derive(Default)]
-pub(super) struct Latest(HashMap<u64, Last>);
+pub(super) struct LastUses(HashMap<u64, LastUse>);
 
 /// The things by which a claim meets others'. Numbers and sizes prove orders, and make none.
-fn keys(claim: &Claim, mut each: impl FnMut(u64)) {
-    let mut key = |thing: &dyn Fn(&mut ahash::AHasher)| {
+fn for_each_key(claim: &Claim, mut each: impl FnMut(u64)) {
+    let mut key = |resource: &dyn Fn(&mut ahash::AHasher)| {
         let mut hasher = ahash::AHasher::default();
-        thing(&mut hasher);
+        resource(&mut hasher);
         each(hasher.finish());
     };
     match claim.resource {
@@ -45,18 +45,18 @@ fn keys(claim: &Claim, mut each: impl FnMut(u64)) {
         | Resource::Name(_)
         | Resource::Members(_)
         | Resource::Links(_)
-        | Resource::Names
+        | Resource::AllNames
         | Resource::Alias(_) => key(&|h| claim.resource.hash(h)),
     }
 }
 
-impl Latest {
+impl LastUses {
     /// Enters the claims of call `number`, and says how many of the calls before it must be done
     /// first on their account.
     pub fn after(&mut self, number: u64, claims: &[Claim]) -> u64 {
         let mut after = 0;
         for claim in claims {
-            keys(claim, |key| {
+            for_each_key(claim, |key| {
                 let last = self.0.entry(key).or_default();
                 // A call that has to do with a thing twice does not wait for itself.
                 let before = |n: u64| if n > number { 0 } else { n };
@@ -72,37 +72,61 @@ impl Latest {
         after
     }
 
-    /// The same where calls are waited for one by one: their numbers, unless they are below
-    /// `reached`.
-    pub fn needs(&mut self, number: u64, reached: u64, claims: &[Claim]) -> Vec<u64> {
-        let mut needs = Vec::new();
+    /// The numbers of the calls that call `number` must wait for, unless they are below
+    /// `first_pending`.
+    pub fn calls(&mut self, number: u64, first_pending: u64, claims: &[Claim]) -> Vec<u64> {
+        let mut calls = Vec::new();
         for claim in claims {
-            keys(claim, |key| {
+            for_each_key(claim, |key| {
                 let last = self.0.entry(key).or_default();
-                needs.extend(last.changed.checked_sub(1));
+                calls.extend(last.changed.checked_sub(1));
                 if claim.changes {
-                    needs.append(&mut last.users);
+                    calls.append(&mut last.users);
                     last.changed = number + 1;
                 } else {
-                    if last.users.len() >= last.sweep.max(USERS) {
-                        last.users.retain(|user| *user >= reached);
-                        last.sweep = last.users.len() * 2;
+                    if last.users.len() >= last.sweep_at.max(MIN_USERS) {
+                        last.users.retain(|user| *user >= first_pending);
+                        last.sweep_at = last.users.len() * 2;
                     }
                     last.users.push(number);
                     last.used = number + 1;
                 }
             });
         }
-        needs.retain(|n| *n >= reached && *n != number);
-        needs.sort_unstable();
-        needs.dedup();
-        needs
+        calls.retain(|n| *n >= first_pending && *n != number);
+        calls.sort_unstable();
+        calls.dedup();
+        calls
     }
 
-    /// Forgets what no call can overlap any longer: everything below `number`.
-    pub fn forget(&mut self, number: u64) {
-        if self.0.len() > THINGS {
+    /// Drops what no call can overlap any longer: everything below `number`.
+    pub fn forget_below(&mut self, number: u64) {
+        if self.0.len() > MIN_RESOURCES {
             self.0.retain(|_, last| last.changed.max(last.used) > number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::ResourceState;
+    use super::*;
+
+    fn claim(changes: bool) -> [Claim; 1] {
+        let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
+        [Claim { resource: Resource::File(7), changes, before, after, argument: 0 }]
+    }
+
+    /// Calls 0 (changes a file), 1 and 2 (use it), 3 (changes it), 4 (uses it).
+    const CHANGES: [bool; 5] = [true, false, false, true, false];
+
+    #[test]
+    fn a_change_comes_after_all_uses_and_a_use_after_the_change() {
+        let (mut all, mut single) = (LastUses::default(), LastUses::default());
+        let after = |n: usize| all.after(n as u64, &claim(CHANGES[n]));
+        assert_eq!([0, 1, 2, 3, 4].map(after), [0, 1, 1, 3, 4]);
+        let needs = |n: usize| single.calls(n as u64, 0, &claim(CHANGES[n]));
+        let expected = [vec![], vec![0], vec![0], vec![0, 1, 2], vec![3]];
+        assert_eq!([0, 1, 2, 3, 4].map(needs), expected);
     }
 }

@@ -5,33 +5,39 @@
 //! that missed it; a rmdir came after the open that found the directory. Names are compared as they
 //! are written, without links.
 
-use super::bytes::Moved;
-use super::claims::{Claim, Resource, State};
-use super::moments::Moments;
-use super::under_way::{Open, UnderWay};
-use crate::issue::Real;
+use super::claims::{Claim, Resource, ResourceState};
+use super::data_access::DataAccess;
+use super::in_flight::{InFlight, InFlightCalls};
+use super::reorder::ReorderBuffer;
+use crate::issue::RealFd;
 use abi::{Effect, Ret};
 use model::world::{Moment, World};
 use trace::Call;
 use trace::record::PayloadKind;
 
-/// A call that is still under way and must have acted before the one at `place`, which returns now.
-pub(super) fn came_first(under_way: &UnderWay, world: &World<Real>, place: usize) -> Option<usize> {
-    under_way.beside(place).next()?;
-    let this = under_way.get(place)?;
+/// A call that is still in flight and must have acted before the one in `slot`, which returns now.
+pub(super) fn proven_predecessor(
+    in_flight: &InFlightCalls,
+    world: &World<RealFd>,
+    slot: usize,
+) -> Option<usize> {
+    if !in_flight.others_have_claims(slot) {
+        return None;
+    }
+    let this = in_flight.get(slot)?;
     this.shape()?;
-    number_came_first(under_way, world, place, this)
-        .or_else(|| name_came_first(under_way, place, this))
-        .or_else(|| size_came_first(under_way, place, this))
-        .or_else(|| bytes_came_first(under_way, place, this))
+    predecessor_by_number(in_flight, world, slot, this)
+        .or_else(|| predecessor_by_name(in_flight, slot, this))
+        .or_else(|| predecessor_by_size(in_flight, slot, this))
+        .or_else(|| predecessor_by_data(in_flight, slot, this))
 }
 
 /// It found a number taken that was free when it began: the other had given it out.
-fn number_came_first(
-    under_way: &UnderWay,
-    world: &World<Real>,
-    place: usize,
-    this: &Open,
+fn predecessor_by_number(
+    in_flight: &InFlightCalls,
+    world: &World<RealFd>,
+    slot: usize,
+    this: &InFlight,
 ) -> Option<usize> {
     let closes = matches!(this.shape()?.effect, Effect::Close { .. });
     let tid = this.call.tid;
@@ -44,114 +50,117 @@ fn number_came_first(
     };
     let claim = this.claims().iter().find(|claim| unbound(claim))?;
     let Resource::Number(number @ 0..) = claim.resource else { return None };
-    if claim.before != State::Present || world.descriptor(tid, number).is_some() {
+    if claim.before != ResourceState::Present || world.descriptor(tid, number).is_some() {
         return None;
     }
-    let givers = under_way.givers(world, place, tid, number);
+    let givers = in_flight.givers(world, slot, tid, number);
     givers.min_by_key(|(_, o)| o.call.left).map(|(other, _)| other)
 }
 
 /// The claims that say something of names.
-fn names(claims: &[Claim]) -> impl Iterator<Item = &Claim> {
+fn name_claims(claims: &[Claim]) -> impl Iterator<Item = &Claim> {
     let named = |c: &&Claim| matches!(c.resource, Resource::Name(_));
-    claims.iter().filter(move |c| named(c) && c.after != State::Unknown)
+    claims.iter().filter(move |c| named(c) && c.after != ResourceState::Unknown)
 }
 
 /// Whether the call with the claims `theirs` acted before the one with `mine`: afterwards it would
 /// have found what it did not find.
 fn is_after(mine: &[Claim], theirs: &[Claim]) -> bool {
-    names(mine).any(|mine| {
-        let theirs = names(theirs).find(|theirs| theirs.resource == mine.resource);
+    name_claims(mine).any(|mine| {
+        let theirs = name_claims(theirs).find(|theirs| theirs.resource == mine.resource);
         theirs.is_some_and(|theirs| {
             theirs.before == mine.after.opposite()
-                && (mine.before == State::Unknown || mine.before == theirs.after)
+                && (mine.before == ResourceState::Unknown || mine.before == theirs.after)
         })
     })
 }
 
 /// Whether a call made or removed a name of which another one says something.
-fn disturbs(mine: &[Claim], theirs: &[Claim]) -> bool {
-    let changed = names(mine).filter(|c| c.before != c.after);
-    changed.into_iter().any(|c| names(theirs).any(|o| o.resource == c.resource))
+fn changes_a_name_of(mine: &[Claim], theirs: &[Claim]) -> bool {
+    let changed = name_claims(mine).filter(|c| c.before != c.after);
+    changed.into_iter().any(|c| name_claims(theirs).any(|o| o.resource == c.resource))
 }
 
 /// By names that were found or missed.
-fn name_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<usize> {
+fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let mine = this.claims();
-    names(mine).next()?;
-    let others = || under_way.beside(place).map(|(p, o)| (p, o.claims()));
-    let (first, theirs) = others().find(|(_, theirs)| is_after(mine, theirs))?;
+    name_claims(mine).next()?;
+    let alternatives = || in_flight.others(slot).map(|(p, o)| (p, o.claims()));
+    let (first, theirs) = alternatives().find(|(_, theirs)| is_after(mine, theirs))?;
     // A third call that made or removed the name meanwhile may be why.
-    let why = |third: &[Claim]| disturbs(third, mine) && disturbs(third, theirs);
-    (!others().any(|(p, third)| p != first && why(third))).then_some(first)
+    let why = |third: &[Claim]| changes_a_name_of(third, mine) && changes_a_name_of(third, theirs);
+    (!alternatives().any(|(p, third)| p != first && why(third))).then_some(first)
 }
 
 /// The size that a call found (`writes`: left) a file to have.
 fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     claims.iter().find_map(|claim| match (claim.resource, claim.after) {
-        (Resource::Size(file), State::Size(size)) if claim.changes == writes => Some((file, size)),
+        (Resource::Size(file), ResourceState::Size(size)) if claim.changes == writes => {
+            Some((file, size))
+        }
         _ => None,
     })
 }
 
-/// By sizes that were found: longer than anybody knows of, or shorter than a write made it.
-fn size_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<usize> {
+/// By sizes that calls found: longer than the known size, or shorter than a write made it.
+fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let file = &this.bound.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();
-    let others = |writes: bool, inode: (u64, u64)| {
-        let size = move |o: &Open| size(o.claims(), writes).filter(|(file, _)| *file == inode);
-        under_way.beside(place).filter_map(move |(p, o)| Some((p, size(o)?.1)))
+    let alternatives = |writes: bool, inode: (u64, u64)| {
+        let size = move |o: &InFlight| size(o.claims(), writes).filter(|(file, _)| *file == inode);
+        in_flight.others(slot).filter_map(move |(p, o)| Some((p, size(o)?.1)))
     };
     if let Some((inode, found)) = size(this.claims(), false) {
-        let longer = others(true, inode).filter(|(_, end)| *end > known && *end <= found);
+        let longer = alternatives(true, inode).filter(|(_, end)| *end > known && *end <= found);
         return longer.min_by_key(|(_, end)| *end).map(|(p, _)| p);
     }
     let (inode, end) = size(this.claims(), true).filter(|(_, end)| *end > known)?;
-    others(false, inode).find(|(_, found)| *found < end).map(|(p, _)| p)
+    alternatives(false, inode).find(|(_, found)| *found < end).map(|(p, _)| p)
 }
 
 /// By bytes that were read.
-fn bytes_came_first(under_way: &UnderWay, place: usize, this: &Open) -> Option<usize> {
-    let mine = Moved::of(&this.call, this.claims())?;
-    let others = || {
-        let beside = under_way.beside(place);
-        beside.filter_map(|(p, o)| Some((p, Moved::of(&o.call, o.claims())?)))
+fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
+    let mine = DataAccess::of(&this.call, this.claims())?;
+    let alternatives = || {
+        let others = in_flight.others(slot);
+        others.filter_map(|(p, o)| Some((p, DataAccess::of(&o.call, o.claims())?)))
     };
     // It brought other bytes than these: it came before, unless a third call that is under way put
     // them there.
-    let third = |p: usize, read: &Moved<'_>| {
-        others().any(|(q, third)| q != p && third.writes && read.saw(&third) == Some(true))
+    let third = |p: usize, read: &DataAccess<'_>| {
+        alternatives()
+            .any(|(q, third)| q != p && third.writes && read.observed(&third) == Some(true))
     };
-    let mut on_file = others().filter(|(_, other)| other.span.file == mine.span.file);
+    let mut on_file = alternatives().filter(|(_, other)| other.span.file == mine.span.file);
     let found = on_file.find(|(p, other)| match (mine.writes, other.writes) {
-        (false, true) => mine.saw(other) == Some(true),
-        (true, false) => other.saw(&mine) == Some(false) && !third(*p, other),
+        (false, true) => mine.observed(other) == Some(true),
+        (true, false) => other.observed(&mine) == Some(false) && !third(*p, other),
         _ => false,
     });
     found.map(|(p, _)| p)
 }
 
-/// Whether the read at `other`, which did not bring the bytes of the write at `place`, brought
+/// Whether the read at `other`, which did not bring the bytes of the write at `slot`, brought
 /// those of a write that has not begun yet: then it came after both.
-pub(super) fn brought_by_a_later<I: Iterator<Item = Result<Moment, E>>, E>(
-    under_way: &UnderWay,
-    moments: &mut Moments<I>,
-    place: usize,
+pub(super) fn read_saw_later_write<I: Iterator<Item = Result<Moment, E>>, E>(
+    in_flight: &InFlightCalls,
+    reorder: &mut ReorderBuffer<I>,
+    slot: usize,
     other: usize,
 ) -> bool {
-    let open = |place: usize| under_way.get(place).map(|o| &o.call);
-    let (Some(write), Some(read)) = (open(place), open(other)) else { return false };
+    let open = |slot: usize| in_flight.get(slot).map(|o| &o.call);
+    let (Some(write), Some(read)) = (open(slot), open(other)) else { return false };
     let changes = |call: &Call| call.shape().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
     let data = |call: &Call| {
         let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && !p.bytes.is_empty();
         call.payloads.iter().find(data).map(|p| p.bytes.clone())
     };
-    let (Some(until), Some(brought), true, false) =
+    let (Some(until), Some(data_read), true, false) =
         (read.left, data(read), changes(write), changes(read))
     else {
         return false;
     };
-    moments.begins_before(until, |call| {
-        changes(call) && data(call).is_some_and(|bytes| bytes == brought)
+    reorder.begins_before(until, |call| {
+        changes(call) && data(call).is_some_and(|data_access| data_access == data_read)
     })
 }

@@ -1,4 +1,5 @@
-//! What happened to a file before a call on it came out differently: the recorded calls, as `print` shows them.
+//! What happened to a file before a call on it came out differently: the recorded calls, as `print`
+//! shows them.
 
 use crate::commands::print::Seen;
 use crate::commands::print::line::{self, Options};
@@ -13,7 +14,8 @@ const FIRST: usize = 5;
 /// Calls before each.
 const CALLS: usize = 3;
 
-/// The calls before the first divergences on their files, by the diverging call's number. What cannot be read is left out.
+/// The calls before the first divergences on their files, by the diverging call's number. What
+/// cannot be read is left out.
 pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
     let asked: Vec<&Divergence> = shown.iter().filter(|d| !d.file.is_empty()).take(FIRST).collect();
     let files: HashSet<&str> = asked.iter().map(|d| &*d.file).collect();

@@ -6,7 +6,7 @@ use crate::output::units::{bytes, count, counted, duration};
 use ::replay::Report;
 use std::fmt::Write;
 
-/// The answer. `compared`: results were.
+/// The last row: the outcome of the replay. `compared`: results were compared.
 pub fn outcome(report: &Report, compared: bool) -> (&'static str, Tone) {
     let raced = report.races + report.state.raced > 0;
     match report.exit_code() {
@@ -18,7 +18,7 @@ pub fn outcome(report: &Report, compared: bool) -> (&'static str, Tone) {
     }
 }
 
-/// The table, which ends with the answer.
+/// The table; the outcome is its last row.
 pub fn table(
     report: &Report,
     was_compared: bool,
@@ -121,7 +121,7 @@ fn circumstances(table: &mut Rows, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-/// What the comparison of the final tree came to.
+/// The rows on the comparison of the final tree.
 fn final_tree(table: &mut Rows, report: &Report, was_compared: bool) -> std::fmt::Result {
     use model::world::{BY_OPERATIONS, BY_STORES};
     let state = &report.state;
@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_same() {
-        insta::assert_snapshot!(table(&report(), true, Colours::default()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report(), true, Colours::default()).expect("a string takes \
+            it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000
@@ -209,7 +210,8 @@ mod tests {
         report.races = 1;
         report.state.different = 1;
         report.state.excluded = 2;
-        insta::assert_snapshot!(table(&report, true, Colours::default()).expect("a string takes it"), @r#"
+        insta::assert_snapshot!(table(&report, true, Colours::default()).expect("a string takes \
+            it"), @r#"
         prepared     12 names, 2.3 MB
         calls        45,210 in 1.24 s (recorded in 3.00 s)
         performed    44,000

@@ -39,7 +39,8 @@ fn losses_are_counted_exactly() {
     }
 }
 
-/// A trace disk that is much slower than the program: nothing is lost, and no call fails that did not before.
+/// A trace disk that is much slower than the program: nothing is lost, and no call fails that did
+/// not before.
 #[test]
 fn a_slow_disk_slows_the_program_and_loses_nothing() {
     for (watch, cpus) in [(Watch::Ebpf, "0-1023"), (Watch::Ebpf, "0"), (Watch::Chunked, "0-1023")] {
@@ -67,7 +68,8 @@ fn a_slow_disk_slows_the_program_and_loses_nothing() {
     }
 }
 
-/// The second stage: the program is frozen while its records are written, and thawed when the recorder is killed just then.
+/// The second stage: the program is frozen while its records are written, and thawed when the
+/// recorder is killed just then.
 #[test]
 fn a_recorder_killed_while_the_program_is_frozen() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -91,9 +93,10 @@ fn a_recorder_killed_while_the_program_is_frozen() {
     assert!(!cgroup.exists());
 }
 
-/// Processes that were joined, those of a cgroup, and a command where no cgroup can be made stand still too while their records are written, and nobody is left so.
+/// Processes that were joined, those of a cgroup, and a command where no cgroup can be made stand
+/// still too while their records are written, and none is left stopped.
 #[test]
-fn everybody_in_scope_stands_still_while_their_records_are_written() {
+fn all_in_scope_stand_still_while_their_records_are_written() {
     let slow = ["--buffer", "256K", "--write-rate", "4000000"];
     let wait = format!(
         "echo > ready; while [ ! -e go ]; do sleep 0.02; done; exec {} out 40000 2",
@@ -139,7 +142,7 @@ fn everybody_in_scope_stands_still_while_their_records_are_written() {
         wait_for("the program", || place.work().join("ready").exists());
         std::thread::sleep(std::time::Duration::from_millis(1000));
         fs::write(place.work().join("go"), "").unwrap();
-        wait_for("everybody to stand still", || match scope {
+        wait_for("all to stand still", || match scope {
             "cgroup" => fs::read_to_string(cgroup.join("cgroup.events"))
                 .is_ok_and(|events| events.contains("frozen 1")),
             _ => processes("count").iter().any(|state| state.contains("State:\tt")),
@@ -171,7 +174,8 @@ fn processes(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Two recorders at once whose programs' calls are as long as their rings: nothing is lost by waiting for each other's CPU.
+/// Two recorders at once whose programs' calls are as long as their rings: nothing is lost by
+/// waiting for each other's CPU.
 #[test]
 fn long_calls_side_by_side() {
     let place = Place::watched_by(Watch::Ebpf);

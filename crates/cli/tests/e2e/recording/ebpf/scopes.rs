@@ -1,7 +1,7 @@
-//! What the eBPF engine watches: the machine, a cgroup, other recorders' programs; and what it needs
-//! for that.
+//! What the eBPF engine watches: the machine, a cgroup, other recorders' programs; and what it
+//! needs for that.
 
-use crate::harness::place::{Place, Watch, Who, has_begun, number};
+use crate::harness::place::{Place, User, Watch, has_begun, number};
 use crate::harness::run::{finish, run, start, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,7 +9,8 @@ use serde_json::Value;
 use std::fs;
 use std::process::Command;
 
-/// Two recorders at once, a recorded recorder, a recorded tracer, namespaces: each trace is complete, and of its own program only.
+/// Two recorders at once, a recorded recorder, a recorded tracer, namespaces: each trace is
+/// complete, and of its own program only.
 #[test]
 fn recorders_side_by_side_and_within_each_other() {
     let place = Place::watched_by(Watch::Ebpf);
@@ -77,10 +78,11 @@ fn recorders_side_by_side_and_within_each_other() {
     }
 }
 
-/// Capabilities are enough, without root: CAP_BPF and CAP_PERFMON to watch, CAP_SYS_PTRACE to look at descriptors.
+/// Capabilities are enough, without root: CAP_BPF and CAP_PERFMON to watch, CAP_SYS_PTRACE to look
+/// at descriptors.
 #[test]
 fn capabilities_are_enough() {
-    let place = Place::of(Who::Ordinary);
+    let place = Place::of(User::Ordinary);
     let trace = place.trace("t");
     let caps = "caps=-all,+bpf,+perfmon,+sys_ptrace";
     let mut command = Command::new("/usr/bin/setpriv");
@@ -147,7 +149,7 @@ fn the_machine_and_a_cgroup() {
         assert!(wrote("inside"), "{name}");
         assert_eq!(wrote("outside"), name == "machine", "{name}");
     }
-    // Whoever was in it has ended.
+    // Its processes have ended.
     wait_for("the cgroup to be empty", || fs::remove_dir(&cgroup).is_ok());
 }
 

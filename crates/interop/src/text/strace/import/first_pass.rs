@@ -1,20 +1,21 @@
-//! What a first reading finds out: a child acts before its parent's clone has returned, and the
-//! first line may be about somebody who began later.
+//! A first pass over the log. It is needed as a child may act before its parent's clone(2) has
+//! returned, and the first line may be about a thread that was started later.
 
 use super::births::Births;
-use crate::forks::is_fork;
+use crate::importing::forks::is_fork;
 use crate::text::strace::line::{Body, Line, When};
 use crate::text::strace::value;
 use abi::Effect;
 use abi::flags::process::CLONE;
 use ahash::HashMap;
 
-/// What all lines together tell.
+/// What a first pass finds.
 #[derive(Default)]
-pub(crate) struct First {
-    /// Who made whom.
+pub(crate) struct FirstPass {
+    /// The threads, and the calls that started them.
     pub births: Births,
-    /// Where a thread was when it first used a relative name, by its first line (`-y`).
+    /// The working directory of a thread when it first used AT_FDCWD, by thread (`-y`). Empty if it
+    /// had changed before.
     directories: HashMap<u32, Vec<u8>>,
     /// The time of the first line.
     pub began: Option<u64>,
@@ -22,10 +23,10 @@ pub(crate) struct First {
     pub timed: bool,
 }
 
-impl First {
-    /// Takes in a line.
-    pub fn look(&mut self, line: Line<'_>, time: u64, number: u64) {
-        if matches!(line.body, Body::Talk | Body::Unknown) {
+impl FirstPass {
+    /// Takes a line.
+    pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) {
+        if matches!(line.body, Body::Message | Body::Unknown) {
             return;
         }
         self.began.get_or_insert(time);
@@ -56,9 +57,9 @@ impl First {
                     self.end(tid, number, after, flags(name, args));
                 }
             }
-            Body::Exited(_) | Body::Killed(..) => self.births.gone(tid),
+            Body::Exited(_) | Body::Killed(..) => self.births.thread_ended(tid),
             Body::Superseded(by) => self.births.superseded(tid, by),
-            Body::Signal(_) | Body::Talk | Body::Unknown => {}
+            Body::Signal(_) | Body::Message | Body::Unknown => {}
         }
     }
 
@@ -68,7 +69,7 @@ impl First {
     }
 
     fn directory(&mut self, tid: u32, args: &str) {
-        // Only the first is of use: later ones may follow a chdir.
+        // Only the first counts: later ones may follow a chdir(2).
         let at_all = |args: &str| args.contains("AT_FDCWD") || args.contains("-100");
         if self.directories.contains_key(&tid) || !at_all(args) {
             return;
@@ -85,7 +86,7 @@ impl First {
         }
     }
 
-    /// Where a thread is after a chdir is not where it began.
+    /// After a chdir(2), the working directory is not the first one.
     fn moves(&mut self, tid: u32, name: &str) {
         let moves = |row: &abi::Row| matches!(row.shape.effect, Effect::Chdir | Effect::Fchdir);
         if abi::by_name(name).is_some_and(moves) {
@@ -93,30 +94,29 @@ impl First {
         }
     }
 
-    /// Where a thread was at first, as far as anybody says.
+    /// The first working directory of a thread, if the log shows it.
     pub fn directory_of(&self, tid: u32) -> Option<&Vec<u8>> {
         self.directories.get(&tid).filter(|path| !path.is_empty())
     }
 
-    /// Who the lines without a number are about: the first thread of all.
+    /// The first thread of the log, which lines without a thread id are about.
     pub fn main(&mut self) -> u32 {
         let main = self.births.first().filter(|tid| *tid != 0).unwrap_or(1);
-        self.births.is(main);
+        self.births.set_main_thread(main);
         main
     }
 }
 
-/// Whether the call says in flags of clone(2) what its process is to have of its own.
+/// Whether the call takes flags of clone(2), among them those of new namespaces.
 fn makes_namespaces(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|row| {
-        row.shape
-            .args
-            .iter()
-            .any(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name))
-    })
+    abi::by_name(name).is_some_and(|row| row.shape.args.iter().any(has_clone_flags))
 }
 
-/// The flags of clone(2) in the arguments of a call that takes them, in words or as a number.
+fn has_clone_flags(arg: &abi::Arg) -> bool {
+    matches!(arg.kind, abi::Kind::Flags(set) if set.name == CLONE.name)
+}
+
+/// The flags of clone(2) in the arguments of a call that takes them, as names or as a number.
 fn flags(name: &str, args: &str) -> u64 {
     let Some(row) = abi::by_name(name) else { return 0 };
     let parts = value::split(args);
@@ -127,11 +127,7 @@ fn flags(name: &str, args: &str) -> u64 {
     };
     let named = parts.iter().find_map(|part| field(part));
     named.unwrap_or_else(|| {
-        let at = row
-            .shape
-            .args
-            .iter()
-            .position(|a| matches!(a.kind, abi::Kind::Flags(set) if set.name == CLONE.name));
+        let at = row.shape.args.iter().position(has_clone_flags);
         at.and_then(|at| parts.get(at)).map_or(0, |part| value::words(part, Some(&CLONE)))
     })
 }

@@ -1,4 +1,4 @@
-//! The lines of a log, in the order of their times.
+//! The lines of a log in the order of their times.
 
 use crate::Error;
 use crate::text::lines;
@@ -11,27 +11,28 @@ use std::path::{Path, PathBuf};
 const STEP: u64 = 1000;
 const DAY: u64 = 86_400_000_000_000;
 
-/// The lines of a file, or of several.
+/// The lines of one file, or of several files merged.
 pub(crate) struct Lines {
     files: Vec<Source>,
-    /// Files that have a line left, by its time.
+    /// Files that have another line, by its time.
     next: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Bytes in all of them.
+    /// The bytes of all files.
     pub bytes: u64,
 }
 
 struct Source {
     lines: lines::Lines,
-    /// The thread that a file of its own is about.
+    /// The thread of a file `NAME.PID`.
     tid: Option<u32>,
     clock: u64,
-    /// A midnight ago.
+    /// Nanoseconds of the midnights that passed in this log.
     days: u64,
     next: String,
 }
 
 impl Lines {
-    /// Of `path`, and of all its siblings if it is one of `strace -ff -o NAME` (`NAME.PID`).
+    /// Opens `path`, and its siblings if it is one file of `strace -ff -o NAME` (`NAME.PID`). Fails
+    /// if one cannot be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut this = Self { files: Vec::new(), next: BinaryHeap::new(), bytes: 0 };
         for (path, tid) in family(path) {
@@ -68,7 +69,7 @@ impl Lines {
     }
 }
 
-/// The file itself; if it is one of `strace -ff -o NAME` (NAME.PID), all of them.
+/// The file itself, or all files of `strace -ff -o NAME` (`NAME.PID`) if it is one of them.
 fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
     let number =
         |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
@@ -86,7 +87,7 @@ fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
 }
 
 impl Source {
-    /// Reads the next line, and says when it was written.
+    /// Reads the next line, and returns its time.
     fn fill(&mut self) -> Result<Option<u64>, Error> {
         let Some(text) = self.lines.next()? else { return Ok(None) };
         let time = match line::time(&text) {

@@ -1,9 +1,10 @@
-//! The second reading: each line goes into the trace.
+//! The second pass: each line goes into the trace.
 
-use super::births::Made;
-use super::first_pass::First;
+use super::births::Parents;
+use super::first_pass::FirstPass;
+use crate::importing::finish;
 use crate::text::strace::line::{Body, Line};
-use crate::text::strace::value::{self, Taken};
+use crate::text::strace::value::{self, Parsed};
 use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
 use abi::{Effect, Kind, Replay, Row, Shape};
@@ -12,32 +13,32 @@ use linux_raw_sys::errno::{EBADF, EFAULT};
 use linux_raw_sys::general::O_RDWR;
 use std::collections::BTreeSet;
 
-/// The bit of a wait status that tells of a dumped core.
+/// The bit of a wait status that means a core dump (WCOREDUMP).
 const DUMPED: u64 = 0x80;
 
-/// A call that has begun.
-struct Begun {
+/// A call that has not returned.
+struct PendingCall {
     tid: u32,
     entered: u64,
     name: String,
     args: String,
 }
 
-pub(crate) struct Taking {
+pub(crate) struct StraceImport {
     pub import: Import,
-    pub first: First,
+    pub first: FirstPass,
     main: u32,
-    births: Made,
-    open: HashMap<u32, Begun>,
+    births: Parents,
+    open: HashMap<u32, PendingCall>,
     alive: BTreeSet<u32>,
-    /// Calls with strings that were cut.
+    /// Calls with strings that strace cut.
     cut: u64,
-    /// Calls without all that their arguments point to.
-    untold: u64,
+    /// Calls with structs or strings that strace abbreviated.
+    abbreviated: u64,
 }
 
-impl Taking {
-    pub fn new(import: Import, main: u32, first: First, births: Made) -> Self {
+impl StraceImport {
+    pub fn new(import: Import, main: u32, first: FirstPass, births: Parents) -> Self {
         Self {
             import,
             first,
@@ -46,27 +47,27 @@ impl Taking {
             open: HashMap::default(),
             alive: BTreeSet::new(),
             cut: 0,
-            untold: 0,
+            abbreviated: 0,
         }
     }
 
-    fn lose(&mut self, what: &str) {
+    fn left_out(&mut self, what: &str) {
         self.import.left_out(what, 1);
     }
 
-    /// Takes the line of this number.
+    /// Takes a line; `number` counts lines from 1.
     pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
         // Lines without a number are about the only one that is left.
         let only = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
         let tid = line.tid.or_else(only).unwrap_or(self.main);
         if self.births.orphans.contains(&number) {
             let directory = self.first.directory_of(tid).cloned();
-            self.import.found(tid, time, directory.as_deref())?;
+            self.import.existing_thread(tid, time, directory.as_deref())?;
         }
         for (child, fork) in self.births.at.remove(&number).unwrap_or_default() {
             self.import.fork(child, fork)?;
         }
-        let begun = |name: &str, args: &str| Begun {
+        let begun = |name: &str, args: &str| PendingCall {
             tid,
             entered: time,
             name: name.to_owned(),
@@ -85,14 +86,14 @@ impl Taking {
                     self.call(begun, after, Some(time))
                 }
                 before => {
-                    self.lose("returns of calls without a start");
+                    self.left_out("returns of calls without a start");
                     self.broken(before, "starts of calls without a return")
                 }
             },
             Body::Signal(name) => match value::signal(name) {
                 Some(signal) => Ok(self.import.signal(tid, time, signal)?),
                 None => {
-                    self.lose("signals with an unknown name");
+                    self.left_out("signals with an unknown name");
                     Ok(())
                 }
             },
@@ -100,12 +101,12 @@ impl Taking {
             Body::Killed(name, dumped) => match value::signal(name) {
                 Some(signal) => self.gone(tid, time, signal | if dumped { DUMPED } else { 0 }),
                 None => {
-                    self.lose("ends by signals with an unknown name");
+                    self.left_out("ends by signals with an unknown name");
                     self.gone(tid, time, 0x7f)
                 }
             },
             Body::Superseded(by) => {
-                // What its first thread was doing ends; the execve goes on under its number.
+                // The call of the first thread ends; the execve(2) continues under its id.
                 let ended = self.open.remove(&tid);
                 if let Some(execve) = self.open.remove(&by) {
                     self.open.insert(tid, execve);
@@ -113,24 +114,24 @@ impl Taking {
                 self.alive.remove(&by);
                 self.unreturned(ended)
             }
-            Body::Talk => Ok(()),
+            Body::Message => Ok(()),
             Body::Unknown => {
-                self.lose("lines that are not calls");
+                self.left_out("lines that are not calls");
                 Ok(())
             }
         }
     }
 
-    /// Takes a call of which the end will not come, and says so.
-    fn broken(&mut self, begun: Option<Begun>, why: &str) -> Result<(), Error> {
+    /// Adds a call whose return is missing, and counts it.
+    fn broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
         if begun.is_some() {
-            self.lose(why);
+            self.left_out(why);
         }
         self.unreturned(begun)
     }
 
-    /// Takes a call that did not return.
-    fn unreturned(&mut self, begun: Option<Begun>) -> Result<(), Error> {
+    /// Adds a call that did not return.
+    fn unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
         begun.map_or(Ok(()), |begun| self.call(begun, "?", None))
     }
 
@@ -141,101 +142,99 @@ impl Taking {
         Ok(self.import.exit(tid, time, status)?)
     }
 
-    fn call(&mut self, begun: Begun, after: &str, resumed: Option<u64>) -> Result<(), Error> {
-        let Begun { tid, entered, name, args } = begun;
+    fn call(&mut self, begun: PendingCall, after: &str, resumed: Option<u64>) -> Result<(), Error> {
+        let PendingCall { tid, entered, name, args } = begun;
         self.alive.insert(tid);
-        let Some(mut told) = row(&name).map(|row| ImportedCall::of(row, tid, entered)) else {
-            self.lose(&format!("calls of {name}, which is not in the table of system calls"));
+        let Some(mut imported) = row(&name).map(|row| ImportedCall::of(row, tid, entered)) else {
+            self.left_out(&format!("calls of {name}, which is not in the table of system calls"));
             return Ok(());
         };
         if let Some(ret) = value::result(after) {
-            told.returned(value::spent(after, entered).or(resumed).unwrap_or(entered), ret);
+            imported.returned(value::spent(after, entered).or(resumed).unwrap_or(entered), ret);
         }
         let parts = value::split(&args);
-        let parts: Vec<(usize, &str)> = placed(&told, &parts);
-        // What an argument is may hang on another one's value.
-        if let Some((i, text)) = choosing(told.row, &parts) {
-            let kind = told.row.shape.args[i].kind;
-            value::take(&mut told, i, kind, text);
+        let parts: Vec<(usize, &str)> = placed(&imported, &parts);
+        // The value of one argument may decide what the others are.
+        if let Some((i, text)) = choosing(imported.row, &parts) {
+            let kind = imported.row.shape.args[i].kind;
+            value::parse(&mut imported, i, kind, text);
         }
-        let shape = told.row.shape(&told.call.args);
-        let (mut cut, mut unread, mut untold) = (false, false, false);
+        let shape = imported.row.shape(&imported.call.args);
+        let (mut cut, mut unknown, mut abbreviated) = (false, false, false);
         for &(i, text) in &parts {
             let Some(arg) = shape.args.get(i) else { continue };
-            match value::take(&mut told, i, arg.kind, text) {
-                Taken::Whole => {}
-                Taken::Cut => cut = true,
-                Taken::Unknown => unread = true,
-                Taken::Untold => untold |= should_be_told(&told, arg.kind),
+            match value::parse(&mut imported, i, arg.kind, text) {
+                Parsed::Whole => {}
+                Parsed::Cut => cut = true,
+                Parsed::Unknown => unknown = true,
+                Parsed::Abbreviated => abbreviated |= was_copied(&imported, arg.kind),
             }
         }
         self.cut += u64::from(cut);
-        if unread {
-            self.lose(&format!("unknown words in arguments of {name}"));
+        if unknown {
+            self.left_out(&format!("unknown words in arguments of {name}"));
         }
-        self.untold += u64::from(untold && shape.replay == Replay::Issue);
+        self.abbreviated += u64::from(abbreviated && shape.replay == Replay::Issue);
         for &(i, text) in &parts {
-            self.present(&told, shape, i, text)?;
+            self.descriptor_open_at_start(&imported, shape, i, text)?;
         }
         if matches!(shape.effect, Effect::Exit | Effect::ExitGroup) {
-            told.call.left = None;
-            told.call.flags |= trace::record::NO_EXIT;
+            imported.call.left = None;
+            imported.call.flags |= trace::record::NO_EXIT;
             self.alive.remove(&tid);
         }
-        Ok(self.import.call(told)?)
+        Ok(self.import.call(imported)?)
     }
 
-    /// With `-y`: a descriptor that nobody has told of was open when the recording began.
-    fn present(
+    /// Adds a descriptor that `-y` shows and no call opened: it was open when the recording began.
+    fn descriptor_open_at_start(
         &mut self,
-        told: &ImportedCall,
+        imported: &ImportedCall,
         shape: &Shape,
         arg: usize,
         text: &str,
     ) -> Result<(), Error> {
         let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
-        let fd = told.call.args.get(arg).map_or(-1, |v| *v as i32);
-        // strace says where a number led, even if the call found it closed.
-        if !is_fd || fd < 0 || told.call.errno() == Some(EBADF.cast_signed()) {
+        let fd = imported.call.args.get(arg).map_or(-1, |v| *v as i32);
+        // strace prints a path even if the call fails as the descriptor is closed.
+        if !is_fd || fd < 0 || imported.call.errno() == Some(EBADF.cast_signed()) {
             return Ok(());
         }
-        let (tid, time) = (told.call.tid, told.call.entered);
+        let (tid, time) = (imported.call.tid, imported.call.entered);
         match value::path(text).filter(|(path, _)| path.starts_with(b"/")) {
             Some((path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
-                true => Ok(self.import.nameless_descriptor(tid, time, fd, &path, O_RDWR)?),
+                true => Ok(self.import.unlinked_descriptor(tid, time, fd, &path, O_RDWR)?),
                 false => Ok(self.import.descriptor(tid, time, fd, &path, O_RDWR)?),
             },
             _ => Ok(()),
         }
     }
 
-    /// Takes what is still under way, and ends the trace.
+    /// Adds the calls that are unfinished, and ends the trace.
     pub fn finish(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
-        let mut open: Vec<Begun> = std::mem::take(&mut self.open).into_values().collect();
+        let mut open: Vec<PendingCall> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|begun| (begun.entered, begun.tid));
         for begun in open {
             self.unreturned(Some(begun))?;
         }
-        let Self { mut import, births, cut, untold, .. } = self;
+        let Self { mut import, births, cut, abbreviated, .. } = self;
         let mut count = |n: u64, what: &str| {
             if n > 0 {
                 import.left_out(what, n);
             }
         };
         count(cut, "ends of strings that strace cut (a larger -s keeps them)");
-        count(untold, "structs and strings that strace abbreviated (-v prints them)");
+        count(abbreviated, "structs and strings that strace abbreviated (-v prints them)");
         let orphans = births.orphans.len() as u64;
         count(
             orphans,
             "starts of threads or processes (their directory and descriptors are guessed)",
         );
         count(
-            births.unsure,
+            births.ambiguous,
             "parents of processes that are ambiguous (--decode-pids=pidns prints them)",
         );
-        let lost = import.not_taken_over();
-        let summary = import.finish(true, progress)?;
-        Ok(Outcome { summary, lost, damage: None })
+        finish(import, None, progress)
     }
 }
 
@@ -245,7 +244,7 @@ fn row(name: &str) -> Option<&'static Row> {
     abi::by_name(name).or_else(|| abi::by_number(number()?))
 }
 
-/// Joins what a line began and another one ends.
+/// Joins the arguments of an unfinished call and those of the line that resumes it.
 fn join(begun: &mut String, rest: &str) {
     let list = !begun.is_empty() && !begun.ends_with(',') && !rest.is_empty();
     if list && !rest.starts_with([',', '=']) {
@@ -255,13 +254,13 @@ fn join(begun: &mut String, rest: &str) {
     begun.push_str(rest);
 }
 
-/// The arguments by their places: strace prints the two halves of an offset as one, and those of
-/// clone by their names.
+/// The arguments with their indices. strace prints the two halves of an offset as one, and the
+/// arguments of clone(2) by name.
 fn placed<'t>(
-    told: &ImportedCall,
+    imported: &ImportedCall,
     parts: &'t [std::borrow::Cow<'_, str>],
 ) -> Vec<(usize, &'t str)> {
-    let args = told.row.shape.args;
+    let args = imported.row.shape.args;
     let joined = parts.len() < args.len();
     let mut places = (0..usize::MAX)
         .filter(|i| !joined || !args.get(*i).is_some_and(|a| a.kind == Kind::PosHigh));
@@ -269,19 +268,19 @@ fn placed<'t>(
         .iter()
         .filter_map(|text| {
             let place = places.next()?;
-            named(&told.row.shape, text).or(Some((place, &**text)))
+            named(&imported.row.shape, text).or(Some((place, &**text)))
         })
         .collect()
 }
 
-/// The argument whose value chooses what the others are.
+/// The argument whose value decides what the others are.
 fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
     let by = usize::from(row.by);
     parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
 }
 
-/// Whether the kernel moved what the argument points to.
-fn should_be_told(told: &ImportedCall, kind: Kind) -> bool {
+/// Whether the kernel read or wrote the memory that the argument points to.
+fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
     let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
     let in_ = matches!(
         kind,
@@ -292,10 +291,10 @@ fn should_be_told(told: &ImportedCall, kind: Kind) -> bool {
             | Kind::InOut(..)
             | Kind::InIov { .. }
     );
-    in_ && told.call.errno() != Some(EFAULT.cast_signed()) || out && told.call.succeeded()
+    in_ && imported.call.errno() != Some(EFAULT.cast_signed()) || out && imported.call.succeeded()
 }
 
-/// `name=value`, as strace prints the arguments of clone: their place goes by the name.
+/// `name=value`, as strace prints the arguments of clone(2): the index goes by the name.
 fn named<'t>(shape: &Shape, text: &'t str) -> Option<(usize, &'t str)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')

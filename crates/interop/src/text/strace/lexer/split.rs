@@ -1,41 +1,41 @@
-//! A list at its commas.
+//! Splits a list at its commas.
 
-use super::{Scan, Sign};
+use super::{Token, Tokens};
 use std::borrow::Cow;
 
-/// Splits at commas that stand in nothing else. Comments go, and the security contexts that
-/// `--secontext` puts behind a path or a descriptor.
+/// Splits a list at the commas that are not in strings, names or brackets. Drops comments, and the
+/// security contexts that `--secontext` prints after a path or a descriptor.
 pub(crate) fn split(text: &str) -> Vec<Cow<'_, str>> {
     let (mut parts, mut part) = (Vec::new(), Part::new(text));
     let (mut deep, mut context) = (0i32, false);
-    // Whether a value ends here, and whether there is a blank behind it.
+    // Whether a value ends here, and whether a blank follows it.
     let (mut value, mut blank) = (false, false);
-    for (sign, from, end) in Scan::new(text) {
+    for (sign, from, end) in Tokens::new(text) {
         let b = text.as_bytes()[from];
-        context |= deep == 0 && b == b'[' && sign == Sign::Open && value && blank;
+        context |= deep == 0 && b == b'[' && sign == Token::Open && value && blank;
         match sign {
-            Sign::Open => deep += 1,
-            Sign::Close => deep -= 1,
+            Token::Open => deep += 1,
+            Token::Close => deep -= 1,
             _ => {}
         }
         if context {
             context = deep > 0;
             continue;
         }
-        blank = sign == Sign::Other && b == b' ' || blank && sign == Sign::Comment;
+        blank = sign == Token::Other && b == b' ' || blank && sign == Token::Comment;
         if !blank {
             value = match sign {
-                Sign::Quoted | Sign::Named | Sign::Comment => true,
-                Sign::Other => b.is_ascii_alphanumeric() || b == b'.',
-                Sign::Close => b == b')',
-                Sign::Open | Sign::Becomes => false,
+                Token::Quoted | Token::Named | Token::Comment => true,
+                Token::Other => b.is_ascii_alphanumeric() || b == b'.',
+                Token::Close => b == b')',
+                Token::Open | Token::Becomes => false,
             };
         }
         match sign {
-            Sign::Other if b == b',' && deep == 0 => {
+            Token::Other if b == b',' && deep == 0 => {
                 parts.push(std::mem::replace(&mut part, Part::new(text)).finish());
             }
-            Sign::Comment => part.trim(),
+            Token::Comment => part.trim(),
             _ => part.add(from, end),
         }
     }
@@ -46,8 +46,7 @@ pub(crate) fn split(text: &str) -> Vec<Cow<'_, str>> {
     parts
 }
 
-/// What has been taken of a text: a piece of it, or what is left of a piece from which something
-/// was cut.
+/// A part of a list: a range of the text, or a copy if something within was dropped.
 struct Part<'a> {
     text: &'a str,
     from: usize,
@@ -75,7 +74,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Takes the blanks at the end away.
+    /// Drops the blanks at the end.
     fn trim(&mut self) {
         match &mut self.own {
             Some(own) => own.truncate(own.trim_end().len()),

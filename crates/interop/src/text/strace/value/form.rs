@@ -1,4 +1,4 @@
-//! What a pointer leads to.
+//! Parses what a pointer leads to.
 
 use super::text::string;
 use super::words::{number, signal};
@@ -6,7 +6,7 @@ use crate::text::strace::lexer::split::split;
 use abi::{Form, Is, Layout};
 use linux_raw_sys::general::*;
 
-/// The bytes of what a pointer leads to; `None` if something of it is left out.
+/// The bytes that a pointer leads to; `None` if strace left some of them out.
 pub(crate) fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     match layout.form {
         Form::Text | Form::Opaque => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
@@ -61,8 +61,8 @@ fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Puts the fields of `text` into `bytes`; those of a struct within the struct have its name in
-/// front.
+/// Writes the fields of `text` into `bytes`. `prefix`: the name of the struct within the struct,
+/// and a dot.
 fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
     for part in split(inside(text, '{', '}')?) {
         let (name, value) = part.split_once('=')?;
@@ -97,14 +97,14 @@ fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option
     Some(())
 }
 
-/// `{val=[0x1, 0x2]}`, as a file system's identity is told.
+/// `{val=[0x1, 0x2]}`, as strace prints the id of a file system.
 fn pair(text: &str) -> Option<u64> {
     let words = inside(inside(text, '{', '}')?.strip_prefix("val=")?, '[', ']')?;
     let (low, high) = words.split_once(", ")?;
     Some(number(low, None)? & 0xffff_ffff | number(high, None)? << 32)
 }
 
-/// The entries of a directory, as getdents64(2) puts them one behind the other.
+/// The entries of a directory, in the format of getdents64(2).
 fn entries(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     for part in split(inside(text, '[', ']')?) {

@@ -1,6 +1,6 @@
-//! Strings and paths as strace writes them.
+//! Parses strings and paths.
 
-use crate::text::strace::lexer::{Scan, Sign, quote_end};
+use crate::text::strace::lexer::{Token, Tokens, quote_end};
 
 /// A string in quotes: its bytes, and whether it was cut.
 pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
@@ -62,7 +62,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 /// The path in `3</path>`, `4</dev/null<char 1:3>>` and `AT_FDCWD</path>`, and whether it is
 /// followed by `(deleted)`.
 pub(crate) fn path(text: &str) -> Option<(Vec<u8>, bool)> {
-    let (_, from, end) = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named)?;
+    let (_, from, end) = Tokens::new(text).find(|(sign, ..)| *sign == Token::Named)?;
     let name = text[from + 1..end - 1].split('<').next()?;
     Some((unescape(name.as_bytes()), text[end..].starts_with("(deleted)")))
 }

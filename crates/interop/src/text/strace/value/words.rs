@@ -1,22 +1,23 @@
-//! Numbers, and words that stand for numbers.
+//! Parses numbers, and names of numbers.
 
-use crate::text::strace::lexer::{Scan, Sign};
+use crate::text::strace::lexer::{Token, Tokens};
 use abi::Flags;
 use abi::flags::file;
 use ahash::HashMap;
 use linux_raw_sys::general::*;
 use std::sync::LazyLock;
 
-/// A number without the name that stands behind it.
+/// A number without the name that follows it.
 fn bare(text: &str) -> &str {
     if !text.contains('<') {
         return text;
     }
-    let name = Scan::new(text).find(|(sign, ..)| *sign == Sign::Named);
+    let name = Tokens::new(text).find(|(sign, ..)| *sign == Token::Named);
     name.map_or(text, |(_, from, _)| &text[..from])
 }
 
-/// Of what the kernel fills in: fields that have no names of their own, as nothing compares them.
+/// Names of values that the kernel fills in. Their fields in the table have none, as nothing
+/// compares them.
 static FILLED: [&Flags; 4] = [&file::STATX_MASK, &file::STATX_ATTR, &file::FS_TYPE, &file::STATFS];
 
 macro_rules! names {
@@ -41,8 +42,8 @@ static OTHERS: [(&str, u64); 9] = [
     ("INT_MAX", i32::MAX as u64),
 ];
 
-/// A number in any of strace's forms; names are those of `set`. `None`: something of it means
-/// nothing.
+/// Parses a number in any of strace's forms, with the names of `set`. `None`: a part of it is
+/// unknown.
 pub(crate) fn number(text: &str, set: Option<&Flags>) -> Option<u64> {
     let text = bare(text).trim();
     let plain = text.trim_start_matches('~');
@@ -66,12 +67,12 @@ fn signal_set(text: &str) -> Option<u64> {
     })
 }
 
-/// The sum of those words that mean something.
+/// The sum of the names and numbers that are known.
 pub(crate) fn words(text: &str, set: Option<&Flags>) -> u64 {
     sum(text, set).0
 }
 
-/// The sum of the words that mean something, and whether all do.
+/// The sum of the names and numbers that are known, and whether all are.
 pub(crate) fn sum(text: &str, set: Option<&Flags>) -> (u64, bool) {
     let text = bare(text).trim();
     if text.is_empty() {
@@ -124,7 +125,7 @@ fn named(word: &str, set: Option<&Flags>) -> Option<u64> {
     known.or_else(words).or_else(|| NAMES.get(word).copied())
 }
 
-/// The numbers of names of which the table knows nothing.
+/// Numbers of names that are not in the table.
 static NAMES: LazyLock<HashMap<&str, u64>> = LazyLock::new(|| {
     let lines = include_str!("names.txt").lines().filter(|line| !line.starts_with('#'));
     let pairs = lines.flat_map(str::split_ascii_whitespace).filter_map(|pair| pair.split_once('='));

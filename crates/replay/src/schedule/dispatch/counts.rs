@@ -1,17 +1,17 @@
-//! What a dispatcher counts, and what it leaves when all calls are done.
+//! What the dispatcher counts, and what it returns when all calls are done.
 
 use super::Dispatcher;
+use crate::report::LatencyHistograms;
 use crate::report::Others;
-use crate::report::Times;
 use crate::schedule::order::Races;
-use crate::source::LeftOut;
+use crate::source::SkippedChanges;
 use ahash::HashSet;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Counts.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     pub calls: u64,
     pub dispatched: u64,
     pub skipped_by: BTreeMap<&'static str, u64>,
@@ -25,22 +25,22 @@ pub(crate) struct Tally {
     /// When the first call began in the recording.
     pub first: Option<u64>,
     /// When the replay of the chosen calls began,
-    pub begun: Option<Instant>,
+    pub started: Option<Instant>,
     /// and how long it took.
     pub elapsed: Duration,
     /// There are calls after the chosen time.
-    pub cut_short: bool,
+    pub ended_early: bool,
     /// What calls that are performed took in the recording.
-    pub times: Times,
+    pub times: LatencyHistograms,
     /// Bytes that they moved.
-    pub moved: u64,
+    pub moved_bytes: u64,
 }
 
-/// What is known when all calls are done.
-pub(crate) struct Done {
-    pub tally: Tally,
+/// What the dispatcher returns when all calls are done.
+pub(crate) struct DispatchResult {
+    pub counts: Counts,
     /// Files that calls changed which were left out.
-    pub left_out: LeftOut,
+    pub skipped_changes: SkippedChanges,
     /// What the recording leaves open.
     pub races: Races,
     /// What others did.
@@ -49,11 +49,11 @@ pub(crate) struct Done {
 
 impl Dispatcher<'_> {
     /// Ends the executors, and says what is known.
-    pub fn done(mut self) -> Done {
-        Done {
-            tally: std::mem::take(&mut self.tally),
-            left_out: std::mem::take(&mut self.left_out),
-            races: self.builder.into_races(),
+    pub fn finish(mut self) -> DispatchResult {
+        DispatchResult {
+            counts: std::mem::take(&mut self.counts),
+            skipped_changes: std::mem::take(&mut self.skipped_changes),
+            races: self.order.into_races(),
             others: std::mem::take(&mut self.outside.others),
         }
     }

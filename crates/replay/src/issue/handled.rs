@@ -1,8 +1,8 @@
 //! A call to be issued that a handler performs, and what comes of it.
 
-use super::arguments::{Arguments, Refused};
-use super::{Real, Scratch};
-use crate::verify::{Difference, Expected};
+use super::arguments::{Arguments, TranslateError};
+use super::{RealFd, Scratch};
+use crate::verify::{Expected, Mismatch};
 use abi::{Form, Kind, Shape};
 use model::world::{Bound, Descriptor};
 use std::sync::Arc;
@@ -10,46 +10,46 @@ use trace::Call;
 
 /// Why a call is not performed whose working directory cannot be reached: elsewhere its names mean
 /// other files.
-pub(crate) const ASTRAY: &str = "no working directory";
+pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 
 /// What came of a call: what differs; `Err` says why it was not performed.
-pub(crate) type Outcome = Result<Option<Difference>, &'static str>;
+pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
-pub(crate) fn tells_a_path(shape: &Shape) -> bool {
+pub(crate) fn returns_a_path(shape: &Shape) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
     shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
 }
 
 /// A call with all that its handler may need.
-pub(crate) struct Handled {
+pub(crate) struct HandledCall {
     pub call: Arc<Call>,
     pub shape: &'static Shape,
-    pub bound: Bound<Real>,
+    pub bound: Bound<RealFd>,
     /// For descriptor arguments whose number changed its meaning while the call was under way: the
     /// others that it may have meant.
-    pub others: Vec<(usize, Arc<Descriptor<Real>>)>,
+    pub alternatives: Vec<(usize, Arc<Descriptor<RealFd>>)>,
     /// The directory changed while it was being listed (of the last call of a listing).
-    pub disturbed: bool,
+    pub listing_changed: bool,
     /// Its data are not comparable: the file is written through a mapping.
-    pub mapped: bool,
+    pub unseen_writes: bool,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
     /// What a directory gets whose mode the call changes; a file gets less ([`super::withhold`]).
-    pub whole_mode: Option<u32>,
+    pub full_mode: Option<u32>,
     /// Recorded bytes that it holds.
-    pub bytes: u64,
+    pub bytes_held: u64,
 }
 
-impl Handled {
+impl HandledCall {
     /// What the call is to bring.
     pub fn expected(&self) -> Expected {
-        Expected { ret: self.call.ret, shape: self.shape, mapped: self.mapped }
+        Expected { ret: self.call.ret, shape: self.shape, unseen_writes: self.unseen_writes }
     }
 
     /// Its arguments in this process; `Err` says why it cannot be performed.
     pub fn translate(&self, scratch: &mut Scratch) -> Result<Arguments, &'static str> {
-        Arguments::build(&self.call, self.shape, &self.bound, scratch).map_err(Refused::why)
+        Arguments::build(&self.call, self.shape, &self.bound, scratch).map_err(TranslateError::why)
     }
 
     /// The name of the file that it is about.
@@ -67,6 +67,6 @@ impl Handled {
         closed.retain(|d| Arc::strong_count(d) == 1 && d.real.get() < 0);
         self.bound.let_go();
         self.bound.closed = closed;
-        self.others.clear();
+        self.alternatives.clear();
     }
 }

@@ -1,9 +1,9 @@
 //! Names that links and renames gave: a file's links are counted under all of its names, and a call
 //! that tells where its thread is (getcwd) looks at the names that the directory had and has.
 
-use super::claims::{Claim, Resource, State, hash};
-use crate::issue::Real;
-use crate::issue::call::tells_a_path;
+use super::claims::{Claim, Resource, ResourceState, hash};
+use crate::issue::RealFd;
+use crate::issue::handled::returns_a_path;
 use abi::{Role, Shape};
 use ahash::HashMap;
 use model::world::{Bound, lexical, parent};
@@ -15,19 +15,19 @@ const NAMES: usize = 1 << 17;
 const RENAMES: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct Aliases {
     /// Names that links made of one file, by the file.
     aliases: HashMap<Vec<u8>, u64>,
     /// Names that renames gave, by the old ones.
     renamed: HashMap<Vec<u8>, Vec<u8>>,
 }
 
-fn push(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
-    let (before, after) = (State::Unknown, State::Unknown);
+fn claim_use(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
+    let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
     list.push(Claim { resource, changes, before, after, argument: u8::MAX });
 }
 
-impl Names {
+impl Aliases {
     /// Adds what follows for call `number` from names that earlier calls gave, and keeps those that
     /// it gives.
     pub fn claims(
@@ -36,21 +36,21 @@ impl Names {
         number: u64,
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
     ) {
-        if let Some(directory) = bound.cwd.as_ref().filter(|_| tells_a_path(shape)) {
-            self.place(list, &directory.path);
+        if let Some(directory) = bound.cwd.as_ref().filter(|_| returns_a_path(shape)) {
+            self.working_directory(list, &directory.path);
         }
         if bound.paths.any() || !self.aliases.is_empty() {
-            self.links(list, number, call, shape, bound);
+            self.link_claims(list, number, call, shape, bound);
         }
     }
 
-    fn place(&self, list: &mut Vec<Claim>, directory: &[u8]) {
-        push(list, Resource::Names, false);
+    fn working_directory(&self, list: &mut Vec<Claim>, directory: &[u8]) {
+        claim_use(list, Resource::AllNames, false);
         let mut path = directory.to_vec();
         for _ in 0..RENAMES {
-            push(list, Resource::Name(hash(&path)), false);
+            claim_use(list, Resource::Name(hash(&path)), false);
             let mut above = &path[..];
             let new = loop {
                 match self.renamed.get(above) {
@@ -66,13 +66,13 @@ impl Names {
         }
     }
 
-    fn links(
+    fn link_claims(
         &mut self,
         list: &mut Vec<Claim>,
         number: u64,
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
     ) {
         let args = shape.args.iter().enumerate();
         let paths: Vec<(Role, Vec<u8>)> = args
@@ -98,11 +98,11 @@ impl Names {
         for (role, path) in &paths {
             if let Some(file) = self.aliases.get(path) {
                 let changes = shape.changes && !matches!(role, Role::Open(_));
-                push(list, Resource::Alias(*file), changes);
+                claim_use(list, Resource::Alias(*file), changes);
             }
         }
         for file in bound.fds.iter().flatten().filter_map(|d| self.aliases.get(&d.file.path[..])) {
-            push(list, Resource::Alias(*file), false);
+            claim_use(list, Resource::Alias(*file), false);
         }
         if let [(Role::Source, old), (Role::Target, new)] = &paths[..]
             && call.succeeded()

@@ -1,19 +1,19 @@
-//! A root in which somebody has made the initial state.
+//! A root that holds the initial state already.
 
-use super::{PrepareError, Prepared, failed, links_elsewhere};
+use super::{CreatedFiles, PrepareError, create_error, links_elsewhere};
 use crate::sandbox::Tree;
 use model::files::Row;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
 use std::io;
 use std::path::Path;
 
-/// What `prepare` would say of a root in which somebody has made the initial
-/// state: nothing is made.
-pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
+/// Inspects a root that holds the initial state: returns what `prepare` would return, and creates
+/// nothing.
+pub fn inspect(rows: &[Row], root: &Path) -> Result<CreatedFiles, PrepareError> {
     let mut tree =
         Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
-    open_as_known(&tree, rows).map_err(|e| failed("set the mode of", b"/", e))?;
-    let mut found = Prepared::default();
+    restore_root_mode(&tree, rows).map_err(|e| create_error("set the mode of", b"/", e))?;
+    let mut found = CreatedFiles::default();
     for (row, state) in rows.iter().filter_map(|row| Some((row, row.initial.as_ref()?))) {
         // What is not there will show when it is used.
         if let Ok(fd) = tree.get(&row.path, OFlags::PATH) {
@@ -23,9 +23,9 @@ pub fn look(rows: &[Row], root: &Path) -> Result<Prepared, PrepareError> {
     Ok(found)
 }
 
-/// A root that `prepare` made lets nobody in. Within the walls it has the mode that it had; when
-/// the replay has ended it is closed again.
-fn open_as_known(tree: &Tree, rows: &[Row]) -> io::Result<()> {
+/// Only its owner can enter a root that `prepare` made. In the sandbox it gets its recorded mode;
+/// when the replay has ended it is closed again.
+fn restore_root_mode(tree: &Tree, rows: &[Row]) -> io::Result<()> {
     let root = rows.iter().find(|row| row.path == b"/").and_then(|row| row.initial.as_ref());
     let Some(known) = root.and_then(|state| state.mode) else { return Ok(()) };
     if fstat(tree.root())?.st_mode & 0o077 == 0 {

@@ -2,27 +2,25 @@
 //! `skipped_by`.
 
 use crate::execute::Shared;
-use crate::issue::Real;
-use crate::issue::arguments::MOUNTED;
-use crate::issue::call::tells_a_path;
-use crate::issue::handlers::transfer::only_end;
-use crate::issue::refusal::{self, By};
+use crate::issue::RealFd;
+use crate::issue::arguments::MOUNTED_BY_PROGRAM;
+use crate::issue::handled::returns_a_path;
+use crate::issue::handlers::{lock, transfer::file_end};
+use crate::issue::refusal::{self, ErrorOrigin};
 use crate::sandbox::CAPABILITY;
-use crate::verify::made_up;
+use crate::verify::incomparable_xattr;
 use abi::{
     AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, PathUse, Replay, Ret, Role, Shape,
 };
+use linux_raw_sys::general::O_CREAT;
+use model::files::FileType;
 use model::world::{Bound, Descriptor, OpenFile, To, Way};
+use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PayloadKind};
 
-const EPERM: i32 = 1;
-const EACCES: i32 = 13;
-const S_IFMT: u32 = 0o170_000;
-const O_CREAT: u32 = 0o100;
-
-/// The word for a class.
+/// The reason in the report for skipping a class of calls.
 pub(crate) fn class(class: Class) -> &'static str {
     match class {
         Class::Memory => "memory",
@@ -40,19 +38,19 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
-/// Why a device is not made: who looks for it will not find it.
+/// The reason for not making a device. Later calls will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// `Err` says why it is performed by no one.
-pub(crate) fn decide(
+/// Checks whether a call is performed. Returns its shape, or the reason to skip it.
+pub(crate) fn check_performed(
     call: &Call,
-    bound: &Bound<Real>,
+    bound: &Bound<RealFd>,
     shared: &Shared,
 ) -> Result<&'static Shape, &'static str> {
     if !call.made() {
         return Err("answered by a seccomp filter");
     }
-    let (mounts, any_user) = (&shared.mounts, shared.powers.any_user);
+    let (mounts, any_user) = (&shared.mounts, shared.privileges.any_user);
     let shape = call.shape().ok_or("unknown call")?;
     if let Replay::Skip(why) = shape.replay {
         return Err(class(why));
@@ -64,34 +62,34 @@ pub(crate) fn decide(
         return Err("begun before the recording");
     }
     if let Some(errno) = call.errno() {
-        lock_conflict(shape, errno)?;
-        if let By::Outside(why) = refusal::by(shape, errno) {
+        lock::check_conflict(shape, errno)?;
+        if let ErrorOrigin::Outside(why) = refusal::error_origin(shape, errno) {
             return Err(why);
         }
-        if !any_user && matches!(errno, EPERM | EACCES) {
+        if !any_user && matches!(Errno::from_raw_os_error(errno), Errno::PERM | Errno::ACCESS) {
             return Err("permission, without the owners");
         }
     }
-    if shape.copies.is_some_and(|copies| only_end(call, copies, bound).is_some()) {
+    if shape.copies.is_some_and(|copies| file_end(call, copies, bound).is_some()) {
         return Ok(shape);
     }
     let binds = shape.effect == Effect::Bind;
     if binds && !bound.paths.any() {
         return Err(class(Class::Network));
     }
-    if tells_a_path(shape) {
+    if returns_a_path(shape) {
         if bound.view.is_some() {
             return Err(class(Class::Mounts));
         }
         if let Some(cwd) = &bound.cwd {
-            cwd.real.left_out().map_or(Ok(()), Err)?;
+            cwd.real.unperformed_reason().map_or(Ok(()), Err)?;
             if mounts.is_virtual(&cwd.path) {
                 return Err("virtual file");
             }
         }
     }
     for i in 0..shape.args.len() {
-        argument(call, shape, bound, shared, i)?;
+        check_argument(call, shape, bound, shared, i)?;
     }
     if bound.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
         return Err("descriptor without stored state");
@@ -101,16 +99,16 @@ pub(crate) fn decide(
         && !shape.args.iter().any(|a| matches!(a.kind, Kind::Path(_)))
         && call.succeeded()
     {
-        opened(bound)?;
+        check_opened(bound)?;
     }
     Ok(shape)
 }
 
-/// What argument `i` says.
-fn argument(
+/// Fails with a reason to skip the call that follows from argument `i`.
+fn check_argument(
     call: &Call,
     shape: &Shape,
-    bound: &Bound<Real>,
+    bound: &Bound<RealFd>,
     shared: &Shared,
     i: usize,
 ) -> Result<(), &'static str> {
@@ -118,25 +116,25 @@ fn argument(
     match arg.kind {
         // The file is made, the socket is not.
         Kind::Fd if shape.effect == Effect::Bind => {}
-        Kind::DirFd if !is_start(call, shape, bound, i) => {}
-        Kind::Fd | Kind::DirFd => descriptor(call, i, arg.kind, bound)?,
-        kind if let Some(way) = kind.path() => path(call, bound, shared, i, way)?,
+        Kind::DirFd if !is_path_start(call, shape, bound, i) => {}
+        Kind::Fd | Kind::DirFd => check_descriptor(call, i, arg.kind, bound)?,
+        kind if let Some(way) = kind.path() => check_path(call, bound, shared, i, way)?,
         Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
-            if matches!(call.args[i] as u32 & S_IFMT, 0o020_000 | 0o060_000) {
+            if is_device(call.args[i] as u32) {
                 return Err(DEVICE);
             }
         }
         Kind::Str => {
-            told(call, i)?;
-            attribute(call, i, shared)?;
+            check_recorded(call, i)?;
+            check_xattr(call, i, shared)?;
         }
         Kind::In(len, layout)
             if layout.form != Form::Data
                 && !matches!(len, Len::Arg { n, .. } if call.args[usize::from(n)] == 0) =>
         {
-            told(call, i)?;
+            check_recorded(call, i)?;
         }
-        Kind::Out(_, layout) => special(call, i, layout.form, layout.fields)?,
+        Kind::Out(_, layout) => check_not_special(call, i, layout.form, layout.fields)?,
         Kind::Pid | Kind::Signal | Kind::StrVec => return Err("process"),
         Kind::InMsg | Kind::OutMsg | Kind::InMsgs { .. } | Kind::OutMsgs { .. } => {
             return Err("network");
@@ -147,47 +145,53 @@ fn argument(
     Ok(())
 }
 
-/// What the path in argument `i` says.
-fn path(
+/// Fails with a reason to skip the call that follows from the path in argument `i`.
+fn check_path(
     call: &Call,
-    bound: &Bound<Real>,
+    bound: &Bound<RealFd>,
     shared: &Shared,
     i: usize,
     way: PathUse,
 ) -> Result<(), &'static str> {
-    let Some(path) = &bound.paths[i] else {
-        told(call, i)?;
+    let Some(check_path) = &bound.paths[i] else {
+        check_recorded(call, i)?;
         if call.succeeded() && call.path(i as u8).is_some() {
             return Err("unknown descriptor"); // that the path starts from
         }
         return Ok(());
     };
-    reached(call, bound, i, way.dir)?;
+    check_start(call, bound, i, way.dir)?;
     if bound.through[i].as_ref().and_then(Way::descriptor).is_none()
-        && shared.mounts.is_virtual(path)
+        && shared.mounts.is_virtual(check_path)
     {
         return Err("virtual file");
     }
     if matches!(way.role, Role::Open(_)) && call.succeeded() {
-        opened(bound)?;
+        check_opened(bound)?;
     }
     if let Role::Open(OpenFlags::Arg(n)) = way.role {
         // An open that waits for a FIFO's other end.
-        let special = call.errno() == Some(6) && call.args[n as usize] as u32 & O_CREAT == 0;
-        if special {
+        let check_not_special =
+            is_errno(call, Errno::NXIO) && call.args[n as usize] as u32 & O_CREAT == 0;
+        if check_not_special {
             return Err("special file");
         }
     }
     Ok(())
 }
 
-fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<(), &'static str> {
+fn check_descriptor(
+    call: &Call,
+    i: usize,
+    kind: Kind,
+    bound: &Bound<RealFd>,
+) -> Result<(), &'static str> {
     match &bound.fds[i] {
-        Some(d) => stored(d),
+        Some(d) => check_stored(d),
         None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
-        None if call.errno() == Some(9) => Ok(()),
+        None if is_errno(call, Errno::BADF) => Ok(()),
         None if call.shape().is_some_and(|s| {
             s.args.iter().any(|a| a.kind.path().is_some_and(|p| p.dir == Some(i as u8)))
         }) =>
@@ -199,98 +203,110 @@ fn descriptor(call: &Call, i: usize, kind: Kind, bound: &Bound<Real>) -> Result<
 }
 
 /// Whether a descriptor is of a stored file, and is there.
-fn stored(descriptor: &Descriptor<Real>) -> Result<(), &'static str> {
-    if !descriptor.file.is_stored() {
-        return Err(unstored(&descriptor.file));
+fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static str> {
+    if !check_descriptor.file.is_stored() {
+        return Err(unstored_reason(&check_descriptor.file));
     }
-    descriptor.real.left_out().map_or(Ok(()), Err)
+    check_descriptor.real.unperformed_reason().map_or(Ok(()), Err)
 }
 
 /// Whether a path starts from the directory descriptor in argument `i`: one that is absolute does
 /// not, and one that a link of procfs or a view of the process leads elsewhere is given otherwise.
-fn is_start(call: &Call, shape: &Shape, bound: &Bound<Real>, i: usize) -> bool {
+fn is_path_start(call: &Call, shape: &Shape, bound: &Bound<RealFd>, i: usize) -> bool {
     let mut from = abi::arguments(shape.uses.paths)
         .filter(|p| shape.args[*p].kind.path().is_some_and(|way| way.dir == Some(i as u8)));
-    from.next().is_none_or(|path| {
-        bound.viewed[path].is_none()
-            && bound.through[path].is_none()
-            && call.path(path as u8).is_none_or(|path| path.first() != Some(&b'/'))
+    from.next().is_none_or(|check_path| {
+        bound.viewed[check_path].is_none()
+            && bound.through[check_path].is_none()
+            && call
+                .path(check_path as u8)
+                .is_none_or(|check_path| check_path.first() != Some(&b'/'))
     })
 }
 
 /// Whether what a path starts from, or leads through, is there.
-fn reached(
+fn check_start(
     call: &Call,
-    bound: &Bound<Real>,
+    bound: &Bound<RealFd>,
     i: usize,
     dir: Option<u8>,
 ) -> Result<(), &'static str> {
     let real = match bound.through[i].as_ref().map(|way| &way.to) {
-        Some(To::File(descriptor)) => return stored(descriptor),
+        Some(To::File(check_descriptor)) => return check_stored(check_descriptor),
         Some(To::Directory(directory)) => Some(&directory.real),
         Some(To::Name) => None,
         None if bound.viewed[i].is_some() => None,
         Some(To::Virtual) => return Err("virtual file"),
-        Some(To::Elsewhere) => return Err(MOUNTED),
-        None if call.path(i as u8).is_some_and(|path| path.first() == Some(&b'/')) => None,
+        Some(To::Elsewhere) => return Err(MOUNTED_BY_PROGRAM),
+        None if call.path(i as u8).is_some_and(|check_path| check_path.first() == Some(&b'/')) => {
+            None
+        }
         None => match dir.filter(|d| call.args[usize::from(*d)] as i32 != AT_FDCWD) {
             Some(d) => bound.fds[usize::from(d)].as_ref().map(|d| &d.real),
-            None if bound.cwd.as_ref().is_some_and(|cwd| cwd.elsewhere) => return Err(MOUNTED),
+            None if bound.cwd.as_ref().is_some_and(|cwd| cwd.elsewhere) => {
+                return Err(MOUNTED_BY_PROGRAM);
+            }
             None => bound.cwd.as_ref().map(|cwd| &cwd.real),
         },
     };
-    real.and_then(Real::left_out).map_or(Ok(()), Err)
+    real.and_then(RealFd::unperformed_reason).map_or(Ok(()), Err)
 }
 
-fn unstored(file: &OpenFile) -> &'static str {
-    match file.file_type() {
-        _ if file.is_elsewhere() => MOUNTED,
-        0o100_000 if file.path.starts_with(b"/memfd:") => "memory",
-        0o100_000 | 0o040_000 | 0o120_000 => "virtual file",
-        0o020_000 | 0o060_000 => "device",
+fn unstored_reason(file: &OpenFile) -> &'static str {
+    match FileType::of_mode(file.file_type()) {
+        _ if file.is_elsewhere() => MOUNTED_BY_PROGRAM,
+        FileType::Regular if file.path.starts_with(b"/memfd:") => "memory",
+        FileType::Regular | FileType::Directory | FileType::Link => "virtual file",
+        FileType::Char | FileType::Block => "device",
         _ => "descriptor without stored state",
     }
 }
 
-fn opened(bound: &Bound<Real>) -> Result<(), &'static str> {
+fn check_opened(bound: &Bound<RealFd>) -> Result<(), &'static str> {
     match bound.opened.first() {
-        Some((_, d)) if !d.file.is_stored() => Err(unstored(&d.file)),
+        Some((_, d)) if !d.file.is_stored() => Err(unstored_reason(&d.file)),
         _ => Ok(()),
     }
 }
 
-/// A POSIX lock that another process held: here all are one process.
-fn lock_conflict(shape: &Shape, errno: i32) -> Result<(), &'static str> {
-    // EAGAIN, EACCES, EDEADLK
-    match shape.name.starts_with("F_SETLK") && matches!(errno, 11 | 13 | 35) {
-        true => Err("lock held by another process"),
-        false => Ok(()),
-    }
+/// Whether a mode is that of a device.
+fn is_device(mode: u32) -> bool {
+    matches!(FileType::of_mode(mode), FileType::Char | FileType::Block)
 }
 
-/// An argument whose memory was readable and that nobody told, as other tools' traces have it.
-fn told(call: &Call, i: usize) -> Result<(), &'static str> {
-    const EFAULT: i32 = 14;
-    let told = call.args[i] == 0
-        || call.errno() == Some(EFAULT)
+/// Whether a call failed with `errno` in the recording.
+fn is_errno(call: &Call, errno: Errno) -> bool {
+    call.errno() == Some(errno.raw_os_error())
+}
+
+/// Fails if the memory of an argument was readable and is not in the trace, as with traces of other
+/// tools.
+fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
+    let check_recorded = call.args[i] == 0
+        || is_errno(call, Errno::FAULT)
         || call.payloads.iter().any(|p| usize::from(p.arg) == i);
-    if told { Ok(()) } else { Err("argument not recorded") }
+    if check_recorded { Ok(()) } else { Err("argument not recorded") }
 }
 
 /// Attributes that the recorded machine makes up, and those that are withheld.
-fn attribute(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
+fn check_xattr(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
     match call.string(i as u8) {
-        Some(name) if name == CAPABILITY && shared.common.rules.withhold => {
+        Some(name) if name == CAPABILITY && shared.context.rules.withhold => {
             let sets = call.succeeded() && call.shape().is_some_and(|shape| shape.changes);
             shared.withheld.fetch_add(u64::from(sets), Relaxed);
             Err("file capability withheld")
         }
-        name => name.and_then(made_up).map_or(Ok(()), Err),
+        name => name.and_then(incomparable_xattr).map_or(Ok(()), Err),
     }
 }
 
 /// A look at a file that replay does not make: a device.
-fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(), &'static str> {
+fn check_not_special(
+    call: &Call,
+    i: usize,
+    form: Form,
+    fields: &[abi::Field],
+) -> Result<(), &'static str> {
     if form != Form::Struct || !call.succeeded() {
         return Ok(());
     }
@@ -302,7 +318,7 @@ fn special(call: &Call, i: usize, form: Form, fields: &[abi::Field]) -> Result<(
             .get(field.at as usize..field.at as usize + 2)
             .unwrap_or(&[0, 0]);
         let mode = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-        if matches!(mode & S_IFMT, 0o020_000 | 0o060_000) {
+        if is_device(mode) {
             return Err("special file");
         }
     }

@@ -4,10 +4,10 @@
 //! It is no second way of translating: it holds what [`Translation`] made of the kinds, where that
 //! leaves no more open than these two and strings.
 
-use crate::issue::arguments::{Hole, Refused, Translation, freshen, string};
-use crate::issue::scratch::Room;
-use crate::issue::{Real, Scratch, raw};
-use crate::verify::{Recorded, brought};
+use crate::issue::arguments::{Deferred, TranslateError, Translation, string, zero_buffer};
+use crate::issue::scratch::ScratchBuffer;
+use crate::issue::{RealFd, Scratch, raw};
+use crate::verify::{RecordedBytes, output_payloads};
 use abi::Shape;
 use model::world::Bound;
 use trace::Buffer;
@@ -16,74 +16,78 @@ use trace::{Call, Payload};
 
 const NONE: u8 = u8::MAX;
 
-pub(crate) struct Translated {
+pub(crate) struct TranslatedCall {
     nr: syscalls::Sysno,
     values: [usize; 6],
     /// The argument that is a descriptor.
     fd: u8,
     /// The argument that is room for what comes back,
-    room: u8,
+    buffer: u8,
     /// which must not hold what an earlier call left,
-    clean: bool,
+    zeroed: bool,
     /// and how much.
     len: u32,
     /// The recorded data: they go in, or are what should come back.
     data: Option<Buffer>,
     /// They are all that there were.
-    whole: bool,
+    complete: bool,
 }
 
-impl Translated {
+impl TranslatedCall {
     /// The call, if it is one of these, and its strings, which it points to: they are to be kept
-    /// with it. `compared`: what comes back will be compared with the recorded data; `mapped`: as
-    /// far as it is no bulk data.
+    /// with it. `compared`: what comes back will be compared with the recorded data;
+    /// `unseen_writes`: as far as it is no bulk data.
     pub fn of(
         call: &Call,
         shape: &Shape,
-        bound: &Bound<Real>,
+        bound: &Bound<RealFd>,
         compared: bool,
-        mapped: bool,
+        unseen_writes: bool,
     ) -> Option<(Self, Box<[u8]>)> {
-        let Translation { nr, values, holes, detour, .. } =
+        let Translation { nr, values, deferred, in_procfs, .. } =
             Translation::of(call, shape, bound).ok()?;
-        if detour {
+        if in_procfs {
             return None;
         }
         let mut this = Self {
             nr,
             values,
             fd: NONE,
-            room: NONE,
-            clean: false,
+            buffer: NONE,
+            zeroed: false,
             len: 0,
             data: None,
-            whole: true,
+            complete: true,
         };
         let mut strings = Vec::new();
-        for (i, hole) in holes.into_iter().enumerate() {
+        for (i, hole) in deferred.into_iter().enumerate() {
             match hole {
-                Hole::None => {}
-                Hole::Real if this.fd == NONE => this.fd = i as u8,
-                Hole::Recorded if this.data.is_none() && this.room == NONE => {
-                    this.hold(
+                Deferred::None => {}
+                Deferred::RealFd if this.fd == NONE => this.fd = i as u8,
+                Deferred::Recorded if this.data.is_none() && this.buffer == NONE => {
+                    this.keep_data(
                         call.payloads
                             .iter()
                             .find(|p| usize::from(p.arg) == i && p.kind == PayloadKind::Data)?,
                     );
                 }
-                Hole::Room { len, clean } if this.data.is_none() && this.room == NONE => {
-                    (this.room, this.clean, this.len) = (i as u8, clean, u32::try_from(len).ok()?);
-                    let mut data = brought(call, i, false);
-                    let payload = match clean {
-                        true => brought(call, i, true).next(),
-                        false => data.next().filter(|_| !mapped),
+                Deferred::Buffer { len, zeroed } if this.data.is_none() && this.buffer == NONE => {
+                    (this.buffer, this.zeroed, this.len) =
+                        (i as u8, zeroed, u32::try_from(len).ok()?);
+                    let mut data = output_payloads(call, i, false);
+                    let payload = match zeroed {
+                        true => output_payloads(call, i, true).next(),
+                        false => data.next().filter(|_| !unseen_writes),
                     };
-                    payload.filter(|_| compared).into_iter().for_each(|payload| this.hold(payload));
+                    payload
+                        .filter(|_| compared)
+                        .into_iter()
+                        .for_each(|payload| this.keep_data(payload));
                     if data.next().is_some() {
                         return None;
                     }
                 }
-                Hole::Text => {
+                Deferred::String => {
                     this.values[i] = strings.len();
                     strings.extend_from_slice(string(call, bound, i));
                     strings.push(0);
@@ -92,14 +96,15 @@ impl Translated {
             }
         }
         let strings = strings.into_boxed_slice();
-        for (i, _) in holes.iter().enumerate().filter(|(_, hole)| **hole == Hole::Text) {
+        for (i, _) in deferred.iter().enumerate().filter(|(_, hole)| **hole == Deferred::String) {
             this.values[i] += strings.as_ptr() as usize;
         }
         Some((this, strings))
     }
 
-    fn hold(&mut self, payload: &Payload) {
-        (self.data, self.whole) = (Some(payload.bytes.clone()), Recorded::from(payload).whole);
+    fn keep_data(&mut self, payload: &Payload) {
+        (self.data, self.complete) =
+            (Some(payload.bytes.clone()), RecordedBytes::from(payload).complete);
     }
 
     /// The argument that is a descriptor.
@@ -108,13 +113,15 @@ impl Translated {
     }
 
     /// The argument that is room for what comes back.
-    pub fn room(&self) -> usize {
-        usize::from(self.room)
+    pub fn buffer(&self) -> usize {
+        usize::from(self.buffer)
     }
 
     /// The recorded data that it holds.
-    pub fn data(&self) -> Option<Recorded<'_>> {
-        self.data.as_ref().map(|bytes| Recorded { bytes: bytes.as_slice(), whole: self.whole })
+    pub fn data(&self) -> Option<RecordedBytes<'_>> {
+        self.data
+            .as_ref()
+            .map(|bytes| RecordedBytes { bytes: bytes.as_slice(), complete: self.complete })
     }
 
     /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes
@@ -124,20 +131,20 @@ impl Translated {
         &self,
         real: i32,
         scratch: &mut Scratch,
-    ) -> Result<(i64, Option<Room>), Refused> {
+    ) -> Result<(i64, Option<ScratchBuffer>), TranslateError> {
         let mut values = self.values;
         if let Some(value) = values.get_mut(usize::from(self.fd)) {
             *value = real as isize as usize;
         }
-        let mut room = None;
-        if let Some(value) = values.get_mut(usize::from(self.room)) {
-            let taken = scratch.take(self.len as usize).ok_or(Refused::Size)?;
-            if self.clean {
-                freshen(scratch.bytes_mut(taken));
+        let mut buffer = None;
+        if let Some(value) = values.get_mut(usize::from(self.buffer)) {
+            let taken = scratch.alloc(self.len as usize).ok_or(TranslateError::Size)?;
+            if self.zeroed {
+                zero_buffer(scratch.bytes_mut(taken));
             }
             *value = taken.address();
-            room = Some(taken);
+            buffer = Some(taken);
         }
-        Ok((raw::perform(self.nr, values), room))
+        Ok((raw::perform(self.nr, values), buffer))
     }
 }

@@ -18,14 +18,14 @@ struct Bytes {
 
 /// The undecided bytes, by inode.
 #[derive(Default)]
-pub(super) struct Undecided(HashMap<(u64, u64), Bytes>);
+pub(super) struct Undetermined(HashMap<(u64, u64), Bytes>);
 
-impl Undecided {
+impl Undetermined {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Nobody knows what stands in `start..end`.
+    /// Marks the bytes `start..end` as undetermined.
     pub fn add(&mut self, inode: (u64, u64), path: &[u8], start: u64, end: u64) {
         let bytes = self.0.entry(inode).or_default();
         bytes.paths.insert(path.into());

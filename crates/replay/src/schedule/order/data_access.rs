@@ -1,85 +1,86 @@
-//! Bytes of files that calls moved: what those of two overlapping calls prove of their order.
+//! Bytes of files that calls read or wrote, and what they prove about the order of two overlapping
+//! calls.
 //!
 //! A read that brought a write's bytes came after it, and one that brought others came before; a
 //! read that met the file's end where a write goes on came before it.
 
-use super::claims::{Claim, Resource, Span, State};
+use super::claims::{Claim, Resource, ResourceState, Span};
 use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PayloadKind};
 
-/// What a call moved between its memory and a file.
+/// What a call read from a file or wrote to it.
 #[derive(Clone, Copy)]
-pub(super) struct Moved<'a> {
+pub(super) struct DataAccess<'a> {
     call: &'a Call,
     pub span: Span,
     pub writes: bool,
     /// It wrote at the file's end, wherever that was when it acted.
     pub appends: bool,
     /// It brought less than was asked for: it met the file's end.
-    short: bool,
+    met_end: bool,
 }
 
-impl<'a> Moved<'a> {
+impl<'a> DataAccess<'a> {
     /// What `call` moved by its claims, if it is known where.
     pub fn of(call: &'a Call, claims: &[Claim]) -> Option<Self> {
         claims.iter().find_map(|claim| match claim.resource {
-            Resource::Bytes(span) if claim.after != State::Unknown => Some(Self {
+            Resource::Bytes(span) if claim.after != ResourceState::Unknown => Some(Self {
                 call,
                 span,
                 writes: claim.changes,
-                appends: claim.after == State::Appended,
-                short: claim.before == State::Last,
+                appends: claim.after == ResourceState::Appended,
+                met_end: claim.before == ResourceState::Last,
             }),
             _ => None,
         })
     }
 
-    /// The bytes that both moved.
-    pub fn common(&self, other: &Self) -> Option<(u64, u64)> {
+    /// The range that both accessed.
+    pub fn common_range(&self, other: &Self) -> Option<(u64, u64)> {
         let (mine, theirs) = (self.span, other.span);
         let (start, end) = (mine.start.max(theirs.start), mine.end.min(theirs.end));
         (mine.file == theirs.file && start < end).then_some((start, end))
     }
 
-    /// The bytes of which two overlapping writes leave open who wrote them.
-    pub fn contests(&self, other: &Self) -> Option<(u64, u64)> {
+    /// The bytes that two overlapping writes wrote, where it is not determined which came last.
+    pub fn contested_range(&self, other: &Self) -> Option<(u64, u64)> {
         if self.span.file == other.span.file && (self.appends || other.appends) {
             return Some((self.span.start.min(other.span.start), u64::MAX));
         }
-        self.common(other).filter(|_| self.agrees(other) != Some(true))
+        self.common_range(other).filter(|_| self.same_bytes(other) != Some(true))
     }
 
-    /// Whether both moved the same bytes where they meet; `None` if they do not meet, or nobody
-    /// knows.
-    fn agrees(&self, other: &Self) -> Option<bool> {
-        let (start, end) = self.common(other)?;
-        Some(self.bytes(start, end)? == other.bytes(start, end)?)
+    /// Whether both moved the same bytes where they meet; `None` if they do not overlap, or the
+    /// bytes are not known.
+    fn same_bytes(&self, other: &Self) -> Option<bool> {
+        let (start, end) = self.common_range(other)?;
+        Some(self.data(start, end)? == other.data(start, end)?)
     }
 
     /// Whether this read came after that write; `None`: nothing proves it.
-    pub fn saw(&self, write: &Self) -> Option<bool> {
+    pub fn observed(&self, write: &Self) -> Option<bool> {
         let (mine, theirs) = (self.span, write.span);
-        let before = self.short && theirs.start <= mine.end && mine.end < theirs.end;
+        let before = self.met_end && theirs.start <= mine.end && mine.end < theirs.end;
         if mine.file == theirs.file && before {
             return Some(false);
         }
-        self.agrees(write)
+        self.same_bytes(write)
     }
 
-    fn bytes(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
+    fn data(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
         let (mut from, len) = ((start - self.span.start) as usize, (end - start) as usize);
         let mut all = Vec::new();
         let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && p.flags & AT_EXIT != 0;
         for payload in self.call.payloads.iter().filter(data) {
-            let bytes = payload.bytes.as_slice();
-            if all.is_empty() && from + len <= bytes.len() {
-                return Some(Cow::Borrowed(&bytes[from..from + len]));
+            let data = payload.bytes.as_slice();
+            if all.is_empty() && from + len <= data.len() {
+                return Some(Cow::Borrowed(&data[from..from + len]));
             }
-            let part = bytes.get(from..).unwrap_or_default();
+            let part = data.get(from..).unwrap_or_default();
             all.extend_from_slice(&part[..part.len().min(len - all.len())]);
-            from = from.saturating_sub(bytes.len());
-            if (bytes.len() as u64) < payload.wanted {
+            from = from.saturating_sub(data.len());
+            if (data.len() as u64) < payload.wanted {
                 break;
             }
         }

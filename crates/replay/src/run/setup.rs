@@ -1,6 +1,6 @@
-//! What is done before the first call: the initial state, and the walls that fit it.
+//! What is done before the first call: the initial state, and the Landlock rules for it.
 
-use crate::initial::{self, How, PrepareError, Prepared, unnamed};
+use crate::initial::{self, CreateOptions, CreatedFiles, PrepareError, unnamed};
 use crate::source::Source;
 use crate::{Error, Progress, sandbox};
 use ahash::HashMap;
@@ -10,47 +10,48 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::thread::ScopedJoinHandle;
 
-/// So many directories are allowed by themselves.
-const BUSY: usize = 32;
+/// Directories with a Landlock rule of their own.
+const MAX_BUSY: usize = 32;
 
-/// What a thread came to. A panic is an error.
-pub(super) fn end<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
+/// Waits for a thread and returns its result. A panic is an error.
+pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
     thread.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
 }
 
-/// Makes the initial state, or looks at it where it was made before; in a thread that Landlock
-/// confines by itself: what the calls' threads may best be allowed is not there before.
-pub(super) fn make(
+/// Creates the initial state, or inspects one that exists, in a thread with Landlock rules of its
+/// own: the directories of the rules for the calls do not exist before.
+pub(super) fn create_initial_state(
     source: &dyn Source,
     rows: &[Row],
     prepared: bool,
     root: &Path,
-    how: How,
+    create: CreateOptions,
     progress: &dyn Progress,
-) -> Result<Prepared, Error> {
+) -> Result<CreatedFiles, Error> {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
             sandbox::confine(source.directory(), &[])?;
-            let (brought, bytes) = initial::lay_out(&source.outside().map_err(Error::Trace)?);
-            let later = unnamed::row_of_brought(rows, bytes);
+            let (outside_data, bytes) =
+                initial::lay_out_outside_data(&source.outside().map_err(Error::Trace)?);
+            let later = unnamed::outside_data_row(rows, bytes);
             let unnamed = source.unnamed().map_err(Error::Trace)?;
-            let rows = &unnamed::with_shelf(rows, unnamed, later.as_ref());
-            let brought = later.as_ref().map(|row| (&brought, row));
+            let rows = &unnamed::with_staging(rows, unnamed, later.as_ref());
+            let outside_data = later.as_ref().map(|row| (&outside_data, row));
             Ok(if prepared {
-                initial::look(rows, root)?
+                initial::inspect(rows, root)?
             } else {
-                match initial::prepare(source, rows, brought, root, how, progress) {
+                match initial::prepare(source, rows, outside_data, root, create, progress) {
                     Err(PrepareError::Interrupted) => return Err(Error::Interrupted),
                     made => made?,
                 }
             })
         });
-        end(confined)
+        join(confined)
     })
 }
 
 /// The directories that have the most names of the manifest, and were there at first.
-pub(super) fn busiest(rows: &[Row]) -> Vec<&[u8]> {
+pub(super) fn largest_directories(rows: &[Row]) -> Vec<&[u8]> {
     let mut names: HashMap<&[u8], (u64, bool)> = HashMap::default();
     for row in rows {
         names.entry(parent(&row.path)).or_default().0 += 1;
@@ -64,6 +65,6 @@ pub(super) fn busiest(rows: &[Row]) -> Vec<&[u8]> {
         .map(|(path, (count, _))| (path, count))
         .collect();
     busy.sort_unstable_by_key(|(path, count)| (Reverse(*count), *path));
-    busy.truncate(BUSY);
+    busy.truncate(MAX_BUSY);
     busy.into_iter().map(|(path, _)| path).collect()
 }

@@ -2,16 +2,16 @@
 //! threads that share it; its umask is that of the traced process whenever a call is issued.
 
 use super::plain::plain;
-use crate::issue::call::{Handled, Outcome};
+use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::raw;
-use crate::issue::thread::Thread;
+use crate::issue::thread::ExecutorThread;
 
-pub(super) fn chdir(thread: &mut Thread, issue: &Handled) -> Outcome {
-    let arguments = issue.translate(&mut thread.scratch)?;
+pub(super) fn chdir(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+    let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     if got >= 0 {
         thread.cwd = None;
-        if let Some(directory) = &issue.bound.directory {
+        if let Some(directory) = &handled.bound.directory {
             let fd = raw::open_directory(b".");
             if fd >= 0 {
                 directory.real.set(fd as i32);
@@ -19,10 +19,10 @@ pub(super) fn chdir(thread: &mut Thread, issue: &Handled) -> Outcome {
             }
         }
     }
-    Ok(issue.expected().compare(got))
+    Ok(handled.expected().compare(got))
 }
 
-pub(super) fn umask(thread: &mut Thread, issue: &mut Handled) -> Outcome {
-    thread.umask = issue.call.args[0] as u32 & 0o777;
-    plain(thread, issue)
+pub(super) fn umask(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
+    thread.umask = handled.call.args[0] as u32 & 0o777;
+    plain(thread, handled)
 }

@@ -1,4 +1,5 @@
-//! Who made whom, for which a trace is read a first time: a child acts before its parent's clone has returned.
+//! The parents of threads. A log is read a first time to find them, as a child may act before its
+//! parent's clone(2) has returned.
 
 use ::import::Fork;
 use abi::Effect;
@@ -11,18 +12,18 @@ pub(crate) const THREAD: u64 = (CLONE_FILES | CLONE_FS | CLONE_THREAD | CLONE_VM
 
 #[derive(Default)]
 pub(crate) struct Forks {
-    /// By the child's number, in order.
+    /// Starts of threads by thread id, in order.
     pub made: HashMap<u32, Vec<Fork>>,
-    /// Calls under way: when they began, and their flags.
+    /// Calls that have not returned, by thread: the times of entry, and the flags.
     pub begun: HashMap<u32, (u64, u64)>,
 }
 
 impl Forks {
-    /// `tid` has begun to make another.
+    /// Thread `tid` enters a call that starts another.
     pub fn begin(&mut self, tid: u32, time: u64, flags: u64) {
         self.begun.insert(tid, (time, flags));
     }
-    /// What it began has returned this.
+    /// That call of `parent` returns `child`, or a negative errno.
     pub fn end(&mut self, parent: u32, child: i64) {
         if let (Some((time, flags)), Ok(child @ 1..)) =
             (self.begun.remove(&parent), u32::try_from(child))
@@ -32,7 +33,7 @@ impl Forks {
     }
 }
 
-/// Whether the call of this name makes another thread or process.
+/// Whether the call of this name starts a thread or process.
 pub(crate) fn is_fork(name: &str) -> bool {
     abi::by_name(name).is_some_and(|r| r.shape.effect == Effect::Fork)
 }

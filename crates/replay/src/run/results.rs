@@ -1,10 +1,10 @@
 //! The report: what the calls came to, and how the final tree compares.
 
 use crate::execute::{Shared, Unperformed};
-use crate::initial::Prepared;
+use crate::initial::CreatedFiles;
 use crate::issue::refusal::OUTSIDE;
 use crate::report::{self, Divergence, Spread, State};
-use crate::schedule::Done;
+use crate::schedule::DispatchResult;
 use crate::verify::state;
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify};
 use model::files::{Final, Row};
@@ -22,15 +22,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn report(
     shared: &Shared,
     options: &Options,
-    made: &Prepared,
-    done: &mut Done,
+    created: &CreatedFiles,
+    done: &mut DispatchResult,
     mut notes: Vec<String>,
 ) -> Report {
-    let tally = &mut done.tally;
-    if made.unread > 0 {
+    let tally = &mut done.counts;
+    if created.unread > 0 {
         notes.push(format!(
             "{} symbolic links have no target here: the trace does not have it",
-            made.unread
+            created.unread
         ));
     }
     let mut skipped_by = std::mem::take(&mut tally.skipped_by);
@@ -62,14 +62,18 @@ pub(super) fn report(
         recorded_s: tally
             .recorded
             .map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9),
-        prepared: report::Prepared { files: made.names, bytes: made.bytes, assumed: made.assumed },
+        prepared: report::Prepared {
+            files: created.names,
+            bytes: created.bytes,
+            assumed: created.assumed,
+        },
         broken_off: shared.stopping(),
         ignored: options.on_divergence == OnDivergence::Ignore,
-        lateness: locked(&shared.late).as_ref().map(Spread::of),
-        moved_bytes: tally.moved,
-        latency: locked(&shared.times).beside(&tally.times),
-        copied: shared.common.copied.load(Relaxed),
-        emulated: std::mem::take(&mut *locked(&shared.common.emulated)),
+        lateness: locked(&shared.lateness).as_ref().map(Spread::of),
+        moved_bytes: tally.moved_bytes,
+        latency: locked(&shared.times).compare(&tally.times),
+        copied: shared.context.copied.load(Relaxed),
+        emulated: std::mem::take(&mut *locked(&shared.context.emulated)),
         withheld,
         notes,
         ..Report::default()
@@ -77,31 +81,36 @@ pub(super) fn report(
 }
 
 /// Enters what came out differently.
-pub(super) fn differences(report: &mut Report, shared: &Shared, options: &Options, done: &Done) {
-    let (explained, races) = (&done.tally.explained, &done.races);
-    let mut found = std::mem::take(&mut *locked(&shared.found));
-    found.kept.sort_by_key(|(number, _)| *number);
+pub(super) fn add_divergences(
+    report: &mut Report,
+    shared: &Shared,
+    options: &Options,
+    done: &DispatchResult,
+) {
+    let (explained, races) = (&done.counts.explained, &done.races);
+    let mut divergences = std::mem::take(&mut *locked(&shared.divergences));
+    divergences.kept.sort_by_key(|(number, _)| *number);
     let compared = options.verify > Verify::None;
     if compared {
-        let open = races.left_open.is_some();
-        *(if open { &mut report.races } else { &mut report.divergences }) = found.more;
-        report.by_kind = found.by_kind;
+        let open = races.undetermined_from.is_some();
+        *(if open { &mut report.races } else { &mut report.divergences }) = divergences.dropped;
+        report.by_kind = divergences.by_kind;
     }
-    for (number, divergence) in found.kept {
-        let raced =
-            races.raced.contains(&number) || races.left_open.is_some_and(|first| number >= first);
+    for (number, divergence) in divergences.kept {
+        let raced = races.raced.contains(&number)
+            || races.undetermined_from.is_some_and(|first| number >= first);
         let explained = explained.contains(&number);
         if divergence.failed && !raced && !explained {
             report.failed += 1;
             report.first_failed.get_or_insert_with(|| divergence.clone());
         }
         if compared {
-            difference(report, divergence, explained, raced, options.show);
+            add_divergence(report, divergence, explained, raced, options.show);
         }
     }
 }
 
-fn difference(
+fn add_divergence(
     report: &mut Report,
     divergence: Divergence,
     explained: bool,
@@ -133,12 +142,12 @@ pub(super) fn final_tree(
     report: &mut Report,
     shared: &Shared,
     options: &Options,
-    done: &Done,
+    done: &DispatchResult,
     rows: &[Row],
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    if done.tally.cut_short {
+    if done.counts.ended_early {
         let note = "calls after --until were left out: the final tree was not compared";
         report.notes.push(note.into());
         return Ok(());
@@ -152,22 +161,25 @@ pub(super) fn final_tree(
         return Ok(());
     }
     let unperformed = std::mem::take(&mut *locked(&shared.unperformed));
-    let chosen = |path: &[u8]| options.selection.has(path) && !done.left_out.has(path);
-    let open = done.races.left_open.is_some();
+    let chosen = |path: &[u8]| options.selection.has(path) && !done.skipped_changes.has(path);
+    let open = done.races.undetermined_from.is_some();
     let raced = |d: &state::Difference| {
-        open || (done.races.undecided.contains(&*d.path) && matches!(&*d.what, "content" | "size"))
+        open || (done.races.undetermined.contains(&*d.path)
+            && matches!(&*d.what, "content" | "size"))
     };
-    let rules = &shared.common.rules;
-    let how = state::How { owners: rules.owners, withhold: rules.withhold };
+    let rules = &shared.context.rules;
+    let options_of_comparison =
+        state::CompareOptions { owners: rules.owners, withhold: rules.withhold };
     let mut tell = |done, of| progress.comparing(done, of);
-    let outcome = state::compare(rows, root, how, &mut tell).map_err(Error::State)?;
-    report.state = sorted_out(outcome, &unperformed, &raced, &chosen, options.show);
+    let outcome =
+        state::compare(rows, root, options_of_comparison, &mut tell).map_err(Error::State)?;
+    report.state = classify(outcome, &unperformed, &raced, &chosen, options.show);
     Ok(())
 }
 
 /// What of the comparison is a difference, a race, or of no account.
-fn sorted_out(
-    mut outcome: state::StateReport,
+fn classify(
+    mut outcome: state::TreeComparison,
     unperformed: &Unperformed,
     raced: &dyn Fn(&state::Difference) -> bool,
     chosen: &dyn Fn(&[u8]) -> bool,

@@ -1,11 +1,11 @@
-//! The trace's moments in an order that its results prove: a call that must have acted after
+//! Reorders the moments of a trace as the results of calls prove: a call that must have acted after
 //! another, still under way when it returned, returns after that one here.
 //!
-//! Whoever reads says so with [`Moments::postpone`]. While a call is held, what began after its
-//! return is held too, and calls that were under way go on returning; so what comes out is a
-//! history that the recorded machine could have seen. Nothing waits for a call that is held itself,
-//! and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns where it
-//! did.
+//! The reader requests this with [`ReorderBuffer::postpone`]. While a call is held, what began
+//! after its return is held too, and calls that were under way go on returning; so what comes out
+//! is a history that the recorded machine could have seen. Nothing waits for a call that is held
+//! itself, and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns
+//! where it did.
 
 use ahash::HashSet;
 use model::world::Moment;
@@ -16,64 +16,64 @@ use trace::Call;
 const LOOKAHEAD: usize = 4096;
 const BYTES: usize = 32 << 20;
 
-struct Held {
-    place: usize,
+struct Postponed {
+    slot: usize,
     call: Arc<Call>,
     until: usize,
 }
 
-pub(crate) struct Moments<I: Iterator> {
+pub(crate) struct ReorderBuffer<I: Iterator> {
     source: I,
     /// Read ahead; what stands before `scan` is held back.
-    ahead: VecDeque<I::Item>,
+    read_ahead: VecDeque<I::Item>,
     scan: usize,
     bytes: usize,
     /// Places of the calls that begin among what is held back.
-    begun: HashSet<usize>,
-    held: Vec<Held>,
-    /// Returns whose time has come.
+    entered_behind: HashSet<usize>,
+    postponed: Vec<Postponed>,
+    /// Returns that are due.
     ready: VecDeque<(usize, Arc<Call>)>,
-    /// The place whose return was given last.
-    given: Option<usize>,
+    /// The slot whose return was emitted last.
+    emitted: Option<usize>,
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> Moments<I> {
+impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
     pub fn new(source: I) -> Self {
         Self {
             source,
-            ahead: VecDeque::new(),
+            read_ahead: VecDeque::new(),
             scan: 0,
             bytes: 0,
-            begun: HashSet::default(),
-            held: Vec::new(),
+            entered_behind: HashSet::default(),
+            postponed: Vec::new(),
             ready: VecDeque::new(),
-            given: None,
+            emitted: None,
         }
     }
 
     /// Holds the return of `call`, given just now, until the call at place `until` has returned.
     /// Refused if that one is held.
-    pub fn postpone(&mut self, place: usize, call: &Arc<Call>, until: usize) -> bool {
-        if until == place
-            || self.held.iter().any(|h| h.place == until)
+    pub fn postpone(&mut self, slot: usize, call: &Arc<Call>, until: usize) -> bool {
+        if until == slot
+            || self.postponed.iter().any(|h| h.slot == until)
             || self.ready.iter().any(|r| r.0 == until)
         {
             return false;
         }
-        self.given = None;
-        self.held.push(Held { place, call: call.clone(), until });
+        self.emitted = None;
+        self.postponed.push(Postponed { slot, call: call.clone(), until });
         true
     }
 
-    /// Whether a call like this begins before `until`, as far as anybody may look ahead.
+    /// Whether a call like this begins before `until`, within the limits of looking ahead.
     pub fn begins_before(&mut self, until: u64, like: impl Fn(&Call) -> bool) -> bool {
         let mut bytes = 0;
         for at in 0..LOOKAHEAD {
-            if at == self.ahead.len() {
+            if at == self.read_ahead.len() {
                 let Some(moment) = self.source.next() else { return false };
-                self.ahead.push_back(moment);
+                self.read_ahead.push_back(moment);
             }
-            if let Ok(Moment::Enter(_, call)) = &self.ahead[at] {
+            if let Ok(Moment::Enter(_, call)) = &self.read_ahead[at] {
                 bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 if call.entered > until || bytes > BYTES {
                     return false;
@@ -86,64 +86,64 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Moments<I> {
         false
     }
 
-    /// Lets those go that waited for `place`, or all.
-    fn let_go(&mut self, place: Option<usize>) {
+    /// Lets those go that waited for `slot`, or all.
+    fn release(&mut self, slot: Option<usize>) {
         let ready = &mut self.ready;
-        self.held.retain(|h| {
-            let stays = place.is_some_and(|p| p != h.until);
+        self.postponed.retain(|h| {
+            let stays = slot.is_some_and(|p| p != h.until);
             if !stays {
-                ready.push_back((h.place, h.call.clone()));
+                ready.push_back((h.slot, h.call.clone()));
             }
             stays
         });
-        if self.held.is_empty() {
+        if self.postponed.is_empty() {
             (self.scan, self.bytes) = (0, 0);
-            self.begun.clear();
+            self.entered_behind.clear();
         }
     }
 
-    fn give(&mut self, moment: Result<Moment, E>) -> Option<Result<Moment, E>> {
-        if let Ok(Moment::Leave(place, _)) = &moment {
-            self.given = Some(*place);
+    fn emit(&mut self, moment: Result<Moment, E>) -> Option<Result<Moment, E>> {
+        if let Ok(Moment::Leave(slot, _)) = &moment {
+            self.emitted = Some(*slot);
         }
         Some(moment)
     }
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for Moments<I> {
+impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
     type Item = Result<Moment, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(place) = self.given.take() {
-            self.let_go(Some(place));
+        if let Some(slot) = self.emitted.take() {
+            self.release(Some(slot));
         }
         loop {
-            if let Some((place, call)) = self.ready.pop_front() {
-                return self.give(Ok(Moment::Leave(place, call)));
+            if let Some((slot, call)) = self.ready.pop_front() {
+                return self.emit(Ok(Moment::Leave(slot, call)));
             }
-            if self.held.is_empty() {
-                let next = self.ahead.pop_front().or_else(|| self.source.next())?;
-                return self.give(next);
+            if self.postponed.is_empty() {
+                let next = self.read_ahead.pop_front().or_else(|| self.source.next())?;
+                return self.emit(next);
             }
-            if self.scan == self.ahead.len() {
+            if self.scan == self.read_ahead.len() {
                 match self.source.next() {
                     Some(moment) if self.scan < LOOKAHEAD && self.bytes < BYTES => {
-                        self.ahead.push_back(moment);
+                        self.read_ahead.push_back(moment);
                     }
                     other => {
-                        self.ahead.extend(other);
-                        self.let_go(None);
+                        self.read_ahead.extend(other);
+                        self.release(None);
                         continue;
                     }
                 }
             }
-            match &self.ahead[self.scan] {
-                Ok(Moment::Leave(place, _)) if !self.begun.contains(place) => {
-                    let moment = self.ahead.remove(self.scan)?;
-                    return self.give(moment);
+            match &self.read_ahead[self.scan] {
+                Ok(Moment::Leave(slot, _)) if !self.entered_behind.contains(slot) => {
+                    let moment = self.read_ahead.remove(self.scan)?;
+                    return self.emit(moment);
                 }
-                Ok(Moment::Enter(place, call)) => {
-                    self.begun.insert(*place);
+                Ok(Moment::Enter(slot, call)) => {
+                    self.entered_behind.insert(*slot);
                     self.bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 }
                 _ => {}
@@ -177,20 +177,20 @@ mod tests {
 
     /// Each call `seq` with a partner waits for that one, if it can.
     fn order(items: Vec<Result<trace::Item, ()>>, waits: &[(u64, u64)]) -> Vec<u64> {
-        let mut places = std::collections::HashMap::new();
-        let mut moments = Moments::new(Timeline::new(items.into_iter()));
+        let mut slots = std::collections::HashMap::new();
+        let mut reorder = ReorderBuffer::new(Timeline::new(items.into_iter()));
         let mut order = Vec::new();
-        while let Some(moment) = moments.next() {
+        while let Some(moment) = reorder.next() {
             match moment.expect("no error") {
-                Moment::Enter(place, call) => {
-                    places.insert(call.seq, place);
+                Moment::Enter(slot, call) => {
+                    slots.insert(call.seq, slot);
                 }
-                Moment::Leave(place, call) => {
+                Moment::Leave(slot, call) => {
                     let until = waits
                         .iter()
                         .find(|w| w.0 == call.seq && !order.contains(&w.1))
-                        .and_then(|w| places.get(&w.1));
-                    if !until.is_some_and(|until| moments.postpone(place, &call, *until)) {
+                        .and_then(|w| slots.get(&w.1));
+                    if !until.is_some_and(|until| reorder.postpone(slot, &call, *until)) {
                         order.push(call.seq);
                     }
                 }
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(order(items(), &[]), [1, 2, 0, 4, 3]);
         // What began after the return of 1 stays behind it.
         assert_eq!(order(items(), &[(1, 0)]), [0, 1, 2, 4, 3]);
-        // Nobody waits in a circle.
+        // There are no circular waits.
         assert_eq!(order(items(), &[(1, 0), (0, 1)]), [0, 1, 2, 4, 3]);
         assert_eq!(order(items(), &[(0, 3)]), [1, 2, 3, 0, 4]);
     }

@@ -1,46 +1,45 @@
 //! Directories that change while they are listed: POSIX leaves open whether the listing has the
 //! names that come and go.
 
-use crate::issue::Real;
+use crate::issue::RealFd;
 use abi::{Role, Shape};
 use ahash::HashMap;
+use linux_raw_sys::general::O_CREAT;
 use model::world::{Bound, lexical, parent};
 use trace::Call;
 
-const O_CREAT: u32 = 0o100;
-
 #[derive(Default)]
-pub(super) struct Listings {
+pub(super) struct DirectoryChanges {
     /// Those under way: open file, and how often its directory had changed when it began.
-    under_way: HashMap<u64, u64>,
+    listings: HashMap<u64, u64>,
     /// How often directories changed since the first of them began.
     changes: HashMap<Box<[u8]>, u64>,
 }
 
-impl Listings {
+impl DirectoryChanges {
     /// Keeps account of what a call that returns changes; says whether the directory that it lists
     /// changed since its listing began.
-    pub fn returned(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) -> bool {
+    pub fn returned(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> bool {
         if !call.succeeded() {
             return false;
         }
-        if !self.under_way.is_empty() && bound.paths.any() {
-            self.note(call, shape, bound);
+        if !self.listings.is_empty() && bound.paths.any() {
+            self.count_changes(call, shape, bound);
         }
         let listed = bound.fds[0].as_ref().filter(|_| shape.uses.lists);
         let Some(file) = listed.map(|d| &d.file) else { return false };
         let now = self.changes.get(&file.path).copied().unwrap_or(0);
-        let began = *self.under_way.entry(file.id).or_insert(now);
+        let began = *self.listings.entry(file.id).or_insert(now);
         if call.ret == 0 {
-            self.under_way.remove(&file.id);
-            if self.under_way.is_empty() {
+            self.listings.remove(&file.id);
+            if self.listings.is_empty() {
                 self.changes.clear();
             }
         }
         began != now
     }
 
-    fn note(&mut self, call: &Call, shape: &Shape, bound: &Bound<Real>) {
+    fn count_changes(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
         for (i, arg) in shape.args.iter().enumerate() {
             let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
             let changes = match way.role {

@@ -1,0 +1,63 @@
+//! What the importers of all formats do alike: they begin a trace, pair entries with returns, and
+//! end it.
+
+pub(crate) mod forks;
+mod unrecorded;
+
+pub(crate) use unrecorded::unrecorded;
+
+use crate::{Error, Outcome};
+use ::import::{Fork, Import, ImportedCall, Origin};
+use abi::{Effect, Row};
+use ahash::HashMap;
+use std::path::Path;
+use trace::About;
+
+/// Begins the trace `to`. `directory`: where the first program was started, if it is known.
+/// `forks`: the threads that began, by number.
+pub(crate) fn begin(
+    to: &Path,
+    about: About,
+    directory: Option<&[u8]>,
+    forks: HashMap<u32, Vec<Fork>>,
+) -> Result<Import, Error> {
+    let directory = directory.map(<[u8]>::to_vec);
+    Ok(Import::new(to, Origin { about, directory, forks })?)
+}
+
+/// Notes that the input has no working directory, for the reason `why`.
+pub(crate) fn note_no_directory(import: &mut Import, why: &str) {
+    import.note(format!("{why}: relative paths start from / (--directory sets another)"));
+}
+
+/// Whether a call ends its thread: no return will follow.
+pub(crate) fn ends_thread(row: &Row) -> bool {
+    matches!(row.shape.effect, Effect::Exit | Effect::ExitGroup)
+}
+
+/// Adds a call whose thread entered another one before a return came.
+pub(crate) fn unreturned(import: &mut Import, call: ImportedCall) -> Result<(), Error> {
+    import.left_out("returns of calls, which are missing", 1);
+    Ok(import.call(call)?)
+}
+
+/// Counts a return without an entry. `known`: the thread had done something before, so that the
+/// entry is missing and was not before the recording.
+pub(crate) fn unentered(import: &mut Import, known: bool) {
+    if known {
+        import.left_out("calls whose entry is missing", 1);
+    } else {
+        import.ignored("ends of calls that began before the recording", 1);
+    }
+}
+
+/// Ends the trace. `damage`: why the input was not read to its end, if it was not.
+pub(crate) fn finish(
+    import: Import,
+    damage: Option<String>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Outcome, Error> {
+    let lost = import.not_imported();
+    let summary = import.finish(damage.is_none(), progress)?;
+    Ok(Outcome { summary, lost, damage })
+}

@@ -1,0 +1,27 @@
+//! The chosen stretch of time.
+
+use super::Dispatcher;
+use crate::Error;
+use std::time::Instant;
+use trace::Call;
+
+impl Dispatcher<'_> {
+    /// Whether a call begins after the time that was chosen.
+    pub(super) fn is_after_range(&self, call: &Call) -> bool {
+        let since = |until: u64| call.entered.saturating_sub(self.counts.first?).checked_sub(until);
+        self.options.selection.until.and_then(since).is_some_and(|beyond| beyond > 0)
+    }
+
+    /// All that makes the state for the chosen calls is done before the first of them.
+    pub(super) fn begin_range(&mut self, call: &Call) -> Result<(), Error> {
+        let first = *self.counts.first.get_or_insert(call.entered);
+        if !self.in_range && call.entered - first.min(call.entered) >= self.options.selection.from {
+            self.in_range = true;
+            self.start_executors();
+            self.wait(self.number)?;
+            self.counts.recorded = None;
+            self.counts.started = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
