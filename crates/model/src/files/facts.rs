@@ -202,13 +202,14 @@ impl Facts {
                     paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call, shape);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
-                self.names.slashed = false;
-                let walk = self.resolve(call, shape, context, i as u8, used, reach);
-                let slash = self.names.slashed;
                 let creates = match used.role {
                     Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
                     _ => false,
                 };
+                (self.names.slashed, self.names.creates) = (false, creates);
+                let walk = self.resolve(call, shape, context, i as u8, used, reach);
+                let slash = self.names.slashed;
+                self.names.creates = false;
                 paths.push(PathArg {
                     used,
                     follow: looks_through(

@@ -357,8 +357,8 @@ impl<T: Default> World<T> {
     }
 }
 
-/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an id
-/// as it is. A call that names one id sets both if the process is privileged.
+/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an
+/// id as it is. A call that names one id sets both if the process is privileged.
 fn change_ids(call: &Call, shape: &Shape, privileged: bool, real: &mut u32, effective: &mut u32) {
     const SAME: u32 = u32::MAX;
     let [first, second, ..] = call.args.map(|value| value as u32);

@@ -11,14 +11,12 @@ impl Facts {
             || Observed::kind(FileType::Unknown),
             |(identity, _)| observed_in(&identity),
         );
-        if flags & O_DIRECTORY != 0
-            && flags & O_TMPFILE != O_TMPFILE
-            && seen.kind == FileType::Unknown
-        {
+        let unnamed = flags & O_TMPFILE == O_TMPFILE;
+        if flags & O_DIRECTORY != 0 && !unnamed && seen.kind == FileType::Unknown {
             seen.kind = FileType::Directory;
         }
         let node = match walk {
-            _ if flags & O_TMPFILE == O_TMPFILE => {
+            _ if unnamed => {
                 if let Walk::Place(dir) = walk {
                     self.names.note_exists(dir, &Observed::kind(FileType::Directory));
                 }
