@@ -73,7 +73,8 @@ fn names_below_descriptors_are_said_without_them() {
             call("fchown", 60, 0, &[3, 5, 6], &[]),
             call("chdir", 70, 0, &[0x1000], &[(0, "b")]),
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
-            // DataSeries has no exchange, no owner of a link, and no name below an unknown directory.
+            // DataSeries has no exchange, no owner of a link, and no name below an unknown
+            // directory.
             call("renameat2", 90, 0, &[-100, 0x1000, -100, 0x1000, 2], &[(1, "x"), (3, "y")]),
             call("symlink", 95, 0, &[0x1000, 0x1000], &[(0, "t"), (1, "ln")]),
             call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "ln")]),
