@@ -99,7 +99,6 @@ impl Consumers {
         probe: &Probe<'_>,
         journals: Vec<Journal>,
         complete: &File,
-        /// How many bytes per second are written at most, for tests.
         rate: Option<u64>,
     ) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
@@ -139,17 +138,13 @@ impl Consumers {
                 writer,
                 sleep,
                 view: View::new(map, probe.room_bytes)?,
-                /// Why the contents of the ring could not be mapped.
                 unmapped: None,
                 shared: Arc::clone(&shared),
                 cpus: Arc::clone(&cpus),
                 rate,
-                /// The probe wakes the consumer when this many bytes are in the ring.
                 wake_at_bytes: probe.ring_bytes as u64 / 16,
                 next: 0,
-                /// How many calls that are longer than the ring the probe has announced.
                 long_calls: 0,
-                /// Until when records go to memory instead of the disk.
                 memory_until: Instant::now(),
             };
             let prepared = prepared.clone();
