@@ -2,7 +2,7 @@
 //! up.
 
 use crate::options::{DataLimit, NUMBERS, Options};
-use abi::plan::{DATA, Plan, Step, What, When};
+use abi::plan::{DATA, Plan, Step, StepKind, When};
 use abi::{Kind, Shape};
 
 /// A step, and how many bytes of data it may take.
@@ -24,14 +24,19 @@ pub(crate) struct CapturePlan {
 
 impl CapturePlan {
     fn of(shape: &Shape, data: DataLimit) -> Self {
-        let plan = Plan::of(shape);
+        let plan = Plan::derive(shape);
         let take = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
-                    let written = matches!(step.what, What::File | What::Landed | What::Range)
-                        || shape.args.get(step.arg as usize).is_some_and(|a| is_input(a.kind));
+                    let written = matches!(
+                        step.kind,
+                        StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange
+                    ) || shape
+                        .args
+                        .get(step.arg as usize)
+                        .is_some_and(|a| is_input(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,
@@ -98,7 +103,7 @@ impl Plans {
                     let own = add(&row.shape);
                     NumberEntry {
                         wanted,
-                        by: row.by,
+                        by: row.selector,
                         mask: row.mask,
                         own,
                         variants: row

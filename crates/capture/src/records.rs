@@ -148,7 +148,7 @@ impl RecordWriter {
     }
     /// Bytes that are ours and whole.
     pub fn whole_payload(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
-        self.journal.payload(
+        self.journal.add_payload(
             PayloadHeader {
                 arg,
                 kind: kind as u8,
@@ -163,7 +163,7 @@ impl RecordWriter {
     }
     /// A payload that was kept since the call's entry.
     pub fn payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
-        self.journal.payload(head, bytes);
+        self.journal.add_payload(head, bytes);
         self.in_part += bytes.len();
     }
 }
@@ -196,10 +196,10 @@ impl PayloadSink for RecordWriter {
             let last = done + chunk as u64 == take;
             // What is cut off is told by the last payload.
             let head = due.head(if last { due.wanted - done } else { chunk as u64 });
-            let got = fill(done, self.journal.space(head, chunk)).min(chunk);
+            let got = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
             let short = if got < chunk { UNREADABLE } else { 0 };
             let cut = if last && take < due.wanted { CUT } else { 0 };
-            self.journal.keep(got, short | cut);
+            self.journal.keep_reserved(got, short | cut);
             self.in_part += got;
             done += got as u64;
             if last || short != 0 {

@@ -7,7 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, readlinkat_raw, statfs, statx};
 use std::ffi::CStr;
 use std::io::Write;
-use trace::record::{GONE, Identity, UNNAMED};
+use trace::record::{DELETED_SUFFIX, Identity, NAME_REMOVED};
 
 /// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows.
 /// What cannot be found out stays 0.
@@ -34,7 +34,7 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
         }
     }
     if let Ok(fs) = statfs(name) {
-        identity.magic = fs.f_type as u32;
+        identity.fs_type = fs.f_type as u32;
     }
     let at = path.len();
     path.reserve(PATH_MAX as usize);
@@ -42,8 +42,9 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
     if shown.is_err() && identity.mode & S_IFMT == S_IFDIR {
         path.extend(path_by_walking_up(name).unwrap_or_default());
     }
-    if path[at..].ends_with(GONE) && identity.mode != 0 && !is_at(&path[at..], &identity) {
-        identity.created |= UNNAMED;
+    if path[at..].ends_with(DELETED_SUFFIX) && identity.mode != 0 && !is_at(&path[at..], &identity)
+    {
+        identity.created |= NAME_REMOVED;
     }
     identity
 }
@@ -82,7 +83,7 @@ mod tests {
         std::fs::remove_file(&name).expect("to remove the first");
         assert_eq!(lost(&file), Some(name.as_os_str().as_encoded_bytes().to_vec()));
         std::fs::write(&name, b"").expect("another file");
-        let shown = [name.as_os_str().as_encoded_bytes(), GONE].concat();
+        let shown = [name.as_os_str().as_encoded_bytes(), DELETED_SUFFIX].concat();
         std::fs::write(std::path::Path::new(std::ffi::OsStr::from_bytes(&shown)), b"")
             .expect("a file with the name that is shown");
         assert!(lost(&file).is_some(), "another inode has the name");

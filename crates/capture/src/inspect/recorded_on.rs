@@ -1,15 +1,15 @@
 //! The facts about this machine, process and moment that a recording keeps.
 
 use rustix::time::ClockId;
-use trace::{About, Mount};
+use trace::{Mount, RecordingInfo};
 
 /// Facts about this machine, process and moment; `command`, `joined`, `engine`, `filter` and
 /// `version` are for the caller to fill in.
-pub fn collect_host_facts() -> About {
+pub fn collect_host_facts() -> RecordingInfo {
     let uname = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let began = clock(ClockId::Monotonic);
-    About {
+    RecordingInfo {
         began: began as u64,
         clock_offset: clock_offset(),
         directory: std::env::current_dir()
@@ -23,7 +23,7 @@ pub fn collect_host_facts() -> About {
         uid: rustix::process::getuid().as_raw(),
         mounts: std::fs::read("/proc/self/mountinfo").map(|t| mounts(&t)).unwrap_or_default(),
         data: "all".into(),
-        ..About::default()
+        ..RecordingInfo::default()
     }
 }
 

@@ -10,8 +10,8 @@ use crate::plans::LimitedStep;
 use crate::records::{PayloadSink, PayloadSpec};
 use abi::layout::control::rights;
 use abi::plan::{
-    CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
-    When,
+    CLAMP, DATA, LengthSource, NONE, OWN_OFFSET, RECEIVED, RESULT, ROOT_DIRECTORY, Step, StepKind,
+    WORKING_DIRECTORY, When,
 };
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PayloadKind};
 use zerocopy::IntoBytes;
@@ -54,7 +54,7 @@ pub(super) struct CallAtStop<'a> {
 }
 
 fn whole_file(step: &Step) -> bool {
-    step.from == From::Fixed && step.unit == u32::MAX
+    step.from == LengthSource::Fixed && step.unit == u32::MAX
 }
 
 impl CallAtStop<'_> {
@@ -74,12 +74,12 @@ impl CallAtStop<'_> {
     fn len(&self, step: &Step) -> u64 {
         let unit = u64::from(step.unit);
         let len = match step.from {
-            From::Fixed => unit,
-            From::Arg => {
+            LengthSource::Fixed => unit,
+            LengthSource::Arg => {
                 let most = if step.flags & DATA != 0 { MAX_DATA } else { MAX_INPUT };
                 self.arg(step.len_arg).saturating_mul(unit).min(most)
             }
-            From::Ret => {
+            LengthSource::Ret => {
                 let most = if step.len_arg == NONE {
                     MAX_DATA
                 } else {
@@ -87,16 +87,16 @@ impl CallAtStop<'_> {
                 };
                 self.moved().saturating_mul(unit).min(most)
             }
-            From::Deref => read_u32(self.tid, self.arg(step.len_arg))
+            LengthSource::Deref => read_u32(self.tid, self.arg(step.len_arg))
                 .map_or(0, |n| (u64::from(n) * unit).min(MAX_RETURNED)),
-            From::Head => {
+            LengthSource::Head => {
                 let told =
                     read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg)))
                         .unwrap_or(0);
                 (u64::from(step.base) + u64::from(told) * unit).min(MAX_RETURNED)
             }
             // No set has more bits than a process may have descriptors, or a machine CPUs.
-            From::Bits => {
+            LengthSource::Bits => {
                 ((self.arg(step.len_arg) & 0xffff_ffff).div_ceil(64) * 8).min(MAX_RETURNED)
             }
         };
@@ -105,16 +105,21 @@ impl CallAtStop<'_> {
     /// Whether the record of this exit must be begun as a large one.
     pub fn is_large(&self, steps: &[LimitedStep]) -> bool {
         let most = PART_BYTES as u64;
-        steps.iter().any(|take| match take.step.what {
-            What::Bytes if matches!(take.step.from, From::Arg | From::Ret | From::Fixed) => {
+        steps.iter().any(|take| match take.step.kind {
+            StepKind::Bytes
+                if matches!(
+                    take.step.from,
+                    LengthSource::Arg | LengthSource::Ret | LengthSource::Fixed
+                ) =>
+            {
                 self.len(&take.step).min(take.limit) > most
             }
-            What::Iov | What::Msg => self.moved().min(take.limit) > most,
-            What::File | What::Landed | What::Range => {
+            StepKind::Iov | StepKind::Msg => self.moved().min(take.limit) > most,
+            StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange => {
                 !self.failed() && (whole_file(&take.step) || self.moved() > most)
             }
             // How much each message moved stands in the program's memory.
-            What::Msgs => self.moved() != 0,
+            StepKind::Msgs => self.moved() != 0,
             _ => false,
         })
     }
@@ -140,12 +145,12 @@ impl CallAtStop<'_> {
             limit,
         };
         let whole = |kind, wanted| due(kind, wanted, u64::MAX);
-        match step.what {
-            What::Identity => self.identity(step, scratch, sink),
-            What::File | What::Landed => self.file(step, *limit, sink),
-            What::Range => self.range(step, *limit, sink),
+        match step.kind {
+            StepKind::Identity => self.identity(step, scratch, sink),
+            StepKind::SourceFile | StepKind::DestinationFile => self.file(step, *limit, sink),
+            StepKind::SourceRange => self.range(step, *limit, sink),
             _ if address == 0 => {}
-            What::Bytes => {
+            StepKind::Bytes => {
                 let wanted = self.len(step);
                 if wanted > 0 {
                     sink.put_memory(
@@ -155,7 +160,7 @@ impl CallAtStop<'_> {
                     );
                 }
             }
-            What::String => {
+            StepKind::String => {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
                 sink.put_bytes(
@@ -163,8 +168,8 @@ impl CallAtStop<'_> {
                     &scratch.bytes,
                 );
             }
-            What::StrVec => self.string_vector(address, whole, scratch, sink),
-            What::Iov => {
+            StepKind::StrVec => self.string_vector(address, whole, scratch, sink),
+            StepKind::Iov => {
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
                 sink.put_bytes(whole(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
@@ -177,13 +182,14 @@ impl CallAtStop<'_> {
                     sink.put_memory(self.tid, due(kind, wanted, *limit), &scratch.spans);
                 }
             }
-            What::Msg | What::Msgs => {
-                let count = match step.what {
-                    What::Msg => 1,
+            StepKind::Msg | StepKind::Msgs => {
+                let count = match step.kind {
+                    StepKind::Msg => 1,
                     _ => self.len(step).min(vectors::MAX_VECTORS),
                 };
-                let size = if step.what == What::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
-                let moved = (step.what == What::Msg).then(|| self.moved());
+                let size =
+                    if step.kind == StepKind::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
+                let moved = (step.kind == StepKind::Msg).then(|| self.moved());
                 let Scratch { bytes, gathered, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
                 let n = read(self.tid, address, bytes);
@@ -194,7 +200,7 @@ impl CallAtStop<'_> {
                     self.received(step.arg, scratch, sink);
                 }
             }
-            What::Iocbs => {
+            StepKind::Iocbs => {
                 let Scratch { bytes, gathered, .. } = scratch;
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS);
                 gathered.control_blocks(self.tid, address, count as usize, bytes);
@@ -208,12 +214,12 @@ impl CallAtStop<'_> {
     fn file(&self, step: &Step, limit: u64, sink: &mut impl PayloadSink) {
         let place = match step.arg2 {
             NONE => RangeStart::FileStart,
-            OWN => RangeStart::FdOffset,
+            OWN_OFFSET => RangeStart::FdOffset,
             n if self.arg(n) == 0 => RangeStart::FdOffset,
             n => RangeStart::At(self.arg(n)),
         };
         let moved = self.moved();
-        let (fd, landed) = (self.arg(step.arg) as i32, step.what == What::Landed);
+        let (fd, landed) = (self.arg(step.arg) as i32, step.kind == StepKind::DestinationFile);
         if landed && (moved == 0 || is_file_of(self.tid, self.arg(step.arg3) as i32, moved)) {
             return;
         }

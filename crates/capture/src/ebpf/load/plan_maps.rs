@@ -6,7 +6,7 @@ use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types;
 use crate::options::NUMBERS;
 use crate::plans::{LimitedStep, Plans};
-use abi::plan::{NONE, What};
+use abi::plan::{NONE, StepKind};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// What the maps hold. Plan 0 stands for calls that are not wanted.
@@ -48,7 +48,7 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
             *to = step(from);
         }
     }
-    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
+    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.kind == StepKind::StrVec));
     plan.fd = steps.fd.map_or(u32::from(NONE), u32::from);
     plan
 }
