@@ -19,7 +19,7 @@ pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
 pub(crate) fn returns_a_path(shape: &Shape) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
-    shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
+    shape.uses.path_args == 0 && shape.uses.fd_args == 0 && shape.args.iter().any(|a| text(a.kind))
 }
 
 /// A call with all that its handler may need.

@@ -107,16 +107,17 @@ impl PreparedCall {
             TranslatedCall::of(call, shape, bound, compared, expected.unseen_writes)?;
         let descriptor = translated.descriptor().and_then(|fd| bound.fds[fd].take());
         // What takes neither a descriptor nor a name is about where its thread is.
-        let here = shape.uses.fds == 0;
-        let named = (opened || here || shape.uses.paths != 0 || !strings.is_empty()).then(|| {
-            let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
-            Box::new(NamedArguments {
-                opened,
-                context: None,
-                strings,
-                paths: std::mem::take(&mut bound.paths),
-            })
-        });
+        let here = shape.uses.fd_args == 0;
+        let named =
+            (opened || here || shape.uses.path_args != 0 || !strings.is_empty()).then(|| {
+                let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
+                Box::new(NamedArguments {
+                    opened,
+                    context: None,
+                    strings,
+                    paths: std::mem::take(&mut bound.paths),
+                })
+            });
         this(Action::Call(translated), descriptor, named)
     }
 

@@ -120,7 +120,9 @@ impl Translation {
                 | Kind::Length
                 | Kind::Mode => {}
                 // What came at once then need not be there at once now.
-                Kind::Flags(set) if call.succeeded() => this.values[i] &= !(set.hasty as usize),
+                Kind::Flags(set) if call.succeeded() => {
+                    this.values[i] &= !(set.nonblocking as usize)
+                }
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
                     this.values[i] = AT_FDCWD as isize as usize;
@@ -150,7 +152,7 @@ impl Translation {
                 Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
             }
         }
-        for i in abi::arguments(shape.uses.paths) {
+        for i in abi::argument_indices(shape.uses.path_args) {
             if this.deferred[i] == Deferred::String
                 && bound.viewed[i].is_some()
                 && bound.through[i].is_none()

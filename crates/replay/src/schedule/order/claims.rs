@@ -4,7 +4,7 @@
 //! They follow from the kinds of the arguments, never from the call's name.
 
 use crate::issue::RealFd;
-use abi::{Effect, Is, Kind, Layout, PathUse, Ret, Role, Shape};
+use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
 use model::world::{Bound, OpenFile, lexical, parent};
 use rustix::io::Errno;
@@ -117,7 +117,7 @@ pub(super) fn hash(path: &[u8]) -> u64 {
 /// what the flags are.
 pub(super) fn depends_on_status(shape: &Shape) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
-    shape.uses.moves
+    shape.uses.moves_data
         || shape.copies.is_some()
         || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
 }
@@ -146,7 +146,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             Kind::DirFd => claims.number(i),
             Kind::Path(way) => claims.path(i, way),
             // The address of a socket is a name.
-            Kind::In(..) => arg.kind.path().into_iter().for_each(|way| claims.path(i, way)),
+            Kind::In(..) => arg.kind.path_use().into_iter().for_each(|way| claims.path(i, way)),
             Kind::Out(_, layout) => claims.struct_of_file(i, layout),
             // Numbers, and what belongs to the process.
             Kind::Int
@@ -189,7 +189,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
         );
     }
     if bound.paths.any() {
-        let renames = |a: &abi::Arg| matches!(a.kind.path(), Some(way) if renames(way.role));
+        let renames = |a: &abi::Arg| matches!(a.kind.path_use(), Some(way) if renames(way.role));
         claims.claim_use(u8::MAX, Resource::AllNames, shape.args.iter().any(renames));
     }
 }
@@ -245,7 +245,7 @@ impl Claims<'_> {
         }
         let seeks = shape.effect == Effect::Seek;
         let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
-        let lists = shape.uses.lists;
+        let lists = shape.uses.lists_directory;
         if (bound.offset.is_some() && !positioned) || lists || seeks || shape.copies.is_some() {
             self.claim_use(arg, Resource::Offset(file.id), true);
         }
@@ -318,11 +318,12 @@ impl Claims<'_> {
         if !self.call.succeeded() {
             return;
         }
-        let word = |is: Is| {
-            let field = layout.fields.iter().find(|f| f.is == is && f.size == 8)?;
-            Some(self.call.word(i as u8, field.at as u8))
+        let word = |kind: FieldKind| {
+            let field = layout.fields.iter().find(|f| f.kind == kind && f.size == 8)?;
+            Some(self.call.struct_u64(i as u8, field.at as u8))
         };
-        let (inode, size) = (word(Is::Ino).filter(|number| *number != 0), word(Is::Size));
+        let (inode, size) =
+            (word(FieldKind::Ino).filter(|number| *number != 0), word(FieldKind::Size));
         if let Some(number) = inode {
             self.claim_use(i as u8, Resource::File(number), self.shape.changes);
         }
