@@ -1,6 +1,5 @@
-//! What a call has to do with: its claims. Each says of one thing of the recorded system whether
-//! the call changed it, in which state its result says that the call found it, and how the call
-//! left it.
+//! The claims of a call. Each says of one resource whether the call changed it, in which state the
+//! call found it by its result, and in which state the call left it.
 //!
 //! They follow from the kinds of the arguments, never from the call's name.
 
@@ -12,7 +11,7 @@ use rustix::io::Errno;
 use std::hash::{Hash, Hasher};
 use trace::Call;
 
-/// A thing that calls use and change. Names are hashes: they are only compared.
+/// A resource that calls use and change. Names are hashes, as they are only compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Resource {
     /// A descriptor's number, in the table of the process.
@@ -44,7 +43,7 @@ const CHUNK: u64 = 256 << 10;
 /// An access to more chunks than this counts as one to the whole file.
 const CHUNKS: u64 = 8;
 
-/// A stretch of a file.
+/// A byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Span {
     pub file: (u64, u64),
@@ -95,11 +94,11 @@ impl ResourceState {
     }
 }
 
-/// What a call has to do with one thing.
+/// What a call does with one resource.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
     pub resource: Resource,
-    /// It changes the thing, and does not only look at it.
+    /// It changes the resource, and does not only use it.
     pub changes: bool,
     pub before: ResourceState,
     pub after: ResourceState,
@@ -107,7 +106,7 @@ pub(super) struct Claim {
     pub argument: u8,
 }
 
-/// A name as it is compared.
+/// Returns the hash by which a name is compared.
 pub(super) fn hash(path: &[u8]) -> u64 {
     let mut hasher = ahash::AHasher::default();
     path.hash(&mut hasher);
@@ -123,7 +122,7 @@ pub(super) fn depends_on_status(shape: &Shape) -> bool {
         || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
 }
 
-/// The descriptor number that a call gave out.
+/// The number of the descriptor that a call opened.
 pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
     match shape.effect {
@@ -314,7 +313,7 @@ impl Claims<'_> {
         }
     }
 
-    /// A struct that tells of a file (stat and its kin).
+    /// Claims what a struct with a file's status says (stat).
     fn struct_of_file(&mut self, i: usize, layout: &Layout) {
         if !self.call.succeeded() {
             return;
