@@ -34,17 +34,17 @@ pub struct Flags {
     /// The bit that asks for close-on-exec, or 0.
     pub cloexec: u64,
     /// The bits that let a call fail because of the moment alone (`RWF_NOWAIT`).
-    pub hasty: u64,
+    pub nonblocking: u64,
 }
 
 impl Flags {
     /// A set of bits.
     pub const fn bits(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
-        Self { name, bits, one_of: false, field: None, cloexec: 0, hasty: 0 }
+        Self { name, bits, one_of: false, field: None, cloexec: 0, nonblocking: 0 }
     }
     /// An enumeration.
     pub const fn one_of(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
-        Self { name, bits, one_of: true, field: None, cloexec: 0, hasty: 0 }
+        Self { name, bits, one_of: true, field: None, cloexec: 0, nonblocking: 0 }
     }
     /// Adds a numeric field under `mask`.
     pub const fn with_field(mut self, mask: u64, names: &'static [(u64, &'static str)]) -> Self {
@@ -57,8 +57,8 @@ impl Flags {
         self
     }
     /// Says which bits let a call fail because of the moment alone.
-    pub const fn with_hasty(mut self, bits: u64) -> Self {
-        self.hasty = bits;
+    pub const fn with_nonblocking(mut self, bits: u64) -> Self {
+        self.nonblocking = bits;
         self
     }
 }

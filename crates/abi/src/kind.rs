@@ -198,7 +198,7 @@ pub enum Pointee {
 
 impl Kind {
     /// How the argument is used if it names a file: a path, or the address that a socket gets.
-    pub const fn path(self) -> Option<PathUse> {
+    pub const fn path_use(self) -> Option<PathUse> {
         match self {
             Self::Path(used) => Some(used),
             Self::In(_, layout) if matches!(layout.form, Form::SocketName) => {
@@ -239,7 +239,7 @@ impl PathUse {
     /// Whether a link in the last component is followed, given the call's arguments and, for an
     /// open, its flags (wherever they stand): `O_NOFOLLOW` and `O_CREAT | O_EXCL` take the link
     /// itself.
-    pub fn follows(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
+    pub fn follows_symlink(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
         let bits = |arg: u8| args[arg as usize];
         let opened_itself = open_flags.is_some_and(|f| {
             let exclusive =

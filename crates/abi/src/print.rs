@@ -15,7 +15,7 @@ mod signature;
 mod value;
 
 pub use arguments::{arguments, unknown};
-pub use captured::{Captured, Part, Payload};
+pub use captured::{Captured, CapturedKind, Payload};
 pub use errno::{errno_message, errno_name, errno_of, restart, result};
 pub use form::formed;
 pub use quote::{Hex, quote};

@@ -1,5 +1,5 @@
-//! The program to run. It is found before a trace is made, so that a mistyped name leaves nothing
-//! behind.
+//! The command to record. Its file is looked up before a trace is created, so that a mistyped name
+//! leaves no trace directory behind.
 
 pub(crate) mod inherited;
 pub(crate) mod launch;
@@ -17,27 +17,28 @@ use std::path::{Path, PathBuf};
 pub struct Command {
     /// The file to execute; see [`find_executable`].
     pub program: PathBuf,
-    /// All of its arguments, the first of which is its name.
+    /// All arguments. The first one is the program's name.
     pub argv: Vec<OsString>,
-    /// Its environment, if it is not ours.
+    /// The environment; `None`: that of the recorder.
     pub environment: Option<Vec<(OsString, OsString)>>,
     /// The user that it runs as; `None`: that of the recorder.
     pub credentials: Option<Credentials>,
 }
 
-/// A user.
+/// User and groups of a process.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// User id.
+    /// User ID.
     pub uid: u32,
-    /// Group id.
+    /// Group ID.
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary group IDs.
     pub groups: Vec<u32>,
 }
 
 impl Command {
-    /// A command as it was typed: the program first, looked up in our `PATH`.
+    /// Makes a command of its arguments, the first of which is looked up in the recorder's `PATH`.
+    /// Fails if there is no such program or it cannot be executed.
     pub fn new(typed: &[OsString]) -> Result<Self, Error> {
         let name = typed.first().ok_or_else(|| Error::NotFound(String::new()))?;
         let program = find_executable(name, std::env::var_os("PATH").as_deref())?;
@@ -45,10 +46,12 @@ impl Command {
     }
 }
 
-/// The file that `name` means, as execvp(3) looks for it in `path` (by default `/bin:/usr/bin`).
+/// Returns the file that execvp(3) would execute for `name`, where `path` is the value of `PATH`
+/// (by default `/bin:/usr/bin`). Fails with [`Error::NotFound`], or with [`Error::NotExecutable`]
+/// if only files that cannot be executed were found.
 pub fn find_executable(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     if name.as_bytes().contains(&b'/') {
-        return executable(Path::new(name)).map(|()| PathBuf::from(name));
+        return check_executable(Path::new(name)).map(|()| PathBuf::from(name));
     }
     if name.is_empty() {
         return Err(Error::NotFound(String::new()));
@@ -62,7 +65,7 @@ pub fn find_executable(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Er
             Path::new(OsStr::from_bytes(directory))
         };
         let program = directory.join(name);
-        match executable(&program) {
+        match check_executable(&program) {
             Ok(()) => return Ok(program),
             Err(e @ Error::NotExecutable { .. }) => refused = refused.or(Some(e)),
             _ => {}
@@ -71,7 +74,8 @@ pub fn find_executable(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Er
     Err(refused.unwrap_or_else(|| Error::NotFound(name.to_string_lossy().into_owned())))
 }
 
-fn executable(program: &Path) -> Result<(), Error> {
+/// Checks that `program` is a file that may be executed by some user.
+fn check_executable(program: &Path) -> Result<(), Error> {
     let refuse = |source| Err(Error::NotExecutable { program: program.to_owned(), source });
     match std::fs::metadata(program) {
         Ok(m) if m.is_dir() => refuse(io::Error::from_raw_os_error(libc::EISDIR)),

@@ -1,13 +1,14 @@
-//! The eBPF engine: a small program in the kernel watches entries and exits, and writes records
-//! into rings, which threads here copy to the journals as they are.
+//! The eBPF engine. A program in the kernel (the probe) is called at the entry and the exit of each
+//! call and writes records into ring buffers; threads of the recorder copy them to the journals
+//! without change.
 //!
-//! The program in the kernel names no system call; it interprets the plans that we give it
-//! (`bpf/steps.h`). The watched program is never stopped: if its calls move more than the trace's
-//! disk takes, they are delayed a little (`bpf/ring.h`). Should we die, the kernel takes the
-//! program out and nothing else happens.
+//! The probe names no system call: it interprets the capture plans (`bpf/steps.h`). It never stops
+//! the recorded program; if the program transfers more than the trace's disk accepts, its calls are
+//! delayed a little (`bpf/ring.h`). If the recorder is killed, the kernel removes the probe, and
+//! the program goes on.
 //!
-//! Streams: one for each CPU, with what its ring held; then one of our own, with what was there at
-//! the beginning; then one of data read from files.
+//! Streams: one for each CPU, with the contents of its ring; one for the state at the beginning;
+//! and one for each thread that reads files.
 
 mod back_pressure;
 mod calls_under_way;

@@ -1,4 +1,4 @@
-//! What can go wrong before a program is watched.
+//! Errors that keep a recording from beginning.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,60 +7,63 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No such program.
+    /// There is no such program.
     #[error("{0}: command not found")]
     NotFound(String),
-    /// It is there and cannot be executed.
+    /// The program exists and cannot be executed.
     #[error("cannot execute {}", program.display())]
     NotExecutable {
-        /// The program.
+        /// The file of the program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A process could not be joined.
+    /// A process could not be attached to.
     #[error("cannot attach to process {pid}")]
     Attach {
         /// The process.
         pid: i32,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The eBPF engine does not work here, or not for us; nothing has happened yet.
+    /// The eBPF engine cannot be used on this machine, or not with this user's privileges. Nothing
+    /// has been started or changed.
     #[error("eBPF cannot be used: cannot {doing}")]
     EbpfUnavailable {
-        /// What was tried.
+        /// What failed, as it follows "cannot".
         doing: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
-        /// What helps, if that is known.
+        /// What the user can do about it, if that is known.
         hint: Option<&'static str>,
     },
-    /// A signal came before the command was started.
+    /// A signal arrived before the command was started.
     #[error("interrupted before the command was started")]
     Interrupted {
         /// The signal.
         signal: i32,
     },
-    /// There is nowhere to write.
+    /// The journal could not be created.
     #[error("cannot create the trace's journal")]
     Journal(#[source] trace::Error),
-    /// The machine refuses to let one process watch another.
+    /// An operation of the system that recording needs failed.
     #[error("cannot {doing}")]
     Refused {
-        /// What was tried.
+        /// What failed, as it follows "cannot".
         doing: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl Error {
+    /// Returns a function that makes [`Error::Refused`] of an I/O error, for `map_err`. `doing`
+    /// says what failed, as it follows "cannot".
     pub(crate) fn refused(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Refused { doing, source }
     }
-    /// The exit status that shells give in this case: 127 not found, 126 not executable, 125
-    /// otherwise.
+    /// Returns the exit status that a shell gives in this case: 127 if the program was not found,
+    /// 126 if it cannot be executed, 125 otherwise.
     pub fn status(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,

@@ -1,10 +1,10 @@
-//! How a running program is watched.
+//! Recording engines: how the system calls of running programs are observed.
 //!
-//! An engine watches a program and puts what it sees into a journal, as the plans of `abi` say.
-//! There is one way in for every engine, [`Engine`]; what they emit is the same, so that nothing
-//! behind the journal knows which one it was. A program that is watched behaves as if it were not:
-//! its output, its signals and its end are its own, and should the recorder fail or die, it goes on
-//! unwatched.
+//! An engine ([`Engine`]) observes programs and writes one record for each system call and process
+//! event to the journal. Which bytes a record holds follows from the capture plans of `abi`, so all
+//! engines write the same records, and nothing that reads the journal depends on the engine. A
+//! recorded program behaves as it does without a recorder: output, signals and exit status are its
+//! own, and it goes on unrecorded if the recorder fails or is killed.
 
 mod command;
 mod ebpf;
@@ -29,27 +29,29 @@ pub use signals::{LineWiper, SignalListener, exit_by_signal, is_signal_ignored};
 
 use trace::Recording;
 
-/// A way of watching.
+/// An engine: one way of observing programs.
 pub trait Engine {
-    /// Its name, as `--engine` and traces have it.
+    /// Returns the name of the engine, as in `--engine` and in traces.
     fn name(&self) -> &'static str;
-    /// Runs a command and watches it until it and all its descendants have ended, or until the user
-    /// interrupts twice.
+    /// Starts a command and records it until it and all its descendants have ended, or until the
+    /// user has interrupted twice. Fails if nothing could be recorded; the command has not been
+    /// executed then.
     fn record_command(
         &self,
         command: &Command,
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error>;
-    /// Watches running processes until they have ended, or until the user interrupts.
+    /// Records the running processes `pids` until they have ended, or until the user interrupts.
+    /// Fails if one of them cannot be attached to.
     fn record_attach(
         &self,
         pids: &[i32],
         options: &Options,
         recording: &Recording,
     ) -> Result<Outcome, Error>;
-    /// Watches all processes in the cgroup (v2) with this directory, or, without one, on the whole
-    /// machine except this recorder, until the user interrupts.
+    /// Records all processes in the cgroup (version 2) with this directory, or all processes of the
+    /// machine except this recorder if `cgroup` is `None`, until the user interrupts.
     fn record_system_wide(
         &self,
         cgroup: Option<&std::path::Path>,
@@ -58,30 +60,31 @@ pub trait Engine {
     ) -> Result<Outcome, Error>;
 }
 
-/// How the main program ended.
+/// How the main program ended: the command, or the only process that was attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramEnd {
     /// It exited with this status.
     Exited(i32),
-    /// This signal killed it.
+    /// It was killed by this signal.
     Signaled(i32),
-    /// It goes on: we left it, or it was one of several that we joined.
+    /// It still runs, since the recording ended before it; or several processes were attached to.
     Running,
 }
 
-/// What an engine tells when it is done.
+/// The result of a recording, apart from the trace itself.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How the command ended (with several processes joined: [`ProgramEnd::Running`]).
+    /// How the main program ended.
     pub end: ProgramEnd,
-    /// What the user should know, once each.
+    /// Messages for the user, each one once.
     pub notes: Vec<String>,
-    /// How long calls were delayed, all together, as the trace could not be written as fast.
+    /// For how long calls were delayed in total, since the trace could not be written as fast.
     pub delay: std::time::Duration,
-    /// Whether we left while something was still running.
+    /// Whether recorded threads were still running when the recording ended.
     pub detached: bool,
-    /// Why the journal could not be written; the program was left to itself then.
+    /// Why the journal could not be written. Recording stopped then, and the program went on.
     pub journal_error: Option<trace::Error>,
-    /// What the engine knows that it did not see, a sentence each: the trace is incomplete.
+    /// What the engine failed to observe, one sentence each. If there is any, the trace is
+    /// incomplete.
     pub missing: Vec<String>,
 }

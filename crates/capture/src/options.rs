@@ -1,80 +1,84 @@
-//! What an engine is asked to keep.
+//! What an engine records, and how.
 
-/// How much of the data that calls move is kept. Paths, structs and whatever else is no data are
-/// always kept whole.
+/// How many of the bytes that calls transfer are recorded. Everything else (paths, structs) is
+/// always recorded in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DataLimit {
-    /// All of it.
+    /// All bytes.
     #[default]
     All,
-    /// What the program writes.
+    /// Only the bytes that the program writes.
     Writes,
-    /// None.
+    /// No bytes.
     None,
-    /// So many bytes of each buffer.
+    /// At most this many bytes of each buffer.
     Bytes(u64),
 }
 
-/// The set of calls to record, by number.
+/// A set of system call numbers.
 #[derive(Clone, Debug)]
 pub struct CallSet {
-    known: Vec<bool>,
-    /// Whether numbers beyond the set are in it.
-    beyond: bool,
+    /// Whether each number below [`NUMBER_LIMIT`] is in the set; empty if all are.
+    listed: Vec<bool>,
+    /// Whether numbers from [`NUMBER_LIMIT`] on are in the set.
+    unlisted: bool,
 }
 
-/// One more than the greatest number that a filter distinguishes.
-pub(crate) const NUMBERS: u32 = 1024;
+/// System call numbers from here on are not told apart by a filter.
+pub(crate) const NUMBER_LIMIT: u32 = 1024;
 
 impl CallSet {
-    /// Every call.
+    /// Returns the set of all calls.
     pub fn all() -> Self {
-        Self { known: Vec::new(), beyond: true }
+        Self { listed: Vec::new(), unlisted: true }
     }
-    /// The calls for which `test` of the number says so.
+    /// Returns the set of the numbers for which `test` returns true. All numbers from
+    /// [`NUMBER_LIMIT`] on are represented by `u32::MAX`.
     pub fn from_fn(test: impl Fn(u32) -> bool) -> Self {
-        Self { known: (0..NUMBERS).map(&test).collect(), beyond: test(u32::MAX) }
+        Self { listed: (0..NUMBER_LIMIT).map(&test).collect(), unlisted: test(u32::MAX) }
     }
-    /// Whether the call with this number is wanted.
+    /// Returns whether the set contains this number.
     pub fn contains(&self, number: u32) -> bool {
-        self.known.get(number as usize).copied().unwrap_or(self.beyond)
+        self.listed.get(number as usize).copied().unwrap_or(self.unlisted)
     }
-    /// Whether all are.
+    /// Returns whether the set contains every number.
     pub fn is_all(&self) -> bool {
-        self.beyond && self.known.iter().all(|w| *w)
+        self.unlisted && self.listed.iter().all(|w| *w)
     }
 }
 
-/// The calls to record, by how they end.
+/// Which calls are recorded, by how they end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutcomeFilter {
-    /// Those that returned without an error.
+    /// Whether to record calls that return without an error.
     pub successful: bool,
-    /// Those that returned an error.
+    /// Whether to record calls that return an error.
     pub failed: bool,
-    /// Those that never returned.
+    /// Whether to record calls that never return.
     pub unfinished: bool,
 }
 
 impl OutcomeFilter {
-    /// Every call.
+    /// Every call is recorded.
     pub const ALL: Self = Self { successful: true, failed: true, unfinished: true };
 
-    /// As the eBPF program has it: bits 0, 1 and 2.
-    pub(crate) const fn bits(self) -> u32 {
+    /// Returns the filter as the eBPF program has it: bit 0 successful, bit 1 failed, bit 2
+    /// unfinished.
+    pub(crate) const fn to_bits(self) -> u32 {
         self.successful as u32 | (self.failed as u32) << 1 | (self.unfinished as u32) << 2
     }
 }
 
-/// What to do when the recording of processes that run already has begun.
+/// A callback for when the recording of running processes has begun.
 #[derive(Clone)]
 pub struct OnStart(std::sync::Arc<dyn Fn() + Send + Sync>);
 
 impl OnStart {
-    /// Does this.
+    /// Makes a callback that calls `then`.
     pub fn new(then: impl Fn() + Send + Sync + 'static) -> Self {
         Self(std::sync::Arc::new(then))
     }
+    /// Calls the callback.
     pub(crate) fn call(&self) {
         (self.0)();
     }
@@ -95,30 +99,31 @@ impl std::fmt::Debug for OnStart {
 /// What to record, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How much data.
+    /// How many of the bytes that calls transfer are recorded.
     pub data: DataLimit,
-    /// Which calls.
+    /// Which calls are recorded.
     pub calls: CallSet,
-    /// And how they end (eBPF).
+    /// Which calls are recorded, by how they end (eBPF only).
     pub outcomes: OutcomeFilter,
-    /// Do not stop the program at other calls. A seccomp filter cannot be taken back: should the
-    /// recorder die, the wanted calls fail with ENOSYS.
+    /// Use a seccomp filter, so that calls that are not recorded do not stop the program (ptrace
+    /// only). A filter cannot be removed: if the recorder is killed, the calls to be recorded fail
+    /// with ENOSYS.
     pub seccomp: bool,
-    /// Bytes of each CPU's ring, a power of two (eBPF); by default what the machine's memory
-    /// suggests.
+    /// Size in bytes of each CPU's ring buffer, a power of two (eBPF only). By default it depends
+    /// on the machine's memory.
     pub ring_bytes: Option<usize>,
-    /// Lose records rather than delay the program (eBPF).
+    /// Drop records when a ring buffer is full, instead of delaying the program (eBPF only).
     pub drops: bool,
-    /// Write no more than so many bytes a second to each CPU's journal (eBPF): a slow disk, for
-    /// tests.
+    /// Write at most this many bytes per second to each CPU's journal (eBPF only). Tests use it to
+    /// simulate a slow disk.
     pub write_rate: Option<u64>,
-    /// Seal while recording when so many bytes of journal wait; 0: not before the recording has
-    /// ended.
+    /// Seal while recording whenever this many bytes of journal are not sealed yet; 0: seal only
+    /// after the recording.
     pub seal_ahead_bytes: u64,
-    /// Look at what tells of a birth so many ticks of 50 ms later, as on a loaded machine, for
-    /// tests (ptrace).
+    /// Handle the stop that reports a new thread only after this many ticks of 50 ms (ptrace only).
+    /// Tests use it to simulate a loaded machine.
     pub fork_report_delay: u32,
-    /// Called once running processes, a cgroup or the machine are watched.
+    /// Called once the running processes, the cgroup or the machine are being recorded.
     pub on_start: OnStart,
 }
 

@@ -1,37 +1,43 @@
-//! The capture plans of all calls, made once: per call there is nothing left to do but to look one
-//! up.
+//! The capture plans of all system calls. They are made once, so that a call costs one lookup.
 
-use crate::options::{DataLimit, NUMBERS, Options};
-use abi::plan::{DATA, Plan, Step, What, When};
+use crate::options::{DataLimit, NUMBER_LIMIT, Options};
+use abi::plan::{DATA, Plan, Step, StepKind, When};
 use abi::{Kind, Shape};
 
-/// A step, and how many bytes of data it may take.
+/// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LimitedStep {
     pub step: Step,
-    /// At most so many bytes, where the step's bytes are data.
+    /// The most bytes that the step captures; `u64::MAX` if it captures no data.
     pub limit: u64,
 }
 
-/// What to do at a call's two ends.
+/// StepKind is captured at the entry and at the exit of a call.
 #[derive(Debug, Default)]
 pub(crate) struct CapturePlan {
     pub entry: Box<[LimitedStep]>,
     pub exit: Box<[LimitedStep]>,
-    /// The argument that is the call's descriptor.
+    /// The argument that is the descriptor the call works on, if there is one.
     pub fd: Option<u8>,
 }
 
 impl CapturePlan {
-    fn of(shape: &Shape, data: DataLimit) -> Self {
-        let plan = Plan::of(shape);
-        let take = |step: &Step| {
+    /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
+    /// data.
+    fn from_shape(shape: &Shape, data: DataLimit) -> Self {
+        let plan = Plan::derive(shape);
+        let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
-                    let written = matches!(step.what, What::File | What::Landed | What::Range)
-                        || shape.args.get(step.arg as usize).is_some_and(|a| is_input(a.kind));
+                    let written = matches!(
+                        step.kind,
+                        StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange
+                    ) || shape
+                        .args
+                        .get(step.arg as usize)
+                        .is_some_and(|a| is_input(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,
@@ -41,13 +47,14 @@ impl CapturePlan {
         };
         debug_assert!(plan.entry.iter().all(|s| s.when == When::Entry));
         Self {
-            entry: plan.entry.iter().map(take).collect(),
-            exit: plan.exit.iter().map(take).collect(),
+            entry: plan.entry.iter().map(add_limit).collect(),
+            exit: plan.exit.iter().map(add_limit).collect(),
             fd: shape.uses.fd,
         }
     }
 }
 
+/// Returns whether an argument of this kind is data that the program writes.
 fn is_input(kind: Kind) -> bool {
     matches!(
         kind,
@@ -55,52 +62,66 @@ fn is_input(kind: Kind) -> bool {
     )
 }
 
+/// The plans of one system call number.
 struct NumberEntry {
     wanted: bool,
-    by: u8,
+    /// The argument that selects among `variants`.
+    selector: u8,
+    /// The bits of that argument that count.
     mask: u32,
-    own: u32,
+    /// The index of the plan that applies unless a variant does.
+    default: u32,
+    /// Values of the selecting argument, with the indexes of their plans.
     variants: Box<[(u64, u32)]>,
 }
 
-/// Plans by the value of an argument.
+/// The plans of a call whose plan depends on the value of an argument.
 pub(crate) struct Variants<'a> {
-    pub by: u8,
+    /// The argument that selects the plan.
+    pub selector: u8,
+    /// The bits of the argument that count.
     pub mask: u32,
-    /// The argument's value under the mask, and the plan's place.
-    pub of: &'a [(u64, u32)],
+    /// Values of the argument under the mask, with the indexes of their plans.
+    pub plans: &'a [(u64, u32)],
 }
 
-/// All plans.
+/// The plans of all calls. A plan is referred to by its index.
 pub(crate) struct Plans {
-    steps: Vec<CapturePlan>,
+    plans: Vec<CapturePlan>,
     by_number: Vec<NumberEntry>,
-    wanted_beyond: bool,
+    /// Whether calls with numbers from [`NUMBER_LIMIT`] on are recorded.
+    records_unlisted: bool,
 }
 
-/// The plan of a call that the table does not know: nothing but its registers.
-pub(crate) const UNKNOWN: u32 = 0;
+/// The index of the plan for calls that are not in the table: it captures nothing but the
+/// registers.
+pub(crate) const REGISTERS_ONLY: u32 = 0;
 
 impl Plans {
+    /// Makes the plans of the calls that `options` asks to record.
     pub fn new(options: &Options) -> Self {
-        let mut steps = vec![CapturePlan::default()];
+        let mut plans = vec![CapturePlan::default()];
         let mut add = |shape: &Shape| {
-            steps.push(CapturePlan::of(shape, options.data));
-            (steps.len() - 1) as u32
+            plans.push(CapturePlan::from_shape(shape, options.data));
+            (plans.len() - 1) as u32
         };
-        let by_number = (0..NUMBERS).map(|number| {
+        let by_number = (0..NUMBER_LIMIT).map(|number| {
             let wanted = options.calls.contains(number);
             match abi::by_number(number) {
-                None => {
-                    NumberEntry { wanted, by: 0, mask: 0, own: UNKNOWN, variants: Box::default() }
-                }
+                None => NumberEntry {
+                    wanted,
+                    selector: 0,
+                    mask: 0,
+                    default: REGISTERS_ONLY,
+                    variants: Box::default(),
+                },
                 Some(row) => {
-                    let own = add(&row.shape);
+                    let default = add(&row.shape);
                     NumberEntry {
                         wanted,
-                        by: row.by,
+                        selector: row.selector,
                         mask: row.mask,
-                        own,
+                        default,
                         variants: row
                             .variants
                             .iter()
@@ -111,47 +132,53 @@ impl Plans {
             }
         });
         let by_number = by_number.collect();
-        Self { steps, by_number, wanted_beyond: options.calls.contains(u32::MAX) }
+        Self { plans, by_number, records_unlisted: options.calls.contains(u32::MAX) }
     }
 
-    /// The plan for these arguments, by its place in [`Plans::steps`]; `None` if the call is not
-    /// wanted.
-    pub fn find(&self, number: u64, args: &[u64; 6]) -> Option<u32> {
+    /// Returns the index of the plan for a call with these arguments, or `None` if the call is not
+    /// to be recorded.
+    pub fn find_plan(&self, number: u64, args: &[u64; 6]) -> Option<u32> {
         let Some(entry) = usize::try_from(number).ok().and_then(|n| self.by_number.get(n)) else {
-            return self.wanted_beyond.then_some(UNKNOWN);
+            return self.records_unlisted.then_some(REGISTERS_ONLY);
         };
         if !entry.wanted {
             return None;
         }
         if entry.variants.is_empty() {
-            return Some(entry.own);
+            return Some(entry.default);
         }
-        let value = args[entry.by as usize] & u64::from(entry.mask);
+        let value = args[entry.selector as usize] & u64::from(entry.mask);
         Some(
-            entry.variants.iter().find(|(v, _)| *v == value).map_or(entry.own, |(_, steps)| *steps),
+            entry
+                .variants
+                .iter()
+                .find(|(v, _)| *v == value)
+                .map_or(entry.default, |(_, plan)| *plan),
         )
     }
 
-    /// The plan of a number in the table's range, whatever its arguments; `None` if the call is not
-    /// wanted.
-    pub fn own(&self, number: u32) -> Option<u32> {
-        self.by_number.get(number as usize).filter(|e| e.wanted).map(|e| e.own)
+    /// Returns the index of the plan that applies to this number unless a variant does, or `None`
+    /// if the call is not to be recorded or the number is not below [`NUMBER_LIMIT`].
+    pub fn default_plan(&self, number: u32) -> Option<u32> {
+        self.by_number.get(number as usize).filter(|e| e.wanted).map(|e| e.default)
     }
 
-    /// Which argument of a wanted call chooses among other plans, if one does.
+    /// Returns the plans that an argument of this call selects among, or `None` if its plan does
+    /// not depend on an argument or the call is not to be recorded.
     pub fn variants(&self, number: u32) -> Option<Variants<'_>> {
         let entry =
             self.by_number.get(number as usize).filter(|e| e.wanted && !e.variants.is_empty())?;
-        Some(Variants { by: entry.by, mask: entry.mask, of: &entry.variants })
+        Some(Variants { selector: entry.selector, mask: entry.mask, plans: &entry.variants })
     }
 
-    /// All plans, by their place.
-    pub fn all(&self) -> &[CapturePlan] {
-        &self.steps
+    /// Returns all plans, ordered by index.
+    pub fn as_slice(&self) -> &[CapturePlan] {
+        &self.plans
     }
 
-    pub fn steps(&self, at: u32) -> &CapturePlan {
-        &self.steps[at as usize]
+    /// Returns the plan with this index. Panics if there is none.
+    pub fn get(&self, index: u32) -> &CapturePlan {
+        &self.plans[index as usize]
     }
 }
 
@@ -164,10 +191,10 @@ mod tests {
     fn what_is_not_wanted_has_no_plan() {
         let plans =
             Plans::new(&Options { calls: CallSet::from_fn(|n| n == 0), ..Options::default() });
-        let read = plans.find(0, &[0; 6]).expect("read is wanted");
-        assert_eq!(plans.steps(read).exit.len(), 1);
-        assert_eq!(plans.find(1, &[0; 6]), None);
-        assert_eq!(plans.find(u64::MAX, &[0; 6]), None);
+        let read = plans.find_plan(0, &[0; 6]).expect("read is wanted");
+        assert_eq!(plans.get(read).exit.len(), 1);
+        assert_eq!(plans.find_plan(1, &[0; 6]), None);
+        assert_eq!(plans.find_plan(u64::MAX, &[0; 6]), None);
     }
 
     #[test]
@@ -175,7 +202,7 @@ mod tests {
         let plans = |data| Plans::new(&Options { data, ..Options::default() });
         let of = |data, number| {
             let plans = plans(data);
-            plans.steps(plans.find(number, &[0; 6]).expect("wanted")).exit[0].limit
+            plans.get(plans.find_plan(number, &[0; 6]).expect("wanted")).exit[0].limit
         };
         assert_eq!((of(DataLimit::Writes, 0), of(DataLimit::Writes, 1)), (0, u64::MAX));
         assert_eq!((of(DataLimit::None, 0), of(DataLimit::None, 1)), (0, 0));

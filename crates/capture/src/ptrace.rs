@@ -1,16 +1,17 @@
-//! The ptrace engine: works everywhere, stops the program twice a call.
+//! The ptrace engine. It works on every kernel, and stops the program at the entry and the exit of
+//! each call.
 //!
-//! It runs on a thread of its own, for whatever happens to it the kernel lets go of all its tracees
-//! when that thread ends, and they go on. Every stop is handled in turn by this one thread, so that
-//! records of one recording have one order, and a call that had returned before another was entered
-//! says so.
+//! It runs on a thread of its own: when that thread ends, for whatever reason, the kernel detaches
+//! all its tracees, and they go on. This one thread handles all stops one after the other, so the
+//! records of a recording have one order, and of two calls it is known whether one had returned
+//! before the other was entered.
 
 mod affinity;
 mod births;
 mod clone;
-pub(crate) mod hold;
 mod missing;
 mod steps;
+pub(crate) mod stop_process;
 mod stopped;
 mod thread;
 mod tracer;
@@ -44,7 +45,7 @@ impl Engine for Ptrace {
     ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
         while_sealing_ahead(recording, options, |sealer| {
-            launched(command, options, journal, sealer)
+            launch_and_trace(command, options, journal, sealer)
         })
     }
     fn record_attach(
@@ -54,7 +55,9 @@ impl Engine for Ptrace {
         recording: &Recording,
     ) -> Result<Outcome, Error> {
         let journal = recording.journal(0).map_err(Error::Journal)?;
-        while_sealing_ahead(recording, options, |sealer| joined(pids, options, journal, sealer))
+        while_sealing_ahead(recording, options, |sealer| {
+            attach_and_trace(pids, options, journal, sealer)
+        })
     }
     fn record_system_wide(
         &self,
@@ -69,8 +72,9 @@ impl Engine for Ptrace {
     }
 }
 
-/// The journal: one, so its own order is that of the records.
+/// The engine's only journal. Its records are in order, so it is always complete.
 struct SingleJournal {
+    /// Whether the program stops often; see [`BackgroundSealer`].
     busy: Arc<AtomicBool>,
 }
 
@@ -83,7 +87,7 @@ impl JournalProgress for SingleJournal {
     }
 }
 
-/// Watches on a thread of its own, and has the journal sealed meanwhile.
+/// Calls `watch` on a new thread, and seals the journal meanwhile.
 fn while_sealing_ahead(
     recording: &Recording,
     options: &Options,
@@ -96,14 +100,15 @@ fn while_sealing_ahead(
         options.seal_ahead_bytes,
     );
     let sealer = BackgroundSealer { tid: sealing.as_ref().map(SealAheadThread::tid), busy };
-    let outcome = on_its_own_thread(|| watch(sealer))?;
+    let outcome = run_on_new_thread(|| watch(sealer))?;
     if let Some(sealing) = sealing {
         sealing.finish(recording);
     }
     Ok(outcome)
 }
 
-fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+/// Calls `work` on a new thread, and returns its result.
+fn run_on_new_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
         let engine = std::thread::Builder::new()
             .name("ptrace".to_owned())
@@ -113,42 +118,45 @@ fn on_its_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) ->
     })
 }
 
-fn launched(
+/// Starts the command and records it. Fails if it cannot be traced or executed.
+fn launch_and_trace(
     command: &Command,
     options: &Options,
     journal: Journal,
     sealer: BackgroundSealer,
 ) -> Result<Outcome, Error> {
     let mut tracer = Tracer::new(options, journal, sealer);
-    if let Some(signal) = tracer.handlers.early() {
+    if let Some(signal) = tracer.handlers.take_end_signal() {
         return Err(Error::Interrupted { signal });
     }
     let mut child = launch::fork(command, options, None)?;
     let requests =
         if options.seccomp { stopped::TRACE_OPTIONS_SECCOMP } else { stopped::TRACE_OPTIONS };
-    let held = stopped::seize(child.pid, requests)
+    let seized = stopped::seize(child.pid, requests)
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
-    if let Err(source) = held {
-        // Its pipe closes, and it ends.
+    if let Err(source) = seized {
+        // The child's pipe is closed, and the child exits.
         return Err(Error::Refused { doing: "attach to a process with ptrace", source });
     }
-    // What a filter answers that we were started under never comes to ours.
-    let filtered = options.seccomp && procfs::status_number(child.pid, "Seccomp:") != Some(0);
-    tracer.filters = filtered;
+    // If this process has a seccomp filter, the child has inherited it, and a call that it denies
+    // never reaches the filter of the recorder.
+    let filtered = options.seccomp && procfs::read_status_number(child.pid, "Seccomp:") != Some(0);
+    tracer.any_filtered = filtered;
     tracer.threads.insert(child.pid, Thread { filtered, ..Thread::new(child.pid, child.pid) });
     tracer.main = Some(child.pid);
-    tracer.ours = true;
+    tracer.main_is_child = true;
     tracer.launching = true;
     tracer.affinity.begin();
-    child.go();
+    child.start();
     tracer.run();
     if tracer.launching {
-        return Err(child.trouble(command));
+        return Err(child.read_error(command));
     }
     Ok(tracer.finish())
 }
 
-fn joined(
+/// Attaches to running processes and records them. Fails if one of them cannot be attached to.
+fn attach_and_trace(
     pids: &[i32],
     options: &Options,
     journal: Journal,
@@ -157,7 +165,7 @@ fn joined(
     let mut tracer = Tracer::new(&Options { seccomp: false, ..options.clone() }, journal, sealer);
     tracer.main = if let [one] = pids { Some(*one) } else { None };
     for pid in pids {
-        tracer.join(*pid)?;
+        tracer.attach(*pid)?;
     }
     options.on_start.call();
     tracer.affinity.begin();

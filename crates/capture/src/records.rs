@@ -1,10 +1,10 @@
-//! Records on their way into the journal.
+//! Writing records into the journal.
 //!
-//! Invariant: between [`RecordWriter::begin`] and [`RecordWriter::end`] there is one record under
-//! way. A record that may become long is begun as large: then what it holds goes out in `Part`
-//! records of at most `PART_BYTES`, and an empty `Call` record ends them, so that our memory does
-//! not grow with what the program moves. After the journal has failed everything is taken and
-//! thrown away; [`RecordWriter::failed`] tells.
+//! Invariant: between [`RecordWriter::begin`] and [`RecordWriter::end`] one record is being
+//! written. A record that may become long is begun as [`RecordSize::Large`]: its payloads go into
+//! `Part` records of at most `PART_BYTES`, and a `Call` record without payloads ends them, so that
+//! the recorder's memory does not grow with what the program transfers. After the journal has
+//! failed, records are accepted and discarded; [`RecordWriter::has_failed`] returns true then.
 
 mod at_entry;
 pub(crate) mod at_start;
@@ -17,20 +17,34 @@ use spans::SpanReader;
 use trace::journal::Journal;
 use trace::record::{CUT, Header, PART_BYTES, PayloadHeader, PayloadKind, RecordKind, UNREADABLE};
 
-/// Bytes of a call that are to be kept.
+/// Whether a record's payloads may exceed `PART_BYTES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordSize {
+    /// They do not: the record is written as a whole.
+    Small,
+    /// They may: they are written as `Part` records, before the record itself.
+    Large,
+}
+
+/// StepKind a payload is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadSpec {
+    /// The argument that it belongs to.
     pub arg: u8,
+    /// StepKind kind of bytes it holds.
     pub kind: PayloadKind,
+    /// Flags of its header.
     pub flags: u8,
-    /// How many there are.
+    /// How many bytes the program has there.
     pub wanted: u64,
-    /// How many are asked for.
+    /// The most bytes to capture.
     pub limit: u64,
 }
 
 impl PayloadSpec {
-    fn head(&self, wanted: u64) -> PayloadHeader {
+    /// Returns the header of a payload that stands for `wanted` bytes. Its length is filled in
+    /// later.
+    fn to_header(&self, wanted: u64) -> PayloadHeader {
         PayloadHeader {
             arg: self.arg,
             kind: self.kind as u8,
@@ -42,87 +56,104 @@ impl PayloadSpec {
     }
 }
 
-/// Where the bytes of a call go.
+/// Accepts the payloads of a call.
 pub(crate) trait PayloadSink {
-    /// Bytes of the program's memory: the stretches one after the other.
-    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]);
-    /// Bytes that we have; fewer than due means that the rest could not be read.
-    fn put_bytes(&mut self, due: PayloadSpec, bytes: &[u8]) {
-        self.put_with(due, &mut |at, local| {
+    /// Adds a payload from the memory of thread `tid`: the bytes of `spans`, one after the other.
+    fn put_memory(&mut self, tid: i32, spec: PayloadSpec, spans: &[Span]);
+    /// Adds a payload that consists of `bytes`. If there are fewer than `spec` wants, the rest is
+    /// marked as unreadable.
+    fn put_bytes(&mut self, spec: PayloadSpec, bytes: &[u8]) {
+        self.put_with(spec, &mut |at, local| {
             let rest = bytes.get(at as usize..).unwrap_or_default();
             let n = rest.len().min(local.len());
             local[..n].copy_from_slice(&rest[..n]);
             n
         });
     }
-    /// Bytes that `fill` reads, from a position on; it returns how many it read.
-    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
+    /// Adds a payload that `fill` provides. `fill(position, buffer)` reads bytes from this position
+    /// of the payload on into the buffer, and returns how many it could read.
+    fn put_with(&mut self, spec: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize);
 }
 
-/// The journal, and the record under way.
+/// A journal, and the record that is being written into it.
 pub(crate) struct RecordWriter {
     journal: Journal,
+    /// The first error of the journal.
     failed: Option<trace::Error>,
     header: Header,
-    large: bool,
+    size: RecordSize,
+    /// Bytes of payloads in the current `Part` record.
     in_part: usize,
 }
 
 impl RecordWriter {
+    /// Makes a writer for this journal.
     pub fn new(journal: Journal) -> Self {
-        Self { journal, failed: None, header: Header::default(), large: false, in_part: 0 }
+        Self {
+            journal,
+            failed: None,
+            header: Header::default(),
+            size: RecordSize::Small,
+            in_part: 0,
+        }
     }
-    /// Whether the journal has failed.
-    pub fn failed(&self) -> bool {
+    /// Returns whether writing to the journal has failed.
+    pub fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
-    /// Begins the record of a call.
-    pub fn begin(&mut self, header: Header, large: bool) {
+    /// Begins a record with this header.
+    pub fn begin(&mut self, header: Header, size: RecordSize) {
         self.header = header;
-        self.large = large;
+        self.size = size;
         self.in_part = 0;
-        self.open(large);
+        self.open(size);
     }
-    fn open(&mut self, part: bool) {
-        let kind = if part { RecordKind::Part as u8 } else { self.header.kind };
+    /// Begins a record in the journal: a `Part` record, or the record itself.
+    fn open(&mut self, size: RecordSize) {
+        let kind = match size {
+            RecordSize::Small => self.header.kind,
+            RecordSize::Large => RecordKind::Part as u8,
+        };
         self.journal.begin(Header { kind, ..self.header });
     }
-    /// Ends it.
+    /// Ends the record that was begun.
     pub fn end(&mut self) {
-        if self.large {
+        if self.size == RecordSize::Large {
             self.commit();
-            self.open(false);
+            self.open(RecordSize::Small);
         }
         self.commit();
     }
-    /// Ends a record of parts whose call will come later.
+    /// Ends `Part` records whose `Call` record is written later.
     pub fn end_parts(&mut self) {
         self.commit();
     }
+    /// Completes the current record of the journal.
     fn commit(&mut self) {
         if self.failed.is_none() {
             self.failed = self.journal.commit().err();
         }
     }
-    /// Writes what is waiting.
+    /// Writes buffered records to the file.
     pub fn flush(&mut self) {
         if self.failed.is_none() {
             self.failed = self.journal.flush().err();
         }
     }
-    /// Makes all of it durable; the error that the journal had, if any.
+    /// Writes everything to stable storage. Returns the first error of the journal, if there was
+    /// one.
     pub fn finish(self) -> Option<trace::Error> {
         match self.failed {
             Some(e) => Some(e),
             None => self.journal.finish().err(),
         }
     }
-    /// An event without payloads.
-    pub fn event(&mut self, kind: RecordKind, time: u64, pid: i32, tid: i32, args: [u64; 6]) {
-        self.event_with(kind, time, pid, tid, args, &[]);
+    /// Writes an event without payloads. `time` is in nanoseconds of `CLOCK_MONOTONIC`.
+    pub fn write_event(&mut self, kind: RecordKind, time: u64, pid: i32, tid: i32, args: [u64; 6]) {
+        self.write_event_with(kind, time, pid, tid, args, &[]);
     }
-    /// An event.
-    pub fn event_with(
+    /// Writes an event with payloads, each given as argument, kind and bytes.
+    pub fn write_event_with(
         &mut self,
         kind: RecordKind,
         time: u64,
@@ -140,15 +171,15 @@ impl RecordWriter {
             args,
             ..Header::default()
         };
-        self.begin(header, false);
+        self.begin(header, RecordSize::Small);
         for (arg, kind, bytes) in payloads {
-            self.whole_payload(*arg, *kind, 0, bytes);
+            self.put_whole_payload(*arg, *kind, 0, bytes);
         }
         self.end();
     }
-    /// Bytes that are ours and whole.
-    pub fn whole_payload(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
-        self.journal.payload(
+    /// Adds a payload that consists of exactly these bytes.
+    pub fn put_whole_payload(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
+        self.journal.add_payload(
             PayloadHeader {
                 arg,
                 kind: kind as u8,
@@ -161,45 +192,46 @@ impl RecordWriter {
         );
         self.in_part += bytes.len();
     }
-    /// A payload that was kept since the call's entry.
-    pub fn payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
-        self.journal.payload(head, bytes);
+    /// Adds a payload with a header that is already complete.
+    pub fn put_payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
+        self.journal.add_payload(head, bytes);
         self.in_part += bytes.len();
     }
 }
 
 impl PayloadSink for RecordWriter {
-    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
+    fn put_memory(&mut self, tid: i32, spec: PayloadSpec, spans: &[Span]) {
         if let [one] = spans {
             let (base, len) = (one.iov_base as u64, one.iov_len as u64);
-            self.put_with(due, &mut |at, local| {
+            self.put_with(spec, &mut |at, local| {
                 let n = (local.len() as u64).min(len.saturating_sub(at)) as usize;
                 read_spans(tid, &[crate::inspect::memory::span(base.wrapping_add(at), n)], local)
             });
             return;
         }
         let mut next = SpanReader::new(spans);
-        self.put_with(due, &mut |_, local| next.read(tid, local));
+        self.put_with(spec, &mut |_, local| next.read(tid, local));
     }
 
-    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
-        let take = due.wanted.min(due.limit);
+    fn put_with(&mut self, spec: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+        let len = spec.wanted.min(spec.limit);
+        let large = self.size == RecordSize::Large;
         let mut done = 0;
         loop {
-            if self.large && self.in_part >= PART_BYTES {
+            if large && self.in_part >= PART_BYTES {
                 self.commit();
-                self.open(true);
+                self.open(RecordSize::Large);
                 self.in_part = 0;
             }
-            let room = if self.large { PART_BYTES - self.in_part } else { PART_BYTES };
-            let chunk = (take - done).min(room as u64) as usize;
-            let last = done + chunk as u64 == take;
-            // What is cut off is told by the last payload.
-            let head = due.head(if last { due.wanted - done } else { chunk as u64 });
-            let got = fill(done, self.journal.space(head, chunk)).min(chunk);
+            let room = if large { PART_BYTES - self.in_part } else { PART_BYTES };
+            let chunk = (len - done).min(room as u64) as usize;
+            let last = done + chunk as u64 == len;
+            // The last payload says how many bytes were cut off.
+            let head = spec.to_header(if last { spec.wanted - done } else { chunk as u64 });
+            let got = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
             let short = if got < chunk { UNREADABLE } else { 0 };
-            let cut = if last && take < due.wanted { CUT } else { 0 };
-            self.journal.keep(got, short | cut);
+            let cut = if last && len < spec.wanted { CUT } else { 0 };
+            self.journal.keep_reserved(got, short | cut);
             self.in_part += got;
             done += got as u64;
             if last || short != 0 {
@@ -209,8 +241,8 @@ impl PayloadSink for RecordWriter {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-pub(crate) fn now() -> u64 {
+/// Returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the time.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };

@@ -1,4 +1,4 @@
-//! Signals that the recorder gets.
+//! How the recorder handles signals that are sent to it.
 
 mod ctrl_c;
 mod fatal;
@@ -6,5 +6,5 @@ mod handlers;
 
 pub(crate) use ctrl_c::EndRequests;
 pub use fatal::{LineWiper, exit_by_signal};
-pub(crate) use handlers::{Handlers, NUDGE, stop_ourselves};
+pub(crate) use handlers::{Handlers, WAKE_SIGNAL, stop_recorder};
 pub use handlers::{SignalListener, is_signal_ignored};

@@ -1,8 +1,8 @@
 //! A call's arguments, each by its kind.
 
-use super::{Captured, Options, Part, formed, list, message, put, quote, scalar};
+use super::{Captured, CapturedKind, Options, formed, list, message, put, quote, scalar};
 use crate::kind::Pointee;
-use crate::{Form, Is, Kind, Layout, OpenFlags, Ret, Role, Shape};
+use crate::{FieldKind, Form, Kind, Layout, OpenFlags, Ret, Role, Shape};
 
 /// The arguments of a call, with commas between.
 pub fn arguments(
@@ -59,7 +59,7 @@ fn argument(
     out: &mut String,
 ) {
     let string = |most, out: &mut String| {
-        let payload = captured.payload(arg, Part::String, false);
+        let payload = captured.payload(arg, CapturedKind::String, false);
         payload.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
     };
     let done = match kind.pointee() {
@@ -72,7 +72,7 @@ fn argument(
         Pointee::Message(_) => message::messages(captured, arg, false, o, out),
         Pointee::Messages(..) => message::messages(captured, arg, true, o, out),
         Pointee::Iocbs { .. } => {
-            let payload = captured.payload(arg, Part::Iocbs, false);
+            let payload = captured.payload(arg, CapturedKind::Iocbs, false);
             payload.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
         }
     };
@@ -95,7 +95,7 @@ fn strings(
     o: &Options,
     out: &mut String,
 ) -> bool {
-    let Some(payload) = captured.payload(arg, Part::StrVec, false) else { return false };
+    let Some(payload) = captured.payload(arg, CapturedKind::StrVec, false) else { return false };
     let count = payload.bytes.iter().filter(|b| **b == 0).count();
     if name == "envp" && !o.whole {
         put!(out, "{raw:#x} /* {count} vars */");
@@ -121,7 +121,7 @@ fn buffer(
         put!(out, "{raw:#x} /* {entries} entries */");
         return true;
     }
-    let part = if layout.form == Form::Data { Part::Data } else { Part::Bytes };
+    let part = if layout.form == Form::Data { CapturedKind::Data } else { CapturedKind::Bytes };
     match (captured.payload(arg, part, false), captured.payload(arg, part, true)) {
         (Some(before), Some(after)) if before.bytes != after.bytes => {
             out.push('[');
@@ -148,7 +148,7 @@ fn is_number(layout: &Layout) -> bool {
         [field] => {
             field.name.is_empty()
                 && layout.form == Form::Struct
-                && !matches!(field.is, Is::Flags(_))
+                && !matches!(field.kind, FieldKind::Flags(_))
         }
         _ => false,
     }
@@ -157,6 +157,6 @@ fn is_number(layout: &Layout) -> bool {
 /// How many entries of a directory came back, if the layout is one of directory entries.
 fn listed(layout: &Layout, arg: u8, captured: &impl Captured) -> Option<usize> {
     let head = super::form::entry_head(layout)?;
-    let payload = captured.payload(arg, Part::Bytes, true)?;
+    let payload = captured.payload(arg, CapturedKind::Bytes, true)?;
     Some(super::form::entries(payload.bytes, head).count())
 }

@@ -3,7 +3,7 @@
 
 use super::field;
 use crate::layout::Brief;
-use crate::{Field, Is, Layout};
+use crate::{Field, FieldKind, Layout};
 use linux_raw_sys::general::{S_IFBLK, S_IFCHR, S_IFMT};
 
 /// Whether `f` of a struct with these bytes is shown.
@@ -22,6 +22,7 @@ pub(super) fn shows(layout: &Layout, f: &Field, bytes: &[u8], whole: bool) -> bo
 
 /// Whether the struct tells of a device node.
 fn is_device(layout: &Layout, bytes: &[u8]) -> bool {
-    let mode = layout.fields.iter().find(|f| f.is == Is::Mode).and_then(|f| field(f, bytes));
+    let mode =
+        layout.fields.iter().find(|f| f.kind == FieldKind::Mode).and_then(|f| field(f, bytes));
     matches!(mode.map(|mode| mode as u32 & S_IFMT), Some(S_IFCHR | S_IFBLK))
 }

@@ -2,7 +2,7 @@
 
 /// What was captured for an argument; the names are those of a record's payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub enum CapturedKind {
     /// Bulk data.
     Data,
     /// The bytes of a struct or buffer.
@@ -36,7 +36,7 @@ pub struct Payload<'a> {
 pub trait Captured {
     /// What was captured for `arg`: the one read after the call if `after`, else the one read
     /// before it. Where only one was captured, either gives it.
-    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>>;
+    fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<Payload<'_>>;
     /// What stands behind a descriptor's number in angle brackets; nothing unless asked for.
     fn note(&self, arg: u8) -> Option<String> {
         let _ = arg;

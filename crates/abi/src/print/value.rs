@@ -2,7 +2,7 @@
 
 use super::{brief, field, put};
 use crate::layout::{Brief, Style};
-use crate::{Field, Flags, Is, Kind, Layout};
+use crate::{Field, FieldKind, Flags, Kind, Layout};
 use linux_raw_sys::general as raw;
 
 /// An argument that is not followed.
@@ -106,7 +106,7 @@ pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     }
     out.push('{');
     let end = |f: &Field| f.at as usize + f.size as usize;
-    let there = layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f));
+    let there = layout.fields.iter().filter(|f| f.kind != FieldKind::Pad && bytes.len() >= end(f));
     let (mut within, mut first, mut left_out) = ("", true, false);
     for f in there {
         if !brief::shows(layout, f, bytes, whole) {
@@ -138,7 +138,7 @@ pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
 }
 
 fn value(f: &Field, bytes: &[u8], out: &mut String) {
-    if f.is == Is::Text {
+    if f.kind == FieldKind::Text {
         let text = bytes.get(f.at as usize..).unwrap_or_default();
         let text = &text[..text.len().min(f.size as usize)];
         let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
@@ -154,13 +154,25 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         Style::FsId => return put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
         Style::Limit => return limit(raw, out),
     }
-    match f.is {
-        Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
-        Is::Mode => mode(raw, out),
-        Is::Flags(set) => flags(set, raw, out),
-        Is::Addr => address(raw, out),
-        Is::Dev if f.size == 8 => device(raw, out),
-        Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => {
+    match f.kind {
+        FieldKind::Int
+        | FieldKind::Fd
+        | FieldKind::Pid
+        | FieldKind::Time
+        | FieldKind::Uid
+        | FieldKind::Gid => put!(out, "{signed}"),
+        FieldKind::Mode => mode(raw, out),
+        FieldKind::Flags(set) => flags(set, raw, out),
+        FieldKind::Addr => address(raw, out),
+        FieldKind::Dev if f.size == 8 => device(raw, out),
+        FieldKind::Uint
+        | FieldKind::Size
+        | FieldKind::Links
+        | FieldKind::Dev
+        | FieldKind::Ino
+        | FieldKind::Host
+        | FieldKind::Pad
+        | FieldKind::Text => {
             put!(out, "{raw}");
         }
     }

@@ -1,8 +1,9 @@
-//! Starts the command under watch.
+//! Starting the command that is to be recorded.
 //!
-//! The child waits on a pipe until it is seized, so that its very first step as the command is
-//! seen. It inherits our descriptors that are not close-on-exec, our terminal, and the signal mask
-//! and dispositions that we were started with, as if the shell had started it.
+//! The child waits on a pipe until the engine observes it, so that nothing it does as the command
+//! is missed. It inherits the recorder's descriptors that are not close-on-exec, its terminal, and
+//! the signal mask and dispositions that the recorder was started with, as if the shell had started
+//! it.
 
 use super::{inherited, seccomp};
 use crate::{Command, Error, Options};
@@ -14,72 +15,84 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// A child that waits to be told to go.
+/// A child process that waits before it executes the command.
 pub(crate) struct Child {
     pub pid: i32,
-    /// It began in the cgroup that was asked for.
-    pub is_placed: bool,
-    go: Option<OwnedFd>,
-    /// What went wrong in it, if it does not become the command.
-    trouble: File,
+    /// Whether it began in the cgroup that was asked for.
+    pub in_cgroup: bool,
+    /// The pipe that it waits on.
+    start_pipe: Option<OwnedFd>,
+    /// The pipe on which it reports why the command could not be executed. Execution closes its
+    /// other end.
+    error_pipe: File,
 }
 
 impl Child {
-    /// Lets it become the command.
-    pub fn go(&mut self) {
-        if let Some(go) = self.go.take() {
-            let _ended = rustix::io::write(&go, b"!");
+    /// Has the child execute the command.
+    pub fn start(&mut self) {
+        if let Some(start) = self.start_pipe.take() {
+            let _ended = rustix::io::write(&start, b"!");
         }
     }
-    /// Why it did not become the command, if it did not. Waits until that is known.
-    pub fn failed(&mut self, command: &Command) -> Option<Error> {
+    /// Waits until the child has executed the command or has failed to. Returns the error if it
+    /// failed.
+    pub fn wait_for_exec(&mut self, command: &Command) -> Option<Error> {
         let mut byte = [0];
-        // Its end closes when it becomes the command.
-        matches!(self.trouble.read(&mut byte), Ok(1)).then(|| self.trouble_from(command, &byte))
+        // End of file: the command has been executed.
+        matches!(self.error_pipe.read(&mut byte), Ok(1))
+            .then(|| self.read_error_from(command, &byte))
     }
-    /// Why it did not become the command.
-    pub fn trouble(&mut self, command: &Command) -> Error {
-        self.trouble_from(command, &[])
+    /// Returns the error for a child that has not executed the command. Waits for the child's
+    /// report.
+    pub fn read_error(&mut self, command: &Command) -> Error {
+        self.read_error_from(command, &[])
     }
-    fn trouble_from(&mut self, command: &Command, begun: &[u8]) -> Error {
+    /// Reads the rest of a report whose first bytes are `begun`, and makes an error of it.
+    fn read_error_from(&mut self, command: &Command, begun: &[u8]) -> Error {
         let mut bytes = [0; 8];
         bytes[..begun.len()].copy_from_slice(begun);
-        let (doing, number) = match self.trouble.read_exact(&mut bytes[begun.len()..]) {
+        let (failed, number) = match self.error_pipe.read_exact(&mut bytes[begun.len()..]) {
             Ok(()) => {
                 let [a, b, c, d, e, f, g, h] = bytes;
                 (i32::from_le_bytes([a, b, c, d]), i32::from_le_bytes([e, f, g, h]))
             }
-            Err(_) => (EXEC, libc::ECHILD),
+            Err(_) => (FAILED_EXEC, libc::ECHILD),
         };
         let source = io::Error::from_raw_os_error(number);
-        match doing {
-            CREDENTIALS => Error::Refused { doing: "change to the command's user", source },
-            FILTER => Error::Refused { doing: "install a seccomp filter", source },
+        match failed {
+            FAILED_CREDENTIALS => Error::Refused { doing: "change to the command's user", source },
+            FAILED_FILTER => Error::Refused { doing: "install a seccomp filter", source },
             _ if number == libc::ENOENT => Error::NotFound(command.program.display().to_string()),
             _ => Error::NotExecutable { program: command.program.clone(), source },
         }
     }
 }
 
-const EXEC: i32 = 0;
-const CREDENTIALS: i32 = 1;
-const FILTER: i32 = 2;
+/// What failed in the child: the execution itself,
+const FAILED_EXEC: i32 = 0;
+/// the change to another user,
+const FAILED_CREDENTIALS: i32 = 1;
+/// or the installation of the seccomp filter.
+const FAILED_FILTER: i32 = 2;
 
+/// Makes a pipe whose ends are close-on-exec. Returns the end to read and the end to write.
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::refused("create a pipe")(e.into()))
 }
 
+/// Returns the text with a terminating NUL. Fails if it contains one.
 fn c_string(text: &OsStr) -> Result<CString, Error> {
     CString::new(text.as_bytes())
         .map_err(|e| Error::refused("pass a NUL byte in an argument")(e.into()))
 }
 
+/// Returns the addresses of the strings, followed by NULL, as execve(2) takes them.
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// Forks the child: in this cgroup, if the kernel can. To move it there later takes the kernel some
-/// milliseconds.
+/// Forks the child, in this cgroup if the kernel can do that (moving it there later takes some
+/// milliseconds). Fails if no process can be made or an argument contains a NUL.
 pub(crate) fn fork(
     command: &Command,
     options: &Options,
@@ -96,13 +109,13 @@ pub(crate) fn fork(
         .map(|(k, v)| c_string(&[k.as_os_str(), v.as_os_str()].join(OsStr::new("="))))
         .collect::<Result<Vec<_>, _>>()?;
     let (argv, environment) = (pointers(&argv), pointers(&environment));
-    let filter = if options.seccomp { seccomp::program(&options.calls) } else { Vec::new() };
-    let (wait_go, go) = pipe()?;
-    let (trouble, tell) = pipe()?;
+    let filter = if options.seccomp { seccomp::build_filter(&options.calls) } else { Vec::new() };
+    let (wait_start, start) = pipe()?;
+    let (error, report) = pipe()?;
     // SAFETY: the child does nothing but system calls on memory that was made ready above, as it
     // must after a fork of a process with threads.
-    let (pid, is_placed) = unsafe {
-        match cgroup.map_or(-1, |cgroup| fork_into(cgroup)) {
+    let (pid, in_cgroup) = unsafe {
+        match cgroup.map_or(-1, |cgroup| fork_into_cgroup(cgroup)) {
             pid @ 0.. => (pid, true),
             _ => (libc::fork(), false),
         }
@@ -114,28 +127,30 @@ pub(crate) fn fork(
         // SAFETY: see above; pointers are to NUL-terminated strings and arrays that end in NULL.
         unsafe {
             let mut byte = 0u8;
-            libc::close(go.as_raw_fd());
-            if libc::read(wait_go.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
+            libc::close(start.as_raw_fd());
+            if libc::read(wait_start.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
                 libc::_exit(127);
             }
-            inherited::restore();
-            let doing = become_command(command, &filter, &program, &argv, &environment);
+            inherited::restore_inherited();
+            let failed = become_command(command, &filter, &program, &argv, &environment);
             let number = io::Error::last_os_error().raw_os_error().unwrap_or(0);
             let mut bytes = [0; 8];
-            bytes[..4].copy_from_slice(&doing.to_le_bytes());
+            bytes[..4].copy_from_slice(&failed.to_le_bytes());
             bytes[4..].copy_from_slice(&number.to_le_bytes());
-            libc::write(tell.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+            libc::write(report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
             libc::_exit(127);
         }
     }
-    Ok(Child { pid, is_placed, go: Some(go), trouble: File::from(trouble) })
+    Ok(Child { pid, in_cgroup, start_pipe: Some(start), error_pipe: File::from(error) })
 }
 
-/// As fork(2), into a cgroup (Linux 5.7 and later). Below 0 if it cannot be.
+/// Forks like fork(2), with the child in a cgroup (Linux 5.7 and later). Returns a number below 0
+/// if that fails.
 ///
 /// # Safety
-/// The child does nothing but system calls: the C library does not know of it.
-unsafe fn fork_into(cgroup: &File) -> i32 {
+///
+/// The child must make nothing but system calls, since the C library does not know about it.
+unsafe fn fork_into_cgroup(cgroup: &File) -> i32 {
     let args = clone_args {
         flags: CLONE_INTO_CGROUP,
         exit_signal: libc::SIGCHLD as u64,
@@ -147,10 +162,12 @@ unsafe fn fork_into(cgroup: &File) -> i32 {
     unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<clone_args>()) as i32 }
 }
 
-/// Returns only if something fails: what, with its errno set.
+/// Executes the command in the calling process. Returns only if something failed: what it was, with
+/// errno set.
 ///
 /// # Safety
-/// Between fork and exec, with NULL-terminated arrays of strings.
+///
+/// Runs between fork and exec. `argv` and `environment` are NULL-terminated arrays of strings.
 unsafe fn become_command(
     c: &Command,
     filter: &[libc::sock_filter],
@@ -158,23 +175,24 @@ unsafe fn become_command(
     argv: &[*const i8],
     environment: &[*const i8],
 ) -> i32 {
-    // Before the user is changed: root needs not renounce privileges for it.
+    // The filter is installed before the user is changed, since root need not set no_new_privs for
+    // it.
     if !filter.is_empty() && seccomp::install(filter).is_err() {
-        return FILTER;
+        return FAILED_FILTER;
     }
-    if let Some(who) = &c.credentials {
-        // SAFETY: takes numbers, and an array with its length. The raw calls, as the C library
-        // would wait for threads that are not there.
+    if let Some(user) = &c.credentials {
+        // SAFETY: takes numbers, and an array with its length. These are raw calls, since the C
+        // library would wait for threads that the child does not have.
         let changed = unsafe {
-            libc::syscall(libc::SYS_setgroups, who.groups.len(), who.groups.as_ptr()) == 0
-                && libc::syscall(libc::SYS_setresgid, who.gid, who.gid, who.gid) == 0
-                && libc::syscall(libc::SYS_setresuid, who.uid, who.uid, who.uid) == 0
+            libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) == 0
+                && libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid) == 0
+                && libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) == 0
         };
         if !changed {
-            return CREDENTIALS;
+            return FAILED_CREDENTIALS;
         }
     }
     // SAFETY: as the caller promises.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
-    EXEC
+    FAILED_EXEC
 }

@@ -1,10 +1,11 @@
 //! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full
 //! although calls are delayed, all recorded processes are stopped until it is nearly empty.
 //!
-//! By the freezer of a cgroup, the command's own or the one that is watched; where there is none,
-//! and for processes that were joined, by holding them with ptrace. Both interrupt waits
-//! (`epoll_wait` returns EINTR), so it is the last resort. A recording of the whole machine has the
-//! first stage only: the recorder needs the processes that it would stop.
+//! They are stopped by the freezer of a cgroup: the one made for the command, or the one that is
+//! recorded. If there is none, and for processes that were attached to, they are stopped with
+//! ptrace. Both interrupt waits (`epoll_wait` returns EINTR), so this is the last resort. A
+//! recording of the whole machine has the first stage only, since the recorder needs the processes
+//! that it would stop.
 
 mod freezer;
 
@@ -14,8 +15,8 @@ use super::mapped::Mapped;
 use super::rings::{Consumers, Cpus, Ring, WrittenUntil};
 use super::skel::types::cpu_state;
 use crate::Error;
-use crate::ptrace::hold::{Held, hold_all};
-use crate::threads::scheduling::run_before_others;
+use crate::ptrace::stop_process::{StoppedProcesses, interrupt_processes};
+use crate::threads::scheduling::use_realtime_policy;
 use libbpf_rs::{Iter, Link, MapHandle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
@@ -28,22 +29,22 @@ use std::time::{Duration, Instant};
 
 pub(super) use freezer::Cgroup;
 
-/// While they are stopped, the rings are looked at so often.
+/// How often the rings are checked while the processes are stopped.
 const CHECK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-/// When nothing has been written for so long, the writing may depend on processes that are stopped:
-/// they go on.
+/// If nothing was written for this long, writing may depend on a stopped process: all are resumed.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// How the recorded processes are stopped.
 pub(super) enum StopMethod {
-    /// All are in this cgroup.
+    /// All of them are in this cgroup, which is frozen.
     Freezer(Cgroup),
-    /// The kernel's program lists them.
+    /// The probe lists them, and each one is stopped with ptrace.
     Hold(Link),
 }
 
 impl StopMethod {
-    /// For those in the probe's scope, in `cgroup` if there is one.
+    /// Returns the method for the processes in the probe's scope: the freezer if they are in
+    /// `cgroup`, else ptrace.
     pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
         match cgroup {
             Some(cgroup) => Ok(Self::Freezer(cgroup)),
@@ -57,7 +58,8 @@ impl StopMethod {
         }
     }
 
-    /// Stops all until the result is dropped. `None`: that cannot be.
+    /// Stops all recorded processes until the result is dropped. Returns `None` if that is not
+    /// possible.
     fn stop_all(&mut self) -> Option<AllStopped<'_>> {
         match self {
             Self::Freezer(cgroup) => cgroup.freeze().then_some(AllStopped::Frozen(cgroup)),
@@ -66,16 +68,16 @@ impl StopMethod {
                 Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
                 let processes =
                     bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
-                hold_all(processes).ok().map(AllStopped::Held)
+                interrupt_processes(processes).ok().map(AllStopped::StoppedProcesses)
             }
         }
     }
 }
 
-/// All recorded processes are stopped.
+/// All recorded processes are stopped while this exists.
 enum AllStopped<'a> {
     Frozen(&'a Cgroup),
-    Held(#[expect(dead_code, reason = "lets go when it is dropped")] Held),
+    StoppedProcesses(#[expect(dead_code, reason = "lets go when it is dropped")] StoppedProcesses),
 }
 
 impl Drop for AllStopped<'_> {
@@ -86,23 +88,27 @@ impl Drop for AllStopped<'_> {
     }
 }
 
-/// The thread that stops and continues.
+/// The thread that stops and resumes the recorded processes.
 pub(super) struct Throttle {
     stop: OwnedFd,
     thread: JoinHandle<Duration>,
 }
 
+/// The work of that thread.
 struct Watcher {
     method: StopMethod,
+    /// The ring in which the probe says that a CPU's ring is nearly full.
     alarms: MapHandle,
+    /// The page with the consumer position of that ring.
     taken: Mapped,
     cpus: Arc<Cpus>,
     written: Arc<WrittenUntil>,
+    /// How many bytes should be in a ring at most.
     ring_bytes: u64,
 }
 
 impl Throttle {
-    /// Starts it.
+    /// Starts the thread.
     pub fn start(
         probe: &Probe<'_>,
         consumers: &Consumers,
@@ -128,7 +134,7 @@ impl Throttle {
             .spawn(move || watcher.run(&ours));
         Ok(Self { stop, thread: thread.map_err(Error::refused("start a thread"))? })
     }
-    /// Ends it; how long they were stopped.
+    /// Ends the thread. Returns for how long processes were stopped in total.
     pub fn finish(self) -> Duration {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -136,8 +142,10 @@ impl Throttle {
 }
 
 impl Watcher {
+    /// Waits for alarms and handles them, until `stop` is readable. Returns for how long processes
+    /// were stopped.
     fn run(mut self, stop: &OwnedFd) -> Duration {
-        run_before_others();
+        use_realtime_policy();
         let mut all = Duration::ZERO;
         loop {
             for cpu in 0..self.written.rings.len() {
@@ -160,10 +168,9 @@ impl Watcher {
         }
     }
 
-    /// Forgets what the alarms say: that there is one is all.
+    /// Discards all pending alarms; that there are any is all that matters.
     fn forget_alarms(&self) {
-        // The kernel's position is on the page behind ours; what it has produced is what we have
-        // taken now.
+        // The producer position is on the page behind. The consumer position is set to it.
         if let Ok(theirs) =
             Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false)
         {
@@ -171,7 +178,8 @@ impl Watcher {
         }
     }
 
-    /// Holds all until the rings are nearly empty.
+    /// Stops all processes until the rings are nearly empty, writing stalls, or `stop` is readable.
+    /// Returns for how long they were stopped.
     fn hold(&mut self, stop: &OwnedFd) -> Duration {
         let (begin, written) = (Instant::now(), Arc::clone(&self.written));
         let Some(_stopped) = self.method.stop_all() else { return Duration::ZERO };

@@ -1,14 +1,14 @@
-//! Calls that are under way when we leave: the kernel's program has seen them begin and will not
-//! see them end.
+//! Calls that have not returned when the recording ends. The probe has seen their entry and will
+//! not see their exit.
 
 use super::load::Probe;
 use super::skel::types::under_way;
-use crate::records::{RecordWriter, now};
+use crate::records::{RecordSize, RecordWriter, monotonic_ns};
 use libbpf_rs::Iter;
 use std::io::Read;
 use trace::record::{Header, NO_EXIT, RecordKind};
 
-/// Writes a record of each.
+/// Writes a record of each such call, with `NO_EXIT`. Writes nothing if the probe cannot list them.
 pub(super) fn write_records(probe: &Probe<'_>, out: &mut RecordWriter) {
     let mut bytes = Vec::new();
     let read = probe
@@ -21,7 +21,7 @@ pub(super) fn write_records(probe: &Probe<'_>, out: &mut RecordWriter) {
     if read.is_err() {
         return;
     }
-    let left = now();
+    let left = monotonic_ns();
     for call in bytes.chunks_exact(size_of::<under_way>()) {
         // SAFETY: as many bytes of a struct of numbers.
         let call = unsafe { call.as_ptr().cast::<under_way>().read_unaligned() };
@@ -37,7 +37,7 @@ pub(super) fn write_records(probe: &Probe<'_>, out: &mut RecordWriter) {
                 args: call.args,
                 ..Header::default()
             },
-            false,
+            RecordSize::Small,
         );
         out.end();
     }

@@ -1,13 +1,13 @@
-//! Data that the kernel moved from file to file by itself: the kernel's program cannot read files,
-//! so it asks, and a thread here does.
+//! Data that the kernel moved between files by itself. The probe cannot read files, so it sends a
+//! request to a thread of the recorder, which reads the data.
 //!
-//! The call does not return until its request is served, but for no longer than some milliseconds;
-//! the thread's next calls do not begin before, but for no longer than a second in all. After that,
-//! and where we share the program's only CPU, the program goes on meanwhile. Has it closed the
-//! descriptor, the file is found by the name that it had (if it has none any more, the data are
-//! marked as unreadable); has it changed the file, the trace has what is there now. That it is the
-//! same file is checked. Nothing runs on a CPU whose call waits, so there are two threads, on
-//! different CPUs, and they run before others if they may.
+//! The call does not return until its request is served, but waits for some milliseconds at most;
+//! the thread's next calls do not begin before, but wait for a second in total at most. After that,
+//! and if recorder and program share the only CPU, the program goes on meanwhile. If it has closed
+//! the descriptor, the file is opened by its name (if it has none any more, the data are marked as
+//! unreadable); if it has changed the file, the trace has the present content. The inode number is
+//! checked. Nothing else runs on a CPU whose call waits, so there are two threads on different
+//! CPUs, with a real-time policy if that is permitted.
 
 use super::libbpf_error::refused;
 use super::load::Probe;
@@ -15,8 +15,8 @@ use super::mapped::Mapped;
 use super::skel::types::{common_state, request};
 use crate::Error;
 use crate::inspect::moved_data::FileRange;
-use crate::records::{PayloadSink, PayloadSpec, RecordWriter};
-use crate::threads::scheduling::{run_as_others, run_before_others};
+use crate::records::{PayloadSink, PayloadSpec, RecordSize, RecordWriter};
+use crate::threads::scheduling::{use_normal_policy, use_realtime_policy};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CpuSet;
@@ -32,58 +32,61 @@ use std::thread::JoinHandle;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, FROM_FILE, Header, PayloadKind, RecordKind};
 
-/// Bits of a request's `how` (bpf/record.h).
+/// A bit of a request's `how` (bpf/record.h): read up to the end of the file.
 const TO_THE_END: u32 = 1;
+/// A bit of a request's `how`: the descriptor is the destination, and may be open for writing only.
 const WRITTEN_THERE: u32 = 2;
 
-/// After so long, in nanoseconds, a thread that waits for its turn comes before one that has had a
-/// CPU all the time;
+/// For how many nanoseconds a call waits if the threads have the normal policy: after this time a
+/// thread that waits for a CPU is scheduled before one that has run all the time.
 const NORMAL_WAIT_NS: u64 = 8_000_000;
-/// and one that is first of all comes at once. Two threads that wait for each other's CPU lose this
-/// time.
+/// For how many nanoseconds a call waits if the threads have a real-time policy and are scheduled
+/// at once. Two threads that wait for each other's CPU lose this time.
 const REALTIME_WAIT_NS: u64 = 2_000_000;
-/// A thread that could not write, as the other one was writing, tries again after this.
+/// After this time a thread that could not write, since the other one was writing, tries again.
 const RETRY_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// So many bytes take their time to read: others come first then, when it is their turn.
+/// From this many bytes on a thread reads with the normal policy, so that others run meanwhile.
 const LONG_READ: u64 = 1 << 20;
 
-/// The threads, each with a journal of its own.
+/// The threads that read files, each with its own journal.
 pub(super) struct FileReaders {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Option<trace::Error>>>,
 }
 
-/// What they share.
+/// What the threads share.
 struct Shared {
+    /// Whether the threads are to end.
     stop: AtomicBool,
+    /// An eventfd that is readable then.
     stopped: OwnedFd,
-    /// The words of `struct common_state`.
+    /// `struct common_state`, shared with the probe.
     common: Arc<Mapped>,
-    /// One at a time takes requests.
+    /// Held while requests are taken.
     order: Mutex<RequestOrder>,
-    /// One at a time waits for the disk.
+    /// Held while a journal is written.
     disk: Mutex<()>,
 }
 
-/// Requests are taken in the order in which they were made.
+/// Which requests have been answered. Requests are taken in the order in which they were made.
 #[derive(Default)]
 struct RequestOrder {
-    /// How many were.
+    /// How many requests were taken.
     taken: u64,
-    /// The first one whose answer each thread has not written.
+    /// For each thread, the first request whose answer it has not written.
     unwritten: [Option<u64>; FileReaders::JOURNALS],
 }
 
 impl RequestOrder {
-    /// A thread has taken the next ones, so many.
+    /// Notes that a thread has taken the next `count` requests.
     fn took(&mut self, thread: usize, count: u64) {
         if count > 0 {
             self.unwritten[thread].get_or_insert(self.taken);
             self.taken += count;
         }
     }
-    /// A thread has written all its answers. How many of the first requests have theirs in the
-    /// journals.
+    /// Notes that a thread has written all its answers. Returns up to which number all requests
+    /// have their answers in the journals.
     fn wrote(&mut self, thread: usize) -> u64 {
         self.unwritten[thread] = None;
         self.unwritten.iter().flatten().copied().min().unwrap_or(self.taken)
@@ -91,10 +94,10 @@ impl RequestOrder {
 }
 
 impl FileReaders {
-    /// How many journals they write.
+    /// How many journals (and threads) there are.
     pub const JOURNALS: usize = 2;
 
-    /// Starts them; `common` is the map of that name.
+    /// Starts the threads. `common` is the map of that name.
     pub fn start(
         probe: &Probe<'_>,
         common: &Arc<Mapped>,
@@ -124,7 +127,7 @@ impl FileReaders {
             let serve = move || {
                 // Of one CPU both have the same.
                 let _ = rustix::thread::sched_setaffinity(None, &mine);
-                if run_before_others() {
+                if use_realtime_policy() {
                     shared
                         .common
                         .word(offset_of!(common_state, file_wait_ns))
@@ -143,7 +146,8 @@ impl FileReaders {
         }
         Ok(Self { shared, threads })
     }
-    /// Ends them when all that was asked for is read; the error that a journal had, if any.
+    /// Ends the threads when all requests are served. Returns the error of a journal, if there was
+    /// one.
     pub fn finish(self) -> Option<trace::Error> {
         self.shared.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
@@ -155,8 +159,9 @@ impl FileReaders {
     }
 }
 
-/// Writes nothing while it takes requests, nor while the other one writes: the disk may let them
-/// wait, or want a CPU that a waiting call keeps, and one of them can answer meanwhile.
+/// The work of a thread: takes requests, reads their data, and writes its journal. It does not
+/// write while it takes requests, nor while the other thread writes: the disk may block it or need
+/// a CPU that a waiting call keeps, and one of the two can serve requests meanwhile.
 fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWriter) {
     let order = || shared.order.lock().unwrap_or_else(PoisonError::into_inner);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
@@ -209,6 +214,8 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
     }
 }
 
+/// Reads the data of one request and writes them as `Part` records. Data that cannot be read are
+/// marked as unreadable.
 fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
     let header = Header {
@@ -221,10 +228,10 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
         ..Header::default()
     };
     let source =
-        FileRange::of_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
+        FileRange::open_by_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
     let wanted = match &source {
-        Some(source) if r.how & TO_THE_END != 0 => source.rest(),
-        Some(source) => r.wanted.min(source.rest()),
+        Some(source) if r.how & TO_THE_END != 0 => source.remaining(),
+        Some(source) => r.wanted.min(source.remaining()),
         None => r.wanted.max(1),
     };
     if wanted == 0 {
@@ -232,23 +239,23 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     }
     let long = wanted.min(r.limit) > LONG_READ;
     if long {
-        run_as_others();
+        use_normal_policy();
     }
-    let due = PayloadSpec {
+    let spec = PayloadSpec {
         arg: r.arg as u8,
         kind: PayloadKind::Data,
         flags: AT_EXIT | FROM_FILE,
         wanted,
         limit: r.limit,
     };
-    out.begin(header, true);
+    out.begin(header, RecordSize::Large);
     match source {
-        Some(mut source) => out.put_with(due, &mut |at, local| source.read(at, local)),
-        None => out.put_with(due, &mut |_, _| 0),
+        Some(mut source) => out.put_with(spec, &mut |at, local| source.read(at, local)),
+        None => out.put_with(spec, &mut |_, _| 0),
     }
     out.end_parts();
     if long {
-        run_before_others();
+        use_realtime_policy();
     }
 }
 

@@ -1,9 +1,10 @@
-//! Errors of libbpf.
+//! Converting errors of libbpf.
 
 use crate::Error;
 use std::io;
 
-/// An error of libbpf's as ours.
+/// Returns a function that makes [`Error::EbpfUnavailable`] of a libbpf error, for `map_err`.
+/// `doing` says what failed, as it follows "cannot".
 pub(super) fn refused(doing: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
     move |e| {
         let kind = match e.kind() {

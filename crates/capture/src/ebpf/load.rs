@@ -1,5 +1,4 @@
-//! Loading the program into the kernel: which of its two ways to copy data this kernel has, how
-//! large the rings are, and which processes it watches.
+//! Loading the probe into the kernel. Which of two ways to copy data it uses depends on the kernel.
 
 mod kernel_types;
 mod parallel;
@@ -19,17 +18,18 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// States of the program, `enum watching` of `ring.h`.
+/// A state of the probe (`enum watching` of `ring.h`): it records calls.
 const WATCHING: u32 = 1;
+/// A state of the probe: it begins to record no more calls.
 const LEAVING: u32 = 2;
 
-/// How data get into a ring.
+/// How the probe copies data into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyMethod {
-    /// Reservations of run-time size, filled straight from the program's memory (Linux 6.16 and
-    /// later).
+    /// It reserves exactly as much as is needed, and copies straight from the program's memory
+    /// (Linux 6.16 and later).
     Dynptr,
-    /// Reservations of a few fixed sizes.
+    /// It reserves one of a few fixed sizes.
     Chunked,
 }
 
@@ -42,19 +42,20 @@ impl fmt::Display for CopyMethod {
     }
 }
 
-/// The kernel function that tells the two apart.
+/// The kernel function that [`CopyMethod::Dynptr`] needs.
 const DYNPTR: &str = "bpf_probe_read_user_dynptr";
-/// The greatest copy: the kernel's bound on a dynptr is 16 MiB, and the longer the copy the longer
+/// The most bytes per copy. The kernel's limit for a dynptr is 16 MiB; but while a copy runs,
 /// nothing else runs on its CPU.
 const CHUNK: u32 = 1 << 20;
-/// The greatest fixed size, in `bpf/ring.h`.
+/// The most bytes per copy with [`CopyMethod::Chunked`], as in `bpf/ring.h`.
 const FIXED_CHUNK: u32 = 64 << 10;
 
-/// The inode of the first pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// What `/proc/self/ns/pid` is in the first pid namespace (`PROC_PID_INIT_INO`,
+/// include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// The kernel's program sees the numbers that processes have in the first pid namespace: they must
-/// be ours.
+/// Fails unless this process is in the first pid namespace: the probe sees process IDs as they are
+/// there.
 fn is_first_pid_namespace() -> Result<(), Error> {
     let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| {
         Error::EbpfUnavailable { doing: "read this process's pid namespace", source, hint: None }
@@ -67,50 +68,52 @@ fn is_first_pid_namespace() -> Result<(), Error> {
     Err(Error::EbpfUnavailable { doing: "record from within a pid namespace", source, hint })
 }
 
-/// The way that this kernel has; `REANIMATOR_BPF=chunked` takes the second one in any case.
+/// Returns the copy method for this kernel. `REANIMATOR_BPF=chunked` in the environment selects
+/// [`CopyMethod::Chunked`] in any case.
 fn path(kernel: &KernelTypes) -> CopyMethod {
     let chunked = std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked");
     if !chunked && kernel.have_name(DYNPTR) { CopyMethod::Dynptr } else { CopyMethod::Chunked }
 }
 
-/// The program, attached.
+/// The probe, loaded.
 pub(super) struct Probe<'o> {
     pub skel: EngineSkel<'o>,
-    /// Of each CPU. Held here: to open a map by its number takes CAP_SYS_ADMIN.
+    /// The ring of each CPU. They are kept here, since opening a map by its ID needs CAP_SYS_ADMIN.
     pub rings: Vec<MapHandle>,
-    /// So much should wait in one: above half of it calls are delayed, above three quarters all
-    /// stop.
+    /// How many bytes should be in a ring at most: above half of it calls are delayed, above three
+    /// quarters all processes are stopped.
     pub ring_bytes: usize,
-    /// So much can.
+    /// The size of a ring in bytes.
     pub room_bytes: usize,
+    /// How it copies data.
     pub path: CopyMethod,
-    /// The programs that were loaded beside the others.
+    /// The programs that were loaded by separate threads.
     parallel: Loaded,
-    /// What has the kernel call those for entries and exits of calls and for ends of threads, in
-    /// the order in which they go.
+    /// The links of the programs for entries, exits and ends of threads, in the order in which they
+    /// are closed.
     calls: Option<[OwnedFd; 3]>,
-    /// By number: what possible CPUs there are.
+    /// How many CPUs the machine can have.
     pub cpus: usize,
 }
 
-/// Which processes to watch.
+/// Which processes are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Those that are joined, and their descendants.
+    /// Those that are in the map `joined`, and their descendants.
     ProcessTree = 0,
-    /// A cgroup.
+    /// Those in a cgroup.
     Cgroup = 1,
-    /// All but this recorder.
+    /// All except this recorder.
     SystemWide = 2,
 }
 
-/// Loads the program and attaches it.
+/// Loads the probe, without attaching it. Fails if it cannot be used here.
 pub(super) fn load<'o>(
     object: &'o mut MaybeUninit<OpenObject>,
     options: &Options,
     scope: Scope,
 ) -> Result<Probe<'o>, Error> {
-    // libbpf says on stderr what the caller is told in an error.
+    // Without this, libbpf prints to stderr what the error says.
     libbpf_rs::set_print(None);
     is_first_pid_namespace()?;
     let kernel = KernelTypes::open()?;
@@ -125,7 +128,7 @@ pub(super) fn load<'o>(
     drop(kernel);
     configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
     numbers.store(&mut open);
-    // Only its kind counts.
+    // Only the type of this map matters.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
     let parallel = ParallelLoad::start(&mut open, &numbers)?;
@@ -134,20 +137,20 @@ pub(super) fn load<'o>(
         let rings = fill(&mut skel, options, &plans, path, cpus)?;
         Ok((skel, rings))
     });
-    // Whatever went wrong, no thread is left behind.
+    // The threads are always waited for, also after an error.
     let parallel = parallel.finish();
     let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
     Ok(Probe { skel, rings, ring_bytes, room_bytes, path, parallel: parallel?, calls: None, cpus })
 }
 
-/// See [`Probe`].
+/// The rings and their sizes; see [`Probe`].
 struct Rings {
     rings: Vec<MapHandle>,
     ring_bytes: usize,
     room_bytes: usize,
 }
 
-/// Makes the rings, and fills the maps.
+/// Creates the rings and fills the maps of the probe.
 fn fill(
     skel: &mut EngineSkel<'_>,
     options: &Options,
@@ -168,8 +171,9 @@ fn fill(
     Ok(Rings { rings, ring_bytes, room_bytes })
 }
 
-/// Puts each CPU's ring into its place: together where the kernel can (Linux 5.19 and later), since
-/// after each time it waits until no program can use what was there before.
+/// Puts each CPU's ring into the map of rings: all with one call if the kernel can do that (Linux
+/// 5.19 and later), since after each call the kernel waits until no program uses the previous
+/// entries.
 fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
     let number = |ring: &MapHandle| (ring.as_fd().as_raw_fd() as u32).to_ne_bytes();
     let pairs = || plan_maps::numbered().zip(rings.iter().map(number));
@@ -182,7 +186,7 @@ fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
 }
 
 impl Probe<'_> {
-    /// Begins to watch.
+    /// Attaches the probe: from now on it records.
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
@@ -192,29 +196,32 @@ impl Probe<'_> {
         self.now(WATCHING);
         Ok(())
     }
-    /// Watches no more.
+    /// Detaches the probe: it records nothing any more.
     pub fn detach(&mut self) {
         self.calls = None;
         drop(std::mem::take(&mut self.skel.links));
     }
-    /// Says that we detach soon: no call begins to be recorded when this has returned.
+    /// Makes the probe record no new calls. When this returns, none begins to be recorded any more.
     pub fn leave(&mut self) {
         self.now(LEAVING);
-        // The kernel's program runs under RCU, for whose readers this waits.
+        // The probe runs under RCU. This waits for its running calls.
         let _best = membarrier(MembarrierCommand::Global);
     }
+    /// Sets the state of the probe.
     fn now(&mut self, state: u32) {
         let data = self.skel.maps.bss_data.as_deref_mut();
         data.expect("the program has variables").watching = state;
     }
 }
 
+/// What the probe's constants depend on.
 struct Settings {
     path: CopyMethod,
     cpus: usize,
     scope: Scope,
 }
 
+/// Sets the constants of the probe and the sizes of its maps.
 fn configure(
     open: &mut OpenEngineSkel<'_>,
     options: &Options,
@@ -229,7 +236,7 @@ fn configure(
     data.greatest = plans.greatest();
     data.beyond = plans.beyond;
     data.unknown = plans.unknown;
-    data.outcomes = options.outcomes.bits();
+    data.outcomes = options.outcomes.to_bits();
     let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| {
         map.set_max_entries(n as u32).map_err(refused("set the size of a map"))
     };
@@ -240,6 +247,7 @@ fn configure(
     resize(&mut open.maps.variants, plans.variants.len().max(1))
 }
 
+/// Creates a ring buffer of this many bytes, a power of two.
 fn ring(bytes: usize) -> Result<MapHandle, Error> {
     let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64,
@@ -249,21 +257,23 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
         .map_err(refused("create a ring buffer"))
 }
 
-/// Room that a ring has for the rest of calls under way, however little should wait in it.
+/// The least size of a ring in bytes, however little should be in it: room for the rest of calls
+/// that are being recorded.
 const MIN_RING_ROOM: usize = 8 << 20;
-/// But rings of a small machine take no more than this part of its memory, together.
+/// All rings together take at most this fraction (1/16) of the memory for that.
 const SHARE: usize = 16;
 
-/// What each ring has room for at least, where calls are delayed and not dropped. A call that waits
-/// for room keeps its CPU: where all CPUs make long calls at once, no CPU is left to empty a ring.
+/// Returns the least size of a ring in bytes, if calls are delayed and records not dropped. A call
+/// that waits for room keeps its CPU; if all CPUs make long calls at once, none is left to empty a
+/// ring.
 fn min_ring_room(cpus: usize) -> usize {
     power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, MIN_RING_ROOM))
 }
 
-/// As much as stays in a processor's cache while it goes from the program to us, if the machine has
-/// the memory. Where no thread may be able to empty a ring while one call is recorded, it should
-/// hold a long one: where we share the program's only CPU, and beside another recorder, whose calls
-/// may keep the other CPUs to themselves just then, until we give up this one.
+/// Returns how many bytes should be in a ring at most: as many as remain in the cache on their way
+/// from the program to the recorder, if the machine has the memory. A ring should hold a long call
+/// if perhaps no thread can empty it meanwhile: if recorder and program share the only CPU, or if
+/// there is another recorder, whose calls may keep the other CPUs.
 fn ring_bytes(cpus: usize) -> usize {
     let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
     let large = alone || another_recorder_runs();
@@ -271,23 +281,25 @@ fn ring_bytes(cpus: usize) -> usize {
     power_of_two((memory() / 64 / cpus.max(1)).clamp(min_ring_room(cpus), most))
 }
 
+/// Returns the size of the machine's memory in bytes.
 fn memory() -> usize {
     let memory = rustix::system::sysinfo();
     memory.totalram as usize * memory.mem_unit as usize
 }
 
+/// Rounds down to a power of two.
 fn power_of_two(bytes: usize) -> usize {
     1 << bytes.ilog2()
 }
 
-/// Whether another recorder is at work, as far as we may know (it takes CAP_SYS_ADMIN): a program
-/// of this name is loaded, besides ours.
+/// Returns whether another recorder runs, as far as this process may see (that needs
+/// CAP_SYS_ADMIN): whether a program with this name is loaded twice.
 fn another_recorder_runs() -> bool {
     ProgInfoIter::default().filter(|program| program.name == "calls_under_way").nth(1).is_some()
 }
 
-/// Whether the engine works here: loads and attaches the real program, and says which way of
-/// copying it uses.
+/// Checks whether the engine can be used, by loading and attaching the probe. Returns how it copies
+/// data.
 pub fn check_ebpf() -> Result<CopyMethod, Error> {
     let mut object = MaybeUninit::uninit();
     let mut probe = load(

@@ -1,4 +1,4 @@
-//! Memory that is shared with the kernel: a map of the eBPF program, or a file.
+//! Memory that is shared with the kernel: a map of the probe, or a file.
 
 use crate::Error;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// A mapped stretch of memory.
+/// A mapping of shared memory.
 pub(super) struct Mapped {
     at: *mut u8,
     len: usize,
@@ -20,7 +20,7 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    /// Maps `len` bytes of a map from `offset`.
+    /// Maps `len` bytes of a map or file from `offset` on.
     pub fn new(map: impl AsFd, offset: usize, len: usize, writable: bool) -> Result<Self, Error> {
         let access = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice.
@@ -29,22 +29,25 @@ impl Mapped {
         at.map(|at| Self { at: at.cast(), len })
             .map_err(|e| Error::refused("map a ring buffer")(io::Error::from(e)))
     }
-    /// The 8-byte word at a byte offset.
+    /// Returns the 64-bit word at this byte offset. Panics if it is not aligned or not in the
+    /// mapping.
     pub fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping, aligned, and shared through atomics only.
         unsafe { &*self.at.add(offset).cast::<AtomicU64>() }
     }
-    /// The 4-byte word at a byte offset.
+    /// Returns the 32-bit word at this byte offset. Panics if it is not aligned or not in the
+    /// mapping.
     pub fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping, aligned, and shared through atomics only.
         unsafe { &*self.at.add(offset).cast::<AtomicU32>() }
     }
-    /// Bytes from an offset on.
+    /// Returns `len` bytes from `offset` on. Panics if they are not in the mapping.
     ///
     /// # Safety
-    /// Nothing writes there for as long as the slice is used.
+    ///
+    /// Nothing writes there while the slice is used.
     pub unsafe fn bytes(&self, offset: usize, len: usize) -> &[u8] {
         assert!(offset + len <= self.len, "the bytes lie in their mapping");
         // SAFETY: within the mapping; the rest is the caller's promise.

@@ -1,4 +1,4 @@
-//! From the kernel to the journals: a ring of each CPU, the thread that empties it, and the thread
+//! From the probe to the journals: the ring of each CPU, the thread that empties it, and the thread
 //! that writes its journal.
 
 mod backlog;

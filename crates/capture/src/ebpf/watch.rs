@@ -1,4 +1,4 @@
-//! Watching a command or processes from their beginning to their end.
+//! Recording a command, running processes, a cgroup or the whole machine from the start to the end.
 
 use super::back_pressure::{Cgroup, StopMethod, Throttle};
 use super::calls_under_way;
@@ -11,10 +11,10 @@ use super::skel::types::common_state;
 use crate::command::launch;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs;
-use crate::ptrace::hold;
+use crate::ptrace::stop_process::stop_process;
 use crate::records::at_start;
-use crate::records::{RecordWriter, now};
-use crate::signals::{EndRequests, Handlers, stop_ourselves};
+use crate::records::{RecordWriter, monotonic_ns};
+use crate::signals::{EndRequests, Handlers, stop_recorder};
 use crate::threads::seal_ahead::SealAheadThread;
 use crate::{Command, Error, Options, Outcome, ProgramEnd};
 use libbpf_rs::{MapCore, MapFlags};
@@ -29,30 +29,36 @@ use std::time::{Duration, Instant};
 use trace::Recording;
 use trace::record::RecordKind;
 
-/// Values of the map `joined`: a process is watched from now on, or from its next program on.
+/// A value of the map `joined`: the process is recorded from now on.
 const NOW: u32 = 1;
+/// A value of the map `joined`: the process is recorded from its next exec on.
 const FROM_EXEC: u32 = 2;
 
-/// Everything that watches.
+/// A recording: the probe and all threads of the recorder.
 struct Watch<'o> {
     probe: Probe<'o>,
+    /// `struct common_state`, shared with the probe.
     common: Arc<Mapped>,
     consumers: Consumers,
+    /// The threads that read files for the probe.
     files: FileReaders,
     throttle: Option<Throttle>,
+    /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
+    /// The journal of the recorder's own records.
     out: RecordWriter,
     handlers: Handlers,
-    /// The command's process, or the only one that we joined.
+    /// The command's process, or the only one that was attached to.
     main: Option<i32>,
-    /// Whether it is our child.
+    /// Whether that is the recorder's child.
     ours: bool,
     end: ProgramEnd,
     end_requests: EndRequests,
+    /// When the terminal last stopped the recorder's process group.
     stop_asked: Option<Instant>,
 }
 
-/// Runs a command.
+/// Runs a command and records it.
 pub(super) fn command(
     command: &Command,
     options: &Options,
@@ -60,7 +66,7 @@ pub(super) fn command(
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
-    if let Some(signal) = watch.handlers.early() {
+    if let Some(signal) = watch.handlers.take_end_signal() {
         watch.stop();
         return Err(Error::Interrupted { signal });
     }
@@ -69,28 +75,28 @@ pub(super) fn command(
     let settings = Options { seccomp: false, ..options.clone() };
     let mut child = launch::fork(command, &settings, directory.as_ref())?;
     let pid = child.pid;
-    let cgroup = cgroup.filter(|cgroup| child.is_placed || cgroup.take(pid));
+    let cgroup = cgroup.filter(|cgroup| child.in_cgroup || cgroup.take(pid));
     (watch.main, watch.ours) = (Some(pid), true);
-    watch.out.event(RecordKind::Start, now(), pid, pid, [0, 0, 0, 1, 0, 0]);
-    at_start::child(&mut watch.out, now(), pid, command);
+    watch.out.write_event(RecordKind::Start, monotonic_ns(), pid, pid, [0, 0, 0, 1, 0, 0]);
+    at_start::write_child_before_exec(&mut watch.out, monotonic_ns(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
     if !options.drops {
         watch.throttle(cgroup)?;
     }
-    child.go();
-    if let Some(trouble) = child.failed(command) {
+    child.start();
+    if let Some(trouble) = child.wait_for_exec(command) {
         watch.stop();
         return Err(trouble);
     }
-    // All that it starts are watched from their birth.
+    // Descendants are recorded from their start.
     watch.common.word(offset_of!(common_state, joining)).store(0, Ordering::Release);
     watch.seal_ahead(options, recording);
     watch.run();
     Ok(watch.finish(recording))
 }
 
-/// Joins running processes.
+/// Records running processes.
 pub(super) fn attach(
     pids: &[i32],
     options: &Options,
@@ -101,10 +107,10 @@ pub(super) fn attach(
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
-        let (process, held) = hold::hold(*pid)?;
-        let time = now();
+        let (process, held) = stop_process(*pid)?;
+        let time = monotonic_ns();
         watch.join(process, NOW)?;
-        at_start::process(
+        at_start::write_process(
             &mut watch.out,
             &mut files,
             time,
@@ -122,8 +128,8 @@ pub(super) fn attach(
     Ok(watch.finish(recording))
 }
 
-/// Watches a cgroup, or the whole machine except ourselves. No process is held: what is recorded of
-/// one at the start is what it was while we looked.
+/// Records a cgroup, or the whole machine except the recorder. No process is stopped, so the state
+/// at the start is read while the processes run.
 pub(super) fn system_wide(
     cgroup: Option<&Path>,
     options: &Options,
@@ -132,13 +138,13 @@ pub(super) fn system_wide(
     let directory =
         cgroup.map(File::open).transpose().map_err(Error::refused("open the cgroup"))?;
     let mut object = MaybeUninit::uninit();
-    let begun = now();
+    let begun = monotonic_ns();
     let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::SystemWide };
     let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
-        let Ok(threads) = procfs::threads(pid) else { continue };
-        at_start::process(&mut watch.out, &mut files, begun, pid, threads.collect());
+        let Ok(threads) = procfs::list_threads(pid) else { continue };
+        at_start::write_process(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
     if !options.drops
@@ -148,7 +154,7 @@ pub(super) fn system_wide(
     }
     watch.seal_ahead(options, recording);
     options.on_start.call();
-    while !watch.handlers.any() || !watch.is_to_end() {
+    while !watch.handlers.has_received() || !watch.is_to_end() {
         if watch.consumers.written.has_failed() {
             break;
         }
@@ -157,17 +163,17 @@ pub(super) fn system_wide(
     Ok(watch.finish(recording))
 }
 
-/// All processes but ourselves and the kernel's own.
+/// Returns all processes except the recorder and kernel threads.
 fn processes() -> Vec<i32> {
     let names = std::fs::read_dir("/proc").into_iter().flatten();
     let pids = names.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
-        pid.unsigned_abs() != std::process::id() && !procfs::executable(*pid).is_empty()
+        pid.unsigned_abs() != std::process::id() && !procfs::executable_path(*pid).is_empty()
     })
     .collect()
 }
 
-/// The processes of a cgroup and of those below it.
+/// Returns the processes of a cgroup and of the cgroups below it.
 fn members(cgroup: &Path) -> Vec<i32> {
     let own = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     let mut all: Vec<i32> = own.lines().filter_map(|pid| pid.parse().ok()).collect();
@@ -180,6 +186,7 @@ fn members(cgroup: &Path) -> Vec<i32> {
 }
 
 impl<'o> Watch<'o> {
+    /// Loads and attaches the probe, and starts the threads and signal handlers.
     fn start(
         object: &'o mut MaybeUninit<libbpf_rs::OpenObject>,
         options: &Options,
@@ -201,8 +208,8 @@ impl<'o> Watch<'o> {
         let common =
             Arc::new(Mapped::new(&probe.skel.maps.common, 0, rustix::param::page_size(), true)?);
         common.word(offset_of!(common_state, cpus)).store(cpus_online(), Ordering::Release);
-        // Before any thread is started: a kernel that refuses it finds none of ours left behind.
-        // What it sees meanwhile waits in the rings.
+        // Attached before any thread is started: if the kernel refuses, there is nothing to undo.
+        // Records wait in the rings meanwhile.
         probe.attach()?;
         let complete = recording.written_until().map_err(Error::Journal)?;
         let consumers = Consumers::start(
@@ -236,14 +243,14 @@ impl<'o> Watch<'o> {
         })
     }
 
-    /// Begins to stop all recorded processes when rings are nearly full.
+    /// Starts the second stage of back-pressure.
     fn throttle(&mut self, cgroup: Option<Cgroup>) -> Result<(), Error> {
         let method = StopMethod::of(&self.probe, cgroup)?;
         self.throttle = Some(Throttle::start(&self.probe, &self.consumers, method)?);
         Ok(())
     }
 
-    /// Begins to seal. What was there at the beginning must have been told.
+    /// Starts to seal ahead. The state at the start must have been written.
     fn seal_ahead(&mut self, options: &Options, recording: &Recording) {
         let waters = LowWaterMark::new(
             Arc::clone(&self.consumers.written),
@@ -253,6 +260,7 @@ impl<'o> Watch<'o> {
         self.sealing = SealAheadThread::start(recording, waters, options.seal_ahead_bytes);
     }
 
+    /// Has the probe record a process, as `how` says ([`NOW`] or [`FROM_EXEC`]).
     fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
         self.common.word(offset_of!(common_state, joining)).store(1, Ordering::Release);
         let joined = self.probe.skel.maps.joined.update(
@@ -263,22 +271,22 @@ impl<'o> Watch<'o> {
         joined.map_err(refused("attach to a process"))
     }
 
-    /// How many threads are watched.
+    /// Returns how many recorded threads there are.
     fn alive(&self) -> i64 {
         self.common.word(offset_of!(common_state, alive)).load(Ordering::Acquire) as i64
     }
 
-    /// Watches until no process is left, or until the recording is to end.
+    /// Waits until no recorded process is left, or until the recording is to end.
     fn run(&mut self) {
         let process = self.main.and_then(process_descriptor);
         loop {
-            if self.handlers.any() && self.is_to_end() {
+            if self.handlers.has_received() && self.is_to_end() {
                 return;
             }
             if self.ours && matches!(self.end, ProgramEnd::Running) {
                 self.reap_child();
             }
-            // A joined process is counted when it makes its first call.
+            // A process that was attached to is counted when it makes its first call.
             let gone = if self.ours {
                 !matches!(self.end, ProgramEnd::Running)
             } else {
@@ -299,9 +307,9 @@ impl<'o> Watch<'o> {
         }
     }
 
-    /// Whether we are to leave.
+    /// Handles signals. Returns whether the recording is to end.
     fn is_to_end(&mut self) -> bool {
-        let arrived = self.handlers.take();
+        let arrived = self.handlers.take_received();
         if arrived.stop {
             self.stop_asked = Some(Instant::now());
         }
@@ -311,6 +319,8 @@ impl<'o> Watch<'o> {
         )
     }
 
+    /// Checks whether the command has stopped or ended. If the terminal has stopped it and the
+    /// recorder within the last second, stops the recorder.
     fn reap_child(&mut self) {
         let Some(pid) = self.main else { return };
         let mut status = 0;
@@ -322,7 +332,7 @@ impl<'o> Watch<'o> {
             // When the terminal stops the command and us, our shell must see us stopped; but not
             // before the command has stopped, which may not want to.
             if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
-                stop_ourselves();
+                stop_recorder();
             }
         } else if libc::WIFEXITED(status) {
             self.end = ProgramEnd::Exited(libc::WEXITSTATUS(status));
@@ -331,7 +341,7 @@ impl<'o> Watch<'o> {
         }
     }
 
-    /// Takes the program out of the kernel; nothing more is recorded.
+    /// Ends the recording after a failed start.
     fn stop(self) {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
@@ -340,17 +350,19 @@ impl<'o> Watch<'o> {
         drop(self.handlers);
     }
 
+    /// Ends the recording: detaches the probe, and writes all records to the journals.
     fn finish(mut self, recording: &Recording) -> Outcome {
         let sealing = self.sealing.take();
-        // Records that are written now are of calls that began earlier.
+        // Records that are written from now on are of calls that began earlier.
         sealing.iter().for_each(SealAheadThread::stop);
         let detached = self.alive() > 0;
         if detached {
-            // While the programs are attached: a call is recorded here, or they see it end.
+            // While the probe is attached, a call is either recorded here, or the probe sees it
+            // end.
             self.probe.leave();
             calls_under_way::write_records(&self.probe, &mut self.out);
             self.probe.detach();
-            // A program that has just run has put its record into a ring.
+            // When this returns, a probe that was running has put its record into a ring.
             let _best = membarrier(MembarrierCommand::Global);
         } else {
             self.probe.detach();
@@ -359,9 +371,9 @@ impl<'o> Watch<'o> {
         let files = self.files.finish();
         let taken = self.consumers.finish();
         for gap in &taken.gaps {
-            self.out.event(
+            self.out.write_event(
                 RecordKind::Gap,
-                now(),
+                monotonic_ns(),
                 0,
                 0,
                 [gap.first, gap.records, u64::from(gap.cpu), 0, 0, 0],
@@ -371,7 +383,13 @@ impl<'o> Watch<'o> {
         let missed =
             count(offset_of!(common_state, missed)) + count(offset_of!(common_state, refused));
         if missed > 0 {
-            self.out.event(RecordKind::Gap, now(), 0, 0, [0, missed, u64::from(u32::MAX), 0, 0, 0]);
+            self.out.write_event(
+                RecordKind::Gap,
+                monotonic_ns(),
+                0,
+                0,
+                [0, missed, u64::from(u32::MAX), 0, 0, 0],
+            );
         }
         drop(self.handlers);
         let journal_error = taken.error.or(files).or(self.out.finish());
@@ -389,12 +407,13 @@ impl<'o> Watch<'o> {
     }
 }
 
-/// How many CPUs there are on which our threads may run, as far as the kernel goes.
+/// Returns how many CPUs are online.
 fn cpus_online() -> u64 {
     // SAFETY: takes a number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
 }
 
+/// Returns a pidfd of the process, or `None` if there is no such process.
 fn process_descriptor(pid: i32) -> Option<OwnedFd> {
     rustix::process::pidfd_open(
         rustix::process::Pid::from_raw(pid)?,
@@ -403,6 +422,7 @@ fn process_descriptor(pid: i32) -> Option<OwnedFd> {
     .ok()
 }
 
+/// Returns whether the process exists.
 fn exists(pid: i32) -> bool {
     use rustix::io::Errno;
     use rustix::process::{Pid, test_kill_process};
@@ -410,7 +430,7 @@ fn exists(pid: i32) -> bool {
         .is_some_and(|pid| matches!(test_kill_process(pid), Ok(()) | Err(Errno::PERM)))
 }
 
-/// Waits for the process's end, a signal, or so long.
+/// Waits until the process ends, a signal arrives, or the time has passed.
 fn wait(process: Option<&OwnedFd>, upto: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let timeout = Timespec { tv_sec: 0, tv_nsec: upto.as_nanos() as i64 };

@@ -1,50 +1,52 @@
-//! The path of a directory that lies deeper than `PATH_MAX`: procfs shows none, so it is found by
-//! going up, directory by directory, and looking each up in the one above.
+//! The path of a directory whose path is longer than `PATH_MAX`. procfs shows none, so the path is
+//! found by going up from directory to directory and looking each one up in its parent.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, statat};
 use std::ffi::CStr;
 
-/// A directory that lies deeper is not looked for.
-const LEVELS: usize = 8192;
+/// How many levels are searched at most.
+const MAX_LEVELS: usize = 8192;
 
-/// The path of the directory that `link` leads to; `None` if it has none, or cannot be found.
+/// Returns the path of the directory that the magic link `link` leads to, or `None` if it has none
+/// or a parent directory cannot be searched.
 pub(crate) fn path_by_walking_up(link: &CStr) -> Option<Vec<u8>> {
     let open = |dir: &OwnedFd, name: &CStr, flags| {
         openat(dir, name, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = openat(rustix::fs::CWD, link, flags, Mode::empty()).ok()?;
-    let mut is = fstat(&at).ok()?;
+    let mut current = fstat(&at).ok()?;
     let mut names: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..LEVELS {
-        let above = open(&at, c"..", OFlags::RDONLY)?;
-        let stat = fstat(&above).ok()?;
-        if same(&stat, &is) {
+    for _ in 0..MAX_LEVELS {
+        let parent = open(&at, c"..", OFlags::RDONLY)?;
+        let stat = fstat(&parent).ok()?;
+        if is_same_file(&stat, &current) {
             let path = names.iter().rev().fold(Vec::new(), |p, name| [&p[..], b"/", name].concat());
             return Some(if path.is_empty() { b"/".to_vec() } else { path });
         }
-        names.push(name_in(&above, &is)?);
-        (at, is) = (above, stat);
+        names.push(find_name(&parent, &current)?);
+        (at, current) = (parent, stat);
     }
     None
 }
 
-fn same(a: &Stat, b: &Stat) -> bool {
+/// Returns whether both are the same file.
+fn is_same_file(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
-/// The name of a directory in the one above. The numbers in a listing are tried first: those of
-/// mount points are others.
-fn name_in(above: &OwnedFd, is: &Stat) -> Option<Vec<u8>> {
+/// Returns the name of a directory in its parent. Entries with the inode number of the directory
+/// are tried first, then all others: a mount point is listed with another number.
+fn find_name(parent: &OwnedFd, child: &Stat) -> Option<Vec<u8>> {
     let find = |all: bool| {
-        Dir::read_from(above).ok()?.filter_map(Result::ok).find_map(|entry| {
+        Dir::read_from(parent).ok()?.filter_map(Result::ok).find_map(|entry| {
             let name = entry.file_name();
-            if name == c"." || name == c".." || !(all || entry.ino() == is.st_ino) {
+            if name == c"." || name == c".." || !(all || entry.ino() == child.st_ino) {
                 return None;
             }
-            let found = statat(above, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-            same(&found, is).then(|| name.to_bytes().to_vec())
+            let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            is_same_file(&found, child).then(|| name.to_bytes().to_vec())
         })
     };
     find(false).or_else(|| find(true))

@@ -1,5 +1,5 @@
-//! What a descriptor or a directory is, found out right at the stop, before the program can change
-//! it.
+//! The identity of an open file or a directory, read while the program is stopped, before it can
+//! change the file.
 
 use super::deep_path::path_by_walking_up;
 use linux_raw_sys::general::{PATH_MAX, S_IFDIR, S_IFMT};
@@ -7,11 +7,11 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, readlinkat_raw, statfs, statx};
 use std::ffi::CStr;
 use std::io::Write;
-use trace::record::{GONE, Identity, UNNAMED};
+use trace::record::{DELETED_SUFFIX, Identity, NAME_REMOVED};
 
-/// Asks about what the magic link `link` of procfs leads to, and appends the path that it shows.
-/// What cannot be found out stays 0.
-pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
+/// Returns the identity of the file that the magic link `link` of procfs leads to, and appends the
+/// path that the link shows to `path`. Fields that cannot be read stay 0.
+pub(crate) fn read_identity(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Identity {
     let mut name = [0u8; 64];
     let mut rest = &mut name[..63];
     let mut identity = Identity::default();
@@ -34,7 +34,7 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
         }
     }
     if let Ok(fs) = statfs(name) {
-        identity.magic = fs.f_type as u32;
+        identity.fs_type = fs.f_type as u32;
     }
     let at = path.len();
     path.reserve(PATH_MAX as usize);
@@ -42,20 +42,23 @@ pub(crate) fn describe(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -> Ide
     if shown.is_err() && identity.mode & S_IFMT == S_IFDIR {
         path.extend(path_by_walking_up(name).unwrap_or_default());
     }
-    if path[at..].ends_with(GONE) && identity.mode != 0 && !is_at(&path[at..], &identity) {
-        identity.created |= UNNAMED;
+    if path[at..].ends_with(DELETED_SUFFIX)
+        && identity.mode != 0
+        && !path_leads_to(&path[at..], &identity)
+    {
+        identity.created |= NAME_REMOVED;
     }
     identity
 }
 
-/// Whether the file stands under this path.
-fn is_at(path: &[u8], identity: &Identity) -> bool {
+/// Returns whether `path` leads to this file.
+fn path_leads_to(path: &[u8], identity: &Identity) -> bool {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
     let found = std::fs::symlink_metadata(std::ffi::OsStr::from_bytes(path));
     identity.links > 0
         && found.is_ok_and(|m| {
-            // Some file systems tell another device by a path than by a descriptor.
+            // Some file systems show another device for a path than for a descriptor.
             m.ino() == identity.ino && m.mode() == identity.mode
         })
 }
@@ -73,7 +76,8 @@ mod tests {
         let (name, other) = (place.path().join("x (deleted)"), place.path().join("other"));
         let lost = |file: &std::fs::File| {
             let mut path = Vec::new();
-            let identity = describe(format_args!("/proc/self/fd/{}", file.as_raw_fd()), &mut path);
+            let identity =
+                read_identity(format_args!("/proc/self/fd/{}", file.as_raw_fd()), &mut path);
             identity.lost_name(&path).map(<[u8]>::to_vec)
         };
         let file = std::fs::File::create(&name).expect("a file");
@@ -82,7 +86,7 @@ mod tests {
         std::fs::remove_file(&name).expect("to remove the first");
         assert_eq!(lost(&file), Some(name.as_os_str().as_encoded_bytes().to_vec()));
         std::fs::write(&name, b"").expect("another file");
-        let shown = [name.as_os_str().as_encoded_bytes(), GONE].concat();
+        let shown = [name.as_os_str().as_encoded_bytes(), DELETED_SUFFIX].concat();
         std::fs::write(std::path::Path::new(std::ffi::OsStr::from_bytes(&shown)), b"")
             .expect("a file with the name that is shown");
         assert!(lost(&file).is_some(), "another inode has the name");
@@ -95,7 +99,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let mut path = Vec::new();
         let identity =
-            describe(format_args!("/proc/self/fd/{}", file.as_file().as_raw_fd()), &mut path);
+            read_identity(format_args!("/proc/self/fd/{}", file.as_file().as_raw_fd()), &mut path);
         let m = file.as_file().metadata().expect("its metadata");
         assert_eq!(
             (identity.dev, identity.ino, identity.mode, identity.size),
@@ -103,7 +107,10 @@ mod tests {
         );
         assert_eq!(path, file.path().as_os_str().as_encoded_bytes());
         path.clear();
-        assert_eq!(describe(format_args!("/proc/self/fd/4000000"), &mut path), Identity::default());
+        assert_eq!(
+            read_identity(format_args!("/proc/self/fd/4000000"), &mut path),
+            Identity::default()
+        );
         assert!(path.is_empty());
     }
 }

@@ -1,15 +1,15 @@
-//! Another process's memory.
+//! Reading the memory of another process.
 
-/// A stretch of a process's memory, or of ours: address and length.
+/// A range of memory, of another process or of this one: address and length in bytes.
 pub(crate) type Span = libc::iovec;
 
-/// The stretch of `len` bytes at `address` in another process.
+/// Makes the range of `len` bytes at `address` in another process.
 pub(crate) fn span(address: u64, len: usize) -> Span {
     Span { iov_base: address as *mut libc::c_void, iov_len: len }
 }
 
-/// Reads the stretches one after the other into `local`; returns how many bytes could be read. At
-/// most 1024 stretches, none longer together than `local`.
+/// Reads the ranges of process memory, one after the other, into `local`. Returns how many bytes
+/// could be read. There may be at most 1024 ranges; together they must not be longer than `local`.
 pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
     // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are
@@ -20,60 +20,67 @@ pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     usize::try_from(n).unwrap_or(0)
 }
 
-/// Reads into `local`; returns how many bytes could be read.
+/// Reads start `address` in the memory of thread `tid` into `local`. Returns how many bytes could be
+/// read.
 pub(crate) fn read(tid: i32, address: u64, local: &mut [u8]) -> usize {
     read_spans(tid, &[span(address, local.len())], local)
 }
 
-/// A number in another process.
+/// Reads a 64-bit number start the memory of thread `tid`. Returns `None` if the address is 0 or
+/// unreadable.
 pub(crate) fn read_u64(tid: i32, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     (address != 0 && read(tid, address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
 }
 
-/// A number in another process.
+/// Reads a 32-bit number start the memory of thread `tid`. Returns `None` if the address is 0 or
+/// unreadable.
 pub(crate) fn read_u32(tid: i32, address: u64) -> Option<u32> {
     let mut bytes = [0; 4];
     (address != 0 && read(tid, address, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
 }
 
 const PAGE: usize = 4096;
-/// Longer than the kernel takes any string (`MAX_ARG_STRLEN`).
-const STRING: usize = 256 << 10;
+/// The longest string that is read; longer than any that the kernel accepts (`MAX_ARG_STRLEN`).
+const MAX_STRING: usize = 256 << 10;
 
-/// Strings of a stopped process. The tail of the page that was read last is kept, as strings lie
-/// side by side; [`Strings::forget`] it when the process has run.
+/// Reads strings of a stopped process. The part of a page that was read last is cached, since
+/// strings often lie side by side; [`Strings::forget`] must be called when the process has run.
 pub(crate) struct Strings {
+    /// The address of the cached page; `u64::MAX`: none is cached.
     page: u64,
-    from: usize,
-    upto: usize,
+    /// The range of the page that is cached.
+    start: usize,
+    end: usize,
     bytes: Box<[u8; PAGE]>,
 }
 
 impl Strings {
+    /// Starts with an empty cache.
     pub fn new() -> Self {
-        Self { page: u64::MAX, from: 0, upto: 0, bytes: Box::new([0; PAGE]) }
+        Self { page: u64::MAX, start: 0, end: 0, bytes: Box::new([0; PAGE]) }
     }
-    /// The process has run since.
+    /// Empties the cache.
     pub fn forget(&mut self) {
         self.page = u64::MAX;
     }
-    /// What can be read from `address` to the end of its page. No read crosses a page: the next one
-    /// may not be there.
-    fn tail(&mut self, tid: i32, address: u64) -> &[u8] {
+    /// Returns what can be read start `address` to the end of its page. A read never crosses a page
+    /// boundary, since the next page may not be mapped.
+    fn rest_of_page(&mut self, tid: i32, address: u64) -> &[u8] {
         let at = (address % PAGE as u64) as usize;
         let page = address - at as u64;
-        if page != self.page || at < self.from {
+        if page != self.page || at < self.start {
             let n = read(tid, address, &mut self.bytes[at..]);
-            (self.page, self.from, self.upto) = (page, at, at + n);
+            (self.page, self.start, self.end) = (page, at, at + n);
         }
-        &self.bytes[at.min(self.upto)..self.upto]
+        &self.bytes[at.min(self.end)..self.end]
     }
-    /// Appends the string at `address`, without its NUL. False if a part of it could not be read.
+    /// Appends the string at `address`, without its NUL, to `to`. Returns false if a part of it
+    /// could not be read or it is longer than [`MAX_STRING`].
     pub fn append(&mut self, tid: i32, mut address: u64, to: &mut Vec<u8>) -> bool {
         let begin = to.len();
-        while to.len() - begin < STRING {
-            let tail = self.tail(tid, address);
+        while to.len() - begin < MAX_STRING {
+            let tail = self.rest_of_page(tid, address);
             if let Some(end) = tail.iter().position(|b| *b == 0) {
                 to.extend_from_slice(&tail[..end]);
                 return true;

@@ -1,9 +1,10 @@
-//! Data that the kernel moved from file to file without passing the program's memory: read from the
-//! source, or from where they went if the source does not keep what it gives (a pipe, a socket, a
-//! file that the kernel makes up).
+//! Data that the kernel moved between files without copying them to the program's memory
+//! (sendfile(2), splice(2)). They are read from the source file, or from the destination if the
+//! source does not keep what was read from it (a pipe, a socket, a file of procfs).
 //!
-//! Only regular files: what went from a pipe into a socket is gone. The program stands still, but
-//! others may have written to the file since; then the trace holds what is there now.
+//! Only regular files are read: what went from a pipe into a socket cannot be read any more. The
+//! program is stopped, but other programs may have written to the file since; the trace has the
+//! file's present content then.
 
 use super::memory::read_u64;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -12,92 +13,107 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// A range of a regular file of another process, up to the file's end.
+/// The part of a regular file from an offset on to its end.
 pub(crate) struct FileRange {
     file: File,
+    /// The offset of the first byte.
     from: u64,
+    /// The size of the file.
     end: u64,
 }
 
-/// Where in the file the range begins.
+/// How the first byte that was moved is found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RangeStart {
-    /// At its first byte.
+    /// It is the first byte of the file.
     FileStart,
-    /// `moved` bytes before the descriptor's offset.
+    /// It is `moved` bytes before the present offset of the descriptor.
     FdOffset,
-    /// `moved` bytes before the offset at this address.
+    /// It is `moved` bytes before the offset that the program has at this address.
     At(u64),
 }
 
 impl FileRange {
-    /// The file of descriptor `fd`, from where `moved` bytes were taken.
-    pub fn open(tid: i32, pid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
+    /// Opens the file of descriptor `fd`, out of which `moved` bytes were moved. Returns `None` if
+    /// it is no regular file or cannot be opened.
+    pub fn open_source(tid: i32, pid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
         let file = File::from(duplicate(pid, fd).or_else(|| reopen(tid, fd))?);
-        Self::new(file, tid, fd, start, moved)
+        Self::locate(file, tid, fd, start, moved)
     }
-    /// The file of descriptor `fd`, to where `moved` bytes went.
-    pub fn landed(tid: i32, pid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
-        // The program's own descriptor need not be one for reading.
+    /// Opens the file of descriptor `fd`, into which `moved` bytes were moved. Returns `None` if it
+    /// is no regular file or cannot be opened.
+    pub fn open_destination(
+        tid: i32,
+        pid: i32,
+        fd: i32,
+        start: RangeStart,
+        moved: u64,
+    ) -> Option<Self> {
+        // The program's descriptor may be open for writing only.
         let file = File::from(reopen(tid, fd).or_else(|| duplicate(pid, fd))?);
-        Self::new(file, tid, fd, start, moved)
+        Self::locate(file, tid, fd, start, moved)
     }
-    /// The file of descriptor `fd`, from byte `from`.
-    pub fn from(tid: i32, pid: i32, fd: i32, from: u64) -> Option<Self> {
-        Self::open(tid, pid, fd, RangeStart::FileStart, 0).map(|source| Self { from, ..source })
+    /// Opens the file of descriptor `fd` from the offset `from` on. Returns `None` if it is no
+    /// regular file or cannot be opened.
+    pub fn open_at(tid: i32, pid: i32, fd: i32, from: u64) -> Option<Self> {
+        Self::open_source(tid, pid, fd, RangeStart::FileStart, 0)
+            .map(|source| Self { from, ..source })
     }
-    fn new(file: File, tid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
+    /// Makes a range of a file that was opened; see [`RangeStart`].
+    fn locate(file: File, tid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {
             return None;
         }
         let after = match start {
             RangeStart::FileStart => moved,
-            // The position is asked of the program's descriptor: a file that was opened anew has
-            // its own.
-            RangeStart::FdOffset => position(tid, fd)?,
+            // The offset is that of the program's descriptor, since a file that was opened again
+            // has its own.
+            RangeStart::FdOffset => fd_offset(tid, fd)?,
             RangeStart::At(pointer) => read_u64(tid, pointer)?,
         };
         Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
     }
-    /// The regular file with this inode, from a place on: that of descriptor `fd` or, if the
-    /// program has closed that meanwhile, that of this name; `landed`: the descriptor need not be
-    /// one for reading.
-    pub fn of_inode(
+    /// Opens the regular file with this inode number from the offset `from` on: the file of
+    /// descriptor `fd` or, if the program has closed that meanwhile, the file with this name.
+    /// `write_only`: the descriptor may be open for writing only. Returns `None` if neither is that
+    /// file.
+    pub fn open_by_inode(
         tid: i32,
         pid: i32,
         fd: i32,
         from: u64,
         inode: u64,
-        landed: bool,
+        write_only: bool,
         name: &Path,
     ) -> Option<Self> {
-        let is_it = |metadata: &Metadata| metadata.is_file() && metadata.ino() == inode;
-        let of = |fd: Option<OwnedFd>| {
+        let is_wanted = |metadata: &Metadata| metadata.is_file() && metadata.ino() == inode;
+        let check = |fd: Option<OwnedFd>| {
             let file = File::from(fd?);
-            let metadata = file.metadata().ok().filter(is_it)?;
+            let metadata = file.metadata().ok().filter(is_wanted)?;
             Some(Self { file, from, end: metadata.size() })
         };
         let named = || {
-            std::fs::symlink_metadata(name).ok().filter(is_it)?;
-            // Another file may have the name by now, whose opening must neither wait nor do
-            // anything.
+            std::fs::symlink_metadata(name).ok().filter(is_wanted)?;
+            // Another file may have the name by now. Opening it must neither block nor have side
+            // effects.
             let plain = File::options()
                 .read(true)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
                 .open(name);
             plain.ok().map(OwnedFd::from)
         };
-        let first = if landed { reopen(tid, fd) } else { duplicate(pid, fd) };
-        of(first)
-            .or_else(|| of(if landed { duplicate(pid, fd) } else { reopen(tid, fd) }))
-            .or_else(|| of(named()))
+        let first = if write_only { reopen(tid, fd) } else { duplicate(pid, fd) };
+        check(first)
+            .or_else(|| check(if write_only { duplicate(pid, fd) } else { reopen(tid, fd) }))
+            .or_else(|| check(named()))
     }
-    /// Bytes from here to the file's end.
-    pub fn rest(&self) -> u64 {
+    /// Returns how many bytes the file has from here on.
+    pub fn remaining(&self) -> u64 {
         self.end.saturating_sub(self.from)
     }
-    /// Reads at a distance from the range's beginning; how many bytes could be read.
+    /// Reads from `at` bytes behind the start of the range on. Returns how many bytes could be
+    /// read.
     pub fn read(&mut self, at: u64, into: &mut [u8]) -> usize {
         let mut got = 0;
         while got < into.len() {
@@ -110,29 +126,31 @@ impl FileRange {
     }
 }
 
-/// Whether descriptor `fd` leads to a regular file with so many bytes. Those that the kernel makes
-/// up have none, as far as they tell.
-pub(crate) fn is_file_of(tid: i32, fd: i32, bytes: u64) -> bool {
+/// Returns whether descriptor `fd` leads to a regular file with at least this many bytes. Files
+/// that the kernel generates have a size of 0.
+pub(crate) fn has_regular_file(tid: i32, fd: i32, bytes: u64) -> bool {
     std::fs::metadata(format!("/proc/{tid}/fd/{fd}"))
         .is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
-/// A copy of the process's descriptor: needs no permission to open the file, which may have no name
-/// any more.
+/// Duplicates a descriptor of another process. This needs no permission to open the file, and works
+/// for a file without a name.
 fn duplicate(pid: i32, fd: i32) -> Option<OwnedFd> {
     let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok()
 }
 
+/// Opens the file of a descriptor of another process for reading, if it is a regular file.
 fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
     let path = format!("/proc/{tid}/fd/{fd}");
-    // Opening a FIFO or a device could wait, or do something.
+    // Opening a FIFO or a device could block or have side effects.
     if !std::fs::metadata(&path).ok()?.is_file() {
         return None;
     }
     File::open(path).ok().map(OwnedFd::from)
 }
 
-fn position(tid: i32, fd: i32) -> Option<u64> {
-    super::procfs::descriptor_info(tid, fd).map(|i| i.position)
+/// Returns the file offset of a descriptor of another process.
+fn fd_offset(tid: i32, fd: i32) -> Option<u64> {
+    super::procfs::read_fdinfo(tid, fd).map(|i| i.offset)
 }

@@ -1,4 +1,4 @@
-//! What stands on this machine's file systems.
+//! Looking up files of this machine for the model.
 
 use model::files::{FileType, Found, Machine};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,14 +6,14 @@ use rustix::fs::{
     AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat2, readlinkat, statx,
 };
 
-/// The machine that this process runs on. Names are reached without following any symbolic link
+/// The machine that this process runs on. Paths are opened without following any symbolic link
 /// (`openat2` with `RESOLVE_NO_SYMLINKS`).
 #[derive(Clone, Copy, Debug)]
 pub struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn find(&self, path: &[u8]) -> rustix::io::Result<Found> {
-        inspect(&open(path, OFlags::PATH)?)
+        read_metadata(&open(path, OFlags::PATH)?)
     }
     fn open(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         open(path, OFlags::RDONLY)
@@ -28,15 +28,16 @@ impl Machine for ThisMachine {
     }
 }
 
-/// Longest piece of a path that is given to the kernel at once (`PATH_MAX` is 4096).
-const PIECE: usize = 2048;
+/// The longest part of a path that is given to the kernel at once (`PATH_MAX` is 4096).
+const MAX_PATH_PART: usize = 2048;
 
-/// Opens an absolute path without following any link and without blocking. It may be longer than
-/// `PATH_MAX`: then it is walked piece by piece, from descriptor to descriptor.
+/// Opens an absolute path without following any symbolic link and without blocking. A path longer
+/// than `PATH_MAX` is opened in several steps, each relative to the directory of the one before.
 fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let (mut rest, mut at) = (path, None::<OwnedFd>);
-    while rest.len() > PIECE {
-        let Some(end) = rest[..PIECE].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
+    while rest.len() > MAX_PATH_PART {
+        let Some(end) =
+            rest[..MAX_PATH_PART].iter().rposition(|&b| b == b'/').filter(|end| *end > 0)
         else {
             return Err(rustix::io::Errno::NAMETOOLONG);
         };
@@ -47,10 +48,11 @@ fn open(path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     open_at(at.as_ref().map_or(CWD, AsFd::as_fd), rest, flags)
 }
 
+/// Opens a path relative to `dir`, without following any symbolic link and without blocking.
 fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    // openat2(2) refuses flags that mean nothing together.
-    let harmless = if flags.contains(OFlags::PATH) {
+    // openat2(2) rejects these flags together with O_PATH.
+    let nonblocking = if flags.contains(OFlags::PATH) {
         OFlags::empty()
     } else {
         OFlags::NONBLOCK | OFlags::NOCTTY
@@ -58,14 +60,14 @@ fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Resul
     openat2(
         dir,
         path,
-        flags | harmless | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        flags | nonblocking | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
         resolve,
     )
 }
 
-/// What an open file is.
-fn inspect(fd: &OwnedFd) -> rustix::io::Result<Found> {
+/// Returns the metadata of an open file and, of a symbolic link, its target.
+fn read_metadata(fd: &OwnedFd) -> rustix::io::Result<Found> {
     let s = statx(
         fd,
         c"",
@@ -116,7 +118,7 @@ mod tests {
             path.extend_from_slice(&name);
         }
         let deep = ThisMachine.find(&path).expect("the deepest one");
-        assert_eq!(deep.id, inspect(&dir).expect("what it is").id);
+        assert_eq!(deep.id, read_metadata(&dir).expect("what it is").id);
         path.extend_from_slice(b"/nothing");
         assert_eq!(ThisMachine.find(&path).err(), Some(rustix::io::Errno::NOENT));
     }

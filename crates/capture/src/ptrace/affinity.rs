@@ -1,25 +1,26 @@
 //! Running the tracer on the CPU of the tracee.
 //!
-//! Most of what a ptrace stop costs is the wake-up of another, sleeping CPU: the kernel puts a
-//! resumed thread on an idle CPU rather than on ours, which is busy with us. So while the program
-//! stops often and CPUs are idle, our thread is bound to the tracee's CPU and takes the policy
-//! SCHED_IDLE: a CPU that runs nothing else counts as idle, the tracee is woken there, takes it
-//! over at once, and gives it back at its next stop. The tracee itself is never touched: its
-//! affinity and policy are its own. Now and then the tracee moves all the same; then its next stop
-//! is not there yet when we ask for it, a few times in a row, and we go after it at once. The price
-//! is that any other thread that wants that CPU gets it before us, so a second thread watches: when
-//! no CPU is idle (then waking is cheap anyway), or when we get nowhere, our thread is as any
-//! other. A tracer that may not return from SCHED_IDLE (it takes privileges) polls for the next
-//! stop for a moment instead of sleeping, which saves one of two wake-ups.
+//! Most of the cost of a ptrace stop is the wake-up of another, sleeping CPU: the kernel puts a
+//! resumed thread on an idle CPU rather than on the tracer's, which is busy with the tracer. So
+//! while the program stops often and CPUs are idle, the tracer is bound to the tracee's CPU and has
+//! the policy SCHED_IDLE. A CPU that runs nothing else counts as idle, so the tracee is woken
+//! there, preempts the tracer at once, and yields the CPU at its next stop. Affinity and policy of
+//! the tracee are never changed. Sometimes the tracee moves to another CPU all the same; then
+//! several of its stops in a row are not pending when the tracer asks for them, and the tracer is
+//! bound to the new CPU. The price is that any other thread which wants that CPU gets it before the
+//! tracer. So a second thread watches: when no CPU is idle (waking one is cheap then), or when the
+//! tracer gets too little CPU time, the tracer gets its normal policy and affinity back. A tracer
+//! that may not return from SCHED_IDLE (that takes privileges) polls for the next stop for a moment
+//! instead of sleeping, which saves one of two wake-ups.
 //!
-//! The same second thread nudges ours every 50 ms, so that it writes its journal and hears the
-//! user.
+//! The same second thread sends the tracer a signal every 50 ms, so that it flushes its journal and
+//! checks for signals of the user.
 
 use super::stopped::WaitResult;
 use crate::command::inherited;
-use crate::signals::{Handlers, NUDGE};
+use crate::signals::{Handlers, WAKE_SIGNAL};
 use crate::threads::scheduling::set_policy;
-use crate::threads::spare_cpu::number_in;
+use crate::threads::spare_cpu::read_number;
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -27,27 +28,33 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the second thread looks.
+/// How often the second thread checks.
 const UPDATE_EVERY: Duration = Duration::from_millis(20);
-/// How often ours is nudged.
-const NUDGE_EVERY: Duration = Duration::from_millis(50);
-/// Idle CPUs are counted over so long.
+/// How often the tracer gets a signal.
+const SIGNAL_EVERY: Duration = Duration::from_millis(50);
+/// The period over which idle CPUs are counted.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
-/// The next stop is polled for so long.
+/// For how long the tracer polls for the next stop.
 const POLL: Duration = Duration::from_micros(60);
-/// So many stops in a look are often.
+/// With this many stops per [`UPDATE_EVERY`] the program stops often.
 const MANY_STOPS: u64 = 40;
 
+/// What the tracer and the second thread share.
 #[derive(Default)]
 struct Shared {
-    stops: AtomicU64,
-    last: AtomicI32,
+    /// How many stops there were.
+    stop_count: AtomicU64,
+    /// The thread that stopped last.
+    last_stopped: AtomicI32,
+    /// Whether the tracer is to poll before it sleeps.
     polls: AtomicBool,
-    live: AtomicBool,
+    /// Whether the tracer may be moved.
+    may_move: AtomicBool,
+    /// Whether the second thread is to end.
     done: AtomicBool,
-    /// The CPU that our thread is bound to; [`ANYWHERE`].
+    /// The CPU that the tracer is bound to, or [`NOT_BOUND`].
     cpu: AtomicUsize,
-    /// Where our thread may run.
+    /// The CPUs that the tracer may run on.
     allowed: OnceLock<CpuSet>,
     sealer: BackgroundSealer,
 }
@@ -55,100 +62,110 @@ struct Shared {
 /// The thread that seals ahead, which runs on CPUs that are idle otherwise.
 #[derive(Default)]
 pub(super) struct BackgroundSealer {
-    /// That thread: a CPU which it runs on is idle.
+    /// Its thread ID. A CPU that it runs on counts as idle.
     pub tid: Option<i32>,
-    /// Says to it that the program stops often: each stop is a wake-up, which another thread delays
-    /// whatever its policy, and ours may have the same.
+    /// Tells it that the program stops often, so that it pauses: each stop wakes a thread, which
+    /// another thread on that CPU delays whatever its policy is.
     pub busy: Arc<AtomicBool>,
 }
 
 impl Shared {
-    fn allows(&self, cpu: usize) -> bool {
+    /// Returns whether the tracer may run on this CPU.
+    fn is_allowed(&self, cpu: usize) -> bool {
         self.allowed.get().is_some_and(|set| set.is_set(cpu))
     }
 }
 
-const ANYWHERE: usize = usize::MAX;
+/// The tracer is bound to no CPU.
+const NOT_BOUND: usize = usize::MAX;
 
-/// The second thread.
+/// The second thread, as the tracer uses it.
 pub(super) struct CpuAffinity {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    /// So many stops in a row were not there yet when we asked for them,
+    /// How many stops in a row were not pending when the tracer asked for them.
     misses: u32,
-    /// and after so many we look where the tracee is.
-    patience: u32,
+    /// After this many misses the tracer looks for the tracee's CPU.
+    miss_limit: u32,
 }
 
-/// The least of [`CpuAffinity::patience`].
-const MISSES: u32 = 3;
+/// The least value of [`CpuAffinity::miss_limit`].
+const MIN_MISS_LIMIT: u32 = 3;
 
 impl CpuAffinity {
-    /// Starts it, for the thread that calls. It nudges at once, so the handlers must be in place.
+    /// Starts the second thread for the calling thread, the tracer. It sends its first signal at
+    /// once, so the handlers must be installed.
     pub fn start(sealer: BackgroundSealer, _: &Handlers) -> Self {
-        inherited::unblock(NUDGE);
+        inherited::unblock(WAKE_SIGNAL);
         let shared =
-            Arc::new(Shared { cpu: AtomicUsize::new(ANYWHERE), sealer, ..Shared::default() });
+            Arc::new(Shared { cpu: AtomicUsize::new(NOT_BOUND), sealer, ..Shared::default() });
         let tracer = rustix::thread::gettid().as_raw_nonzero().get();
-        let theirs = Arc::clone(&shared);
+        let shared_with_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
-            .name("near".to_owned())
-            .spawn(move || watch(&theirs, tracer))
+            .name("affinity".to_owned())
+            .spawn(move || watch(&shared_with_thread, tracer))
             .ok();
-        Self { shared, thread, misses: 0, patience: MISSES }
+        Self { shared, thread, misses: 0, miss_limit: MIN_MISS_LIMIT }
     }
-    /// From now on our thread may be moved. Not before the command was forked: it would inherit
-    /// what is ours.
+    /// Allows the tracer to be moved. Must not be called before the command has been forked, which
+    /// would inherit affinity and policy.
     pub fn begin(&self) {
-        self.shared.live.store(true, Ordering::Release);
+        self.shared.may_move.store(true, Ordering::Release);
         if let Some(t) = &self.thread {
             t.thread().unpark();
         }
     }
-    /// A thread stopped.
+    /// Counts a stop of thread `tid`.
     pub fn note_stop(&self, tid: i32) {
-        self.shared.last.store(tid, Ordering::Relaxed);
+        self.shared.last_stopped.store(tid, Ordering::Relaxed);
         // Only this thread writes it.
-        self.shared.stops.store(self.shared.stops.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.shared
+            .stop_count
+            .store(self.shared.stop_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
-    /// Whether we are where the tracee was: its next stop should be there before we ask for it.
+    /// Returns whether the tracer is bound to the tracee's CPU, so that the next stop should be
+    /// pending before the tracer asks for it.
     pub fn is_bound(&self) -> bool {
-        self.shared.cpu.load(Ordering::Relaxed) != ANYWHERE
+        self.shared.cpu.load(Ordering::Relaxed) != NOT_BOUND
     }
-    /// The next stop was there when we asked for it.
-    pub fn next_stop_was_there(&mut self) {
+    /// Notes that the next stop was pending when the tracer asked for it.
+    pub fn note_hit(&mut self) {
         self.misses = 0;
     }
-    /// It was not: the tracee runs elsewhere, or waits for something.
-    pub fn next_stop_was_late(&mut self) {
+    /// Notes that the next stop was not pending when the tracer asked for it: the tracee runs on
+    /// another CPU, or it waits. After several such misses in a row this binds the tracer to the
+    /// CPU that the tracee ran on last. If that is the same CPU, the limit of misses is doubled, up
+    /// to 1024.
+    pub fn note_miss(&mut self) {
         self.misses += 1;
-        if self.misses < self.patience {
+        if self.misses < self.miss_limit {
             return;
         }
         self.misses = 0;
-        let ours = self.shared.cpu.load(Ordering::Relaxed);
-        match cpu_of(self.shared.last.load(Ordering::Relaxed)) {
-            Some(cpu) if cpu != ours && self.shared.allows(cpu) && bind_to(0, cpu) => {
-                self.patience = MISSES;
-                // Should the other thread have let us go meanwhile, it will again.
+        let current = self.shared.cpu.load(Ordering::Relaxed);
+        match last_cpu_of(self.shared.last_stopped.load(Ordering::Relaxed)) {
+            Some(cpu) if cpu != current && self.shared.is_allowed(cpu) && bind_to(0, cpu) => {
+                self.miss_limit = MIN_MISS_LIMIT;
+                // If the second thread has released the tracer meanwhile, it does so again.
                 self.shared.cpu.store(cpu, Ordering::Relaxed);
             }
-            // It is here, and waits.
-            _ => self.patience = (2 * self.patience).min(1 << 10),
+            // The tracee is on the tracer's CPU, and waits.
+            _ => self.miss_limit = (2 * self.miss_limit).min(1 << 10),
         }
     }
-    /// Whether to poll before sleeping.
+    /// Returns whether the tracer is to poll before it sleeps.
     pub fn polls_first(&self) -> bool {
         self.shared.polls.load(Ordering::Relaxed)
     }
-    /// Polls for a moment.
+    /// Calls `poll` until it returns something other than [`WaitResult::Nothing`], for at most
+    /// [`POLL`].
     pub fn poll(&self, mut poll: impl FnMut() -> WaitResult) -> WaitResult {
         let begin = Instant::now();
         while begin.elapsed() < POLL {
             for _ in 0..4 {
                 match poll() {
                     WaitResult::Nothing => std::hint::spin_loop(),
-                    something => return something,
+                    result => return result,
                 }
             }
         }
@@ -161,22 +178,23 @@ impl Drop for CpuAffinity {
         self.shared.done.store(true, Ordering::Release);
         if let Some(t) = self.thread.take() {
             t.thread().unpark();
-            // It only ends by `done`.
+            // The thread ends only after `done` was set.
             let _ = t.join();
         }
     }
 }
 
+/// The work of the second thread, for the thread `tracer`.
 fn watch(shared: &Shared, tracer: i32) {
     let mut placement: Option<Placement> = None;
-    let mut nudged: Option<Instant> = None;
+    let mut signaled: Option<Instant> = None;
     while !shared.done.load(Ordering::Acquire) {
-        if nudged.is_none_or(|last| last.elapsed() >= NUDGE_EVERY) {
-            nudged = Some(Instant::now());
+        if signaled.is_none_or(|last| last.elapsed() >= SIGNAL_EVERY) {
+            signaled = Some(Instant::now());
             // SAFETY: takes numbers.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, NUDGE) };
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tracer, WAKE_SIGNAL) };
         }
-        if shared.live.load(Ordering::Acquire) {
+        if shared.may_move.load(Ordering::Acquire) {
             match &mut placement {
                 Some(placement) => placement.update(shared),
                 None => placement = Some(Placement::new(tracer, shared)),
@@ -189,27 +207,37 @@ fn watch(shared: &Shared, tracer: i32) {
     }
 }
 
-/// Where our thread may run, and where it does.
+/// Affinity and policy of the tracer, and the measurements that they depend on.
 struct Placement {
     tracer: i32,
-    /// Whether there is anything to choose.
-    possible: bool,
+    /// Whether the tracer may run on several CPUs and has the normal policy.
+    is_possible: bool,
+    /// Whether the tracer may return from SCHED_IDLE to the normal policy.
     can_return: bool,
-    near_tracee: bool,
+    /// Whether the tracer has SCHED_IDLE, or polls.
+    is_near_tracee: bool,
+    /// The number of stops at the last check.
     stops_seen: u64,
+    /// For how many nanoseconds the tracer had waited for a CPU at the last check.
     delay: u64,
+    /// The tracer's schedstat file.
     schedstat: Option<File>,
+    /// `/proc/uptime`
     uptime: Option<File>,
-    /// How long the thread ran that runs on CPUs which are idle otherwise.
+    /// The schedstat file of the thread that seals ahead, whose CPU time counts as idle time.
     idle_thread: Option<File>,
+    /// When idle CPUs were last counted.
     counted: Instant,
+    /// The idle time then; see [`Placement::idle_time`].
     idle: u64,
-    /// CPUs idle on average, when last counted.
+    /// How many CPUs were idle on average when last counted.
     idle_cpus: f64,
+    /// The tracer is not moved before this time.
     rest_until: Instant,
 }
 
 impl Placement {
+    /// Starts measuring for the thread `tracer`.
     fn new(tracer: i32, shared: &Shared) -> Self {
         let allowed = sched_getaffinity(Pid::from_raw(tracer)).ok();
         // SAFETY: takes a number.
@@ -218,21 +246,21 @@ impl Placement {
         if let Some(set) = allowed {
             let _ = shared.allowed.set(set);
         }
-        let possible = choice && policy == libc::SCHED_OTHER;
+        let is_possible = choice && policy == libc::SCHED_OTHER;
         let mut placement = Self {
             tracer,
-            possible,
-            can_return: possible
+            is_possible,
+            can_return: is_possible
                 && std::thread::spawn(|| {
                     set_policy(0, libc::SCHED_IDLE) && set_policy(0, libc::SCHED_OTHER)
                 })
                 .join()
                 .unwrap_or(false),
-            near_tracee: false,
+            is_near_tracee: false,
             stops_seen: 0,
             delay: 0,
-            schedstat: schedstat(tracer),
-            idle_thread: shared.sealer.tid.and_then(schedstat),
+            schedstat: open_schedstat(tracer),
+            idle_thread: shared.sealer.tid.and_then(open_schedstat),
             uptime: File::open("/proc/uptime").ok(),
             counted: Instant::now(),
             idle: 0,
@@ -240,20 +268,21 @@ impl Placement {
             rest_until: Instant::now(),
         };
         placement.idle = placement.idle_time();
-        // Until it can be counted: nothing runs but us, our program, and the thread that asks.
-        if runnable() <= 3 {
+        // Before the first count: nothing runs but the tracer, the program, and this thread.
+        if count_runnable_threads() <= 3 {
             placement.idle_cpus = 1.0;
         }
         placement
     }
 
+    /// Binds or releases the tracer as the measurements say.
     fn update(&mut self, shared: &Shared) {
-        if !self.possible {
+        if !self.is_possible {
             return;
         }
-        let stops = shared.stops.load(Ordering::Relaxed);
+        let stops = shared.stop_count.load(Ordering::Relaxed);
         let new = stops - std::mem::replace(&mut self.stops_seen, stops);
-        let delay = number_in(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
+        let delay = read_number(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
         let waited = delay.saturating_sub(std::mem::replace(&mut self.delay, delay));
         let passed = self.counted.elapsed();
         if passed >= MEASURE_EVERY {
@@ -263,8 +292,9 @@ impl Placement {
             self.counted = Instant::now();
         }
         shared.sealer.busy.store(new >= MANY_STOPS / 4, Ordering::Relaxed);
-        let starved =
-            self.near_tracee && new < MANY_STOPS / 4 && waited > UPDATE_EVERY.as_nanos() as u64 / 2;
+        let starved = self.is_near_tracee
+            && new < MANY_STOPS / 4
+            && waited > UPDATE_EVERY.as_nanos() as u64 / 2;
         if starved {
             self.rest_until = Instant::now() + 2 * MEASURE_EVERY;
         }
@@ -275,59 +305,67 @@ impl Placement {
         }
     }
 
+    /// Binds the tracer to the tracee's CPU, with SCHED_IDLE; or has it poll, if it could not
+    /// return from that policy.
     fn follow_tracee(&mut self, shared: &Shared) {
         if !self.can_return {
             shared.polls.store(true, Ordering::Relaxed);
-            self.near_tracee = true;
+            self.is_near_tracee = true;
             return;
         }
-        let cpu = cpu_of(shared.last.load(Ordering::Relaxed));
-        let Some(cpu) = cpu.filter(|cpu| shared.allows(*cpu)) else { return };
+        let cpu = last_cpu_of(shared.last_stopped.load(Ordering::Relaxed));
+        let Some(cpu) = cpu.filter(|cpu| shared.is_allowed(*cpu)) else { return };
         if shared.cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
             shared.cpu.store(cpu, Ordering::Relaxed);
         }
-        if !self.near_tracee {
-            self.near_tracee = set_policy(self.tracer, libc::SCHED_IDLE);
+        if !self.is_near_tracee {
+            self.is_near_tracee = set_policy(self.tracer, libc::SCHED_IDLE);
         }
     }
 
+    /// Gives the tracer its normal policy and affinity back.
     fn restore(&mut self, shared: &Shared) {
         shared.polls.store(false, Ordering::Relaxed);
-        if std::mem::replace(&mut self.near_tracee, false) && self.can_return {
+        if std::mem::replace(&mut self.is_near_tracee, false) && self.can_return {
             set_policy(self.tracer, libc::SCHED_OTHER);
         }
-        if shared.cpu.swap(ANYWHERE, Ordering::Relaxed) != ANYWHERE
+        if shared.cpu.swap(NOT_BOUND, Ordering::Relaxed) != NOT_BOUND
             && let Some(allowed) = shared.allowed.get()
         {
             bind(self.tracer, allowed);
         }
     }
 
-    /// Idle time of all CPUs together, in hundredths of a second.
+    /// Returns the idle time of all CPUs together, in hundredths of a second.
     fn idle_time(&self) -> u64 {
-        let thread = number_in(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
-        number_in(self.uptime.as_ref(), 1).map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
+        let thread = read_number(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
+        read_number(self.uptime.as_ref(), 1)
+            .map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
     }
 }
 
-/// Of a thread of ours: how long it ran, and waited for a CPU, in nanoseconds.
-fn schedstat(tid: i32) -> Option<File> {
+/// Opens the schedstat file of a thread of this process. Its first two numbers are for how long the
+/// thread ran and waited for a CPU, in nanoseconds.
+fn open_schedstat(tid: i32) -> Option<File> {
     File::open(format!("/proc/self/task/{tid}/schedstat")).ok()
 }
 
+/// Sets the affinity of a thread (0: the calling thread). Returns whether that succeeded.
 fn bind(tid: i32, set: &CpuSet) -> bool {
     sched_setaffinity(Pid::from_raw(tid), set).is_ok()
 }
 
-/// Binds a thread (0: the one that asks) to a CPU below [`CpuSet::MAX_CPU`].
+/// Binds a thread (0: the calling thread) to a CPU below [`CpuSet::MAX_CPU`]. Returns whether that
+/// succeeded.
 fn bind_to(tid: i32, cpu: usize) -> bool {
     let mut one = CpuSet::new();
     one.set(cpu);
     bind(tid, &one)
 }
 
-/// Threads that run or want to, on the whole machine.
-fn runnable() -> u32 {
+/// Returns how many threads of the machine are running or count_runnable_threads, or `u32::MAX` if that cannot be
+/// read.
+fn count_runnable_threads() -> u32 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace()
         .nth(3)
@@ -335,8 +373,9 @@ fn runnable() -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-/// The CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the name).
-fn cpu_of(tid: i32) -> Option<usize> {
+/// Returns the CPU that a thread ran on last (field 39 of `/proc/TID/stat`, the 37th after the
+/// name).
+fn last_cpu_of(tid: i32) -> Option<usize> {
     let text = std::fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
     text[text.rfind(')')? + 1..]
         .split_whitespace()
@@ -353,8 +392,10 @@ mod tests {
     #[test]
     fn what_procfs_tells() {
         let me = rustix::thread::gettid().as_raw_nonzero().get();
-        assert!(cpu_of(me).is_some_and(|c| c < 4096));
-        assert!(runnable() >= 1);
-        assert!(number_in(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0));
+        assert!(last_cpu_of(me).is_some_and(|c| c < 4096));
+        assert!(count_runnable_threads() >= 1);
+        assert!(
+            read_number(File::open("/proc/uptime").ok().as_ref(), 0).is_some_and(|up| up > 0.0)
+        );
     }
 }

@@ -1,58 +1,70 @@
-//! Calls that make threads and processes, and how a child of one is kept from us: CLONE_UNTRACED.
+//! Calls that make threads and processes, and the flag CLONE_UNTRACED.
 //!
-//! The kernel tells a tracer of no child that was made with that flag. So it is taken away while
-//! the call runs, and put back, in the parent and in the child, before either goes on.
+//! The kernel does not report a child that is made with that flag to the tracer. So the flag is
+//! cleared while the call runs, and set again, in the parent and in the child, before either of
+//! them is resumed.
 
 use super::stopped::{Gone, Stopped};
-use crate::command::seccomp::{ARCH, X32};
+use crate::command::seccomp::{AUDIT_ARCH_X86_64, X32_SYSCALL_BIT};
 use crate::inspect::memory::read_u64;
 
 const UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
 
-/// A call under way that makes a thread or a process.
+/// A call, still running, that makes a thread or a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CloneCall {
-    /// What it asks for, as the program said it.
+    /// The clone flags as the program gave them.
     pub flags: u64,
-    /// When it was entered.
+    /// When it was entered, in nanoseconds.
     pub entered: u64,
-    /// The kernel has told us of the child.
+    /// Whether the kernel has reported the child.
     pub reported: bool,
-    /// What we changed.
-    pub changed: Option<PatchedFlags>,
+    /// Where the flags were patched, if they were.
+    pub patched: Option<PatchedFlags>,
 }
 
-/// Where the flags were that we changed.
+/// Where flags are stored that were patched.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PatchedFlags {
-    /// The first argument.
+    /// In the register of the first argument. `compat`: of a 32-bit call.
     Register { compat: bool },
-    /// `struct clone_args`.
+    /// In a `struct clone_args` at this address.
     Memory(u64),
 }
 
-/// Where a call's flags are.
+/// Where a call has its flags.
 enum FlagsLocation {
+    /// The call always has these flags.
     Implied(u64),
+    /// In the first argument.
     Register,
+    /// In the `struct clone_args` that the first argument points to.
     Memory,
 }
 
-/// What a number means: the calls of all three tables that make threads.
+/// Numbers of the calls that make threads on i386 (`arch/x86/entry/syscalls/syscall_32.tbl`).
+mod i386 {
+    pub const FORK: u64 = 2;
+    pub const CLONE: u64 = 120;
+    pub const VFORK: u64 = 190;
+    pub const CLONE3: u64 = 435;
+}
+
+/// Returns where call `number` of architecture `arch` (an `AUDIT_ARCH_*`) has its clone flags, or
+/// `None` if it makes no thread. Knows the x86-64, x32 and i386 numbers.
 fn flags_location(arch: u32, number: u64) -> Option<FlagsLocation> {
     const VFORK: u64 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as u64;
     const FORK: u64 = libc::SIGCHLD as u64;
-    if arch != ARCH {
-        // arch/x86/entry/syscalls/syscall_32.tbl
+    if arch != AUDIT_ARCH_X86_64 {
         return Some(match number {
-            2 => FlagsLocation::Implied(FORK),
-            190 => FlagsLocation::Implied(VFORK),
-            120 => FlagsLocation::Register,
-            435 => FlagsLocation::Memory,
+            i386::FORK => FlagsLocation::Implied(FORK),
+            i386::VFORK => FlagsLocation::Implied(VFORK),
+            i386::CLONE => FlagsLocation::Register,
+            i386::CLONE3 => FlagsLocation::Memory,
             _ => return None,
         });
     }
-    Some(match (number & !X32) as i64 {
+    Some(match (number & !X32_SYSCALL_BIT) as i64 {
         libc::SYS_fork => FlagsLocation::Implied(FORK),
         libc::SYS_vfork => FlagsLocation::Implied(VFORK),
         libc::SYS_clone => FlagsLocation::Register,
@@ -62,12 +74,20 @@ fn flags_location(arch: u32, number: u64) -> Option<FlagsLocation> {
 }
 
 impl CloneCall {
+    /// Makes a call with these flags, of which nothing has been reported or patched.
     pub fn new(flags: u64, entered: u64) -> Self {
-        Self { flags, entered, reported: false, changed: None }
+        Self { flags, entered, reported: false, patched: None }
     }
 
-    /// What a thread that is entering this call makes, if it makes something.
-    pub fn of(tid: i32, arch: u32, number: u64, args: &[u64; 6], entered: u64) -> Option<Self> {
+    /// Returns the call that a thread is entering if it makes a thread or a process, or `None` if
+    /// it does not.
+    pub fn from_entry(
+        tid: i32,
+        arch: u32,
+        number: u64,
+        args: &[u64; 6],
+        entered: u64,
+    ) -> Option<Self> {
         let flags = match flags_location(arch, number)? {
             FlagsLocation::Implied(flags) => flags,
             FlagsLocation::Register => args[0] & 0xffff_ffff,
@@ -76,40 +96,43 @@ impl CloneCall {
         Some(Self::new(flags, entered))
     }
 
-    /// Whether it makes a thread of the same process.
+    /// Returns whether the call makes a thread of the same process.
     pub fn is_thread(&self) -> bool {
         self.flags & libc::CLONE_THREAD as u64 != 0
     }
 
-    /// Takes the flag away that would keep the child from us. Should that fail the child is not
-    /// seen, and its parent's exit says so.
+    /// Clears CLONE_UNTRACED in the stopped thread that is entering this call. If that fails, the
+    /// child is not traced, and is counted as missing at the exit of the call.
     pub fn clear_untraced(&mut self, stopped: &Stopped, arch: u32, number: u64, args: &[u64; 6]) {
         if self.flags & UNTRACED == 0 {
             return;
         }
-        let changed = match flags_location(arch, number) {
-            Some(FlagsLocation::Register) => PatchedFlags::Register { compat: arch != ARCH },
+        let patched = match flags_location(arch, number) {
+            Some(FlagsLocation::Register) => {
+                PatchedFlags::Register { compat: arch != AUDIT_ARCH_X86_64 }
+            }
             Some(FlagsLocation::Memory) => PatchedFlags::Memory(args[0]),
             _ => return,
         };
-        if changed.store(stopped, self.flags & !UNTRACED).is_ok() {
-            self.changed = Some(changed);
+        if patched.store(stopped, self.flags & !UNTRACED).is_ok() {
+            self.patched = Some(patched);
         }
     }
 
-    /// Puts it back.
+    /// Stores the flags of the program again in the stopped thread, if they were patched.
     pub fn restore_untraced(&mut self, stopped: &Stopped) {
-        if let Some(changed) = self.changed.take() {
-            let _ = changed.store(stopped, self.flags);
+        if let Some(patched) = self.patched.take() {
+            let _ = patched.store(stopped, self.flags);
         }
     }
 
-    /// What is to be put back in the child: all that it does not share with its parent.
+    /// Returns what must be restored in the child: where, and the flags. `None` if nothing was
+    /// patched, or it was patched in memory that the child shares with its parent.
     pub fn patched_in_child(&self) -> Option<(PatchedFlags, u64)> {
         let shared = self.flags & libc::CLONE_VM as u64 != 0;
-        self.changed
+        self.patched
             .filter(|c| !(shared && matches!(c, PatchedFlags::Memory(_))))
-            .map(|changed| (changed, self.flags))
+            .map(|patched| (patched, self.flags))
     }
 }
 
@@ -117,10 +140,10 @@ impl PatchedFlags {
     /// Stores these flags in a stopped thread.
     pub fn store(self, stopped: &Stopped, flags: u64) -> Result<(), Gone> {
         match self {
-            Self::Register { compat } => stopped.change(|r| {
-                // The upper half of a 32-bit argument means nothing, and is kept.
-                let place = if compat { &mut r.rbx } else { &mut r.rdi };
-                *place = *place & !0xffff_ffff | flags;
+            Self::Register { compat } => stopped.change_registers(|r| {
+                // The kernel ignores the upper half of a 32-bit argument; it is preserved.
+                let register = if compat { &mut r.rbx } else { &mut r.rdi };
+                *register = *register & !0xffff_ffff | flags;
             }),
             Self::Memory(address) => stopped.poke(address, flags),
         }
@@ -135,22 +158,22 @@ mod tests {
     fn calls_that_make_threads() {
         const I386: u32 = 0x4000_0003;
         let flags = |arch, number, first| {
-            CloneCall::of(0, arch, number, &[first, 0, 0, 0, 0, 0], 0).map(|m| m.flags)
+            CloneCall::from_entry(0, arch, number, &[first, 0, 0, 0, 0, 0], 0).map(|m| m.flags)
         };
         let clone = libc::SYS_clone as u64;
-        assert_eq!(flags(ARCH, clone, 0xff_0000_0011), Some(0x11));
-        assert_eq!(flags(ARCH, X32 | clone, 0x11), Some(0x11));
+        assert_eq!(flags(AUDIT_ARCH_X86_64, clone, 0xff_0000_0011), Some(0x11));
+        assert_eq!(flags(AUDIT_ARCH_X86_64, X32_SYSCALL_BIT | clone, 0x11), Some(0x11));
         assert_eq!(flags(I386, 120, 0x11), Some(0x11));
         assert_eq!(flags(I386, clone, 0x11), None, "fstat there");
-        assert_eq!(flags(ARCH, 120, 0x11), None, "getresgid here");
-        assert_eq!(flags(ARCH, libc::SYS_vfork as u64, 0), Some(0x4111));
+        assert_eq!(flags(AUDIT_ARCH_X86_64, 120, 0x11), None, "getresgid here");
+        assert_eq!(flags(AUDIT_ARCH_X86_64, libc::SYS_vfork as u64, 0), Some(0x4111));
         assert_eq!(flags(I386, 2, 0), Some(17));
     }
 
     #[test]
     fn what_is_put_back_in_the_child() {
         let with =
-            |changed, flags| CloneCall { changed: Some(changed), ..CloneCall::new(flags, 0) };
+            |patched, flags| CloneCall { patched: Some(patched), ..CloneCall::new(flags, 0) };
         let register = PatchedFlags::Register { compat: false };
         let vm = libc::CLONE_VM as u64;
         assert!(with(register, vm).patched_in_child().is_some(), "registers are a thread's own");

@@ -1,29 +1,32 @@
-//! What the engine knows that it did not see, and the proof that there is nothing of the kind.
+//! What the engine failed to observe.
 //!
-//! A trace is complete only if each call that was entered has its exit or its thread's end, and
-//! each thread one birth and one end. The kernel's stops say so by themselves: an exit without an
-//! entry, an entry within a call, a call that made a thread which was not reported. Whatever
-//! contradicts the rule is counted here and becomes a reason of the verdict.
+//! A trace is complete only if each call that was entered has its exit or the end of its thread,
+//! and each thread has one start and one end. Contradictions to that are visible in the stops that
+//! the kernel reports: an exit without an entry, an entry within a call, a call that made a thread
+//! which was not reported. They are counted here, and each count above 0 is a reason why the trace
+//! is incomplete.
 
-/// Counts of what is missing.
+/// Counts of what was not observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
     /// Calls of which only the exit was seen.
     pub entries: u64,
-    /// Calls of which neither the exit nor their thread's end was seen.
+    /// Calls of which neither the exit nor the end of their thread was seen.
     pub exits: u64,
-    /// Children of which the kernel did not tell us.
+    /// Children that the kernel did not report.
     pub children: u64,
-    /// Threads of which it is not known what they share with which others.
+    /// Threads of which it is not known how they were made, and so what they share with other
+    /// threads.
     pub births: u64,
     /// Threads whose end was not seen.
     pub ends: u64,
-    /// Filters installed in threads that ran meanwhile (`--seccomp`).
+    /// Seccomp filters that were installed in other threads while those ran (`--seccomp`).
     pub filters: u64,
 }
 
 impl Missing {
-    /// The reasons why the trace is incomplete; none if nothing is missing.
+    /// Returns the reasons why the trace is incomplete, one sentence each; none if nothing is
+    /// missing.
     pub fn reasons(self) -> Vec<String> {
         [
             (self.entries, "calls returned without a start"),

@@ -1,18 +1,18 @@
 //! A stopped thread, and why it stopped.
 //!
-//! Invariant: a [`Stopped`] is made by [`wait`] alone and used up by what lets the thread go on.
-//! While it exists the thread stands still, unless it was killed: then every request answers
-//! [`Gone`], which is a result like any other, and the thread's end comes from [`wait`] later.
+//! Invariant: only [`wait_for_tracee`] makes a [`Stopped`], and whatever resumes the thread
+//! consumes it. While it exists the thread is stopped, unless it was killed: then every request
+//! returns [`Gone`], and [`wait_for_tracee`] reports the thread's end later.
 
 use crate::inspect::procfs;
 use std::collections::HashSet;
 use std::io;
 
-/// The thread died under our hands, or is no longer ours.
+/// The thread has been killed, or is no longer traced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone;
 
-/// A thread that stands still until this value is used up.
+/// A thread (its ID) that is stopped until this value is consumed.
 #[derive(Debug)]
 #[must_use = "a stopped thread stands still until it is resumed"]
 pub(crate) struct Stopped(i32);
@@ -20,60 +20,69 @@ pub(crate) struct Stopped(i32);
 /// Why a thread stopped (ptrace(2), "Stopped states").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// At the entry or the exit of a call; [`CallInfo::op`] says at which.
+    /// It is at the entry or the exit of a call; [`CallInfo::op`] says at which.
     Call,
-    /// At the entry of a call that the seccomp filter sends to us.
+    /// It is at the entry of a call that a seccomp filter sends to the tracer.
     Seccomp,
-    /// It made a thread or a process; [`Stopped::message`] is its tid.
+    /// It has made a thread or a process, whose ID [`Stopped::event_message`] returns.
     Fork,
-    /// It runs a new program; [`Stopped::message`] is the tid that it had before.
+    /// It has executed a program; [`Stopped::event_message`] returns the thread ID that it had before.
     Exec,
-    /// It is about to end.
+    /// It is about to exit.
     Ending,
-    /// Its vforked child has let go of its memory.
+    /// Its child of vfork(2) has exited or executed a program.
     VforkDone,
     /// This signal stopped its whole process.
     Group(i32),
-    /// It was interrupted by us, has just been born, or its process was continued.
+    /// The tracer has interrupted it, it is new, or its process was continued.
     Trap,
     /// It is about to receive this signal.
     Signal(i32),
 }
 
-/// What [`wait`] tells.
+/// Whether [`wait_for_tracee`] blocks until a thread changes its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitMode {
+    Block,
+    Poll,
+}
+
+/// What [`wait_for_tracee`] returns.
 #[derive(Debug)]
 pub(crate) enum WaitResult {
     /// A thread stopped.
     Stopped(Stopped, Stop),
-    /// A thread ended, with this wait status.
+    /// A thread ended: its ID and its wait status.
     Ended(i32, i32),
-    /// A signal came for us.
+    /// A signal for the calling thread interrupted the wait.
     Interrupted,
-    /// Nothing has changed (only when we do not wait).
+    /// No thread has changed its state (only with [`WaitMode::Poll`]).
     Nothing,
-    /// There is no thread left to wait for.
+    /// There are no tracees and no children.
     NoTracees,
 }
 
-/// How a thread goes on.
+/// Where a thread that is resumed stops next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeUntil {
-    /// To the next call's entry or exit.
+    /// At the next entry or exit of a call, or at the next event.
     Call,
-    /// To the next event.
+    /// At the next event: a signal, fork, exec, exit or seccomp stop.
     Event,
 }
 
-/// `struct ptrace_syscall_info` (`include/uapi/linux/ptrace.h`): 88 bytes.
+/// `struct ptrace_syscall_info` (`include/uapi/linux/ptrace.h`), 88 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct CallInfo {
+    /// At which point of a call the thread is: [`ENTRY`], [`EXIT`] or [`SECCOMP`].
     pub op: u8,
     pad: [u8; 3],
+    /// The architecture, an `AUDIT_ARCH_*`.
     pub arch: u32,
     ip: u64,
     sp: u64,
-    /// At entry: number, six arguments. At exit: result.
+    /// At the entry: the number and six arguments. At the exit: the result.
     pub words: [u64; 8],
 }
 
@@ -84,7 +93,7 @@ pub(crate) const EXIT: u8 = libc::PTRACE_SYSCALL_INFO_EXIT;
 /// [`CallInfo::op`] at a seccomp stop.
 pub(crate) const SECCOMP: u8 = libc::PTRACE_SYSCALL_INFO_SECCOMP;
 
-/// The requests with which we take hold of a thread.
+/// The ptrace options for threads that are recorded.
 pub(crate) const TRACE_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEFORK
@@ -92,13 +101,15 @@ pub(crate) const TRACE_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEEXEC
     | libc::PTRACE_O_TRACEEXIT;
 
-/// And with a filter of ours. Without this request the kernel itself answers ENOSYS to a call that
-/// a filter of the program sends to its tracer, as it does without a tracer (seccomp(2)).
+/// The same, with a seccomp filter of the recorder. Without this option the kernel itself returns
+/// ENOSYS for a call that a filter of the program sends to its tracer, as it does without a tracer
+/// (seccomp(2)).
 pub(crate) const TRACE_OPTIONS_SECCOMP: i32 = TRACE_OPTIONS | libc::PTRACE_O_TRACESECCOMP;
 
-/// No request: new threads of a held thread are not ours.
+/// No ptrace options: new threads of a traced thread are not traced.
 pub(crate) const NO_OPTIONS: i32 = 0;
 
+/// Makes a ptrace(2) request. Returns its result, or errno.
 fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i64> {
     // SAFETY: every request passed here takes numbers, or a pointer in `data` to memory that its
     // caller owns and that is as large as the request writes.
@@ -106,59 +117,60 @@ fn request(request: u32, tid: i32, address: usize, data: usize) -> io::Result<i6
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Takes hold of a thread without stopping it. There is no `PTRACE_O_EXITKILL`: should we die, it
-/// goes on.
-pub(crate) fn seize(tid: i32, requests: i32) -> io::Result<()> {
-    request(libc::PTRACE_SEIZE, tid, 0, requests as usize).map(drop)
+/// Starts to trace a thread without stopping it. `PTRACE_O_EXITKILL` is not set, so the thread goes
+/// on if the recorder is killed.
+pub(crate) fn seize(tid: i32, options: i32) -> io::Result<()> {
+    request(libc::PTRACE_SEIZE, tid, 0, options as usize).map(drop)
 }
 
-/// Asks a thread to stop.
+/// Makes a traced thread stop. Does not wait until it has.
 pub(crate) fn interrupt(tid: i32) -> Result<(), Gone> {
     request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop).or(Err(Gone))
 }
 
-/// Seizes, with these requests, and interrupts all threads of a process but those that are `ours`
-/// already: which it took hold of. An error if there was none.
+/// Seizes with these ptrace options, and interrupts, all threads of a process, except those for
+/// which `is_traced` returns true. Repeats that until there are no new threads. Returns the threads
+/// that were seized; fails if there are none.
 pub(crate) fn seize_threads(
     process: i32,
-    requests: i32,
-    ours: impl Fn(i32) -> bool,
+    options: i32,
+    is_traced: impl Fn(i32) -> bool,
 ) -> io::Result<HashSet<i32>> {
-    let (mut held, mut refusal) = (HashSet::new(), None);
+    let (mut seized, mut refusal) = (HashSet::new(), None);
     loop {
-        // Threads that a thread made before we held it are found by the next look.
-        let before = held.len();
-        for tid in procfs::threads(process)? {
-            if held.contains(&tid) || ours(tid) {
+        // Threads that were made before their creator was seized are found by the next pass.
+        let before = seized.len();
+        for tid in procfs::list_threads(process)? {
+            if seized.contains(&tid) || is_traced(tid) {
                 continue;
             }
-            match seize(tid, requests) {
+            match seize(tid, options) {
                 Ok(()) => {
                     let _ = interrupt(tid);
-                    held.insert(tid);
+                    seized.insert(tid);
                 }
-                // One that was born of a thread that we hold is ours from its birth; one that has
-                // just ended cannot be seized.
+                // A new thread of a traced thread is traced already; a thread that has just ended
+                // cannot be seized.
                 Err(e) => refusal = refusal.or(Some(e)),
             }
         }
-        if held.len() == before {
+        if seized.len() == before {
             break;
         }
     }
-    if held.is_empty() {
+    if seized.is_empty() {
         Err(refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ESRCH)))
     } else {
-        Ok(held)
+        Ok(seized)
     }
 }
 
-/// Waits for any thread that the calling thread holds or made; with `block` until something
-/// happens.
-pub(crate) fn wait(block: bool) -> WaitResult {
+/// Waits for a state change of any tracee or child of the calling thread, as `mode` says.
+pub(crate) fn wait_for_tracee(mode: WaitMode) -> WaitResult {
     let mut status = 0;
-    let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
-    // SAFETY: `status` is a valid place for the status; no usage is asked for.
+    let flags =
+        libc::__WALL | libc::__WNOTHREAD | if mode == WaitMode::Block { 0 } else { libc::WNOHANG };
+    // SAFETY: `status` is a valid place for the status; no usage is wanted for.
     let tid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
     match tid {
         0 => WaitResult::Nothing,
@@ -172,12 +184,13 @@ pub(crate) fn wait(block: bool) -> WaitResult {
         tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => {
             WaitResult::Ended(tid, status)
         }
-        // Continued: only reported if asked for.
+        // Continued: only reported if wanted for.
         _ => WaitResult::Nothing,
     }
 }
 
 impl Stop {
+    /// Decodes the wait status of a stopped thread.
     fn from_status(status: i32) -> Self {
         let signal = libc::WSTOPSIG(status);
         // "Syscall-stops can be distinguished if PTRACE_O_TRACESYSGOOD is set: bit 7 of the signal
@@ -211,13 +224,13 @@ impl Stop {
 }
 
 impl Stopped {
-    /// The thread.
+    /// Returns the thread's ID.
     pub fn tid(&self) -> i32 {
         self.0
     }
-    /// Fills in what the thread is calling.
+    /// Fills `info` with the call that the thread is in.
     pub fn call_info(&self, info: &mut CallInfo) -> Result<(), Gone> {
-        // The answer's size is in `address`, as ptrace(2) says of PTRACE_GET_SYSCALL_INFO.
+        // The size of the result is in `address` (ptrace(2), PTRACE_GET_SYSCALL_INFO).
         request(
             libc::PTRACE_GET_SYSCALL_INFO as _,
             self.0,
@@ -227,9 +240,10 @@ impl Stopped {
         .map(drop)
         .or(Err(Gone))
     }
-    /// The number that an event carries. A thread that was killed may have gone on to its last stop
-    /// ([`Stop::Ending`]), whose number means something else: then it is gone.
-    pub fn message(&self) -> Result<i32, Gone> {
+    /// Returns the number that a fork or exec event carries. A thread that was killed may have
+    /// moved on to its exit stop ([`Stop::Ending`]), whose number means something else; then this
+    /// returns [`Gone`].
+    pub fn event_message(&self) -> Result<i32, Gone> {
         let mut message: libc::c_ulong = 0;
         request(libc::PTRACE_GETEVENTMSG, self.0, 0, std::ptr::from_mut(&mut message) as usize)
             .or(Err(Gone))?;
@@ -239,6 +253,7 @@ impl Stopped {
             _ => Ok(message as i32),
         }
     }
+    /// Returns the siginfo of the signal that caused the stop.
     fn signal_info(&self) -> Result<libc::siginfo_t, Gone> {
         // SAFETY: all zeros is a value of the struct.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -246,36 +261,38 @@ impl Stopped {
             .or(Err(Gone))?;
         Ok(info)
     }
-    /// Whether a seccomp filter has sent SIGSYS in place of the call `number`, which ends now.
+    /// Returns whether a seccomp filter has sent SIGSYS instead of making call `number`, at whose
+    /// exit the thread is.
     pub fn ends_in_seccomp_sigsys(&self, number: u32) -> bool {
         /// `SYS_SECCOMP` (`asm-generic/siginfo.h`).
-        const REFUSED: i32 = 1;
+        const SYS_SECCOMP: i32 = 1;
         for at in 0.. {
             let from = libc::ptrace_peeksiginfo_args { off: at, flags: 0, nr: 1 };
             // SAFETY: all zeros is a value of the struct.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let (asked, told) = (std::ptr::from_ref(&from), std::ptr::from_mut(&mut info));
-            let found =
-                request(libc::PTRACE_PEEKSIGINFO as _, self.0, asked as usize, told as usize);
-            if !matches!(found, Ok(1)) {
+            let (wanted, found_at) = (std::ptr::from_ref(&from), std::ptr::from_mut(&mut info));
+            let count =
+                request(libc::PTRACE_PEEKSIGINFO as _, self.0, wanted as usize, found_at as usize);
+            if !matches!(count, Ok(1)) {
                 return false;
             }
-            if (info.si_signo, info.si_code) == (libc::SIGSYS, REFUSED) {
+            if (info.si_signo, info.si_code) == (libc::SIGSYS, SYS_SECCOMP) {
                 // Behind the address of the call in the struct (`_sigsys`): its number.
                 const NUMBER: usize = 24;
                 // SAFETY: the struct has 128 bytes.
-                let of = unsafe { told.cast::<u8>().add(NUMBER).cast::<u32>().read() };
+                let of = unsafe { found_at.cast::<u8>().add(NUMBER).cast::<u32>().read() };
                 return of == number;
             }
         }
         false
     }
-    /// Number and arguments of the call that the thread is in, from its registers.
+    /// Returns number and arguments of the call that the thread is in, from its registers.
     #[cfg(target_arch = "x86_64")]
     pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
         let r = self.all_registers()?;
         Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
     }
+    /// Returns all general registers of the thread.
     fn all_registers(&self) -> Result<libc::user_regs_struct, Gone> {
         // SAFETY: all zeros is a value of the struct.
         let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
@@ -283,51 +300,55 @@ impl Stopped {
             .or(Err(Gone))?;
         Ok(r)
     }
-    /// Changes its registers.
-    pub fn change(&self, change: impl FnOnce(&mut libc::user_regs_struct)) -> Result<(), Gone> {
+    /// Reads the thread's registers, calls `change` with them, and writes them back.
+    pub fn change_registers(
+        &self,
+        change: impl FnOnce(&mut libc::user_regs_struct),
+    ) -> Result<(), Gone> {
         let mut r = self.all_registers()?;
         change(&mut r);
         request(libc::PTRACE_SETREGS, self.0, 0, std::ptr::from_mut(&mut r) as usize)
             .map(drop)
             .or(Err(Gone))
     }
-    /// Answers the call that a seccomp filter asks us about, which is then not made.
+    /// Makes the call that the thread is about to make fail with `errno`, without being made.
     #[cfg(target_arch = "x86_64")]
-    pub fn answer(&self, errno: i32) -> Result<(), Gone> {
+    pub fn fail_call(&self, errno: i32) -> Result<(), Gone> {
         // "The system call number may be changed to -1 to skip the call" (seccomp(2)).
-        self.change(|r| (r.orig_rax, r.rax) = (u64::MAX, i64::from(-errno) as u64))
+        self.change_registers(|r| (r.orig_rax, r.rax) = (u64::MAX, i64::from(-errno) as u64))
     }
-    /// Stores a word in its memory, read-only pages of its own included.
+    /// Writes a word into the thread's memory, even if the page is read-only.
     pub fn poke(&self, address: u64, word: u64) -> Result<(), Gone> {
         request(libc::PTRACE_POKEDATA, self.0, address as usize, word as usize)
             .map(drop)
             .or(Err(Gone))
     }
-    /// `si_code` and the sender of the signal that is being delivered.
-    pub fn sender(&self) -> Result<(i32, i32), Gone> {
+    /// Returns `si_code` and the sending process of the signal that is being delivered; 0 if the
+    /// kernel names no sender.
+    pub fn signal_origin(&self) -> Result<(i32, i32), Gone> {
         let info = self.signal_info()?;
         let sender = if info.si_code <= 0 || info.si_signo == libc::SIGCHLD {
-            // SAFETY: with these codes (sigaction(2)) and with SIGCHLD the kernel tells a sender.
+            // SAFETY: with these codes (sigaction(2)) and with SIGCHLD the kernel sets si_pid.
             unsafe { info.si_pid() }
         } else {
             0
         };
         Ok((info.si_code, sender))
     }
-    /// Lets it go on, and delivers `signal` unless that is 0.
+    /// Resumes the thread, and delivers `signal` unless it is 0.
     pub fn resume(self, until: ResumeUntil, signal: i32) {
         let how = match until {
             ResumeUntil::Call => libc::PTRACE_SYSCALL,
             ResumeUntil::Event => libc::PTRACE_CONT,
         };
-        // If it has died meanwhile, its end is reported by `wait`.
+        // If the thread was killed meanwhile, `wait_for_tracee` reports its end.
         let _ = request(how, self.0, 0, signal as usize);
     }
-    /// Leaves it stopped with its process, and is told when that is continued.
+    /// Leaves the thread in its group-stop. It stops again when its process is continued.
     pub fn listen(self) {
         let _ = request(libc::PTRACE_LISTEN, self.0, 0, 0);
     }
-    /// Lets go of it for good.
+    /// Stops tracing the thread, which goes on. Delivers `signal` unless it is 0.
     pub fn detach(self, signal: i32) {
         let _ = request(libc::PTRACE_DETACH, self.0, 0, signal as usize);
     }

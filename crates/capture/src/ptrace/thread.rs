@@ -1,55 +1,59 @@
-//! What we know of a traced thread.
+//! The state of a traced thread.
 
 use super::clone::{CloneCall, PatchedFlags};
 use crate::records::EntryPayloads;
 
-/// Where a thread is.
+/// What a thread is doing.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Born or joined, and not seen at a call yet: the exit of the call that made it is its
-    /// parent's story.
+    /// It is new or was just attached to, and has not been seen at a call: the exit of the call
+    /// that made it is recorded for its parent.
     New,
-    /// In its own code.
-    RecordWriter,
-    /// In a call that is not recorded.
+    /// It runs its own code.
+    UserCode,
+    /// It is in a call that is not recorded.
     Skipped,
-    /// In a call that we record.
+    /// It is in a call that is recorded.
     InCall(PendingCall),
 }
 
-/// A call under way.
+/// A call that has been entered and has not returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingCall {
-    /// The thread that made it: an exec changes its number.
+    /// The thread that made it. An exec may change the thread's ID.
     pub tid: i32,
+    /// The system call number.
     pub number: u32,
+    /// Flags of its record.
     pub flags: u8,
-    /// Its plan.
-    pub steps: u32,
+    /// The index of its plan.
+    pub plan: u32,
     pub args: [u64; 6],
+    /// When it was entered, in nanoseconds.
     pub entered: u64,
 }
 
-/// A thread.
+/// A traced thread.
 pub(super) struct Thread {
     pub tid: i32,
     /// Its process.
     pub pid: i32,
     pub phase: Phase,
-    /// What was read at the entry of the call under way.
+    /// Payloads that were captured at the entry of the pending call.
     pub entry_payloads: EntryPayloads,
-    /// It has stopped with its process.
+    /// Whether it is in a group-stop.
     pub stopped: bool,
-    /// What it makes, in a call that makes threads.
+    /// The pending call, if that makes a thread or a process.
     pub clone_call: Option<CloneCall>,
-    /// What is to be put back at its first stop.
+    /// Clone flags to restore at its first stop.
     pub to_restore: Option<(PatchedFlags, u64)>,
-    /// It has a seccomp filter that is not ours, and stops at every call: what such a filter
-    /// answers never comes to ours.
+    /// Whether it has a seccomp filter of the program, and therefore stops at every call: a call
+    /// that such a filter denies does not reach the recorder's filter.
     pub filtered: bool,
 }
 
 impl Thread {
+    /// Makes a thread that is new.
     pub fn new(pid: i32, tid: i32) -> Self {
         Self {
             tid,
@@ -62,8 +66,8 @@ impl Thread {
             filtered: false,
         }
     }
-    /// Whether it may be about to tell of a child that was there at `time`.
-    pub fn may_tell(&self, time: u64) -> bool {
+    /// Returns whether the thread may yet report a child that existed at `time`.
+    pub fn may_report_child(&self, time: u64) -> bool {
         self.clone_call.is_some_and(|m| !m.reported && m.entered <= time)
     }
 }

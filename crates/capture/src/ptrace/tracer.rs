@@ -1,4 +1,4 @@
-//! The loop: wait for a stop, understand it, record it, let the thread go on.
+//! The tracer's loop: wait for a stop, record what it shows, resume the thread.
 
 mod attach;
 mod calls;
@@ -8,62 +8,74 @@ use super::affinity::{BackgroundSealer, CpuAffinity};
 use super::births::Births;
 use super::missing::Missing;
 use super::steps::Scratch;
-use super::stopped::{CallInfo, ResumeUntil, Stop, Stopped, WaitResult, wait};
+use super::stopped::{CallInfo, ResumeUntil, Stop, Stopped, WaitMode, WaitResult, wait_for_tracee};
 use super::thread::{Phase, Thread};
 use crate::inspect::open_files::OpenFiles;
 use crate::plans::Plans;
-use crate::records::{RecordWriter, now};
-use crate::signals::{EndRequests, Handlers, stop_ourselves};
+use crate::records::{RecordWriter, monotonic_ns};
+use crate::signals::{EndRequests, Handlers, stop_recorder};
 use crate::{Options, Outcome, ProgramEnd};
-use attach::Joining;
+use attach::Attaching;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use trace::journal::Journal;
 use trace::record::RecordKind;
 
-/// Everything that the engine knows.
+/// The tracer: all traced threads, and where their records go.
 pub(super) struct Tracer {
+    /// All traced threads, by thread ID.
     pub threads: HashMap<i32, Thread>,
-    /// Threads that showed themselves before their parents told us of them.
+    /// New threads that stopped or ended before their creators' stops were reported.
     pub births: Births<(Stopped, Stop)>,
-    /// What we know that we did not see.
+    /// Counts of what was not observed.
     pub missing: Missing,
-    /// Stops that tell of a birth are looked at so many ticks later: a test's way to load.
+    /// Stops that report a new thread are handled this many ticks later, which tests use to
+    /// simulate a loaded machine.
     fork_report_delay: u32,
-    pub late: Vec<(u32, Stopped)>,
-    /// A thread may have a seccomp filter that is not ours.
-    pub filters: bool,
-    pub joining: HashMap<i32, Joining>,
+    /// Such stops, with the ticks that are left.
+    pub delayed_forks: Vec<(u32, Stopped)>,
+    /// Whether some thread may have a seccomp filter of the program.
+    pub any_filtered: bool,
+    /// Processes of which not all threads have stopped for the first time, by process ID.
+    pub attaching: HashMap<i32, Attaching>,
+    /// The journal.
     pub out: RecordWriter,
     pub plans: Plans,
     pub scratch: Scratch,
+    /// The call of the thread that stopped last.
     pub info: CallInfo,
+    /// Open files that were seen at the start.
     pub files: OpenFiles,
     pub affinity: CpuAffinity,
     pub handlers: Handlers,
-    /// How a thread goes on that is in its own code.
-    pub until: ResumeUntil,
-    /// The command's process, or the only one that we joined.
+    /// How a thread is resumed that is in no call to be recorded.
+    pub default_resume: ResumeUntil,
+    /// The command's process, or the only one that was attached to.
     pub main: Option<i32>,
-    /// Whether it is our child: signals to us are meant for it.
-    pub ours: bool,
+    /// Whether that is the recorder's child. Signals to the recorder are meant for it then.
+    pub main_is_child: bool,
     /// The command has not been executed yet.
     pub launching: bool,
-    /// How it ended.
+    /// How the main program ended.
     pub end: ProgramEnd,
+    /// Messages for the user.
     pub notes: Vec<String>,
-    /// All threads are being let go, until then.
-    pub leaving: Option<Instant>,
+    /// If all threads are being detached: when to stop waiting for them.
+    pub detach_deadline: Option<Instant>,
+    /// Whether threads were detached that still ran.
     pub detached: bool,
+    /// How often the user has asked to end the recording.
     end_requests: EndRequests,
-    stop_asked: Option<Instant>,
+    /// When the terminal last stopped the recorder's process group.
+    stop_requested: Option<Instant>,
 }
 
-/// After this long we no longer wait for a thread that does not stop: the kernel lets go of it when
-/// our thread ends.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for threads that do not stop to be detached. The kernel detaches them when the
+/// tracer's thread ends.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Tracer {
+    /// Makes a tracer without threads, and installs the signal handlers.
     pub fn new(options: &Options, journal: Journal, sealer: BackgroundSealer) -> Self {
         let handlers = Handlers::install();
         Self {
@@ -71,9 +83,9 @@ impl Tracer {
             births: Births::new(),
             missing: Missing::default(),
             fork_report_delay: options.fork_report_delay,
-            late: Vec::new(),
-            filters: false,
-            joining: HashMap::new(),
+            delayed_forks: Vec::new(),
+            any_filtered: false,
+            attaching: HashMap::new(),
             out: RecordWriter::new(journal),
             plans: Plans::new(options),
             scratch: Scratch::new(),
@@ -81,31 +93,34 @@ impl Tracer {
             files: OpenFiles::default(),
             affinity: CpuAffinity::start(sealer, &handlers),
             handlers,
-            until: if options.seccomp { ResumeUntil::Event } else { ResumeUntil::Call },
+            default_resume: if options.seccomp { ResumeUntil::Event } else { ResumeUntil::Call },
             main: None,
-            ours: false,
+            main_is_child: false,
             launching: false,
             end: ProgramEnd::Running,
             notes: Vec::new(),
-            leaving: None,
+            detach_deadline: None,
             detached: false,
             end_requests: EndRequests::default(),
-            stop_asked: None,
+            stop_requested: None,
         }
     }
 
-    /// Watches until no thread is left, or until the recording is to end.
+    /// Records until no thread is left, or until the user ends the recording.
     pub fn run(&mut self) {
         loop {
-            if self.handlers.any() {
-                self.tick();
+            if self.handlers.has_received() {
+                self.handle_wakeup();
             }
-            if self.leaving.is_some_and(|until| self.threads.is_empty() || Instant::now() > until) {
+            if self
+                .detach_deadline
+                .is_some_and(|until| self.threads.is_empty() || Instant::now() > until)
+            {
                 self.detached |= !self.threads.is_empty();
-                // Without a journal there is nothing to watch, but the shell still waits for the
-                // command, and for its status from us.
-                let awaited = self.out.failed()
-                    && self.ours
+                // If the journal has failed there is nothing to record, but the shell still waits
+                // for the recorder to exit with the command's status.
+                let awaited = self.out.has_failed()
+                    && self.main_is_child
                     && matches!(self.end, ProgramEnd::Running)
                     && self.end_requests.times() < 2;
                 if !awaited {
@@ -113,158 +128,171 @@ impl Tracer {
                 }
             }
             match self.wait() {
-                WaitResult::Stopped(stopped, stop) => self.stopped(stopped, stop),
-                WaitResult::Ended(tid, status) => self.ended(tid, status),
+                WaitResult::Stopped(stopped, stop) => self.handle_stop(stopped, stop),
+                WaitResult::Ended(tid, status) => self.handle_end(tid, status),
                 WaitResult::Interrupted | WaitResult::Nothing => {}
                 WaitResult::NoTracees => return,
             }
         }
     }
 
+    /// Waits for the next stop, end or signal; polls first if that is faster.
     fn wait(&mut self) -> WaitResult {
         if self.affinity.polls_first() {
-            match self.affinity.poll(|| wait(false)) {
+            match self.affinity.poll(|| wait_for_tracee(WaitMode::Poll)) {
                 WaitResult::Nothing => {}
-                something => return something,
+                result => return result,
             }
         } else if self.affinity.is_bound() {
-            match wait(false) {
-                WaitResult::Nothing => self.affinity.next_stop_was_late(),
-                something => {
-                    self.affinity.next_stop_was_there();
-                    return something;
+            match wait_for_tracee(WaitMode::Poll) {
+                WaitResult::Nothing => self.affinity.note_miss(),
+                result => {
+                    self.affinity.note_hit();
+                    return result;
                 }
             }
         }
-        wait(true)
+        wait_for_tracee(WaitMode::Block)
     }
 
-    pub fn stopped(&mut self, stopped: Stopped, stop: Stop) {
+    /// Handles a stop: records what it shows and resumes the thread, or keeps it stopped until it
+    /// is known what it is.
+    pub fn handle_stop(&mut self, stopped: Stopped, stop: Stop) {
         self.affinity.note_stop(stopped.tid());
         self.scratch.strings.forget();
-        if !self.late.is_empty() {
-            self.late.retain(|(_, other)| other.tid() != stopped.tid());
+        if !self.delayed_forks.is_empty() {
+            self.delayed_forks.retain(|(_, other)| other.tid() != stopped.tid());
         }
         let Some(thread) = self.threads.get_mut(&stopped.tid()) else {
-            // "The new child may stop before the parent's event is reported": hold it until we know
-            // whose child it is.
-            return if self.leaving.is_some() {
+            // "The new child may stop before the parent's event is reported" (ptrace(2)): keep it
+            // stopped until its parent is known.
+            return if self.detach_deadline.is_some() {
                 stopped.detach(0);
             } else {
-                self.births.stopped(stopped.tid(), (stopped, stop), now());
+                self.births.stopped(stopped.tid(), (stopped, stop), monotonic_ns());
             };
         };
-        if self.joining.contains_key(&thread.pid) {
+        if self.attaching.contains_key(&thread.pid) {
             let pid = thread.pid;
-            return self.joined(pid, stopped, stop);
+            return self.keep_stopped(pid, stopped, stop);
         }
         if let Some((changed, flags)) = thread.to_restore.take() {
             let _ = changed.store(&stopped, flags);
         }
         let was_stopped = std::mem::replace(&mut thread.stopped, matches!(stop, Stop::Group(_)));
-        if self.leaving.is_some() {
-            return self.leave_one(stopped, stop);
+        if self.detach_deadline.is_some() {
+            return self.detach_one(stopped, stop);
         }
         match stop {
-            Stop::Call => self.call(stopped),
-            Stop::Seccomp => self.asked(stopped),
+            Stop::Call => self.handle_call_stop(stopped),
+            Stop::Seccomp => self.handle_seccomp_stop(stopped),
             Stop::Fork if self.fork_report_delay > 0 => {
-                self.late.push((self.fork_report_delay, stopped))
+                self.delayed_forks.push((self.fork_report_delay, stopped))
             }
-            Stop::Fork => self.fork(stopped),
-            Stop::Exec => self.exec(stopped),
-            Stop::Ending => self.ending(stopped),
+            Stop::Fork => self.handle_fork(stopped),
+            Stop::Exec => self.handle_exec(stopped),
+            Stop::Ending => self.handle_exit_stop(stopped),
             Stop::Group(_) => {
                 let main = self.main == Some(thread.pid);
                 stopped.listen();
                 if main && !was_stopped {
-                    self.stop_with_the_command();
+                    self.stop_with_command();
                 }
             }
             Stop::Signal(signal) => {
-                let (code, sender) = stopped.sender().unwrap_or((0, 0));
+                let (code, sender) = stopped.signal_origin().unwrap_or((0, 0));
                 let args = [signal as u64, i64::from(code) as u64, sender as u64, 0, 0, 0];
-                self.out.event(RecordKind::Signal, now(), thread.pid, thread.tid, args);
-                let until = self.inside(stopped.tid());
+                self.out.write_event(
+                    RecordKind::Signal,
+                    monotonic_ns(),
+                    thread.pid,
+                    thread.tid,
+                    args,
+                );
+                let until = self.resume_mode(stopped.tid());
                 stopped.resume(until, signal);
             }
             Stop::VforkDone | Stop::Trap => {
-                let until = self.inside(stopped.tid());
+                let until = self.resume_mode(stopped.tid());
                 stopped.resume(until, 0);
             }
         }
     }
 
-    /// How a thread goes on from where it is: one that is in a call that we record, or that makes
-    /// threads, stops at its exit.
-    pub fn inside(&self, tid: i32) -> ResumeUntil {
+    /// Returns how to resume a thread: one that is in a call that is recorded or makes threads, or
+    /// that has a seccomp filter of the program, stops at the next entry or exit.
+    pub fn resume_mode(&self, tid: i32) -> ResumeUntil {
         match self.threads.get(&tid) {
             Some(t)
                 if t.clone_call.is_some() || t.filtered || matches!(t.phase, Phase::InCall(_)) =>
             {
                 ResumeUntil::Call
             }
-            _ => self.until,
+            _ => self.default_resume,
         }
     }
 
-    /// Something happened outside: time has passed, or the user wants something.
-    fn tick(&mut self) {
-        let arrived = self.handlers.take();
+    /// Handles signals of the user, and what is due after some time: flushes the journal, reports
+    /// delayed stops and orphans, and stops waiting for threads that do not stop.
+    fn handle_wakeup(&mut self) {
+        let received = self.handlers.take_received();
         self.out.flush();
-        if self.out.failed() {
-            self.leave();
+        if self.out.has_failed() {
+            self.begin_detach();
         }
-        let command = self.main.filter(|_| self.ours && matches!(self.end, ProgramEnd::Running));
-        if self.end_requests.count(arrived, command) {
-            self.leave();
+        let command =
+            self.main.filter(|_| self.main_is_child && matches!(self.end, ProgramEnd::Running));
+        if self.end_requests.count(received, command) {
+            self.begin_detach();
         }
-        if arrived.stop {
-            self.stop_asked = Some(Instant::now());
-            self.stop_with_the_command();
+        if received.stop {
+            self.stop_requested = Some(Instant::now());
+            self.stop_with_command();
         }
-        self.report_late_births();
+        self.handle_delayed_forks();
         self.release_orphans(None);
-        self.hurry_joining();
+        self.give_up_on_unstopped();
     }
 
-    fn report_late_births(&mut self) {
-        for (ticks, stopped) in std::mem::take(&mut self.late) {
+    /// Handles delayed stops that are due.
+    fn handle_delayed_forks(&mut self) {
+        for (ticks, stopped) in std::mem::take(&mut self.delayed_forks) {
             if ticks > 0 {
-                self.late.push((ticks - 1, stopped));
+                self.delayed_forks.push((ticks - 1, stopped));
             } else {
-                self.fork(stopped);
+                self.handle_fork(stopped);
             }
         }
     }
 
-    /// When the terminal stops the command and us, our shell must see us stopped; but not before
-    /// the command has stopped, which may not want to.
-    fn stop_with_the_command(&mut self) {
-        let recent = self.stop_asked.is_some_and(|t| t.elapsed() < Duration::from_secs(1));
+    /// Stops the recorder if the terminal has asked for it within the last second and the command
+    /// has stopped, so that the shell sees the recorder stopped. The command may ignore the signal;
+    /// then the recorder goes on as well.
+    fn stop_with_command(&mut self) {
+        let recent = self.stop_requested.is_some_and(|t| t.elapsed() < Duration::from_secs(1));
         let stopped = self.main.and_then(|m| self.threads.get(&m)).is_some_and(|t| t.stopped);
-        if recent && stopped && self.ours {
-            self.stop_asked = None;
+        if recent && stopped && self.main_is_child {
+            self.stop_requested = None;
             self.out.flush();
-            stop_ourselves();
+            stop_recorder();
         }
     }
 
-    /// Begins to let go of all threads.
-    pub fn leave(&mut self) {
-        if self.leaving.is_some() {
+    /// Begins to detach all threads.
+    pub fn begin_detach(&mut self) {
+        if self.detach_deadline.is_some() {
             return;
         }
-        self.leaving = Some(Instant::now() + PATIENCE);
-        for (_, stopped) in std::mem::take(&mut self.late) {
-            self.leave_one(stopped, Stop::Fork);
+        self.detach_deadline = Some(Instant::now() + DETACH_TIMEOUT);
+        for (_, stopped) in std::mem::take(&mut self.delayed_forks) {
+            self.detach_one(stopped, Stop::Fork);
         }
         for (stopped, _) in self.births.drain() {
             stopped.detach(0);
         }
-        for joining in std::mem::take(&mut self.joining).into_values() {
-            for (stopped, stop) in joining.held {
-                self.leave_one(stopped, stop);
+        for attaching in std::mem::take(&mut self.attaching).into_values() {
+            for (stopped, stop) in attaching.held {
+                self.detach_one(stopped, stop);
             }
         }
         for tid in self.threads.keys() {
@@ -272,34 +300,37 @@ impl Tracer {
         }
     }
 
-    fn leave_one(&mut self, stopped: Stopped, stop: Stop) {
+    /// Records the pending call of a stopped thread as unfinished, and detaches the thread.
+    fn detach_one(&mut self, stopped: Stopped, stop: Stop) {
         if stop == Stop::Fork
-            && let (Ok(child), Some(parent)) = (stopped.message(), self.threads.get(&stopped.tid()))
+            && let (Ok(child), Some(parent)) =
+                (stopped.event_message(), self.threads.get(&stopped.tid()))
         {
-            // It is watched from its birth, and stops by itself.
+            // The child is traced already, and stops by itself.
             let to_restore = parent.clone_call.and_then(|m| m.patched_in_child());
             let child = Thread { to_restore, ..Thread::new(parent.pid, child) };
             self.threads.insert(child.tid, child);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             if matches!(stop, Stop::Call) {
-                self.call_before_leaving(&stopped, &mut thread);
+                self.record_exit_before_detach(&stopped, &mut thread);
             }
             if let Some(clone_call) = &mut thread.clone_call {
                 clone_call.restore_untraced(&stopped);
             }
-            self.unfinished(&mut thread);
+            self.write_unfinished_call(&mut thread);
             self.detached = true;
         }
         stopped.detach(if let Stop::Signal(signal) = stop { signal } else { 0 });
     }
 
-    /// Ends the recording.
+    /// Ends the recording: records pending calls as unfinished, and writes the journal to stable
+    /// storage.
     pub fn finish(mut self) -> Outcome {
         for mut thread in std::mem::take(&mut self.threads).into_values() {
-            // A thread that is left when all have ended has ended unseen.
-            self.missing.ends += u64::from(self.leaving.is_none());
-            self.unfinished(&mut thread);
+            // A thread that is still listed when all have ended has ended unseen.
+            self.missing.ends += u64::from(self.detach_deadline.is_none());
+            self.write_unfinished_call(&mut thread);
         }
         drop(self.affinity);
         drop(self.handlers);
@@ -314,12 +345,12 @@ impl Tracer {
         }
     }
 
-    /// Says something to the user, once.
-    pub fn note(&mut self, pid: i32, tid: i32, text: String) {
+    /// Adds a message for the user, in the outcome and in the trace, unless it was added before.
+    pub fn add_note(&mut self, pid: i32, tid: i32, text: String) {
         if !self.notes.contains(&text) {
-            self.out.event_with(
+            self.out.write_event_with(
                 RecordKind::Note,
-                now(),
+                monotonic_ns(),
                 pid,
                 tid,
                 [0; 6],
@@ -329,8 +360,8 @@ impl Tracer {
         }
     }
 
-    /// The wait status of the main program becomes ours.
-    pub fn main_ended(&mut self, status: i32) {
+    /// Sets how the main program ended, from its wait status.
+    pub fn set_program_end(&mut self, status: i32) {
         self.end = if libc::WIFEXITED(status) {
             ProgramEnd::Exited(libc::WEXITSTATUS(status))
         } else {

@@ -1,81 +1,88 @@
-//! What is read at a call's entry, until its exit.
+//! Payloads that are captured at the entry of a call and kept until its exit.
 
 use super::spans::SpanReader;
-use super::{PayloadSink, PayloadSpec, RecordWriter};
+use super::{PayloadSink, PayloadSpec, RecordSize, RecordWriter};
 use crate::inspect::memory::Span;
 use trace::record::{CUT, Header, PayloadHeader, UNREADABLE};
 
-/// What is read at a call's entry and waits for its exit. Long data do not wait: they go out as
-/// parts at once.
+/// Accepts the payloads that are captured at the entry of a call. Long ones are written as `Part`
+/// records at once; the others are kept until the exit.
 pub(crate) struct EntrySink<'a> {
-    pub waiting: &'a mut EntryPayloads,
+    /// Where payloads are kept.
+    pub kept: &'a mut EntryPayloads,
+    /// Where long payloads are written.
     pub out: &'a mut RecordWriter,
+    /// The header of the call's record.
     pub header: Header,
 }
 
-/// Payloads that wait for their call's exit; the memory is used again for the next call.
+/// Payloads that are kept until the exit of their call. The memory is reused for the next call.
 #[derive(Default)]
 pub(crate) struct EntryPayloads {
-    heads: Vec<PayloadHeader>,
+    /// The headers of the payloads.
+    headers: Vec<PayloadHeader>,
+    /// The bytes of all payloads, one after the other.
     bytes: Vec<u8>,
 }
 
-/// Payloads up to this size wait.
-const MOST_WAITING: u64 = 1 << 20;
+/// The size in bytes from which a payload is not kept in memory.
+const MAX_KEPT_BYTES: u64 = 1 << 20;
 
 impl EntryPayloads {
+    /// Removes all payloads. Memory beyond 64 KiB is freed.
     pub fn clear(&mut self) {
-        self.heads.clear();
+        self.headers.clear();
         self.bytes.clear();
         self.bytes.shrink_to(64 << 10);
     }
-    /// Puts them into the record under way.
-    pub fn put(&self, out: &mut RecordWriter) {
+    /// Adds the payloads to the record that is being written.
+    pub fn put_into(&self, out: &mut RecordWriter) {
         let mut at = 0;
-        for head in &self.heads {
-            let end = at + head.len as usize;
-            out.payload(*head, &self.bytes[at..end]);
+        for header in &self.headers {
+            let end = at + header.len as usize;
+            out.put_payload(*header, &self.bytes[at..end]);
             at = end;
         }
     }
 }
 
 impl EntrySink<'_> {
-    fn parts(&mut self, due: &PayloadSpec) -> bool {
-        let parts = due.wanted.min(due.limit) > MOST_WAITING;
-        if parts {
-            self.out.begin(self.header, true);
+    /// Begins `Part` records if the payload is too long to be kept. Returns whether it did.
+    fn begin_parts_if_long(&mut self, spec: &PayloadSpec) -> bool {
+        let is_long = spec.wanted.min(spec.limit) > MAX_KEPT_BYTES;
+        if is_long {
+            self.out.begin(self.header, RecordSize::Large);
         }
-        parts
+        is_long
     }
 }
 
 impl PayloadSink for EntrySink<'_> {
-    fn put_memory(&mut self, tid: i32, due: PayloadSpec, spans: &[Span]) {
-        if self.parts(&due) {
-            self.out.put_memory(tid, due, spans);
+    fn put_memory(&mut self, tid: i32, spec: PayloadSpec, spans: &[Span]) {
+        if self.begin_parts_if_long(&spec) {
+            self.out.put_memory(tid, spec, spans);
             return self.out.end_parts();
         }
-        let mut next = SpanReader::new(spans);
-        self.put_with(due, &mut |_, local| next.read(tid, local));
+        let mut reader = SpanReader::new(spans);
+        self.put_with(spec, &mut |_, local| reader.read(tid, local));
     }
-    fn put_with(&mut self, due: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
-        if self.parts(&due) {
-            self.out.put_with(due, fill);
+    fn put_with(&mut self, spec: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
+        if self.begin_parts_if_long(&spec) {
+            self.out.put_with(spec, fill);
             return self.out.end_parts();
         }
-        let take = due.wanted.min(due.limit) as usize;
-        let at = self.waiting.bytes.len();
-        self.waiting.bytes.resize(at + take, 0);
-        let got = fill(0, &mut self.waiting.bytes[at..]).min(take);
-        self.waiting.bytes.truncate(at + got);
-        let mut head = due.head(due.wanted);
-        head.len = got as u32;
-        if got < take {
-            head.flags |= UNREADABLE;
-        } else if (take as u64) < due.wanted {
-            head.flags |= CUT;
+        let len = spec.wanted.min(spec.limit) as usize;
+        let at = self.kept.bytes.len();
+        self.kept.bytes.resize(at + len, 0);
+        let got = fill(0, &mut self.kept.bytes[at..]).min(len);
+        self.kept.bytes.truncate(at + got);
+        let mut header = spec.to_header(spec.wanted);
+        header.len = got as u32;
+        if got < len {
+            header.flags |= UNREADABLE;
+        } else if (len as u64) < spec.wanted {
+            header.flags |= CUT;
         }
-        self.waiting.heads.push(head);
+        self.kept.headers.push(header);
     }
 }

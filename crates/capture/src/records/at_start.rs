@@ -1,26 +1,27 @@
-//! Records of what is there when recording begins: what a process is, its threads, descriptors and
-//! mappings.
+//! Records of what exists when recording begins: the threads, descriptors, directories and shared
+//! mappings of a process.
 
 use super::RecordWriter;
-use crate::inspect::identity::describe;
+use crate::inspect::identity::read_identity;
 use crate::inspect::open_files::OpenFiles;
-use crate::inspect::procfs::{descriptor_info, executable, ids};
+use crate::inspect::procfs::{executable_path, parse_ids, read_fdinfo};
 use crate::{Command, Credentials};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use linux_raw_sys::general::{O_CLOEXEC, S_IFMT, S_IFREG};
 use std::os::unix::ffi::OsStrExt;
-use trace::record::{GONE, Identity, MADE_UP, PayloadKind, RecordKind};
+use trace::record::{DELETED_SUFFIX, Identity, PayloadKind, RecordKind, SYNTHETIC};
 use zerocopy::IntoBytes;
 
-/// What the threads of a process share.
-pub(crate) const SHARED_BY_THREADS: u64 = (libc::CLONE_VM
+/// The clone(2) flags of a thread that is made by pthread_create(3).
+pub(crate) const THREAD_CLONE_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
     | libc::CLONE_SIGHAND
     | libc::CLONE_THREAD) as u64;
 
-/// Emits a `Start` record of each of a process's threads, and what [`state_of`] does.
-pub(crate) fn process(
+/// Writes a `Start` record for each thread of a process, and the state of the process (see
+/// [`write_state`]). `time` is in nanoseconds.
+pub(crate) fn write_process(
     out: &mut RecordWriter,
     files: &mut OpenFiles,
     time: u64,
@@ -29,19 +30,26 @@ pub(crate) fn process(
 ) {
     tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
     for (i, tid) in tids.iter().enumerate() {
-        let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, SHARED_BY_THREADS, 0, 0, 0] };
-        out.event(RecordKind::Start, time, pid, *tid, args);
+        let args = if i == 0 { [0, 0, 0, 1, 0, 0] } else { [0, 0, THREAD_CLONE_FLAGS, 0, 0, 0] };
+        out.write_event(RecordKind::Start, time, pid, *tid, args);
         if i == 0 {
-            state_of(out, files, time, pid, *tid);
+            write_state(out, files, time, pid, *tid);
         }
     }
 }
 
-/// The same of our child that is about to become the command: what it will have when it is.
-pub(crate) fn child(out: &mut RecordWriter, time: u64, pid: i32, command: &Command) {
+/// Writes the state that the recorder's child will have when it has executed the command:
+/// descriptors that are close-on-exec are left out, and program, arguments and credentials are
+/// those of `command`.
+pub(crate) fn write_child_before_exec(
+    out: &mut RecordWriter,
+    time: u64,
+    pid: i32,
+    command: &Command,
+) {
     let command_line: Vec<u8> =
         command.argv.iter().flat_map(|a| a.as_bytes().iter().copied().chain([0])).collect();
-    state(
+    write_state_record(
         out,
         time,
         pid,
@@ -50,11 +58,12 @@ pub(crate) fn child(out: &mut RecordWriter, time: u64, pid: i32, command: &Comma
         command.program.as_os_str().as_bytes(),
         command.credentials.as_ref(),
     );
-    descriptors(out, &mut OpenFiles::default(), time, pid, pid, true);
+    write_descriptors(out, &mut OpenFiles::default(), time, pid, pid, Which::InheritedByExec);
 }
 
-/// Emits a `State` record and the `Descriptor` records of a process that stands still.
-pub(crate) fn state_of(
+/// Writes a `State` record and the `Descriptor` records of a process whose thread `tid` is stopped.
+/// What cannot be read from procfs is left out.
+pub(crate) fn write_state(
     out: &mut RecordWriter,
     files: &mut OpenFiles,
     time: u64,
@@ -62,14 +71,14 @@ pub(crate) fn state_of(
     tid: i32,
 ) {
     let command_line = std::fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
-    state(out, time, pid, tid, &command_line, &executable(tid), None);
-    descriptors(out, files, time, pid, tid, false);
-    mappings(out, time, pid, tid);
+    write_state_record(out, time, pid, tid, &command_line, &executable_path(tid), None);
+    write_descriptors(out, files, time, pid, tid, Which::All);
+    write_mappings(out, time, pid, tid);
 }
 
-/// Files that the process has mapped so that it can store into them, which no call tells: each a
-/// `Descriptor` record with the number -1.
-fn mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
+/// Writes a `Descriptor` record with the number -1 for each file that the process has mapped shared
+/// and writable, since no call shows what it stores there.
+fn write_mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
     let maps = std::fs::read(format!("/proc/{tid}/maps")).unwrap_or_default();
     for line in maps.split(|b| *b == b'\n').filter(|line| is_shared_and_writable(line)) {
         let Some(range) = line.split(|b| *b == b' ').next().and_then(|r| str::from_utf8(r).ok())
@@ -77,62 +86,71 @@ fn mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
             continue;
         };
         let mut path = Vec::new();
-        let mut identity = describe(format_args!("/proc/{tid}/map_files/{range}"), &mut path);
+        let mut identity = read_identity(format_args!("/proc/{tid}/map_files/{range}"), &mut path);
         if path.is_empty() {
-            // Only root may follow these links: the text tells the name.
+            // Only root may follow these links. The line itself shows the name.
             path = line.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default().trim_ascii().into();
-            if path.ends_with(GONE) {
+            if path.ends_with(DELETED_SUFFIX) {
                 continue;
             }
-            (identity.mode, identity.created) = (S_IFREG, MADE_UP);
+            (identity.mode, identity.created) = (S_IFREG, SYNTHETIC);
         }
         let payload = [identity.as_bytes(), &path].concat();
         let end = |at| range.split('-').nth(at).and_then(|a| u64::from_str_radix(a, 16).ok());
         let args = [u64::MAX, 0, 0, end(0).unwrap_or(0), end(1).unwrap_or(0), 0];
         let payloads = [(0, PayloadKind::Identity, &payload[..])];
         if identity.mode & S_IFMT == S_IFREG {
-            out.event_with(RecordKind::Descriptor, time, pid, tid, args, &payloads);
+            out.write_event_with(RecordKind::Descriptor, time, pid, tid, args, &payloads);
         }
     }
 }
 
-/// Whether a line of `/proc/PID/maps` tells of a shared and writable mapping of a file with a name.
+/// Returns whether this line of `/proc/PID/maps` is a shared and writable mapping of a file with a
+/// name.
 fn is_shared_and_writable(line: &[u8]) -> bool {
-    const NO_FILES: [&[u8]; 4] = [b"/dev/", b"/memfd:", b"/SYSV", b"/anon_hugepage"];
+    const NOT_FILES: [&[u8]; 4] = [b"/dev/", b"/memfd:", b"/SYSV", b"/anon_hugepage"];
     let mut words = line.splitn(6, |b| *b == b' ');
     let permissions = words.nth(1).unwrap_or_default();
     let path = words.nth(3).unwrap_or_default().trim_ascii();
     permissions.get(1) == Some(&b'w')
         && permissions.get(3) == Some(&b's')
         && path.first() == Some(&b'/')
-        && !NO_FILES.iter().any(|of| path.starts_with(of))
+        && !NOT_FILES.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// All of them, or only those that the next program will have.
-fn descriptors(
+/// Which descriptors are written.
+#[derive(PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that are not close-on-exec.
+    InheritedByExec,
+}
+
+/// Writes a `Descriptor` record for each descriptor of the process.
+fn write_descriptors(
     out: &mut RecordWriter,
     files: &mut OpenFiles,
     time: u64,
     pid: i32,
     tid: i32,
-    at_exec: bool,
+    which: Which,
 ) {
     let Ok(listing) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return };
     let mut descriptors: Vec<i32> =
         listing.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
     descriptors.sort_unstable();
     for fd in descriptors {
-        let Some(info) = descriptor_info(tid, fd) else { continue };
-        if at_exec && info.flags & O_CLOEXEC != 0 {
+        let Some(info) = read_fdinfo(tid, fd) else { continue };
+        if which == Which::InheritedByExec && info.flags & O_CLOEXEC != 0 {
             continue;
         }
         let mut path = Vec::new();
-        let identity = describe(format_args!("/proc/{tid}/fd/{fd}"), &mut path);
-        let key = files.key(pid, fd, info, (identity.dev, identity.ino));
-        let identity = Identity { offset: info.position, status: info.flags, ..identity };
+        let identity = read_identity(format_args!("/proc/{tid}/fd/{fd}"), &mut path);
+        let key = files.key_of(pid, fd, info, (identity.dev, identity.ino));
+        let identity = Identity { offset: info.offset, status: info.flags, ..identity };
         let closes = u64::from(info.flags & O_CLOEXEC != 0);
         let payload = [identity.as_bytes(), &path].concat();
-        out.event_with(
+        out.write_event_with(
             RecordKind::Descriptor,
             time,
             pid,
@@ -143,7 +161,9 @@ fn descriptors(
     }
 }
 
-fn state(
+/// Writes a `State` record: umask, credentials, directories, command line and program.
+/// `credentials` replace those of the process if they are given.
+fn write_state_record(
     out: &mut RecordWriter,
     time: u64,
     pid: i32,
@@ -154,7 +174,7 @@ fn state(
 ) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
-    let ids = |name: &str| ids(field(name)).unwrap_or_default();
+    let ids = |name: &str| parse_ids(field(name)).unwrap_or_default();
     let umask = u64::from_str_radix(field("Umask:").trim(), 8).unwrap_or(0o022);
     let (mut uid, mut gid) = (ids("Uid:"), ids("Gid:"));
     let mut groups: Vec<u8> =
@@ -165,10 +185,10 @@ fn state(
     }
     let directory = |name: &str| {
         let mut path = Vec::new();
-        let identity = describe(format_args!("/proc/{tid}/{name}"), &mut path);
+        let identity = read_identity(format_args!("/proc/{tid}/{name}"), &mut path);
         [identity.as_bytes(), &path].concat()
     };
-    out.event_with(
+    out.write_event_with(
         RecordKind::State,
         time,
         pid,

@@ -1,27 +1,31 @@
-//! Reading stretches of a process's memory, one after the other.
+//! Reading several ranges of a process's memory as one sequence of bytes.
 
 use crate::inspect::memory::{Span, read_spans, span};
 
-/// Stretches per read, on the stack.
-const SPANS: usize = 64;
+/// The most ranges per read; their array is on the stack.
+const BATCH_SPANS: usize = 64;
 
-/// A place in a row of stretches.
+/// A position in a list of memory ranges.
 pub(super) struct SpanReader<'a> {
     spans: &'a [Span],
-    at: usize,
-    within: usize,
+    /// The index of the current range.
+    index: usize,
+    /// How many bytes of it have been read.
+    offset: usize,
 }
 
 impl<'a> SpanReader<'a> {
+    /// Starts at the beginning of the first range.
     pub fn new(spans: &'a [Span]) -> Self {
-        Self { spans, at: 0, within: 0 }
+        Self { spans, index: 0, offset: 0 }
     }
-    /// Reads on into `local`; how many bytes could be read.
+    /// Fills `local` from the current position on, from the memory of thread `tid`. Returns how
+    /// many bytes could be read: fewer than asked for if memory is unreadable or the ranges end.
     pub fn read(&mut self, tid: i32, local: &mut [u8]) -> usize {
         let mut got = 0;
         while got < local.len() {
-            let mut batch = [span(0, 0); SPANS];
-            let (n, bytes) = self.batch(&mut batch, local.len() - got);
+            let mut batch = [span(0, 0); BATCH_SPANS];
+            let (n, bytes) = self.next_batch(&mut batch, local.len() - got);
             let read =
                 if n == 0 { 0 } else { read_spans(tid, &batch[..n], &mut local[got..got + bytes]) };
             got += read;
@@ -31,20 +35,21 @@ impl<'a> SpanReader<'a> {
         }
         got
     }
-    /// The next stretches, of at most `max` bytes together: how many, and how long.
-    fn batch(&mut self, into: &mut [Span; SPANS], max: usize) -> (usize, usize) {
+    /// Puts the next ranges, of at most `max` bytes together, into `into`. Returns their number and
+    /// their length in bytes.
+    fn next_batch(&mut self, into: &mut [Span; BATCH_SPANS], max: usize) -> (usize, usize) {
         let (mut n, mut bytes) = (0, 0);
-        while n < SPANS && bytes < max && self.at < self.spans.len() {
-            let Span { iov_base, iov_len } = self.spans[self.at];
-            let len = (iov_len - self.within).min(max - bytes);
+        while n < BATCH_SPANS && bytes < max && self.index < self.spans.len() {
+            let Span { iov_base, iov_len } = self.spans[self.index];
+            let len = (iov_len - self.offset).min(max - bytes);
             if len > 0 {
-                into[n] = Span { iov_base: iov_base.wrapping_byte_add(self.within), iov_len: len };
+                into[n] = Span { iov_base: iov_base.wrapping_byte_add(self.offset), iov_len: len };
                 n += 1;
                 bytes += len;
             }
-            self.within += len;
-            if self.within == iov_len {
-                (self.at, self.within) = (self.at + 1, 0);
+            self.offset += len;
+            if self.offset == iov_len {
+                (self.index, self.offset) = (self.index + 1, 0);
             }
         }
         (n, bytes)

@@ -1,21 +1,22 @@
-//! What Ctrl-C (SIGINT) and other signals that ask the recorder to end do: the first goes to the
-//! command, the second ends the recording.
+//! What Ctrl-C (SIGINT) and the other signals that ask the recorder to end do: the first one goes
+//! to the command, the second one ends the recording.
 
-use super::handlers::Arrived;
+use super::handlers::ReceivedSignals;
 
-/// How often we were asked to end.
+/// Counts how often the recorder was asked to end.
 #[derive(Default)]
 pub(crate) struct EndRequests {
     times: u32,
 }
 
 impl EndRequests {
-    /// Counts what came. `command`: the program that is ours and still runs; it has heard what came
-    /// from the terminal, and gets what came to us alone the first time. Whether we are to leave:
-    /// without a command that would hear it, the first request is for us.
-    pub fn count(&mut self, arrived: Arrived, command: Option<i32>) -> bool {
-        self.times += arrived.interrupts;
-        if let Some(signal) = arrived.terminate {
+    /// Counts the signals in `received`. Returns whether to end the recording: at the second
+    /// request, or at the first if there is no command. `command` is the recorder's child while it
+    /// runs. It gets signals of the terminal itself; one that was sent to the recorder only is
+    /// passed on to it the first time.
+    pub fn count(&mut self, received: ReceivedSignals, command: Option<i32>) -> bool {
+        self.times += received.interrupts;
+        if let Some(signal) = received.terminate {
             self.times += 1;
             if let (1, Some(pid)) = (self.times, command) {
                 send(pid, signal);
@@ -23,13 +24,13 @@ impl EndRequests {
         }
         self.times > u32::from(command.is_some())
     }
-    /// How often.
+    /// Returns how many requests were counted.
     pub fn times(&self) -> u32 {
         self.times
     }
 }
 
-/// Passes a signal on.
+/// Sends a signal to a process. Errors are ignored, since the process may have ended.
 fn send(pid: i32, signal: i32) {
     // SAFETY: takes numbers.
     unsafe { libc::kill(pid, signal) };

@@ -1,11 +1,12 @@
-//! Signals that end the recorder.
+//! Signals that kill the recorder.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ptr::{null, null_mut};
 
-/// Ends this process by `signal`, as it ended the recorded program, so that the caller of the
-/// recorder sees the same wait status. No core is dumped: that was the program's. A signal that
-/// does not kill gives the exit status that shells give for it.
+/// Kills this process with `signal`, the one that killed the recorded program, so that the caller
+/// of the recorder sees the same wait status. No core is dumped, since the program's is the one
+/// that matters. A signal that does not kill makes this process exit with 128 plus its number, as
+/// shells do.
 pub fn exit_by_signal(signal: i32) -> ! {
     let _best = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     // SAFETY: the default action runs no code of ours; `set` is a whole set, and zeros are one.
@@ -19,14 +20,15 @@ pub fn exit_by_signal(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// While it exists, a signal that ends this process wipes the terminal's line first: one that is
-/// drawn again and again, like a progress bar. Signals that are handled or ignored are left alone.
+/// While this exists, a signal that kills this process erases the current line of the terminal
+/// first, such as a progress bar. Signals that are handled or ignored are not changed.
 #[derive(Debug)]
 pub struct LineWiper {
-    /// What the dispositions were.
+    /// The previous dispositions.
     before: Vec<(i32, libc::sigaction)>,
 }
 
+/// Signal handler: erases the line, then raises the signal again with its default action.
 extern "C" fn wipe(signal: i32) {
     const WIPE: &[u8] = b"\r\x1b[2K";
     // SAFETY: write(2) and raise(3) may be called from handlers; the disposition is the default
@@ -38,18 +40,21 @@ extern "C" fn wipe(signal: i32) {
 }
 
 impl LineWiper {
-    /// Begins.
+    /// Installs the handlers.
     pub fn install() -> Self {
         let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
         Self {
-            before: ends.into_iter().filter_map(|signal| Some((signal, handle(signal)?))).collect(),
+            before: ends
+                .into_iter()
+                .filter_map(|signal| Some((signal, install_wipe(signal)?)))
+                .collect(),
         }
     }
 }
 
-/// Has [`wipe`] handle a signal that would end this process; what its disposition was. `None`: it
-/// is handled or ignored, and stays so.
-fn handle(signal: i32) -> Option<libc::sigaction> {
+/// Makes [`wipe`] the handler of a signal that would kill this process. Returns the previous
+/// disposition, or `None` if the signal is handled or ignored, which is left unchanged.
+fn install_wipe(signal: i32) -> Option<libc::sigaction> {
     // SAFETY: all zeros is a value of the struct; `wipe` does what handlers may.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();

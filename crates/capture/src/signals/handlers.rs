@@ -1,93 +1,107 @@
-//! Signal handlers of the recorder. They only count; the engine looks at the counts when it likes.
+//! The signal handlers of the recorder. They only count signals; the engine reads the counts when
+//! it is ready.
 //!
-//! Invariant: what was ignored when we came stays ignored (nohup), and everything is as it was once
-//! the value is dropped. A handler resets itself in a program that is executed, so that the command
-//! inherits nothing from us.
+//! Invariant: a signal that was ignored when the recorder started (nohup(1)) stays ignored, and
+//! dropping [`Handlers`] restores all dispositions. A handler is reset by execve(2), so the command
+//! inherits none.
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+/// A signal has arrived since the counts were last read.
 static ARRIVED: AtomicBool = AtomicBool::new(false);
+/// How many SIGINT and SIGQUIT have arrived.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+/// The last SIGTERM or SIGHUP, or 0.
 static TERMINATE: AtomicU32 = AtomicU32::new(0);
+/// How many signals of job control have arrived.
 static STOPS: AtomicU32 = AtomicU32::new(0);
 
-/// The signal that ends our waiting; nothing but a nudge.
-pub(crate) const NUDGE: i32 = libc::SIGALRM;
+/// The signal that only interrupts a blocking system call of an engine's thread.
+pub(crate) const WAKE_SIGNAL: i32 = libc::SIGALRM;
 
+/// Signals that ask the recorder to end.
 const END_SIGNALS: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
+/// Signals by which a terminal stops the recorder.
 const STOP_SIGNALS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-extern "C" fn note(signal: i32) {
+/// The handler of all signals: counts the signal.
+extern "C" fn count_signal(signal: i32) {
     match signal {
         libc::SIGINT | libc::SIGQUIT => drop(INTERRUPTS.fetch_add(1, Ordering::Relaxed)),
         libc::SIGTERM | libc::SIGHUP => TERMINATE.store(signal as u32, Ordering::Relaxed),
-        NUDGE => {}
+        WAKE_SIGNAL => {}
         _ => drop(STOPS.fetch_add(1, Ordering::Relaxed)),
     }
     ARRIVED.store(true, Ordering::Release);
 }
 
-/// What has come since the last time.
+/// The signals that have arrived since the counts were last read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Arrived {
-    /// Interrupts from the terminal, which the program has got as well.
+pub(crate) struct ReceivedSignals {
+    /// How many SIGINT and SIGQUIT arrived. They come from the terminal, which sends them to the
+    /// command as well.
     pub interrupts: u32,
-    /// The signal, not from the terminal, that asks us to end.
+    /// The SIGTERM or SIGHUP that asked the recorder to end.
     pub terminate: Option<i32>,
-    /// Whether the terminal stops our process group.
+    /// Whether the terminal stops the process group of the recorder.
     pub stop: bool,
 }
 
-/// What comes from now on is noted, for the engine that begins meanwhile. Ends with the value.
+/// Counts signals until it is dropped, so that an engine that starts meanwhile sees those that
+/// arrived before.
 #[derive(Debug)]
 pub struct SignalListener {
     _handlers: Handlers,
 }
 
 impl SignalListener {
-    /// For a recording of a command, which hears signals itself; what was ignored stays ignored.
+    /// Starts counting for the recording of a command, which gets signals of the terminal itself.
+    /// Ignored signals stay ignored.
     pub fn for_command() -> Self {
         Self::install(&[])
     }
-    /// For a recording of others. A shell has its jobs in the background ignore interrupts, but an
-    /// interrupt that is sent to a recorder which only watches is meant to end it.
+    /// Starts counting for the recording of other processes. SIGINT and SIGQUIT are counted even if
+    /// they were ignored: shells have background jobs ignore them, but one that is sent to the
+    /// recorder is meant to end it.
     pub fn for_observer() -> Self {
         Self::install(&[libc::SIGINT, libc::SIGQUIT])
     }
+    /// Sets all counts to 0 and installs the handlers.
     fn install(even_if_ignored: &[i32]) -> Self {
         INTERRUPTS.store(0, Ordering::Relaxed);
         TERMINATE.store(0, Ordering::Relaxed);
         STOPS.store(0, Ordering::Relaxed);
         ARRIVED.store(false, Ordering::Relaxed);
-        Self { _handlers: Handlers::of(even_if_ignored) }
+        Self { _handlers: Handlers::install_for(even_if_ignored) }
     }
 }
 
-/// Handlers in place.
+/// Installed signal handlers. Dropping this restores the previous dispositions.
 #[derive(Debug)]
 pub(crate) struct Handlers {
+    /// The signals, with their previous dispositions.
     before: Vec<(i32, libc::sigaction)>,
 }
 
 impl Handlers {
-    /// What came before, while a [`SignalListener`] was there, counts too.
+    /// Installs the handlers. Signals that a [`SignalListener`] has counted before are kept.
     pub fn install() -> Self {
-        Self::of(&[])
+        Self::install_for(&[])
     }
 
-    /// `even_if_ignored`: handled even if they were ignored.
-    fn of(even_if_ignored: &[i32]) -> Self {
+    /// Installs the handlers for signals that are not ignored, and for those in `even_if_ignored`.
+    fn install_for(even_if_ignored: &[i32]) -> Self {
         let mut before = Vec::new();
-        for signal in END_SIGNALS.into_iter().chain(STOP_SIGNALS).chain([NUDGE]) {
+        for signal in END_SIGNALS.into_iter().chain(STOP_SIGNALS).chain([WAKE_SIGNAL]) {
             // SAFETY: all zeros is a value of the struct; the handler only stores to atomics.
             unsafe {
                 let (mut action, mut old): (libc::sigaction, libc::sigaction) =
                     (std::mem::zeroed(), std::mem::zeroed());
-                action.sa_sigaction = note as extern "C" fn(i32) as usize;
+                action.sa_sigaction = count_signal as extern "C" fn(i32) as usize;
                 if libc::sigaction(signal, &action, &mut old) != 0 {
                     continue;
                 }
                 let ignored = old.sa_sigaction == libc::SIG_IGN;
-                if ignored && signal != NUDGE && !even_if_ignored.contains(&signal) {
+                if ignored && signal != WAKE_SIGNAL && !even_if_ignored.contains(&signal) {
                     libc::sigaction(signal, &old, std::ptr::null_mut());
                     continue;
                 }
@@ -96,20 +110,22 @@ impl Handlers {
         }
         Self { before }
     }
-    /// The signal that came before there was a command to hear it, if any did.
-    pub fn early(&self) -> Option<i32> {
-        let arrived = if self.any() { self.take() } else { Arrived::default() };
+    /// Returns the signal that asked to end before there was a command, if there was one. Resets
+    /// the counts.
+    pub fn take_end_signal(&self) -> Option<i32> {
+        let arrived =
+            if self.has_received() { self.take_received() } else { ReceivedSignals::default() };
         arrived.terminate.or((arrived.interrupts > 0).then_some(libc::SIGINT))
     }
-    /// Whether there may be news; costs nothing.
-    pub fn any(&self) -> bool {
+    /// Returns whether a signal may have arrived. This is one atomic load.
+    pub fn has_received(&self) -> bool {
         ARRIVED.load(Ordering::Relaxed)
     }
-    /// The news.
-    pub fn take(&self) -> Arrived {
+    /// Returns the signals that have arrived, and resets the counts.
+    pub fn take_received(&self) -> ReceivedSignals {
         ARRIVED.swap(false, Ordering::Acquire);
         let terminate = TERMINATE.swap(0, Ordering::Relaxed);
-        Arrived {
+        ReceivedSignals {
             interrupts: INTERRUPTS.swap(0, Ordering::Relaxed),
             terminate: (terminate != 0).then_some(terminate as i32),
             stop: STOPS.swap(0, Ordering::Relaxed) != 0,
@@ -126,7 +142,8 @@ impl Drop for Handlers {
     }
 }
 
-/// Whether a signal is ignored, as by nohup(1) or by a shell for its jobs in the background.
+/// Returns whether this process ignores a signal, as after nohup(1) or in a background job of a
+/// shell.
 pub fn is_signal_ignored(signal: i32) -> bool {
     // SAFETY: all zeros is a value of the struct, which is a valid place for the answer.
     unsafe {
@@ -136,8 +153,9 @@ pub fn is_signal_ignored(signal: i32) -> bool {
     }
 }
 
-/// Stops the whole recorder, so that its shell sees it stopped; returns when it is continued.
-pub(crate) fn stop_ourselves() {
+/// Stops this process with SIGSTOP, so that the shell sees it stopped. Returns when it is
+/// continued.
+pub(crate) fn stop_recorder() {
     // SAFETY: takes numbers.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }

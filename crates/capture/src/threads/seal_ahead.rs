@@ -1,9 +1,9 @@
 //! Sealing while the program is recorded, by a thread that runs on idle CPUs (SCHED_IDLE).
 //!
-//! It has nothing to do before much of the journals waits, and leaves the machine to others unless
-//! a CPU is to spare and the recording is in no hurry. At the end it gets the normal policy, if
-//! that is permitted; if it takes too long even so, it is left to itself, its files are removed,
-//! and everything is sealed afterwards.
+//! The thread waits until enough of the journals is unsealed, and works only while a CPU is idle
+//! and the recording does not need the CPUs. At the end it gets the normal policy, if that is
+//! permitted. If it takes too long even then, it is abandoned, its files are removed, and
+//! everything is sealed afterwards.
 
 use super::scheduling::set_policy;
 use super::spare_cpu::SpareCpu;
@@ -14,20 +14,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use trace::{Recording, SealAhead};
 
-/// What an engine knows of its journals.
+/// How far the journals of an engine have been written.
 pub(crate) trait JournalProgress: Send + 'static {
-    /// Until when (ns of CLOCK_MONOTONIC) their files hold everything.
+    /// Returns the time (nanoseconds of CLOCK_MONOTONIC) until which the journal files hold all
+    /// records.
     fn written_until(&mut self) -> u64;
-    /// Whether the threads that write them need the CPUs.
+    /// Returns whether the threads that write the journals need the CPUs.
     fn is_busy(&self) -> bool;
 }
 
-/// How often the thread looks whether there is something to do.
+/// How often the thread checks whether there is something to seal.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
-/// It is waited for so long at the end.
+/// How long the end of a recording waits for the thread.
 const WAIT_AT_END: Duration = Duration::from_secs(5);
 
-/// The thread.
+/// The thread that seals ahead.
 pub(crate) struct SealAheadThread {
     stop: Arc<AtomicBool>,
     tid: i32,
@@ -36,8 +37,9 @@ pub(crate) struct SealAheadThread {
 }
 
 impl SealAheadThread {
-    /// Starts it; it works when so many bytes wait. `None`: it cannot be, and nothing is lost. All
-    /// journals must have been made.
+    /// Starts the thread, which seals whenever `bytes` of journal are unsealed. All journals must
+    /// have been created. Returns `None` if `bytes` is 0 or the thread cannot be started;
+    /// everything is sealed after the recording then.
     pub fn start(
         recording: &Recording,
         journals: impl JournalProgress,
@@ -52,11 +54,11 @@ impl SealAheadThread {
         let (send_tid, tid) = sync_channel(1);
         let (send_result, result) = sync_channel(1);
         let run = move || {
-            // What signals say is for the engine's threads.
+            // Signals are for the threads of the engine.
             block_signals();
             let _sent = send_tid.send(rustix::thread::gettid().as_raw_nonzero().get());
             let sealer = if set_policy(0, libc::SCHED_IDLE) {
-                follow(&asked, sealer, journals, bytes)
+                seal_while_recording(&asked, sealer, journals, bytes)
             } else {
                 None
             };
@@ -66,22 +68,23 @@ impl SealAheadThread {
         Some(Self { stop, tid: tid.recv().ok()?, thread, result })
     }
 
-    /// The thread's number.
+    /// Returns the thread's ID.
     pub fn tid(&self) -> i32 {
         self.tid
     }
 
-    /// Asks it to end.
+    /// Asks the thread to end. Does not wait.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         if !self.thread.is_finished() {
-            // If that is not permitted, it waits until a CPU is idle.
+            // If that is not permitted, the thread ends when a CPU is idle.
             set_policy(self.tid, libc::SCHED_OTHER);
         }
         self.thread.thread().unpark();
     }
 
-    /// Ends it, and leaves what it did to the recording.
+    /// Ends the thread, and hands the segments that it has sealed to `recording`. Waits for at most
+    /// [`WAIT_AT_END`].
     pub fn finish(self, recording: &Recording) {
         self.stop();
         recording.keep_sealed_ahead(self.result.recv_timeout(WAIT_AT_END).unwrap_or_default());
@@ -104,7 +107,9 @@ fn block_signals() {
     }
 }
 
-fn follow(
+/// The work of the thread: seals until `stop` is set. Returns what was sealed, or `None` after an
+/// error.
+fn seal_while_recording(
     stop: &AtomicBool,
     mut sealer: SealAhead,
     mut journals: impl JournalProgress,

@@ -1,35 +1,42 @@
-//! Whether the machine has a CPU to spare, and its disks.
+//! Whether the machine has an idle CPU, and its disks have little to write.
 //!
-//! SCHED_IDLE is not enough: a CPU that runs such a thread does not look for what waits on other
-//! CPUs' queues, as an idle one does. Measured, a compile that keeps all CPUs busy takes 4 to 5 %
-//! longer with such a thread beside it.
+//! SCHED_IDLE is not enough: a CPU that runs such a thread does not take over threads that wait in
+//! other CPUs' run queues, as an idle CPU does. Measured, a compilation that keeps all CPUs busy
+//! takes 4 to 5 % longer beside such a thread.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// Looked at over so long.
+/// The period over which idle time is measured.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
-/// So much of a CPU must be idle, or ours.
+/// A CPU counts as spare if this many CPUs were idle on average, time of the calling thread
+/// included.
 const MIN_IDLE_CPUS: f64 = 0.5;
 
-/// Disks that have to write more than so many bytes now are busy: journals are sent to them at
-/// once, others' pages when it suits.
+/// Disks with more bytes than this under writeback count as busy. Journals are written back at
+/// once, other pages when it suits the kernel.
 const MAX_WRITEBACK_BYTES: f64 = (64 << 20) as f64;
 
-/// What is spare, for the thread that asks.
+/// Measures whether a CPU is spare, for the calling thread.
 pub(crate) struct SpareCpu {
+    /// `/proc/uptime`
     uptime: Option<File>,
+    /// `/proc/meminfo`
     memory: Option<File>,
+    /// When the current measurement began.
     since: Instant,
+    /// Idle seconds of all CPUs then.
     idle: f64,
+    /// CPU seconds of the calling thread then.
     ours: f64,
+    /// The result of the last measurement.
     available: bool,
 }
 
 impl SpareCpu {
-    /// Nothing is known yet: there is none.
+    /// Starts measuring. No CPU counts as spare until the first measurement is complete.
     pub fn new() -> Self {
         let open = |path: &str| File::open(path).ok();
         let mut spare = Self {
@@ -44,7 +51,7 @@ impl SpareCpu {
         spare
     }
 
-    /// Whether there was enough lately.
+    /// Returns whether a CPU was spare and the disks were not busy during the last measurement.
     pub fn is_available(&mut self) -> bool {
         let passed = self.since.elapsed();
         if passed >= MEASURE_EVERY {
@@ -58,13 +65,14 @@ impl SpareCpu {
         self.available
     }
 
-    /// Seconds that CPUs were idle, all together.
+    /// Returns the idle time of all CPUs together, in seconds.
     fn idle(&self) -> f64 {
-        number_in(self.uptime.as_ref(), 1).unwrap_or(0.0)
+        read_number(self.uptime.as_ref(), 1).unwrap_or(0.0)
     }
 }
 
-/// Bytes that are on their way to disks.
+/// Returns how many bytes are being written to disks (`Writeback` in /proc/meminfo), or 0 if that
+/// cannot be read.
 fn writeback_bytes(memory: Option<&File>) -> f64 {
     let mut text = [0; 4096];
     let len = memory.and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
@@ -72,14 +80,14 @@ fn writeback_bytes(memory: Option<&File>) -> f64 {
     String::from_utf8_lossy(&text[..len]).lines().find_map(kib).map_or(0.0, |kib: f64| kib * 1024.0)
 }
 
-/// Seconds that our thread ran.
+/// Returns the CPU time of the calling thread, in seconds.
 fn thread_seconds() -> f64 {
     let t = clock_gettime(ClockId::ThreadCPUTime);
     t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
-/// A number in a one-line file of procfs.
-pub(crate) fn number_in(file: Option<&File>, n: usize) -> Option<f64> {
+/// Returns the `n`-th number, from 0, of a one-line file of procfs.
+pub(crate) fn read_number(file: Option<&File>, n: usize) -> Option<f64> {
     let mut text = [0; 128];
     let len = file?.read_at(&mut text, 0).ok()?;
     std::str::from_utf8(&text[..len]).ok()?.split_whitespace().nth(n)?.parse().ok()
@@ -106,7 +114,7 @@ mod tests {
         );
         assert!(writeback_bytes(None) < 1.0);
         assert!(
-            number_in(Some(&file("12.50 20.25\n")), 1)
+            read_number(Some(&file("12.50 20.25\n")), 1)
                 .is_some_and(|idle| (idle - 20.25).abs() < 0.001)
         );
         assert!(SpareCpu::new().idle > 0.0);

@@ -193,7 +193,7 @@ impl Facts {
             // An address that names no file is no path.
             if let Some(used) = a
                 .kind
-                .path()
+                .path_use()
                 .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
             {
                 // Where an error may be an earlier path's, the kernel may not have looked at the
@@ -422,7 +422,7 @@ fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a
 /// What an identity says.
 pub fn observed_in(identity: &Identity) -> Observed {
     let mut seen = Observed::kind(FileType::of_mode(identity.mode));
-    if identity.is_made_up() {
+    if identity.is_synthetic() {
         // A guess at a regular file is none that counts against what calls show.
         return Observed::kind(if seen.kind == FileType::Directory {
             FileType::Directory

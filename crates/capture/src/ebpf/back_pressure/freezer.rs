@@ -1,7 +1,7 @@
-//! Cgroups (version 2) that are frozen and thawed: the processes in them see it only by the time
-//! that passes, and by waits that it interrupts (`epoll_wait` returns EINTR).
+//! Freezing and thawing cgroups (version 2). The processes in them notice it only by the time that
+//! passes, and by waits that are interrupted (`epoll_wait` returns EINTR).
 //!
-//! A second process thaws what we froze should we be killed meanwhile.
+//! A second process thaws a frozen cgroup if the recorder is killed.
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -10,15 +10,19 @@ use std::time::Duration;
 
 /// A cgroup that can be frozen.
 pub(in crate::ebpf) struct Cgroup {
+    /// Its directory.
     path: PathBuf,
-    /// Where its processes go at the end, if we made it.
+    /// The parent cgroup, to which its processes are moved at the end; only if the recorder made
+    /// this cgroup.
     above: Option<PathBuf>,
+    /// Its file `cgroup.freeze`.
     freeze: File,
-    /// Thaws it should we be killed.
+    /// Closing this, as when the recorder is killed, makes a second process thaw the cgroup.
     guard: Option<OwnedFd>,
 }
 
-/// The root of the cgroups of version 2, and ours.
+/// Returns the directories of the root cgroup (version 2) and of the recorder's cgroup, or `None`
+/// if there are none.
 fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let root = PathBuf::from(
@@ -36,7 +40,8 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
 }
 
 impl Cgroup {
-    /// Makes one below ours. `None`: this machine has none, or not for us.
+    /// Makes a cgroup below the recorder's. Returns `None` if the machine has no cgroups of version
+    /// 2 or this is not permitted.
     pub fn make() -> Option<Self> {
         let (_, above) = own_cgroup()?;
         remove_stale(&above);
@@ -50,17 +55,17 @@ impl Cgroup {
         Some(Self { path, above: Some(above), freeze, guard: None })
     }
 
-    /// Its directory, for a process that is to begin in it.
+    /// Opens its directory, for a process that is to begin in it.
     pub fn directory(&self) -> Option<File> {
         File::open(&self.path).ok()
     }
 
-    /// Puts a process into it. Whether it could be done.
+    /// Moves a process into the cgroup. Returns whether that succeeded.
     pub fn take(&self, pid: i32) -> bool {
         std::fs::write(self.path.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
-    /// One that is there. `None`: it holds ourselves, or may not be frozen by us.
+    /// Opens an existing cgroup. Returns `None` if the recorder is in it or may not freeze it.
     pub fn at(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
         let (_, ours) = own_cgroup()?;
@@ -72,7 +77,7 @@ impl Cgroup {
         Some(Self { path, above: None, freeze, guard: None })
     }
 
-    /// Freezes it, unless it is frozen already. Whether it was frozen by this call.
+    /// Freezes the cgroup. Returns false if it is frozen already or cannot be frozen.
     pub fn freeze(&mut self) -> bool {
         let mut was = [0];
         if self.freeze.read_at(&mut was, 0).is_err() || was == *b"1" {
@@ -84,7 +89,7 @@ impl Cgroup {
         self.guard.is_some() && self.freeze.write_at(b"1", 0).is_ok()
     }
 
-    /// Thaws it.
+    /// Thaws the cgroup. Errors are ignored.
     pub fn thaw(&self) {
         let _best = self.freeze.write_at(b"0", 0);
     }
@@ -94,12 +99,12 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let Some(above) = &self.above else { return };
         self.thaw();
-        // Processes that go on without us go back to the cgroup above.
+        // Processes that still run are moved to the parent cgroup.
         let left = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
         for pid in left.lines() {
             let _best = std::fs::write(above.join("cgroup.procs"), pid);
         }
-        // A process that has just ended is in its cgroup for another moment.
+        // A process that has just ended remains in its cgroup for a moment.
         for _ in 0..50 {
             if std::fs::remove_dir(&self.path).is_ok() {
                 return;
@@ -109,10 +114,10 @@ impl Drop for Cgroup {
     }
 }
 
-/// A cgroup is named for its recorder.
+/// The name of a cgroup begins with this, followed by the recorder's process ID.
 const NAME: &str = "reanimator-";
 
-/// Recorders that were killed left their cgroups; those that are empty can be removed.
+/// Removes empty cgroups of recorders that were killed.
 fn remove_stale(above: &Path) {
     for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
         let recorder =
@@ -123,8 +128,8 @@ fn remove_stale(above: &Path) {
     }
 }
 
-/// A process that thaws the cgroup when we are gone: it waits for the end of a pipe whose other end
-/// is the result.
+/// Forks a process that thaws the cgroup when the recorder has ended: it waits for the end of a
+/// pipe, whose other end is returned. Returns `None` if it cannot be made.
 fn thaw_if_killed(freeze: &File) -> Option<OwnedFd> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
     let (read_fd, freeze) = (read.as_raw_fd(), freeze.as_raw_fd());
@@ -135,8 +140,8 @@ fn thaw_if_killed(freeze: &File) -> Option<OwnedFd> {
             -1 => return None,
             0 => {
                 libc::setsid();
-                // Nothing of ours is to live on in it but these two, the kernel's program least of
-                // all.
+                // All other descriptors are closed, above all those that keep the probe in the
+                // kernel.
                 libc::dup2(read_fd, 0);
                 libc::dup2(freeze, 1);
                 libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);

@@ -1,7 +1,7 @@
-//! The kernel's types (BTF), of which a small part is enough for our program.
+//! The kernel's type information (BTF), and the small part of it that the probe needs.
 //!
-//! libbpf looks through all types of the kernel for each struct of ours, by name. It gets a file
-//! with the few types that have such a name instead. The layout is that of
+//! libbpf searches all types of the kernel for each struct of the probe, by name. It gets a file
+//! with the few types that have such names instead. The format is that of
 //! Documentation/bpf/btf.rst.
 
 mod for_libbpf;
@@ -27,14 +27,14 @@ use std::ptr::{self, NonNull};
 const FILE: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 
-/// The bytes of the kernel's types.
+/// The BTF of the running kernel.
 pub(super) enum KernelTypes {
     Mapped { at: NonNull<u8>, len: usize },
     Read(Vec<u8>),
 }
 
 impl KernelTypes {
-    /// Those of the running kernel. Fails if it has none that we may read.
+    /// Opens the BTF of the running kernel. Fails if it has none or it may not be read.
     pub fn open() -> Result<Self, Error> {
         let opened = || {
             let file = File::open(FILE)?;
@@ -57,7 +57,7 @@ impl KernelTypes {
         })
     }
 
-    /// Whether a function or type has this name.
+    /// Returns whether a function or type has this name.
     pub fn have_name(&self, name: &str) -> bool {
         let name = [b"\0", name.as_bytes(), b"\0"].concat();
         memchr::memmem::find(self, &name).is_some()
@@ -84,17 +84,20 @@ impl Drop for KernelTypes {
     }
 }
 
-/// Structs, unions, enums and typedefs that have certain names, and where each type begins.
+/// Types with certain names, found in BTF.
 pub(super) struct Found<'b> {
+    /// The section of types.
     types: &'b [u8],
+    /// The section of names.
     strings: &'b [u8],
-    /// Of each type, by number, where it begins in `types`; the first is `void`.
+    /// Where each type begins in `types`, by its number. Type 0 is `void`.
     starts: Vec<u32>,
-    /// The numbers of those that were looked for, by name.
+    /// The numbers of the types that were searched for, by name.
     numbers: HashMap<&'b [u8], Vec<u32>>,
 }
 
-/// Looks for types with these names in BTF. Nothing if the bytes are not such.
+/// Searches BTF for structs, unions, enums and typedefs with these names. Returns `None` if the
+/// bytes are not valid BTF.
 pub(super) fn find<'b>(bytes: &'b [u8], names: &HashSet<&[u8]>) -> Option<Found<'b>> {
     let u32_at = |at| number_at(bytes, at).map(|n| n as usize);
     if bytes.get(..2)? != MAGIC.to_ne_bytes() {
@@ -132,30 +135,35 @@ pub(super) fn find<'b>(bytes: &'b [u8], names: &HashSet<&[u8]>) -> Option<Found<
 }
 
 impl<'b> Found<'b> {
-    /// The number of the only type of a kind that has this name; `None` if there is none.
+    /// Returns the number of the first type of this kind and name, or `None` if there is none.
     pub fn number(&self, kind: u32, name: &str) -> Option<u32> {
         let numbers = self.numbers.get(name.as_bytes())?;
         numbers.iter().copied().find(|&n| self.record(n).is_some_and(|r| r.kind == kind))
     }
+    /// Returns the type with this number, or `None` if there is none.
     fn record(&self, number: u32) -> Option<Record> {
         let start = self.starts.get(number as usize).filter(|_| number != 0)?;
         Record::at(self.types, *start as usize)
     }
+    /// Returns the name at this offset of the names.
     fn name(&self, offset: u32) -> Option<&'b [u8]> {
         let rest = self.strings.get(offset as usize..)?;
         rest.get(..memchr::memchr(0, rest)?)
     }
 }
 
-/// A `struct btf_type`, and what follows it.
+/// A `struct btf_type` and what follows it.
 #[derive(Clone, Copy)]
 struct Record {
+    /// Where it begins.
     start: usize,
+    /// The offset of its name.
     name: u32,
+    /// A `BTF_KIND_*`.
     kind: u32,
     /// How many members it has.
     members: usize,
-    /// With what follows it.
+    /// Its length in bytes, with what follows it.
     len: usize,
 }
 
@@ -163,6 +171,7 @@ struct Record {
 const HEAD: usize = 12;
 
 impl Record {
+    /// Decodes the type at `start`. Returns `None` if it is not valid.
     fn at(types: &[u8], start: usize) -> Option<Self> {
         let name = number_at(types, start)?;
         let info = number_at(types, start + 4)?;
@@ -181,6 +190,7 @@ impl Record {
     }
 }
 
+/// Returns the 32-bit number at this offset, or `None` behind the end.
 fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
     let four = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_ne_bytes(four.try_into().ok()?))

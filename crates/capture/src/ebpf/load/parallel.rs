@@ -1,6 +1,7 @@
-//! The programs that take the kernel longest to check are loaded by threads of their own, beside
-//! each other and beside the rest. They are one object with the others: libbpf has made their
-//! instructions ready and created the maps when the threads begin.
+//! Loading the largest programs of the probe by separate threads. The kernel's verifier takes
+//! longest for them, so they are verified beside each other and beside the rest. They belong to the
+//! same object: libbpf has relocated their instructions and created the maps before the threads
+//! begin.
 
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
@@ -18,16 +19,16 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
-/// The programs.
+/// The names of the programs.
 const PROGRAMS: [&str; 3] = ["on_exit", "on_enter", "on_end"];
-/// As `engine.bpf.c` says.
+/// The license, as in `engine.bpf.c`.
 const LICENSE: &CStr = c"Dual BSD/GPL";
 const DOING: &str = "load the eBPF program";
 
-/// The threads.
+/// The threads that load the programs.
 pub(super) struct ParallelLoad([JoinHandle<Result<OwnedFd, Error>>; 3]);
 
-/// What they have loaded.
+/// The programs that were loaded.
 pub(super) struct Loaded {
     pub exit: OwnedFd,
     pub enter: OwnedFd,
@@ -35,7 +36,7 @@ pub(super) struct Loaded {
 }
 
 impl ParallelLoad {
-    /// Makes `open`, which is to load all other programs, ready, and begins to load these.
+    /// Prepares `open`, which loads all other programs later, and starts to load these.
     pub fn start(open: &mut OpenEngineSkel<'_>, kernels: &Numbers) -> Result<Self, Error> {
         let object = open.open_object().as_libbpf_object().as_ptr();
         // SAFETY: an object that has not been loaded.
@@ -65,7 +66,7 @@ impl ParallelLoad {
         Ok(Self([load(exit)?, load(enter)?, load(end)?]))
     }
 
-    /// The programs, when all are loaded.
+    /// Waits until all programs are loaded. Fails if one could not be.
     pub fn finish(self) -> Result<Loaded, Error> {
         let [exit, enter, end] = self.0.map(join);
         Ok(Loaded { exit: exit?, enter: enter?, end: end? })
@@ -89,15 +90,18 @@ struct Program {
     instructions: Vec<bpf_insn>,
     functions: Vec<bpf_func_info>,
     lines: Vec<bpf_line_info>,
-    /// The object's types, as a descriptor.
+    /// The descriptor of the object's BTF.
     own_types: i32,
-    /// What it is called at, as a number of the kernel's types.
+    /// The number of the kernel's type of the tracepoint.
     called_at: u32,
 }
 
 impl Program {
+    /// Copies what is needed to load `program`.
+    ///
     /// # Safety
-    /// `program` is one of an object that has been made ready and lives.
+    ///
+    /// `program` belongs to an object that has been prepared and lives.
     unsafe fn of(
         name: &str,
         program: *const libbpf_rs::libbpf_sys::bpf_program,
@@ -123,6 +127,7 @@ impl Program {
         }
     }
 
+    /// Loads the program.
     fn load(&self) -> Result<OwnedFd, Error> {
         let mut options = bpf_prog_load_opts {
             sz: size_of::<bpf_prog_load_opts>() as u64,
@@ -156,8 +161,11 @@ impl Program {
     }
 }
 
+/// Copies `len` values, or none if `at` is null.
+///
 /// # Safety
-/// `len` values stand at `at`, unless it is null.
+///
+/// There are `len` values at `at`, unless it is null.
 unsafe fn copied<T: Copy>(at: *const T, len: usize) -> Vec<T> {
     if at.is_null() {
         return Vec::new();
@@ -166,8 +174,11 @@ unsafe fn copied<T: Copy>(at: *const T, len: usize) -> Vec<T> {
     unsafe { std::slice::from_raw_parts(at, len).to_vec() }
 }
 
+/// Returns the descriptor, or the error that a negative number stands for.
+///
 /// # Safety
-/// `fd` is a descriptor that nothing else owns, or minus an error number.
+///
+/// Nothing else owns the descriptor.
 unsafe fn owned(fd: i32, doing: &'static str) -> Result<OwnedFd, Error> {
     if fd < 0 {
         return Err(refused(doing)(libbpf_rs::Error::from_raw_os_error(-fd)));
@@ -176,7 +187,7 @@ unsafe fn owned(fd: i32, doing: &'static str) -> Result<OwnedFd, Error> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has the kernel call the program, until the result is dropped.
+/// Attaches the program to its tracepoint, until the result is dropped.
 pub(super) fn attach(program: &OwnedFd) -> Result<OwnedFd, Error> {
     // SAFETY: the kernel knows the tracepoint by the program's type: there is no name. The link is
     // ours.

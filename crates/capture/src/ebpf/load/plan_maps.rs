@@ -1,31 +1,32 @@
-//! The capture plans as the program in the kernel has them: the same as [`crate::plans::Plans`], in
-//! maps.
+//! The capture plans ([`crate::plans::Plans`]) in the form of the probe's maps.
 
 use crate::Options;
 use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types;
-use crate::options::NUMBERS;
+use crate::options::NUMBER_LIMIT;
 use crate::plans::{LimitedStep, Plans};
-use abi::plan::{NONE, What};
+use abi::plan::{NONE, StepKind};
 use libbpf_rs::{MapCore, MapFlags};
 
-/// What the maps hold. Plan 0 stands for calls that are not wanted.
+/// The contents of the maps. Plan 0 stands for calls that are not recorded.
 pub(super) struct Tables {
     pub plans: Vec<types::plan>,
     pub numbers: Vec<types::number>,
     pub variants: Vec<(types::variant, u32)>,
-    /// The plan of numbers beyond the table.
+    /// The plan of numbers that are not in the table.
     pub beyond: u32,
-    /// The plan that captures nothing but registers.
+    /// The plan that captures nothing but the registers.
     pub unknown: u32,
 }
 
+/// The most steps of a plan at one end of a call.
 const STEPS: usize = 8;
 
+/// Converts a step.
 fn step(limited: &LimitedStep) -> types::step {
     let s = limited.step;
     types::step {
-        what: s.what as u8,
+        what: s.kind as u8,
         when: s.when as u8,
         arg: s.arg,
         from: s.from as u8,
@@ -39,6 +40,7 @@ fn step(limited: &LimitedStep) -> types::step {
     }
 }
 
+/// Converts a plan. Panics if it has more than [`STEPS`] steps at one end.
 fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
     let mut plan = types::plan::default();
     for (at, steps_there) in [&steps.entry, &steps.exit].into_iter().enumerate() {
@@ -48,47 +50,48 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
             *to = step(from);
         }
     }
-    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
+    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.kind == StepKind::StrVec));
     plan.fd = steps.fd.map_or(u32::from(NONE), u32::from);
     plan
 }
 
 impl Tables {
+    /// Makes the tables for these options.
     pub fn new(options: &Options) -> Self {
         let plans = Plans::new(options);
-        // Ours are one further on: 0 is nothing.
+        // A plan's number in the maps is its index plus 1; 0 is no plan.
         let place = |found: Option<u32>| found.map_or(0, |at| at + 1);
         let mut variants = Vec::new();
         let mut numbers = Vec::new();
-        for number in 0..NUMBERS {
+        for number in 0..NUMBER_LIMIT {
             let chosen = plans.variants(number);
             numbers.push(types::number {
-                plan: place(plans.own(number)),
+                plan: place(plans.default_plan(number)),
                 mask: chosen.as_ref().map_or(0, |c| c.mask),
-                by: chosen.as_ref().map_or(0, |c| u32::from(c.by)),
+                by: chosen.as_ref().map_or(0, |c| u32::from(c.selector)),
                 variants: u32::from(chosen.is_some()),
             });
-            for (value, steps) in chosen.iter().flat_map(|c| c.of) {
+            for (value, steps) in chosen.iter().flat_map(|c| c.plans) {
                 variants.push((types::variant { nr: u64::from(number), value: *value }, steps + 1));
             }
         }
         Self {
             plans: std::iter::once(types::plan::default())
-                .chain(plans.all().iter().map(plan))
+                .chain(plans.as_slice().iter().map(plan))
                 .collect(),
             numbers,
             variants,
-            beyond: place(plans.find(u64::MAX, &[0; 6])),
-            unknown: place(Some(crate::plans::UNKNOWN)),
+            beyond: place(plans.find_plan(u64::MAX, &[0; 6])),
+            unknown: place(Some(crate::plans::REGISTERS_ONLY)),
         }
     }
 
-    /// Numbers from here on are in no table.
+    /// Returns the greatest number that is in the table.
     pub fn greatest(&self) -> u32 {
         self.numbers.len() as u32 - 1
     }
 
-    /// Puts them into the maps, each with one system call.
+    /// Fills the maps, each with one system call.
     pub fn store(&self, skel: &mut EngineSkel<'_>) -> libbpf_rs::Result<()> {
         let maps = &skel.maps;
         fill(&maps.plans, numbered().zip(self.plans.iter().map(bytes)))?;
@@ -98,7 +101,7 @@ impl Tables {
     }
 }
 
-/// Keys of an array, from 0.
+/// Returns the keys of an array, from 0.
 pub(super) fn numbered() -> impl Iterator<Item = [u8; 4]> {
     (0u32..).map(u32::to_ne_bytes)
 }
@@ -120,7 +123,7 @@ pub(super) fn fill(
     map.update_batch(&keys, &values, count, MapFlags::ANY, MapFlags::ANY)
 }
 
-/// A struct that the kernel shares with us, as bytes.
+/// Returns the bytes of a struct that is shared with the kernel.
 fn bytes<T: Copy>(value: &T) -> &[u8] {
     // SAFETY: the types are made of the C structs, whose padding has names; all their bytes are
     // initialised.

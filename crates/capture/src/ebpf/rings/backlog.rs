@@ -1,12 +1,12 @@
-//! Records that wait in memory for a slow disk: one stretch of address space that one thread fills
-//! and another empties, in turn.
+//! Records that wait in memory for a slow disk: a queue in one range of address space, which one
+//! thread fills and another one empties.
 //!
-//! Invariant: to put something there takes no lock and asks nothing of the allocator. A probe that
-//! waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be a thread of
-//! ours that holds the lock on our memory map: threads that waited for that lock, to map memory or
-//! in `malloc`, lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`). Pages come when they
-//! are touched: anonymous memory whose first page is there faults under a lock of its own (Linux
-//! 6.4 and later), and goes back when nothing waits.
+//! Invariant: adding records takes no lock and does not allocate. A probe that waits for room in
+//! its ring keeps its CPU, and in that CPU's run queue may be a thread of the recorder that holds
+//! the lock on its memory map. Threads that waited for that lock, to map memory or in `malloc`,
+//! lost calls (1 to 4 of 70 recordings of `dd bs=5M count=3`). Pages are added when they are
+//! touched: faults in anonymous memory whose first page exists take a lock of their own (Linux 6.4
+//! and later). They are freed when the queue is empty.
 
 use crate::Error;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -14,24 +14,27 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Length of the records, sequence number of the first, and of the one after the last.
+/// The bytes before the records of a chunk: their length, the sequence number of the first one, and
+/// the one after the last.
 const HEAD: usize = 24;
-/// In the place of a length: what follows stands at the beginning.
+/// Instead of a length: the next chunk is at the beginning of the memory.
 const AROUND: u64 = u64::MAX;
-/// When nothing waits and so many bytes of the stretch were used, the next ones stand at its
-/// beginning again: it is touched as far as records wait, and no further.
+/// When the queue is empty and this many bytes of the memory were used, the next chunk goes to the
+/// beginning again, so that no more memory is touched than needed.
 const LOW: usize = 4 << 20;
-/// When so many bytes have passed, memory is given back.
+/// Memory is freed after this many bytes have passed through.
 const MUCH: u64 = 1 << 20;
 
-/// Bytes that wait.
+/// The queue.
 pub(in crate::ebpf) struct Backlog {
     memory: NonNull<u8>,
     len: usize,
-    /// Positions that only grow; their place is the rest by `len`.
+    /// Where the next chunk begins. Positions only grow; modulo `len` they are offsets in the
+    /// memory.
     put: AtomicU64,
+    /// Where the first chunk begins.
     taken: AtomicU64,
-    /// Where memory was given back last.
+    /// The value of `put` when memory was last freed.
     given_back: AtomicU64,
 }
 
@@ -41,16 +44,20 @@ unsafe impl Send for Backlog {}
 // SAFETY: as above.
 unsafe impl Sync for Backlog {}
 
-/// Records, in the memory of their backlog.
+/// Records of the queue that were added together.
 pub(in crate::ebpf) struct Chunk<'b> {
     pub records: &'b [u8],
+    /// The sequence number of the first record.
     pub first: u64,
+    /// The sequence number after that of the last record.
     pub next: u64,
+    /// Where the chunk ends.
     end: u64,
 }
 
 impl Backlog {
-    /// Room for `most` bytes, or for less where the system does not promise as much.
+    /// Reserves memory for `most` bytes, or for less if the kernel does not permit as much (at
+    /// least 8 MiB).
     pub fn new(most: usize) -> Result<Self, Error> {
         let mut len = most.next_multiple_of(1 << 20);
         loop {
@@ -82,23 +89,24 @@ impl Backlog {
         }
     }
 
+    /// Returns the offset in the memory of a position.
     fn place(&self, position: u64) -> usize {
         (position % self.len as u64) as usize
     }
 
-    /// Eight bytes at a multiple of eight.
+    /// Returns the address of the 8 bytes at `at`, a multiple of 8.
     fn word(&self, at: usize) -> *mut u64 {
         assert!(at.is_multiple_of(8) && at + 8 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping.
         unsafe { self.memory.as_ptr().add(at).cast() }
     }
 
-    /// Whether nothing waits.
+    /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.taken.load(Ordering::Acquire) == self.put.load(Ordering::Acquire)
     }
 
-    /// Puts records behind the others; false: there is no room. To be called by one thread only.
+    /// Adds records to the queue. Returns false if there is no room. Only one thread may call this.
     pub fn put(&self, records: &[u8], first: u64, next: u64) -> bool {
         let (mut put, taken) =
             (self.put.load(Ordering::Relaxed), self.taken.load(Ordering::Acquire));
@@ -132,7 +140,8 @@ impl Backlog {
         true
     }
 
-    /// What was put there first. To be called by one thread only.
+    /// Returns the first chunk of the queue, or `None` if it is empty. Only one thread may call
+    /// this.
     pub fn first(&self) -> Option<Chunk<'_>> {
         let (mut taken, put) =
             (self.taken.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
@@ -159,12 +168,13 @@ impl Backlog {
         })
     }
 
-    /// That is done with.
+    /// Removes the chunk that [`Backlog::first`] returned.
     pub fn take(&self, chunk: &Chunk<'_>) {
         self.taken.store(chunk.end, Ordering::Release);
     }
 
-    /// Gives memory back. To be called by the thread that puts, when nothing waits.
+    /// Frees the memory if the queue is empty and enough has passed through. Only the thread that
+    /// adds records may call this.
     pub fn give_back(&self) {
         let put = self.put.load(Ordering::Relaxed);
         if put - self.given_back.load(Ordering::Relaxed) > MUCH && self.is_empty() {

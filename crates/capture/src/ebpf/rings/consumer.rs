@@ -1,8 +1,8 @@
-//! The threads that empty rings: one for each CPU, so that what one hands on to its journal's
-//! writer is in the order in which it happened there.
+//! The threads that empty the rings: one for each CPU, so that the records of a CPU reach its
+//! journal in order.
 //!
-//! A consumer sleeps until its ring has much, or for a moment; if nothing has come for a while,
-//! until there is something. The kernel's program wakes it (`wake_at`).
+//! A consumer sleeps until its ring has many records, or for a few milliseconds; if there was no
+//! record for a while, until there is one. The probe wakes it (`wake_at`).
 
 use super::ring::{Ring, View};
 use super::writer::{MemoryBudget, Writer};
@@ -23,38 +23,39 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trace::journal::Journal;
 
-/// A frame of the journal holds about so many bytes.
+/// About how many bytes are in a frame of the journal.
 const SPAN_BYTES: u64 = 1 << 20;
-/// Sleeps no longer than this while records come,
+/// How long a consumer sleeps at most while records arrive.
 const SLEEP: Duration = Duration::from_millis(5);
-/// and after this long without one until there is one.
+/// After this long without a record a consumer sleeps until there is one.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// After a call that is longer than the ring, the next ones may be, too.
+/// For how long after a call that was longer than the ring the next ones are expected to be so.
 const MEMORY_FOR: Duration = Duration::from_secs(1);
 
-/// What the kernel's program and we tell each other of a CPU.
+/// The state of each CPU (`struct cpu_state`), which the probe and the recorder share.
 pub(in crate::ebpf) struct Cpus(Mapped);
 
 impl Cpus {
+    /// Maps the states.
     fn new(probe: &Probe<'_>) -> Result<Self, Error> {
         let bytes =
             (probe.cpus * size_of::<cpu_state>()).next_multiple_of(rustix::param::page_size());
         Mapped::new(&probe.skel.maps.cpus, 0, bytes, true).map(Self)
     }
-    /// A CPU's word, by its offset in `cpu_state`.
+    /// Returns a word of a CPU's state, by its offset in `cpu_state`.
     pub fn word(&self, cpu: usize, offset: usize) -> &AtomicU64 {
         self.0.word(cpu * size_of::<cpu_state>() + offset)
     }
 }
 
-/// What is shared with the consumers.
+/// What all consumers share.
 struct Shared {
     stop: AtomicBool,
     stopped: OwnedFd,
 }
 
-/// All of them.
+/// All consumers.
 pub(in crate::ebpf) struct Consumers {
     shared: Arc<Shared>,
     pub cpus: Arc<Cpus>,
@@ -62,33 +63,38 @@ pub(in crate::ebpf) struct Consumers {
     threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
 }
 
-/// What one consumer took.
+/// What a consumer has taken from its ring: all records below the sequence number `next`.
 struct Taken {
     cpu: u32,
     next: u64,
 }
 
-/// Records that found no room at the end of a stream, where no later number shows the gap.
+/// Records that were dropped at the end of a stream, where no later sequence number shows the gap.
 pub(in crate::ebpf) struct Gap {
     pub cpu: u32,
+    /// The sequence number of the first one.
     pub first: u64,
+    /// How many.
     pub records: u64,
 }
 
-/// What came of it.
+/// What [`Consumers::finish`] returns.
 pub(in crate::ebpf) struct Outcome {
+    /// The error of a journal, if there was one.
     pub error: Option<trace::Error>,
     pub gaps: Vec<Gap>,
-    /// Nanoseconds that calls were delayed, all together.
+    /// For how many nanoseconds calls were delayed in total.
     pub held: u64,
 }
 
+/// Returns a function that makes an error of an errno, for `map_err`.
 fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
     move |e| Error::refused(doing)(e.into())
 }
 
 impl Consumers {
-    /// Starts them, one for each journal.
+    /// Starts the consumers, one for each journal, and waits until all are ready. `complete` is the
+    /// file for [`WrittenUntil`]; `rate` limits how many bytes per second are written.
     pub fn start(
         probe: &Probe<'_>,
         journals: Vec<Journal>,
@@ -108,8 +114,8 @@ impl Consumers {
                 .map_err(refused("duplicate a descriptor"))?;
             let sleep =
                 epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("create an epoll"))?;
-            // Edges only: what lies in the ring is no reason to wake, that the kernel's program
-            // wants it is.
+            // Edge-triggered: records in the ring are no reason to wake, only a wake-up by the
+            // probe is.
             epoll::add(
                 &sleep,
                 &map,
@@ -162,7 +168,7 @@ impl Consumers {
         Ok(Self { shared, cpus, written, threads })
     }
 
-    /// Ends them when everything is written. Nothing may come any more.
+    /// Ends the consumers when everything is written. The probe must have been detached.
     pub fn finish(self) -> Outcome {
         self.shared.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
@@ -189,9 +195,11 @@ impl Consumers {
     }
 }
 
+/// One consumer.
 struct Consumer {
     cpu: usize,
     written: Arc<WrittenUntil>,
+    /// A position that has been looked at, to be written.
     mark: Mark,
     writer: Writer,
     sleep: OwnedFd,
@@ -212,10 +220,12 @@ struct Consumer {
 }
 
 impl Consumer {
+    /// Takes records until the recorder stops it and the ring is empty. Returns the error of the
+    /// journal if there was one.
     fn run(mut self) -> Result<Taken, trace::Error> {
         let mut last = Instant::now();
         loop {
-            // Asked before the ring is looked at: what comes after the last look is nothing.
+            // Read before the ring is checked, so that no record arrives after the last check.
             let stop = self.shared.stop.load(Ordering::Acquire);
             let took = self.drain();
             if took > 0 {
@@ -235,8 +245,8 @@ impl Consumer {
         }
     }
 
-    /// Whether the ring must be emptied whatever the disk does: a call may be waiting in it, or
-    /// come to wait.
+    /// Returns whether the ring must be emptied without waiting for the disk, since a call that is
+    /// longer than the ring waits in it, or may.
     fn memory_only(&mut self) -> bool {
         let long_calls =
             self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
@@ -247,7 +257,7 @@ impl Consumer {
         Instant::now() < self.memory_until
     }
 
-    /// Takes what is there; how many bytes.
+    /// Takes all records that are in the ring. Returns how many bytes they have.
     fn drain(&mut self) -> u64 {
         let written = Arc::clone(&self.written);
         let ring = &written.rings[self.cpu];
@@ -261,7 +271,7 @@ impl Consumer {
                 Ok(Some(span)) => span,
                 Ok(None) => return took,
                 Err(error) => {
-                    // No call is to wait for room because of that.
+                    // The ring is emptied, so that no call waits for room.
                     ring.taken(ring.produced());
                     written.fail();
                     self.unmapped = Some(error);
@@ -282,6 +292,7 @@ impl Consumer {
         }
     }
 
+    /// Sleeps until the probe wakes the consumer, or for [`SLEEP`] at most unless `quiet`.
     fn sleep_until_woken(&mut self, quiet: bool) {
         if quiet {
             self.writer.rest();
@@ -289,7 +300,7 @@ impl Consumer {
         self.cpus
             .word(self.cpu, offset_of!(cpu_state, wake_at))
             .store(if quiet { 0 } else { self.wake_at_bytes }, Ordering::SeqCst);
-        // Something may have come while the kernel's program did not know that we want to be woken.
+        // A record may have arrived before the probe saw the new value.
         let ring = &self.written.rings[self.cpu];
         if quiet && !matches!(self.view.span(ring, 1), Ok(None)) {
             return;
@@ -303,15 +314,15 @@ impl Consumer {
     }
 }
 
-/// What a thread does before it empties a CPU's ring: it leaves that CPU, and touches the memory
-/// that it will use.
+/// Prepares the calling thread for emptying a CPU's ring: keeps it off that CPU, and touches the
+/// stack that it will use.
 fn prepare_thread(cpu: usize) {
     leave_cpu(cpu);
     std::hint::black_box([0u8; 64 << 10]);
 }
 
-/// Keeps our thread off a CPU if it may run on others: while a call there waits for room in the
-/// ring, nothing else runs on that CPU.
+/// Keeps the calling thread off a CPU if it may run on others: while a call there waits for room in
+/// the ring, nothing else runs on that CPU.
 fn leave_cpu(cpu: usize) {
     use rustix::thread::{sched_getaffinity, sched_setaffinity};
     if let Ok(mut allowed) = sched_getaffinity(None)

@@ -1,10 +1,10 @@
-//! What the journals hold, for the thread that seals ahead: everything that the rings got until
-//! some moment, with what was read from files for it.
+//! Until when the journals hold everything, for the thread that seals ahead: all records of the
+//! rings until some time, and the file data that those calls asked for.
 //!
-//! Invariant: a record made before [`LowWaterMark::written_until`] is in its file, but for one
-//! whose call waits for room in its ring for longer than `SLACK`; that one comes late, and is
-//! sealed as what comes late is. What caused another record is never behind it: it was in its ring
-//! before the other one was made.
+//! Invariant: a record made before [`LowWaterMark::written_until`] is in its file, except one whose
+//! call waits for room in its ring for longer than `SLACK`; that one is sealed as a late record. A
+//! record that caused another one is never later than it: it was in its ring before the other one
+//! was made.
 
 use super::written_until::WrittenUntil;
 use crate::ebpf::mapped::Mapped;
@@ -14,27 +14,30 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A call says when it returned, and is delayed then (bpf/ring.h), or waits until we have read a
-/// file for it: in nanoseconds, and with more to spare than there is in what is complete
-/// ([`super::written_until`]). What comes later still is sealed as what comes late is.
+/// How many nanoseconds the mark stays behind: the time in a record is when its call returned, but
+/// the call may be delayed (bpf/ring.h), or wait until a file was read for it, before the record is
+/// in the ring. This is more than the margin of [`super::written_until`]. Records that come later
+/// still are sealed as late ones.
 const SLACK: u64 = 100_000_000;
 
-/// All journals.
+/// The progress of all journals.
 pub(in crate::ebpf) struct LowWaterMark {
     written: Arc<WrittenUntil>,
     common: Arc<Mapped>,
     ring_bytes: u64,
-    /// Until when the rings were written when so many files had been asked for,
+    /// A time until which the rings were written, and how many file requests had been made then.
     asked: Option<(u64, u64)>,
-    /// and were read.
+    /// The last such time at which all those requests were answered.
     until: u64,
 }
 
 impl LowWaterMark {
+    /// Starts at time 0.
     pub fn new(written: Arc<WrittenUntil>, common: Arc<Mapped>, ring_bytes: usize) -> Self {
         Self { written, common, ring_bytes: ring_bytes as u64, asked: None, until: 0 }
     }
 
+    /// Returns a word of `struct common_state`.
     fn word(&self, offset: usize) -> &AtomicU64 {
         self.common.word(offset)
     }
@@ -43,7 +46,7 @@ impl LowWaterMark {
 impl JournalProgress for LowWaterMark {
     fn written_until(&mut self) -> u64 {
         let until = self.written.until();
-        // Asked after that: what the records until then want read has been asked for.
+        // Read after that, so that all requests of records until then are counted.
         let asked = self.word(offset_of!(common_state, asked)).load(Ordering::Acquire);
         let (until, asked) = *self.asked.get_or_insert((until, asked));
         let answered = [offset_of!(common_state, kept), offset_of!(common_state, refused)]

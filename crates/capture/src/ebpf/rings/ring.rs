@@ -1,12 +1,12 @@
-//! A BPF ring, mapped: what the kernel put there since the last time is one stretch of memory
-//! (behind its pages, the first ones are mapped once more, so that no record wraps).
+//! A BPF ring buffer, mapped. The records that are in it are one range of memory: its first pages
+//! are mapped once more behind its last ones, so that no record wraps.
 //!
-//! Mapped pages count as memory of ours from the beginning, so only the first ones of a long ring
-//! are mapped before records come to the others.
+//! Mapped pages count as the recorder's memory at once, so only the first pages of a long ring are
+//! mapped until records come to the others.
 //!
-//! Layout and protocol: kernel/bpf/ringbuf.c. One page holds the consumer's position, one the
-//! producer's, then come the data, twice. A record's head is 8 bytes: a length whose upper bits say
-//! that it is not finished (31) or is to be skipped (30).
+//! Layout and protocol: kernel/bpf/ringbuf.c. One page holds the consumer position, one the
+//! producer position, then follow the data, twice. A record begins with 8 bytes: a length, whose
+//! upper bits say that it is not finished (31) or is to be skipped (30).
 
 use crate::Error;
 use crate::ebpf::mapped::Mapped;
@@ -15,40 +15,46 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use trace::record::{RING_DISCARD, RING_HEAD, SEQ, ring_step};
 
+/// The bit of an unfinished record.
 const BUSY: u32 = 1 << 31;
 
-/// How far a ring is filled and emptied.
+/// The positions of a ring.
 pub(in crate::ebpf) struct Ring {
+    /// The page with the consumer position.
     ours: Mapped,
+    /// The page with the producer position.
     theirs: Mapped,
 }
 
-/// What lies in a ring, for the one that empties it.
+/// The contents of a ring, for its consumer.
 pub(in crate::ebpf) struct View {
     map: MapHandle,
     data: Mapped,
-    /// Bytes of the ring that are mapped; those of [`TAIL`] come on top.
+    /// How many bytes of the ring are mapped; [`TAIL`] more are.
     mapped: usize,
+    /// The size of the ring in bytes.
     bytes: usize,
 }
 
-/// No record is longer: the greatest copy, its heads and the ring's own.
+/// No record is longer: the greatest copy, its headers and the ring's own.
 const TAIL: usize = 2 << 20;
-/// So much of a longer ring is mapped at first, and the rest when half of that has come. A call
-/// that waits for room keeps its CPU, and on that CPU's queue may be a thread of ours that holds
-/// the lock on our memory map: so it is done while most of the ring is empty, and no call waits.
+/// How many bytes of a longer ring are mapped at first. The rest is mapped when half of that has
+/// arrived: a call that waits for room keeps its CPU, in whose run queue may be a thread of the
+/// recorder that holds the lock on its memory map, so it is done while most of the ring is empty
+/// and no call waits.
 const AT_FIRST: usize = 8 << 20;
 
-/// What lies in a ring, finished and not taken yet.
+/// Finished records in a ring that have not been consumed.
 pub(in crate::ebpf) struct Span<'r> {
     pub bytes: &'r [u8],
-    /// Sequence number of the first record, and the one after the last; equal if there is none.
+    /// The sequence number of the first record, and the one after the last; equal if there is none.
     pub seqs: (u64, u64),
+    /// The position behind them.
     end: u64,
 }
 
 impl Ring {
-    /// Maps the words of a ring.
+    /// Maps the positions of a ring.
     pub fn new(map: impl AsFd) -> Result<Self, Error> {
         let page = rustix::param::page_size();
         let ours = Mapped::new(&map, 0, page, true)?;
@@ -56,36 +62,38 @@ impl Ring {
         Ok(Self { ours, theirs })
     }
 
-    /// Up to where the kernel's program has reserved room, and up to where it was given back.
+    /// Returns the position up to which the probe has reserved room.
     pub fn produced(&self) -> u64 {
         self.theirs.word(0).load(Ordering::Acquire)
     }
-    /// See [`Ring::produced`].
+    /// Returns the position up to which records have been consumed.
     pub fn consumed(&self) -> u64 {
         self.ours.word(0).load(Ordering::Acquire)
     }
 
-    /// Gives the span's room back.
+    /// Gives the room up to this position back to the probe.
     pub fn taken(&self, end: u64) {
         self.ours.word(0).store(end, Ordering::Release);
     }
 }
 
 impl View {
-    /// Maps the first records of a ring of `bytes`.
+    /// Maps the beginning of a ring of this many bytes.
     pub fn new(map: MapHandle, bytes: usize) -> Result<Self, Error> {
         let mapped = bytes.min(AT_FIRST);
         let data = Self::map(&map, mapped, bytes)?;
         Ok(Self { map, data, mapped, bytes })
     }
 
+    /// Maps the first `mapped` bytes of the ring, and the bytes behind them that a record may have.
     fn map(map: &MapHandle, mapped: usize, bytes: usize) -> Result<Mapped, Error> {
         // The kernel has all pages of the ring twice in a row.
         let len = mapped + TAIL.min(2 * bytes - mapped);
         Mapped::new(map, 2 * rustix::param::page_size(), len, false)
     }
 
-    /// What is finished, up to about `most` bytes.
+    /// Returns the finished records, of about `most` bytes; `None` if there are none. Fails if the
+    /// rest of the ring cannot be mapped.
     pub fn span(&mut self, ring: &Ring, most: u64) -> Result<Option<Span<'_>>, Error> {
         let begin = ring.consumed();
         let produced = ring.produced();
@@ -127,7 +135,7 @@ impl View {
 }
 
 impl Span<'_> {
-    /// What [`Ring::taken`] wants to know.
+    /// Returns the position behind the records, for [`Ring::taken`].
     pub fn end(&self) -> u64 {
         self.end
     }

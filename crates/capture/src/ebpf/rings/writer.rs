@@ -1,9 +1,9 @@
-//! From a ring to its journal: at once, or by way of memory.
+//! From a ring to its journal: directly, or through memory.
 //!
-//! A call that waits for room in its ring keeps its CPU to itself, and on that CPU's queue may be
-//! the very thread of the kernel that holds what a write to a file system needs. So the thread that
-//! empties a ring for a call that is longer than the ring waits for memory only, and another thread
-//! writes. The memory is bounded; beyond it, rings fill.
+//! A call that waits for room in its ring keeps its CPU, and in that CPU's run queue may be the
+//! very kernel thread that a write to a file system needs. So the thread that empties a ring for a
+//! call that is longer than the ring never waits for the disk: it puts the records into memory, and
+//! another thread writes them. The memory is limited; when it is full, the rings fill.
 
 use super::backlog::Backlog;
 use crate::Error;
@@ -13,18 +13,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use trace::journal::Journal;
 
-/// How many bytes wait in memory, for all rings together, and how many may.
+/// How many bytes wait in memory for the disk, for all rings together.
 pub(in crate::ebpf) struct MemoryBudget {
     waiting: AtomicU64,
+    /// How many may wait.
     most: u64,
-    /// Chunks that wait, of each ring.
+    /// How many chunks of each ring wait.
     queued: Vec<AtomicU64>,
-    /// A journal could not be written.
+    /// Whether a journal could not be written.
     failed: AtomicBool,
 }
 
 impl MemoryBudget {
-    /// A share of the memory.
+    /// Sets the limit to a part of the machine's memory.
     pub fn new(rings: usize) -> Self {
         let memory = rustix::system::sysinfo();
         let share = memory.totalram * u64::from(memory.mem_unit) / 32;
@@ -35,41 +36,40 @@ impl MemoryBudget {
             failed: AtomicBool::new(false),
         }
     }
-    /// Bytes that wait in memory.
+    /// Returns how many bytes wait in memory.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Acquire)
     }
-    /// Whether the journal of some ring has failed: what is taken then is thrown away.
+    /// Returns whether the journal of some ring has failed. Records are discarded then.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
-    /// The journal of some ring has failed.
+    /// Notes that the journal of some ring has failed.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Release);
     }
-    /// Chunks of a ring that wait.
+    /// Returns how many chunks of a ring wait.
     pub fn queued(&self, ring: usize) -> u64 {
         self.queued[ring].load(Ordering::Acquire)
     }
 }
 
-/// What both the thread that empties the ring and the writing thread write.
+/// A journal, which the thread that empties the ring and the writing thread share.
 struct Target {
     journal: Mutex<Result<Journal, trace::Error>>,
     ring: usize,
     budget: Arc<MemoryBudget>,
     backlog: Backlog,
-    /// Nothing more comes.
+    /// Whether no more records come.
     last: AtomicBool,
 }
 
 impl Target {
-    /// Writes records, or nothing once that has failed: no call is to wait for a journal that
-    /// cannot be written.
+    /// Writes records, or discards them if the journal has failed, so that no call waits for it.
     fn write(&self, records: &[u8], first: u64, next: u64) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(writable) = &mut *journal
-            && let Err(e) = writable.span(records, first, next)
+            && let Err(e) = writable.write_ring(records, first, next)
         {
             *journal = Err(e);
             self.budget.fail();
@@ -77,14 +77,14 @@ impl Target {
     }
 }
 
-/// A journal that is being written.
+/// A journal that is being written, and the thread that writes what waits in memory.
 pub(in crate::ebpf) struct Writer {
     target: Arc<Target>,
     thread: JoinHandle<()>,
 }
 
 impl Writer {
-    /// Starts its thread.
+    /// Starts the thread.
     pub fn start(ring: usize, journal: Journal, budget: Arc<MemoryBudget>) -> Result<Self, Error> {
         let backlog = Backlog::new(budget.most as usize)?;
         let target = Arc::new(Target {
@@ -102,7 +102,8 @@ impl Writer {
         Ok(Self { target, thread })
     }
 
-    /// Takes records; `memory_only`: whatever the disk does. Waits while too much waits in memory.
+    /// Writes records to the journal. With `memory_only`, or if others wait already, puts them into
+    /// memory instead. Waits while too much waits in memory.
     pub fn take(&self, records: &[u8], first: u64, next: u64, memory_only: bool) {
         let Target { ring, budget, backlog, .. } = &*self.target;
         if !memory_only && budget.queued(*ring) == 0 {
@@ -120,12 +121,13 @@ impl Writer {
         self.thread.thread().unpark();
     }
 
-    /// Nothing comes for a while.
+    /// Frees memory. Called when no records come for a while.
     pub fn rest(&self) {
         self.target.backlog.give_back();
     }
 
-    /// Ends it when everything is written.
+    /// Ends the thread when everything is written, and completes the journal. Returns the error of
+    /// the journal if there was one.
     pub fn finish(self) -> Result<(), trace::Error> {
         self.target.last.store(true, Ordering::Release);
         self.thread.thread().unpark();
@@ -135,9 +137,10 @@ impl Writer {
     }
 }
 
+/// The work of the thread: writes what waits in memory, until no more records come.
 fn write(target: &Target) {
     loop {
-        // Asked before the backlog is: what comes after is nothing.
+        // Read before the backlog is checked, so that no records arrive after the last check.
         let last = target.last.load(Ordering::Acquire);
         if let Some(chunk) = target.backlog.first() {
             let len = chunk.records.len() as u64;

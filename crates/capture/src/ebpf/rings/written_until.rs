@@ -1,83 +1,86 @@
-//! Until when all journals together hold everything, kept where it outlives us: what one CPU's
-//! journal has of later times may follow from what another's has not
-//! ([`trace::journal::COMPLETE`]).
+//! The time until which all journals together hold all records. It is stored in a mapped file, so
+//! that it survives the recorder: later records of one CPU may depend on records of another CPU
+//! that were not written ([`trace::journal::COMPLETE`]).
 
 use super::ring::Ring;
 use super::writer::MemoryBudget;
 use crate::Error;
 use crate::ebpf::mapped::Mapped;
-use crate::records::now;
+use crate::records::monotonic_ns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A call says when it returned, and waits until we have read a file for it, or is delayed, before
-/// its record is in the ring: so long, in nanoseconds, and with some to spare.
+/// How many nanoseconds the time stays behind: the time in a record is when its call returned, but
+/// the call may be delayed, or wait until a file was read for it, before the record is in the ring.
 const LATE: u64 = 20_000_000;
 
-/// All rings, and what is written of them.
+/// All rings, and until when their records have been written.
 pub(in crate::ebpf) struct WrittenUntil {
     pub rings: Vec<Ring>,
     budget: Arc<MemoryBudget>,
-    /// What each ring got before this is written.
+    /// For each ring, the time until which its records are in its journal.
     upto: Vec<AtomicU64>,
-    /// What all of them got.
+    /// The least of these times, less [`LATE`]; in the file.
     all: Mapped,
 }
 
-/// A look at a ring: what lies before the position came before the time, or soon after it.
+/// The producer position of a ring at some time: records before the position were made before the
+/// time or within [`LATE`] after it.
 pub(in crate::ebpf) struct Mark {
     time: u64,
     position: u64,
 }
 
 impl WrittenUntil {
-    /// Nothing is written yet.
+    /// Sets all times to now. `file` keeps the result.
     pub fn new(
         rings: Vec<Ring>,
         budget: Arc<MemoryBudget>,
         file: &std::fs::File,
     ) -> Result<Self, Error> {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
-        let begun = now();
+        let begun = monotonic_ns();
         all.word(0).store(begun, Ordering::Release);
         let upto = rings.iter().map(|_| AtomicU64::new(begun)).collect();
         Ok(Self { rings, budget, upto, all })
     }
 
-    /// Looks at a CPU's ring.
+    /// Returns the present producer position of a CPU's ring.
     pub fn mark(&self, cpu: usize) -> Mark {
-        let time = now();
+        let time = monotonic_ns();
         Mark { time, position: self.rings[cpu].produced() }
     }
 
-    /// How many bytes wait in the ring that holds most.
+    /// Returns how many bytes are in the fullest ring.
     pub fn fullest(&self) -> u64 {
         let fill = |ring: &Ring| ring.produced().saturating_sub(ring.consumed());
         self.rings.iter().map(fill).max().unwrap_or(0)
     }
 
-    /// How many bytes wait behind the rings.
+    /// Returns how many bytes wait in memory for the disk.
     pub fn waiting(&self) -> u64 {
         self.budget.waiting()
     }
 
-    /// What a ring holds is thrown away.
+    /// Notes that records were discarded.
     pub fn fail(&self) {
         self.budget.fail();
     }
 
-    /// Whether the journal of some ring has failed.
+    /// Returns whether the journal of some ring has failed.
     pub fn has_failed(&self) -> bool {
         self.budget.has_failed()
     }
 
-    /// Until when all journals together hold what the rings got.
+    /// Returns the time (nanoseconds of CLOCK_MONOTONIC) until which all journals together hold all
+    /// records.
     pub fn until(&self) -> u64 {
         self.all.word(0).load(Ordering::Acquire)
     }
 
-    /// Whether what was seen then is taken; if it is written, too, that is noted. To be asked by
-    /// the thread that empties the ring, when it has handed on what it took.
+    /// Returns whether all records before `mark` have been consumed. If they are written as well,
+    /// advances the time. Only the consumer of the ring may call this, after it has handed over
+    /// what it consumed.
     pub fn has_passed(&self, cpu: usize, mark: &Mark) -> bool {
         if self.rings[cpu].consumed() < mark.position {
             return false;
@@ -94,7 +97,7 @@ impl WrittenUntil {
                 }
             };
             let all = self.rings.iter().enumerate().map(of).min();
-            // What is taken when a journal has failed is thrown away.
+            // Records are discarded when a journal has failed.
             if let Some(all) = all.filter(|_| !self.budget.has_failed()) {
                 self.all.word(0).fetch_max(all.saturating_sub(LATE), Ordering::AcqRel);
             }

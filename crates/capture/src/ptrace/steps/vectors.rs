@@ -1,11 +1,11 @@
-//! Buffers that a program lists: `struct iovec[]`, `struct msghdr` and `struct iocb` (64-bit
-//! layouts).
+//! Buffers that a program lists in memory: `struct iovec[]`, `struct msghdr` and `struct iocb`
+//! (64-bit layouts).
 
 use crate::inspect::memory::{Span, read, read_spans, span};
 use crate::records::{PayloadSink, PayloadSpec};
 use trace::record::PayloadKind;
 
-/// `UIO_MAXIOV`: more the kernel takes nowhere.
+/// The kernel accepts no longer arrays (`UIO_MAXIOV`).
 pub(in crate::ptrace) const MAX_VECTORS: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
 /// Bytes of a `struct msghdr`.
 pub(in crate::ptrace) const MSGHDR: usize = size_of::<libc::msghdr>();
@@ -13,48 +13,59 @@ pub(in crate::ptrace) const MSGHDR: usize = size_of::<libc::msghdr>();
 pub(in crate::ptrace) const MMSGHDR: usize = size_of::<libc::mmsghdr>();
 /// Bytes of a `struct iocb`.
 pub(in crate::ptrace) const IOCB: usize = size_of::<libc::iocb>();
-/// The longest socket address (`struct sockaddr_storage`).
-const NAME: u64 = size_of::<libc::sockaddr_storage>() as u64;
-/// The longest control message that is believed.
-const CONTROL: u64 = 1 << 20;
+/// The size in bytes of the longest socket address (`struct sockaddr_storage`).
+const MAX_NAME: u64 = size_of::<libc::sockaddr_storage>() as u64;
+/// The most bytes that are captured of a control message.
+const MAX_CONTROL: u64 = 1 << 20;
 
-/// `IOCB_CMD_PWRITE` and `IOCB_CMD_PWRITEV` (`include/uapi/linux/aio_abi.h`).
-const WRITE: u16 = 1;
-const WRITE_VECTORS: u16 = 8;
+/// The operation of a `struct iocb` that writes a buffer (`include/uapi/linux/aio_abi.h`).
+const IOCB_CMD_PWRITE: u16 = 1;
+/// The operation of a `struct iocb` that writes several buffers.
+const IOCB_CMD_PWRITEV: u16 = 8;
 
+/// Returns the number at this offset, or 0 behind the end.
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
+/// Returns the number at this offset, or 0 behind the end.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-/// Reads `struct iovec[count]`; what cannot be read is not there.
+/// Reads `struct iovec[count]` into `into`, which holds only as much as could be read afterwards.
 pub(in crate::ptrace) fn read_iovecs(tid: i32, address: u64, count: usize, into: &mut Vec<u8>) {
     into.resize(count * 16, 0);
     let n = read(tid, address, into);
     into.truncate(n);
 }
 
-/// The stretches that they name.
-pub(in crate::ptrace) fn spans(iovecs: &[u8], into: &mut Vec<Span>) {
+/// Puts the memory ranges that these iovecs describe into `into`.
+pub(in crate::ptrace) fn iovecs_to_spans(iovecs: &[u8], into: &mut Vec<Span>) {
     into.clear();
     into.extend(iovecs.chunks_exact(16).map(|v| span(u64_at(v, 0), u64_at(v, 8) as usize)));
 }
 
-/// What messages or control blocks name, gathered in their order.
+/// The buffers that messages or control blocks refer to, in their order.
 #[derive(Default)]
-pub(in crate::ptrace) struct Gathered {
+pub(in crate::ptrace) struct BufferList {
+    /// The iovecs of all messages.
     iovecs: Vec<u8>,
-    one: Vec<u8>,
+    /// Scratch: the array that is being read.
+    array: Vec<u8>,
+    /// The data.
     spans: Vec<Span>,
+    /// The length of the data in bytes.
     data: u64,
+    /// The socket addresses.
     names: Vec<Span>,
+    /// The control messages.
     controls: Vec<Span>,
+    /// Scratch: the ranges of one array.
     scratch: Vec<Span>,
 }
 
-impl Gathered {
+impl BufferList {
+    /// Removes all buffers.
     fn clear(&mut self) {
         self.iovecs.clear();
         self.spans.clear();
@@ -63,14 +74,14 @@ impl Gathered {
         self.data = 0;
     }
 
-    /// Adds what `count` iovecs at `address` name, at most `moved` bytes.
-    fn vectors(&mut self, tid: i32, address: u64, count: u64, moved: u64) {
+    /// Adds the buffers that `count` iovecs at `address` describe, at most `moved` bytes.
+    fn add_vectors(&mut self, tid: i32, address: u64, count: u64, moved: u64) {
         if address == 0 {
             return;
         }
-        read_iovecs(tid, address, count.min(MAX_VECTORS) as usize, &mut self.one);
-        self.iovecs.extend_from_slice(&self.one);
-        spans(&self.one, &mut self.scratch);
+        read_iovecs(tid, address, count.min(MAX_VECTORS) as usize, &mut self.array);
+        self.iovecs.extend_from_slice(&self.array);
+        iovecs_to_spans(&self.array, &mut self.scratch);
         let mut left = moved;
         for s in &self.scratch {
             let len = (s.iov_len as u64).min(left);
@@ -82,30 +93,38 @@ impl Gathered {
         }
     }
 
-    /// Gathers from `struct msghdr`s or `struct mmsghdr`s of `size` bytes; the latter say
-    /// themselves how many bytes they moved.
-    pub fn messages(&mut self, tid: i32, headers: &[u8], size: usize, moved: Option<u64>) {
+    /// Replaces the buffers by those of `struct msghdr`s or `struct mmsghdr`s of `size` bytes each.
+    /// `moved` is how many bytes a message transferred; `None`: each `struct mmsghdr` has its own
+    /// count.
+    pub fn set_messages(&mut self, tid: i32, headers: &[u8], size: usize, moved: Option<u64>) {
         self.clear();
         for h in headers.chunks_exact(size) {
             let moved = moved.unwrap_or_else(|| u64::from(u32_at(h, MSGHDR)));
             let (name, control) = (u64_at(h, 0), u64_at(h, 32));
             if name != 0 {
-                self.names.push(span(name, u64::from(u32_at(h, 8)).min(NAME) as usize));
+                self.names.push(span(name, u64::from(u32_at(h, 8)).min(MAX_NAME) as usize));
             }
             if control != 0 {
-                self.controls.push(span(control, u64_at(h, 40).min(CONTROL) as usize));
+                self.controls.push(span(control, u64_at(h, 40).min(MAX_CONTROL) as usize));
             }
-            self.vectors(tid, u64_at(h, 16), u64_at(h, 24), moved);
+            self.add_vectors(tid, u64_at(h, 16), u64_at(h, 24), moved);
         }
     }
 
-    /// Gathers from an array of pointers to `struct iocb`, whose bytes go into `blocks`: the
-    /// buffers of those that write.
-    pub fn control_blocks(&mut self, tid: i32, address: u64, count: usize, blocks: &mut Vec<u8>) {
+    /// Replaces the buffers by those of the `struct iocb`s that write, and puts the structs into
+    /// `blocks`. `address` is an array of `count` pointers to them.
+    pub fn set_control_blocks(
+        &mut self,
+        tid: i32,
+        address: u64,
+        count: usize,
+        blocks: &mut Vec<u8>,
+    ) {
         self.clear();
-        self.one.resize(count * 8, 0);
-        let n = read(tid, address, &mut self.one) / 8;
-        let pointers: Vec<u64> = self.one[..n * 8].chunks_exact(8).map(|p| u64_at(p, 0)).collect();
+        self.array.resize(count * 8, 0);
+        let n = read(tid, address, &mut self.array) / 8;
+        let pointers: Vec<u64> =
+            self.array[..n * 8].chunks_exact(8).map(|p| u64_at(p, 0)).collect();
         let each: Vec<Span> = pointers.iter().map(|p| span(*p, IOCB)).collect();
         blocks.resize(n * IOCB, 0);
         let got = if n == 0 { 0 } else { read_spans(tid, &each, blocks) };
@@ -113,28 +132,31 @@ impl Gathered {
         for block in blocks.chunks_exact(IOCB) {
             let (buffer, bytes) = (u64_at(block, 24), u64_at(block, 32));
             match u16::from_le_bytes([block[16], block[17]]) {
-                WRITE => {
+                IOCB_CMD_PWRITE => {
                     let bytes = bytes.min(u64::from(i32::MAX as u32));
                     self.spans.push(span(buffer, bytes as usize));
                     self.data += bytes;
                 }
-                WRITE_VECTORS => self.vectors(tid, buffer, bytes, u64::from(i32::MAX as u32)),
+                IOCB_CMD_PWRITEV => {
+                    self.add_vectors(tid, buffer, bytes, u64::from(i32::MAX as u32))
+                }
                 _ => {}
             }
         }
     }
 
-    /// The control messages.
+    /// Returns the control messages.
     pub fn controls(&self) -> &[Span] {
         &self.controls
     }
 
-    /// Names, controls, vectors, and the data that they hold.
-    pub fn put(
+    /// Gives socket addresses, control messages, iovecs and data to `sink`. `spec(kind, wanted,
+    /// limit)` makes the specification of a payload; `limit` is that of the data.
+    pub fn put_into(
         &self,
         tid: i32,
         limit: u64,
-        due: &dyn Fn(PayloadKind, u64, u64) -> PayloadSpec,
+        spec: &dyn Fn(PayloadKind, u64, u64) -> PayloadSpec,
         sink: &mut impl PayloadSink,
     ) {
         for (kind, spans) in
@@ -142,17 +164,17 @@ impl Gathered {
         {
             let all: u64 = spans.iter().map(|s| s.iov_len as u64).sum();
             if all > 0 {
-                sink.put_memory(tid, due(kind, all, u64::MAX), spans);
+                sink.put_memory(tid, spec(kind, all, u64::MAX), spans);
             }
         }
         if !self.iovecs.is_empty() {
             sink.put_bytes(
-                due(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX),
+                spec(PayloadKind::Iovecs, self.iovecs.len() as u64, u64::MAX),
                 &self.iovecs,
             );
         }
         if self.data > 0 {
-            sink.put_memory(tid, due(PayloadKind::Data, self.data, limit), &self.spans);
+            sink.put_memory(tid, spec(PayloadKind::Data, self.data, limit), &self.spans);
         }
     }
 }

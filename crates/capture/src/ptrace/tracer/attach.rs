@@ -1,89 +1,95 @@
-//! Joining processes that run already.
+//! Attaching to running processes.
 //!
-//! All threads of a process are made to stop before its descriptor table is read, so that what it
-//! tells is true at one moment, and what each thread does from then on is seen. New threads of a
-//! thread that we hold are ours from their birth.
+//! All threads of a process are stopped before its descriptors are read, so that the records are of
+//! one moment and everything that each thread does afterwards is recorded. New threads of a traced
+//! thread are traced from their start.
 
 use super::Tracer;
 use crate::Error;
 use crate::inspect::procfs;
 use crate::ptrace::stopped::{Stop, Stopped, TRACE_OPTIONS, seize_threads};
 use crate::ptrace::thread::Thread;
-use crate::records::{at_start, now};
+use crate::records::{at_start, monotonic_ns};
 use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// A process of which not all threads have stopped yet.
-pub(in crate::ptrace) struct Joining {
+/// A process of which not all threads have stopped for the first time.
+pub(in crate::ptrace) struct Attaching {
+    /// Threads that have not stopped.
     awaited: HashSet<i32>,
+    /// Threads that have stopped.
     pub held: Vec<(Stopped, Stop)>,
+    /// When they were seized.
     since: Instant,
 }
 
-/// A thread that cannot stop (it waits for a disk, or for a vforked child) is not waited for longer
-/// than this.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for threads that do not stop, since they wait for a disk or for a child of
+/// vfork(2).
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    /// Takes hold of all threads of a process.
-    pub fn join(&mut self, pid: i32) -> Result<(), Error> {
+    /// Seizes all threads of the process that `pid` belongs to. Fails if there is no such process
+    /// or it may not be traced.
+    pub fn attach(&mut self, pid: i32) -> Result<(), Error> {
         let refuse = |source| Error::Attach { pid, source };
-        let process = procfs::status_number(pid, "Tgid:")
+        let process = procfs::read_status_number(pid, "Tgid:")
             .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ESRCH)))?;
         let awaited = seize_threads(process, TRACE_OPTIONS, |tid| self.threads.contains_key(&tid))
             .map_err(refuse)?;
         for tid in &awaited {
             self.threads.insert(*tid, Thread::new(process, *tid));
         }
-        self.joining.insert(process, Joining { awaited, held: Vec::new(), since: Instant::now() });
+        self.attaching
+            .insert(process, Attaching { awaited, held: Vec::new(), since: Instant::now() });
         Ok(())
     }
 
-    /// One of them stopped, for whatever reason.
-    pub fn joined(&mut self, pid: i32, stopped: Stopped, stop: Stop) {
+    /// Keeps a thread of a process that is being attached to stopped.
+    pub fn keep_stopped(&mut self, pid: i32, stopped: Stopped, stop: Stop) {
         let tid = stopped.tid();
-        if let Some(joining) = self.joining.get_mut(&pid) {
-            joining.awaited.remove(&tid);
-            joining.held.push((stopped, stop));
+        if let Some(attaching) = self.attaching.get_mut(&pid) {
+            attaching.awaited.remove(&tid);
+            attaching.held.push((stopped, stop));
         }
-        self.complete(pid);
+        self.complete_attach(pid);
     }
 
-    /// One of them ended.
-    pub fn joining_ended(&mut self, pid: i32, tid: i32) {
-        if let Some(joining) = self.joining.get_mut(&pid) {
-            joining.awaited.remove(&tid);
+    /// Notes that a thread of a process that is being attached to has ended.
+    pub fn note_end_while_attaching(&mut self, pid: i32, tid: i32) {
+        if let Some(attaching) = self.attaching.get_mut(&pid) {
+            attaching.awaited.remove(&tid);
         }
-        self.complete(pid);
+        self.complete_attach(pid);
     }
 
-    /// No longer waits for those that do not stop.
-    pub fn hurry_joining(&mut self) {
+    /// Stops waiting for threads that have not stopped within [`STOP_TIMEOUT`].
+    pub fn give_up_on_unstopped(&mut self) {
         let late: Vec<i32> = self
-            .joining
+            .attaching
             .iter()
-            .filter(|(_, j)| j.since.elapsed() > PATIENCE)
+            .filter(|(_, j)| j.since.elapsed() > STOP_TIMEOUT)
             .map(|(pid, _)| *pid)
             .collect();
         for pid in late {
-            if let Some(joining) = self.joining.get_mut(&pid) {
-                joining.awaited.clear();
+            if let Some(attaching) = self.attaching.get_mut(&pid) {
+                attaching.awaited.clear();
             }
-            self.complete(pid);
+            self.complete_attach(pid);
         }
     }
 
-    fn complete(&mut self, pid: i32) {
-        if !self.joining.get(&pid).is_some_and(|j| j.awaited.is_empty()) {
+    /// If all threads of the process have stopped: records its state, and handles their stops.
+    fn complete_attach(&mut self, pid: i32) {
+        if !self.attaching.get(&pid).is_some_and(|j| j.awaited.is_empty()) {
             return;
         }
-        let Some(joining) = self.joining.remove(&pid) else { return };
-        let time = now();
+        let Some(attaching) = self.attaching.remove(&pid) else { return };
+        let time = monotonic_ns();
         let tids = self.threads.values().filter(|t| t.pid == pid).map(|t| t.tid).collect();
-        at_start::process(&mut self.out, &mut self.files, time, pid, tids);
-        for (stopped, stop) in joining.held {
-            self.stopped(stopped, stop);
+        at_start::write_process(&mut self.out, &mut self.files, time, pid, tids);
+        for (stopped, stop) in attaching.held {
+            self.handle_stop(stopped, stop);
         }
     }
 }

@@ -1,134 +1,150 @@
-//! Threads and processes: how they begin, become other programs, and end.
+//! How threads and processes start, execute programs, and end.
 
 use super::Tracer;
-use crate::command::seccomp::ARCH;
+use crate::command::seccomp::AUDIT_ARCH_X86_64;
 use crate::inspect::procfs;
 use crate::ptrace::births::{Origin, Parent, UnreportedChild};
 use crate::ptrace::clone::CloneCall;
 use crate::ptrace::stopped::{ResumeUntil, Stop, Stopped};
 use crate::ptrace::thread::{Phase, Thread};
-use crate::records::{at_start, now};
+use crate::records::{at_start, monotonic_ns};
 use std::os::unix::fs::MetadataExt;
 use trace::record::{PayloadKind, RecordKind};
 
-/// A thread that showed itself before its parent told of it, at this stop.
-type Held = UnreportedChild<(Stopped, Stop)>;
+/// A thread that stopped, here with its stop, before its creator's stop was reported.
+type EarlyThread = UnreportedChild<(Stopped, Stop)>;
 
-/// The status that an orphan's process is found by.
-const PROCESS: &str = "Tgid:";
+/// The field of `/proc/TID/status` that has the process ID of a thread.
+const PROCESS_ID_FIELD: &str = "Tgid:";
 
 impl Tracer {
-    /// A thread has made another one.
-    pub fn fork(&mut self, stopped: Stopped) {
+    /// Handles the stop of a thread that has made another one: records the start of the new thread.
+    pub fn handle_fork(&mut self, stopped: Stopped) {
         let tid = stopped.tid();
-        // Killed at this very stop it tells nothing: its child is found when that shows itself.
-        if let (Some(thread), Ok(child)) = (self.threads.get_mut(&tid), stopped.message()) {
+        // A thread that was killed at this stop reports nothing; its child is handled when that
+        // stops.
+        if let (Some(thread), Ok(child)) = (self.threads.get_mut(&tid), stopped.event_message()) {
             let mut clone_call = thread.clone_call.unwrap_or_else(|| {
-                // It was in the call when we came.
+                // It was in the call when it was attached to.
                 let call = stopped.registers().ok();
-                call.and_then(|(number, args)| CloneCall::of(tid, ARCH, number, &args, 0))
-                    .unwrap_or_else(|| CloneCall::new(libc::SIGCHLD as u64, 0))
+                call.and_then(|(number, args)| {
+                    CloneCall::from_entry(tid, AUDIT_ARCH_X86_64, number, &args, 0)
+                })
+                .unwrap_or_else(|| CloneCall::new(libc::SIGCHLD as u64, 0))
             });
             let parent = Parent { pid: thread.pid, tid, clone_call };
             clone_call.reported = true;
             clone_call.restore_untraced(&stopped);
             thread.clone_call = Some(clone_call);
             let (filtered, early) = (thread.filtered, self.births.reported(child));
-            self.born(child, &parent, filtered, early);
+            self.start_child(child, &parent, filtered, early);
         }
-        let until = self.inside(tid);
+        let until = self.resume_mode(tid);
         stopped.resume(until, 0);
     }
 
-    /// A thread begins; what came of it before its parent told of it comes now.
-    fn born(&mut self, tid: i32, parent: &Parent, filtered: bool, early: Option<Held>) {
-        let thread = parent.clone_call.is_thread();
-        let pid = if thread { parent.pid } else { tid };
+    /// Records the start of thread `tid`, which `parent` has made, and handles its stop or end if
+    /// that was reported before (`early`).
+    fn start_child(
+        &mut self,
+        tid: i32,
+        parent: &Parent,
+        filtered: bool,
+        early: Option<EarlyThread>,
+    ) {
+        let is_thread = parent.clone_call.is_thread();
+        let pid = if is_thread { parent.pid } else { tid };
         let args = [
             parent.pid as u64,
             parent.tid as u64,
             parent.clone_call.flags,
-            u64::from(!thread),
+            u64::from(!is_thread),
             0,
             0,
         ];
         let to_restore = parent.clone_call.patched_in_child();
-        self.begins(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
+        self.start_thread(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
     }
 
-    fn begins(&mut self, thread: Thread, args: [u64; 6], early: Option<Held>) {
+    /// Writes the `Start` record of a thread with these arguments, adds it to the traced threads,
+    /// and handles its stop or end if that was reported before (`early`).
+    fn start_thread(&mut self, thread: Thread, args: [u64; 6], early: Option<EarlyThread>) {
         let tid = thread.tid;
-        self.out.event(RecordKind::Start, now(), thread.pid, tid, args);
+        self.out.write_event(RecordKind::Start, monotonic_ns(), thread.pid, tid, args);
         if let Some(mut before) = self.threads.insert(tid, thread) {
-            // The number is used again, and we have not seen its thread end.
+            // The ID is used again, and the end of the thread that had it was not seen.
             self.missing.ends += 1;
-            self.unfinished(&mut before);
+            self.write_unfinished_call(&mut before);
         }
         match early {
-            Some(UnreportedChild { ended: Some(status), .. }) => self.ended(tid, status),
+            Some(UnreportedChild { ended: Some(status), .. }) => self.handle_end(tid, status),
             Some(UnreportedChild { held: Some((stopped, stop)), .. }) => {
-                self.stopped(stopped, stop);
+                self.handle_stop(stopped, stop);
             }
             _ => {}
         }
     }
 
-    /// Children whose parents died before they could tell us of them. `dying`: this one's end is
-    /// not recorded yet, so that what its child has of it is still known.
-    pub fn release_orphans(&mut self, dying: Option<i32>) {
-        while self.births.is_any_pending() {
-            let (threads, joining) = (&self.threads, &self.joining);
-            let may_tell = |time| {
+    /// Records the starts of threads whose creators were killed before they could report them.
+    /// `ending`: a thread whose end is not recorded yet, so that its children can still be recorded
+    /// as its own.
+    pub fn release_orphans(&mut self, ending: Option<i32>) {
+        while self.births.has_unreported() {
+            let (threads, attaching) = (&self.threads, &self.attaching);
+            let may_report_child = |time| {
                 threads.values().any(|t| {
-                    joining.contains_key(&t.pid) || (t.may_tell(time) && !procfs::is_dead(t.tid))
+                    attaching.contains_key(&t.pid)
+                        || (t.may_report_child(time) && !procfs::is_dead(t.tid))
                 })
             };
-            let process = |tid| procfs::status_number(tid, PROCESS);
-            let Some((child, origin)) = self.births.orphan(may_tell, process) else { return };
+            let process = |tid| procfs::read_status_number(tid, PROCESS_ID_FIELD);
+            let Some((child, origin)) = self.births.take_orphan(may_report_child, process) else {
+                return;
+            };
             match origin {
                 Origin::Parent(parent) => {
                     let known = parent.clone_call.is_thread()
-                        || dying == Some(parent.tid)
+                        || ending == Some(parent.tid)
                         || self.threads.contains_key(&parent.tid);
                     self.missing.births += u64::from(!known);
-                    self.born(child.tid, &parent, self.filters, Some(child));
+                    self.start_child(child.tid, &parent, self.any_filtered, Some(child));
                 }
                 Origin::Unknown => {
                     let tid = child.tid;
-                    let pid = procfs::status_number(tid, PROCESS).unwrap_or(tid);
-                    let parent = procfs::status_number(tid, "PPid:").unwrap_or(0) as u64;
+                    let pid = procfs::read_status_number(tid, PROCESS_ID_FIELD).unwrap_or(tid);
+                    let parent = procfs::read_status_number(tid, "PPid:").unwrap_or(0) as u64;
                     let args = if pid == tid {
                         [parent, parent, 0, 1, 0, 0]
                     } else {
-                        [pid as u64, pid as u64, at_start::SHARED_BY_THREADS, 0, 0, 0]
+                        [pid as u64, pid as u64, at_start::THREAD_CLONE_FLAGS, 0, 0, 0]
                     };
                     self.missing.births += 1;
-                    let filtered = self.filters;
+                    let filtered = self.any_filtered;
                     let thread = Thread { filtered, ..Thread::new(pid, tid) };
-                    self.begins(thread, args, Some(child));
+                    self.start_thread(thread, args, Some(child));
                 }
             }
         }
     }
 
-    /// A thread is no more. A call that it was in will not return.
-    fn gone(&mut self, mut thread: Thread) {
+    /// Handles the disappearance of a thread: its pending call will not return.
+    fn remove_thread(&mut self, mut thread: Thread) {
         if let Some(clone_call) = thread.clone_call.filter(|m| !m.reported) {
             self.births.parent_died(Parent { pid: thread.pid, tid: thread.tid, clone_call });
         }
-        self.unfinished(&mut thread);
+        self.write_unfinished_call(&mut thread);
     }
 
-    /// A process runs a new program. The thread that called has taken the process's number; the
-    /// others are gone.
-    pub fn exec(&mut self, stopped: Stopped) {
+    /// Handles the stop of a process that has executed a program. The thread that called has got
+    /// the process ID as its thread ID; all others have ended.
+    pub fn handle_exec(&mut self, stopped: Stopped) {
         let pid = stopped.tid();
-        let former = stopped.message().unwrap_or(pid);
-        let time = now();
+        let former = stopped.event_message().unwrap_or(pid);
+        let time = monotonic_ns();
         if former != pid {
-            // The leader disappeared without a word; its number now means the caller.
+            // The leader has ended without a stop; its thread ID is now that of the caller.
             if let Some(leader) = self.threads.remove(&pid) {
-                self.gone(leader);
+                self.remove_thread(leader);
             }
             if let Some(mut caller) = self.threads.remove(&former) {
                 caller.tid = pid;
@@ -141,13 +157,13 @@ impl Tracer {
                 Some(Phase::InCall(exec)) => exec.entered,
                 _ => time,
             };
-            self.out.event(RecordKind::Start, begin, pid, pid, [0, 0, 0, 1, 0, 0]);
-            at_start::state_of(&mut self.out, &mut self.files, begin, pid, pid);
+            self.out.write_event(RecordKind::Start, begin, pid, pid, [0, 0, 0, 1, 0, 0]);
+            at_start::write_state(&mut self.out, &mut self.files, begin, pid, pid);
         }
-        let program = procfs::executable(pid);
-        let effective = procfs::effective(pid);
+        let program = procfs::executable_path(pid);
+        let effective = procfs::effective_ids(pid);
         let (euid, egid) = effective.unwrap_or_default();
-        self.out.event_with(
+        self.out.write_event_with(
             RecordKind::Exec,
             time,
             pid,
@@ -156,58 +172,60 @@ impl Tracer {
             &[(0, PayloadKind::String, &program)],
         );
         self.note_lost_privileges(pid);
-        let until = self.inside(pid);
+        let until = self.resume_mode(pid);
         stopped.resume(until, 0);
     }
 
-    /// A set-user-ID program that an ordinary user traces does not change its user (execve(2)).
+    /// Adds a message if the program is set-user-ID or set-group-ID, since a program that an
+    /// ordinary user traces does not change its user (execve(2)).
     fn note_lost_privileges(&mut self, pid: i32) {
-        let we = rustix::process::geteuid().as_raw();
-        if we == 0 {
+        let user = rustix::process::geteuid().as_raw();
+        if user == 0 {
             return;
         }
         let Ok(m) = std::fs::metadata(format!("/proc/{pid}/exe")) else { return };
         let group = rustix::process::getegid().as_raw();
-        let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != we)
+        let changes = (m.mode() & libc::S_ISUID != 0 && m.uid() != user)
             || (m.mode() & libc::S_ISGID != 0 && m.mode() & libc::S_IXGRP != 0 && m.gid() != group);
         if changes {
-            let name = trace::text::escape(&procfs::executable(pid));
+            let name = trace::text::escape(&procfs::executable_path(pid));
             let text = format!(
                 "{name} is set-user-ID or set-group-ID: traced by an ordinary user it runs \
                  without the privileges of its owner; record as root to keep them"
             );
-            self.note(pid, pid, text);
+            self.add_note(pid, pid, text);
         }
     }
 
-    /// A thread is about to end: the call that it is in will not return.
-    pub fn ending(&mut self, stopped: Stopped) {
+    /// Handles the exit stop of a thread: its pending call will not return.
+    pub fn handle_exit_stop(&mut self, stopped: Stopped) {
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {
                 clone_call.reported = true;
                 Parent { pid: thread.pid, tid: thread.tid, clone_call: *clone_call }
             });
-            self.unfinished(&mut thread);
+            self.write_unfinished_call(&mut thread);
             let (tid, filtered) = (thread.tid, thread.filtered);
             self.threads.insert(tid, thread);
             if let Some(parent) = parent {
-                self.report_for(parent, filtered);
+                self.report_child_of(parent, filtered);
             }
         }
         stopped.resume(ResumeUntil::Event, 0);
     }
 
-    /// A parent was killed before it could tell of a child. It is at its last stop, and the kernel
-    /// still knows whose child is whose.
-    fn report_for(&mut self, mut parent: Parent, filtered: bool) {
-        let children = procfs::children(parent.pid, parent.tid);
+    /// Finds the child that a killed thread has made and not reported. The thread is at its exit
+    /// stop, so procfs still lists its children.
+    fn report_child_of(&mut self, mut parent: Parent, filtered: bool) {
+        let children = procfs::list_children(parent.pid, parent.tid);
         match children.into_iter().find(|child| !self.threads.contains_key(child)) {
             Some(child) => {
                 let early = self.births.reported(child);
-                self.born(child, &parent, filtered, early);
+                self.start_child(child, &parent, filtered, early);
             }
-            // There is none, or it is a thread, or another one's child (CLONE_PARENT). Its parent
-            // cannot tell any more; the first thread of a process does not even end before others.
+            // There is none, or it is a thread, or another process's child (CLONE_PARENT). Its
+            // creator cannot report it any more. The first thread of a process does not even end
+            // before the others.
             None => {
                 parent.clone_call.reported = false;
                 self.births.parent_died(parent);
@@ -215,30 +233,30 @@ impl Tracer {
         }
     }
 
-    /// A thread has ended.
-    pub fn ended(&mut self, tid: i32, status: i32) {
-        self.late.retain(|(_, stopped)| stopped.tid() != tid);
+    /// Handles the end of a thread, with its wait status.
+    pub fn handle_end(&mut self, tid: i32, status: i32) {
+        self.delayed_forks.retain(|(_, stopped)| stopped.tid() != tid);
         if let Some(thread) = self.threads.remove(&tid) {
             let pid = thread.pid;
-            self.gone(thread);
+            self.remove_thread(thread);
             self.release_orphans(Some(tid));
             let last = !self.threads.values().any(|t| t.pid == pid);
             if !self.launching {
-                self.out.event(
+                self.out.write_event(
                     RecordKind::Exit,
-                    now(),
+                    monotonic_ns(),
                     pid,
                     tid,
                     [u64::from(status as u32), u64::from(last), 0, 0, 0, 0],
                 );
             }
-            self.joining_ended(pid, tid);
-        } else if self.leaving.is_none() {
-            // Its parent's stop may still come.
-            self.births.ended(tid, status, now());
+            self.note_end_while_attaching(pid, tid);
+        } else if self.detach_deadline.is_none() {
+            // The stop that reports its creation may still come.
+            self.births.ended(tid, status, monotonic_ns());
         }
         if self.main == Some(tid) {
-            self.main_ended(status);
+            self.set_program_end(status);
         }
     }
 }

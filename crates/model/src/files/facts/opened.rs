@@ -6,7 +6,7 @@ impl Facts {
     /// An open by path.
     pub(super) fn apply_open(&mut self, call: &Call, context: &Context, flags: u64, walk: &Walk) {
         let identity =
-            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
+            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_synthetic());
         let mut seen = call.identity(RESULT).map_or_else(
             || Observed::kind(FileType::Unknown),
             |(identity, _)| observed_in(&identity),

@@ -1,4 +1,4 @@
-//! What the object file is relocated against.
+//! The file of types that libbpf relocates the probe against.
 
 use super::{Found, KernelTypes, find};
 use crate::Error;
@@ -16,14 +16,14 @@ use std::os::fd::AsRawFd;
 
 const DOING: &str = "find the kernel's types for the eBPF program";
 
-/// What the programs that we load ourselves are called at: for exits and entries of calls and ends
-/// of threads.
+/// The types of the tracepoints to which the programs that are loaded by separate threads are
+/// attached: exits and entries of calls, and ends of threads.
 const CALLED_AT: [&str; 3] =
     ["btf_trace_sys_exit", "btf_trace_sys_enter", "btf_trace_sched_process_exit"];
-/// Structs to which the program casts, `CAST` in `bpf/identity.h`.
+/// Structs to which the probe casts (`CAST` in `bpf/identity.h`).
 const CAST_TO: [&str; 5] = ["task_struct", "path", "file", "inode", "super_block"];
 
-/// Numbers of the kernel's types.
+/// Numbers of types of the kernel.
 pub(in crate::ebpf::load) struct Numbers {
     /// See [`CALLED_AT`].
     pub called_at: [u32; 3],
@@ -32,6 +32,7 @@ pub(in crate::ebpf::load) struct Numbers {
 }
 
 impl Numbers {
+    /// Looks up the numbers. Fails if a type does not exist.
     fn of(found: &Found<'_>) -> Result<Self, Error> {
         let number = |kind, name| {
             found.number(kind, name).ok_or_else(|| unusable(format!("there is no type {name}")))
@@ -46,7 +47,7 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// Tells the program what it casts to.
+    /// Stores the numbers of [`CAST_TO`] in the constants of the probe.
     pub fn store(&self, open: &mut OpenEngineSkel<'_>) {
         let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
         [
@@ -59,14 +60,14 @@ impl Numbers {
     }
 }
 
-/// A file in memory for libbpf, which reads it when the program is loaded.
+/// A file in memory that libbpf reads when the probe is loaded.
 pub(in crate::ebpf::load) struct TypesFile {
     file: File,
     path: CString,
 }
 
 impl TypesFile {
-    /// An empty one.
+    /// Creates an empty file.
     pub fn new() -> Result<Self, Error> {
         let file: File = memfd_create("kernel types", MemfdFlags::CLOEXEC)
             .map_err(|e| unusable(io::Error::from(e)))?
@@ -75,7 +76,7 @@ impl TypesFile {
         Ok(Self { file, path: CString::new(path).expect("numbers have no NUL") })
     }
 
-    /// Options for libbpf that name it; they are valid as long as this value.
+    /// Returns options for libbpf that name the file. They are valid as long as this value.
     pub fn open_options(&self) -> bpf_object_open_opts {
         bpf_object_open_opts {
             sz: size_of::<bpf_object_open_opts>() as u64,
@@ -84,7 +85,8 @@ impl TypesFile {
         }
     }
 
-    /// Writes what `object` needs of the kernel's types into it.
+    /// Writes the kernel's types that `object` needs into the file. Returns the numbers of those
+    /// that the probe is given.
     pub fn fill(&self, kernel: &KernelTypes, object: &OpenObject) -> Result<Numbers, Error> {
         // SAFETY: the object lives, and nothing changes its types.
         let own = unsafe { Btf::from_bpf_object(object.as_libbpf_object().as_ref()) }
@@ -92,11 +94,11 @@ impl TypesFile {
             .ok_or_else(|| unusable("the object has no types"))?;
         let names = (1..own.len() as u32)
             .filter_map(|id| own.type_by_id::<BtfType<'_>>(TypeId::from(id))?.name())
-            // What follows tells versions of one struct apart.
+            // A suffix `___X` marks versions of one struct.
             .filter_map(|name| name.to_str()?.split("___").next());
         let names: HashSet<&[u8]> = names.chain(CALLED_AT).map(str::as_bytes).collect();
         let found = find(kernel, &names).ok_or_else(|| unusable("they are damaged"))?;
-        // What has types of a new kind is given whole.
+        // If there are kinds that are unknown here, libbpf gets all types.
         let subset = found.subset();
         let bytes = subset.as_deref().unwrap_or(kernel);
         (&self.file).write_all(bytes).map_err(unusable)?;
@@ -104,6 +106,7 @@ impl TypesFile {
     }
 }
 
+/// Makes an error.
 fn unusable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::EbpfUnavailable { doing: DOING, source: io::Error::other(source), hint: None }
 }

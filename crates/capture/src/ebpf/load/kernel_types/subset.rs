@@ -1,4 +1,4 @@
-//! The types that were found, and those that they consist of, as BTF of their own.
+//! Writing the types that were found, and those of their members, as BTF.
 
 use super::{Found, HEAD, MAGIC, Record, number_at};
 use libbpf_rs::libbpf_sys::{
@@ -9,15 +9,19 @@ use libbpf_rs::libbpf_sys::{
 use std::collections::HashMap;
 
 impl Found<'_> {
-    /// BTF of the types that were found, and of their members' types. What pointers lead to is not
-    /// among them: libbpf does not ask for it. `None` if the kernel's types are not as documented.
+    /// Returns BTF of the types that were found and of their members' types. Types that pointers
+    /// lead to are left out, since libbpf does not need them. Returns `None` if the kernel's BTF
+    /// has kinds that are unknown here.
     pub fn subset(&self) -> Option<Vec<u8>> {
         let mut out = Subset {
             from: self,
             types: Vec::new(),
             strings: vec![0],
+            // Offsets of names in `strings`, by their offsets in the kernel's.
             names: HashMap::from([(0, 0)]),
+            // Numbers of types, by their numbers in the kernel.
             numbers: HashMap::from([(0, 0)]),
+            // The kernel's numbers of the types, ordered by their numbers here.
             queue: Vec::new(),
         };
         let mut roots: Vec<u32> = self.numbers.values().flatten().copied().collect();
@@ -34,6 +38,7 @@ impl Found<'_> {
     }
 }
 
+/// The BTF that is being written.
 struct Subset<'a> {
     from: &'a Found<'a>,
     types: Vec<u8>,
@@ -47,7 +52,7 @@ struct Subset<'a> {
 }
 
 impl Subset<'_> {
-    /// Our number of a type, which is copied later unless it has been.
+    /// Returns the number of a type here. If it has none, it gets one and is copied later.
     fn number(&mut self, kernels: u32) -> u32 {
         if let Some(&ours) = self.numbers.get(&kernels) {
             return ours;
@@ -58,6 +63,7 @@ impl Subset<'_> {
         ours
     }
 
+    /// Returns the offset of a name here. If it is not there, it is copied.
     fn name(&mut self, kernels: u32) -> Option<u32> {
         if let Some(&ours) = self.names.get(&kernels) {
             return Some(ours);
@@ -69,6 +75,8 @@ impl Subset<'_> {
         Some(ours)
     }
 
+    /// Copies a type, with names and numbers replaced by those of this BTF. Returns `None` for an
+    /// unknown kind.
     fn copy(&mut self, record: Record) -> Option<()> {
         let start = self.types.len();
         let bytes = self.from.types.get(record.start..record.start + record.len)?;
@@ -100,24 +108,26 @@ impl Subset<'_> {
         Some(())
     }
 
-    /// Puts our offset of a name in the place of the kernel's.
+    /// Replaces the offset of a name at `at`.
     fn rename(&mut self, at: usize) -> Option<()> {
         let ours = self.name(number_at(&self.types, at)?)?;
         self.put(at, ours);
         Some(())
     }
 
-    /// Puts our number of a type in the place of the kernel's.
+    /// Replaces the number of a type at `at`.
     fn renumber(&mut self, at: usize) -> Option<()> {
         let ours = self.number(number_at(&self.types, at)?);
         self.put(at, ours);
         Some(())
     }
 
+    /// Writes a 32-bit number at `at`.
     fn put(&mut self, at: usize, value: u32) {
         self.types[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
 
+    /// Returns header, types and names.
     fn bytes(self) -> Vec<u8> {
         let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
         let mut all = Vec::with_capacity(24 + self.types.len() + self.strings.len());
