@@ -152,16 +152,6 @@ fn what_was_followed_and_then_unlinked_was_a_link() {
     assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
 }
 
-/// A damaged or forged record may hold such a path. Readers of the manifest refuse one.
-#[test]
-fn a_name_with_a_nul_is_not_one() {
-    let chmod = |path: &str| call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, path)]);
-    let calls = || vec![chmod("a\0b"), chmod("d/c\0/e"), chmod("f")];
-    assert!(kind(calls(), "/w/a\0b").is_none());
-    assert!(kind(calls(), "/w/d/c\0").is_none());
-    assert_eq!(kind(calls(), "/w/f"), Some(FileType::Regular));
-}
-
 #[test]
 fn renames_that_failed() {
     assert_eq!(kind(vec![rename("f", "d", -21)], "/w/d"), Some(FileType::Directory));

@@ -84,10 +84,6 @@ impl Names {
             if &*name == b"." {
                 continue;
             }
-            // No file has such a name: only a damaged or forged record can say so.
-            if name.contains(&0) {
-                return Walk::Blocked;
-            }
             if &*name == b".." {
                 if at != root && at != ROOT {
                     let Some((dir, _)) = self.node(at).names.first() else { return Walk::Blocked };
