@@ -2,8 +2,8 @@
 
 use linux_raw_sys::net::{SCM_RIGHTS, SOL_SOCKET};
 
-/// Returns the descriptors in the `SCM_RIGHTS` messages (unix(7)) of a control buffer, in order. An
-/// invalid length ends the search.
+/// Returns the descriptors in the `SCM_RIGHTS` messages (unix(7)) of a control buffer, in order. A
+/// length that is too small or too large is limited to the buffer.
 pub fn received_descriptors(mut control: &[u8]) -> Vec<i32> {
     let mut fds = Vec::new();
     while let Some((head, _)) = control.split_first_chunk::<16>() {

@@ -1,9 +1,9 @@
-//! Vectors and messages: headers and the data that belong to them, which stand apart in a record.
+//! Prints vectors of buffers and messages. A record holds their headers and their data apart.
 
 use super::{Captured, CapturedKind, Options, list, number, put, quote};
 
-/// `[{iov_base="...", iov_len=5}, ...]`, or the data alone where no vectors were captured. `false`
-/// if nothing was captured.
+/// Appends `[{iov_base="...", iov_len=5}, ...]`, or only the data if the vectors were not captured.
+/// Returns false if nothing was captured.
 pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut String) -> bool {
     let data = captured.payload(arg, CapturedKind::Data, true);
     let Some(vectors) = captured.payload(arg, CapturedKind::Iovecs, true) else {
@@ -16,7 +16,7 @@ pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut 
     true
 }
 
-/// Each vector with its share of `rest`; `more`: not all that moved was captured.
+/// Appends the vectors, each with its part of `rest`. `more`: not all data were captured.
 fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut String) {
     list(vectors.chunks_exact(16), o.elements, out, |iov, out| {
         let len = number(iov, 8, 8).unwrap_or(0);
@@ -27,8 +27,8 @@ fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut S
     });
 }
 
-/// `struct msghdr`s, or `mmsghdr`s if `many`, with names, vectors and data. `false` if no header
-/// was captured.
+/// Appends one `struct msghdr`, or `struct mmsghdr[]` if `many`, with names, buffers and data.
+/// Returns false if nothing was captured.
 pub(super) fn messages(
     captured: &impl Captured,
     arg: u8,
@@ -79,6 +79,7 @@ pub(super) fn messages(
     true
 }
 
+/// Removes the first `len` bytes from `rest` and returns them, or all bytes if there are fewer.
 fn take<'a>(rest: &mut &'a [u8], len: u64) -> &'a [u8] {
     let (mine, after) = rest.split_at(rest.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
     *rest = after;
